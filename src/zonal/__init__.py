@@ -1,0 +1,7 @@
+"""zonal: an AWS region on one machine, with Availability Zones that can really fail.
+
+Read `docs/architecture.md` for the map. Imports point downwards only (held by import-linter): `cli`, `region`, `gateway` and
+`drills`, `services`, `control`, the engines, `fabric`, `wire` and `records`, `foundation`.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,36 @@
+"""Two trees of errors: the caller's, in AWS's words, and ours.
+
+`AwsError` is what an AWS client sees: a code, a message and an HTTP status. It is raised only where AWS behaviour is implemented
+(`services`, `dynamo`, `buckets`, `wire`) and rendered by the gateway in the service's protocol. `ZonalError` is everything that
+is zonal's own affair; it names the thing, what was tried, and what is possible now. A `ZonalError` that reaches the gateway is
+answered as AWS's `InternalFailure` and logged with its traceback, never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ZonalError(Exception):
+    """Something of zonal's own went wrong; the message says what, and what can be done."""
+
+
+class AwsError(Exception):
+    """An answer that AWS itself would give to this caller.
+
+    `code` is the wire code (what botocore shows as `Error.Code`), `status` the HTTP status. `fields` are further members of the
+    modelled error shape (`CancellationReasons`, `Item`, …) by their model names.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400, fields: Mapping[str, Any] | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.fields: Mapping[str, Any] = fields or {}
+
+
+def not_implemented(service: str, operation: str) -> AwsError:
+    """The 501 answer for an operation of an owned service that is not built."""
+    return AwsError("NotImplemented", f"zonal does not implement {service}:{operation} yet; see docs/limits.md", status=501)

@@ -1,0 +1,43 @@
+"""Names that AWS would give: resource ids, ARNs, request ids.
+
+Ids have AWS's shape: a prefix and seventeen hexadecimal digits (`vpc-0a1b…`). Where a run must be repeatable a seeded
+`random.Random` is handed in.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+import uuid
+
+ACCOUNT = "000000000000"
+"""The account that the default credentials belong to."""
+
+REGION = "us-east-1"
+"""The region's name; one process is one region."""
+
+
+def resource_id(prefix: str, source: random.Random | None = None) -> str:
+    """A new id, e.g. `resource_id("vpc")` → `vpc-0c5e1b…` (17 hexadecimal digits, the first 0, as AWS makes them)."""
+    digits = secrets.token_hex(8) if source is None else f"{source.getrandbits(64):016x}"
+    return f"{prefix}-0{digits}"
+
+
+def request_id() -> str:
+    """A new request id, a UUID as AWS answers it."""
+    return str(uuid.uuid4())
+
+
+def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
+    """An Amazon Resource Name, e.g. `arn("rds", "db:orders")`."""
+    return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+
+_ARN = re.compile(r"arn:(aws[\w-]*):([\w.-]*):([\w-]*):(\d{12})?:(.+)", re.DOTALL)
+
+
+def parse_arn(text: str) -> tuple[str, str, str, str] | None:
+    """`(service, region, account, resource)` of an ARN, or None where the text is none."""
+    match = _ARN.fullmatch(text)
+    return (match[2], match[3], match[4] or "", match[5]) if match else None

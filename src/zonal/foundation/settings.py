@@ -1,0 +1,88 @@
+"""Everything that can be set, with its default and what it does.
+
+A setting comes from the command line, else from the environment (`ZONAL_PORT`), else from `settings.toml` in the state directory, else
+it has the default here. The table in `docs/settings.md` is printed from this file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from zonal.foundation.errors import ZonalError
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one region."""
+
+    port: Annotated[int, Meta(ge=1, le=65535, description="Port of the API endpoint.")] = 4566
+    bind: Annotated[str, Meta(description="Address of the API endpoint. Anything but loopback demands own credentials.")] = "127.0.0.1"
+    access_key: Annotated[str, Meta(description="Access key id that the API accepts.")] = "test"
+    secret_key: Annotated[str, Meta(description="Its secret.")] = "test"
+    clock_speed: Annotated[
+        float, Meta(gt=0, le=3600, description="How many times as fast region time runs (a drill's stopwatch does not).")
+    ] = 1.0
+    probe_interval_seconds: Annotated[float, Meta(gt=0, description="How often each node is looked at from each other zone.")] = 0.25
+    probe_timeout_seconds: Annotated[float, Meta(gt=0, description="When a look that has had no answer counts as silence.")] = 0.4
+    probe_misses: Annotated[int, Meta(ge=1, description="Silent looks in a row before a node counts as lost.")] = 3
+    dns_ttl_seconds: Annotated[int, Meta(ge=0, description="Time to live of endpoint names.")] = 5
+    body_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest request body of a service that does not stream.")] = (
+        16 * 1024 * 1024
+    )
+    request_timeout_seconds: Annotated[
+        float, Meta(gt=0, description="How long a client may take to send a request's head, or between two pieces of its body.")
+    ] = 30.0
+
+    def __repr__(self) -> str:
+        return f"Settings(port={self.port}, bind={self.bind!r})"
+
+
+class BadSetting(ZonalError):
+    """A setting has a value that it cannot have."""
+
+
+def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """The settings in force for the region in `state`. `given` holds what the command line says (None: not said).
+
+    Raises `BadSetting` naming the setting and where its value came from.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    path = state / "settings.toml"
+    if path.exists():
+        try:
+            values |= tomllib.loads(path.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadSetting(f"{path} is not TOML: {error}") from error
+    values |= {name: environment[f"ZONAL_{name.upper()}"] for name in Settings.__struct_fields__ if f"ZONAL_{name.upper()}" in environment}
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSetting(f"a setting (command line, ZONAL_… or {path}) is wrong: {error}") from error
+    if not is_loopback(settings.bind) and (settings.access_key, settings.secret_key) == ("test", "test"):
+        raise BadSetting(f"binding to {settings.bind} needs access_key and secret_key of your own: anybody knows test/test")
+    return settings
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address to bind to is reachable from this machine only."""
+    return address.startswith("127.") or address in ("::1", "localhost")
+
+
+def table() -> str:
+    """Every setting as a Markdown table, for the docs."""
+    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    types = msgspec.inspect.type_info(Settings)
+    assert isinstance(types, msgspec.inspect.StructType)
+    hints = Settings.__annotations__
+    for field in types.fields:
+        meta = eval(hints[field.name], globals()).__metadata__[0]  # The annotation above, as written.
+        rows.append(f"| `{field.name}` | `{field.default}` | {meta.description} |")
+    return "\n".join(rows)

@@ -1,0 +1,87 @@
+"""The states a thing may be in, what moves it from one to the next, and why.
+
+A noun declares its table once; handlers and reconcilers ask it, the docs print it, and tests walk it (every state can reach an end).
+
+>>> DOOR = Lifecycle("door", initial="shut", ends={"gone"}, rows=[
+...     Row("shut", "push", "open", "somebody came"),
+...     Row("open", "pull", "shut", "and left"),
+...     Row("shut", "remove", "gone", "the house is sold"),
+... ])
+>>> DOOR.next("shut", "push")
+'open'
+>>> DOOR.next("open", "remove")
+Traceback (most recent call last):
+    ...
+zonal.records.lifecycle.NotPossible: door: 'remove' is not possible while 'open'; possible now: pull
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from zonal.foundation.errors import ZonalError
+
+
+class Row(NamedTuple):
+    """In `state`, `event` leads to `next`; `why` is printed into the docs."""
+
+    state: str
+    event: str
+    next: str
+    why: str
+
+
+class NotPossible(ZonalError):
+    """The event has no row in this state."""
+
+
+class Lifecycle:
+    """A table of rows with an initial state and the states that are ends."""
+
+    def __init__(self, name: str, *, initial: str, ends: Iterable[str], rows: Iterable[Row]) -> None:
+        self.name = name
+        self.initial = initial
+        self.ends = frozenset(ends)
+        self.rows = tuple(rows)
+        self._next = {(row.state, row.event): row.next for row in self.rows}
+        if len(self._next) != len(self.rows):
+            raise ValueError(f"{name}: two rows share a state and an event")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Every state, in the order in which the table names them."""
+        return tuple(dict.fromkeys(state for row in self.rows for state in (row.state, row.next)))
+
+    def events(self, state: str) -> tuple[str, ...]:
+        """What is possible in `state`."""
+        return tuple(row.event for row in self.rows if row.state == state)
+
+    def allows(self, state: str, event: str) -> bool:
+        return (state, event) in self._next
+
+    def next(self, state: str, event: str) -> str:
+        """The state that `event` leads to. Raises `NotPossible` with what is possible now."""
+        try:
+            return self._next[state, event]
+        except KeyError:
+            possible = ", ".join(self.events(state)) or "nothing"
+            raise NotPossible(f"{self.name}: '{event}' is not possible while '{state}'; possible now: {possible}") from None
+
+    def dead_ends(self) -> frozenset[str]:
+        """States from which no end can be reached; a sound table has none."""
+        alive = set(self.ends)
+        while grown := {row.state for row in self.rows if row.next in alive} - alive:
+            alive |= grown
+        return frozenset(self.states) - alive
+
+    def diagram(self) -> str:
+        """The table as a Mermaid state diagram, for the docs."""
+        lines = ["stateDiagram-v2", f"    [*] --> {_word(self.initial)}"]
+        lines += [f"    {_word(row.state)} --> {_word(row.next)}: {row.event}" for row in self.rows]
+        lines += [f"    {_word(end)} --> [*]" for end in sorted(self.ends)]
+        return "\n".join(lines)
+
+
+def _word(state: str) -> str:
+    return state.replace("-", "_")

@@ -1,0 +1,70 @@
+"""How an AWS operation is written: a method with a mark, called inside one store transaction.
+
+>>> class Keys:
+...     @operation("CreateKey")
+...     def create(self, call, request):
+...         return {"KeyId": "key-1"}
+>>> sorted(handlers(Keys()))
+['CreateKey']
+
+A plain method is a control-plane operation: it runs at once, in the transaction `call.transaction`, and its changes are durable
+before the answer leaves. An `async` method is a data-plane operation (PutItem, GetObject): it gets no transaction and may wait.
+The request is a dictionary in the shape that boto3 takes, parsed and type-checked by botocore's model; annotate it with the
+service's own type from `types-boto3-*` under `TYPE_CHECKING`. The answer is a dictionary in the shape that boto3 returns.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from zonal.foundation.identifiers import ACCOUNT, REGION
+from zonal.records.store import Transaction
+
+
+class Call(NamedTuple):
+    """Who asks what, when. `transaction` is the open store transaction of a control-plane operation.
+
+    `now` is region time. `access_key` is None for an anonymous caller, which only S3 lets in. `raw` is the HTTP request for the few
+    operations that need more than their model says (streaming bodies, host names); its type is the gateway's.
+    """
+
+    service: str
+    operation: str
+    transaction: Transaction
+    now: datetime
+    request_id: str
+    access_key: str | None = None
+    account: str = ACCOUNT
+    region: str = REGION
+    raw: Any = None
+
+
+Handler = Callable[[Call, Any], Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def operation(name: str) -> Callable[[F], F]:
+    """Mark a method as the handler of the AWS operation `name` (as botocore spells it)."""
+
+    def mark(method: F) -> F:
+        method.__dict__["aws_operation"] = name
+        return method
+
+    return mark
+
+
+def handlers(*nouns: object) -> dict[str, Handler]:
+    """The marked methods of these nouns, by operation name. Raises `ValueError` where two claim one operation."""
+    found: dict[str, Handler] = {}
+    for noun in nouns:
+        for _, method in inspect.getmembers(noun, callable):
+            name = getattr(method, "aws_operation", None)
+            if name is None:
+                continue
+            if name in found:
+                raise ValueError(f"{name} is claimed by {found[name].__qualname__} and {method.__qualname__}")
+            found[name] = method
+    return found
