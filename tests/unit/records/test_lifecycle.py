@@ -1,0 +1,52 @@
+"""A lifecycle is a table that can be asked, drawn and checked."""
+
+from __future__ import annotations
+
+import pytest
+
+from zonal.records.lifecycle import Lifecycle, NotPossible, Row
+
+DOOR = Lifecycle(
+    "door",
+    initial="shut",
+    ends={"gone"},
+    rows=[
+        Row("shut", "push", "open", "somebody came"),
+        Row("open", "pull", "shut", "and left"),
+        Row("shut", "remove", "gone", "the house is sold"),
+    ],
+)
+
+
+def test_an_event_leads_to_the_next_state() -> None:
+    assert DOOR.next("shut", "push") == "open"
+    assert DOOR.allows("open", "pull")
+    assert DOOR.states == ("shut", "open", "gone")
+
+
+def test_an_impossible_event_says_what_is_possible() -> None:
+    with pytest.raises(NotPossible, match="door: 'remove' is not possible while 'open'; possible now: pull"):
+        DOOR.next("open", "remove")
+    with pytest.raises(NotPossible, match="possible now: nothing"):
+        DOOR.next("gone", "push")
+
+
+def test_states_from_which_no_end_can_be_reached_are_found() -> None:
+    assert DOOR.dead_ends() == frozenset()
+    trap = Lifecycle("trap", initial="a", ends={"c"}, rows=[Row("a", "go", "b", ""), Row("a", "end", "c", "")])
+    assert trap.dead_ends() == {"b"}
+
+
+def test_a_table_with_two_answers_is_refused() -> None:
+    with pytest.raises(ValueError, match="two rows share"):
+        Lifecycle("doubt", initial="a", ends={"b"}, rows=[Row("a", "go", "b", ""), Row("a", "go", "a", "")])
+
+
+def test_the_diagram_draws_every_row() -> None:
+    assert DOOR.diagram().splitlines()[1:] == [
+        "    [*] --> shut",
+        "    shut --> open: push",
+        "    open --> shut: pull",
+        "    shut --> gone: remove",
+        "    gone --> [*]",
+    ]

@@ -1,0 +1,211 @@
+"""The store keeps what was committed, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from zonal.records.store import NoSuchRecord, Record, StaleRecord, Store, StoreUnavailable
+
+
+class Lamp(Record, frozen=True, kw_only=True):
+    kind: ClassVar[str] = "lamp"
+
+    lit: bool = False
+    room: str = ""
+
+
+class Door(Record, frozen=True, kw_only=True):
+    kind: ClassVar[str] = "door"
+
+
+class BrightLamp(Record, frozen=True, kw_only=True):
+    """What a later release might make of a `Lamp`."""
+
+    kind: ClassVar[str] = "lamp"
+    version: ClassVar[int] = 2
+
+    brightness: int
+
+    @classmethod
+    def upgrade(cls, body: dict[str, Any], version: int) -> dict[str, Any]:
+        return {"id": body["id"], "brightness": 100 if body["lit"] else 0}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "region.sqlite"
+
+
+def test_what_was_committed_is_there_after_opening_again(path: Path) -> None:
+    store = Store(path)
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1", lit=True, room="hall"))
+        tx.note("lamp.lit", "lamp-1", by="somebody")
+    store.close()
+    again = Store(path)
+    assert again.get(Lamp, "lamp-1") == Lamp(id="lamp-1", lit=True, room="hall")
+    assert [(entry.event, entry.subject, entry.fields) for entry in again.journal()] == [("lamp.lit", "lamp-1", {"by": "somebody"})]
+
+
+def test_a_transaction_that_raises_changes_nothing(path: Path) -> None:
+    store = Store(path)
+    with pytest.raises(RuntimeError), store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1"))
+        tx.note("lamp.bought", "lamp-1")
+        raise RuntimeError
+    assert store.select(Lamp) == []
+    assert store.journal() == []
+
+
+def test_reads_inside_a_transaction_see_its_changes_and_reads_outside_do_not() -> None:
+    store = Store(":memory:")
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-2"))
+        tx.put(Lamp(id="lamp-1"))
+        assert [lamp.id for lamp in tx.select(Lamp)] == ["lamp-1", "lamp-2"]
+        tx.delete(Lamp, "lamp-1")
+        assert tx.get(Lamp, "lamp-1") is None
+        assert [lamp.id for lamp in tx.select(Lamp)] == ["lamp-2"]
+        assert store.select(Lamp) == []
+    assert [lamp.id for lamp in store.select(Lamp)] == ["lamp-2"]
+
+
+def test_a_transaction_inside_another_is_part_of_it() -> None:
+    store = Store(":memory:")
+    with pytest.raises(RuntimeError), store.transaction() as outer:
+        with store.transaction() as inner:
+            assert inner is outer
+            inner.put(Lamp(id="lamp-1"))
+        raise RuntimeError
+    assert store.get(Lamp, "lamp-1") is None
+
+
+def test_generations_count_writes_and_a_stale_write_is_refused() -> None:
+    store = Store(":memory:")
+    assert store.generation(Lamp, "lamp-1") == 0
+    for expected in (1, 2):
+        with store.transaction() as tx:
+            tx.put(Lamp(id="lamp-1"))
+        assert store.generation(Lamp, "lamp-1") == expected
+    with pytest.raises(StaleRecord), store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1", lit=True), if_generation=1)
+    assert store.require(Lamp, "lamp-1").lit is False
+
+
+def test_a_missing_record_that_must_be_there_is_an_error_that_names_it() -> None:
+    with pytest.raises(NoSuchRecord, match="there is no lamp 'lamp-9'"):
+        Store(":memory:").require(Lamp, "lamp-9")
+
+
+def test_watchers_wake_after_the_commit_for_their_kinds_only() -> None:
+    store = Store(":memory:")
+    seen: list[tuple[str, str, bool]] = []
+    end = store.watch([Lamp], lambda kind, id: seen.append((kind, id, store.get(Lamp, id) is not None)))
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1"))
+        tx.put(Door(id="door-1"))
+        assert seen == []
+    assert seen == [("lamp", "lamp-1", True)]
+    end()
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-2"))
+    assert len(seen) == 1
+
+
+def test_the_journal_is_filtered_by_sequence_event_and_subject() -> None:
+    store = Store(":memory:")
+    with store.transaction() as tx:
+        for number, event in enumerate(["zone.cut", "zone.healed", "failover.decided", "zone.cut"]):
+            tx.note(event, f"thing-{number % 2}", number=number)
+    assert [entry.fields["number"] for entry in store.journal(event="zone.")] == [0, 1, 3]
+    assert [entry.fields["number"] for entry in store.journal(subject="thing-1")] == [1, 3]
+    assert [entry.fields["number"] for entry in store.journal(limit=2)] == [2, 3]
+    assert [entry.fields["number"] for entry in store.journal(after=store.journal()[1].sequence)] == [2, 3]
+
+
+def test_a_record_of_an_older_version_is_upgraded_on_reading(path: Path) -> None:
+    store = Store(path)
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1", lit=True))
+    store.close()
+    assert Store(path).get(BrightLamp, "lamp-1") == BrightLamp(id="lamp-1", brightness=100)
+
+
+def test_two_types_cannot_share_a_kind() -> None:
+    store = Store(":memory:")
+    store.select(Lamp)
+    with pytest.raises(ValueError, match="two record types call themselves lamp"):
+        store.select(BrightLamp)
+
+
+def test_a_full_disk_refuses_the_commit_and_the_store_goes_on_when_there_is_room(path: Path) -> None:
+    store = Store(path)
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1"))
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable), store.transaction() as tx:
+        tx.put(Lamp(id="lamp-2", room="x" * 100_000))
+    assert [lamp.id for lamp in store.select(Lamp)] == ["lamp-1"]
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-2", room="x" * 100_000))
+    store.close()
+    assert [lamp.id for lamp in Store(path).select(Lamp)] == ["lamp-1", "lamp-2"]
+
+
+def test_a_file_that_is_no_store_is_refused_with_its_path(path: Path) -> None:
+    path.write_bytes(b"not a database, certainly not one that is long enough" * 100)
+    with pytest.raises(StoreUnavailable, match=r"region\.sqlite"):
+        Store(path)
+
+
+def test_the_file_is_readable_by_its_owner_only(path: Path) -> None:
+    Store(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from tests.unit.records.test_store import Lamp, Store
+store = Store(sys.argv[1])
+for number in range(1_000_000):
+    with store.transaction() as tx:
+        tx.put(Lamp(id=f"lamp-{number:07}"))
+        tx.note("lamp.bought", f"lamp-{number:07}")
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 7, 40])
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(path: Path, acknowledged: int) -> None:
+    root = str(Path(__file__).parents[3])
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), root], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    last = [int(writer.stdout.readline()) for _ in range(acknowledged)][-1]
+    os.kill(writer.pid, signal.SIGKILL)
+    last = max([last, *(int(line) for line in writer.stdout.read().split())])
+    writer.wait()
+    writer.stdout.close()
+    store = Store(path)
+    lamps = {lamp.id for lamp in store.select(Lamp)}
+    assert {f"lamp-{number:07}" for number in range(last + 1)} <= lamps
+    assert lamps == {entry.subject for entry in store.journal()}, "records and journal commit together"
+
+
+def test_the_store_is_plain_sqlite(path: Path) -> None:
+    store = Store(path)
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1", room="hall"))
+    body = sqlite3.connect(path).execute("SELECT body FROM records WHERE kind = 'lamp'").fetchone()[0]
+    assert msgspec.json.decode(body) == {"id": "lamp-1", "lit": False, "room": "hall"}
