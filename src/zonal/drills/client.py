@@ -1,0 +1,97 @@
+"""A client of the database, as light and as honest as one can be: `python -m zonal.drills.client`.
+
+It runs inside the VPC, in a subnet of its zone. Every few milliseconds it inserts one numbered row in a transaction of its own and
+writes the outcome into its ledger. After any trouble it drops the connection, asks the resolver for the name again, and connects anew,
+as AWS advises for Multi-AZ databases. It never repeats a row: the next attempt has the next number.
+
+It ends when its standard input ends, or on SIGTERM, with the attempt in hand written down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+
+from zonal.drills.connection import Connection, Refused, Silent, Target
+from zonal.drills.ledger import Attempt, Ledger, Outcome
+
+REST_SECONDS = 0.02
+"""How long a client waits after it could not connect, before it tries again."""
+
+
+def write_rows(target: Target, ledger: Ledger, stop: Stop, *, client: int, pause_seconds: float) -> None:
+    """Write rows until told to stop, connecting again after any trouble."""
+    connection: Connection | None = None
+    number = 0
+    while not stop.is_asked(pause_seconds):
+        number += 1
+        begun = time.monotonic()
+        try:
+            connection = connection or Connection(target)
+        except (Refused, Silent, OSError, psycopg.Error) as error:
+            ledger.write(Attempt(client, number, begun, time.monotonic(), Outcome.FAILED, detail=f"no connection: {error}"))
+            stop.is_asked(REST_SECONDS)
+            continue
+        ledger.write(Attempt(client, number, begun, begun, Outcome.UNKNOWN, connection.server, connection.timeline, "in hand"))
+        outcome, detail = write_row(connection, client=client, number=number)
+        ledger.write(Attempt(client, number, begun, time.monotonic(), outcome, connection.server, connection.timeline, detail))
+        if outcome is not Outcome.ACKNOWLEDGED:
+            connection.close()
+            connection = None
+    if connection:
+        connection.close()
+
+
+def write_row(connection: Connection, *, client: int, number: int) -> tuple[Outcome, str]:
+    """Write one row; how it ended, and why where it was not acknowledged."""
+    try:
+        connection.insert(client, number)
+    except Refused as error:
+        return Outcome.FAILED, str(error)
+    except Silent as error:
+        return Outcome.UNKNOWN, str(error)
+    return Outcome.ACKNOWLEDGED, ""
+
+
+class Stop:
+    """Whether the drill has asked the client to end: standard input ended, or a SIGTERM came."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._poll = select.poll()
+        self._poll.register(sys.stdin.fileno(), select.POLLIN | select.POLLHUP)
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def is_asked(self, seconds: float) -> bool:
+        """Wait so long for being asked, and tell."""
+        if not self._asked and self._poll.poll(seconds * 1000):
+            self._asked = not os.read(sys.stdin.fileno(), 4096)
+        return self._asked
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="zonal.drills.client", description="Write numbered rows and keep a ledger.")
+    for name in ("host", "user", "database", "ledger"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--port", type=int, default=5432)
+    parser.add_argument("--client", type=int, required=True, help="Number of this client.")
+    parser.add_argument("--pause", type=float, default=0.005, help="Seconds between two rows.")
+    parser.add_argument("--patience", type=float, default=0.5, help="Seconds to wait for a connection or an answer.")
+    given = parser.parse_args()
+    target = Target(given.host, given.port, given.user, os.environ["PGPASSWORD"], given.database, given.patience)
+    with Ledger(Path(given.ledger)) as ledger:
+        write_rows(target, ledger, Stop(), client=given.client, pause_seconds=given.pause)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Against sockets that misbehave as a lost zone does; real servers are in tests/drills."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from zonal.drills.connection import Connection, Refused, Silent, Target
+
+
+def target(port: int) -> Target:
+    return Target("127.0.0.1", port, "somebody", "a 'quoted' \\ password", "orders", patience_seconds=0.05)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def test_a_server_that_says_nothing_is_silent_after_the_patience(listener: socket.socket) -> None:
+    started = time.monotonic()
+    with pytest.raises(Silent):
+        Connection(target(listener.getsockname()[1]))
+    assert time.monotonic() - started >= 0.05
+
+
+def test_a_server_that_hangs_up_refuses_the_connection(listener: socket.socket) -> None:
+    def hang_up() -> None:
+        listener.accept()[0].close()
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    with pytest.raises(Refused):
+        Connection(target(listener.getsockname()[1]))
+    thread.join()
+
+
+def test_a_port_where_nothing_listens_refuses(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    listener.close()
+    with pytest.raises((Refused, psycopg.Error)):
+        Connection(target(port))
