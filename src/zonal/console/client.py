@@ -1,0 +1,102 @@
+"""Reaching a region's door from another process: plain, blocking, and quick to import.
+
+Every answer is decoded into its shape. What goes wrong is a `RegionAbsent` (nobody is behind the door) or a `RegionRefused` (somebody is,
+and said why not).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from zonal.console.shapes import CommandPlace, CommandRequest, NodeFault, Status, Trouble, ZoneFault, ZoneStatus
+from zonal.foundation.errors import ZonalError
+from zonal.foundation.journal import Entry
+
+T = TypeVar("T")
+
+SOCKET = "operator.sock"
+"""The door's name in the state directory."""
+
+
+class RegionAbsent(ZonalError):
+    """No region runs on this state directory."""
+
+
+class RegionRefused(ZonalError):
+    """The region did not do it; the message is its own."""
+
+
+class RegionClient:
+    """The region whose state is in `state`, seen through its door."""
+
+    def __init__(self, state: Path, *, timeout_seconds: float = 60.0) -> None:
+        self.state = state
+        self._timeout = timeout_seconds
+
+    def status(self) -> Status:
+        return self._ask("GET", "/status", Status)
+
+    def fail(self, zone: str, fault: ZoneFault) -> ZoneStatus:
+        """Do something to a zone; returns once it is done."""
+        return self._ask("POST", f"/zones/{quote(zone)}/fail", ZoneStatus, fault)
+
+    def recover(self, zone: str) -> ZoneStatus:
+        """Undo what was done to a zone."""
+        return self._ask("POST", f"/zones/{quote(zone)}/recover", ZoneStatus)
+
+    def fail_node(self, database: str, node: str, fault: NodeFault) -> None:
+        """Do something to one node of a database."""
+        self._ask("POST", f"/databases/{quote(database)}/nodes/{quote(node)}/fail", dict[str, str], fault)
+
+    def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[Entry]:
+        """Entries of the journal, as `records.store.Store.journal` gives them."""
+        query = {"after": after, "event": event, "subject": subject} | ({} if limit is None else {"limit": limit})
+        return self._ask("GET", f"/journal?{urlencode(query)}", list[Entry])
+
+    def prepare(self, request: CommandRequest) -> CommandPlace:
+        """Make a place in which commands of this machine may run."""
+        return self._ask("POST", "/commands", CommandPlace, request)
+
+    def release(self, place: str) -> None:
+        """Give a prepared place back."""
+        self._ask("DELETE", f"/commands/{quote(place)}", dict[str, str])
+
+    def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None) -> T:
+        connection = _UnixConnection(self.state / SOCKET, self._timeout)
+        try:
+            connection.request(method, path, None if body is None else msgspec.json.encode(body))
+            answer = connection.getresponse()
+            content = answer.read()
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, http.client.RemoteDisconnected) as error:
+            raise RegionAbsent(f"no region runs on {self.state}; `zonal start` starts one") from error
+        except TimeoutError as error:
+            raise RegionRefused(f"the region on {self.state} did not answer within {self._timeout:g} s") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RegionRefused(msgspec.json.decode(content, type=Trouble).error)
+        return msgspec.json.decode(content, type=shape)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """`http.client` over a unix socket. The path is opened by descriptor, since a socket's path may have 107 bytes only."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("zonal", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
+        try:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
+        finally:
+            os.close(directory)
