@@ -1,0 +1,66 @@
+"""The operator's hands, for a drill: what `drills.operator` asks for, done through the region's door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zonal.console.client import RegionClient
+from zonal.console.shapes import CommandRequest, DatabaseStatus, NodeFault, ZoneFault
+from zonal.drills.database import Endpoint
+from zonal.drills.operator import DrillFailed, Pair, Place
+from zonal.foundation.journal import Entry
+from zonal.foundation.settings import load
+
+
+class Hands:
+    """An operator of the region in `state`."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._client = RegionClient(state)
+
+    def endpoint(self) -> Endpoint:
+        """Where the region's API is, and its keys."""
+        settings = load(self._state)
+        return Endpoint(self._client.status().endpoint, settings.access_key, settings.secret_key)
+
+    def pair(self, database: str) -> Pair:
+        found = self._database(database)
+        zones = {node.role: node.zone for node in found.nodes}
+        names = {node.role: node.name for node in found.nodes}
+        return Pair(
+            state=found.state,
+            redundancy=found.redundancy,
+            primary=names.get("primary", ""),
+            primary_zone=zones.get("primary", ""),
+            standby_zone=zones.get("standby", ""),
+            why=found.why,
+        )
+
+    def fail_zone(self, zone: str, kind: str) -> None:
+        self._client.fail(zone, ZoneFault(kind))
+
+    def recover_zone(self, zone: str) -> None:
+        self._client.recover(zone)
+
+    def fail_node(self, database: str, node: str, kind: str) -> None:
+        self._client.fail_node(database, node, NodeFault(kind))
+
+    def journal(self, *, after: int = 0, subject: str = "") -> list[Entry]:
+        return self._client.journal(after=after, subject=subject)
+
+    @contextmanager
+    def place(self, subnet: str) -> Iterator[Place]:
+        prepared = self._client.prepare(CommandRequest(subnet))
+        try:
+            yield Place(prepared.prefix, prepared.environment)
+        finally:
+            self._client.release(prepared.id)
+
+    def _database(self, identifier: str) -> DatabaseStatus:
+        for database in self._client.status().databases:
+            if database.identifier == identifier:
+                return database
+        raise DrillFailed(f"there is no DB instance '{identifier}'")

@@ -1,0 +1,58 @@
+"""Running a command of this machine inside the region: `exec`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zonal.cli.options import state_option
+from zonal.foundation.errors import ZonalError
+
+if TYPE_CHECKING:
+    from zonal.console.shapes import CommandPlace
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option(
+    "--in",
+    "place",
+    default="default",
+    show_default=True,
+    metavar="PLACE",
+    help="A subnet's id, a host of the region, internet, or default.",
+)
+@click.option("--security-group", "groups", multiple=True, metavar="ID", help="Security group of the command's interface; may be repeated.")
+@state_option
+@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND…", type=click.UNPROCESSED)
+def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str, ...]) -> int:
+    """Run COMMAND of this machine inside the region, where names resolve and packets go as in AWS.
+
+    In a subnet, the command gets a network interface of its own there, with the VPC's default security group unless others are given.
+    `default` is the default subnet of the first zone; `internet` is outside every VPC. Streams and exit status are handed on.
+    """
+    from zonal.console.client import RegionClient
+    from zonal.console.shapes import CommandRequest
+
+    client = RegionClient(state)
+    prepared = client.prepare(CommandRequest(place, groups))
+    try:
+        return run(prepared, command)
+    finally:
+        client.release(prepared.id)
+
+
+def run(place: CommandPlace, command: tuple[str, ...]) -> int:
+    """Run a command in a prepared place on this process's own streams; its exit status (128 + n where signal n ended it)."""
+    try:
+        child = subprocess.Popen([*place.prefix, *command], env=os.environ | dict(place.environment))
+    except FileNotFoundError as error:
+        raise ZonalError(f"{error.filename} is not installed on this machine (Debian and Ubuntu: apt-get install util-linux)") from error
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    status = child.wait()
+    return status if status >= 0 else 128 - status

@@ -1,0 +1,153 @@
+"""Looking at a region: `status`, `env`, `journal`, `logs`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zonal.cli.options import json_option, state_option
+from zonal.foundation.errors import ZonalError
+
+if TYPE_CHECKING:
+    from zonal.console.shapes import DatabaseStatus, Status
+
+
+@click.command()
+@state_option
+@json_option
+def status(state: Path, as_json: bool) -> None:
+    """Show zones, databases with their nodes, and what this machine can reach."""
+    import msgspec
+
+    from zonal.console.client import RegionClient
+
+    seen = RegionClient(state).status()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(seen)).decode())
+    else:
+        show_status(seen)
+
+
+def show_status(seen: Status) -> None:
+    """Print a status for a person."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    readiness = "" if seen.ready else ", still building its networks"
+    console.print(f"[bold]{seen.region}[/] at {seen.endpoint} ({seen.fabric}{readiness}), state in {seen.state_directory}")
+    for trouble in seen.trouble:
+        console.print(f"[red]trouble:[/] {trouble}")
+    zones = Table("zone", "id", "state", "fault", box=box.SIMPLE)
+    for zone in seen.zones:
+        zones.add_row(zone.name, zone.id, zone.state if not zone.fault else f"[red]{zone.state}[/]", zone.fault)
+    console.print(zones)
+    if seen.databases:
+        console.print(_databases(seen.databases))
+    for database in seen.databases:
+        if database.why:
+            console.print(f"{database.identifier}: {database.why}")
+    if seen.public_endpoints:
+        publics = Table("public endpoint", "address", "from this machine", box=box.SIMPLE)
+        for each in seen.public_endpoints:
+            publics.add_row(each.name, each.public_address, f"{each.loopback_address}:{each.port}")
+        console.print(publics)
+
+
+def _databases(databases: tuple[DatabaseStatus, ...]) -> object:
+    from rich import box
+    from rich.table import Table
+
+    table = Table("database", "engine", "state", "redundancy", "node", "zone", "role", "seen", box=box.SIMPLE)
+    for database in databases:
+        first = (database.identifier, database.engine, database.state, database.redundancy)
+        for index, node in enumerate(database.nodes):
+            table.add_row(*(first if index == 0 else ("", "", "", "")), node.name, node.zone, node.role, node.state)
+        if not database.nodes:
+            table.add_row(*first, "", "", "", "")
+    return table
+
+
+@click.command()
+@state_option
+@json_option
+def env(state: Path, as_json: bool) -> None:
+    """Print exports, so that aws and boto3 talk to this region: eval "$(zonal env)"."""
+    import json
+
+    from zonal.console.client import RegionClient
+
+    variables = environment(state, RegionClient(state).status().endpoint)
+    if as_json:
+        click.echo(json.dumps(variables, indent=2))
+        return
+    click.echo("unset AWS_SESSION_TOKEN AWS_PROFILE")
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def environment(state: Path, endpoint: str) -> dict[str, str]:
+    """The variables under which every AWS SDK speaks to the region in `state`."""
+    from zonal.foundation.identifiers import REGION
+    from zonal.foundation.settings import load
+
+    settings = load(state)
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": settings.access_key,
+        "AWS_SECRET_ACCESS_KEY": settings.secret_key,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "ZONAL_STATE": str(state),
+        "ZONAL_CA_BUNDLE": str(state / "ca.pem"),
+    }
+
+
+@click.command()
+@state_option
+@click.option("--event", default="", metavar="PREFIX", help="Only events that begin so, e.g. failover.")
+@click.option("--subject", default="", help="Only what happened to this thing.")
+@click.option("-n", "--last", type=click.IntRange(min=1), default=100, show_default=True, help="How many entries at most.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens next.")
+@json_option
+def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_json: bool) -> None:
+    """Show the region's timeline: every fact, oldest first."""
+    import msgspec
+
+    from zonal.console.client import RegionClient
+
+    client = RegionClient(state)
+    after, limit = 0, last
+    while True:
+        entries = client.journal(after=after, event=event, subject=subject, limit=limit)
+        for entry in entries:
+            click.echo(msgspec.json.encode(entry) if as_json else entry.line())
+            after = entry.sequence
+        if not follow:
+            return
+        limit = 1000
+        time.sleep(0.2)
+
+
+@click.command()
+@state_option
+@click.option("-n", "--last", type=click.IntRange(min=1), default=200, show_default=True, help="How many lines at most.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written next.")
+def logs(state: Path, last: int, follow: bool) -> None:
+    """Show what the region's own processes printed, for finding out why something is wrong with zonal itself."""
+    path = state / "region.log"
+    if not path.exists():
+        raise ZonalError(f"there is no {path}; no region was started with `zonal start -d` on this state directory")
+    with path.open("rb") as file:
+        sys.stdout.buffer.write(b"".join(file.readlines()[-last:]))
+        while follow:
+            sys.stdout.buffer.write(file.read())
+            sys.stdout.buffer.flush()
+            time.sleep(0.2)

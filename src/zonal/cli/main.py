@@ -1,0 +1,77 @@
+"""The entry of the command line: finds the command, runs it, and turns an error into a sentence and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from zonal.foundation.errors import ZonalError
+
+COMMANDS = {
+    "start": "zonal.cli.running:start",
+    "stop": "zonal.cli.running:stop",
+    "status": "zonal.cli.looking:status",
+    "env": "zonal.cli.looking:env",
+    "journal": "zonal.cli.looking:journal",
+    "logs": "zonal.cli.looking:logs",
+    "exec": "zonal.cli.inside:execute",
+    "fail": "zonal.cli.zones:fail",
+    "recover": "zonal.cli.zones:recover",
+    "drill": "zonal.cli.drills:drill",
+    "engines": "zonal.cli.engines:engines",
+    "doctor": "zonal.cli.doctor:doctor",
+}
+
+NO_REGION = 3
+"""Exit status where no region runs on the state directory."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's file only when that command is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="zonal", prog_name="zonal")
+def zonal() -> None:
+    """An AWS region on this machine, with Availability Zones that can really fail.
+
+    Start with `zonal start -d` and `eval "$(zonal env)"`; then aws, boto3 and every other SDK work as usual.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process."""
+    try:
+        status = zonal.main(arguments, prog_name="zonal", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ZonalError as error:
+        click.echo(f"zonal: {error}", err=True)
+        sys.exit(NO_REGION if type(error).__name__ == "RegionAbsent" else 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # The reader of our output has gone; Python would complain about the flush.
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

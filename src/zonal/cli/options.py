@@ -1,0 +1,40 @@
+"""What commands have in common: which region is meant, and whether a person or a program reads the answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def default_state() -> Path:
+    """The state directory of this user's region: `$ZONAL_STATE`, else below `$XDG_STATE_HOME`, else `~/.local/state/zonal`."""
+    if chosen := os.environ.get("ZONAL_STATE"):
+        return Path(chosen)
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "zonal"
+
+
+def _resolve(_context: click.Context, _parameter: click.Parameter, given: Path | None) -> Path:
+    return (given or default_state()).absolute()
+
+
+def state_option(command: F) -> F:
+    """`--state DIR`: the region that is meant, by the directory that holds all of it."""
+    return click.option(
+        "--state",
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=_resolve,
+        metavar="DIR",
+        help="The region's state directory; each is a region of its own. [default: $ZONAL_STATE, else the user's state directory]",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`: the answer as JSON, for a program."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer with JSON.")(command)

@@ -1,0 +1,54 @@
+"""Pulling a zone, and putting it back: `fail`, `recover`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zonal.cli.options import json_option, state_option
+
+if TYPE_CHECKING:
+    from zonal.console.shapes import ZoneStatus
+
+
+@click.command()
+@click.argument("zone")
+@click.option("--power", "kind", flag_value="power", default="power", help="Cut the links, then kill everything in the zone. [default]")
+@click.option("--network", "kind", flag_value="network", help="Cut the links; what is inside lives on, alone.")
+@click.option(
+    "--loss", type=click.FloatRange(0, 100, min_open=True), metavar="P", help="Lose P percent of the packets on the zone's links."
+)
+@click.option("--delay", type=click.FloatRange(0, min_open=True), metavar="MS", help="Delay the packets on the zone's links.")
+@state_option
+@json_option
+def fail(zone: str, kind: str, loss: float | None, delay: float | None, state: Path, as_json: bool) -> None:
+    """Make ZONE fail (us-east-1a, or its id use1-az1), at once and until it is recovered."""
+    from zonal.console.client import RegionClient
+    from zonal.console.shapes import ZoneFault
+
+    if loss is not None and delay is not None:
+        raise click.UsageError("--loss and --delay are two faults; give one of them")
+    fault = ZoneFault("loss", loss) if loss is not None else ZoneFault("delay", delay) if delay is not None else ZoneFault(kind)
+    _tell(RegionClient(state).fail(zone, fault), as_json)
+
+
+@click.command()
+@click.argument("zone")
+@state_option
+@json_option
+def recover(zone: str, state: Path, as_json: bool) -> None:
+    """Undo what was done to ZONE: links carry again, hosts have power."""
+    from zonal.console.client import RegionClient
+
+    _tell(RegionClient(state).recover(zone), as_json)
+
+
+def _tell(zone: ZoneStatus, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        click.echo(msgspec.json.encode(zone))
+    else:
+        click.echo(f"{zone.name} ({zone.id}): {zone.state}" + (f", {zone.fault}" if zone.fault else ""))

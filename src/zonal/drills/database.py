@@ -1,0 +1,106 @@
+"""The database that a drill is about, seen as its customer sees it: through AWS's API.
+
+A drill makes a Multi-AZ PostgreSQL of its own and removes it in the end, or takes one that is there.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zonal.drills.connection import Target
+from zonal.drills.operator import DrillFailed
+from zonal.drills.workload import Client
+from zonal.foundation.identifiers import REGION
+
+if TYPE_CHECKING:
+    from types_boto3_rds import RDSClient
+    from types_boto3_rds.type_defs import DBInstanceTypeDef
+
+CREATION_SECONDS = 120.0
+DATABASE = "drill"
+USER = "drill"
+
+
+class Endpoint(NamedTuple):
+    """Where the API is and with what it is signed."""
+
+    url: str
+    access_key: str
+    secret_key: str
+
+
+class Database:
+    """A DB instance by its identifier, with the password of its master user."""
+
+    def __init__(self, client: RDSClient, identifier: str, password: str) -> None:
+        self.identifier = identifier
+        self.password = password
+        self._client = client
+
+    def description(self) -> DBInstanceTypeDef:
+        return self._client.describe_db_instances(DBInstanceIdentifier=self.identifier)["DBInstances"][0]
+
+    def target(self, *, patience_seconds: float) -> Target:
+        """Whom clients connect to."""
+        seen = self.description()
+        endpoint = seen["Endpoint"]
+        database = seen.get("DBName", "postgres")
+        return Target(endpoint["Address"], endpoint["Port"], seen["MasterUsername"], self.password, database, patience_seconds)
+
+    def clients(self, count: int, *, first_zone: str) -> tuple[Client, ...]:
+        """So many clients, spread over the zones of the database's subnet group; `first_zone` gets one only where there are enough."""
+        subnets = {
+            each["SubnetAvailabilityZone"]["Name"]: each["SubnetIdentifier"] for each in self.description()["DBSubnetGroup"]["Subnets"]
+        }
+        zones = sorted(subnets, key=lambda zone: (zone == first_zone, zone))
+        return tuple(Client(number + 1, zones[number % len(zones)], subnets[zones[number % len(zones)]]) for number in range(count))
+
+    def force_failover(self) -> None:
+        self._client.reboot_db_instance(DBInstanceIdentifier=self.identifier, ForceFailover=True)
+
+    def delete(self) -> None:
+        self._client.delete_db_instance(DBInstanceIdentifier=self.identifier, SkipFinalSnapshot=True)
+
+
+def connect(endpoint: Endpoint) -> RDSClient:
+    """An ordinary RDS client."""
+    import botocore.session
+
+    client: Any = botocore.session.Session().create_client(
+        "rds",
+        region_name=REGION,
+        endpoint_url=endpoint.url,
+        aws_access_key_id=endpoint.access_key,
+        aws_secret_access_key=endpoint.secret_key,
+    )
+    return client  # type: ignore[no-any-return]
+
+
+def create(client: RDSClient, *, engine_version: str | None, say: Callable[[str], None]) -> Database:
+    """Make a Multi-AZ PostgreSQL and wait until it is available. Raises `DrillFailed`."""
+    identifier, password = f"drill-{secrets.token_hex(3)}", secrets.token_urlsafe(18)
+    say(f"creating a Multi-AZ PostgreSQL, {identifier}")
+    version = {"EngineVersion": engine_version} if engine_version else {}
+    client.create_db_instance(
+        DBInstanceIdentifier=identifier,
+        Engine="postgres",
+        DBInstanceClass="db.t3.micro",
+        AllocatedStorage=20,
+        MasterUsername=USER,
+        MasterUserPassword=password,
+        DBName=DATABASE,
+        MultiAZ=True,
+        BackupRetentionPeriod=0,
+        **version,  # type: ignore[arg-type]
+    )
+    database = Database(client, identifier, password)
+    started = time.monotonic()
+    while (state := database.description()["DBInstanceStatus"]) != "available":
+        if time.monotonic() - started > CREATION_SECONDS:
+            raise DrillFailed(f"{identifier} is still '{state}' after {CREATION_SECONDS:g} s; `zonal status` says what it waits for")
+        time.sleep(0.05)
+    say(f"{identifier} is available after {time.monotonic() - started:.1f} s")
+    return database

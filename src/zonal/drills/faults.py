@@ -1,0 +1,78 @@
+"""What can be done to a Multi-AZ database, and how it is undone.
+
+| fault | what happens | what peers notice |
+|---|---|---|
+| `reboot` | `RebootDBInstance` with `ForceFailover=true` | a clean end of their connections |
+| `process` | the primary's engine is killed; its host lives | a reset: the kernel tells them |
+| `host` | the plug of the primary's host is pulled | silence |
+| `power` | its zone: links cut, then everything in it killed | silence |
+| `network` | its zone: links cut, everything in it lives on | silence, and an old primary that still runs |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zonal.drills.operator import Operator
+
+ZONE_FAULTS = ("power", "network")
+"""Faults that take a whole zone and have to be healed."""
+
+
+class Victim(NamedTuple):
+    """Whom a fault strikes. `force_failover` asks AWS's API for a reboot with failover."""
+
+    database: str
+    node: str
+    zone: str
+    force_failover: Callable[[], None]
+
+
+class Fault(NamedTuple):
+    """`strike` returns when the fault is in force, `heal` when it is undone; None where nothing needs to be."""
+
+    name: str
+    strike: Callable[[Operator, Victim], None]
+    heal: Callable[[Operator, Victim], None] | None
+
+    @property
+    def takes_zone(self) -> bool:
+        return self.name in ZONE_FAULTS
+
+
+def _reboot(_operator: Operator, victim: Victim) -> None:
+    victim.force_failover()
+
+
+def _process(operator: Operator, victim: Victim) -> None:
+    operator.fail_node(victim.database, victim.node, "process")
+
+
+def _host(operator: Operator, victim: Victim) -> None:
+    operator.fail_node(victim.database, victim.node, "host")
+
+
+def _power(operator: Operator, victim: Victim) -> None:
+    operator.fail_zone(victim.zone, "power")
+
+
+def _network(operator: Operator, victim: Victim) -> None:
+    operator.fail_zone(victim.zone, "network")
+
+
+def _recover(operator: Operator, victim: Victim) -> None:
+    operator.recover_zone(victim.zone)
+
+
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault("reboot", _reboot, None),
+        Fault("process", _process, None),
+        Fault("host", _host, None),
+        Fault("power", _power, _recover),
+        Fault("network", _network, _recover),
+    )
+}
+"""Every fault by its name."""

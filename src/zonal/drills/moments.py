@@ -1,0 +1,49 @@
+"""When what happened, found in the journal.
+
+The drill knows when it struck and when it healed; when the region noticed, promoted and was redundant again is for the journal to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from zonal.drills.verdict import Moments
+from zonal.foundation.journal import Entry
+
+DETECTED = ("failover.decided",)
+"""Events that say that the region has decided to act."""
+PROMOTED = ("failover.promoted",)
+"""Events that say that another node takes writes."""
+REDUNDANT = ("redundancy.synchronous",)
+"""Events that say that the standby holds every acknowledged write again."""
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What the drill itself did when, by the stopwatch. `sequence` is the journal's last entry before the first row."""
+
+    sequence: int
+    begun: float
+    ended: float
+    struck: float
+    healed: float | None
+
+
+def moments(outline: Outline, timeline: Iterable[Entry], *, database: str) -> Moments:
+    """The drill's moments, with those of the region that concern this database. Redundancy counts from the heal on."""
+    mine = [entry for entry in timeline if entry.subject == database]
+    detected = _first(mine, DETECTED, after=outline.struck)
+    return Moments(
+        begun=outline.begun,
+        ended=outline.ended,
+        struck=outline.struck,
+        healed=outline.healed,
+        detected=detected,
+        promoted=_first(mine, PROMOTED, after=detected or outline.struck),
+        redundant=_first(mine, REDUNDANT, after=outline.struck if outline.healed is None else outline.healed),
+    )
+
+
+def _first(entries: list[Entry], events: tuple[str, ...], *, after: float) -> float | None:
+    return next((entry.monotonic for entry in entries if entry.event in events and entry.monotonic >= after), None)

@@ -1,0 +1,176 @@
+"""One drill from the first row to the verdict.
+
+Clients in every zone begin to write. When all of them are heard, the fault strikes at a moment that the seed chose. The drill waits for the
+failover, lets the outage last, heals it, waits until the pair is synchronous again and the clients are heard again, ends the clients, and
+reads every row back. Whatever happens in between, the fault is healed before the drill returns.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from zonal.drills.database import Database
+from zonal.drills.faults import Fault, Victim
+from zonal.drills.moments import DETECTED, Outline, moments
+from zonal.drills.operator import DrillFailed, Operator, Pair
+from zonal.drills.verdict import Verdict, Witnesses, judge
+from zonal.drills.workload import Client, Workload
+from zonal.foundation.journal import Entry
+
+Say = Callable[[str], None]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a drill is to run. `zone` is the zone to lose, or empty for the primary's; `seconds` is how long the outage lasts."""
+
+    drill: str
+    seed: int
+    zone: str = ""
+    clients: int = 3
+    seconds: float = 5.0
+    pause_seconds: float = 0.005
+    patience_seconds: float = 0.5
+    settle_seconds: float = 60.0
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A verdict with what it was computed from: the journal between first and last row, and the directory that holds the ledgers."""
+
+    verdict: Verdict
+    database: str
+    primary_zone: str
+    standby_zone: str
+    struck_zone: str
+    directory: str
+    begun: float
+    struck: float
+    healed: float | None
+    timeline: tuple[Entry, ...]
+
+
+def run(database: Database, operator: Operator, fault: Fault, options: Options, *, directory: Path, say: Say) -> Report:
+    """Carry out the drill. Raises `DrillFailed` where it cannot be brought to a verdict."""
+    directory.mkdir(parents=True, mode=0o700)
+    before = _wait_redundant(operator, database.identifier, within=options.settle_seconds)
+    zone = options.zone or before.primary_zone
+    clients = database.clients(options.clients, first_zone=zone)
+    victim = Victim(database.identifier, before.primary, zone, database.force_failover)
+    with Workload(operator, database.target(patience_seconds=options.patience_seconds), clients, directory) as workload:
+        workload.create_table()
+        say(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
+        outline = _outline(workload, operator, fault, victim, options, random.Random(options.seed), say)
+        lost_zone = zone if fault.takes_zone else ""
+        reader = next((client for client in clients if client.zone != lost_zone), clients[0])
+        say("reading every row back")
+        found = workload.read_back(reader)
+        attempts = tuple(workload.attempts())
+    timeline = tuple(operator.journal(after=outline.sequence))
+    witnesses = Witnesses(
+        attempts=attempts,
+        found=found,
+        moments=moments(outline, timeline, database=database.identifier),
+        zones=tuple((client.number, client.zone) for client in clients),
+        lost_zone=lost_zone,
+    )
+    return Report(
+        verdict=judge(witnesses, drill=options.drill, fault=fault.name, seed=options.seed),
+        database=database.identifier,
+        primary_zone=before.primary_zone,
+        standby_zone=before.standby_zone,
+        struck_zone=zone,
+        directory=str(directory),
+        begun=outline.begun,
+        struck=outline.struck,
+        healed=outline.healed,
+        timeline=timeline,
+    )
+
+
+def _outline(
+    workload: Workload, operator: Operator, fault: Fault, victim: Victim, options: Options, source: random.Random, say: Say
+) -> Outline:
+    """Strike, heal, and wait for the end, while the clients write. Returns when each was."""
+    sequence = max((entry.sequence for entry in operator.journal()), default=0)
+    before = operator.pair(victim.database)
+    begun = time.monotonic()
+    workload.start(pause_seconds=options.pause_seconds)
+    _wait_heard(workload, workload.clients, since=begun, within=options.settle_seconds)
+    time.sleep(source.uniform(0.5, 1.5))
+    survivors = tuple(client for client in workload.clients if not (fault.takes_zone and client.zone == victim.zone))
+    with _struck(fault, operator, victim, say) as times:
+        _wait_noticed(operator, victim, before, since=sequence, within=options.settle_seconds)
+        _wait_heard(workload, survivors, since=time.monotonic(), within=options.settle_seconds)
+        if fault.heal:
+            time.sleep(max(0.0, times["struck"] + options.seconds - time.monotonic()))
+    say("waiting for redundancy")
+    _wait_redundant(operator, victim.database, within=options.settle_seconds)
+    _wait_heard(workload, survivors, since=time.monotonic(), within=options.settle_seconds)
+    ended = time.monotonic()
+    workload.stop()
+    return Outline(sequence=sequence, begun=begun, ended=ended, struck=times["struck"], healed=times.get("healed"))
+
+
+@contextmanager
+def _struck(fault: Fault, operator: Operator, victim: Victim, say: Say) -> Iterator[dict[str, float]]:
+    """The time in which the fault is in force; it is healed on every way out. Gives the moments `struck` and, in the end, `healed`."""
+    say(f"{fault.name}: {victim.zone if fault.takes_zone else victim.node}")
+    times = {"struck": time.monotonic()}
+    try:
+        fault.strike(operator, victim)
+        yield times
+    finally:
+        if fault.heal:
+            say(f"healing {victim.zone}")
+            times["healed"] = time.monotonic()
+            fault.heal(operator, victim)
+
+
+def _wait_noticed(operator: Operator, victim: Victim, before: Pair, *, since: int, within: float) -> None:
+    """Wait until the region has acted on the fault: another node leads, or the pair is not redundant any more."""
+
+    def noticed() -> bool:
+        now = operator.pair(victim.database)
+        acted = any(entry.event in DETECTED for entry in operator.journal(after=since, subject=victim.database))
+        return acted or now.primary != before.primary or now.redundancy != before.redundancy
+
+    _wait(noticed, within=within, else_say=lambda: f"the region did not notice the fault on {victim.database} within {within:g} s")
+
+
+def _wait_heard(workload: Workload, clients: tuple[Client, ...], *, since: float, within: float) -> None:
+    """Wait until each of these clients has had a write acknowledged since."""
+    _wait(
+        lambda: workload.have_acknowledged_since(since, clients),
+        within=within,
+        else_say=lambda: f"clients had no write acknowledged for {within:g} s: {workload.last_words()}",
+    )
+
+
+def _wait_redundant(operator: Operator, database: str, *, within: float) -> Pair:
+    """Wait until the database is available and its standby holds every acknowledged write; how it stands then."""
+    pair = operator.pair(database)
+
+    def redundant() -> bool:
+        nonlocal pair
+        pair = operator.pair(database)
+        return pair.redundancy == "synchronous" and pair.state == "available"
+
+    _wait(
+        redundant,
+        within=within,
+        else_say=lambda: f"{database} is still '{pair.state}' and '{pair.redundancy}' after {within:g} s ({pair.why or 'no reason given'})",
+    )
+    return pair
+
+
+def _wait(look: Callable[[], bool], *, within: float, else_say: Callable[[], str]) -> None:
+    deadline = time.monotonic() + within
+    while not look():
+        if time.monotonic() > deadline:
+            raise DrillFailed(else_say())
+        time.sleep(0.05)

@@ -1,0 +1,132 @@
+"""Clients in several zones, each a process inside a subnet with a ledger of its own.
+
+The drill's process only starts and ends them; what they know is in their ledgers, which outlive them. A client is told to end by closing
+its standard input, so that clients never outlive the drill, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple
+
+import msgspec
+
+from zonal.drills.connection import Target
+from zonal.drills.ledger import Attempt, Outcome, read
+from zonal.drills.operator import DrillFailed, Operator, Place
+from zonal.drills.verdict import Row
+
+ENDING_SECONDS = 5.0
+TABLE_SECONDS = 60.0
+
+
+class Client(NamedTuple):
+    """A client: its number, the zone and subnet it runs in."""
+
+    number: int
+    zone: str
+    subnet: str
+
+
+class Workload:
+    """The clients of one drill. A context: leaving it ends them all and gives their places back."""
+
+    def __init__(self, operator: Operator, target: Target, clients: tuple[Client, ...], directory: Path) -> None:
+        self.clients = clients
+        self._operator = operator
+        self._target = target
+        self._directory = directory
+        self._stack = ExitStack()
+        self._places: dict[int, Place] = {}
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Workload:
+        for client in self.clients:
+            self._places[client.number] = self._stack.enter_context(self._operator.place(client.subnet))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.stop()
+        self._stack.close()
+
+    def create_table(self) -> None:
+        """Make the table. Raises `DrillFailed`."""
+        self._table("create", self.clients[0])
+
+    def start(self, *, pause_seconds: float) -> None:
+        """Start every client."""
+        for client in self.clients:
+            ledger = str(self.ledger(client))
+            extra = ("--client", str(client.number), "--ledger", ledger, "--pause", str(pause_seconds))
+            words = (*self._words("client"), *extra, "--patience", str(self._target.patience_seconds))
+            with Path(f"{ledger}.log").open("wb") as log:
+                self._processes[client.number] = self._spawn(client, words, stdout=log, stderr=log)
+
+    def stop(self) -> None:
+        """Ask every client to end, and make sure that it has."""
+        for process in self._processes.values():
+            if process.stdin:
+                process.stdin.close()
+        for process in self._processes.values():
+            try:
+                process.wait(ENDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def attempts(self) -> list[Attempt]:
+        """What all ledgers say now."""
+        return read(path for path in map(self.ledger, self.clients) if path.exists())
+
+    def have_acknowledged_since(self, moment: float, clients: tuple[Client, ...]) -> bool:
+        """Whether each of these clients has an acknowledgement that is later."""
+        heard = {each.client for each in self.attempts() if each.outcome is Outcome.ACKNOWLEDGED and each.ended > moment}
+        return heard >= {client.number for client in clients}
+
+    def last_words(self) -> str:
+        """What went wrong last for each client, for the message of a drill that got nowhere."""
+        last = {each.client: each.detail for each in self.attempts() if each.detail}
+        for client in self.clients:
+            printed = Path(f"{self.ledger(client)}.log")
+            if client.number not in last and printed.exists():
+                last[client.number] = printed.read_text(errors="replace")[-500:].strip()
+        return "; ".join(f"client {number}: {detail}" for number, detail in sorted(last.items())) or "they said nothing"
+
+    def read_back(self, client: Client) -> frozenset[Row]:
+        """Every row of the table, read by a new connection from a client's place. Raises `DrillFailed`."""
+        printed = self._table("rows", client)
+        return frozenset(Row(*msgspec.json.decode(line, type=tuple[int, int])) for line in printed.splitlines())
+
+    def ledger(self, client: Client) -> Path:
+        return self._directory / f"client-{client.number}.jsonl"
+
+    def _table(self, what: str, client: Client) -> bytes:
+        process = self._spawn(client, (*self._words("table"), what), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            printed, errors = process.communicate(timeout=TABLE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise DrillFailed(f"the drill's table could not be reached from {client.zone} within {TABLE_SECONDS:g} s") from None
+        if process.returncode:
+            raise DrillFailed(f"{what} of the drill's table from {client.zone} failed: {errors.decode(errors='replace').strip()[-800:]}")
+        return printed
+
+    def _words(self, module: str) -> tuple[str, ...]:
+        target = self._target
+        where = ("--host", target.host, "--port", str(target.port), "--user", target.user, "--database", target.database)
+        return (sys.executable, "-m", f"zonal.drills.{module}", *where)
+
+    def _spawn(
+        self, client: Client, words: tuple[str, ...], *, stdout: int | IO[bytes], stderr: int | IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        place = self._places[client.number]
+        environment = os.environ | dict(place.environment) | {"PGPASSWORD": self._target.password, "RES_OPTIONS": "timeout:1 attempts:2"}
+        return subprocess.Popen(
+            [*place.prefix, *words], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
+        )
