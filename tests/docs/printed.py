@@ -1,0 +1,96 @@
+"""Documents that are printed from the code: `script/docs` writes them, `test_printed.py` compares them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+import zonal
+from zonal.cli.main import zonal as command_line
+from zonal.foundation import settings
+from zonal.records.lifecycle import Lifecycle
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def modules() -> Iterator[ModuleType]:
+    """Every module of zonal, imported."""
+    for found in pkgutil.walk_packages(zonal.__path__, "zonal."):
+        yield importlib.import_module(found.name)
+
+
+def settings_page() -> str:
+    head = "# Settings\n\nA setting comes from the command line, else from the environment (`ZONAL_PORT`), else from `settings.toml` in the"
+    return f"{head}\nstate directory, else it has its default.\n\n{settings.table()}\n"
+
+
+def command_page() -> str:
+    parts = ["# The command line\n"]
+    for command, names in _commands(command_line, ("zonal",)):
+        context = click.Context(command, info_name=" ".join(names), max_content_width=100, terminal_width=100)
+        parts.append(f"## `{' '.join(names)}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def _commands(command: click.Command, names: tuple[str, ...]) -> Iterator[tuple[click.Command, tuple[str, ...]]]:
+    yield command, names
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from _commands(child, (*names, name))
+
+
+def lifecycle_page() -> str:
+    parts = ["# Lifecycles\n\nEvery thing with states has one table; these are printed from them.\n"]
+    found = {value.name: value for module in modules() for value in vars(module).values() if isinstance(value, Lifecycle)}
+    for name in sorted(found):
+        rows = "\n".join(f"| {row.state} | {row.event} | {row.next} | {row.why} |" for row in found[name].rows)
+        table = f"| state | event | next | why |\n|---|---|---|---|\n{rows}"
+        parts.append(f"## {name}\n\n```mermaid\n{found[name].diagram()}\n```\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def operation_page() -> str:
+    parts = ["# Operations\n\nWhat is built, by service. Every other operation of these services answers 501 `NotImplemented`.\n"]
+    for service, names in sorted(_operations().items()):
+        parts.append(f"## {service}: {len(names)} operations\n\n{', '.join(f'`{name}`' for name in sorted(names))}\n")
+    return "\n".join(parts)
+
+
+def _operations() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for module in modules():
+        if not module.__name__.startswith("zonal.services."):
+            continue
+        service = module.__name__.split(".")[2]
+        for _, noun in inspect.getmembers(module, inspect.isclass):
+            for _, method in inspect.getmembers(noun, inspect.isfunction):
+                if operation := getattr(method, "aws_operation", None):
+                    found.setdefault(service, set()).add(operation)
+    return found
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "cli.md": command_page,
+    "lifecycles.md": lifecycle_page,
+    "operations.md": operation_page,
+}
+
+
+def write() -> None:
+    """Print every page into docs/."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())
+
+
+if __name__ == "__main__":
+    write()
