@@ -1,0 +1,123 @@
+"""A region for tests: started, reached and ended as a user would, with the command line, boto3 and the AWS CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ZONAL = (sys.executable, "-m", "zonal.cli.main")
+
+
+class RunningRegion:
+    """The region in `state`. `start` and `stop` may be called any number of times."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.port = free_port()
+
+    def start(self, *options: str) -> None:
+        self.zonal("start", "-d", "--port", str(self.port), *options)
+
+    def stop(self) -> None:
+        self.zonal("stop")
+
+    def zonal(self, *words: str, check: bool = True, input: str | None = None, within: float = 180) -> subprocess.CompletedProcess[str]:
+        """Run a command of the command line on this region; `check` raises with what it printed where it fails."""
+        command, rest = words[0], words[1:]
+        place = (
+            (command, rest[0], "--state", str(self.state), *rest[1:]) if command in GROUPS else (command, "--state", str(self.state), *rest)
+        )
+        done = subprocess.run([*ZONAL, *place], capture_output=True, text=True, timeout=within, input=input)
+        if check and done.returncode:
+            raise AssertionError(f"zonal {' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.log()}")
+        return done
+
+    def execute(self, *command: str, place: str = "default", groups: tuple[str, ...] = (), check: bool = True) -> str:
+        """What a command of this machine prints when it runs inside."""
+        words = [word for group in groups for word in ("--security-group", group)]
+        return self.zonal("exec", "--in", place, *words, "--", *command, check=check).stdout
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.zonal("status", "--json").stdout)  # type: ignore[no-any-return]
+
+    def journal(self, **query: str) -> list[dict[str, Any]]:
+        options = [word for name, value in query.items() for word in (f"--{name}", value)]
+        return [json.loads(line) for line in self.zonal("journal", "--json", "--last", "100000", *options).stdout.splitlines()]
+
+    def environment(self) -> dict[str, str]:
+        """What `zonal env` sets."""
+        return json.loads(self.zonal("env", "--json").stdout)  # type: ignore[no-any-return]
+
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"max_attempts": 1}),
+        )
+
+    def aws(self, *words: str) -> Any:
+        """What the AWS CLI answers, under the variables that `zonal env` prints."""
+        command = [str(Path(sys.executable).parent / "aws"), *words, "--output", "json"]
+        done = subprocess.run(command, env=os.environ | self.environment(), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def create_database(self, **more: Any) -> str:
+        """A PostgreSQL that is available, by its identifier; user `master`, password `password-of-master`, database `app`."""
+        identifier = more.pop("DBInstanceIdentifier", f"test-{secrets.token_hex(3)}")
+        rds = self.client("rds")
+        asked = {
+            "Engine": "postgres",
+            "DBInstanceClass": "db.t3.micro",
+            "AllocatedStorage": 20,
+            "DBName": "app",
+            "BackupRetentionPeriod": 0,
+        }
+        asked |= {"MasterUsername": "master", "MasterUserPassword": "password-of-master"}
+        rds.create_db_instance(DBInstanceIdentifier=identifier, **(asked | more))
+        rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=identifier, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+        return identifier
+
+    def delete_database(self, identifier: str) -> None:
+        rds = self.client("rds")
+        rds.delete_db_instance(DBInstanceIdentifier=identifier, SkipFinalSnapshot=True)
+        rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=identifier, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    def log(self) -> str:
+        """The end of the region's own log, for a failing test's message."""
+        path = self.state / "region.log"
+        return path.read_text(errors="replace")[-4000:] if path.exists() else ""
+
+
+GROUPS = ("drill", "engines")
+"""Commands that are groups; their options follow the subcommand."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(look: Callable[[], Any], *, within: float = 30.0, every: float = 0.1) -> Any:
+    """The first true value that `look` gives; fails with the last one where there is none in time."""
+    deadline = time.monotonic() + within
+    while not (value := look()):
+        assert time.monotonic() < deadline, f"still {value!r} after {within:g} s"
+        time.sleep(every)
+    return value

@@ -1,0 +1,197 @@
+"""The command line against a door that answers as a region would."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from zonal.cli.main import COMMANDS, main
+from zonal.console.client import SOCKET
+from zonal.console.door import Door, Request, Route
+from zonal.console.shapes import CommandPlace, DatabaseStatus, NodeStatus, PublicEndpoint, Status, ZoneFault, ZoneStatus
+from zonal.foundation.errors import ZonalError
+
+STATUS = Status(
+    region="us-east-1",
+    version="0.1.0",
+    endpoint="http://127.0.0.1:4566",
+    state_directory="STATE",
+    process=7,
+    fabric="sandbox",
+    ready=True,
+    zones=(ZoneStatus("us-east-1a", "use1-az1", "available"), ZoneStatus("us-east-1b", "use1-az2", "impaired", "power")),
+    databases=(
+        DatabaseStatus(
+            identifier="orders",
+            engine="postgres 18.6",
+            state="available",
+            endpoint="orders.abc.us-east-1.rds.zonal.internal",
+            port=5432,
+            multi_az=True,
+            redundancy="alone",
+            epoch=2,
+            nodes=(NodeStatus("orders-1", "us-east-1a", "primary", "serving", "172.31.0.10"),),
+            why="the standby's zone us-east-1b has no power",
+        ),
+    ),
+    public_endpoints=(PublicEndpoint("orders", "203.0.113.7", "127.8.0.1", 5432),),
+    vpcs=1,
+)
+
+
+class Region:
+    """What a region would answer, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def status(self, _: Request) -> Status:
+        return STATUS
+
+    async def fail(self, request: Request) -> ZoneStatus:
+        if request.words[0] != "us-east-1a":
+            raise ZonalError(f"there is no zone '{request.words[0]}'; there are us-east-1a, us-east-1b, us-east-1c")
+        fault = msgspec.json.decode(request.body, type=ZoneFault)
+        self.asked.append(fault)
+        return ZoneStatus("us-east-1a", "use1-az1", "impaired", fault.kind)
+
+    async def prepare(self, request: Request) -> CommandPlace:
+        self.asked.append(json.loads(request.body))
+        return CommandPlace(
+            id="place-1", prefix=("env", "INSIDE=yes"), environment=(("PLACE", "a"),), address="172.31.0.9", zone="us-east-1a"
+        )
+
+    async def release(self, request: Request) -> dict[str, str]:
+        self.asked.append(request.words[0])
+        return {}
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> Iterator[Region]:
+    answers = Region()
+    routes = (
+        Route("GET", "/status", answers.status),
+        Route("POST", "/zones/*/fail", answers.fail),
+        Route("POST", "/commands", answers.prepare),
+        Route("DELETE", "/commands/*", answers.release),
+    )
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    door = Door(tmp_path / SOCKET, routes)
+    loop.run_until_complete(door.open())
+    thread.start()
+    yield answers
+    asyncio.run_coroutine_threadsafe(door.close(), loop).result(5)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as leaving:
+        main(list(words))
+    return int(leaving.value.code or 0)
+
+
+def test_status_for_a_program_is_the_whole_shape(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("status", "--state", str(tmp_path), "--json") == 0
+    assert msgspec.json.decode(capfd.readouterr().out, type=Status) == STATUS
+
+
+def test_status_for_a_person_names_the_fault_and_what_a_database_waits_for(
+    region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert run("status", "--state", str(tmp_path)) == 0
+    shown = capfd.readouterr().out
+    for word in ("us-east-1b", "power", "orders", "alone", "has no power", "127.8.0.1:5432"):
+        assert word in shown
+
+
+def test_env_prints_what_a_shell_can_evaluate(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("env", "--state", str(tmp_path)) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4566" in lines
+    assert "unset AWS_SESSION_TOKEN AWS_PROFILE" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ((), ZoneFault("power")),
+        (("--power",), ZoneFault("power")),
+        (("--network",), ZoneFault("network")),
+        (("--loss", "30"), ZoneFault("loss", 30.0)),
+        (("--delay", "80"), ZoneFault("delay", 80.0)),
+    ],
+)
+def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, words: tuple[str, ...], fault: ZoneFault) -> None:
+    assert run("fail", "us-east-1a", *words, "--state", str(tmp_path)) == 0
+    assert region.asked == [fault]
+
+
+@pytest.mark.parametrize("words", [("--loss", "30", "--delay", "80"), ("--loss", "0"), ("--loss", "101"), ("--delay", "much")])
+def test_a_fault_that_makes_no_sense_is_wrong_usage(region: Region, tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert run("fail", "us-east-1a", *words, "--state", str(tmp_path)) == 2
+    assert region.asked == []
+
+
+def test_a_zone_that_is_not_there_is_told_with_those_that_are(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("fail", "us-east-1z", "--state", str(tmp_path)) == 1
+    assert "there are us-east-1a" in capfd.readouterr().err
+
+
+def test_exec_hands_on_streams_and_exit_status_and_gives_the_place_back(
+    region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "exec",
+        "--state",
+        str(tmp_path),
+        "--in",
+        "subnet-1",
+        "--security-group",
+        "sg-1",
+        "--",
+        "sh",
+        "-c",
+        "echo $INSIDE $PLACE; exit 7",
+    )
+    assert run(*words) == 7
+    assert capfd.readouterr().out == "yes a\n"
+    assert region.asked == [{"place": "subnet-1", "security_groups": ["sg-1"]}, "place-1"]
+
+
+def test_the_options_of_execs_command_are_its_own(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("exec", "--state", str(tmp_path), "echo", "--in", "-h") == 0
+    assert capfd.readouterr().out == "--in -h\n"
+
+
+def test_a_command_that_a_signal_ended_has_the_status_that_a_shell_gives_it(region: Region, tmp_path: Path) -> None:
+    assert run("exec", "--state", str(tmp_path), "--", "sh", "-c", "kill -9 $$") == 137
+
+
+@pytest.mark.parametrize("command", ["status", "env", "journal", "recover us-east-1a", "exec true", "stop"])
+def test_without_a_region_a_command_says_how_to_start_one(command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first, *rest = command.split()
+    assert run(first, "--state", str(tmp_path / "nothing"), *rest) == 3
+    assert "zonal start" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "--help") == 0
+    assert "Usage: zonal" in capfd.readouterr().out
+
+
+def test_the_command_line_is_quick_because_it_imports_nothing_that_it_does_not_need() -> None:
+    import subprocess
+    import sys
+
+    script = "import sys, zonal.cli.main; print([n for n in ('botocore', 'rich', 'psycopg', 'pyroute2', 'asyncio') if n in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
