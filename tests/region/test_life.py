@@ -1,0 +1,122 @@
+"""A region's life: it starts, is killed, stops, starts again, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.running_region import RunningRegion, eventually
+
+
+def family(porter: int) -> dict[int, str]:
+    """The processes that descend from the porter, and their command lines."""
+    parents: dict[int, tuple[int, str]] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                parents[int(path.name)] = parent, (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # It has ended meanwhile.
+    found = {porter}
+    while grown := {process for process, (parent, _) in parents.items() if parent in found} - found:
+        found |= grown
+    return {process: parents[process][1] for process in found if process in parents}
+
+
+def porter(region: RunningRegion) -> int:
+    return int((region.state / "porter.pid").read_text())
+
+
+def region_process(region: RunningRegion) -> int:
+    [found] = [process for process, line in family(porter(region)).items() if "zonal.region" in line]
+    return found
+
+
+def query(region: RunningRegion, database: str, sql: str) -> str:
+    [described] = region.client("rds").describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
+    address, port = described["Endpoint"]["Address"], described["Endpoint"]["Port"]
+    connection = f"host={address} port={port} user=master password=password-of-master dbname=app"
+    return region.execute("psql", connection, "-AtqX", "-v", "ON_ERROR_STOP=1", "-c", sql).strip()
+
+
+def test_a_killed_region_is_back_at_once_and_its_databases_serve_meanwhile(own_region: RunningRegion) -> None:
+    database = own_region.create_database()
+    query(own_region, database, "create table t as select 42 as n")
+    engines = {process for process, line in family(porter(own_region)).items() if "postgres" in line}
+    killed = region_process(own_region)
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: any("zonal.region" in line and process != killed for process, line in family(porter(own_region)).items()))
+    eventually(lambda: own_region.zonal("status", check=False).returncode == 0)
+    assert query(own_region, database, "select n from t") == "42"
+    assert engines <= set(family(porter(own_region))), "the engines went on, they were not started anew"
+
+
+def test_stop_and_start_keep_everything(own_region: RunningRegion) -> None:
+    database = own_region.create_database(MultiAZ=True)
+    query(own_region, database, "create table t as select 42 as n")
+    own_region.stop()
+    own_region.start()
+    waiter = own_region.client("rds").get_waiter("db_instance_available")
+    waiter.wait(DBInstanceIdentifier=database, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    assert eventually(lambda: query(own_region, database, "select n from t")) == "42"
+    eventually(lambda: own_region.status()["databases"][0]["redundancy"] == "synchronous", within=60)
+
+
+def test_the_end_of_init_is_the_end_of_everything(own_region: RunningRegion) -> None:
+    own_region.create_database(MultiAZ=True)
+    processes = family(porter(own_region))
+    mounts = Path("/proc/self/mounts").read_text()
+    init = min(process for process in processes if process != porter(own_region) and "init" in processes[process])
+    os.kill(init, signal.SIGKILL)
+    eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
+    assert Path("/proc/self/mounts").read_text() == mounts
+    own_region.start()
+    eventually(lambda: own_region.status()["databases"][0]["redundancy"] == "synchronous", within=60)
+
+
+def test_a_stopped_region_leaves_no_process_no_interface_and_no_mount(own_region: RunningRegion) -> None:
+    def seen() -> tuple[str, list[str]]:
+        interfaces = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
+        return Path("/proc/self/mounts").read_text(), interfaces
+
+    own_region.stop()
+    before = seen()
+    own_region.start()
+    own_region.create_database()
+    processes = family(porter(own_region))
+    assert seen() == before, "a running region is not seen on this machine's network nor in its mounts"
+    own_region.stop()
+    eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
+    assert seen() == before
+
+
+def test_two_regions_live_side_by_side(region: RunningRegion, own_region: RunningRegion) -> None:
+    own_region.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")
+    assert "10.99.0.0/16" not in [vpc["CidrBlock"] for vpc in region.client("ec2").describe_vpcs()["Vpcs"]]
+
+
+def test_a_second_start_on_a_state_directory_is_refused_with_what_to_do(region: RunningRegion) -> None:
+    done = region.zonal("start", "-d", check=False)
+    assert done.returncode == 1
+    assert "already runs" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told(own_region: RunningRegion, region: RunningRegion) -> None:
+    own_region.stop()
+    done = own_region.zonal("start", "-d", "--port", str(region.port), check=False)
+    assert done.returncode == 1
+    assert str(region.port) in done.stderr and "--port" in done.stderr
+
+
+def test_an_ordinary_aws_cli_works_under_the_printed_environment(region: RunningRegion) -> None:
+    zones = region.aws("ec2", "describe-availability-zones")["AvailabilityZones"]
+    assert [zone["ZoneName"] for zone in zones] == ["us-east-1a", "us-east-1b", "us-east-1c"]
+
+
+def test_exec_is_at_its_place(region: RunningRegion) -> None:
+    subnets = {each["AvailabilityZone"]: each for each in region.client("ec2").describe_subnets()["Subnets"] if each["DefaultForAz"]}
+    there = subnets["us-east-1b"]
+    shown = region.execute("cat", "/proc/net/fib_trie", place=there["SubnetId"])
+    assert there["CidrBlock"].rsplit(".", 2)[0] in shown
+    assert subprocess.run(["cat", "/proc/net/fib_trie"], capture_output=True, text=True).stdout != shown
