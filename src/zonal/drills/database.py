@@ -58,11 +58,18 @@ class Database:
         zones = sorted(subnets, key=lambda zone: (zone == first_zone, zone))
         return tuple(Client(number + 1, zones[number % len(zones)], subnets[zones[number % len(zones)]]) for number in range(count))
 
+    def zones(self) -> tuple[str, ...]:
+        """The zones of its subnet group, in order."""
+        return tuple(sorted(self._subnets()))
+
     def force_failover(self) -> None:
         self._client.reboot_db_instance(DBInstanceIdentifier=self.identifier, ForceFailover=True)
 
     def delete(self) -> None:
         self._client.delete_db_instance(DBInstanceIdentifier=self.identifier, SkipFinalSnapshot=True)
+
+    def _subnets(self) -> dict[str, str]:
+        return {each["SubnetAvailabilityZone"]["Name"]: each["SubnetIdentifier"] for each in self.description()["DBSubnetGroup"]["Subnets"]}
 
 
 def connect(endpoint: Endpoint) -> RDSClient:

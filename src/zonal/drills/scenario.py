@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -24,6 +25,29 @@ from zonal.drills.workload import Client, Workload
 from zonal.foundation.journal import Entry
 
 Say = Callable[[str], None]
+
+
+class Watch(Protocol):
+    """The stopwatch, and a way to wait: the module `time`, or a test's own."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class Clients(Protocol):
+    """What a scenario asks of its clients; `workload.Workload` is the real one."""
+
+    @property
+    def clients(self) -> tuple[Client, ...]: ...
+
+    def start(self, *, pause_seconds: float) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def have_acknowledged_since(self, moment: float, clients: tuple[Client, ...]) -> bool: ...
+
+    def last_words(self) -> str: ...
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,14 +81,16 @@ class Report(msgspec.Struct, frozen=True):
 def run(database: Database, operator: Operator, fault: Fault, options: Options, *, directory: Path, say: Say) -> Report:
     """Carry out the drill. Raises `DrillFailed` where it cannot be brought to a verdict."""
     directory.mkdir(parents=True, mode=0o700)
-    before = _wait_redundant(operator, database.identifier, within=options.settle_seconds)
+    before = _wait_redundant(operator, database.identifier, time, within=options.settle_seconds)
     zone = options.zone or before.primary_zone
+    if zone not in database.zones():
+        raise DrillFailed(f"the database's subnets are in {', '.join(database.zones())}; '{zone}' is none of these zones")
     clients = database.clients(options.clients, first_zone=zone)
     victim = Victim(database.identifier, before.primary, zone, database.force_failover)
     with Workload(operator, database.target(patience_seconds=options.patience_seconds), clients, directory) as workload:
         workload.create_table()
         say(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
-        outline = _outline(workload, operator, fault, victim, options, random.Random(options.seed), say)
+        outline = carry_out(workload, operator, fault, victim, options, say=say, watch=time)
         lost_zone = zone if fault.takes_zone else ""
         reader = next((client for client in clients if client.zone != lost_zone), clients[0])
         say("reading every row back")
@@ -92,46 +118,44 @@ def run(database: Database, operator: Operator, fault: Fault, options: Options, 
     )
 
 
-def _outline(
-    workload: Workload, operator: Operator, fault: Fault, victim: Victim, options: Options, source: random.Random, say: Say
-) -> Outline:
+def carry_out(workload: Clients, operator: Operator, fault: Fault, victim: Victim, options: Options, *, say: Say, watch: Watch) -> Outline:
     """Strike, heal, and wait for the end, while the clients write. Returns when each was."""
     sequence = max((entry.sequence for entry in operator.journal()), default=0)
     before = operator.pair(victim.database)
-    begun = time.monotonic()
+    begun = watch.monotonic()
     workload.start(pause_seconds=options.pause_seconds)
-    _wait_heard(workload, workload.clients, since=begun, within=options.settle_seconds)
-    time.sleep(source.uniform(0.5, 1.5))
+    _wait_heard(workload, workload.clients, watch, since=begun, within=options.settle_seconds)
+    watch.sleep(random.Random(options.seed).uniform(0.5, 1.5))
     survivors = tuple(client for client in workload.clients if not (fault.takes_zone and client.zone == victim.zone))
-    with _struck(fault, operator, victim, say) as times:
-        _wait_noticed(operator, victim, before, since=sequence, within=options.settle_seconds)
-        _wait_heard(workload, survivors, since=time.monotonic(), within=options.settle_seconds)
+    with _struck(fault, operator, victim, say, watch) as times:
+        _wait_noticed(operator, victim, before, watch, since=sequence, within=options.settle_seconds)
+        _wait_heard(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
         if fault.heal:
-            time.sleep(max(0.0, times["struck"] + options.seconds - time.monotonic()))
+            watch.sleep(max(0.0, times["struck"] + options.seconds - watch.monotonic()))
     say("waiting for redundancy")
-    _wait_redundant(operator, victim.database, within=options.settle_seconds)
-    _wait_heard(workload, survivors, since=time.monotonic(), within=options.settle_seconds)
-    ended = time.monotonic()
+    _wait_redundant(operator, victim.database, watch, within=options.settle_seconds)
+    _wait_heard(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
+    ended = watch.monotonic()
     workload.stop()
     return Outline(sequence=sequence, begun=begun, ended=ended, struck=times["struck"], healed=times.get("healed"))
 
 
 @contextmanager
-def _struck(fault: Fault, operator: Operator, victim: Victim, say: Say) -> Iterator[dict[str, float]]:
+def _struck(fault: Fault, operator: Operator, victim: Victim, say: Say, watch: Watch) -> Iterator[dict[str, float]]:
     """The time in which the fault is in force; it is healed on every way out. Gives the moments `struck` and, in the end, `healed`."""
     say(f"{fault.name}: {victim.zone if fault.takes_zone else victim.node}")
-    times = {"struck": time.monotonic()}
+    times = {"struck": watch.monotonic()}
     try:
         fault.strike(operator, victim)
         yield times
     finally:
         if fault.heal:
             say(f"healing {victim.zone}")
-            times["healed"] = time.monotonic()
+            times["healed"] = watch.monotonic()
             fault.heal(operator, victim)
 
 
-def _wait_noticed(operator: Operator, victim: Victim, before: Pair, *, since: int, within: float) -> None:
+def _wait_noticed(operator: Operator, victim: Victim, before: Pair, watch: Watch, *, since: int, within: float) -> None:
     """Wait until the region has acted on the fault: another node leads, or the pair is not redundant any more."""
 
     def noticed() -> bool:
@@ -139,19 +163,20 @@ def _wait_noticed(operator: Operator, victim: Victim, before: Pair, *, since: in
         acted = any(entry.event in DETECTED for entry in operator.journal(after=since, subject=victim.database))
         return acted or now.primary != before.primary or now.redundancy != before.redundancy
 
-    _wait(noticed, within=within, else_say=lambda: f"the region did not notice the fault on {victim.database} within {within:g} s")
+    _wait(noticed, watch, within=within, else_say=lambda: f"the region did not notice the fault on {victim.database} within {within:g} s")
 
 
-def _wait_heard(workload: Workload, clients: tuple[Client, ...], *, since: float, within: float) -> None:
+def _wait_heard(workload: Clients, clients: tuple[Client, ...], watch: Watch, *, since: float, within: float) -> None:
     """Wait until each of these clients has had a write acknowledged since."""
     _wait(
         lambda: workload.have_acknowledged_since(since, clients),
+        watch,
         within=within,
         else_say=lambda: f"clients had no write acknowledged for {within:g} s: {workload.last_words()}",
     )
 
 
-def _wait_redundant(operator: Operator, database: str, *, within: float) -> Pair:
+def _wait_redundant(operator: Operator, database: str, watch: Watch, *, within: float) -> Pair:
     """Wait until the database is available and its standby holds every acknowledged write; how it stands then."""
     pair = operator.pair(database)
 
@@ -162,15 +187,16 @@ def _wait_redundant(operator: Operator, database: str, *, within: float) -> Pair
 
     _wait(
         redundant,
+        watch,
         within=within,
         else_say=lambda: f"{database} is still '{pair.state}' and '{pair.redundancy}' after {within:g} s ({pair.why or 'no reason given'})",
     )
     return pair
 
 
-def _wait(look: Callable[[], bool], *, within: float, else_say: Callable[[], str]) -> None:
-    deadline = time.monotonic() + within
+def _wait(look: Callable[[], bool], watch: Watch, *, within: float, else_say: Callable[[], str]) -> None:
+    deadline = watch.monotonic() + within
     while not look():
-        if time.monotonic() > deadline:
+        if watch.monotonic() > deadline:
             raise DrillFailed(else_say())
-        time.sleep(0.05)
+        watch.sleep(0.05)
