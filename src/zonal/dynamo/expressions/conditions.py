@@ -1,0 +1,363 @@
+"""Condition, filter and key condition expressions: parsed once into a `Draft`, then made into a tree with a request's names.
+
+A draft keeps what AWS complains of whatever the names and values are (redundant parentheses, unknown functions, functions where they
+cannot stand, reserved words), and its single conditions in the order they were read, since names, operand counts and operand types are
+complained of condition by condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from zonal.dynamo.expressions import tree
+from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
+from zonal.dynamo.expressions.tokens import END, ExpressionError, Tokens
+from zonal.dynamo.items import TYPES, Value, kind_and_body, order
+
+MAX_OPERATORS = 300
+MAX_CHOICES = 100
+FUNCTIONS = {"attribute_exists": 1, "attribute_not_exists": 1, "attribute_type": 2, "begins_with": 2, "contains": 2, "size": 1}
+_COMPARATORS = ("=", "<>", "<", "<=", ">", ">=")
+_KEYWORDS = ("BETWEEN", "IN", "AND", "OR", "NOT")
+
+
+@dataclass(frozen=True)
+class Simple:
+    """One condition as written: `operator` is a comparator, BETWEEN, IN or a function's name."""
+
+    operator: str
+    operands: tuple[RawOperand, ...]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """`AND`, `OR` or `NOT` over conditions."""
+
+    operator: str
+    conditions: tuple[Node, ...]
+
+
+Node = Simple | Joined
+
+
+@dataclass
+class Draft:
+    """A parsed condition before names are resolved, with the complaints that do not depend on them."""
+
+    root: Node = field(init=False)
+    simple: list[Simple] = field(default_factory=list)
+    redundant: bool = False
+    unknown: str | None = None
+    misused: str | None = None
+    reserved: str | None = None
+    operators: int = 0
+
+    def complain(self) -> None:
+        """Raise AWS's first complaint about the text itself."""
+        if self.redundant:
+            raise ExpressionError("The expression has redundant parentheses;")
+        if self.unknown is not None:
+            raise ExpressionError(f"Invalid function name; function: {self.unknown}")
+        if self.misused is not None:
+            raise ExpressionError(f"The function is not allowed to be used this way in an expression; function: {self.misused}")
+        if self.reserved is not None:
+            raise ExpressionError(f"Attribute name is a reserved keyword; reserved keyword: {self.reserved}")
+        if self.operators > MAX_OPERATORS:
+            raise ExpressionError(
+                f"The expression contains too many operators; maximum operators: {MAX_OPERATORS}, operator count: {self.operators}"
+            )
+
+
+def parse(text: str) -> Draft:
+    """Read a condition. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
+    return _Parser(text).draft
+
+
+def bind(draft: Draft, names: Names) -> tree.Condition:
+    """The tree of a draft with these names and values. Raises `ExpressionError` with AWS's first complaint."""
+    draft.complain()
+    for condition in draft.simple:
+        _check(condition, names)
+    return _condition(draft.root, names)
+
+
+class _Parser:
+    """Recursive descent. Each reader gives what it read and whether that stood in parentheses of its own."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = Tokens(text)
+        self.draft = Draft()
+        root, _ = self._or()
+        if self.tokens.next.kind != END:
+            raise self.tokens.error()
+        self.draft.root = self._truth(root)
+
+    def _or(self) -> _Read:
+        return self._joined("OR", self._and)
+
+    def _and(self) -> _Read:
+        return self._joined("AND", self._not)
+
+    def _joined(self, word: str, read: Callable[[], _Read]) -> _Read:
+        first, grouped = read()
+        if not self.tokens.is_word(word):
+            return first, grouped
+        conditions = [self._truth(first)]
+        while self.tokens.takes_word(word):
+            self.draft.operators += 1
+            conditions.append(self._truth(read()[0]))
+        return Joined(word, tuple(conditions)), False
+
+    def _not(self) -> _Read:
+        if self.tokens.takes_word("NOT"):
+            self.draft.operators += 1
+            return Joined("NOT", (self._truth(self._not()[0]),)), False
+        return self._condition()
+
+    def _condition(self) -> _Read:
+        """A comparison, a function, or something in parentheses that may itself be the left side of a comparison."""
+        left, grouped = self._grouped(self._or) if self.tokens.takes("(") else (self._plain_operand(), False)
+        tokens = self.tokens
+        if isinstance(left, Simple | Joined):
+            return left, grouped
+        if tokens.next.kind == "sign" and tokens.next.text in _COMPARATORS:
+            return self._simple(tokens.take().text, left, self._operand()), False
+        if tokens.takes_word("BETWEEN"):
+            low = self._operand()
+            if not tokens.takes_word("AND"):
+                raise tokens.error()
+            return self._simple("BETWEEN", left, low, self._operand()), False
+        if tokens.takes_word("IN"):
+            tokens.expect("(")
+            return self._simple("IN", left, *self._operands()), False
+        return left, grouped
+
+    def _grouped(self, read: Callable[[], _Read]) -> _Read:
+        """What stands in the parentheses that were just opened."""
+        inner, grouped = read()
+        self.tokens.expect(")")
+        self.draft.redundant |= grouped
+        if isinstance(inner, RawPath):
+            path = continue_path(self.tokens, inner, self._reserved)
+            return path, path == inner
+        return inner, True
+
+    def _operand(self) -> RawOperand:
+        return self._operand_or_group()[0]
+
+    def _operand_or_group(self) -> tuple[RawOperand, bool]:
+        if self.tokens.takes("("):
+            return self._grouped(self._operand_or_group)  # type: ignore[return-value]
+        return self._plain_operand(), False
+
+    def _plain_operand(self) -> RawOperand:
+        tokens = self.tokens
+        if tokens.next.kind == "value":
+            return RawValue(tokens.take().text)
+        if tokens.is_word(*_KEYWORDS):
+            raise tokens.error()
+        if tokens.next.kind == "name" and tokens.following.text == "(":
+            name = tokens.take().text
+            tokens.take()
+            return self._function(name, self._operands())
+        return read_path(tokens, self._reserved)
+
+    def _operands(self) -> tuple[RawOperand, ...]:
+        operands = [self._operand()]
+        while self.tokens.takes(","):
+            operands.append(self._operand())
+        self.tokens.expect(")")
+        return tuple(operands)
+
+    def _function(self, name: str, operands: tuple[RawOperand, ...]) -> RawFunction:
+        self._check_misuse(operands)
+        if name not in FUNCTIONS and self.draft.unknown is None:
+            self.draft.unknown = name
+        self.draft.operators += 1
+        return RawFunction(name, operands)
+
+    def _simple(self, operator: str, *operands: RawOperand) -> Simple:
+        self._check_misuse(operands)
+        self.draft.operators += 1
+        condition = Simple(operator, operands)
+        self.draft.simple.append(condition)
+        return condition
+
+    def _truth(self, node: Node | RawOperand) -> Node:
+        """The node as a condition: a function may be one, a path or a value alone may not."""
+        if isinstance(node, RawFunction):
+            if node.name == "size" and self.draft.misused is None:
+                self.draft.misused = node.name
+            condition = Simple(node.name, node.operands)
+            self.draft.simple.append(condition)
+            return condition
+        if isinstance(node, RawPath | RawValue):
+            raise self.tokens.error()
+        return node
+
+    def _check_misuse(self, operands: tuple[RawOperand, ...]) -> None:
+        for operand in operands:
+            if isinstance(operand, RawFunction) and operand.name != "size" and self.draft.misused is None:
+                self.draft.misused = operand.name
+
+    def _reserved(self, word: str) -> None:
+        if self.draft.reserved is None:
+            self.draft.reserved = word
+
+
+_Read = tuple[Node | RawOperand, bool]
+
+
+class _Complaints:
+    """What is wrong with one condition; AWS tells the first of: operand count, equal operands, operand type."""
+
+    count: str | None = None
+    distinct: str | None = None
+    type: str | None = None
+
+    def tell(self) -> None:
+        for complaint in (self.count, self.distinct, self.type):
+            if complaint is not None:
+                raise ExpressionError(complaint)
+
+
+def _check(condition: Simple, names: Names) -> None:
+    for operand in condition.operands:
+        _resolve(operand, names)
+    complaints = _Complaints()
+    for operand in condition.operands:
+        _check_operand(operand, names, complaints)
+    if condition.operator in FUNCTIONS:
+        _check_function(condition.operator, condition.operands, names, complaints)
+    elif condition.operator == "BETWEEN":
+        complaints.type = complaints.type or _between_complaint(condition.operands[1:], names)
+    elif condition.operator == "IN":
+        if len(condition.operands) - 1 > MAX_CHOICES:
+            complaints.count = _count_complaint("IN", len(condition.operands) - 1)
+    else:
+        _check_distinct(condition.operator, condition.operands, names, complaints)
+    complaints.tell()
+
+
+def _resolve(operand: RawOperand, names: Names) -> None:
+    if isinstance(operand, RawPath):
+        names.path(operand)
+    elif isinstance(operand, RawValue):
+        names.value(operand)
+    else:
+        for inner in operand.operands:
+            _resolve(inner, names)
+
+
+def _check_operand(operand: RawOperand, names: Names, complaints: _Complaints) -> None:
+    if isinstance(operand, RawFunction):
+        for inner in operand.operands:
+            _check_operand(inner, names, complaints)
+        _check_function(operand.name, operand.operands, names, complaints)
+
+
+def _check_function(name: str, operands: tuple[RawOperand, ...], names: Names, complaints: _Complaints) -> None:
+    if complaints.count is not None:
+        return
+    if len(operands) != FUNCTIONS[name]:
+        complaints.count = _count_complaint(name, len(operands))
+        return
+    _check_distinct(name, operands, names, complaints)
+    complaints.type = complaints.type or _type_complaint(name, operands, names)
+
+
+def _count_complaint(name: str, count: int) -> str:
+    return f"Incorrect number of operands for operator or function; operator or function: {name}, number of operands: {count}"
+
+
+def _check_distinct(name: str, operands: tuple[RawOperand, ...], names: Names, complaints: _Complaints) -> None:
+    if complaints.distinct is not None or len(operands) != 2:
+        return
+    first, second = operands
+    if isinstance(first, RawPath) and isinstance(second, RawPath) and names.path(first) == names.path(second):
+        complaints.distinct = (
+            "The first operand must be distinct from the remaining operands for this operator or function;"
+            f" operator: {name}, first operand: {names.path(first)}"
+        )
+
+
+def _type_complaint(name: str, operands: tuple[RawOperand, ...], names: Names) -> str | None:
+    first = operands[0]
+    if name in ("attribute_exists", "attribute_not_exists"):
+        if not isinstance(first, RawPath):
+            return f"Operator or function requires a document path; operator or function: {name}"
+    elif name == "begins_with":
+        for operand in operands:
+            if _type_of(operand, names) not in (None, "S", "B"):
+                return _operand_complaint(name, _type_of(operand, names))
+    elif name == "attribute_type":
+        if _type_of(operands[1], names) != "S":
+            return _operand_complaint(name, _type_of(operands[1], names) or "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")
+        wanted = names.value(operands[1])["S"]  # type: ignore[arg-type]
+        if wanted not in TYPES:
+            return f"Invalid attribute type name found; type: {wanted}, valid types: {{B,NULL,SS,BOOL,L,BS,N,NS,S,M}}"
+    elif name == "size" and _type_of(first, names) in ("N", "BOOL", "NULL"):
+        return _operand_complaint(name, _type_of(first, names))
+    return None
+
+
+def _operand_complaint(name: str, type: str | None) -> str:
+    return f"Incorrect operand type for operator or function; operator or function: {name}, operand type: {type}"
+
+
+def _type_of(operand: RawOperand, names: Names) -> str | None:
+    if isinstance(operand, RawValue):
+        return kind_and_body(names.value(operand))[0]
+    if isinstance(operand, RawFunction):
+        return "N" if operand.name == "size" else "BOOL"
+    return None
+
+
+def _between_complaint(bounds: tuple[RawOperand, ...], names: Names) -> str | None:
+    if not all(isinstance(bound, RawValue) for bound in bounds):
+        return None
+    low, high = (names.value(bound) for bound in bounds)  # type: ignore[arg-type]
+    shown = f"lower bound operand: AttributeValue: {_shown(low)}, upper bound operand: AttributeValue: {_shown(high)}"
+    if kind_and_body(low)[0] != kind_and_body(high)[0]:
+        return f"The BETWEEN operator requires same data type for lower and upper bounds; {shown}"
+    if (order(low, high) or 0) > 0:
+        return f"The BETWEEN operator requires upper bound to be greater than or equal to lower bound; {shown}"
+    return None
+
+
+def _shown(value: Value) -> str:
+    kind, body = kind_and_body(value)
+    return f"{{{kind}:{body}}}"
+
+
+def _condition(node: Node, names: Names) -> tree.Condition:
+    if isinstance(node, Joined):
+        conditions = tuple(_condition(condition, names) for condition in node.conditions)
+        if node.operator == "NOT":
+            return tree.Not(conditions[0])
+        return tree.And(conditions) if node.operator == "AND" else tree.Or(conditions)
+    operands = tuple(_operand(operand, names) for operand in node.operands)
+    if node.operator in _COMPARATORS:
+        return tree.Comparison(node.operator, *operands)
+    return _MADE[node.operator](*operands)
+
+
+def _operand(operand: RawOperand, names: Names) -> tree.Operand:
+    if isinstance(operand, RawPath):
+        return names.path(operand)
+    if isinstance(operand, RawValue):
+        names.value(operand)
+        return tree.Given(operand.name)
+    return tree.Size(_operand(operand.operands[0], names))
+
+
+_MADE: dict[str, Callable[..., tree.Condition]] = {
+    "BETWEEN": tree.Between,
+    "IN": lambda first, *choices: tree.In(first, choices),
+    "attribute_exists": tree.Exists,
+    "attribute_not_exists": lambda path: tree.Not(tree.Exists(path)),
+    "attribute_type": tree.TypeIs,
+    "begins_with": tree.BeginsWith,
+    "contains": tree.Contains,
+}

@@ -1,0 +1,71 @@
+"""Projection expressions: which parts of an item come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zonal.dynamo.expressions.syntax import Names, RawPath, overlap, read_path
+from zonal.dynamo.expressions.tokens import END, ExpressionError, Tokens
+from zonal.dynamo.expressions.tree import Path, Step
+from zonal.dynamo.items import Item, Value
+
+
+@dataclass
+class Draft:
+    """A parsed projection before names are resolved."""
+
+    paths: list[RawPath] = field(default_factory=list)
+    reserved: str | None = None
+
+
+def parse(text: str) -> Draft:
+    """Read a projection expression. Raises `ExpressionError` for bad syntax; a reserved word waits in the draft."""
+    tokens, draft = Tokens(text), Draft()
+
+    def on_reserved(word: str) -> None:
+        draft.reserved = draft.reserved or word
+
+    draft.paths.append(read_path(tokens, on_reserved))
+    while tokens.takes(","):
+        draft.paths.append(read_path(tokens, on_reserved))
+    if tokens.next.kind != END:
+        raise tokens.error()
+    return draft
+
+
+def bind(draft: Draft, names: Names) -> tuple[Path, ...]:
+    """The paths with these names. Raises `ExpressionError` with AWS's first complaint."""
+    if draft.reserved is not None:
+        raise ExpressionError(f"Attribute name is a reserved keyword; reserved keyword: {draft.reserved}")
+    paths = [names.path(raw) for raw in draft.paths]
+    clash = overlap(paths)
+    if clash is not None:
+        raise ExpressionError(clash)
+    return tuple(paths)
+
+
+def project(paths: Sequence[Path], item: Item) -> Item:
+    """The named parts of an item; lists close up around the elements that were not asked for."""
+    if all(len(path.steps) == 1 for path in paths):
+        return {path.steps[0]: item[path.steps[0]] for path in paths if path.steps[0] in item}
+    branches: dict[Step, Any] = {}
+    for path in paths:
+        if path.of(item, {}) is not None:
+            _plant(branches, path.steps)
+    return {name: _part(item[name], branch) for name, branch in branches.items()}  # type: ignore[index, misc]
+
+
+def _plant(branches: dict[Step, Any], steps: tuple[Step, ...]) -> None:
+    """Add one path to the tree of wanted steps; an empty branch wants everything under it."""
+    for step in steps:
+        branches = branches.setdefault(step, {})
+
+
+def _part(value: Value, branches: dict[Step, Any]) -> Value:
+    if not branches:
+        return value
+    if "L" in value:
+        return {"L": [_part(value["L"][step], branches[step]) for step in sorted(branches) if isinstance(step, int)]}
+    return {"M": {step: _part(value["M"][step], branch) for step, branch in branches.items()}}

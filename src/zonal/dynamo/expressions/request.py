@@ -1,0 +1,175 @@
+"""All expressions of one request, checked together in AWS's order, and remembered.
+
+Names and values are checked first, then each expression in the order update, condition, key condition, filter, projection; what no
+expression used is an error at the end. Parsing depends on the text alone and is cached; the resolved tree is cached too, for the same
+text, names and types of values, since an application sends the same few expressions for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from zonal.dynamo.expressions import conditions, keyconditions, projections, updates
+from zonal.dynamo.expressions.keyconditions import KeyCondition
+from zonal.dynamo.expressions.syntax import Names
+from zonal.dynamo.expressions.tokens import ExpressionError
+from zonal.dynamo.expressions.tree import Condition, Path
+from zonal.dynamo.expressions.updates import Update
+from zonal.dynamo.items import Value, kind_and_body, settle, validation
+from zonal.foundation.errors import AwsError
+
+_NAME = re.compile(r"#[0-9a-zA-Z_]+")
+_VALUE = re.compile(r":[0-9a-zA-Z_]+")
+_CACHE_SIZE = 2000
+MAX_NAMES_SIZE = 2 * 1024 * 1024
+
+
+class Expressions(NamedTuple):
+    """What a request's expressions say; None where it has no such expression. `values` are its settled attribute values."""
+
+    update: Update | None = None
+    condition: Condition | None = None
+    key_conditions: dict[str, KeyCondition] | None = None
+    filter: Condition | None = None
+    projection: tuple[Path, ...] | None = None
+    values: Mapping[str, Value] = {}
+    condition_paths: frozenset[str] = frozenset()
+    filter_paths: frozenset[str] = frozenset()
+    nested: tuple[str, ...] = ()
+    """First names of document paths with more than one step, in all expressions: no key attribute may be among them."""
+
+
+NONE = Expressions()
+_PARAMETERS = ("UpdateExpression", "ConditionExpression", "KeyConditionExpression", "FilterExpression", "ProjectionExpression")
+
+
+def read(request: Mapping[str, Any]) -> Expressions:
+    """The expressions of a request. Raises `ValidationException` in AWS's words."""
+    names, values = request.get("ExpressionAttributeNames"), request.get("ExpressionAttributeValues")
+    texts = tuple(request.get(parameter) for parameter in _PARAMETERS)
+    if names is None and values is None and not any(text is not None for text in texts):
+        return NONE
+    if names is not None:
+        _check_names(names)
+    if values is not None:
+        _check_values(values)
+    shape = tuple((name, kind_and_body(value)[0]) for name, value in values.items()) if values else ()
+    key = (texts, tuple(names.items()) if names else (), shape)
+    cached = _CACHE.get(key)
+    if cached is not None:
+        return cached._replace(values=values or {})
+    found, cacheable = _read(texts, Names(names, values))
+    if cacheable:
+        if len(_CACHE) >= _CACHE_SIZE:
+            _CACHE.clear()
+        _CACHE[key] = found
+    return found
+
+
+_CACHE: dict[Any, Expressions] = {}
+
+
+def _read(texts: tuple[str | None, ...], names: Names) -> tuple[Expressions, bool]:
+    update_text, condition_text, key_text, filter_text, projection_text = texts
+    update = _bound("UpdateExpression", update_text, _parse_update, updates.bind, names)
+    condition = _bound("ConditionExpression", condition_text, _parse_condition, conditions.bind, names)
+    _bound("KeyConditionExpression", key_text, _parse_condition, conditions.bind, names)
+    filter = _bound("FilterExpression", filter_text, _parse_condition, conditions.bind, names)
+    projection = _bound("ProjectionExpression", projection_text, _parse_projection, projections.bind, names)
+    _check_unused("ExpressionAttributeNames", names.names, names.used_names)
+    _check_unused("ExpressionAttributeValues", names.values, names.used_values)
+    keys = None if key_text is None else keyconditions.key_conditions(_parse_condition(key_text).root, names)
+    paths = {
+        "update": _update_paths(update_text, names),
+        "condition": _condition_paths(condition_text, names),
+        "filter": _condition_paths(filter_text, names),
+        "projection": list(projection or ()),
+    }
+    expressions = Expressions(
+        update,
+        condition,
+        keys,
+        filter,
+        projection,
+        names.values,
+        frozenset(str(path.steps[0]) for path in paths["condition"]),
+        frozenset(str(path.steps[0]) for path in paths["filter"]),
+        tuple(dict.fromkeys(str(path.steps[0]) for found in paths.values() for path in found if len(path.steps) > 1)),
+    )
+    values_matter = key_text is not None or _values_matter(condition_text) or _values_matter(filter_text)
+    return expressions, not values_matter
+
+
+def _bound(parameter: str, text: str | None, parse: Callable[[str], Any], bind: Callable[[Any, Names], Any], names: Names) -> Any:
+    if text is None:
+        return None
+    try:
+        return bind(parse(text), names)
+    except ExpressionError as error:
+        raise validation(f"Invalid {parameter}: {error}") from None
+
+
+_parse_condition = lru_cache(maxsize=_CACHE_SIZE)(conditions.parse)
+_parse_update = lru_cache(maxsize=_CACHE_SIZE)(updates.parse)
+_parse_projection = lru_cache(maxsize=_CACHE_SIZE)(projections.parse)
+
+
+def _values_matter(text: str | None) -> bool:
+    """Whether the values themselves, not only their types, decide if a condition is right (bounds in order, a type's name)."""
+    if text is None:
+        return False
+    return any(condition.operator in ("BETWEEN", "attribute_type") for condition in _parse_condition(text).simple)
+
+
+def _check_names(names: Mapping[str, str]) -> None:
+    if not names:
+        raise validation("ExpressionAttributeNames must not be empty")
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise validation(f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{name}"')
+
+
+def _check_values(values: Mapping[str, Value]) -> None:
+    if not values:
+        raise validation("ExpressionAttributeValues must not be empty")
+    for name in values:
+        if not _VALUE.fullmatch(name):
+            raise validation(f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{name}"')
+    for name, value in values.items():
+        try:
+            settle(value)
+        except AwsError as error:
+            raise validation(f"ExpressionAttributeValues contains invalid value: {error.message} for key {name}") from None
+
+
+def _check_unused(parameter: str, given: Mapping[str, Any], used: set[str]) -> None:
+    unused = [name for name in given if name not in used]
+    if unused:
+        raise validation(f"Value provided in {parameter} unused in expressions: keys: {{{', '.join(unused)}}}")
+
+
+def _condition_paths(text: str | None, names: Names) -> list[Path]:
+    if text is None:
+        return []
+    return [names.path(raw) for condition in _parse_condition(text).simple for raw in _raw_paths(condition.operands)]
+
+
+def _update_paths(text: str | None, names: Names) -> list[Path]:
+    if text is None:
+        return []
+    draft = _parse_update(text)
+    raws = [raw for action in draft.actions for raw in _raw_paths((action.path, action.value))]
+    return [names.path(raw) for raw in raws]
+
+
+def _raw_paths(operands: tuple[Any, ...]) -> list[Any]:
+    found: list[Any] = []
+    for operand in operands:
+        if hasattr(operand, "steps"):
+            found.append(operand)
+        elif hasattr(operand, "operands"):
+            found += _raw_paths(operand.operands)
+    return found

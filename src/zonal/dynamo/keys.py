@@ -1,0 +1,149 @@
+"""Keys: how items are told apart, placed and ordered.
+
+In the store every item of a table or index lies under one key of bytes:
+
+    space (4)  partition (16)  sort key, order-preserving  [primary key's digest (16), in an index]
+
+*space* is the table's or index's number. *partition* is made of digests of the partition key: first of MD5 over "Outliers" and the
+key's bytes, which is the order in which AWS itself returns a scan, then of BLAKE2. The sort key's bytes compare as DynamoDB compares
+its values (numbers by magnitude, strings by UTF-8, binary unsigned), so a Query is one walk over adjacent keys. An index may hold many
+items of one key; there the digest of the table's primary key tells them apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from zonal.dynamo import numbers
+from zonal.dynamo.items import Item, Value, decode_binary, kind_and_body, validation
+
+PARTITION_LENGTH = 16
+SPACE_LENGTH = 4
+_MISMATCH = "The provided key element does not match the schema"
+
+
+class KeyPart(NamedTuple):
+    """One key attribute: its name and scalar type (S, N or B)."""
+
+    name: str
+    type: str
+
+
+class Schema(NamedTuple):
+    """The key of a table or index: partition key attributes and sort key attributes (several of each only in a GSI)."""
+
+    space: bytes
+    partition: tuple[KeyPart, ...]
+    sort: tuple[KeyPart, ...]
+
+    @property
+    def parts(self) -> tuple[KeyPart, ...]:
+        return self.partition + self.sort
+
+    def partition_prefix(self, values: Sequence[Value]) -> bytes:
+        """The beginning of every key in the partition of these values."""
+        return self.space + partition_digest(values)
+
+    def key(self, item: Item) -> bytes:
+        """Where the item lies in a table (its key attributes must be there and of the right type)."""
+        prefix = self.partition_prefix([item[part.name] for part in self.partition])
+        return prefix + b"".join(encode(item[part.name]) for part in self.sort) if self.sort else prefix
+
+    def entry(self, item: Item, primary: bytes) -> bytes:
+        """Where the item lies in an index; `primary` is its key in the table."""
+        return self.key(item) + hashlib.blake2b(primary[SPACE_LENGTH:], digest_size=16).digest()
+
+    def covers(self, item: Item) -> bool:
+        """Whether the item has every key attribute, and so appears in the index."""
+        return all(part.name in item and part.type in item[part.name] for part in self.parts)
+
+
+def partition_digest(values: Sequence[Value]) -> bytes:
+    """Sixteen bytes that place a partition."""
+    raw = b"".join(map(_hashed, values)) if len(values) == 1 else b"".join(map(encode, values))
+    return hashlib.md5(b"Outliers" + raw, usedforsecurity=False).digest()[:8] + hashlib.blake2b(raw, digest_size=8).digest()
+
+
+def encode(value: Value) -> bytes:
+    """Bytes that compare as the values do; complete, so that none is the beginning of another of its type."""
+    kind, body = kind_and_body(value)
+    if kind == "N":
+        return numbers.encode(body)
+    raw = body.encode() if kind == "S" else decode_binary(body)
+    return _escape(raw) + b"\x00\x01"
+
+
+def encode_beginning(value: Value) -> bytes:
+    """The bytes that the encoding of every string or binary with this beginning begins with."""
+    kind, body = kind_and_body(value)
+    return _escape(body.encode() if kind == "S" else decode_binary(body))
+
+
+def after(prefix: bytes) -> bytes:
+    """The first bytes behind everything that begins with `prefix`."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1])
+
+
+def check_key(key: Item, schema: Schema) -> None:
+    """That a `Key` has exactly the schema's attributes, of its types, neither empty nor too long. Raises `ValidationException`."""
+    if len(key) != len(schema.parts):
+        raise validation(_MISMATCH)
+    for part in schema.parts:
+        if part.name not in key or part.type not in key[part.name]:
+            raise validation(_MISMATCH)
+    check_lengths(key, schema)
+
+
+def check_item(item: Item, schema: Schema) -> None:
+    """That an item has the table's key attributes, of its types, neither empty nor too long. Raises `ValidationException`."""
+    for part in schema.parts:
+        value = item.get(part.name)
+        if value is None:
+            raise validation(f"One or more parameter values were invalid: Missing the key {part.name} in the item")
+        if part.type not in value:
+            raise validation(
+                f"One or more parameter values were invalid: Type mismatch for key {part.name}"
+                f" expected: {part.type} actual: {kind_and_body(value)[0]}"
+            )
+    check_lengths(item, schema)
+
+
+def check_lengths(item: Item, schema: Schema) -> None:
+    """That the key attributes in `item` are neither empty nor longer than 2048 (partition) and 1024 (sort) bytes."""
+    for part in schema.parts:
+        if part.type == "N":
+            continue
+        body = item[part.name][part.type]
+        if not body:
+            raise validation(
+                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
+                f" {'string' if part.type == 'S' else 'binary'} value. Key: {part.name}"
+            )
+        if len(body) > 250:
+            _check_length(part, body, limit=2048 if part in schema.partition else 1024)
+
+
+def _check_length(part: KeyPart, body: str, *, limit: int) -> None:
+    length = len(body.encode()) if part.type == "S" else len(decode_binary(body))
+    if length <= limit:
+        return
+    if limit == 2048:
+        raise validation("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes")
+    raise validation(
+        "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+    )
+
+
+def _escape(raw: bytes) -> bytes:
+    return raw.replace(b"\x00", b"\x00\xff") if b"\x00" in raw else raw
+
+
+_HASHED: dict[str, Callable[[str], bytes]] = {"S": str.encode, "N": numbers.hash_bytes, "B": decode_binary}
+
+
+def _hashed(value: Value) -> bytes:
+    kind, body = kind_and_body(value)
+    return _HASHED[kind](body)

@@ -1,0 +1,133 @@
+"""Numbers as DynamoDB has them: 38 significant digits, from 1E-130 to 9.99…E+125, exact, told in plain notation.
+
+A number is taken apart into sign, digits and the place of its point (`Parts`: 12.5 is `"125"` with the point after two digits), and
+from there written canonically, measured, or encoded so that bytes compare as the numbers do. Sums are taken in `decimal` with a
+context of 38 digits that refuses to round.
+(Amazon DynamoDB Developer Guide, "Supported data types and naming rules", Number.)
+"""
+
+from __future__ import annotations
+
+import decimal
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from zonal.foundation.errors import AwsError
+
+DIGITS = 38
+_TEXT = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
+_OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
+_UNDERFLOW = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+_TOO_LONG = "Attempting to store more than 38 significant digits in a Number"
+_ARITHMETIC = decimal.Context(prec=400, Emin=-9999, Emax=9999)
+
+
+class Parts(NamedTuple):
+    """A number taken apart: `0.digits x 10^point`, negative or not. Zero has no digits."""
+
+    negative: bool
+    digits: str
+    point: int
+
+
+def canonical(text: str) -> str:
+    """The number as DynamoDB returns it. Raises `ValidationException` where the text is no number or out of range."""
+    if text.isdigit() and text.isascii() and len(text) <= DIGITS and (text[0] != "0" or len(text) == 1):
+        return text
+    return _write(parse(text))
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Parts:
+    """Take a number apart; raises `ValidationException` as AWS words it."""
+    if not text:
+        raise AwsError("ValidationException", "The parameter cannot be converted to a numeric value")
+    match = _TEXT.fullmatch(text)
+    if match is None or not (match[2] or match[3]):
+        raise AwsError("ValidationException", f"The parameter cannot be converted to a numeric value: {text}")
+    whole, fraction, exponent = match[2] or "", match[3] or "", match[4] or "0"
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return Parts(False, "", 0)
+    leading = len(whole) + len(fraction) - len(digits)
+    point = len(whole) - leading + (int(exponent) if len(exponent) < 8 else 10**8 * (-1 if exponent[0] == "-" else 1))
+    digits = digits.rstrip("0")
+    if point > 126:
+        raise AwsError("ValidationException", _OVERFLOW)
+    if point < -129:
+        raise AwsError("ValidationException", _UNDERFLOW)
+    if len(digits) > DIGITS:
+        raise AwsError("ValidationException", _TOO_LONG)
+    return Parts(match[1] == "-", digits, point)
+
+
+def size(text: str) -> int:
+    """How many bytes AWS counts for a number: one, and one for each pair of decimal digits that holds a significant one."""
+    negative, digits, point = parse(text)
+    if not digits:
+        return 1
+    pairs = (len(digits) + (point & 1) + 1) // 2
+    return 1 + pairs + negative
+
+
+def encode(text: str) -> bytes:
+    """Bytes that compare as the numbers do, none of them the beginning of another.
+
+    Sign, then how large, then two digits a byte, then an end mark; a negative number has every byte inverted.
+    """
+    negative, digits, point = parse(text)
+    if not digits:
+        return b"\x80"
+    if len(digits) & 1:
+        digits += "0"
+    body = bytes([point + 129, *(int(digits[at : at + 2]) + 1 for at in range(0, len(digits), 2)), 0])
+    return b"\x40" + bytes(255 - byte for byte in body) if negative else b"\xc0" + body
+
+
+def hash_bytes(text: str) -> bytes:
+    """The bytes AWS hashes to place a numeric partition key: base-100 digits behind a biased exponent, as its scans show."""
+    negative, digits, point = parse(text)
+    if not digits:
+        return b"\x80"
+    odd = point & 1
+    padded = ("0" if odd else "") + digits
+    if len(padded) & 1:
+        padded += "0"
+    pairs = [int(padded[at : at + 2]) for at in range(0, len(padded), 2)]
+    exponent = (point + odd) // 2 - 64
+    if not negative:
+        return bytes([exponent & 0xFF, *(pair + 1 for pair in pairs)])
+    body = [~exponent & 0xFF, *(101 - pair for pair in pairs)]
+    return bytes([*body, 102] if len(pairs) < 20 else body)
+
+
+def compare(left: str, right: str) -> int:
+    """Negative, zero or positive, as `left` is less than, equal to or greater than `right`."""
+    if left == right:
+        return 0
+    first, second = decimal.Decimal(left), decimal.Decimal(right)
+    return (first > second) - (first < second)
+
+
+def add(left: str, right: str) -> str:
+    """The exact sum; raises `ValidationException` where it needs more than 38 digits or leaves the range."""
+    return canonical(str(_ARITHMETIC.add(decimal.Decimal(left), decimal.Decimal(right))))
+
+
+def subtract(left: str, right: str) -> str:
+    """The exact difference; raises like `add`."""
+    return canonical(str(_ARITHMETIC.subtract(decimal.Decimal(left), decimal.Decimal(right))))
+
+
+def _write(parts: Parts) -> str:
+    negative, digits, point = parts
+    if not digits:
+        return "0"
+    if point <= 0:
+        text = "0." + "0" * -point + digits
+    elif point >= len(digits):
+        text = digits + "0" * (point - len(digits))
+    else:
+        text = digits[:point] + "." + digits[point:]
+    return "-" + text if negative else text
