@@ -1,0 +1,304 @@
+"""The driver: it sees to it that the world comes to match the records, whatever fails on the way.
+
+A *reconciler* makes one kind of noun true: `converge(key)` looks at the records, looks at the world, and does what is missing. The driver
+calls it when a record that concerns the key has changed, when somebody nudges, when an earlier call failed and has waited
+long enough, and now and then for no reason at all. A nudge carries no data: whatever happened, the answer is to look again. So a lost nudge
+costs time, a repeated one costs nothing, and a region that was killed goes on where it was by nudging every key once at its start.
+
+One key has one convergence at a time; different keys run at the same time, so many of each reconciler. What a convergence raises is
+journalled as `reconcile.failed` (again only when the reason changes or half a minute has passed) and tried again after a pause that
+doubles, with jitter, so that a crowd of failures does not march in step.
+
+>>> driver = Driver(store, [Lamps(store)], clock=clock)
+>>> async with driver:
+...     with store.transaction() as tx:
+...         tx.put(Lamp(id="lamp-1", lit=True))
+...     await driver.idle()  # The lamp is lit now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+from zonal.foundation.clock import Clock
+from zonal.foundation.errors import ZonalError
+from zonal.records.store import Record, Store, Watcher
+
+_log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10.0
+RESYNC_SECONDS = 60.0
+REPEAT_JOURNAL_SECONDS = 30.0
+SHUTDOWN_SECONDS = 5.0
+
+
+class Reconciler(Protocol):
+    """What makes one kind of noun true. `kinds` are the record types whose changes concern it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kinds(self) -> Sequence[type[Record]]: ...
+
+    def key_of(self, kind: str, id: str) -> str | Iterable[str] | None:
+        """The key (or keys) that a change of this record concerns; the record may be gone already. None: none."""
+
+    async def converge(self, key: str) -> float | None:
+        """Make the noun true. Raises whatever stands in the way, to be called again after a pause; may be cancelled.
+
+        Returns after how many real seconds it wants to look again although nothing changes, or None.
+        """
+
+
+class State(Enum):
+    """What the driver is doing about a key."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    BACKING_OFF = "backing off"
+    RESTING = "resting"
+
+
+class Trouble(NamedTuple):
+    """A key whose last convergence failed, for `zonal status`."""
+
+    reconciler: str
+    key: str
+    why: str
+    attempts: int
+
+
+class Driver:
+    """Runs reconcilers from `async with` to its end. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        reconcilers: Iterable[Reconciler],
+        *,
+        clock: Clock,
+        at_a_time: int = 16,
+        resync_seconds: float = RESYNC_SECONDS,
+        source: random.Random | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._random = source or random.Random()
+        self._resync_seconds = resync_seconds
+        self._lanes = {each.name: _Lane(each, at_a_time) for each in reconcilers}
+        self._unwatch: list[Callable[[], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resync: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._closing = False
+
+    async def __aenter__(self) -> Driver:
+        for lane in self._lanes.values():
+            self._unwatch.append(self._store.watch(lane.reconciler.kinds, self._watcher(lane)))
+        self.nudge_all()
+        self._resync = asyncio.create_task(self._resync_now_and_then(), name="driver resync")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """Stop at once: convergences that run are cancelled and waited for; each is repeatable, so nothing is half done for good."""
+        self._closing = True
+        for end in self._unwatch:
+            end()
+        self._unwatch.clear()
+        for lane in self._lanes.values():
+            lane.cancel_timers()
+        tasks = [*self._tasks, *([self._resync] if self._resync else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=SHUTDOWN_SECONDS)
+
+    def nudge(self, reconciler: str, key: str) -> None:
+        """Look at this key soon. A key that backs off is tried at once: something may have changed."""
+        if not self._closing:
+            self._lanes[reconciler].nudge(self, key)
+
+    def nudge_all(self) -> None:
+        """Look at every key that a record speaks of."""
+        for lane in self._lanes.values():
+            for key in lane.known_keys(self._store):
+                self.nudge(lane.reconciler.name, key)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs, waits for its turn, or backs off."""
+        return all(work.state is State.RESTING for lane in self._lanes.values() for work in lane.works.values())
+
+    async def idle(self, within: float = 60.0) -> None:
+        """Wait until nothing runs, waits or backs off. Raises `TimeoutError` saying what still does."""
+        try:
+            async with asyncio.timeout(within):
+                while not self.is_idle:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            busy = [f"{lane.reconciler.name} {work.key} ({work.state.value}: {work.why or 'no failure'})" for lane, work in self._works()]
+            raise TimeoutError(f"not idle after {within:g} s: {', '.join(busy)}") from None
+
+    def trouble(self) -> list[Trouble]:
+        """Every key whose last convergence failed, and why."""
+        return [Trouble(lane.reconciler.name, work.key, work.why, work.failures) for lane, work in self._works() if work.failures]
+
+    def _watcher(self, lane: _Lane) -> Watcher:
+        def watch(kind: str, id: str) -> None:
+            for key in keys(lane.reconciler, kind, id):
+                self.nudge(lane.reconciler.name, key)
+
+        return watch
+
+    def _works(self) -> list[tuple[_Lane, _Work]]:
+        return [(lane, work) for lane in self._lanes.values() for work in lane.works.values() if work.state is not State.RESTING]
+
+    def begin(self, lane: _Lane, work: _Work) -> None:
+        """Run a queued key; its lane has room."""
+        if self._closing:
+            return
+        work.state = State.RUNNING
+        lane.running += 1
+        task = asyncio.create_task(self._run(lane, work), name=f"{lane.reconciler.name} {work.key}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, lane: _Lane, work: _Work) -> None:
+        work.again = False
+        failure: str | None = None
+        later: float | None = None
+        try:
+            later = await lane.reconciler.converge(work.key)
+        except asyncio.CancelledError:
+            if self._closing:
+                raise
+            failure = "it was cancelled"
+        except Exception as error:
+            failure = reason(error)
+            _log.info("%s %s failed", lane.reconciler.name, work.key, exc_info=not isinstance(error, ZonalError))
+        finally:
+            lane.running -= 1
+        if failure is None:
+            self._succeeded(lane, work, later)
+        else:
+            self._failed(lane, work, failure)
+        lane.start_queued(self)
+        self._changed.set()
+
+    def _succeeded(self, lane: _Lane, work: _Work, later: float | None) -> None:
+        if work.failures:
+            self._note("reconcile.healed", lane, work, attempts=work.failures + 1)
+        work.failures, work.why = 0, ""
+        work.state = State.RESTING
+        if work.again:
+            lane.nudge(self, work.key)
+        elif later is not None:
+            work.timer = asyncio.get_running_loop().call_later(later, lane.nudge, self, work.key)
+        else:
+            lane.works.pop(work.key)
+
+    def _failed(self, lane: _Lane, work: _Work, why: str) -> None:
+        work.failures += 1
+        now = self._clock.monotonic()
+        if why != work.why or now - work.journalled > REPEAT_JOURNAL_SECONDS:
+            work.journalled = now
+            self._note("reconcile.failed", lane, work, why=why, attempts=work.failures)
+        work.why = why
+        work.state = State.BACKING_OFF
+        work.timer = asyncio.get_running_loop().call_later(pause_seconds(work.failures, self._random), lane.nudge, self, work.key)
+
+    def _note(self, event: str, lane: _Lane, work: _Work, **fields: object) -> None:
+        try:
+            with self._store.transaction() as tx:
+                tx.note(event, work.key, reconciler=lane.reconciler.name, **fields)
+        except ZonalError:
+            _log.warning("could not journal %s of %s", event, work.key, exc_info=True)
+
+    async def _resync_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self._resync_seconds * self._random.uniform(0.8, 1.2))
+            self.nudge_all()
+
+
+def pause_seconds(failures: int, source: random.Random) -> float:
+    """How long to wait after so many failures in a row: doubling to a bound, and up to a half of it less or more."""
+    pause = min(FIRST_PAUSE_SECONDS * float(2 ** min(failures - 1, 16)), LONGEST_PAUSE_SECONDS)
+    return pause * source.uniform(0.5, 1.5)
+
+
+def reason(error: BaseException) -> str:
+    """An error as the journal tells it; of a group, its first leaf."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    text = str(error) or "no reason given"
+    return text if isinstance(error, ZonalError) else f"{type(error).__name__}: {text}"
+
+
+class _Work:
+    """What the driver knows of one key. A key at rest that wants no later look is forgotten."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.state = State.QUEUED
+        self.again = False
+        self.failures = 0
+        self.why = ""
+        self.journalled = float("-inf")
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class _Lane:
+    """One reconciler with its keys: at most `at_a_time` of them run at the same time."""
+
+    def __init__(self, reconciler: Reconciler, at_a_time: int) -> None:
+        self.reconciler = reconciler
+        self.at_a_time = at_a_time
+        self.running = 0
+        self.works: dict[str, _Work] = {}
+
+    def known_keys(self, store: Store) -> list[str]:
+        found: dict[str, None] = {}
+        for kind in self.reconciler.kinds:
+            for record in store.select(kind):
+                found |= dict.fromkeys(keys(self.reconciler, kind.kind, record.id))
+        return list(found)
+
+    def nudge(self, driver: Driver, key: str) -> None:
+        work = self.works.setdefault(key, _Work(key))
+        if work.timer is not None:
+            work.timer.cancel()
+            work.timer = None
+        if work.state is State.RUNNING:
+            work.again = True
+        else:
+            work.state = State.QUEUED
+            self.start_queued(driver)
+
+    def start_queued(self, driver: Driver) -> None:
+        for work in list(self.works.values()):
+            if self.running >= self.at_a_time:
+                return
+            if work.state is State.QUEUED:
+                driver.begin(self, work)
+
+    def cancel_timers(self) -> None:
+        for work in self.works.values():
+            if work.timer is not None:
+                work.timer.cancel()
+
+
+def keys(reconciler: Reconciler, kind: str, id: str) -> tuple[str, ...]:
+    """The keys that a change of a record concerns."""
+    found = reconciler.key_of(kind, id)
+    if found is None:
+        return ()
+    return (found,) if isinstance(found, str) else tuple(found)
