@@ -1,0 +1,272 @@
+"""Public addresses: the pools they come from, and elastic addresses, which an account keeps until it releases them.
+
+Public addresses come from 198.51.100.0/24 and 203.0.113.0/24, the ranges that RFC 5737 keeps for examples, so none of them can be
+anybody's real one. An interface reaches the internet by a public address of its own: an elastic one that is associated with it, or one
+that AWS lends it (`NetworkInterface.public_address`). The internet gateway translates each one to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
+
+from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import ACCOUNT, REGION, resource_id
+from zonal.records.store import Transaction
+from zonal.services.ec2 import model
+from zonal.services.ec2.listing import Answer, Listing, refuse, strings
+from zonal.services.ec2.lookups import find, gateway_of
+from zonal.services.ec2.model import ElasticAddress, NetworkInterface, View
+from zonal.services.ec2.tags import answer_tags, given_tags
+from zonal.services.operation import Call, operation
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import (
+        AddressTypeDef,
+        AllocateAddressRequestTypeDef,
+        AssociateAddressRequestTypeDef,
+        DescribeAddressesRequestTypeDef,
+        DisassociateAddressRequestTypeDef,
+        ReleaseAddressRequestTypeDef,
+    )
+
+POOLS = ("203.0.113.0/24", "198.51.100.0/24")
+FIRST_IN_POOL = 16
+"""Addresses before the sixteenth of each pool stay free for what is the internet itself: its router, its own machines."""
+
+MOST_ADDRESSES = 5
+"""AWS's default quota of elastic addresses in a region."""
+
+
+def free_public_address(view: View) -> str:
+    """An address of the pools that nobody has. Raises `InsufficientAddressCapacity`."""
+    taken = {address.address for address in view.select(ElasticAddress)}
+    taken |= {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
+    for pool in POOLS:
+        for address in list(IPv4Network(pool).hosts())[FIRST_IN_POOL - 1 :]:
+            if str(address) not in taken:
+                return str(address)
+    raise AwsError("InsufficientAddressCapacity", "There are not enough free public addresses left to satisfy the request.")
+
+
+def lend(transaction: Transaction, interface_id: str) -> NetworkInterface:
+    """Give an interface a public address that goes with it; nothing changes where it has one.
+
+    Whether it is reachable there is for the VPC's gateway and routes to say.
+    """
+    interface = transaction.require(NetworkInterface, interface_id)
+    if interface.public_address is None:
+        interface = replace(interface, public_address=free_public_address(transaction))
+        transaction.put(interface)
+    return interface
+
+
+def take_back(transaction: Transaction, interface_id: str) -> NetworkInterface:
+    """Take an interface's lent public address; nothing changes where it has none."""
+    interface = transaction.require(NetworkInterface, interface_id)
+    if interface.public_address is not None:
+        interface = replace(interface, public_address=None)
+        transaction.put(interface)
+    return interface
+
+
+def associated_with(view: View, interface_id: str) -> list[ElasticAddress]:
+    """The elastic addresses of an interface."""
+    return view.select(ElasticAddress, lambda address: address.interface_id == interface_id)
+
+
+def has_public_addresses(view: View, vpc_id: str) -> bool:
+    """Whether anything in a VPC has a public address, so that its gateway cannot go."""
+    interfaces = view.select(NetworkInterface, lambda interface: interface.vpc_id == vpc_id)
+    return any(interface.public_address or associated_with(view, interface.id) for interface in interfaces)
+
+
+def associate(transaction: Transaction, address: ElasticAddress, interface: NetworkInterface, private_address: str) -> ElasticAddress:
+    """Tie an elastic address to a private one, in place of a lent one."""
+    if private_address == interface.addresses[0]:
+        take_back(transaction, interface.id)
+    tied = replace(address, association_id=resource_id("eipassoc"), interface_id=interface.id, private_address=private_address)
+    transaction.put(tied)
+    return tied
+
+
+def disassociate(transaction: Transaction, address: ElasticAddress) -> ElasticAddress:
+    """Untie an elastic address; the account keeps it."""
+    loose = replace(address, association_id=None, interface_id=None, private_address=None)
+    transaction.put(loose)
+    return loose
+
+
+def public_dns_name(address: str) -> str:
+    """The name that AWS gives a public address in us-east-1."""
+    return f"ec2-{address.replace('.', '-')}.compute-1.amazonaws.com"
+
+
+_LISTING = Listing(
+    ElasticAddress,
+    ids="AllocationIds",
+    id="AllocationId",
+    answers="Addresses",
+    paths={
+        "allocation-id": "AllocationId",
+        "association-id": "AssociationId",
+        "domain": "Domain",
+        "instance-id": "InstanceId",
+        "network-border-group": "NetworkBorderGroup",
+        "network-interface-id": "NetworkInterfaceId",
+        "network-interface-owner-id": "NetworkInterfaceOwnerId",
+        "private-ip-address": "PrivateIpAddress",
+        "public-ip": "PublicIp",
+    },
+)
+
+
+def answer_address(address: ElasticAddress) -> AddressTypeDef:
+    """An elastic address as DescribeAddresses shows it."""
+    shown: AddressTypeDef = {
+        "AllocationId": address.id,
+        "PublicIp": address.address,
+        "Domain": "vpc",
+        "PublicIpv4Pool": "amazon",
+        "NetworkBorderGroup": REGION,
+        "Tags": answer_tags(address),
+    }
+    if address.association_id and address.interface_id and address.private_address:
+        shown |= {
+            "AssociationId": address.association_id,
+            "NetworkInterfaceId": address.interface_id,
+            "NetworkInterfaceOwnerId": ACCOUNT,
+            "PrivateIpAddress": address.private_address,
+        }
+    return shown
+
+
+class Addresses:
+    """The operations on elastic addresses."""
+
+    @operation("AllocateAddress")
+    def allocate(self, call: Call, request: AllocateAddressRequestTypeDef) -> Answer:
+        tx = call.transaction
+        refuse(request, CustomerOwnedIpv4Pool="Outposts", IpamPoolId="IPAM")
+        if request.get("Domain") == "standard":
+            raise AwsError("InvalidParameterValue", "Value (standard) for parameter domain is invalid. EC2-Classic has been retired.")
+        if request.get("PublicIpv4Pool", "amazon") != "amazon":
+            raise AwsError("InvalidPublicIpv4PoolID.NotFound", f"The pool ID '{request['PublicIpv4Pool']}' does not exist")
+        if request.get("NetworkBorderGroup", REGION) != REGION:
+            raise AwsError("InvalidParameterValue", f"The network border group '{request['NetworkBorderGroup']}' is not valid in {REGION}")
+        if len(tx.select(ElasticAddress)) >= MOST_ADDRESSES:
+            raise AwsError("AddressLimitExceeded", "The maximum number of addresses has been reached.")
+        chosen = _recovered(tx, request["Address"]) if request.get("Address") else free_public_address(tx)
+        address = ElasticAddress(id=resource_id("eipalloc"), address=chosen, tags=given_tags(request, ElasticAddress))
+        tx.put(address)
+        return {
+            "AllocationId": address.id,
+            "PublicIp": chosen,
+            "PublicIpv4Pool": "amazon",
+            "NetworkBorderGroup": REGION,
+            "Domain": "vpc",
+        }
+
+    @operation("AssociateAddress")
+    def associate(self, call: Call, request: AssociateAddressRequestTypeDef) -> Answer:
+        """Tie an address to an interface's private address, its primary one where none is named."""
+        tx = call.transaction
+        if request.get("InstanceId"):
+            raise AwsError("InvalidInstanceID.NotFound", f"The instance ID '{request['InstanceId']}' does not exist")
+        address = _named(call, request)
+        if not request.get("NetworkInterfaceId"):
+            raise AwsError("MissingParameter", "The request must contain the parameter InstanceId or NetworkInterfaceId")
+        interface = find(tx, NetworkInterface, request["NetworkInterfaceId"])
+        if interface.requester:
+            raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")
+        private = request.get("PrivateIpAddress") or interface.addresses[0]
+        if private not in interface.addresses:
+            raise AwsError("InvalidParameterValue", f"The private IP address '{private}' is not assigned to interface '{interface.id}'")
+        if gateway_of(tx, interface.vpc_id) is None:
+            raise AwsError("Gateway.NotAttached", f"Network {interface.vpc_id} is not attached to any internet gateway")
+        if (address.interface_id, address.private_address) == (interface.id, private):
+            return {"AssociationId": address.association_id}
+        _make_room(call, address, interface, private, allowed=request.get("AllowReassociation"))
+        return {"AssociationId": associate(tx, address, interface, private).association_id}
+
+    @operation("DisassociateAddress")
+    def disassociate(self, call: Call, request: DisassociateAddressRequestTypeDef) -> Answer:
+        tx = call.transaction
+        if id := request.get("AssociationId"):
+            address = next(iter(tx.select(ElasticAddress, lambda address: address.association_id == id)), None)
+            if address is None:
+                raise AwsError("InvalidAssociationID.NotFound", f"The association ID '{id}' does not exist")
+        else:
+            address = _named(call, request)
+            if address.association_id is None:
+                raise AwsError("InvalidAssociationID.NotFound", f"The address '{address.address}' is not associated")
+        _check_not_in_gateway(tx, address)
+        disassociate(tx, address)
+        return {}
+
+    @operation("ReleaseAddress")
+    def release(self, call: Call, request: ReleaseAddressRequestTypeDef) -> Answer:
+        address = _named(call, request)
+        if address.association_id is not None:
+            raise AwsError("InvalidIPAddress.InUse", f"Address {address.address} is in use.")
+        call.transaction.delete(ElasticAddress, address.id)
+        return {}
+
+    @operation("DescribeAddresses")
+    def describe(self, call: Call, request: DescribeAddressesRequestTypeDef) -> Answer:
+        """All elastic addresses that match; this operation has no pages."""
+        asked = strings(request, "PublicIps")
+        known = {address.address for address in call.transaction.select(ElasticAddress)}
+        for each in asked:
+            if each not in known:
+                raise AwsError("InvalidAddress.NotFound", f"Address '{each}' not found.")
+        return _LISTING.describe(call, request, answer_address, where=lambda address: not asked or address.address in asked)
+
+
+def _recovered(view: View, wanted: str) -> str:
+    """A released address that the caller wants again, if it is of a pool and free."""
+    free = any(wanted in map(str, list(IPv4Network(pool).hosts())[FIRST_IN_POOL - 1 :]) for pool in POOLS)
+    taken = {address.address for address in view.select(ElasticAddress)}
+    taken |= {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
+    if not free or wanted in taken:
+        raise AwsError("InvalidAddress.NotFound", f"Address '{wanted}' not found.")
+    return wanted
+
+
+def _named(call: Call, request: Mapping[str, object]) -> ElasticAddress:
+    id, public = cast("str | None", request.get("AllocationId")), request.get("PublicIp")
+    if id and public:
+        raise AwsError("InvalidParameterCombination", "You may specify public IP or allocation id, but not both in the same call")
+    if id:
+        return find(call.transaction, ElasticAddress, id)
+    if not public:
+        raise AwsError("MissingParameter", "Either public IP or allocation id must be specified")
+    for address in call.transaction.select(ElasticAddress):
+        if address.address == public:
+            return address
+    raise AwsError("InvalidAddress.NotFound", f"Address '{public}' not found.")
+
+
+def _make_room(call: Call, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None) -> None:
+    """Undo what stands in the way of an association; only a caller that forbids it, or a gateway's use, keeps it."""
+    tx = call.transaction
+    if address.association_id is not None:
+        if allowed is False:
+            raise AwsError(
+                "Resource.AlreadyAssociated", f"resource {address.id} is already associated with associate-id {address.association_id}"
+            )
+        _check_not_in_gateway(tx, address)
+    for other in associated_with(tx, interface.id):
+        if other.private_address == private and other.id != address.id:
+            if allowed is False:
+                raise AwsError("Resource.AlreadyAssociated", f"resource {interface.id} is already associated with address {other.address}")
+            disassociate(tx, other)
+
+
+def _check_not_in_gateway(view: View, address: ElasticAddress) -> None:
+    interface = view.get(model.NetworkInterface, address.interface_id or "")
+    if interface is not None and interface.requester:
+        raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")

@@ -1,0 +1,55 @@
+"""The default VPC: the network that a fresh AWS account finds in each region.
+
+172.31.0.0/16 with a /20 default subnet in every zone, an internet gateway, and a main route table that leads to it, so that things
+which name no network land in a public one ("Default VPCs" in the Amazon VPC User Guide). `bootstrap` makes it once, when the store is
+new; whoever deletes it gets another by CreateDefaultVpc.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Transaction
+from zonal.services.ec2 import internet_gateways, route_tables, subnets, vpcs
+from zonal.services.ec2.listing import Answer
+from zonal.services.ec2.lookups import default_vpc, main_route_table
+from zonal.services.ec2.model import Region, Route, Vpc
+from zonal.services.ec2.zones import ZONES
+from zonal.services.operation import Call, operation
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import CreateDefaultVpcRequestTypeDef
+
+RANGE = "172.31.0.0/16"
+
+
+def bootstrap(transaction: Transaction, now: datetime) -> None:
+    """Give a new region what a fresh account has; nothing happens where that was done before, also if it was deleted since."""
+    if transaction.get(Region, "account") is not None:
+        return
+    transaction.put(Region(id="account", made=now))
+    vpc = create(transaction)
+    transaction.note("vpc.default_created", vpc.id, cidr=RANGE)
+
+
+def create(transaction: Transaction) -> Vpc:
+    """A default VPC with its subnets and gateway."""
+    vpc = vpcs.create(transaction, RANGE, is_default=True)
+    gateway = internet_gateways.create(transaction, vpc_id=vpc.id)
+    route_tables.add_route(transaction, main_route_table(transaction, vpc.id).id, Route("0.0.0.0/0", gateway.id))
+    for zone in ZONES:
+        subnets.create(transaction, vpc, zone, subnets.free_default_range(transaction, vpc), is_default=True)
+    return vpc
+
+
+class DefaultVpc:
+    """The operation that makes the default VPC again."""
+
+    @operation("CreateDefaultVpc")
+    def create(self, call: Call, request: CreateDefaultVpcRequestTypeDef) -> Answer:
+        if default_vpc(call.transaction) is not None:
+            raise AwsError("DefaultVpcAlreadyExists", "A Default VPC already exists for this account in this region.")
+        vpcs.check_quota(call.transaction)
+        return {"Vpc": vpcs.answer_vpc(create(call.transaction))}

@@ -1,0 +1,114 @@
+"""Sets of DHCP options: what a VPC tells its hosts about names.
+
+zonal's hosts always use their VPC's own resolver, so a set may say just that (`AmazonProvidedDNS`) and the region's own domain
+(`ec2.internal`); any other server, domain or option is refused, because no host would follow it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import ACCOUNT, resource_id
+from zonal.records.store import Transaction
+from zonal.services.ec2 import model
+from zonal.services.ec2.listing import Answer, Listing
+from zonal.services.ec2.lookups import find
+from zonal.services.ec2.model import DhcpOptions
+from zonal.services.ec2.tags import answer_tags, given_tags
+from zonal.services.operation import Call, operation
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import (
+        AssociateDhcpOptionsRequestTypeDef,
+        CreateDhcpOptionsRequestTypeDef,
+        DeleteDhcpOptionsRequestTypeDef,
+        DescribeDhcpOptionsRequestTypeDef,
+        DhcpOptionsTypeDef,
+    )
+
+STANDARD: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("domain-name", ("ec2.internal",)),
+    ("domain-name-servers", ("AmazonProvidedDNS",)),
+)
+"""What every account's default set says in us-east-1."""
+
+_LISTING = Listing(
+    DhcpOptions,
+    ids="DhcpOptionsIds",
+    id="DhcpOptionsId",
+    answers="DhcpOptions",
+    paths={
+        "dhcp-options-id": "DhcpOptionsId",
+        "key": "DhcpConfigurations.Key",
+        "value": "DhcpConfigurations.Values.Value",
+        "owner-id": "OwnerId",
+    },
+)
+
+
+def standard(transaction: Transaction) -> DhcpOptions:
+    """The account's default set; made where there is none."""
+    found = transaction.select(DhcpOptions, lambda options: options.configurations == STANDARD)
+    if found:
+        return found[0]
+    options = DhcpOptions(id=resource_id("dopt"), configurations=STANDARD)
+    transaction.put(options)
+    return options
+
+
+def answer_options(options: DhcpOptions) -> DhcpOptionsTypeDef:
+    """A set as DescribeDhcpOptions shows it."""
+    return {
+        "DhcpOptionsId": options.id,
+        "OwnerId": ACCOUNT,
+        "DhcpConfigurations": [{"Key": key, "Values": [{"Value": value} for value in values]} for key, values in options.configurations],
+        "Tags": answer_tags(options),
+    }
+
+
+class DhcpOptionSets:
+    """The operations on sets of DHCP options."""
+
+    @operation("CreateDhcpOptions")
+    def create(self, call: Call, request: CreateDhcpOptionsRequestTypeDef) -> Answer:
+        given = tuple((str(each.get("Key")), tuple(each.get("Values") or ())) for each in request["DhcpConfigurations"])
+        if not given:
+            raise AwsError("MissingParameter", "The request must contain the parameter dhcpConfiguration")
+        for key, values in given:
+            if (key, values) not in STANDARD:
+                raise AwsError(
+                    "InvalidParameterValue",
+                    f"Value ({', '.join(values)}) for DHCP option {key} is not supported: zonal's hosts use their VPC's resolver"
+                    " (domain-name-servers AmazonProvidedDNS, domain-name ec2.internal)",
+                )
+        options = DhcpOptions(id=resource_id("dopt"), configurations=given, tags=given_tags(request, DhcpOptions))
+        call.transaction.put(options)
+        return {"DhcpOptions": answer_options(options)}
+
+    @operation("AssociateDhcpOptions")
+    def associate(self, call: Call, request: AssociateDhcpOptionsRequestTypeDef) -> Answer:
+        tx = call.transaction
+        vpc = find(tx, model.Vpc, request["VpcId"])
+        if request["DhcpOptionsId"] == "default":
+            raise AwsError(
+                "InvalidParameterValue", "Value (default) for parameter dhcpOptionsId is not supported: every VPC has a set of options here"
+            )
+        options = find(tx, DhcpOptions, request["DhcpOptionsId"])
+        tx.put(replace(vpc, dhcp_options_id=options.id))
+        return {}
+
+    @operation("DeleteDhcpOptions")
+    def delete(self, call: Call, request: DeleteDhcpOptionsRequestTypeDef) -> Answer:
+        tx = call.transaction
+        options = find(tx, DhcpOptions, request["DhcpOptionsId"])
+        if tx.select(model.Vpc, lambda vpc: vpc.dhcp_options_id == options.id):
+            raise AwsError("DependencyViolation", f"The dhcpOptions '{options.id}' has dependencies and cannot be deleted.")
+        tx.delete(DhcpOptions, options.id)
+        return {}
+
+    @operation("DescribeDhcpOptions")
+    def describe(self, call: Call, request: DescribeDhcpOptionsRequestTypeDef) -> Answer:
+        return _LISTING.describe(call, request, answer_options)

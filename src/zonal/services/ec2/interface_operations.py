@@ -1,0 +1,394 @@
+"""The customer's operations on network interfaces: create, change, attach, describe, delete.
+
+There are no EC2 instances yet, so attaching to one finds no such instance; interfaces that services manage (see `network_interfaces`)
+are shown, but not the customer's to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
+
+from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import ACCOUNT
+from zonal.services.ec2 import addresses, model, network_interfaces
+from zonal.services.ec2.idempotency import once
+from zonal.services.ec2.listing import Answer, Listing, refuse, strings
+from zonal.services.ec2.lookups import default_security_group, find
+from zonal.services.ec2.model import NetworkInterface, View
+from zonal.services.ec2.network_interfaces import private_dns_name
+from zonal.services.ec2.tags import answer_tags, given_tags
+from zonal.services.ec2.zones import ZONES
+from zonal.services.operation import Call, operation
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import (
+        AssignPrivateIpAddressesRequestTypeDef,
+        AttachNetworkInterfaceRequestTypeDef,
+        CreateNetworkInterfaceRequestTypeDef,
+        DeleteNetworkInterfaceRequestTypeDef,
+        DescribeNetworkInterfaceAttributeRequestTypeDef,
+        DescribeNetworkInterfacesRequestTypeDef,
+        DetachNetworkInterfaceRequestTypeDef,
+        GroupIdentifierTypeDef,
+        ModifyNetworkInterfaceAttributeRequestTypeDef,
+        NetworkInterfaceAssociationTypeDef,
+        NetworkInterfaceAttachmentTypeDef,
+        NetworkInterfacePrivateIpAddressTypeDef,
+        NetworkInterfaceTypeDef,
+        ResetNetworkInterfaceAttributeRequestTypeDef,
+        UnassignPrivateIpAddressesRequestTypeDef,
+    )
+
+MOST_ADDRESSES = 50
+"""The most private addresses that any instance type takes on one interface."""
+
+_LISTING = Listing(
+    NetworkInterface,
+    ids="NetworkInterfaceIds",
+    id="NetworkInterfaceId",
+    answers="NetworkInterfaces",
+    paths={
+        "association.allocation-id": "Association.AllocationId",
+        "association.association-id": "Association.AssociationId",
+        "association.ip-owner-id": "Association.IpOwnerId",
+        "association.public-ip": "Association.PublicIp",
+        "association.public-dns-name": "Association.PublicDnsName",
+        "addresses.association.owner-id": "PrivateIpAddresses.Association.IpOwnerId",
+        "addresses.association.public-ip": "PrivateIpAddresses.Association.PublicIp",
+        "addresses.primary": "PrivateIpAddresses.Primary",
+        "addresses.private-ip-address": "PrivateIpAddresses.PrivateIpAddress",
+        "attachment.attach-time": "Attachment.AttachTime",
+        "attachment.attachment-id": "Attachment.AttachmentId",
+        "attachment.delete-on-termination": "Attachment.DeleteOnTermination",
+        "attachment.device-index": "Attachment.DeviceIndex",
+        "attachment.instance-id": "Attachment.InstanceId",
+        "attachment.instance-owner-id": "Attachment.InstanceOwnerId",
+        "attachment.status": "Attachment.Status",
+        "availability-zone": "AvailabilityZone",
+        "availability-zone-id": "AvailabilityZoneId",
+        "description": "Description",
+        "group-id": "Groups.GroupId",
+        "group-name": "Groups.GroupName",
+        "ipv6-addresses.ipv6-address": "Ipv6Addresses.Ipv6Address",
+        "interface-type": "InterfaceType",
+        "mac-address": "MacAddress",
+        "network-interface-id": "NetworkInterfaceId",
+        "operator.managed": "Operator.Managed",
+        "operator.principal": "Operator.Principal",
+        "owner-id": "OwnerId",
+        "private-dns-name": "PrivateDnsName",
+        "private-ip-address": "PrivateIpAddress",
+        "requester-id": "RequesterId",
+        "requester-managed": "RequesterManaged",
+        "source-dest-check": "SourceDestCheck",
+        "status": "Status",
+        "subnet-id": "SubnetId",
+        "tag-key": "TagSet.Key",
+        "tag-value": "TagSet.Value",
+        "vpc-id": "VpcId",
+    },
+)
+
+_NO_PREFIXES = {
+    "Ipv4Prefixes": "delegated prefixes",
+    "Ipv4PrefixCount": "delegated prefixes",
+}
+_NO_IPV6 = {
+    "Ipv6Prefixes": "IPv6",
+    "Ipv6PrefixCount": "IPv6",
+    "Ipv6Addresses": "IPv6",
+    "Ipv6AddressCount": "IPv6",
+    "EnablePrimaryIpv6": "IPv6",
+}
+
+
+def answer_interface(interface: NetworkInterface, view: View) -> NetworkInterfaceTypeDef:
+    """An interface as DescribeNetworkInterfaces shows it."""
+    associations = _associations(interface, view)
+    primary = interface.addresses[0]
+    shown: NetworkInterfaceTypeDef = {
+        "NetworkInterfaceId": interface.id,
+        "VpcId": interface.vpc_id,
+        "SubnetId": interface.subnet_id,
+        "AvailabilityZone": interface.zone,
+        "AvailabilityZoneId": ZONES[interface.zone],
+        "Description": interface.description,
+        "OwnerId": ACCOUNT,
+        "RequesterManaged": interface.requester is not None,
+        "Status": "available" if interface.attachment is None and interface.interface_type != "nat_gateway" else "in-use",
+        "MacAddress": interface.mac,
+        "PrivateIpAddress": primary,
+        "PrivateDnsName": private_dns_name(primary),
+        "PrivateIpAddresses": [_answer_private(interface, each, associations.get(each)) for each in interface.addresses],
+        "Ipv6Addresses": [],
+        "SourceDestCheck": interface.source_dest_check,
+        "Groups": _answer_groups(interface, view),
+        "InterfaceType": interface.interface_type,  # type: ignore[typeddict-item]
+        "Operator": {"Managed": False},
+        "TagSet": answer_tags(interface),
+    }
+    if interface.requester is not None:
+        shown["RequesterId"] = interface.requester
+    if interface.attachment is not None:
+        shown["Attachment"] = _answer_attachment(interface.attachment)
+    if primary in associations:
+        shown["Association"] = associations[primary]
+    return shown
+
+
+def _answer_groups(interface: NetworkInterface, view: View) -> list[GroupIdentifierTypeDef]:
+    return [{"GroupId": id, "GroupName": view.require(model.SecurityGroup, id).name} for id in interface.group_ids]
+
+
+def _associations(interface: NetworkInterface, view: View) -> dict[str, NetworkInterfaceAssociationTypeDef]:
+    """The public addresses of an interface by its private ones."""
+    found: dict[str, NetworkInterfaceAssociationTypeDef] = {}
+    if interface.public_address is not None:
+        found[interface.addresses[0]] = {
+            "IpOwnerId": "amazon",
+            "PublicIp": interface.public_address,
+            "PublicDnsName": addresses.public_dns_name(interface.public_address),
+        }
+    for elastic in addresses.associated_with(view, interface.id):
+        assert elastic.private_address is not None and elastic.association_id is not None
+        found[elastic.private_address] = {
+            "IpOwnerId": ACCOUNT,
+            "PublicIp": elastic.address,
+            "PublicDnsName": addresses.public_dns_name(elastic.address),
+            "AllocationId": elastic.id,
+            "AssociationId": elastic.association_id,
+        }
+    return found
+
+
+def _answer_private(
+    interface: NetworkInterface, address: str, association: NetworkInterfaceAssociationTypeDef | None
+) -> NetworkInterfacePrivateIpAddressTypeDef:
+    shown: NetworkInterfacePrivateIpAddressTypeDef = {
+        "PrivateIpAddress": address,
+        "PrivateDnsName": private_dns_name(address),
+        "Primary": address == interface.addresses[0],
+    }
+    if association is not None:
+        shown["Association"] = association
+    return shown
+
+
+def _answer_attachment(attachment: model.Attachment) -> NetworkInterfaceAttachmentTypeDef:
+    return {
+        "AttachmentId": attachment.id,
+        "AttachTime": attachment.attached,
+        "DeleteOnTermination": attachment.delete_on_termination,
+        "DeviceIndex": attachment.device_index,
+        "NetworkCardIndex": 0,
+        "InstanceOwnerId": attachment.owner,
+        "Status": "attached",
+    }
+
+
+class NetworkInterfaces:
+    """The operations on network interfaces."""
+
+    @operation("CreateNetworkInterface")
+    def create(self, call: Call, request: CreateNetworkInterfaceRequestTypeDef) -> Answer:
+        refuse(
+            request,
+            InterfaceType="special interface types",
+            ConnectionTrackingSpecification="connection tracking timeouts of one's own",
+            Operator="managed operators",
+            **_NO_PREFIXES,
+            **_NO_IPV6,
+        )
+        interface = once(call, request, NetworkInterface, lambda: _create(call, request))
+        return {"NetworkInterface": answer_interface(interface, call.transaction), "ClientToken": request.get("ClientToken", "")}
+
+    @operation("DeleteNetworkInterface")
+    def delete(self, call: Call, request: DeleteNetworkInterfaceRequestTypeDef) -> Answer:
+        interface = _own(call, request["NetworkInterfaceId"])
+        if interface.attachment is not None:
+            raise AwsError("InvalidParameterValue", f"Network interface '{interface.id}' is currently in use.")
+        network_interfaces.delete(call.transaction, interface.id)
+        return {}
+
+    @operation("DescribeNetworkInterfaces")
+    def describe(self, call: Call, request: DescribeNetworkInterfacesRequestTypeDef) -> Answer:
+        if request.get("MaxResults") is not None and request.get("NetworkInterfaceIds"):
+            raise AwsError(
+                "InvalidParameterCombination", "The parameter networkInterfaceIdsSet cannot be used with the parameter maxResults"
+            )
+        return _LISTING.describe(call, request, lambda interface: answer_interface(interface, call.transaction))
+
+    @operation("DescribeNetworkInterfaceAttribute")
+    def describe_attribute(self, call: Call, request: DescribeNetworkInterfaceAttributeRequestTypeDef) -> Answer:
+        interface = find(call.transaction, NetworkInterface, request["NetworkInterfaceId"])
+        attribute = request.get("Attribute")
+        shown: Answer = {"NetworkInterfaceId": interface.id}
+        if attribute == "description":
+            return shown | {"Description": {"Value": interface.description}}
+        if attribute == "groupSet":
+            return shown | {"Groups": _answer_groups(interface, call.transaction)}
+        if attribute == "sourceDestCheck":
+            return shown | {"SourceDestCheck": {"Value": interface.source_dest_check}}
+        if attribute == "attachment":
+            return shown | ({"Attachment": _answer_attachment(interface.attachment)} if interface.attachment else {})
+        if attribute == "associatePublicIpAddress":
+            return shown | {"AssociatePublicIpAddress": interface.public_address is not None}
+        raise AwsError("InvalidParameterCombination", "No attributes specified.")
+
+    @operation("ModifyNetworkInterfaceAttribute")
+    def modify_attribute(self, call: Call, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> Answer:
+        """Change one attribute of an interface of one's own."""
+        refuse(
+            request,
+            EnaSrdSpecification="ENA Express",
+            EnablePrimaryIpv6="IPv6",
+            ConnectionTrackingSpecification="connection tracking timeouts of one's own",
+            AssociatePublicIpAddress="public addresses lent to interfaces on request",
+            AssociatedSubnetIds="interfaces in further subnets",
+        )
+        interface = _own(call, request["NetworkInterfaceId"])
+        given = [name for name in ("Description", "SourceDestCheck", "Groups", "Attachment") if request.get(name) is not None]
+        if len(given) != 1:
+            raise AwsError(
+                "InvalidParameterCombination", "Fields for multiple attribute types specified" if given else "No attributes specified."
+            )
+        call.transaction.put(_modified(call, interface, request))
+        return {}
+
+    @operation("ResetNetworkInterfaceAttribute")
+    def reset_attribute(self, call: Call, request: ResetNetworkInterfaceAttributeRequestTypeDef) -> Answer:
+        """Switch the source/destination check on again; there is no other attribute to reset."""
+        interface = _own(call, request["NetworkInterfaceId"])
+        call.transaction.put(replace(interface, source_dest_check=True))
+        return {}
+
+    @operation("AttachNetworkInterface")
+    def attach(self, call: Call, request: AttachNetworkInterfaceRequestTypeDef) -> Answer:
+        interface = _own(call, request["NetworkInterfaceId"])
+        if interface.attachment is not None:
+            raise AwsError("InvalidParameterValue", f"Interface '{interface.id}' is currently in use.")
+        raise AwsError("InvalidInstanceID.NotFound", f"The instance ID '{request['InstanceId']}' does not exist")
+
+    @operation("DetachNetworkInterface")
+    def detach(self, call: Call, request: DetachNetworkInterfaceRequestTypeDef) -> Answer:
+        id = request["AttachmentId"]
+        for interface in call.transaction.select(NetworkInterface):
+            if interface.attachment is not None and interface.attachment.id == id:
+                network_interfaces.unplug(call.transaction, _own(call, interface.id).id)
+                return {}
+        raise AwsError("InvalidAttachmentID.NotFound", f"The interface attachment '{id}' does not exist.")
+
+    @operation("AssignPrivateIpAddresses")
+    def assign(self, call: Call, request: AssignPrivateIpAddressesRequestTypeDef) -> Answer:
+        """Add secondary addresses: named ones, or as many free ones as are asked for."""
+        refuse(request, **_NO_PREFIXES)
+        tx = call.transaction
+        interface = _own(call, request["NetworkInterfaceId"])
+        wanted, count = strings(request, "PrivateIpAddresses"), request.get("SecondaryPrivateIpAddressCount")
+        if bool(wanted) == bool(count):
+            raise AwsError(
+                "InvalidParameterCombination", "Exactly one of privateIpAddresses and secondaryPrivateIpAddressCount must be given"
+            )
+        subnet = tx.require(model.Subnet, interface.subnet_id)
+        if request.get("AllowReassignment"):
+            _take_from_others(call, interface, wanted)
+        chosen = network_interfaces.chosen_addresses(tx, subnet, wanted, count=len(wanted) or int(count or 0))
+        _check_address_count(len(interface.addresses) + len(chosen))
+        tx.put(replace(tx.require(NetworkInterface, interface.id), addresses=(*interface.addresses, *chosen)))
+        return {"NetworkInterfaceId": interface.id, "AssignedPrivateIpAddresses": [{"PrivateIpAddress": each} for each in chosen]}
+
+    @operation("UnassignPrivateIpAddresses")
+    def unassign(self, call: Call, request: UnassignPrivateIpAddressesRequestTypeDef) -> Answer:
+        """Take secondary addresses away; elastic ones that were tied to them are untied."""
+        refuse(request, Ipv4Prefixes="delegated prefixes")
+        interface = _own(call, request["NetworkInterfaceId"])
+        gone = strings(request, "PrivateIpAddresses")
+        if not gone:
+            raise AwsError("MissingParameter", "The request must contain the parameter privateIpAddress")
+        for address in gone:
+            if address not in interface.addresses[1:]:
+                raise AwsError("InvalidParameterValue", f"Some of {gone} are not assigned to interface {interface.id}")
+        _take(call, interface, gone)
+        return {}
+
+
+def _create(call: Call, request: CreateNetworkInterfaceRequestTypeDef) -> NetworkInterface:
+    tx = call.transaction
+    subnet = find(tx, model.Subnet, request["SubnetId"])
+    groups = strings(request, "Groups") or [default_security_group(tx, subnet.vpc_id).id]
+    wanted = _wanted_addresses(request)
+    further = request.get("SecondaryPrivateIpAddressCount") or 0
+    if further and len(wanted) > 1:
+        raise AwsError("InvalidParameterCombination", "secondaryPrivateIpAddressCount cannot be used with secondary privateIpAddresses")
+    count = max(len(wanted), 1) + further
+    _check_address_count(count)
+    return network_interfaces.create(
+        tx,
+        subnet,
+        network_interfaces.chosen_addresses(tx, subnet, wanted, count=count),
+        network_interfaces.checked_groups(tx, subnet.vpc_id, groups),
+        description=request.get("Description", ""),
+        tags=given_tags(request, NetworkInterface),
+    )
+
+
+def _wanted_addresses(request: Mapping[str, object]) -> list[str]:
+    """The addresses that a creation names, the primary one first."""
+    listed = cast("list[Mapping[str, object]]", request.get("PrivateIpAddresses") or [])
+    single = cast("str | None", request.get("PrivateIpAddress"))
+    primary = [str(each.get("PrivateIpAddress")) for each in listed if each.get("Primary")]
+    if len(primary) + (single is not None) > 1:
+        raise AwsError("InvalidParameterCombination", "Only one primary private IP address can be specified.")
+    if listed and not primary and single is None:
+        raise AwsError("MissingParameter", "One of the privateIpAddresses must be marked as primary")
+    others = [str(each.get("PrivateIpAddress")) for each in listed if not each.get("Primary")]
+    return ([single] if single is not None else primary) + others
+
+
+def _check_address_count(count: int) -> None:
+    if count > MOST_ADDRESSES:
+        raise AwsError("PrivateIpAddressLimitExceeded", f"An interface can have at most {MOST_ADDRESSES} private IPv4 addresses.")
+
+
+def _own(call: Call, id: str) -> NetworkInterface:
+    """An interface that is the customer's to change. Raises `AuthFailure` for a service's."""
+    interface = find(call.transaction, NetworkInterface, id)
+    if interface.requester is not None:
+        raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")
+    return interface
+
+
+def _modified(call: Call, interface: NetworkInterface, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> NetworkInterface:
+    if "Description" in request:
+        return replace(interface, description=request["Description"].get("Value") or "")
+    if "SourceDestCheck" in request:
+        return replace(interface, source_dest_check=bool(request["SourceDestCheck"].get("Value")))
+    if "Groups" in request:
+        if not request["Groups"]:
+            raise AwsError("InvalidParameterValue", "An interface must belong to at least one security group")
+        return replace(interface, group_ids=network_interfaces.checked_groups(call.transaction, interface.vpc_id, request["Groups"]))
+    change = request["Attachment"]
+    if interface.attachment is None or interface.attachment.id != change.get("AttachmentId"):
+        raise AwsError("InvalidAttachmentID.NotFound", f"The interface attachment '{change.get('AttachmentId')}' does not exist.")
+    refuse(change, EnaQueueCount="ENA queues", DefaultEnaQueueCount="ENA queues")
+    ends = bool(change.get("DeleteOnTermination"))
+    return replace(interface, attachment=replace(interface.attachment, delete_on_termination=ends))
+
+
+def _take_from_others(call: Call, interface: NetworkInterface, wanted: list[str]) -> None:
+    """Take secondary addresses from the caller's other interfaces of the subnet, as `AllowReassignment` asks."""
+    for other in call.transaction.select(NetworkInterface, lambda other: other.subnet_id == interface.subnet_id):
+        taken = [address for address in other.addresses[1:] if address in wanted]
+        if taken and other.id != interface.id:
+            _take(call, _own(call, other.id), taken)
+
+
+def _take(call: Call, interface: NetworkInterface, gone: list[str]) -> None:
+    for elastic in addresses.associated_with(call.transaction, interface.id):
+        if elastic.private_address in gone:
+            addresses.disassociate(call.transaction, elastic)
+    kept = tuple(address for address in interface.addresses if address not in gone)
+    call.transaction.put(replace(interface, addresses=kept))

@@ -1,0 +1,116 @@
+"""How every Describe operation answers: by ids, through filters, in pages.
+
+>>> listing = Listing(Vpc, ids="VpcIds", id="VpcId", answers="Vpcs", paths={"vpc-id": "VpcId"})
+>>> listing.describe(call, request, render)  # → {"Vpcs": […], "NextToken": …}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from zonal.foundation.errors import AwsError
+from zonal.services.ec2 import filters
+from zonal.services.ec2.lookups import absent
+from zonal.services.ec2.model import Tagged
+from zonal.services.ec2.pagination import MOST, page
+from zonal.services.operation import Call
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import FilterTypeDef
+
+T = TypeVar("T", bound=Tagged)
+
+Answer = dict[str, object]
+"""What a handler returns, in the shape that boto3 gives its caller."""
+
+
+class Listing(Generic[T]):
+    """A Describe operation of one kind of record.
+
+    `ids` is the request's member with ids, `id` the answer's member with the id, `answers` the member with the things described,
+    `paths` the filters (see `filters`), `filters_in` the request's member they come in.
+    """
+
+    def __init__(
+        self, kind: type[T], *, ids: str, id: str, answers: str, paths: filters.Paths, filters_in: str = "Filters", most: int = MOST
+    ) -> None:
+        self.kind = kind
+        self.ids = ids
+        self.id = id
+        self.answers = answers
+        self.paths = paths
+        self.filters_in = filters_in
+        self.most = most
+
+    def describe(
+        self,
+        call: Call,
+        request: Mapping[str, object],
+        render: Callable[[T], Mapping[str, object]],
+        *,
+        where: Callable[[T], bool] | None = None,
+    ) -> Answer:
+        """The answer of one call. Raises the kind's NotFound for an id that names nothing."""
+        records = self._chosen(call, strings(request, self.ids), where)
+        rendered: list[Mapping[str, object]] = [render(record) for record in records]
+        return self.answer(call, request, rendered)
+
+    def answer(self, call: Call, request: Mapping[str, object], rendered: Iterable[Mapping[str, object]]) -> Answer:
+        """Filter and page what has been rendered."""
+        asked = cast("list[FilterTypeDef]", request.get(self.filters_in) or [])
+        filters.check(asked, self.paths)
+        passed = [each for each in rendered if filters.passes(each, asked, self.paths)]
+        found = page(passed, request, operation=call.operation, key=lambda each: str(each[self.id]), most=self.most)
+        return {self.answers: list(found.items)} | ({"NextToken": found.next_token} if found.next_token else {})
+
+    def _chosen(self, call: Call, ids: list[str], where: Callable[[T], bool] | None) -> list[T]:
+        records = call.transaction.select(self.kind, where)
+        if not ids:
+            return records
+        known = {record.id for record in records}
+        for id in ids:
+            if id not in known:
+                raise absent(self.kind, id)
+        return [record for record in records if record.id in ids]
+
+
+def strings(request: Mapping[str, object], member: str) -> list[str]:
+    """A member that is a list of strings; empty where it is missing."""
+    return cast("list[str]", request.get(member) or [])
+
+
+def one_of(request: Mapping[str, object], *members: str) -> str:
+    """The name of the one member that is given. Raises `MissingParameter` or `InvalidParameterCombination`."""
+    given = [member for member in members if request.get(member) is not None]
+    if not given:
+        names = ", ".join(map(camel, members))
+        raise AwsError("MissingParameter", f"The request must contain exactly one of: {names}")
+    if len(given) > 1:
+        raise AwsError("InvalidParameterCombination", f"The request may contain only one of: {', '.join(map(camel, given))}")
+    return given[0]
+
+
+def needed(request: Mapping[str, object], member: str) -> str:
+    """A member that EC2 demands although its model does not. Raises `MissingParameter`."""
+    value = request.get(member)
+    if value is None:
+        raise AwsError("MissingParameter", f"The request must contain the parameter {camel(member)}")
+    return str(value)
+
+
+def camel(member: str) -> str:
+    """A member's name as EC2's messages spell it: `VpcId` → `vpcId`."""
+    return member[0].lower() + member[1:]
+
+
+def refuse(request: Mapping[str, object], **reasons: str) -> None:
+    """Refuse members that would promise what zonal does not do. `reasons` says for each what is missing.
+
+    A member that is absent, empty or false promises nothing. Raises `InvalidParameterValue`.
+    """
+    for member, reason in reasons.items():
+        if request.get(member) not in (None, "", False, [], 0):
+            raise AwsError(
+                "InvalidParameterValue", f"The parameter {camel(member)} is not supported: zonal has no {reason}; see docs/limits.md"
+            )

@@ -1,0 +1,140 @@
+"""Finding EC2's things by id, or answering in AWS's words that they are not there.
+
+Codes and messages are those that EC2 answers ("Error codes for the Amazon EC2 API"): an id of the wrong shape is malformed, one of
+the right shape that names nothing is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Record
+from zonal.services.ec2 import model
+from zonal.services.ec2.model import View
+
+R = TypeVar("R", bound=Record)
+
+
+class Absence(NamedTuple):
+    """How EC2 says that there is no such thing."""
+
+    prefix: str
+    code: str
+    noun: str
+    malformed: str
+
+
+ABSENCES: dict[type[Record], Absence] = {
+    model.Vpc: Absence("vpc", "InvalidVpcID.NotFound", "vpc", "InvalidVpcID.Malformed"),
+    model.Subnet: Absence("subnet", "InvalidSubnetID.NotFound", "subnet", "InvalidSubnetID.Malformed"),
+    model.RouteTable: Absence("rtb", "InvalidRouteTableID.NotFound", "routeTable", "InvalidRouteTableId.Malformed"),
+    model.InternetGateway: Absence("igw", "InvalidInternetGatewayID.NotFound", "internetGateway", "InvalidInternetGatewayId.Malformed"),
+    model.SecurityGroup: Absence("sg", "InvalidGroup.NotFound", "security group", "InvalidGroupId.Malformed"),
+    model.SecurityGroupRule: Absence(
+        "sgr", "InvalidSecurityGroupRuleId.NotFound", "security group rule", "InvalidSecurityGroupRuleId.Malformed"
+    ),
+    model.NetworkAcl: Absence("acl", "InvalidNetworkAclID.NotFound", "networkAcl", "InvalidNetworkAclId.Malformed"),
+    model.NetworkInterface: Absence("eni", "InvalidNetworkInterfaceID.NotFound", "networkInterface", "InvalidNetworkInterfaceId.Malformed"),
+    model.ElasticAddress: Absence("eipalloc", "InvalidAllocationID.NotFound", "allocation", "InvalidAllocationID.Malformed"),
+    model.NatGateway: Absence("nat", "NatGatewayNotFound", "Nat Gateway", "NatGatewayMalformed"),
+    model.DhcpOptions: Absence("dopt", "InvalidDhcpOptionID.NotFound", "dhcpOption", "InvalidDhcpOptionsId.Malformed"),
+}
+
+
+def find(view: View, kind: type[R], id: str) -> R:
+    """The record. Raises AWS's NotFound or Malformed error of its kind."""
+    record = view.get(kind, id)
+    if record is None:
+        raise absent(kind, id)
+    return record
+
+
+def absent(kind: type[Record], id: str) -> AwsError:
+    """The answer for an id that names nothing."""
+    absence = ABSENCES[kind]
+    if not re.fullmatch(rf"{absence.prefix}-[0-9a-f]{{8}}(?:[0-9a-f]{{9}})?", id):
+        return AwsError(absence.malformed, f'Invalid id: "{id}" (expecting "{absence.prefix}-...")')
+    if kind is model.SecurityGroup:
+        return AwsError(absence.code, f"The security group '{id}' does not exist")
+    if kind is model.NatGateway:
+        return AwsError(absence.code, f"The Nat Gateway {id} was not found")
+    return AwsError(absence.code, f"The {absence.noun} ID '{id}' does not exist")
+
+
+def default_vpc(view: View) -> model.Vpc | None:
+    """The account's default VPC, if it has one."""
+    return next(iter(view.select(model.Vpc, lambda vpc: vpc.is_default)), None)
+
+
+def require_default_vpc(view: View) -> model.Vpc:
+    """The default VPC, for requests that name none. Raises `VPCIdNotSpecified`, as EC2 does where it was deleted."""
+    vpc = default_vpc(view)
+    if vpc is None:
+        raise AwsError("VPCIdNotSpecified", "No default VPC for this user")
+    return vpc
+
+
+def subnets(view: View, vpc_id: str) -> list[model.Subnet]:
+    """A VPC's subnets in the order of their zones, then ids."""
+    found = view.select(model.Subnet, lambda subnet: subnet.vpc_id == vpc_id)
+    return sorted(found, key=lambda subnet: (subnet.zone, subnet.id))
+
+
+def subnets_by_id(view: View, ids: Iterable[str]) -> list[model.Subnet]:
+    """These subnets, in this order. Raises `InvalidSubnetID.NotFound` for the first that does not exist."""
+    return [find(view, model.Subnet, id) for id in ids]
+
+
+def subnet_in_zone(subnets: Iterable[model.Subnet], zone: str) -> model.Subnet | None:
+    """The first of these subnets in a zone (by name), or None."""
+    return next((subnet for subnet in subnets if subnet.zone == zone), None)
+
+
+def default_security_group(view: View, vpc_id: str) -> model.SecurityGroup:
+    """The group named `default`, which every VPC has."""
+    return next(group for group in view.select(model.SecurityGroup) if group.vpc_id == vpc_id and group.name == "default")
+
+
+def security_groups_of(view: View, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
+    """Check that these groups exist in the VPC; duplicates are dropped. Raises `InvalidGroup.NotFound`."""
+    ids = tuple(dict.fromkeys(group_ids))
+    for id in ids:
+        if find(view, model.SecurityGroup, id).vpc_id != vpc_id:
+            raise AwsError("InvalidGroup.NotFound", f"The security group '{id}' does not exist in VPC '{vpc_id}'")
+    return ids
+
+
+def rules_of(view: View, group_id: str) -> list[model.SecurityGroupRule]:
+    """A security group's rules in the order of their ids."""
+    return view.select(model.SecurityGroupRule, lambda rule: rule.group_id == group_id)
+
+
+def interfaces_in(view: View, subnet_id: str) -> list[model.NetworkInterface]:
+    """The interfaces in a subnet."""
+    return view.select(model.NetworkInterface, lambda interface: interface.subnet_id == subnet_id)
+
+
+def gateway_of(view: View, vpc_id: str) -> model.InternetGateway | None:
+    """The internet gateway attached to a VPC, or None."""
+    return next(iter(view.select(model.InternetGateway, lambda gateway: gateway.vpc_id == vpc_id)), None)
+
+
+def main_route_table(view: View, vpc_id: str) -> model.RouteTable:
+    """The table that subnets without one of their own follow."""
+    return next(table for table in view.select(model.RouteTable) if table.vpc_id == vpc_id and table.is_main)
+
+
+def route_table_of(view: View, subnet: model.Subnet) -> model.RouteTable:
+    """The table that a subnet follows: its own, else the main one."""
+    for table in view.select(model.RouteTable, lambda table: table.vpc_id == subnet.vpc_id):
+        if any(association.subnet_id == subnet.id for association in table.associations):
+            return table
+    return main_route_table(view, subnet.vpc_id)
+
+
+def network_acl_of(view: View, subnet_id: str) -> model.NetworkAcl:
+    """The ACL at a subnet's edge; every subnet has exactly one."""
+    return next(acl for acl in view.select(model.NetworkAcl) if any(association.subnet_id == subnet_id for association in acl.associations))

@@ -1,0 +1,257 @@
+"""What EC2's network is made of: the records, and nothing that changes them.
+
+They name each other by id only. A VPC has subnets, each in one zone; a subnet follows one route table and one network ACL; a network
+interface has addresses of its subnet and belongs to security groups; a security group's rules are records of their own, because
+each has an id and tags. Each record's `kind` is AWS's name of the resource type, as tags and filters spell it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Protocol, TypeVar
+
+import msgspec
+
+from zonal.records.store import Record
+
+R = TypeVar("R", bound=Record)
+
+
+class View(Protocol):
+    """Records to read: the store (what is committed) or a transaction (with its own changes)."""
+
+    def get(self, kind: type[R], id: str) -> R | None: ...
+
+    def require(self, kind: type[R], id: str) -> R: ...
+
+    def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]: ...
+
+
+class Tagged(Record, frozen=True, kw_only=True):
+    """A record that carries tags, by key."""
+
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class InVpc(Tagged, frozen=True, kw_only=True):
+    """A tagged record that belongs to one VPC for all its life."""
+
+    vpc_id: str
+
+
+class CidrAssociation(msgspec.Struct, frozen=True):
+    id: str
+    cidr: str
+
+
+class Vpc(Tagged, frozen=True, kw_only=True):
+    """`cidrs` holds the primary range first; `dhcp_options_id` may be `default`, which is no set of options at all."""
+
+    kind: ClassVar[str] = "vpc"
+
+    cidrs: tuple[CidrAssociation, ...]
+    dhcp_options_id: str
+    is_default: bool = False
+    dns_support: bool = True
+    dns_hostnames: bool = False
+    address_usage_metrics: bool = False
+
+
+class Subnet(InVpc, frozen=True, kw_only=True):
+    """`zone` is the zone's name."""
+
+    kind: ClassVar[str] = "subnet"
+
+    zone: str
+    cidr: str
+    is_default: bool = False
+    maps_public_address: bool = False
+
+
+class Route(msgspec.Struct, frozen=True):
+    """`target` is the id of a gateway, NAT gateway or interface, or `local`. `origin` is AWS's word for who wrote the route."""
+
+    cidr: str
+    target: str
+    origin: str = "CreateRoute"
+
+
+class RouteTableAssociation(msgspec.Struct, frozen=True):
+    """`subnet_id` is None for the main association: it holds for every subnet of the VPC that has none of its own."""
+
+    id: str
+    subnet_id: str | None = None
+
+
+class RouteTable(InVpc, frozen=True, kw_only=True):
+    kind: ClassVar[str] = "route-table"
+
+    routes: tuple[Route, ...] = ()
+    associations: tuple[RouteTableAssociation, ...] = ()
+
+    @property
+    def is_main(self) -> bool:
+        return any(association.subnet_id is None for association in self.associations)
+
+
+class InternetGateway(Tagged, frozen=True, kw_only=True):
+    """`vpc_id` is None while it is attached to none."""
+
+    kind: ClassVar[str] = "internet-gateway"
+
+    vpc_id: str | None = None
+
+
+class SecurityGroup(InVpc, frozen=True, kw_only=True):
+    kind: ClassVar[str] = "security-group"
+
+    name: str
+    description: str
+
+
+class SecurityGroupRule(Tagged, frozen=True, kw_only=True):
+    """One permission. Exactly one of `cidr` and `referenced_group_id` is set.
+
+    `protocol` is `tcp`, `udp`, `icmp`, another protocol's number, or `-1` for all. The ports are None where the protocol has none; for
+    ICMP they are type and code, -1 meaning any.
+    """
+
+    kind: ClassVar[str] = "security-group-rule"
+
+    group_id: str
+    is_egress: bool
+    protocol: str
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr: str | None = None
+    referenced_group_id: str | None = None
+    description: str | None = None
+
+
+class NetworkAclEntry(msgspec.Struct, frozen=True):
+    """`protocol` is a number as text, `-1` for all. The ports are type and code for ICMP."""
+
+    number: int
+    is_egress: bool
+    allow: bool
+    protocol: str
+    cidr: str
+    from_port: int | None = None
+    to_port: int | None = None
+
+
+class NetworkAclAssociation(msgspec.Struct, frozen=True):
+    id: str
+    subnet_id: str
+
+
+class NetworkAcl(InVpc, frozen=True, kw_only=True):
+    """Its entries in force order; the final `deny` of everything (32767, shown as `*`) is among them."""
+
+    kind: ClassVar[str] = "network-acl"
+
+    is_default: bool = False
+    entries: tuple[NetworkAclEntry, ...] = ()
+    associations: tuple[NetworkAclAssociation, ...] = ()
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """An interface plugged into a host. `host` is the fabric's name of it; `owner` the account or service that runs it."""
+
+    id: str
+    host: str
+    owner: str
+    attached: datetime
+    device_index: int = 0
+    delete_on_termination: bool = False
+
+
+class NetworkInterface(InVpc, frozen=True, kw_only=True):
+    """`addresses` are its private addresses, the primary first. `public_address` is one that AWS lends to the primary address and takes
+    back with the interface; elastic addresses are records of their own. `requester` is the service that manages the interface for
+    the customer (`amazon-rds`), or None for the customer's own.
+    """
+
+    kind: ClassVar[str] = "network-interface"
+
+    subnet_id: str
+    zone: str
+    mac: str
+    addresses: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    description: str = ""
+    interface_type: str = "interface"
+    source_dest_check: bool = True
+    requester: str | None = None
+    public_address: str | None = None
+    attachment: Attachment | None = None
+
+
+class ElasticAddress(Tagged, frozen=True, kw_only=True):
+    """A public address that the account holds until it releases it. The last three are set while it is associated."""
+
+    kind: ClassVar[str] = "elastic-ip"
+
+    address: str
+    association_id: str | None = None
+    interface_id: str | None = None
+    private_address: str | None = None
+
+
+class NatGateway(InVpc, frozen=True, kw_only=True):
+    """`state` follows `nat_gateways.LIFECYCLE`."""
+
+    kind: ClassVar[str] = "natgateway"
+
+    subnet_id: str
+    interface_id: str
+    connectivity: str
+    state: str
+    created: datetime
+    addresses: tuple[NatAddress, ...] = ()
+    deleted: datetime | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+
+class NatAddress(msgspec.Struct, frozen=True):
+    """An address of a NAT gateway, kept here because `DescribeNatGateways` goes on showing it for an hour after the deletion."""
+
+    private: str
+    public: str | None = None
+    allocation_id: str | None = None
+    association_id: str | None = None
+
+
+class DhcpOptions(Tagged, frozen=True, kw_only=True):
+    kind: ClassVar[str] = "dhcp-options"
+
+    configurations: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class Network(Record, frozen=True, kw_only=True):
+    """What the fabric may hold of a VPC, by the VPC's id.
+
+    It is written with the VPC and outlives it until the fabric has removed everything, so that a crash in between leaves a trace.
+    """
+
+    kind: ClassVar[str] = "vpc-network"
+
+
+class Region(Record, frozen=True, kw_only=True):
+    """That this region was given its default VPC once; there is one such record, `account`."""
+
+    kind: ClassVar[str] = "ec2-region"
+
+    made: datetime
+
+
+class ClientToken(Record, frozen=True, kw_only=True):
+    """A request that must not be done twice: its digest and the id of what it made."""
+
+    kind: ClassVar[str] = "ec2-client-token"
+
+    digest: str
+    resource_id: str
+    used: datetime

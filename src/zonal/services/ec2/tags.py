@@ -1,0 +1,144 @@
+"""Tags: what may be one, those given at a creation, and CreateTags, DeleteTags, DescribeTags.
+
+A resource has at most 50 tags with different keys; a key has 1 to 128 characters, a value at most 256, and keys that begin with `aws:`
+are AWS's own ("Tag your Amazon EC2 resources" in the EC2 User Guide). Tags live in the record of what they describe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
+
+from zonal.foundation.errors import AwsError
+from zonal.services.ec2 import filters, model
+from zonal.services.ec2.listing import Answer
+from zonal.services.ec2.lookups import ABSENCES, find
+from zonal.services.ec2.model import Tagged
+from zonal.services.ec2.pagination import page
+from zonal.services.operation import Call, operation
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import (
+        ClientCreateTagsRequestTypeDef,
+        ClientDeleteTagsRequestTypeDef,
+        DescribeTagsRequestTypeDef,
+        TagTypeDef,
+    )
+
+MOST_TAGS = 50
+
+TAGGABLE: tuple[type[Tagged], ...] = (
+    model.Vpc,
+    model.Subnet,
+    model.RouteTable,
+    model.InternetGateway,
+    model.SecurityGroup,
+    model.SecurityGroupRule,
+    model.NetworkAcl,
+    model.NetworkInterface,
+    model.ElasticAddress,
+    model.NatGateway,
+    model.DhcpOptions,
+)
+
+_PATHS = {"key": "Key", "resource-id": "ResourceId", "resource-type": "ResourceType", "value": "Value"}
+
+
+def given_tags(request: Mapping[str, object], kind: type[Tagged]) -> dict[str, str]:
+    """The tags of a creation's `TagSpecifications`, checked. Raises `InvalidParameterValue` for those of another resource type."""
+    found: list[TagTypeDef] = []
+    for specification in cast("list[Mapping[str, object]]", request.get("TagSpecifications") or []):
+        named = specification.get("ResourceType")
+        if named is None:
+            raise AwsError("MissingParameter", "The request must contain the parameter resourceType")
+        if named != kind.kind:
+            raise AwsError("InvalidParameterValue", f"'{named}' is not a valid taggable resource type for this operation.")
+        found += cast("list[TagTypeDef]", specification.get("Tags") or [])
+    return merged({}, found)
+
+
+def merged(present: Mapping[str, str], added: Iterable[TagTypeDef]) -> dict[str, str]:
+    """The tags after adding some. Raises `InvalidParameterValue` and `TagLimitExceeded`."""
+    tags = list(added)
+    keys = [tag.get("Key") or "" for tag in tags]
+    if len(set(keys)) != len(keys):
+        raise AwsError("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+    for tag in tags:
+        _check(tag.get("Key") or "", tag.get("Value") or "")
+    result = dict(present) | {tag.get("Key") or "": tag.get("Value") or "" for tag in tags}
+    if len(result) > MOST_TAGS:
+        raise AwsError("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
+    return result
+
+
+def answer_tags(record: Tagged) -> list[TagTypeDef]:
+    """A record's tags as every answer shows them, in the order of their keys."""
+    return [{"Key": key, "Value": value} for key, value in sorted(record.tags.items())]
+
+
+def _check(key: str, value: str) -> None:
+    if not key:
+        raise AwsError("InvalidParameterValue", "Tag key cannot be empty.")
+    if key.lower().startswith("aws:"):
+        raise AwsError("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: '{key}'")
+    if len(key) > 128:
+        raise AwsError("InvalidParameterValue", f"Tag key exceeds the maximum length of 128 characters: '{key}'")
+    if len(value) > 256:
+        raise AwsError("InvalidParameterValue", f"Tag value exceeds the maximum length of 256 characters: '{value}'")
+
+
+class Tags:
+    """The operations on tags of anything that EC2 has here."""
+
+    @operation("CreateTags")
+    def create(self, call: Call, request: ClientCreateTagsRequestTypeDef) -> Answer:
+        """Add or overwrite tags of up to 1000 resources: of all, or of none where one does not exist."""
+        for record in self._resources(call, request["Resources"]):
+            call.transaction.put(replace(record, tags=merged(record.tags, request["Tags"])))
+        return {}
+
+    @operation("DeleteTags")
+    def delete(self, call: Call, request: ClientDeleteTagsRequestTypeDef) -> Answer:
+        """Remove tags: by key, or only with the given value; all of them where none is named."""
+        for record in self._resources(call, request["Resources"]):
+            call.transaction.put(replace(record, tags=_without(record.tags, request.get("Tags"))))
+        return {}
+
+    @operation("DescribeTags")
+    def describe(self, call: Call, request: DescribeTagsRequestTypeDef) -> Answer:
+        rows: list[Mapping[str, object]] = [
+            {"Key": tag["Key"], "Value": tag["Value"], "ResourceId": record.id, "ResourceType": kind.kind, "Tags": [tag]}
+            for kind in TAGGABLE
+            for record in call.transaction.select(kind)
+            for tag in answer_tags(record)
+        ]
+        asked = list(request.get("Filters") or ())
+        filters.check(asked, _PATHS)
+        passed = sorted((row for row in rows if filters.passes(row, asked, _PATHS)), key=_order)
+        found = page(passed, request, operation=call.operation, key=_order)
+        shown = [{name: value for name, value in row.items() if name != "Tags"} for row in cast("list[Mapping[str, object]]", found.items)]
+        return {"Tags": shown} | ({"NextToken": found.next_token} if found.next_token else {})
+
+    def _resources(self, call: Call, ids: Iterable[str]) -> list[Tagged]:
+        return [_resource(call, id) for id in dict.fromkeys(ids)]
+
+
+def _resource(call: Call, id: str) -> Tagged:
+    prefix = id.rpartition("-")[0]
+    for kind in TAGGABLE:
+        if ABSENCES[kind].prefix == prefix:
+            return find(call.transaction, kind, id)
+    raise AwsError("InvalidID", f"The ID '{id}' is not valid")
+
+
+def _without(present: Mapping[str, str], tags: Iterable[TagTypeDef] | None) -> dict[str, str]:
+    if not tags:
+        return {key: value for key, value in present.items() if key.lower().startswith("aws:")}
+    gone = {tag.get("Key"): tag.get("Value") for tag in tags}
+    return {key: value for key, value in present.items() if key not in gone or gone[key] not in (None, value)}
+
+
+def _order(row: Mapping[str, object]) -> str:
+    return f"{row['ResourceId']}\0{row['Key']}"

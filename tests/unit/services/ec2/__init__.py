@@ -1,0 +1,1 @@
+"""EC2's network operations, called as the gateway calls them."""
