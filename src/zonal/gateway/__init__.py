@@ -1,0 +1,6 @@
+"""The API endpoint: HTTP/1.1 in, AWS's wire out.
+
+`connection` reads requests off a socket and writes answers back in order; `api` is what happens in between, in one visible function:
+recognise the dialect, authenticate, locate the operation, parse, invoke the handler inside one store transaction, render. Imports `wire`,
+`records`, `services.operation` and `foundation`; which services there are, it is told.
+"""

@@ -1,0 +1,166 @@
+"""One call of the AWS API, from a request to its answer.
+
+A plain handler runs inside one store transaction, and its answer leaves only after the commit; an `async` one is awaited without. What
+the caller did wrong is an `AwsError` in the service's protocol. What zonal did wrong is a 500 with a request id, whose traceback is logged
+under that id and never shown. A store that cannot commit (a full disk) is a 503: nothing happened, and the caller may try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from zonal.foundation.clock import Clock
+from zonal.foundation.errors import AwsError, not_implemented
+from zonal.foundation.identifiers import REGION, request_id
+from zonal.foundation.settings import Settings
+from zonal.gateway.connection import Connection, Connections
+from zonal.records.store import Store, StoreUnavailable
+from zonal.services.operation import Call, Handler
+from zonal.wire import requests, responses, signing
+from zonal.wire.messages import Request, Response, Signature
+from zonal.wire.models import Catalogue, Dialect, Located
+
+_log = logging.getLogger(__name__)
+
+HEALTH = "/_zonal/health"
+GRACE_SECONDS = 5.0
+
+
+class Frontend(NamedTuple):
+    """What a service wants of the gateway beyond its model.
+
+    `streams` are operations whose body is handed over while it arrives (`call.raw.stream`). `anonymous` lets unsigned requests through to
+    the handlers (`call.access_key` is None). `before` may answer a request itself, before anything else looks at it (CORS, websites).
+    """
+
+    streams: frozenset[str] = frozenset()
+    anonymous: bool = False
+    before: Callable[[Request], Awaitable[Response | None]] | None = None
+
+
+class Gateway:
+    """Answers AWS's API for the services it is given: for each, by botocore's name, its handlers by operation name."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        services: Mapping[str, Mapping[str, Handler]],
+        *,
+        frontends: Mapping[str, Frontend] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._services = services
+        self._frontends = frontends or {}
+        self._catalogue = Catalogue(services)
+        self._verifier = signing.Verifier({settings.access_key: settings.secret_key}, REGION)
+        self._waiting = {
+            (service, name)
+            for service, handlers in services.items()
+            for name, each in handlers.items()
+            if inspect.iscoroutinefunction(each)
+        }
+
+    @asynccontextmanager
+    async def serving(self, sockets: Iterable[socket.socket], *, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator[None]:
+        """Serve on listening sockets, which stay the caller's. On leaving, requests in hand have `grace_seconds` to end."""
+        connections = Connections(self._settings, self.answer, self.streams)
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(lambda: Connection(connections), sock=each.dup()) for each in sockets]
+        sweeper = loop.create_task(connections.sweep(), name="gateway sweeper")
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            for server in servers:
+                server.close()
+            await connections.close(grace_seconds)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to one request. Never raises but for cancellation."""
+        if request.path == HEALTH:
+            return self._health()
+        identifier = request_id()
+        dialect = self._catalogue.recognise(request)
+        try:
+            if (frontend := self._frontends.get(dialect.name)) and frontend.before and (answer := await frontend.before(request)):
+                return answer
+            request.signature = self._authenticate(request, dialect)
+            located = self._catalogue.locate(request, dialect)
+            handler = self._handler(located)
+            parameters = requests.parse(located, request)
+            result = await self._invoke(located, handler, request, parameters, identifier)
+            return responses.render(located, result, identifier)
+        except AwsError as error:
+            return responses.render_error(dialect, error, identifier, request)
+        except StoreUnavailable:
+            _log.exception("request %s could not be made durable", identifier)
+            message = "The request has failed because the region could not store it. Please try again."
+            return responses.render_error(dialect, AwsError("ServiceUnavailable", message, status=503), identifier, request)
+        except Exception:
+            _log.exception("request %s (%s) failed", identifier, dialect.name)
+            return responses.render_error(dialect, _internal(dialect), identifier, request)
+
+    def streams(self, request: Request) -> bool:
+        """Whether the body of this request, of which only the head is there, is handed over while it arrives."""
+        dialect = self._catalogue.recognise(request)
+        frontend = self._frontends.get(dialect.name)
+        if frontend is None or not frontend.streams:
+            return False
+        try:
+            return self._catalogue.locate(request, dialect).operation.name in frontend.streams
+        except AwsError:
+            return False
+
+    def _authenticate(self, request: Request, dialect: Dialect) -> Signature | None:
+        signature = self._verifier.verify(request, dialect, datetime.now(UTC))
+        if signature is not None:
+            if request.stream is not None:
+                request.stream = signing.checked(request.stream, signature)
+            return signature
+        frontend = self._frontends.get(dialect.name)
+        if frontend is None or not frontend.anonymous:
+            raise signing.missing(dialect)
+        return None
+
+    def _handler(self, located: Located) -> Handler:
+        handler = self._services[located.dialect.name].get(located.operation.name)
+        if handler is None:
+            raise not_implemented(located.dialect.name, located.operation.name)
+        return handler
+
+    async def _invoke(self, located: Located, handler: Handler, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
+        service, name = located.dialect.name, located.operation.name
+        access_key = request.signature.access_key if request.signature else None
+        now = self._clock.now()
+        if (service, name) in self._waiting:
+            return await handler(Call(service, name, None, now, identifier, access_key, raw=request), parameters)  # type: ignore[arg-type]
+        with self._store.transaction() as transaction:
+            return handler(Call(service, name, transaction, now, identifier, access_key, raw=request), parameters)
+
+    def _health(self) -> Response:
+        body = {"status": "running", "region": REGION, "services": sorted(self._services)}
+        return Response(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
+
+
+def _internal(dialect: Dialect) -> AwsError:
+    """What AWS answers where it is at fault itself."""
+    if dialect.name == "s3":
+        return AwsError("InternalError", "We encountered an internal error. Please try again.", status=500)
+    if dialect.name == "ec2":
+        return AwsError("InternalError", "An internal error has occurred", status=500)
+    if dialect.name == "dynamodb":
+        return AwsError("InternalServerError", "Internal server error", status=500)
+    return AwsError("InternalFailure", "The request processing has failed because of an unknown error, exception or failure.", status=500)

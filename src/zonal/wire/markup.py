@@ -1,0 +1,258 @@
+"""XML: a small tree out of untrusted bytes, and text out of a handler's answer.
+
+Reading refuses what makes XML dangerous: document types (and with them every entity but the five built in) and deep nesting. Prefixes of
+names are dropped, as AWS's services do. Writing compiles each shape once into a function that appends to a list of strings.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from xml.parsers import expat
+
+from zonal.wire.scalars import Malformed, from_text, moment_text, real_text
+from zonal.wire.shapes import Shape
+
+DEPTH_LIMIT = 64
+
+
+class NotXml(Exception):
+    """The bytes are not XML, or XML that is refused."""
+
+
+class Node:
+    """An element: its local name, attributes, text (of all its pieces) and children."""
+
+    __slots__ = ("attributes", "children", "name", "text")
+
+    def __init__(self, name: str, attributes: dict[str, str]) -> None:
+        self.name = name
+        self.attributes = attributes
+        self.text = ""
+        self.children: list[Node] = []
+
+
+def tree(raw: bytes) -> Node:
+    """The root element. Raises `NotXml`."""
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    top = Node("", {})
+    open_nodes = [top]
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if len(open_nodes) > DEPTH_LIMIT:
+            raise NotXml(f"elements are nested more than {DEPTH_LIMIT} deep")
+        node = Node(name.rpartition(":")[2], attributes)
+        open_nodes[-1].children.append(node)
+        open_nodes.append(node)
+
+    def end(name: str) -> None:
+        open_nodes.pop()
+
+    def text(data: str) -> None:
+        open_nodes[-1].text += data
+
+    def refuse(*_: Any) -> None:
+        raise NotXml("document types and entities are not accepted")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(raw, True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise NotXml(str(error)) from None
+    return top.children[0]
+
+
+def read(shape: Shape, node: Node) -> Any:
+    """An element by its shape. Raises `Malformed`."""
+    if shape.type == "structure":
+        return _read_structure(shape, node)
+    if shape.type == "list":
+        return [read(shape.member, child) for child in node.children]
+    if shape.type == "map":
+        return dict(_entry(shape, child) for child in node.children)
+    if node.children:
+        raise Malformed("", f"<{node.name}> holds elements where a {shape.type} belongs", type=shape.type)
+    return from_text(shape, node.text if shape.type in ("string", "blob") else node.text.strip())
+
+
+def _read_structure(shape: Shape, node: Node) -> dict[str, Any]:
+    by_name: dict[str, list[Node]] = {}
+    for child in node.children:
+        by_name.setdefault(child.name, []).append(child)
+    values: dict[str, Any] = {}
+    for name, member in shape.members.items():
+        if member.location not in (None, "body"):
+            continue
+        wire_name = member.location_name or name
+        if member.xml_attribute:
+            if wire_name in node.attributes:
+                values[name] = node.attributes[wire_name]
+            continue
+        found = by_name.get(wire_name)
+        if not found:
+            continue
+        try:
+            values[name] = _read_member(member, found)
+        except Malformed as problem:
+            raise problem.under(name) from None
+    return values
+
+
+def _read_member(member: Shape, nodes: list[Node]) -> Any:
+    if member.flattened and member.type == "list":
+        return [read(member.member, node) for node in nodes]
+    if member.flattened and member.type == "map":
+        return dict(_entry(member, node) for node in nodes)
+    if len(nodes) > 1:
+        raise Malformed("", f"<{nodes[0].name}> is there more than once")
+    return read(member, nodes[0])
+
+
+def _entry(shape: Shape, node: Node) -> tuple[str, Any]:
+    children = {child.name: child for child in node.children}
+    key, value = children.get(shape.key.location_name or "key"), children.get(shape.value.location_name or "value")
+    if key is None or value is None:
+        raise Malformed("", "a map's entries have a key and a value")
+    return key.text, read(shape.value, value)
+
+
+Writer = Callable[[list[str], Any], None]
+
+
+@functools.cache
+def writer(shape: Shape, name: str) -> Writer:
+    """What writes a value of this shape as the element `name`."""
+    start, end = f"<{name}{_namespace(shape)}>", f"</{name}>"
+    if shape.type == "structure":
+        return _structure_writer(shape, name)
+    if shape.type == "list":
+        return _list_writer(shape, name)
+    if shape.type == "map":
+        return _map_writer(shape, name)
+    text = _text_writer(shape)
+
+    def write(out: list[str], value: Any) -> None:
+        out.append(f"{start}{text(value)}{end}")
+
+    return write
+
+
+@functools.cache
+def content_writer(shape: Shape) -> Writer:
+    """What writes a structure's members without an element around them. An unknown member is an `AssertionError`."""
+    members: dict[str, Writer] = {}
+
+    def write(out: list[str], value: Any) -> None:
+        if not members:  # Compiled at the first use, because shapes may hold themselves.
+            members.update({name: _member_writer(name, member) for name, member in shape.members.items()})
+        for name, item in value.items():
+            assert name in members, f"{shape.name} has no member {name}"
+            if item is not None:
+                members[name](out, item)
+
+    return write
+
+
+def _member_writer(name: str, member: Shape) -> Writer:
+    if member.location not in (None, "body") or member.xml_attribute:
+        return lambda out, value: None  # It travels in the head, or stands in the start tag.
+    if member.type == "list" and member.flattened and member.member.location_name:
+        return writer(member, member.member.location_name)
+    return writer(member, member.location_name or name)
+
+
+def _structure_writer(shape: Shape, name: str) -> Writer:
+    content = content_writer(shape)
+    start, end = f"<{name}{_namespace(shape)}", f"</{name}>"
+    attributes = {key: member.location_name or key for key, member in shape.members.items() if member.xml_attribute}
+
+    def write(out: list[str], value: Any) -> None:
+        out.append(start)
+        for key, attribute in attributes.items():
+            if value.get(key) is not None:
+                out.append(f' {attribute}="{escape(str(value[key]))}"')
+        out.append(">")
+        content(out, value)
+        out.append(end)
+
+    return write
+
+
+def _list_writer(shape: Shape, name: str) -> Writer:
+    def write(out: list[str], value: Any) -> None:
+        member = writer(shape.member, name if shape.flattened else shape.member.location_name or "member")
+        if not shape.flattened:
+            out.append(f"<{name}{_namespace(shape)}>")
+        for item in value:
+            member(out, item)
+        if not shape.flattened:
+            out.append(f"</{name}>")
+
+    return write
+
+
+def _map_writer(shape: Shape, name: str) -> Writer:
+    def write(out: list[str], value: Any) -> None:
+        entry = name if shape.flattened else "entry"
+        key = writer(shape.key, shape.key.location_name or "key")
+        member = writer(shape.value, shape.value.location_name or "value")
+        if not shape.flattened:
+            out.append(f"<{name}{_namespace(shape)}>")
+        for item_key, item in value.items():
+            out.append(f"<{entry}>")
+            key(out, item_key)
+            member(out, item)
+            out.append(f"</{entry}>")
+        if not shape.flattened:
+            out.append(f"</{name}>")
+
+    return write
+
+
+def _namespace(shape: Shape) -> str:
+    space = shape.xml_namespace
+    if not space:
+        return ""
+    if isinstance(space, str):
+        return f' xmlns="{escape(space)}"'
+    prefix = f":{space['prefix']}" if space.get("prefix") else ""
+    return f' xmlns{prefix}="{escape(space["uri"])}"'
+
+
+def _text_writer(shape: Shape) -> Callable[[Any], str]:
+    if shape.type == "boolean":
+        return lambda value: "true" if value else "false"
+    if shape.type == "timestamp":
+        return lambda value: _moment(value, shape.timestamp_format or "iso8601")
+    if shape.type == "blob":
+        return lambda value: base64.b64encode(value).decode()
+    if shape.type in ("float", "double"):
+        return real_text
+    if shape.type in ("integer", "long"):
+        return lambda value: str(int(value))
+    return lambda value: escape(str(value))
+
+
+def _moment(value: Any, format: str) -> str:
+    assert isinstance(value, datetime), f"a timestamp must be a datetime, not {value!r}"
+    return moment_text(value, format)
+
+
+_SPECIAL = re.compile(r"[&<>\"\r\x00-\x08\x0b\x0c\x0e-\x1f]")
+_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+
+
+def escape(text: str) -> str:
+    """Text for an element or an attribute. Control characters become references, as S3 writes them."""
+    if _SPECIAL.search(text) is None:
+        return text
+    return _SPECIAL.sub(lambda match: _NAMES.get(match[0]) or f"&#x{ord(match[0]):x};", text)

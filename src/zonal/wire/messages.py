@@ -1,0 +1,76 @@
+"""An HTTP request and its answer as plain values, without sockets: what the gateway hands to `wire`, and what it gets back.
+
+A body is held as bytes unless the operation streams: then `Request.stream` yields the pieces as they arrive, and an answer's body may be a
+`FileBody` (sent by the kernel, without passing through the program) or a `StreamBody`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import IO, NamedTuple
+
+import msgspec
+
+
+class Signature(NamedTuple):
+    """What a verified SigV4 signature says. `key` is the derived signing key and `seed` the signature: S3's chunks are signed on from there.
+
+    `payload` is the value of the payload hash that was signed (`UNSIGNED-PAYLOAD`, `STREAMING-…`, or a SHA-256).
+    """
+
+    access_key: str
+    region: str
+    service: str
+    timestamp: str
+    scope: str
+    seed: str
+    key: bytes
+    payload: str
+
+
+class Request(msgspec.Struct):
+    """A request as it came. `path` and `query` are still percent-encoded; names of headers are in lower case.
+
+    Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations that
+    stream (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
+    signature: Signature | None = None
+
+    @property
+    def host(self) -> str:
+        """The host that was asked, without its port, in lower case."""
+        host = self.headers.get("host", "").lower()
+        return host if host.endswith("]") else host.rsplit(":", 1)[0] if ":" in host else host
+
+
+class FileBody(NamedTuple):
+    """`size_bytes` of an open file from `offset`. The gateway closes the file once it was sent or the client went away."""
+
+    file: IO[bytes]
+    offset: int
+    size_bytes: int
+
+
+class StreamBody(NamedTuple):
+    """Pieces of an answer as they come; `size_bytes` is None where it is not known (then the answer is chunked)."""
+
+    pieces: AsyncIterator[bytes]
+    size_bytes: int | None = None
+
+
+Body = bytes | FileBody | StreamBody
+
+
+class Response(NamedTuple):
+    """An answer on its way out. `headers` lacks what belongs to the connection (`Content-Length`, `Date`, `Connection`)."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: Body

@@ -1,0 +1,195 @@
+"""Which service, which protocol, which operation a request means.
+
+`Catalogue.recognise` tells service and protocol from what clients always send: the protocol by its headers, the service by the signature's
+credential scope, else by the target prefix, else by the host. That is enough to answer in the right dialect when the signature is
+wrong. `Catalogue.locate` then finds the operation and hands over the parts of the request that it had to take apart anyway.
+Nothing is loaded before somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from zonal.foundation.errors import AwsError
+from zonal.wire import forms, shapes
+from zonal.wire.messages import Request
+from zonal.wire.routes import Routes
+from zonal.wire.shapes import Metadata, Operation, Service
+
+QUERY, EC2, JSON, REST_JSON, REST_XML, CBOR = "query", "ec2", "json", "rest-json", "rest-xml", "smithy-rpc-v2-cbor"
+
+
+class Dialect(NamedTuple):
+    """How to talk to a caller: the protocol, and the service (None: one that zonal does not own, called `name` by the caller)."""
+
+    protocol: str
+    name: str
+    service: Service | None
+    json_version: str = "1.0"
+
+
+class Located(NamedTuple):
+    """A request whose operation is known. `form` holds a Query request's parameters, `labels` and `query` a REST request's."""
+
+    dialect: Dialect
+    operation: Operation
+    form: dict[str, str]
+    labels: dict[str, str]
+    query: dict[str, list[str]]
+
+
+class Catalogue:
+    """The services that a region owns, by botocore's names for them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._by_signing_name: dict[str, list[str]] = {}
+        self._by_target: dict[str, str] = {}
+        for name in self.names:
+            metadata = shapes.metadata(name)
+            self._by_signing_name.setdefault(metadata.signs_as, []).append(name)
+            if metadata.target_prefix:
+                self._by_target[metadata.target_prefix] = name
+        self._routes = functools.cache(Routes)
+
+    def recognise(self, request: Request) -> Dialect:
+        """The caller's dialect. Never refuses: a service that is not owned has `service` None."""
+        target = request.headers.get("x-amz-target", "")
+        said = scope_of(request) or self._target_service(target) or _host_service(request)
+        names = self._by_signing_name.get(said, [])
+        if not names and "s3" in self.names and _bucket_of(request.host):
+            names = ["s3"]
+        if not names:
+            return Dialect(_spoken(request), said, None, _json_version(request))
+        name = names[0] if len(names) == 1 else self._narrow(names, request, target)
+        return Dialect(_protocol(request, shapes.metadata(name)), name, shapes.service(name), _json_version(request))
+
+    def locate(self, request: Request, dialect: Dialect) -> Located:
+        """The operation. Raises `AwsError` as the service does where there is none, and 501 for a service that is not owned."""
+        if dialect.service is None:
+            raise _service_absent(dialect.name)
+        if dialect.protocol in (QUERY, EC2):
+            return _locate_query(request, dialect)
+        if dialect.protocol == JSON:
+            return _rpc(dialect, request.headers.get("x-amz-target", "").rpartition(".")[2])
+        if dialect.protocol == CBOR:
+            return _rpc(dialect, _cbor_operation(request.path))
+        return self._locate_rest(request, dialect)
+
+    def _locate_rest(self, request: Request, dialect: Dialect) -> Located:
+        assert dialect.service is not None
+        path = request.path
+        if dialect.name == "s3" and (bucket := _bucket_of(request.host)):
+            path = f"/{bucket}{path}"
+        query = forms.multiple(request.query)
+        found = self._routes(dialect.service).find(request.method, path, query, request.headers)
+        if found is None and dialect.name == "s3":
+            raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
+        if found is None:
+            raise AwsError("UnknownOperationException", "", status=404)
+        return Located(dialect, found[0], {}, found[1], query)
+
+    def _target_service(self, target: str) -> str:
+        name = self._by_target.get(target.partition(".")[0])
+        return shapes.metadata(name).signs_as if name else target.partition(".")[0].partition("_")[0].lower()
+
+    def _narrow(self, names: list[str], request: Request, target: str) -> str:
+        """Services that share a signing name are told apart by target prefix or by API version."""
+        if target:
+            return self._by_target.get(target.partition(".")[0], names[0])
+        version = re.search(rb"(?:^|&)Version=([\d-]+)", request.body or request.query.encode())
+        for name in names:
+            if version and shapes.metadata(name).api_version == version[1].decode():
+                return name
+        return names[0]
+
+
+_CREDENTIAL = re.compile(r"Credential=[^,\s]*/\d{8}/[^/,\s]*/([^/,\s]+)/aws4_request")
+_QUERY_CREDENTIAL = re.compile(r"(?:^|&)X-Amz-Credential=([^&]*)")
+
+
+def scope_of(request: Request) -> str:
+    """The signing name in the request's credential scope; empty for a request that is not signed."""
+    if match := _CREDENTIAL.search(request.headers.get("authorization", "")):
+        return match[1]
+    match = _QUERY_CREDENTIAL.search(request.query)
+    words = unquote(match[1]).split("/") if match else []
+    return words[-2] if len(words) >= 5 else ""
+
+
+def _host_service(request: Request) -> str:
+    """The service in a host as AWS names its endpoints: `ec2.us-east-1.amazonaws.com`."""
+    labels = request.host.split(".")
+    return labels[0] if len(labels) > 1 and not labels[0].isdigit() else ""
+
+
+_BUCKET = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-].+|localhost)|s3(?:[.-].*)?")
+
+
+def _bucket_of(host: str) -> str:
+    """The bucket of a virtual-hosted S3 request (`photos.s3.us-east-1.amazonaws.com`, `photos.localhost`); empty where there is none."""
+    match = _BUCKET.fullmatch(host)
+    return (match["bucket"] or "") if match else ""
+
+
+def _spoken(request: Request) -> str:
+    """The protocol as far as the request itself shows it."""
+    if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
+        return CBOR
+    if "x-amz-target" in request.headers:
+        return JSON
+    if "Action=" in request.query or request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return QUERY
+    return REST_JSON
+
+
+def _protocol(request: Request, metadata: Metadata) -> str:
+    """The protocol that is spoken, out of those that the service speaks."""
+    spoken = _spoken(request)
+    if spoken in metadata.speaks:
+        return spoken
+    return metadata.protocol
+
+
+def _json_version(request: Request) -> str:
+    return "1.1" if request.headers.get("content-type", "").startswith("application/x-amz-json-1.1") else "1.0"
+
+
+def _service_absent(name: str) -> AwsError:
+    known = f"the service '{name}'" if name else "this service (the request is not signed and names none)"
+    return AwsError("NotImplemented", f"zonal does not implement {known}; see docs/limits.md", status=501)
+
+
+def _locate_query(request: Request, dialect: Dialect) -> Located:
+    assert dialect.service is not None
+    form = forms.read(request)
+    name = form.pop("Action", "")
+    version = form.pop("Version", dialect.service.metadata.api_version)
+    if not name:
+        raise AwsError("MissingAction", "The request is missing an action or a required parameter.")
+    if version != dialect.service.metadata.api_version:
+        service = dialect.service.metadata.service_id.lower()
+        raise AwsError("NoSuchVersion", f"The requested version ({version}) of service {service} does not exist")
+    operation = dialect.service.operation(name)
+    if operation is None and dialect.protocol == EC2:
+        raise AwsError("InvalidAction", f"The action {name} is not valid for this web service.")
+    if operation is None:
+        raise AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+    return Located(dialect, operation, form, {}, {})
+
+
+def _rpc(dialect: Dialect, name: str) -> Located:
+    assert dialect.service is not None
+    operation = dialect.service.operation(name)
+    if operation is None:
+        raise AwsError("UnknownOperationException", "", status=404 if dialect.protocol == CBOR else 400)
+    return Located(dialect, operation, {}, {}, {})
+
+
+def _cbor_operation(path: str) -> str:
+    match = re.search(r"/service/[^/]+/operation/([^/]+)/?$", path)
+    return match[1] if match else ""

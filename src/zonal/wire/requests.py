@@ -1,0 +1,200 @@
+"""A request's parameters, in exactly the shape that boto3 takes.
+
+`parse` reads the body and the head by the operation's input shape, then `validation` holds the values against the model's constraints as
+the service does. Everything that is wrong with what was sent is an `AwsError` with the service's own code, 4xx, whatever the bytes were.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import msgspec
+
+from zonal.foundation.errors import AwsError
+from zonal.wire import cbor, documents, forms, markup, validation
+from zonal.wire.messages import Request
+from zonal.wire.models import CBOR, EC2, JSON, QUERY, REST_JSON, Located
+from zonal.wire.scalars import Malformed, from_text
+from zonal.wire.shapes import Shape
+
+
+def parse(located: Located, request: Request) -> dict[str, Any]:
+    """The parameters of a located request. Raises `AwsError`."""
+    shape = located.operation.input
+    protocol = located.dialect.protocol
+    try:
+        if protocol in (QUERY, EC2):
+            values = _parse_form(located)
+        elif shape is None:
+            values = {}
+        elif protocol == JSON:
+            values = documents.reader(shape)(_json(request.body))
+        elif protocol == CBOR:
+            values = documents.reader(shape, cbor=True)(_cbor(request.body))
+        else:
+            values = _parse_rest(located, request, shape)
+    except Malformed as problem:
+        raise validation.wrong_type(located, problem) from None
+    except RecursionError:
+        raise AwsError("SerializationException", "The request is nested too deeply.") from None
+    if shape is not None:
+        validation.check(located, shape, values)
+    return values
+
+
+def _parse_form(located: Located) -> dict[str, Any]:
+    values, unknown = forms.parse(located.operation.input, located.form, ec2=located.dialect.protocol == EC2)
+    if unknown and located.dialect.protocol == EC2:
+        raise AwsError("UnknownParameter", f"The parameter {unknown[0]} is not recognized")
+    return values
+
+
+def _json(raw: bytes) -> Any:
+    if not raw:
+        return {}
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise AwsError("SerializationException", "Unexpected token received from parser") from None
+
+
+def _cbor(raw: bytes) -> Any:
+    try:
+        return cbor.decode(raw) if raw else {}
+    except cbor.NotCbor as error:
+        raise AwsError("SerializationException", str(error)) from None
+
+
+def _parse_rest(located: Located, request: Request, shape: Shape) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, member in shape.members.items():
+        if member.location is None or member.location == "body":
+            continue
+        try:
+            value = _from_head(name, member, located, request)
+        except Malformed as problem:
+            raise problem.under(name) from None
+        if value is not None:
+            values[name] = value
+    if shape.payload is not None:
+        member = shape.members[shape.payload]
+        value = _payload(located, request, member)
+        if value is not None:
+            values[shape.payload] = value
+    elif documents.body_members(shape):
+        values |= _structured(located, request, shape) or {}
+    return values
+
+
+def _payload(located: Located, request: Request, member: Shape) -> Any:
+    """The member that is the whole body; None where there is no body."""
+    if member.definition.eventstream:
+        raise AwsError("NotImplemented", f"zonal does not take event streams ({located.operation.name})", status=501)
+    if member.type == "blob":
+        if request.stream is not None:
+            return request.stream
+        return request.body or None
+    if member.type == "string":
+        return request.body.decode(errors="replace") if request.body else None
+    return _structured(located, request, member)
+
+
+def _structured(located: Located, request: Request, shape: Shape) -> Any:
+    """A JSON or XML body by its shape; None where there is no body."""
+    if not request.body.strip():
+        return None
+    if located.dialect.protocol == REST_JSON:
+        return documents.reader(shape)(_json(request.body))
+    try:
+        node = markup.tree(request.body)
+    except markup.NotXml:
+        raise _malformed_xml() from None
+    wanted = shape.location_name
+    if wanted and node.name != wanted and shape is not located.operation.input:
+        raise _malformed_xml()
+    try:
+        return markup.read(shape, node)
+    except Malformed:
+        raise _malformed_xml() from None
+
+
+def _malformed_xml() -> AwsError:
+    message = "The XML you provided was not well-formed or did not validate against our published schema"
+    return AwsError("MalformedXML", message)
+
+
+def _from_head(name: str, member: Shape, located: Located, request: Request) -> Any:
+    """A member out of the URI, the query string or the headers; None where it is not there."""
+    wire_name = member.location_name or name
+    if member.location == "uri":
+        text = located.labels.get(wire_name)
+        return None if text is None else from_text(member, text)
+    if member.location == "querystring":
+        return _from_query(member, wire_name, located)
+    if member.location == "header":
+        text = request.headers.get(wire_name.lower())
+        return None if text is None else _from_header(member, text)
+    if member.location == "headers":
+        prefix = wire_name.lower()
+        found = {key[len(prefix) :]: value for key, value in request.headers.items() if key.startswith(prefix)}
+        return found or None
+    return None
+
+
+def _from_query(member: Shape, wire_name: str, located: Located) -> Any:
+    query = located.query
+    if member.type == "map":
+        taken = _taken(located)
+        rest = {key: values for key, values in query.items() if key not in taken}
+        many = member.value.type == "list"
+        return {key: values if many else values[0] for key, values in rest.items()} or None
+    values = query.get(wire_name)
+    if values is None:
+        return None
+    if member.type == "list":
+        return [from_text(member.member, value) for value in values]
+    return from_text(member, values[0])
+
+
+def _taken(located: Located) -> set[str]:
+    """The query's names that other members or the route speak for."""
+    shape = located.operation.input
+    assert shape is not None
+    names = {member.location_name or name for name, member in shape.members.items() if member.location == "querystring"}
+    constants = located.operation.http.request_uri.partition("?")[2]
+    return names | {word.partition("=")[0] for word in constants.split("&")}
+
+
+def _from_header(member: Shape, text: str) -> Any:
+    if member.jsonvalue:
+        try:
+            return json.loads(base64.b64decode(text, validate=True))
+        except (ValueError, RecursionError):
+            raise Malformed("", "the header is not base64 of JSON", text=text[:100], type="jsonvalue") from None
+    if member.type == "list":
+        return [from_text(member.member, word) for word in _words(member.member, text)]
+    return from_text(member, text)
+
+
+def _words(member: Shape, text: str) -> list[str]:
+    """A header's list. Words with commas stand in quotes; RFC 822 moments have a comma of their own."""
+    words: list[str] = []
+    word, quoted, escaped = "", False, False
+    for letter in text:
+        if escaped:
+            word, escaped = word + letter, False
+        elif letter == "\\" and quoted:
+            escaped = True
+        elif letter == '"':
+            quoted = not quoted
+        elif letter == "," and not quoted:
+            words.append(word.strip())
+            word = ""
+        else:
+            word += letter
+    words.append(word.strip())
+    if member.type == "timestamp" and member.timestamp_format in (None, "rfc822"):
+        return [f"{day}, {rest}" for day, rest in zip(words[::2], words[1::2], strict=False)]
+    return words

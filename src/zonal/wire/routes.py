@@ -1,0 +1,105 @@
+"""REST: which operation a method and a URI mean.
+
+A model gives each operation a method and a template (`/{Bucket}/{Key+}?uploads`). Several may match one request: an operation is a
+candidate when the path fits, the template's query constants are there, and so are the query parameters and headers that its input
+requires (that tells UploadPart from PutObject, and CopyObject from both). The candidate that asks for most wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from zonal.wire.shapes import Operation, Service
+
+
+class Route(NamedTuple):
+    """An operation's way in. `constants` are the template's query words with their values ("": only has to be there)."""
+
+    operation: Operation
+    path: re.Pattern[str]
+    constants: tuple[tuple[str, str], ...]
+    queries: tuple[str, ...]
+    headers: tuple[str, ...]
+    weight: tuple[int, int, int]
+
+
+class Routes:
+    """All routes of one REST service."""
+
+    def __init__(self, service: Service) -> None:
+        self._routes: dict[str, list[Route]] = {}
+        for name in service.operation_names:
+            operation = service.operation(name)
+            assert operation is not None
+            self._routes.setdefault(operation.http.method, []).append(_route(operation))
+        for routes in self._routes.values():
+            routes.sort(key=lambda route: route.weight, reverse=True)
+
+    def find(
+        self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str]
+    ) -> tuple[Operation, dict[str, str]] | None:
+        """The operation and its labels (decoded), or None where nothing fits."""
+        for route in self._routes.get(method, ()):
+            match = route.path.fullmatch(path)
+            if match is None or not _has(route, query, headers):
+                continue
+            return route.operation, {_label(name): unquote(text) for name, text in match.groupdict().items()}
+        return None
+
+
+def _has(route: Route, query: Mapping[str, list[str]], headers: Mapping[str, str]) -> bool:
+    return (
+        all(name in query and (not value or value in query[name]) for name, value in route.constants)
+        and all(name in query for name in route.queries)
+        and all(name in headers for name in route.headers)
+    )
+
+
+def _route(operation: Operation) -> Route:
+    path, _, constants = operation.http.request_uri.partition("?")
+    pattern, literals = _pattern(path)
+    wanted = tuple((name, value) for name, _, value in (word.partition("=") for word in constants.split("&") if word))
+    queries, headers = _required(operation)
+    weight = (literals, len(wanted), len(queries) + len(headers))
+    return Route(operation, re.compile(pattern, re.DOTALL), wanted, queries, headers, weight)
+
+
+def _required(operation: Operation) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    queries, headers = [], []
+    if operation.input is not None:
+        for name in operation.input.definition.required:
+            member = operation.input.members[name]
+            if member.location == "querystring":
+                queries.append(member.location_name or name)
+            elif member.location == "header":
+                headers.append((member.location_name or name).lower())
+    return tuple(queries), tuple(headers)
+
+
+def _pattern(template: str) -> tuple[str, int]:
+    """The template as a regular expression, and how many of its segments are literal."""
+    parts, literals = [], 0
+    for segment in template.strip("/").split("/"):
+        if not segment.startswith("{"):
+            literals += bool(segment)
+        parts.append("".join(_piece(piece) for piece in re.split(r"(\{[^}]+\})", segment) if piece))
+    return "/" + "/".join(parts) + ("/?" if parts != [""] else ""), literals
+
+
+def _piece(piece: str) -> str:
+    if not piece.startswith("{"):
+        return re.escape(piece)
+    greedy = piece.endswith("+}")
+    return f"(?P<{_group(piece.strip('{+}'))}>{'.+' if greedy else '[^/]+'})"
+
+
+def _group(label: str) -> str:
+    """A label as a group's name, which may hold letters, digits and underscores only."""
+    return "label_" + label.encode().hex()
+
+
+def _label(group: str) -> str:
+    return bytes.fromhex(group.removeprefix("label_")).decode()

@@ -1,0 +1,119 @@
+"""Single values: text, numbers, truth, moments and bytes, as each protocol writes them.
+
+`from_text` reads them where everything is text (forms, headers, labels, XML); `moment` reads a timestamp in any of AWS's three formats, as
+AWS does whatever the model says; `moment_text` writes one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
+
+from zonal.wire.shapes import Shape
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+RANGES = {"integer": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class Malformed(Exception):
+    """A value that is not of its type. `path` names it by the model's member names; `text` is what was there, for messages."""
+
+    def __init__(self, path: str, reason: str, *, text: str = "", type: str = "") -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.text = text
+        self.type = type
+
+    def under(self, name: str) -> Malformed:
+        """The same, seen from one level higher."""
+        self.path = f"{name}.{self.path}" if self.path else name
+        return self
+
+
+def from_text(shape: Shape, text: str) -> Any:
+    """A scalar out of its text. Raises `Malformed`."""
+    kind = shape.type
+    if kind == "string":
+        return text
+    try:
+        if kind in RANGES:
+            return whole(kind, text)
+        if kind == "boolean":
+            return {"true": True, "false": False, "True": True, "False": False}[text]
+        if kind in ("float", "double"):
+            return real(text)
+        if kind == "timestamp":
+            return moment(text)
+        if kind == "blob":
+            return base64.b64decode(text, validate=True)
+    except (ValueError, KeyError, OverflowError, binascii.Error):
+        raise Malformed("", f"'{text[:100]}' is not a valid {kind}", text=text[:100], type=kind) from None
+    raise Malformed("", f"a {kind} cannot stand here", type=kind)
+
+
+def whole(kind: str, text: str) -> int:
+    """An `integer` or `long` within its range. Raises `ValueError`."""
+    if len(text) > 20 or not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
+        raise ValueError(text[:30])
+    number = int(text)
+    low, high = RANGES[kind]
+    if not low <= number <= high:
+        raise ValueError(text)
+    return number
+
+
+def real(text: str) -> float:
+    """A floating-point number, with AWS's words for the special ones. Raises `ValueError`."""
+    if text in SPECIAL:
+        return SPECIAL[text]
+    if len(text) > 400 or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", text, re.ASCII):
+        raise ValueError(text[:30])
+    return float(text)
+
+
+def moment(value: str | float) -> datetime:
+    """A timestamp: seconds since 1970, ISO 8601 or RFC 822. Raises `ValueError`."""
+    if isinstance(value, int | float):
+        return _EPOCH + timedelta(seconds=value)
+    if re.fullmatch(r"-?\d{1,13}(\.\d{1,9})?", value, re.ASCII):
+        return _EPOCH + timedelta(seconds=float(value))
+    if len(value) > 40:
+        raise ValueError(value[:40])
+    if value[:1].isalpha():
+        found = parsedate_to_datetime(value)
+    else:
+        found = datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def moment_text(value: datetime, format: str) -> str:
+    """A moment as `iso8601`, `rfc822` or `unixTimestamp`; a naive one counts as UTC."""
+    value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if format == "rfc822":
+        return format_datetime(value, usegmt=True)
+    if format in ("unixTimestamp", "unixtimestamp"):
+        return str(seconds(value))
+    return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+
+
+def seconds(value: datetime) -> int | float:
+    """Seconds since 1970, to the millisecond, whole where they are whole."""
+    value = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    milliseconds = (value - _EPOCH) // timedelta(milliseconds=1)
+    return milliseconds // 1000 if milliseconds % 1000 == 0 else milliseconds / 1000
+
+
+def real_text(value: float) -> str:
+    """A floating-point number in AWS's words."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return repr(float(value))

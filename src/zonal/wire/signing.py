@@ -1,0 +1,449 @@
+"""Signature Version 4, from the service's side: whether a request was signed with a secret that this region gave out.
+
+The caller signs a canonical form of its request with a key derived from its secret, the day, the region and the service. `Verifier.verify`
+builds the same form from what arrived, and compares. Everything that can be wrong has the code and the words that the service in question
+uses (`_refusal`); the checks come in the order in which AWS makes them: form, scope, date, key, signature, and for S3 the body's hash.
+
+S3 differs: it takes paths as they are (others encode them once more and remove dots), it signs the payload's hash as a header, which may
+stand for an unsigned or a chunked body, and it has errors of its own. For chunked bodies `chunk_signature` and `trailer_signature` go on
+from the verified seed.
+
+Sources: IAM User Guide "Create a signed AWS API request"; S3 API Reference "Authenticating Requests (AWS Signature Version 4)".
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from zonal.foundation.errors import AwsError
+from zonal.wire.messages import Request, Signature
+from zonal.wire.models import EC2, QUERY, REST_JSON, REST_XML, Dialect
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+SKEW = timedelta(minutes=15)
+UNSIGNED = "UNSIGNED-PAYLOAD"
+STREAMING = (
+    "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+)
+_EMPTY_HASH = hashlib.sha256(b"").hexdigest()
+_WEEK_SECONDS = 7 * 24 * 3600
+
+
+class Verifier:
+    """Verifies signatures made with one of `secrets` (by access key id) for one region."""
+
+    def __init__(self, secrets: Mapping[str, str], region: str) -> None:
+        self._secrets = secrets
+        self._region = region
+
+    def verify(self, request: Request, dialect: Dialect, now: datetime) -> Signature | None:
+        """What the signature says, or None for a request that carries none. `now` is the wall's time. Raises `AwsError`."""
+        if authorization := request.headers.get("authorization"):
+            claim = _header_claim(request, dialect, authorization)
+        elif "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
+            claim = _query_claim(request, dialect)
+        else:
+            return None
+        self._check_scope(claim, dialect)
+        moment = _moment(claim, dialect)
+        _check_date(claim, dialect, moment, now)
+        secret = self._secrets.get(claim.access_key)
+        if secret is None or "x-amz-security-token" in request.headers or claim.token:
+            raise _unknown_key(dialect, claim.access_key, token=secret is not None)
+        key = signing_key(secret, claim.date, claim.region, claim.service)
+        _check_signature(claim, dialect, request, key)
+        scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
+        signature = Signature(
+            claim.access_key, claim.region, claim.service, claim.timestamp, scope, claim.signature, key, claim.payload or UNSIGNED
+        )
+        _check_payload(claim, dialect, request)
+        return signature
+
+    def _check_scope(self, claim: _Claim, dialect: Dialect) -> None:
+        s3 = _is_s3(dialect)
+        if claim.terminator != "aws4_request":
+            raise _scope(dialect, claim, f"Credential should be scoped with a valid terminator: 'aws4_request', not '{claim.terminator}'.")
+        if claim.region != self._region:
+            if s3:
+                what = "authorization header is malformed" if claim.expires is None else "X-Amz-Credential parameter"
+                words = f"the region '{claim.region}' is wrong; expecting '{self._region}'"
+                code = "AuthorizationHeaderMalformed" if claim.expires is None else "AuthorizationQueryParametersError"
+                message = f"The {what}; {words}" if claim.expires is None else f"Error parsing the {what}; {words}"
+                raise AwsError(code, message, fields={"Region": self._region})
+            raise _scope(dialect, claim, f"Credential should be scoped to a valid region, not '{claim.region}'. ")
+        if dialect.service is not None and claim.service != dialect.service.metadata.signs_as:
+            raise _scope(dialect, claim, f"Credential should be scoped to correct service: '{dialect.service.metadata.signs_as}'. ")
+
+
+class _Claim(NamedTuple):
+    """What a request says of its signature. `expires` is None for a signed header, else the seconds that a presigned URL lives."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    terminator: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    timestamp: str
+    payload: str
+    expires: int | None = None
+    token: str = ""
+
+
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/(\d{8})/([^/,\s]*)/([^/,\s]*)/([^/,\s]*), *SignedHeaders=([^,\s]+), *Signature=([0-9a-f]+) *"
+)
+
+
+def _header_claim(request: Request, dialect: Dialect, authorization: str) -> _Claim:
+    match = _AUTHORIZATION.fullmatch(authorization)
+    if match is None:
+        raise _malformed_authorization(dialect, authorization, request)
+    access_key, date, region, service, terminator, names, signature = match.groups()
+    timestamp = request.headers.get("x-amz-date") or _from_date_header(request.headers.get("date", ""))
+    if not timestamp:
+        if _is_s3(dialect):
+            raise AwsError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", status=403)
+        raise _incomplete(dialect, f"Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. {authorization}")
+    signed = tuple(names.split(";"))
+    _check_signed_headers(request, dialect, signed)
+    if _is_s3(dialect):
+        payload = request.headers.get("x-amz-content-sha256", "")
+        if not payload:
+            raise AwsError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    else:
+        payload = hashlib.sha256(request.body).hexdigest() if request.body else _EMPTY_HASH
+    return _Claim(access_key, date, region, service, terminator, signed, signature, timestamp, payload)
+
+
+def _check_signed_headers(request: Request, dialect: Dialect, signed: tuple[str, ...]) -> None:
+    missing = [name for name in ("host", *(n for n in request.headers if n.startswith("x-amz-"))) if name not in signed]
+    if not missing:
+        return
+    if _is_s3(dialect):
+        words = "There were headers present in the request which were not signed"
+        raise AwsError("AccessDenied", words, status=403, fields={"HeadersNotSigned": ", ".join(missing)})
+    if "host" in missing:
+        raise _mismatch(dialect, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+
+
+_ISO = re.compile(r"\d{8}T\d{6}Z")
+
+
+def _from_date_header(text: str) -> str:
+    if not text or _ISO.fullmatch(text):
+        return text
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    except (ValueError, TypeError, OverflowError):
+        return ""
+
+
+def _malformed_authorization(dialect: Dialect, authorization: str, request: Request) -> AwsError:
+    """Says what an Authorization header lacks, in the service's words."""
+    shown = authorization[:300]
+    if _is_s3(dialect):
+        if not authorization.startswith(ALGORITHM):
+            words = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+            return AwsError("InvalidRequest", words)
+        what = 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"'
+        for name in ("Credential", "SignedHeaders", "Signature"):
+            if f"{name}=" not in authorization:
+                what = f"missing {name}"
+                break
+        return AwsError("AuthorizationHeaderMalformed", f"The authorization header is malformed; {what}.")
+    if not authorization.startswith(ALGORITHM):
+        return _incomplete(dialect, f"Unsupported AWS 'algorithm': '{shown.partition(' ')[0]}'.")
+    parts = dict(word.strip().partition("=")[::2] for word in authorization.removeprefix(ALGORITHM).split(","))
+    lacking = [
+        f"Authorization header requires '{name}' parameter." for name in ("Credential", "Signature", "SignedHeaders") if name not in parts
+    ]
+    if "x-amz-date" not in request.headers and "date" not in request.headers:
+        lacking.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+    if lacking:
+        return _incomplete(dialect, f"{' '.join(lacking)} Authorization={shown}")
+    credential = parts.get("Credential", "")
+    if credential.count("/") != 4:
+        words = f"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential[:100]}'"
+        return _incomplete(dialect, words)
+    return _incomplete(dialect, f"The Authorization header is not understood. Authorization={shown}")
+
+
+_QUERY_NAMES = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires")
+
+
+def _query_claim(request: Request, dialect: Dialect) -> _Claim:
+    given = {name: unquote(value) for name, _, value in (word.partition("=") for word in request.query.split("&"))}
+    s3 = _is_s3(dialect)
+    wanted = _QUERY_NAMES if s3 else _QUERY_NAMES[:5]
+    if any(not given.get(name) for name in wanted) or given["X-Amz-Algorithm"] != ALGORITHM:
+        names = f"{', '.join(wanted[:-1])}, and {wanted[-1]}"
+        raise _bad_query(dialect, f"Query-string authentication version 4 requires the {names} parameters.")
+    words = given["X-Amz-Credential"].split("/")
+    if len(words) != 5 or not re.fullmatch(r"\d{8}", words[1], re.ASCII):
+        expected = 'expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"'
+        raise _bad_query(dialect, f"Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; {expected}.")
+    expires = given.get("X-Amz-Expires", "900")
+    if not re.fullmatch(r"-?\d{1,12}", expires, re.ASCII):
+        raise _bad_query(dialect, "X-Amz-Expires should be a number")
+    if int(expires) < 0:
+        raise _bad_query(dialect, "X-Amz-Expires must be non-negative")
+    if int(expires) > _WEEK_SECONDS:
+        less = f"that is, the given X-Amz-Expires must be less than {_WEEK_SECONDS} seconds"
+        raise _bad_query(dialect, f"X-Amz-Expires must be less than a week (in seconds); {less}")
+    signed = tuple(given["X-Amz-SignedHeaders"].split(";"))
+    _check_signed_headers(request, dialect, signed)
+    if s3:
+        payload = request.headers.get("x-amz-content-sha256", UNSIGNED)
+    else:
+        payload = hashlib.sha256(request.body).hexdigest()
+    token = given.get("X-Amz-Security-Token", "")
+    access_key, date, region, service, terminator = words
+    signature, timestamp = given["X-Amz-Signature"], given["X-Amz-Date"]
+    return _Claim(access_key, date, region, service, terminator, signed, signature, timestamp, payload, int(expires), token)
+
+
+def _moment(claim: _Claim, dialect: Dialect) -> datetime:
+    moment = _parsed(claim.timestamp)
+    if moment is None and _is_s3(dialect):
+        if claim.expires is not None:
+            raise _bad_query(dialect, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
+        raise AwsError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", status=403)
+    if moment is None:
+        raise _incomplete(
+            dialect, f"Date must be in ISO-8601 'basic format'. Got '{claim.timestamp[:40]}'. See http://en.wikipedia.org/wiki/ISO_8601"
+        )
+    if claim.timestamp[:8] != claim.date:
+        words = f"'{claim.date}' != '{claim.timestamp[:8]}', from '{claim.timestamp}'."
+        raise _scope(dialect, claim, f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {words}")
+    return moment
+
+
+@functools.lru_cache(64)
+def _parsed(timestamp: str) -> datetime | None:
+    if not _ISO.fullmatch(timestamp):
+        return None
+    try:
+        return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _check_date(claim: _Claim, dialect: Dialect, moment: datetime, now: datetime) -> None:
+    if claim.expires is not None:
+        _check_presigned_date(claim, dialect, moment, now)
+    elif abs(now - moment) <= SKEW:
+        return
+    elif _is_s3(dialect):
+        fields = {"RequestTime": claim.timestamp, "ServerTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "MaxAllowedSkewMilliseconds": 900000}
+        words = "The difference between the request time and the current time is too large."
+        raise AwsError("RequestTimeTooSkewed", words, status=403, fields=fields)
+    elif dialect.protocol == EC2:
+        raise AwsError("RequestExpired", "Request has expired.")
+    elif moment < now:
+        raise _mismatch(dialect, f"Signature expired: {claim.timestamp} is now earlier than {_iso(now - SKEW)} ({_iso(now)} - 15 min.)")
+    else:
+        raise _mismatch(
+            dialect, f"Signature not yet current: {claim.timestamp} is still later than {_iso(now + SKEW)} ({_iso(now)} + 15 min.)"
+        )
+
+
+def _check_presigned_date(claim: _Claim, dialect: Dialect, moment: datetime, now: datetime) -> None:
+    assert claim.expires is not None
+    end = moment + timedelta(seconds=claim.expires)
+    if moment > now + SKEW:
+        if _is_s3(dialect):
+            raise AwsError("AccessDenied", "Request is not yet valid", status=403)
+        raise _mismatch(
+            dialect, f"Signature not yet current: {claim.timestamp} is still later than {_iso(now + SKEW)} ({_iso(now)} + 15 min.)"
+        )
+    if now <= end:
+        return
+    if _is_s3(dialect):
+        fields = {
+            "X-Amz-Expires": claim.expires,
+            "Expires": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "ServerTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        raise AwsError("AccessDenied", "Request has expired", status=403, fields=fields)
+    if dialect.protocol == EC2:
+        raise AwsError("RequestExpired", "Request has expired.")
+    raise _mismatch(dialect, f"Signature expired: {_iso(end)} is now earlier than {_iso(now)}")
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%SZ")
+
+
+@functools.lru_cache(256)
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """The key that a day's requests to one service are signed with."""
+    key = hmac.digest(f"AWS4{secret}".encode(), date.encode(), "sha256")
+    for word in (region, service, "aws4_request"):
+        key = hmac.digest(key, word.encode(), "sha256")
+    return key
+
+
+def _check_signature(claim: _Claim, dialect: Dialect, request: Request, key: bytes) -> None:
+    canonical = _canonical_request(claim, request, s3=_is_s3(dialect))
+    scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
+    to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    expected = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    if hmac.compare_digest(expected.encode(), claim.signature.encode()):
+        return
+    if _is_s3(dialect):
+        words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+        raise AwsError("SignatureDoesNotMatch", words, status=403, fields=_shown(claim, to_sign, canonical))
+    words = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."
+    raise _mismatch(dialect, f"{words} Consult the service documentation for details.")
+
+
+def _shown(claim: _Claim, to_sign: str, canonical: str) -> dict[str, Any]:
+    """What S3 shows a caller of the forms that it built, to find the difference."""
+    return {
+        "AWSAccessKeyId": claim.access_key,
+        "StringToSign": to_sign,
+        "SignatureProvided": claim.signature,
+        "StringToSignBytes": to_sign.encode().hex(" "),
+        "CanonicalRequest": canonical,
+        "CanonicalRequestBytes": canonical.encode().hex(" "),
+    }
+
+
+def _canonical_request(claim: _Claim, request: Request, *, s3: bool) -> str:
+    headers = request.headers
+    lines = "".join([f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in claim.signed_headers])
+    path = request.path if s3 or request.path == "/" else _normal_path(request.path)
+    query = _canonical_query(request.query) if request.query else ""
+    return f"{request.method}\n{path}\n{query}\n{lines}\n{';'.join(claim.signed_headers)}\n{claim.payload}"
+
+
+def _normal_path(path: str) -> str:
+    """A path as all services but S3 sign it: dots removed, slashes single, encoded once more."""
+    kept: list[str] = []
+    for word in path.split("/"):
+        if word == "..":
+            kept = kept[:-1]
+        elif word not in ("", "."):
+            kept.append(word)
+    end = "/" if path.endswith("/") and kept else ""
+    return quote(f"/{'/'.join(kept)}{end}", safe="/~")
+
+
+def _canonical_query(query: str) -> str:
+    pairs = [word.partition("=") for word in query.split("&") if word]
+    encoded = [(_encoded(name), _encoded(value)) for name, _, value in pairs if name != "X-Amz-Signature"]
+    return "&".join([f"{name}={value}" for name, value in sorted(encoded)])
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote(text.replace("+", "%20"), errors="surrogateescape"), safe="-_.~", errors="surrogateescape")
+
+
+def _check_payload(claim: _Claim, dialect: Dialect, request: Request) -> None:
+    """S3 signs the hash that a header claims; whether the body has it is looked at here (for a stream by `checked`)."""
+    if not _is_s3(dialect) or request.stream is not None or claim.payload == UNSIGNED or claim.payload in STREAMING:
+        return
+    if not re.fullmatch(r"[0-9a-f]{64}", claim.payload):
+        words = f"x-amz-content-sha256 must be {UNSIGNED}, {', '.join(STREAMING)}, or a valid sha256 value."
+        raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": claim.payload[:100]})
+    _compare_payload(claim.payload, hashlib.sha256(request.body).hexdigest())
+
+
+def _compare_payload(claimed: str, computed: str) -> None:
+    if claimed != computed:
+        fields = {"ClientComputedContentSHA256": claimed, "S3ComputedContentSHA256": computed}
+        raise AwsError(
+            "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.", fields=fields
+        )
+
+
+async def checked(pieces: AsyncIterator[bytes], signature: Signature) -> AsyncIterator[bytes]:
+    """A streamed body that was signed by its hash: raises `AwsError` XAmzContentSHA256Mismatch after the last piece if it is another."""
+    running = hashlib.sha256()
+    async for piece in pieces:
+        running.update(piece)
+        yield piece
+    if signature.payload != UNSIGNED and signature.payload not in STREAMING:
+        _compare_payload(signature.payload, running.hexdigest())
+
+
+def chunk_signature(signature: Signature, previous: str, chunk: bytes) -> str:
+    """What a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` must be signed with; `previous` is the signature before it, first the seed."""
+    head = f"AWS4-HMAC-SHA256-PAYLOAD\n{signature.timestamp}\n{signature.scope}\n{previous}\n{_EMPTY_HASH}\n"
+    return hmac.digest(signature.key, (head + hashlib.sha256(chunk).hexdigest()).encode(), "sha256").hex()
+
+
+def trailer_signature(signature: Signature, previous: str, trailers: bytes) -> str:
+    """What the trailing headers (`name:value` and a line feed each) must be signed with."""
+    head = f"AWS4-HMAC-SHA256-TRAILER\n{signature.timestamp}\n{signature.scope}\n{previous}\n"
+    return hmac.digest(signature.key, (head + hashlib.sha256(trailers).hexdigest()).encode(), "sha256").hex()
+
+
+def missing(dialect: Dialect) -> AwsError:
+    """The answer to a request that is not signed, where it must be."""
+    words = "Request is missing Authentication Token"
+    if _is_s3(dialect):
+        return AwsError("AccessDenied", "Access Denied", status=403)
+    if dialect.protocol in (QUERY, EC2, REST_XML):
+        return AwsError("MissingAuthenticationToken", words, status=403)
+    return AwsError("MissingAuthenticationTokenException", words, status=_denied(dialect))
+
+
+def _unknown_key(dialect: Dialect, access_key: str, *, token: bool) -> AwsError:
+    if _is_s3(dialect) and token:
+        return AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
+    if _is_s3(dialect):
+        words = "The AWS Access Key Id you provided does not exist in our records."
+        return AwsError("InvalidAccessKeyId", words, status=403, fields={"AWSAccessKeyId": access_key})
+    words = "The security token included in the request is invalid."
+    if dialect.protocol == EC2:
+        return _mismatch(dialect, words)
+    if dialect.protocol in (QUERY, REST_XML):
+        return AwsError("InvalidClientTokenId", words, status=403)
+    return AwsError("UnrecognizedClientException", words, status=_denied(dialect))
+
+
+def _mismatch(dialect: Dialect, message: str) -> AwsError:
+    if dialect.protocol == EC2:
+        return AwsError("AuthFailure", "AWS was not able to validate the provided access credentials", status=401)
+    if dialect.protocol in (QUERY, REST_XML):
+        return AwsError("SignatureDoesNotMatch", message, status=403)
+    return AwsError("InvalidSignatureException", message, status=_denied(dialect))
+
+
+def _scope(dialect: Dialect, claim: _Claim, message: str) -> AwsError:
+    if not _is_s3(dialect):
+        return _mismatch(dialect, message)
+    if claim.expires is None:
+        return AwsError("AuthorizationHeaderMalformed", f"The authorization header is malformed; {message}")
+    return _bad_query(dialect, f"Error parsing the X-Amz-Credential parameter; {message}")
+
+
+def _incomplete(dialect: Dialect, message: str) -> AwsError:
+    name = "IncompleteSignature" if dialect.protocol in (QUERY, EC2, REST_XML) else "IncompleteSignatureException"
+    return AwsError(name, message, status=400 if name == "IncompleteSignature" else _denied(dialect))
+
+
+def _bad_query(dialect: Dialect, message: str) -> AwsError:
+    return AwsError("AuthorizationQueryParametersError", message) if _is_s3(dialect) else _incomplete(dialect, message)
+
+
+def _denied(dialect: Dialect) -> int:
+    """JSON RPC services answer 400 where REST ones answer 403."""
+    return 403 if dialect.protocol == REST_JSON else 400
+
+
+def _is_s3(dialect: Dialect) -> bool:
+    return dialect.name == "s3"

@@ -1,0 +1,207 @@
+"""The model's constraints, held as the service holds them, refused in the service's words.
+
+There are three manners. Most services run AWS's common framework, which checks required members, lengths, ranges, patterns and enums before
+the operation sees the request, and reports all of it at once: `2 validation errors detected: Value 'a' at 'tableName' failed to satisfy
+constraint: Member must have length greater than or equal to 3; …` (ValidationException, in Query services ValidationError). EC2, RDS and
+their family check required members only (MissingParameter) and leave the rest to the operation. S3 answers MalformedXML or
+InvalidArgument.
+
+A shape's checks compile once. `fine` tells quickly whether there is anything wrong, `problems` then walks again for the words.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from zonal.foundation.errors import AwsError
+from zonal.wire.models import EC2, JSON, QUERY, Located
+from zonal.wire.scalars import Malformed
+from zonal.wire.shapes import Shape
+
+_REQUIRED_ONLY = frozenset({"ec2", "rds", "elasticache", "redshift", "neptune", "docdb", "autoscaling", "s3"})
+_OWN_ENUMS = frozenset({"string"})
+
+
+def check(located: Located, shape: Shape, values: dict[str, Any]) -> None:
+    """Raises `AwsError` where the values break the model's constraints as this service holds them."""
+    full = located.dialect.name not in _REQUIRED_ONLY
+    if _fine(shape, full)(values):
+        return
+    found = list(_problems(shape, values, "", full))
+    if not found:
+        return
+    if full:
+        raise _constraints_broken(located, found)
+    path = found[0][0]
+    if located.dialect.name == "s3":
+        raise AwsError("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+    name = path.rpartition(".")[2]
+    raise AwsError("MissingParameter", f"The request must contain the parameter {name}")
+
+
+def wrong_type(located: Located, problem: Malformed) -> AwsError:
+    """The service's answer to a value that is not of its type."""
+    if located.dialect.name == "s3":
+        return AwsError("InvalidArgument", f"Argument {problem.path}: {problem.reason}", fields={"ArgumentName": problem.path})
+    if located.dialect.protocol == EC2:
+        name = problem.path.rpartition(".")[2]
+        name = name[:1].lower() + name[1:]
+        if problem.type:
+            return AwsError("InvalidParameterValue", f"Invalid value '{problem.text}' for {name}. {_wanted(problem)}")
+        return AwsError("InvalidParameterValue", f"Invalid value for {name}: {problem.reason}")
+    if located.dialect.protocol == QUERY:
+        return AwsError("MalformedInput", f"{problem.path}: {problem.reason}")
+    if located.dialect.protocol == JSON:
+        return AwsError("SerializationException", problem.reason)
+    return AwsError("SerializationException", f"{problem.path}: {problem.reason}" if problem.path else problem.reason)
+
+
+def _wanted(problem: Malformed) -> str:
+    return f"The value must be a valid {problem.type}."
+
+
+def _constraints_broken(located: Located, found: list[tuple[str, str]]) -> AwsError:
+    several = "s" if len(found) > 1 else ""
+    message = f"{len(found)} validation error{several} detected: " + "; ".join(words for _, words in found)
+    return AwsError("ValidationError" if located.dialect.protocol == QUERY else "ValidationException", message)
+
+
+@functools.cache
+def _fine(shape: Shape, full: bool) -> Callable[[Any], bool]:
+    """A function that tells whether a value breaks nothing. Shapes that constrain nothing cost nothing."""
+    if not _constrains(shape, full):
+        return lambda value: True
+    if shape.type == "structure":
+        return _fine_structure(shape, full)
+    if shape.type == "list":
+        member = _lazily(shape.member, full)
+        return lambda value: _fits(shape, value, full) and all(item is None or member(item) for item in value)
+    if shape.type == "map":
+        key, member = _lazily(shape.key, full), _lazily(shape.value, full)
+        return lambda value: _fits(shape, value, full) and all(key(name) and (item is None or member(item)) for name, item in value.items())
+    return lambda value: _fits(shape, value, full)
+
+
+def _lazily(shape: Shape, full: bool) -> Callable[[Any], bool]:
+    return lambda value: _fine(shape, full)(value)
+
+
+def _fine_structure(shape: Shape, full: bool) -> Callable[[Any], bool]:
+    required = [name for name in shape.definition.required if not _is_auto(shape, name)]
+    constrained = frozenset(name for name, member in shape.members.items() if _constrains(member, full))
+
+    def fine(value: Any) -> bool:
+        for name in required:
+            if name not in value:
+                return False
+        return all(_fine(shape.members[name], full)(item) for name, item in value.items() if name in constrained)
+
+    return fine
+
+
+def _is_auto(shape: Shape, name: str) -> bool:
+    """Whether a required member need not be looked for: a streamed body may be empty."""
+    member = shape.members[name]
+    return member.type == "blob" and shape.payload == name
+
+
+@functools.cache
+def _constrains(shape: Shape, full: bool) -> bool:
+    """Whether a shape, or one that it may hold, has a constraint that is held."""
+    seen: set[str] = set()
+    waiting = [shape]
+    while waiting:
+        each = waiting.pop()
+        if each.name in seen or each.definition.document:
+            continue
+        seen.add(each.name)
+        definition = each.definition
+        if definition.required or (full and _has_own(each)):
+            return True
+        waiting += each.members.values() if each.type == "structure" else ()
+        waiting += [each.member] if each.type == "list" else [each.key, each.value] if each.type == "map" else []
+    return False
+
+
+def _has_own(shape: Shape) -> bool:
+    definition = shape.definition
+    return definition.min is not None or definition.max is not None or definition.pattern is not None or bool(definition.enum)
+
+
+def _fits(shape: Shape, value: Any, full: bool) -> bool:
+    return not full or not _has_own(shape) or next(_own_problems(shape, value), None) is None
+
+
+def _problems(shape: Shape, value: Any, path: str, full: bool) -> Iterator[tuple[str, str]]:
+    """Every broken constraint below `path`: where, and AWS's words."""
+    if full and shape.type != "structure":
+        for words in _own_problems(shape, value):
+            yield path, f"Value {_shown(shape, value)} at '{path}' failed to satisfy constraint: {words}"
+    if shape.type == "structure" and not shape.definition.document:
+        for name in shape.definition.required:
+            if name not in value and not _is_auto(shape, name):
+                where = _below(path, name, full)
+                yield where, f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
+        for name, item in value.items():
+            yield from _problems(shape.members[name], item, _below(path, name, full), full)
+    elif shape.type == "list":
+        for number, item in enumerate(value, 1):
+            if item is not None:
+                yield from _problems(shape.member, item, f"{path}.{number}.member", full)
+    elif shape.type == "map":
+        for key, item in value.items():
+            if item is not None:
+                yield from _problems(shape.value, item, f"{path}.{key}.member", full)
+
+
+def _below(path: str, name: str, full: bool) -> str:
+    if full:
+        name = name[:1].lower() + name[1:]
+    return f"{path}.{name}" if path else name
+
+
+def _own_problems(shape: Shape, value: Any) -> Iterator[str]:
+    definition, kind = shape.definition, shape.type
+    if kind in ("string", "blob", "list", "map"):
+        size = len(value) if hasattr(value, "__len__") else None
+        if size is not None and definition.min is not None and size < definition.min:
+            yield f"Member must have length greater than or equal to {int(definition.min)}"
+        if size is not None and definition.max is not None and size > definition.max:
+            yield f"Member must have length less than or equal to {int(definition.max)}"
+    elif kind in ("integer", "long", "float", "double"):
+        if definition.min is not None and value < definition.min:
+            yield f"Member must have value greater than or equal to {definition.min:g}"
+        if definition.max is not None and value > definition.max:
+            yield f"Member must have value less than or equal to {definition.max:g}"
+    if kind in _OWN_ENUMS and definition.enum and value not in definition.enum:
+        yield f"Member must satisfy enum value set: [{', '.join(definition.enum)}]"
+    if kind == "string" and definition.pattern is not None and not _matches(definition.pattern, value):
+        yield f"Member must satisfy regular expression pattern: {definition.pattern}"
+
+
+def _shown(shape: Shape, value: Any) -> str:
+    if shape.type in ("list", "map"):
+        return f"'{str(value)[:200]}'"
+    return f"'{value}'" if len(str(value)) <= 1000 else f"'{str(value)[:1000]}…'"
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether text satisfies a model's pattern. Java's engine matches the whole text; a pattern Python cannot read admits everything."""
+    compiled = _compiled(pattern)
+    if compiled is None or len(text) > 4096:
+        return True
+    return (compiled.search(text) if pattern.startswith("^") else compiled.fullmatch(text)) is not None
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    python = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF").replace(r"\z", r"\Z")
+    if r"\p{" in python:
+        return None
+    try:
+        return re.compile(python)
+    except re.error:
+        return None
