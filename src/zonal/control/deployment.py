@@ -1,0 +1,192 @@
+"""What is remembered of a deployment: what is wanted of it, how it stands, and its secrets.
+
+A service (RDS, later ElastiCache and others) writes `Wanted` and never touches the rest. Control writes `Standing` and never touches
+`Wanted`. So neither can lose the other's change, and every wish is level-triggered: "restart" is a number that has grown beyond the one
+that was done, not a message that could get lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from typing import ClassVar, Protocol, TypeVar
+
+import msgspec
+
+from zonal.control.failover import Redundancy
+from zonal.foundation.errors import ZonalError
+from zonal.records.store import Record
+
+R = TypeVar("R", bound=Record)
+
+
+class View(Protocol):
+    """Records to read: the store or a transaction."""
+
+    def get(self, kind: type[R], id: str) -> R | None: ...
+
+    def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]: ...
+
+
+class Power(StrEnum):
+    """Whether a deployment is to run, to rest with its data, or not to be."""
+
+    ON = "on"
+    OFF = "off"
+    GONE = "gone"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a node is to be. `name` is its replication name, `host` the fabric's name of its host, `address` its customers' address."""
+
+    name: str
+    host: str
+    zone: str
+    address: str
+    management_address: str
+
+
+class Wanted(Record, frozen=True, kw_only=True):
+    """What a service wants of a deployment. The first of `places` is where the leader is laid out; a second one is a standby.
+
+    `subject` is what the journal calls it. A node runs at `revision` (an older one is restarted with what is wanted now: version,
+    settings, memory). `restart`, `failover` and `password` count how often each was asked for. `master_user` and `database` are
+    those of the creation.
+    """
+
+    kind: ClassVar[str] = "deployment"
+
+    subject: str
+    engine: str
+    version: str
+    port: int
+    places: tuple[Place, ...]
+    vpc_id: str
+    master_user: str
+    database: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+    memory_bytes: int = 1 << 30
+    power: Power = Power.ON
+    revision: int = 1
+    restart: int = 0
+    failover: int = 0
+    password: int = 0
+
+
+class Needs(StrEnum):
+    """What a node has to go through before it can play its part."""
+
+    NOTHING = ""
+    CREATE = "create"
+    """It is the first node and has no data yet."""
+    CLONE = "clone"
+    """It has to become a copy of the leader."""
+    REJOIN = "rejoin"
+    """It led before: what it has beyond the new leader's history has to go."""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A node that exists, or may. `version` and `revision` are what it runs; `is_on` means that it was started and not stopped since."""
+
+    place: Place
+    needs: Needs
+    version: str
+    revision: int
+    memory_bytes: int
+    is_on: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+
+class Phase(StrEnum):
+    """Where a deployment is in its life. Its health is judged only while it is `running`."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    """Everything that can be reached is gone; what cannot is removed when its zone returns."""
+
+
+class Standing(Record, frozen=True, kw_only=True):
+    """How a deployment stands: the only truth about who leads.
+
+    `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `restarted`,
+    `failed_over` and `password` are the wishes of `Wanted` that were done. `why` is what it waits for, for people.
+    """
+
+    kind: ClassVar[str] = "deployment-standing"
+
+    phase: Phase
+    leader: str
+    members: tuple[Member, ...]
+    redundancy: Redundancy
+    epoch: int = 1
+    promoting: str = ""
+    restarted: int = 0
+    failed_over: int = 0
+    password: int = 0
+    why: str = ""
+
+    def member(self, name: str) -> Member:
+        return next(member for member in self.members if member.name == name)
+
+    @property
+    def leading(self) -> Member:
+        return self.member(self.leader)
+
+    @property
+    def standby(self) -> Member | None:
+        """The node that is not the leader, if there is one."""
+        return next((member for member in self.members if member.name != self.leader), None)
+
+    def with_member(self, member: Member) -> Standing:
+        members = tuple(member if each.name == member.name else each for each in self.members)
+        return msgspec.structs.replace(self, members=members)
+
+
+class DeploymentSecrets(Record, frozen=True, kw_only=True):
+    """What only nodes may know, by the deployment's id. `master` is a verifier that the engine accepts in place of the password."""
+
+    kind: ClassVar[str] = "deployment-secrets"
+
+    operator: str
+    replication: str
+    master: str
+    certificate: bytes
+    private_key: bytes
+
+    def __repr__(self) -> str:
+        return f"DeploymentSecrets(id={self.id!r}, …)"
+
+
+MANAGEMENT = {
+    "us-east-1a": IPv4Network("100.64.0.0/20"),
+    "us-east-1b": IPv4Network("100.64.16.0/20"),
+    "us-east-1c": IPv4Network("100.64.32.0/20"),
+}
+"""Each zone's part of the management network."""
+
+FIRST_MANAGED = 256
+"""Addresses before this one in each part are the fabric's own (routers, monitoring hosts)."""
+
+
+class ManagementAddressesUsedUp(ZonalError):
+    """A zone has no management address left."""
+
+
+def free_management_address(view: View, zone: str, *, taken: Iterable[str] = ()) -> str:
+    """An address on the management network in this zone that no deployment's node has."""
+    used = {place.management_address for wanted in view.select(Wanted) for place in wanted.places} | set(taken)
+    used |= {member.place.management_address for standing in view.select(Standing) for member in standing.members}
+    network = MANAGEMENT[zone]
+    for offset in range(FIRST_MANAGED, network.num_addresses - 1):
+        address = str(IPv4Address(int(network.network_address) + offset))
+        if address not in used:
+            return address
+    raise ManagementAddressesUsedUp(f"{zone} has no management address left for another host")

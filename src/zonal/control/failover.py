@@ -1,0 +1,391 @@
+"""Who may lead, and when that changes.
+
+A deployment has one leader and, if it is redundant, one standby in another zone. Monitoring hosts in every zone look at both nodes over
+the network. `decide` takes what the record says and what was seen, and gives one action with its reason; nothing here does IO.
+
+1. *Monitors vote.* A node is judged by the monitoring hosts of the other zones. A host that hears nobody outside its own zone is itself
+   cut off and does not count. A node is **dead** if most of those that count were refused twice in a row (the host answers, the engine
+   does not listen), **lost** if most of them heard nothing several times in a row.
+2. *The record limits what may be done.* The leader of a deployment that is recorded as `synchronous` acknowledges nothing that its
+   standby does not hold, so the standby may take over at any moment. Recorded as `alone`, the leader acknowledges without it; then
+   nobody else is ever promoted, however long the leader stays away.
+3. *The order of writing keeps the record true.* `alone` is recorded before the leader is relaxed; `synchronous` only after the leader
+   requires the standby and the standby holds everything; a promotion with its new epoch before anything is done. A recorded
+   promotion is always completed, because the standby may already have acknowledged something.
+
+The old leader of a promotion still requires the standby that left it, so it can acknowledge nothing, fenced or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
+
+import msgspec
+
+from zonal.engines.node import Answer, Sighting
+
+
+class Redundancy(StrEnum):
+    """What the record promises about acknowledged writes."""
+
+    SINGLE = "single"
+    """There is one node, and no second one is wanted."""
+    BUILDING = "building"
+    """The first standby is being made; the leader acknowledges alone."""
+    SYNCHRONOUS = "synchronous"
+    """The leader acknowledges nothing that the standby does not hold."""
+    ALONE = "alone"
+    """The leader acknowledges without its standby, which therefore may miss writes."""
+
+
+class Action(StrEnum):
+    """What to do next about a deployment's health."""
+
+    NOTHING = "nothing"
+    WAIT = "wait"
+    PROMOTE = "promote"
+    GO_ALONE = "go-alone"
+    RESTART_IN_PLACE = "restart-in-place"
+    REJOIN_STANDBY = "rejoin-standby"
+    RESTORE_SYNCHRONOUS = "restore-synchronous"
+    FENCE = "fence"
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What one zone's monitoring host has seen of one node: its latest sighting, and how many in a row gave the same answer.
+
+    `answer_seconds` is for how long the answer has been the same; `detached_seconds` for how long a serving leader has said that its
+    standby does not confirm (0 where it does, or where nothing is known).
+    """
+
+    sighting: Sighting
+    in_a_row: int
+    answer_seconds: float = 0.0
+    detached_seconds: float = 0.0
+
+    @property
+    def zone(self) -> str:
+        return self.sighting.seen_from
+
+    @property
+    def answer(self) -> Answer:
+        return self.sighting.answer
+
+
+class NodeView(msgspec.Struct, frozen=True):
+    """A node as recorded, with the latest look from each zone. `needs` says what it must go through before it can be a standby."""
+
+    name: str
+    zone: str
+    looks: tuple[Look, ...] = ()
+    needs: str = ""
+
+
+class View(msgspec.Struct, frozen=True):
+    """All that a decision rests on. `hearing` are the zones whose monitoring host's latest look at anything in another zone was answered.
+
+    `promoting` means that the promotion of the standby is recorded; `forced` that somebody asked for a failover.
+    """
+
+    leader: NodeView
+    standby: NodeView | None
+    redundancy: Redundancy
+    hearing: frozenset[str]
+    promoting: bool = False
+    forced: bool = False
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """When an answer counts. `patience_seconds` is for a standby that lives but does not confirm, and for a leader that keeps starting."""
+
+    misses: int = 3
+    refusals: int = 2
+    patience_seconds: float = 2.0
+    starting_seconds: float = 15.0
+
+
+class Condition(StrEnum):
+    """What the vote says about a node."""
+
+    UP = "up"
+    STARTING = "starting"
+    DEAD = "dead"
+    LOST = "lost"
+    UNSURE = "unsure"
+    """The monitoring hosts do not agree, or have not looked often enough."""
+    UNHEARD = "unheard"
+    """No monitoring host counts."""
+
+
+class Decision(NamedTuple):
+    """What to do, about which node, and why. `situation` is the name of the table's row."""
+
+    action: Action
+    node: str
+    why: str
+    situation: str
+
+
+def decide(view: View, limits: Limits) -> Decision:
+    """The first row of the table whose situation holds."""
+    case = Case(view, limits)
+    for row in TABLE:
+        if row.holds(case):
+            node = view.standby.name if view.standby and row.about_standby else view.leader.name
+            return Decision(row.action, node, row.why, row.situation)
+    raise AssertionError(f"the table has no row for {view}")
+
+
+class Case:
+    """A view with the votes counted, in the words that the table uses."""
+
+    def __init__(self, view: View, limits: Limits) -> None:
+        self.view = view
+        self.limits = limits
+
+    @cached_property
+    def leader(self) -> Condition:
+        return judge(self.view.leader, self.view.hearing, self.limits)
+
+    @cached_property
+    def standby(self) -> Condition | None:
+        return None if self.view.standby is None else judge(self.view.standby, self.view.hearing, self.limits)
+
+    @property
+    def leader_is_gone(self) -> bool:
+        return self.leader in (Condition.DEAD, Condition.LOST)
+
+    @property
+    def standby_is_gone(self) -> bool:
+        return self.standby in (Condition.DEAD, Condition.LOST)
+
+    @property
+    def is_synchronous(self) -> bool:
+        return self.view.redundancy is Redundancy.SYNCHRONOUS
+
+    @property
+    def may_promote(self) -> bool:
+        """The standby holds every acknowledged write, and can be seen."""
+        return self.is_synchronous and self.view.standby is not None and not self.view.standby.needs and self.standby is Condition.UP
+
+    @cached_property
+    def report(self) -> Look | None:
+        """What the leader last said of itself to a host that counts."""
+        return newest(look for look in counted(self.view.leader, self.view.hearing) if look.answer is Answer.SERVING)
+
+    @property
+    def leader_requires(self) -> bool:
+        return self.report is not None and bool(self.report.sighting.required)
+
+    @property
+    def standby_is_attached(self) -> bool:
+        return self.report is not None and self.view.standby is not None and self.view.standby.name in self.report.sighting.streaming
+
+    @property
+    def standby_is_detached(self) -> bool:
+        """The leader has long been saying that the standby does not confirm."""
+        return self.report is not None and self.report.detached_seconds >= self.limits.patience_seconds
+
+    @property
+    def standby_takes_writes(self) -> bool:
+        looks = self.view.standby.looks if self.view.standby else ()
+        return any(look.answer is Answer.SERVING and look.sighting.writable for look in looks)
+
+    @property
+    def leader_starts_too_long(self) -> bool:
+        looks = counted(self.view.leader, self.view.hearing)
+        return self.leader is Condition.STARTING and any(look.answer_seconds >= self.limits.starting_seconds for look in looks)
+
+
+def judge(node: NodeView, hearing: frozenset[str], limits: Limits) -> Condition:
+    """What the monitoring hosts of other zones, as far as they count, say of a node by majority."""
+    looks = counted(node, hearing)
+    if not looks:
+        return Condition.UNHEARD
+    dead = sum(look.answer is Answer.REFUSED and look.in_a_row >= limits.refusals for look in looks)
+    silent = sum(look.answer is Answer.SILENT and look.in_a_row >= limits.misses for look in looks)
+    if 2 * dead > len(looks):
+        return Condition.DEAD
+    if 2 * (dead + silent) > len(looks):
+        return Condition.LOST
+    if 2 * sum(look.answer is Answer.SERVING for look in looks) > len(looks):
+        return Condition.UP
+    if 2 * sum(look.answer in (Answer.STARTING, Answer.SERVING) for look in looks) > len(looks):
+        return Condition.STARTING
+    return Condition.UNSURE
+
+
+def counted(node: NodeView, hearing: frozenset[str]) -> list[Look]:
+    """The looks that count: from other zones than the node's own, by hosts that hear somebody."""
+    return [look for look in node.looks if look.zone != node.zone and look.zone in hearing]
+
+
+def newest(looks: Iterable[Look]) -> Look | None:
+    return max(looks, key=lambda look: look.sighting.monotonic, default=None)
+
+
+class Row(NamedTuple):
+    """One line of the table: in this situation do this, for this reason."""
+
+    situation: str
+    holds: Callable[[Case], bool]
+    action: Action
+    why: str
+    about_standby: bool = False
+
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        "a promotion is recorded, the standby is dead or lost",
+        lambda case: case.view.promoting and case.standby_is_gone,
+        Action.WAIT,
+        "the node being promoted is away, and it may already have acknowledged writes that nobody else holds",
+        True,
+    ),
+    Row(
+        "a promotion is recorded",
+        lambda case: case.view.promoting,
+        Action.PROMOTE,
+        "a recorded promotion is completed; going back could give two leaders",
+        True,
+    ),
+    Row(
+        "a failover is asked for; the standby is up and holds every acknowledged write",
+        lambda case: case.view.forced and case.may_promote,
+        Action.PROMOTE,
+        "a failover was asked for",
+        True,
+    ),
+    Row(
+        "the leader is dead; the standby is up and holds every acknowledged write",
+        lambda case: case.leader is Condition.DEAD and case.may_promote,
+        Action.PROMOTE,
+        "the leader's engine is dead and the standby holds every acknowledged write",
+        True,
+    ),
+    Row(
+        "the leader is lost; the standby is up and holds every acknowledged write",
+        lambda case: case.leader is Condition.LOST and case.may_promote,
+        Action.PROMOTE,
+        "the leader is silent and the standby holds every acknowledged write",
+        True,
+    ),
+    Row(
+        "the leader has been starting for too long; the standby is up and holds every acknowledged write",
+        lambda case: case.leader_starts_too_long and case.may_promote,
+        Action.PROMOTE,
+        "the leader does not come up and the standby holds every acknowledged write",
+        True,
+    ),
+    Row(
+        "the leader is dead or lost, and recorded as alone or building",
+        lambda case: case.leader_is_gone and case.view.redundancy in (Redundancy.ALONE, Redundancy.BUILDING),
+        Action.RESTART_IN_PLACE,
+        "the standby may miss writes that the leader acknowledged alone, so it is never promoted; only the leader can come back",
+    ),
+    Row(
+        "the leader is dead or lost, and recorded as synchronous; the standby is not up",
+        lambda case: case.leader_is_gone and case.is_synchronous,
+        Action.RESTART_IN_PLACE,
+        "the standby cannot take over because it is not seen serving; the leader is started where it is",
+    ),
+    Row(
+        "the leader is dead or lost, and there is no standby",
+        lambda case: case.leader_is_gone,
+        Action.RESTART_IN_PLACE,
+        "there is no standby; the leader is started where it is",
+    ),
+    Row(
+        "no monitoring host counts for the leader",
+        lambda case: case.leader is Condition.UNHEARD,
+        Action.WAIT,
+        "no monitoring host that hears another zone has seen the leader, so nobody can tell who is cut off",
+    ),
+    Row(
+        "the leader is starting, or the monitoring hosts disagree about it",
+        lambda case: case.leader is not Condition.UP,
+        Action.WAIT,
+        "the leader is starting, or the monitoring hosts do not agree about it yet",
+    ),
+    Row(
+        "the leader is up; the other node takes writes too",
+        lambda case: case.standby_takes_writes,
+        Action.FENCE,
+        "it led before; whoever is still connected to it must be cut off",
+        True,
+    ),
+    Row(
+        "the leader is up and synchronous; the standby is dead or lost",
+        lambda case: case.is_synchronous and case.standby_is_gone,
+        Action.GO_ALONE,
+        "the standby is dead or silent, and writes wait for it",
+        True,
+    ),
+    Row(
+        "the leader is up and synchronous; the standby lives but does not confirm",
+        lambda case: case.is_synchronous and case.standby_is_detached,
+        Action.GO_ALONE,
+        "the standby does not confirm, and writes wait for it",
+        True,
+    ),
+    Row(
+        "the leader is up and synchronous",
+        lambda case: case.is_synchronous,
+        Action.NOTHING,
+        "all is well",
+    ),
+    Row(
+        "the leader is up, not synchronous, still waits for a standby, and none is attached",
+        lambda case: case.leader_requires and not case.standby_is_attached,
+        Action.GO_ALONE,
+        "the record lets the leader acknowledge alone, and writes wait",
+    ),
+    Row(
+        "the leader is up and no standby is wanted",
+        lambda case: case.view.standby is None,
+        Action.NOTHING,
+        "all is well",
+    ),
+    Row(
+        "the leader is up; the standby is attached and up",
+        lambda case: case.standby_is_attached and case.standby is Condition.UP and not _needs(case),
+        Action.RESTORE_SYNCHRONOUS,
+        "the standby follows; as soon as it holds everything the leader may require it",
+        True,
+    ),
+    Row(
+        "the leader is up; the standby has to be made, rewound or copied",
+        lambda case: bool(_needs(case)),
+        Action.REJOIN_STANDBY,
+        "the standby has to become a copy of the leader",
+        True,
+    ),
+    Row(
+        "the leader is up; the standby is dead, lost, or does not follow",
+        lambda case: case.standby_is_gone or case.standby_is_detached,
+        Action.REJOIN_STANDBY,
+        "the standby is not following",
+        True,
+    ),
+    Row(
+        "the leader is up; the standby is starting",
+        lambda _: True,
+        Action.WAIT,
+        "the standby is starting",
+        True,
+    ),
+)
+"""Every situation, the first that holds decides."""
+
+
+def _needs(case: Case) -> str:
+    return case.view.standby.needs if case.view.standby else ""
+
+
+def table() -> str:
+    """The table as Markdown, for the docs."""
+    rows = [f"| {row.situation} | `{row.action}` | {row.why} |" for row in TABLE]
+    return "\n".join(["| situation (the first that holds) | action | why |", "|---|---|---|", *rows])
