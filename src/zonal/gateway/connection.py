@@ -41,6 +41,13 @@ class Connections:
         self.streams = streams
         self.open: set[Connection] = set()
         self.closing = False
+        self._all_closed = asyncio.Event()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.open.discard(connection)
+        if self.closing and not self.open:
+            self._all_closed.set()
 
     async def sweep(self) -> None:
         """End connections whose time ran out, for ever."""
@@ -55,15 +62,15 @@ class Connections:
         self.closing = True
         for connection in list(self.open):
             connection.close_if_idle()
+        if not self.open:
+            return
         try:
             async with asyncio.timeout(grace_seconds):
-                while self.open:
-                    await asyncio.sleep(0.01)
+                await self._all_closed.wait()
         except TimeoutError:
             for connection in list(self.open):
                 connection.abort()
-            while self.open:
-                await asyncio.sleep(0.01)
+            await self._all_closed.wait()
 
 
 class BodyStream:
@@ -124,6 +131,8 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._ending = False
         self._deadline: float | None = None
+        self._request: Request | None = None
+        self._stream: BodyStream | None = None
         self._begin_message()
 
     # What asyncio calls.
@@ -134,7 +143,7 @@ class Connection(asyncio.Protocol):
         self._deadline = self._loop.time() + IDLE_SECONDS
 
     def connection_lost(self, exception: Exception | None) -> None:
-        self._shared.open.discard(self)
+        self._shared.forget(self)
         self._ending = True
         self._writable.set()
         if self._stream is not None and not self._stream.is_ended:
@@ -240,10 +249,10 @@ class Connection(asyncio.Protocol):
         self._head_size = 0
         self._in_head = True
         self._receiving = True
-        self._request: Request | None = None
+        self._request = None
         self._pieces: list[bytes] = []
         self._size = 0
-        self._stream: BodyStream | None = None
+        self._stream = None
         self._keep_alive = True
         self._continue = False
 

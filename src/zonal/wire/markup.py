@@ -179,7 +179,7 @@ def _structure_writer(shape: Shape, name: str) -> Writer:
         out.append(start)
         for key, attribute in attributes.items():
             if value.get(key) is not None:
-                out.append(f' {attribute}="{escape(str(value[key]))}"')
+                out.append(f' {attribute}="{_attribute(str(value[key]))}"')
         out.append(">")
         content(out, value)
         out.append(end)
@@ -251,8 +251,13 @@ _SPECIAL = re.compile(r"[&<>\"\r\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
+def _attribute(text: str) -> str:
+    """Text for an attribute, where a parser would make spaces of tabs and line feeds."""
+    return escape(text).replace("\t", "&#x9;").replace("\n", "&#xa;")
+
+
 def escape(text: str) -> str:
-    """Text for an element or an attribute. Control characters become references, as S3 writes them."""
+    """Text for an element. Control characters become references, as S3 writes them."""
     if _SPECIAL.search(text) is None:
         return text
     return _SPECIAL.sub(lambda match: _NAMES.get(match[0]) or f"&#x{ord(match[0]):x};", text)

@@ -13,9 +13,10 @@ import msgspec
 
 
 class Signature(NamedTuple):
-    """What a verified SigV4 signature says. `key` is the derived signing key and `seed` the signature: S3's chunks are signed on from there.
+    """What a verified SigV4 signature says.
 
-    `payload` is the value of the payload hash that was signed (`UNSIGNED-PAYLOAD`, `STREAMING-…`, or a SHA-256).
+    `key` is the derived signing key and `seed` the signature: S3's chunks are signed on from there. `payload` is the payload hash that was
+    signed: a SHA-256, `UNSIGNED-PAYLOAD`, or `STREAMING-…`.
     """
 
     access_key: str
@@ -31,8 +32,8 @@ class Signature(NamedTuple):
 class Request(msgspec.Struct):
     """A request as it came. `path` and `query` are still percent-encoded; names of headers are in lower case.
 
-    Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations that
-    stream (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
+    Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations
+    that stream (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
     """
 
     method: str

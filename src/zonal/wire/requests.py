@@ -21,14 +21,22 @@ from zonal.wire.shapes import Shape
 
 
 def parse(located: Located, request: Request) -> dict[str, Any]:
-    """The parameters of a located request. Raises `AwsError`."""
+    """The parameters of a located request, checked against the model. Raises `AwsError`."""
+    values = read(located, request)
+    if located.operation.input is not None:
+        validation.check(located, located.operation.input, values)
+    return values
+
+
+def read(located: Located, request: Request) -> dict[str, Any]:
+    """The parameters as they were sent, of the right types but not checked any further. Raises `AwsError`."""
     shape = located.operation.input
     protocol = located.dialect.protocol
     try:
         if protocol in (QUERY, EC2):
             values = _parse_form(located)
         elif shape is None:
-            values = {}
+            return {}
         elif protocol == JSON:
             values = documents.reader(shape)(_json(request.body))
         elif protocol == CBOR:
@@ -39,8 +47,6 @@ def parse(located: Located, request: Request) -> dict[str, Any]:
         raise validation.wrong_type(located, problem) from None
     except RecursionError:
         raise AwsError("SerializationException", "The request is nested too deeply.") from None
-    if shape is not None:
-        validation.check(located, shape, values)
     return values
 
 

@@ -1,8 +1,8 @@
 """Answers and errors in the service's own protocol, from its model.
 
-`render` puts a handler's answer where the output shape says (status, headers, body); `render_error` does the same for an `AwsError`, with the
-wire's dress of each protocol: `<ErrorResponse>`, EC2's `<Response><Errors>`, JSON's `__type`, S3's bare `<Error>`. A member that the model does
-not know is a bug in a handler and fails an assertion. The status of an error that the model knows is the model's.
+`render` puts a handler's answer where the output shape says (status, headers, body); `render_error` does the same for an `AwsError`, in
+the dress of each protocol: `<ErrorResponse>`, EC2's `<Response><Errors>`, JSON's `__type`, S3's bare `<Error>`. A member that the model
+does not know is a bug in a handler and fails an assertion. The status of an error that the model knows is the model's.
 """
 
 from __future__ import annotations

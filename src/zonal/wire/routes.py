@@ -2,7 +2,8 @@
 
 A model gives each operation a method and a template (`/{Bucket}/{Key+}?uploads`). Several may match one request: an operation is a
 candidate when the path fits, the template's query constants are there, and so are the query parameters and headers that its input
-requires (that tells UploadPart from PutObject, and CopyObject from both). The candidate that asks for most wins.
+requires (that tells UploadPart from PutObject, and CopyObject from both). The candidate that asks for most wins, and a deprecated one only
+where nothing else does (S3 has two of some).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Route(NamedTuple):
     constants: tuple[tuple[str, str], ...]
     queries: tuple[str, ...]
     headers: tuple[str, ...]
-    weight: tuple[int, int, int]
+    weight: tuple[bool, int, int, int]
 
 
 class Routes:
@@ -63,7 +64,7 @@ def _route(operation: Operation) -> Route:
     pattern, literals = _pattern(path)
     wanted = tuple((name, value) for name, _, value in (word.partition("=") for word in constants.split("&") if word))
     queries, headers = _required(operation)
-    weight = (literals, len(wanted), len(queries) + len(headers))
+    weight = (not operation.is_deprecated, literals, len(wanted), len(queries) + len(headers))
     return Route(operation, re.compile(pattern, re.DOTALL), wanted, queries, headers, weight)
 
 

@@ -115,6 +115,7 @@ class OperationDefinition(msgspec.Struct, rename="camel", frozen=True):
     http: Http = Http()
     input: Traits | None = None
     output: Traits | None = None
+    deprecated: bool = False
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -181,6 +182,7 @@ class Operation:
         self.service = service
         self.name = definition.name
         self.http = definition.http
+        self.is_deprecated = definition.deprecated
         self._definition = definition
 
     @functools.cached_property

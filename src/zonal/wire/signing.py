@@ -305,8 +305,9 @@ def _check_signature(claim: _Claim, dialect: Dialect, request: Request, key: byt
     if _is_s3(dialect):
         words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
         raise AwsError("SignatureDoesNotMatch", words, status=403, fields=_shown(claim, to_sign, canonical))
-    words = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."
-    raise _mismatch(dialect, f"{words} Consult the service documentation for details.")
+    words = "The request signature we calculated does not match the signature you provided."
+    advice = "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+    raise _mismatch(dialect, f"{words} {advice}")
 
 
 def _shown(claim: _Claim, to_sign: str, canonical: str) -> dict[str, Any]:
