@@ -15,14 +15,11 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from zonal.fabric.hosts import HostUnreachable as HostUnreachable
 from zonal.fabric.plan import Completed, ProcessSpec
 from zonal.foundation.errors import ZonalError
 
 T = TypeVar("T")
-
-
-class HostUnreachable(ZonalError):
-    """The host cannot be acted on: its zone is lost, or it is powered off."""
 
 
 class EngineFailed(ZonalError):

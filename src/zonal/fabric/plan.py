@@ -112,7 +112,9 @@ class HostSpec(msgspec.Struct, frozen=True):
     `directory` is its disk: an absolute path, seen at the same path from inside, created 0700 before power-on, kept through power-off.
     `readable` are further paths seen inside, read-only (an engine's installation). `management_address` is its address on the
     management network, over which zonal probes it and replicas replicate; None for a host that has none.
-    `vpc_id` is the VPC whose resolver it uses; its interfaces come from that VPC's plan (`InterfacePlan.host`).
+    `vpc_id` is the VPC whose resolver it uses; its interfaces come from that VPC's plan (`InterfacePlan.host`). `internet_address` puts it
+    straight into the internet instead, outside every VPC. `machine_files` lets it see the machine's files as they are, writable, for
+    commands of this machine (`zonal exec`); every other host sees them read-only and without the region's state.
     """
 
     name: str
@@ -121,6 +123,8 @@ class HostSpec(msgspec.Struct, frozen=True):
     readable: tuple[str, ...] = ()
     management_address: str | None = None
     vpc_id: str | None = None
+    internet_address: str | None = None
+    machine_files: bool = False
 
 
 class ProcessSpec(msgspec.Struct, frozen=True):

@@ -1,0 +1,198 @@
+"""The fabric as the layers above see it: zones that can fail, networks that follow plans, hosts, monitoring hosts, names.
+
+`start` finds or makes the ground (the internet, the management network, the monitoring hosts) and whatever an earlier region process
+left in the kernel; `stop` lets go without taking anything down, because what runs on the hosts outlives the region. Kernel work is done by
+one thread of its own, in order; only the cutting of zones does not queue there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from zonal.fabric import vpcs
+from zonal.fabric.hosts import Cables, Hosts, LinuxHost
+from zonal.fabric.impairments import Impairments
+from zonal.fabric.linux.namespaces import Keep
+from zonal.fabric.monitors import Monitors
+from zonal.fabric.naming import mac
+from zonal.fabric.networks import INTERNET, INTERNET_RESOLVER, MANAGEMENT, MANAGEMENT_NETWORK, Networks
+from zonal.fabric.plan import HostSpec, InterfacePlan, SubnetPlan, VpcPlan
+from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
+
+T = TypeVar("T")
+
+RUN = "run"
+"""The directory below the state that the sandbox mounts a tmpfs on."""
+
+MONITOR_PLACE = 4
+"""A monitoring host has the fourth address of its zone's part of the management network."""
+
+FIRST_HOST_PLACE = 16
+"""Addresses of hosts on the management network begin here."""
+
+
+class Fabric:
+    """The region's ground. Belongs to one event loop."""
+
+    def __init__(self, state: Path, *, faults: Mapping[str, ZoneFault] | None = None, ttl_seconds: int = 5) -> None:
+        """`state` is the region's state directory; `faults` are the faults of zones that are on record, by zone name."""
+        self.state = state
+        self.zones = Zones()
+        self.zones.faults.update(faults or {})
+        self.monitors = Monitors()
+        cables = Cables(plug=self._plug, unplug=self._unplug, resolver=self._resolver)
+        self.hosts = Hosts(self.zones, cables, records=state / RUN / "hosts", state=state)
+        self._keep = Keep(state / RUN / "net")
+        self._impairments = Impairments()
+        zone_names = tuple(zone.name for zone in ZONES)
+        self._networks = Networks(self._keep, zone_names, self._open_host, self._core_made)
+        self._plans: dict[str, VpcPlan] = {}
+        self._thread = ThreadPoolExecutor(1, "fabric")
+
+    async def start(self) -> None:
+        """Find or make the ground. Hosts of an earlier region process are there again afterwards, in `hosts`."""
+        self.hosts.load()
+        await self._work(self._start)
+
+    async def stop(self) -> None:
+        """Let go of everything; whatever is in the kernel goes on."""
+        self.monitors.close()
+        await self._work(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def apply_vpc(self, plan: VpcPlan) -> None:
+        """Make the kernel match the plan, whatever was there; existing connections survive a change that is not about them."""
+        self._plans[plan.id] = plan
+        await self._work(lambda: self._networks.apply(plan))
+
+    async def remove_vpc(self, id: str) -> None:
+        """Remove a VPC; nothing happens where there is none."""
+        self._plans.pop(id, None)
+        self._impairments.forget(id)
+        await self._work(lambda: self._networks.remove(id))
+
+    async def fail_zone(self, zone: str, fault: ZoneFault) -> Zone:
+        """Make a zone fail; in force on return. The caller has recorded it. Repeating it does it again to what came meanwhile.
+
+        Raises `UnknownZone`, `BadFault`, and `NoDelay` where the kernel cannot delay (nothing is changed then).
+        """
+        check(fault)
+        found = self.zones.find(zone)
+        before = dict(self.zones.faults)
+        self.zones.faults[found.name] = fault
+        try:
+            self._impairments.apply(self.zones.faults)
+        except Exception:
+            self.zones.faults.clear()
+            self.zones.faults.update(before)
+            self._impairments.apply(before)
+            raise
+        if fault.kind == "power":
+            hosts = [host for host in self.hosts.all() if host.zone == found.name]
+            for host in hosts:
+                host.init.send(signal.SIGKILL)  # All at once; what follows takes care of what is left of each.
+            await asyncio.gather(*(host.lose_power() for host in hosts))
+        return found
+
+    async def recover_zone(self, zone: str) -> Zone:
+        """Undo whatever was done to a zone. Hosts that lost power stay off until they are powered on. Raises `UnknownZone`."""
+        found = self.zones.find(zone)
+        self.zones.faults.pop(found.name, None)
+        self._impairments.apply(self.zones.faults)
+        return found
+
+    def _start(self) -> None:
+        self._networks.start_internet()
+        for zone in ZONES:
+            self._networks.make_host_namespace(monitor_name(zone.name))
+        self._networks.apply(self._management_plan())
+        for zone in ZONES:
+            namespace = self._keep.descriptor(monitor_name(zone.name))
+            assert namespace is not None
+            self.monitors.add(zone.name, namespace)
+
+    def _close(self) -> None:
+        self._impairments.close()
+        self._networks.close()
+        self._keep.close()
+
+    def _management_plan(self) -> VpcPlan:
+        subnets = tuple(SubnetPlan(f"management-{zone.name}", zone.name, str(management_network(zone.name)), (), "") for zone in ZONES)
+        monitors = [_management_interface(monitor_name(zone.name), zone.name, monitor_address(zone.name)) for zone in ZONES]
+        hosts = [
+            _management_interface(host.name, host.zone, host.management_address) for host in self.hosts.all() if host.management_address
+        ]
+        return VpcPlan(MANAGEMENT, (MANAGEMENT_NETWORK,), subnets, (*monitors, *hosts), dns=False)
+
+    async def _plug(self, host: LinuxHost) -> None:
+        """Plug in everything that belongs into a host that has just been powered on."""
+        await self._work(lambda: self._plug_now(host))
+
+    def _plug_now(self, host: LinuxHost) -> None:
+        if host.management_address:
+            self._networks.apply(self._management_plan())
+        for plan in list(self._plans.values()):
+            if any(each.host == host.name for each in plan.interfaces):
+                self._networks.apply(plan)
+        namespace = host.open_namespace() if host.spec.internet_address else None
+        if namespace is not None:
+            try:
+                self._networks.plug_into_internet(_internet_interface(host), namespace)
+            finally:
+                os.close(namespace)
+
+    async def _unplug(self, host: LinuxHost) -> None:
+        interfaces = [(plan.id, each) for plan in self._plans.values() for each in plan.interfaces if each.host == host.name]
+        if host.management_address:
+            interfaces.append((MANAGEMENT, _management_interface(host.name, host.zone, host.management_address)))
+        if host.spec.internet_address:
+            interfaces.append((INTERNET, _internet_interface(host)))
+        await self._work(lambda: self._networks.unplug(host.zone, interfaces))
+
+    def _resolver(self, spec: HostSpec) -> tuple[str, ...]:
+        if spec.internet_address:
+            return (INTERNET_RESOLVER,)
+        plan = self._plans.get(spec.vpc_id or "")
+        return vpcs.resolver_addresses(plan)[:1] if plan else (vpcs.RESOLVER,)
+
+    def _open_host(self, name: str) -> int | None:
+        host = self.hosts.get(name)
+        return host.open_namespace() if host else None
+
+    def _core_made(self, network: str, namespace: int) -> None:
+        self._impairments.add(network, namespace, self.zones.faults)
+
+    async def _work(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def management_network(zone: str) -> ipaddress.IPv4Network:
+    """The zone's part of the management network. Its first `FIRST_HOST_PLACE` addresses are the fabric's."""
+    parts = ipaddress.IPv4Network(MANAGEMENT_NETWORK).subnets(new_prefix=20)
+    return dict(zip((each.name for each in ZONES), parts, strict=False))[zone]
+
+
+def monitor_name(zone: str) -> str:
+    """The name of a zone's monitoring host."""
+    return f"monitor@{zone}"
+
+
+def monitor_address(zone: str) -> str:
+    """Its address on the management network."""
+    return str(management_network(zone)[MONITOR_PLACE])
+
+
+def _management_interface(host: str, zone: str, address: str) -> InterfacePlan:
+    return InterfacePlan(f"management-{host}", f"management-{zone}", mac("management", host), (address,), (), host, device_index=-1)
+
+
+def _internet_interface(host: LinuxHost) -> InterfacePlan:
+    assert host.spec.internet_address
+    return InterfacePlan(f"internet-{host.name}", INTERNET, mac("internet", host.name), (host.spec.internet_address,), (), host.name)

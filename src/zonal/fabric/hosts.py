@@ -1,0 +1,383 @@
+"""Hosts: computers that can be powered on, that run programs, and whose plug can be pulled.
+
+A host is a set of namespaces (network, processes, mounts, name, IPC) held by a tiny init, process 1 inside. Powering on: a thread gets new
+namespaces, builds the view of the machine's files (`views`), starts the init in them, and ends; then the interfaces are plugged in.
+Starting a program: a thread enters the namespaces and spawns it, by default in a further user namespace as uid 1000. Pulling the plug:
+the cables first, so that nobody hears a dying connection, then SIGKILL to the init, with which the kernel ends everything on the host.
+
+Nothing here is a child of the region's whims: when the region is killed the programs go on, and the next region finds them by the
+records on the sandbox's tmpfs, as mortal as the processes they speak of: written before a program is started and completed after.
+One that was started but not recorded completely is found by its environment.
+
+A host in a lost zone cannot be acted on: every act raises `HostUnreachable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from zonal.fabric import views
+from zonal.fabric.linux import calls
+from zonal.fabric.linux.namespaces import set_kernel_variable
+from zonal.fabric.linux.netlink import Batch, Netlink, set_up
+from zonal.fabric.linux.processes import ProcessMark, collect, find, mark, spawn
+from zonal.fabric.linux.threads import in_own_thread
+from zonal.fabric.plan import Completed, HostSpec, ProcessSpec
+from zonal.fabric.zones import Zones
+from zonal.foundation.errors import ZonalError
+
+INIT = "mount -t proc proc /proc && echo up && exec >/dev/null && while :; do sleep 2147483647 & wait; done"
+POWER_SECONDS = 10.0
+_VARIABLE = "ZONAL_PROCESS"
+_INIT_NAME = ".init"
+_NAMESPACES = (("mnt", calls.NEW_MOUNT), ("net", calls.NEW_NET), ("uts", calls.NEW_UTS), ("ipc", calls.NEW_IPC), ("pid", calls.NEW_PID))
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class HostUnreachable(ZonalError):
+    """The host cannot be acted on: its zone is lost, or it is powered off."""
+
+
+class HostFailed(ZonalError):
+    """The host could not be powered on, or a program on it not be started; the message says why."""
+
+
+class Cables(msgspec.Struct, frozen=True):
+    """How a host is plugged in and out; given by `Fabric`."""
+
+    plug: Callable[[LinuxHost], Awaitable[None]]
+    unplug: Callable[[LinuxHost], Awaitable[None]]
+    resolver: Callable[[HostSpec], tuple[str, ...]]
+
+
+class LinuxHost:
+    """One host (the `Host` of `engines.node`)."""
+
+    def __init__(self, spec: HostSpec, zones: Zones, cables: Cables, *, records: Path, state: Path) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.zone = spec.zone
+        self.directory = Path(spec.directory)
+        self.management_address = spec.management_address or ""
+        self._zones = zones
+        self._cables = cables
+        self._records = records
+        self._state = state
+        self._power = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def init(self) -> ProcessMark:
+        """The host's process 1."""
+        return self._find(_INIT_NAME)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power. For the fabric itself and for tests; nobody else can know of a host in a lost zone."""
+        return self.init.is_alive()
+
+    async def power_on(self) -> None:
+        """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
+        self._check_zone()
+        async with self._power:
+            if not self.is_on:
+                self._prepare()
+                pid = await in_own_thread(self._boot, name=f"power-on {self.name}")
+                _write(self._record(_INIT_NAME), mark(pid))
+                self._collect_when_gone(self.init)
+            await self._cables.plug(self)
+        self._check_zone()
+
+    async def power_off(self) -> None:
+        """Kill everything on it at once, as a pulled plug does."""
+        self._check_zone()
+        await self.lose_power()
+
+    async def lose_power(self) -> None:
+        """The same, whatever became of the zone."""
+        async with self._power:
+            init = self.init
+            await self._cables.unplug(self)
+            init.send(signal.SIGKILL)
+            async with asyncio.timeout(POWER_SECONDS):
+                await init.wait()
+            for path in self._records.glob("*.process"):
+                path.unlink()
+
+    async def start(self, process: ProcessSpec) -> None:
+        """Start a program and leave it running; nothing happens where one of that name runs."""
+        self._check()
+        if self._find(process.name).is_alive():
+            return
+        record = self._record(process.name)
+        _write(record, ProcessMark())
+        pid = await in_own_thread(lambda: self._spawn(process), name=f"start {self.name}")
+        _write(record, mark(pid))
+        self._collect_when_gone(mark(pid))
+
+    async def signal(self, process: str, number: int) -> None:
+        """Send a signal to a running program; nothing happens where it does not run."""
+        self._check()
+        self._find(process).send(number)
+
+    async def is_running(self, process: str) -> bool:
+        """Whether the program runs. For acting (start, stop), never for judging health."""
+        self._check()
+        return self._find(process).is_alive()
+
+    async def wait_until_gone(self, process: str, within: timedelta) -> bool:
+        """Wait for a program's end; False where it still runs after `within`."""
+        self._check()
+        found = self._find(process)
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await found.wait()
+        except TimeoutError:
+            pass
+        return not found.is_alive()
+
+    async def run(
+        self, argv: tuple[str, ...], *, within: timedelta, environment: tuple[tuple[str, str], ...] = (), input: bytes = b""
+    ) -> Completed:
+        """Run a program to its end, as the same ordinary user as `start`; killed after `within` (returncode -9)."""
+        self._check()
+        running: list[subprocess.Popen[bytes]] = []
+
+        def work() -> Completed:
+            self._enter()
+            words = (*_AS_USER, *argv)
+            try:
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=self._environment(environment),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise HostFailed(f"{argv[0]} could not be run on {self.name}: {error}") from error
+            running.append(process)
+            try:
+                output, errors = process.communicate(input, timeout=within.total_seconds())
+            except subprocess.TimeoutExpired:
+                _kill_group(process.pid)
+                output, errors = process.communicate()
+            return Completed(process.returncode, output, errors)
+
+        try:
+            return await in_own_thread(work, name=f"run {self.name}")
+        except asyncio.CancelledError:
+            for process in running:
+                _kill_group(process.pid)
+            raise
+
+    def open_namespace(self) -> int | None:
+        """A new descriptor of its network namespace, or None while it is off."""
+        init = self.init
+        try:
+            descriptor = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        if init.is_alive():
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def _check_zone(self) -> None:
+        if self._zones.is_lost(self.zone):
+            raise HostUnreachable(f"{self.name} cannot be reached: zone {self.zone} is lost")
+
+    def _check(self) -> None:
+        self._check_zone()
+        if not self.is_on:
+            raise HostUnreachable(f"{self.name} is powered off")
+
+    def _prepare(self) -> None:
+        self._records.mkdir(parents=True, exist_ok=True)
+        for path in self._records.glob("*.process"):
+            path.unlink()
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        servers = "".join(f"nameserver {address}\n" for address in self._cables.resolver(self.spec))
+        (self._records / "resolv.conf").write_text(f"{servers}search ec2.internal\noptions timeout:1 attempts:2\n")
+        (self._records / "hosts").write_text(f"127.0.0.1 localhost {self.name}\n::1 localhost\n")
+        (self._records / "hostname").write_text(f"{self.name}\n")
+        _write(self._record(_INIT_NAME), ProcessMark())
+
+    def _boot(self) -> int:
+        """In a thread of its own: become the host, and leave an init behind; its number.
+
+        From the init's `mount` on, `/proc` of this thread is the host's own, in which the thread itself does not occur.
+        """
+        calls.unshare(calls.FILE_SYSTEM | calls.NEW_MOUNT | calls.NEW_NET | calls.NEW_UTS | calls.NEW_IPC | calls.NEW_PID)
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            _prepare_network()
+            views.build(self.spec, hidden=self._state, files=self._records)
+            calls.set_host_name(self.name)
+            os.chdir("/")
+            environment = {"PATH": _PATH, _VARIABLE: f"{self.name}/{_INIT_NAME}"}
+            pid = spawn("/bin/sh", ("init", "-c", INIT), environment, stdin=nothing, stdout=writer)
+            os.close(writer)
+            writer = -1
+            if os.read(reader, 2) != b"up":
+                collect(pid)
+                raise HostFailed(f"{self.name} could not be powered on: its init ended at once; `zonal doctor` may say why")
+            return pid
+        finally:
+            for descriptor in (reader, writer, nothing):
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+    def _enter(self) -> None:
+        """Move the calling thread onto the host, for good."""
+        pid = self.init.pid
+        try:
+            descriptors = [(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind) for name, kind in _NAMESPACES]
+        except FileNotFoundError:
+            raise HostUnreachable(f"{self.name} is powered off") from None
+        calls.unshare(calls.FILE_SYSTEM)
+        for descriptor, kind in descriptors:
+            calls.enter(descriptor, kind)
+            os.close(descriptor)
+        os.chdir(self.directory)
+
+    def _spawn(self, process: ProcessSpec) -> int:
+        log = os.open(process.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._enter()
+            words = process.argv if process.privileged else (*_AS_USER, *process.argv)
+            environment = self._environment(process.environment) | {_VARIABLE: f"{self.name}/{process.name}"}
+            path = words[0] if "/" in words[0] else _find_program(words[0])
+            return spawn(path, words, environment, stdin=nothing, stdout=log)
+        except OSError as error:
+            raise HostFailed(f"{process.argv[0]} could not be started on {self.name}: {error}") from error
+        finally:
+            os.close(log)
+            os.close(nothing)
+
+    def _environment(self, given: tuple[tuple[str, str], ...]) -> dict[str, str]:
+        return {"PATH": _PATH, "HOME": str(self.directory), "LANG": "C.UTF-8", "USER": "zonal"} | dict(given)
+
+    def _find(self, process: str) -> ProcessMark:
+        record = self._record(process)
+        found = _read(record)
+        if record.exists() and not found.pid:  # A region was killed between starting the program and recording it.
+            found = find(_VARIABLE, f"{self.name}/{process}")
+            if found.pid:
+                _write(record, found)
+        return found
+
+    def _record(self, process: str) -> Path:
+        return self._records / f"{process}.process"
+
+    def _collect_when_gone(self, process: ProcessMark) -> None:
+        task = asyncio.get_running_loop().create_task(process.wait(), name=f"collect {process.pid}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Hosts:
+    """Every host that the region knows, powered on or not."""
+
+    def __init__(self, zones: Zones, cables: Cables, *, records: Path, state: Path) -> None:
+        self._zones = zones
+        self._cables = cables
+        self._records = records
+        self._state = state
+        self._hosts: dict[str, LinuxHost] = {}
+
+    def load(self) -> None:
+        """Find again the hosts that an earlier region process knew."""
+        self._records.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self._records.glob("*/host.json")):
+            self._add(msgspec.json.decode(path.read_bytes(), type=HostSpec))
+
+    def host(self, spec: HostSpec) -> LinuxHost:
+        """The host of that name, known from now on. A changed spec takes effect when it is powered on the next time."""
+        known = self._hosts.get(spec.name)
+        if known is not None and known.spec == spec:
+            return known
+        if "/" in spec.name or spec.name.startswith("."):
+            raise HostFailed(f"a host cannot be called {spec.name!r}")
+        path = self._records / spec.name / "host.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.encode(spec))
+        return self._add(spec)
+
+    def get(self, name: str) -> LinuxHost | None:
+        """The host of that name, or None where there is none."""
+        return self._hosts.get(name)
+
+    def all(self) -> list[LinuxHost]:
+        return list(self._hosts.values())
+
+    async def remove(self, name: str) -> None:
+        """Pull a host's plug and forget it; its directory stays. Nothing happens where there is none."""
+        host = self._hosts.get(name)
+        if host is None:
+            return
+        await host.lose_power()
+        del self._hosts[name]
+        shutil.rmtree(self._records / name, ignore_errors=True)
+
+    def _add(self, spec: HostSpec) -> LinuxHost:
+        host = LinuxHost(spec, self._zones, self._cables, records=self._records / spec.name, state=self._state)
+        self._hosts[spec.name] = host
+        return host
+
+
+_AS_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+
+
+def _prepare_network() -> None:
+    """Switch the loopback device of the calling thread's namespace on, and let ordinary users listen on low ports."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with closing(Netlink(own)) as network:
+            batch = Batch()
+            set_up(batch, network.devices()["lo"].number)
+            network.run(batch)
+    finally:
+        os.close(own)
+    set_kernel_variable("net/ipv6/conf/all/disable_ipv6", "1")
+    set_kernel_variable("net/ipv4/ip_unprivileged_port_start", "0")
+
+
+def _find_program(name: str) -> str:
+    for directory in _PATH.split(":"):
+        if os.access(f"{directory}/{name}", os.X_OK):
+            return f"{directory}/{name}"
+    raise FileNotFoundError(f"there is no program {name} on this machine")
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _read(path: Path) -> ProcessMark:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ProcessMark)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return ProcessMark()
+
+
+def _write(path: Path, process: ProcessMark) -> None:
+    new = path.with_suffix(".new")
+    new.write_bytes(msgspec.json.encode(process))
+    new.replace(path)

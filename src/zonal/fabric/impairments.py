@@ -1,0 +1,87 @@
+"""Faults of zones in the kernel: rules that drop at the cores, and delays on the zones' links.
+
+The rules of all zones' faults are one small table in every core, replaced in one transaction. Its sockets are opened when a network is made
+and belong to nobody else, so that cutting a zone waits for nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Mapping
+
+from zonal.fabric.linux import netlink
+from zonal.fabric.linux.netlink import Batch, KernelRefused
+from zonal.fabric.ruleset import Chain, Chance, Is, Match, PacketRule, Ruleset, Verdict
+from zonal.fabric.wiring import Router
+from zonal.fabric.zones import ZoneFault
+from zonal.foundation.errors import ZonalError
+
+TABLE = "faults"
+
+
+class NoDelay(ZonalError):
+    """The kernel cannot delay packets."""
+
+
+def ruleset(faults: Mapping[str, ZoneFault]) -> Ruleset:
+    """The rules of a core for these faults, by zone. Pure. Devices of a core are named like their zones."""
+    rules = []
+    for zone, fault in sorted(faults.items()):
+        chance: tuple[Match, ...] = (Chance(round(fault.amount * 100)),) if fault.kind == "loss" else ()
+        if fault.kind != "delay":
+            rules += [PacketRule(Verdict("drop"), (Is(key, zone), *chance)) for key in ("iifname", "oifname")]
+    return Ruleset(TABLE, (Chain("links", tuple(rules), "forward", -400),))
+
+
+class Impairments:
+    """The cores of all networks, as far as faults go."""
+
+    def __init__(self) -> None:
+        self._cores: dict[str, Router] = {}
+        self._lock = threading.Lock()
+
+    def add(self, network: str, namespace: int, faults: Mapping[str, ZoneFault]) -> None:
+        """A network's core is there: what is wrong now is wrong there too."""
+        with self._lock:
+            if network not in self._cores:
+                self._cores[network] = Router(namespace)
+            self._cores[network].rules.apply(ruleset(faults))
+            self._delay(self._cores[network], faults)
+
+    def forget(self, network: str) -> None:
+        with self._lock:
+            if network in self._cores:
+                self._cores.pop(network).close()
+
+    def apply(self, faults: Mapping[str, ZoneFault]) -> None:
+        """Make every core feel exactly these faults. Raises `NoDelay` where the kernel lacks what a delay needs."""
+        with self._lock:
+            for router in self._cores.values():
+                router.rules.apply(ruleset(faults))
+            for router in self._cores.values():
+                self._delay(router, faults)
+
+    def close(self) -> None:
+        while self._cores:
+            self._cores.popitem()[1].close()
+
+    def _delay(self, router: Router, faults: Mapping[str, ZoneFault]) -> None:
+        """What leaves for a delayed zone waits in its link's queue; one direction suffices to delay every exchange."""
+        delays = {zone: fault.amount for zone, fault in faults.items() if fault.kind == "delay"}
+        if not delays and not router.delayed:
+            return
+        devices = router.netlink.devices()
+        for name in router.delayed | delays.keys():
+            if name not in devices:
+                continue
+            device, amount = devices[name], delays.get(name)
+            batch = Batch()
+            netlink.delay(batch, device.number, amount)
+            try:
+                router.netlink.run(batch, forgive=() if amount else (errno.ENOENT, errno.EINVAL))
+            except KernelRefused as error:
+                if error.number == errno.ENOENT:
+                    raise NoDelay("this kernel cannot delay packets: it lacks netem (CONFIG_NET_SCH_NETEM, module sch_netem)") from error
+                raise
+        router.delayed = set(delays)

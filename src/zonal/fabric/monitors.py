@@ -1,0 +1,105 @@
+"""Monitoring hosts: eyes in every zone, on the management network, that see what the network lets them see.
+
+A monitoring host is a namespace of its own with a dozen threads that live in it for good. Work handed to them opens its sockets there; a
+connection made so stays there, whoever uses it afterwards. The monitor of a cut zone sees its own zone only, as a real one would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from zonal.fabric.linux import calls
+
+T = TypeVar("T")
+
+THREADS = 24
+"""At most so many looks at once from one zone; a look that hangs occupies one of them."""
+
+
+class Monitors:
+    """One monitoring host in each zone (the `Monitors` of `engines.node`)."""
+
+    def __init__(self) -> None:
+        self._posts: dict[str, _Post] = {}
+
+    def add(self, zone: str, namespace: int) -> None:
+        self._posts[zone] = _Post(zone, namespace)
+
+    async def look(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
+        """Run `work` in a thread whose sockets are those of the monitoring host in `zone`. Raises `TimeoutError` after `within`
+        (the thread is abandoned, so `work` should bound itself too) and whatever `work` raises."""
+        async with asyncio.timeout(within.total_seconds()):
+            return await self._posts[zone].run(work)
+
+    def close(self) -> None:
+        """Send the threads home; one that hangs ends when its work does."""
+        for post in self._posts.values():
+            post.close()
+
+
+class _Post:
+    """Threads inside one namespace, started as they are needed."""
+
+    def __init__(self, zone: str, namespace: int) -> None:
+        self._zone = zone
+        self._namespace = namespace
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads = itertools.count(1)
+        self._started = 0
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def settle(result: Any, error: BaseException | None) -> None:
+            if done.done():
+                return
+            if error is None:
+                done.set_result(result)
+            else:
+                done.set_exception(error)
+
+        def task() -> None:
+            if done.cancelled():
+                return
+            result, failure = None, None
+            try:
+                result = work()
+            except BaseException as error:
+                failure = error
+            try:
+                loop.call_soon_threadsafe(settle, result, failure)
+            except RuntimeError:
+                pass  # The loop has ended: nobody waits any more.
+
+        self._work.put(task)
+        with self._lock:
+            if self._idle < self._work.qsize() and self._started < THREADS:
+                self._started += 1
+                threading.Thread(target=self._live, name=f"monitor {self._zone} {next(self._threads)}", daemon=True).start()
+        value: T = await done
+        return value
+
+    def close(self) -> None:
+        for _ in range(self._started):
+            self._work.put(None)
+
+    def _live(self) -> None:
+        calls.enter(self._namespace, calls.NEW_NET)
+        while True:
+            with self._lock:
+                self._idle += 1
+            task = self._work.get()
+            with self._lock:
+                self._idle -= 1
+            if task is None:
+                return
+            task()

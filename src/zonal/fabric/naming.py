@@ -1,0 +1,48 @@
+"""The names and hardware addresses of what the fabric makes in the kernel, derived from what they stand for, so that all sides agree."""
+
+from __future__ import annotations
+
+import hashlib
+from zlib import crc32
+
+CORE_DEVICE = "core"
+"""In a zone's namespace: the device that leads to the VPC's core."""
+
+GATEWAY_DEVICE = "igw"
+"""In a core: the device that leads to the internet."""
+
+NEXT_HOP = "169.254.0.1"
+"""The next hop on every link inside the fabric. Nobody has this address; permanent neighbour entries say whose hardware it means."""
+
+MTU = 9001
+"""As inside an AWS VPC ("Network MTU for your EC2 instance")."""
+
+
+def core_name(network: str) -> str:
+    """The namespace of a network's core."""
+    return f"{network}"
+
+
+def zone_name(network: str, zone: str) -> str:
+    """The namespace of a network in a zone."""
+    return f"{network}@{zone}"
+
+
+def port_name(interface: str) -> str:
+    """The device of an interface on its zone's side. Device names have fifteen characters at most."""
+    return "p" + hashlib.sha1(interface.encode()).hexdigest()[:12]
+
+
+def internet_link_name(network: str) -> str:
+    """The device in the internet that leads to a VPC."""
+    return "v" + hashlib.sha1(network.encode()).hexdigest()[:12]
+
+
+def mac(*words: str) -> str:
+    """A locally administered hardware address for what the words name."""
+    return "02:" + hashlib.sha1("/".join(words).encode()).digest()[:5].hex(":")
+
+
+def table_number(subnet: str) -> int:
+    """The number of a subnet's routing table: the same whatever other subnets there are, and none of the kernel's own."""
+    return crc32(subnet.encode()) | 0x10000

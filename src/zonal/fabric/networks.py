@@ -1,0 +1,226 @@
+"""Making the kernel's networks match the plans: namespaces, links between them, ports into hosts, rules, routes.
+
+Everything here is plain, blocking and repeatable: it looks at what the kernel has and does what is missing. `Fabric` calls it from one
+thread of its own. Rules are loaded before anything is plugged in or routed, so that no packet ever passes an unguarded port.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import closing
+
+from zonal.fabric import firewall, vpcs
+from zonal.fabric.linux import netlink
+from zonal.fabric.linux.namespaces import Keep
+from zonal.fabric.linux.netlink import MAIN, Address, Batch, Neighbour, Netlink, Route
+from zonal.fabric.naming import CORE_DEVICE, GATEWAY_DEVICE, MTU, core_name, internet_link_name, mac, port_name, zone_name
+from zonal.fabric.plan import InterfacePlan, SubnetPlan, VpcPlan
+from zonal.fabric.ruleset import Chain, Is, Masquerade, PacketRule, Ruleset, Verdict
+from zonal.fabric.wiring import Router, Wiring, settle
+
+INTERNET = "internet"
+MANAGEMENT = "management"
+MANAGEMENT_NETWORK = "100.64.0.0/16"
+INTERNET_NETWORK = "192.0.2.0/24"
+INTERNET_ROUTER = "192.0.2.1"
+INTERNET_RESOLVER = "192.0.2.53"
+
+OpenNamespace = Callable[[str], int | None]
+"""Gives a new descriptor of the network namespace of the host with that name (the caller closes it), or None while it is off."""
+
+
+class Networks:
+    """All networks of the region."""
+
+    def __init__(self, keep: Keep, zones: tuple[str, ...], open_host: OpenNamespace, core_made: Callable[[str, int], None]) -> None:
+        self._keep = keep
+        self._core_made = core_made
+        self._zones = zones
+        self._open_host = open_host
+        self._routers: dict[str, Router] = {}
+
+    def close(self) -> None:
+        """Close every socket; what the kernel has stays."""
+        while self._routers:
+            self._routers.popitem()[1].close()
+
+    def namespace(self, name: str) -> int:
+        """The descriptor of a kept namespace, for sockets that shall be made in it."""
+        return self._router(name).namespace
+
+    def start_internet(self) -> None:
+        """The internet: a namespace with a router that is also where the outside world's own connections come from."""
+        router = self._router(INTERNET)
+        addresses = frozenset({Address("lo", f"{INTERNET_ROUTER}/32"), Address("lo", f"{INTERNET_RESOLVER}/32")})
+        nowhere = frozenset({Route(MAIN, "0.0.0.0/0", "blackhole")})
+        router.settle(Wiring(addresses, routes=nowhere), only_devices=frozenset({"", "lo"}))
+
+    def apply(self, plan: VpcPlan) -> None:
+        """Make one network match its plan."""
+        core = self._router(core_name(plan.id))
+        self._core_made(plan.id, core.namespace)  # What is wrong with a zone is wrong here before anything is joined.
+        gated = plan.id != MANAGEMENT
+        for zone in self._zones:
+            checks = firewall.ruleset(plan, zone) if gated else firewall.source_checks(plan, zone)
+            self._router(zone_name(plan.id, zone)).rules.apply(checks)
+        self._join_zones(plan, core)
+        if gated:
+            self._join_internet(plan, core)
+        core.settle(vpcs.core_wiring(plan, self._zones))
+        for gateway in plan.nat_gateways:
+            self._start_nat(plan, gateway.id)
+        self._plug_all(plan)
+        for zone in self._zones:
+            self._router(zone_name(plan.id, zone)).settle(vpcs.zone_wiring(plan, zone))
+        self._forget_nats(plan)
+
+    def remove(self, id: str) -> None:
+        """Remove a network; nothing happens where there is none."""
+        if INTERNET in self._routers:
+            self._router(INTERNET).delete(internet_link_name(id))
+        for name in self._keep.names():
+            if name == core_name(id) or name.startswith((f"{id}@", f"{id}+")):
+                if name in self._routers:
+                    self._routers.pop(name).close()
+                self._keep.remove(name)
+
+    def make_host_namespace(self, name: str) -> int:
+        """A kept namespace for something without processes of its own (a monitoring host)."""
+        namespace = self._keep.make(name)
+        with closing(Netlink(namespace)) as inner:
+            _switch_on(inner, "lo")
+        return namespace
+
+    def unplug(self, zone: str, interfaces: Iterable[tuple[str, InterfacePlan]]) -> None:
+        """Pull the cables of interfaces, given with their network's id: what is sent to them vanishes."""
+        for network, interface in interfaces:
+            name = INTERNET if network == INTERNET else zone_name(network, zone)
+            if self._keep.descriptor(name) is not None:
+                self._router(name).delete(port_name(interface.id))
+
+    def plug(self, network: str, subnet: SubnetPlan, interface: InterfacePlan, host: int) -> None:
+        """Put an interface into the host whose namespace is given; nothing happens where it is in there."""
+        with closing(Netlink(host)) as inner:  # Kept no longer: a socket keeps its namespace alive.
+            here = self._router(INTERNET if network == INTERNET else zone_name(network, subnet.zone))
+            if not any(device.mac == interface.mac for device in inner.devices().values()):
+                here.delete(port_name(interface.id))
+                batch = Batch()
+                netlink.add_pair(
+                    batch,
+                    port_name(interface.id),
+                    mac=mac("port", interface.id),
+                    peer=vpcs.device_name(interface),
+                    peer_mac=interface.mac,
+                    peer_namespace=host,
+                    mtu=MTU,
+                )
+                here.netlink.run(batch)
+            _settle_host(network, subnet, interface, inner)
+
+    def plug_into_internet(self, interface: InterfacePlan, host: int) -> None:
+        """An interface straight in the internet, outside every VPC."""
+        subnet = SubnetPlan(INTERNET, "", INTERNET_NETWORK, (), "")
+        self.plug(INTERNET, subnet, interface, host)
+        port = port_name(interface.id)
+        neighbours = tuple(Neighbour(port, address, interface.mac) for address in interface.addresses)
+        routes = frozenset(Route(MAIN, f"{address}/32", device=port) for address in interface.addresses)
+        self._router(INTERNET).settle(Wiring(neighbours=neighbours, routes=routes), only_devices=frozenset({port}))
+
+    def _router(self, name: str) -> Router:
+        """The namespace of that name, made and prepared if it is not there."""
+        if name not in self._routers:
+            is_new = self._keep.descriptor(name) is None
+            router = Router(self._keep.make(name))
+            if is_new or not router.netlink.devices()["lo"].up:  # A crash may have come between making and preparing.
+                router.prepare()
+            self._routers[name] = router
+        return self._routers[name]
+
+    def _join_zones(self, plan: VpcPlan, core: Router) -> None:
+        devices = core.netlink.devices()
+        batch = Batch()
+        for zone in self._zones:
+            if zone not in devices:
+                peer_mac, peer = mac(plan.id, zone, "zone side"), self.namespace(zone_name(plan.id, zone))
+                netlink.add_pair(
+                    batch,
+                    zone,
+                    mac=mac(plan.id, zone, "core side"),
+                    peer=CORE_DEVICE,
+                    peer_mac=peer_mac,
+                    peer_namespace=peer,
+                    mtu=MTU,
+                )
+        core.netlink.run(batch)
+        for zone in self._zones:
+            self._router(zone_name(plan.id, zone)).switch(CORE_DEVICE)
+
+    def _join_internet(self, plan: VpcPlan, core: Router) -> None:
+        link, internet = internet_link_name(plan.id), self._router(INTERNET)
+        if not plan.internet_gateway:
+            core.delete(GATEWAY_DEVICE)
+            core.rules.remove("gateway")
+            return
+        core.rules.apply(vpcs.gateway_rules(plan))
+        if GATEWAY_DEVICE not in core.netlink.devices():
+            internet.delete(link)
+            ends = {"mac": mac(plan.id, "gateway side"), "peer_mac": mac(plan.id, "internet side")}
+            batch = Batch()
+            netlink.add_pair(batch, GATEWAY_DEVICE, peer=link, peer_namespace=internet.namespace, mtu=MTU, **ends)
+            core.netlink.run(batch)
+        internet.switch(link)
+        internet.settle(vpcs.internet_wiring(plan, link), only_devices=frozenset({link}))
+
+    def _start_nat(self, plan: VpcPlan, gateway: str) -> None:
+        rules = (PacketRule(Masquerade(), (Is("oifname", "eth0"),)),)
+        mute = (PacketRule(Verdict("drop"), (Is("iifname", "eth0"),)),)
+        chains = (Chain("masquerade", rules, "postrouting", 100, "nat"), Chain("input", mute, "input", 0))
+        self._router(f"{plan.id}+{gateway}").rules.apply(Ruleset("nat", chains))
+
+    def _forget_nats(self, plan: VpcPlan) -> None:
+        wanted = {f"{plan.id}+{gateway.id}" for gateway in plan.nat_gateways}
+        for name in self._keep.names():
+            if name.startswith(f"{plan.id}+") and name not in wanted:
+                if name in self._routers:
+                    self._routers.pop(name).close()
+                self._keep.remove(name)
+
+    def _plug_all(self, plan: VpcPlan) -> None:
+        """Plug in every interface whose host is on, and pull every cable that the plan does not know."""
+        subnets = {subnet.id: subnet for subnet in plan.subnets}
+        nats = {gateway.interface_id: gateway.id for gateway in plan.nat_gateways}
+        plugged: dict[str, set[str]] = {zone: set() for zone in self._zones}
+        for interface in plan.interfaces:
+            host = self._open(plan.id, interface, nats.get(interface.id))
+            if host is not None:
+                subnet = subnets[interface.subnet_id]
+                plugged[subnet.zone].add(port_name(interface.id))
+                try:
+                    self.plug(plan.id, subnet, interface, host)
+                finally:
+                    os.close(host)
+        for zone in self._zones:
+            router = self._router(zone_name(plan.id, zone))
+            router.delete(*(name for name in router.netlink.devices() if name.startswith("p") and name not in plugged[zone]))
+
+    def _open(self, network: str, interface: InterfacePlan, nat: str | None) -> int | None:
+        if nat is not None:
+            return os.dup(self.namespace(f"{network}+{nat}"))
+        if interface.host is None:
+            return None
+        kept = self._keep.descriptor(interface.host)
+        return os.dup(kept) if kept is not None else self._open_host(interface.host)
+
+
+def _settle_host(network: str, subnet: SubnetPlan, interface: InterfacePlan, inner: Netlink) -> None:
+    _switch_on(inner, vpcs.device_name(interface))
+    reaches = MANAGEMENT_NETWORK if network == MANAGEMENT else "0.0.0.0/0"
+    wanted = vpcs.host_wiring(subnet.cidr, interface, reaches=reaches)
+    settle(inner, wanted, only_devices=frozenset({vpcs.device_name(interface)}))
+
+
+def _switch_on(socket: Netlink, device: str) -> None:
+    batch = Batch()
+    netlink.set_up(batch, socket.devices()[device].number)
+    socket.run(batch)

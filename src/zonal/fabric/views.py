@@ -1,0 +1,70 @@
+"""What a host sees of the machine's files: everything, read-only, except for what is its own.
+
+Built by a thread that has a mount namespace of its own already. The host's directory and what it may read are taken aside as detached trees
+before anything is hidden; then all is made read-only, the places that programs write to become empty and its own, the region's state
+disappears, and the trees are put back at their paths. A host for commands of this machine sees the machine's files as they are and
+gets only its own name, addresses of names, and resolver.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zonal.fabric.linux import calls
+from zonal.fabric.plan import HostSpec
+
+_OWN_PLACES = (("/tmp", "1777"), ("/run", "755"), ("/dev/shm", "1777"))
+
+
+def build(spec: HostSpec, *, hidden: Path, files: Path) -> None:
+    """Make the calling thread's mount namespace the host's. `hidden` is the region's state, `files` has the host's own `/etc` files."""
+    calls.mount("none", "/", flags=calls.RECURSIVE | calls.PRIVATE)
+    own = {name: (files / name).read_bytes() for name in ("resolv.conf", "hosts", "hostname") if (files / name).exists()}
+    trees = {f"/etc/{name}": calls.clone_tree(str(files / name)) for name in own}
+    if not spec.machine_files:
+        _seal(spec, hidden)
+    for path, tree in trees.items():
+        _cover(path, tree, own[Path(path).name])
+        os.close(tree)
+
+
+def _seal(spec: HostSpec, hidden: Path) -> None:
+    trees = {spec.directory: calls.clone_tree(spec.directory)}
+    for path in spec.readable:
+        trees[path] = calls.clone_tree(path)
+        calls.make_read_only(trees[path])
+    calls.make_read_only("/")
+    for place, mode in _OWN_PLACES:
+        if Path(place).is_dir():
+            calls.mount("tmpfs", place, "tmpfs", calls.NO_DEVICES, f"mode={mode}")
+    if hidden.is_dir():
+        calls.mount("tmpfs", str(hidden), "tmpfs", calls.NO_DEVICES, "mode=711")
+    for path, tree in trees.items():
+        if path == spec.directory or not Path(path).exists():
+            _attach(tree, path)
+        os.close(tree)
+
+
+def _attach(tree: int, path: str) -> None:
+    is_file = not os.stat(tree).st_mode & 0o040000
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if is_file:
+        target.touch()
+    else:
+        target.mkdir(exist_ok=True)
+    calls.attach_tree(tree, path)
+
+
+def _cover(path: str, tree: int, content: bytes) -> None:
+    """Put the host's own file over one of `/etc`. Where that is a link into an emptied directory, the file is written at its end."""
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        calls.attach_tree(tree, str(target))
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    except OSError:
+        pass  # The machine has no such file and no place for one: nothing on it looks there.

@@ -1,0 +1,123 @@
+"""What a namespace's network shall look like, and making it so.
+
+A `Wiring` names the addresses, neighbours, routes and routing rules of one namespace; `Router.settle` reads what the kernel has, compares,
+and sends the difference in one batch: what is new first, then what is gone. Nothing that is right already is touched, so connections
+survive every change that is not about them. Routes over a device that is not there (the port of a host that is off) are left out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zonal.fabric.linux import netlink
+from zonal.fabric.linux.namespaces import inside, set_kernel_variable
+from zonal.fabric.linux.netlink import Address, Batch, Device, Neighbour, Netlink, Route, RoutingRule
+from zonal.fabric.linux.nftables import Nftables
+
+
+class Wiring(NamedTuple):
+    addresses: frozenset[Address] = frozenset()
+    neighbours: tuple[Neighbour, ...] = ()
+    routes: frozenset[Route] = frozenset()
+    rules: frozenset[RoutingRule] = frozenset()
+
+
+class Router:
+    """The network side of one namespace: its devices and routes (`netlink`) and its packet rules (`rules`)."""
+
+    def __init__(self, namespace: int) -> None:
+        self.namespace = namespace
+        self.netlink = Netlink(namespace)
+        self.rules = Nftables(namespace)
+        self.delayed: set[str] = set()
+
+    def close(self) -> None:
+        self.netlink.close()
+        self.rules.close()
+
+    def prepare(self) -> None:
+        """Make a new namespace forward packets, quietly and without opinions of its own."""
+        with inside(self.namespace):
+            for name, value in FORWARDING.items():
+                set_kernel_variable(name, value)
+        self.switch("lo")
+
+    def switch(self, device: str, *, up: bool = True) -> None:
+        """Switch a device on or off; nothing happens where it is not there."""
+        found = self.netlink.devices().get(device)
+        if found is not None and found.up != up:
+            batch = Batch()
+            netlink.set_up(batch, found.number, up=up)
+            self.netlink.run(batch, forgive=netlink.GONE)
+
+    def delete(self, *names: str) -> None:
+        """Remove devices; nothing happens where they are not there."""
+        devices = self.netlink.devices()
+        batch = Batch()
+        for name in names:
+            if name in devices:
+                netlink.delete_device(batch, devices[name].number)
+        if batch:
+            self.netlink.run(batch, forgive=netlink.GONE)
+
+    def settle(self, wanted: Wiring, *, only_devices: frozenset[str] | None = None) -> None:
+        """Make the namespace look so; see the function."""
+        settle(self.netlink, wanted, only_devices=only_devices)
+
+
+def settle(socket: Netlink, wanted: Wiring, *, only_devices: frozenset[str] | None = None) -> None:
+    """Make a namespace look so. `only_devices` leaves alone what concerns other devices ("": what concerns none)."""
+    devices = socket.devices()
+    routes, rules = socket.routes(), socket.rules()
+    addresses = {row for row in socket.addresses() if row.address != "127.0.0.1/8"}
+    mine = [row for rows in (addresses, routes, rules) for row in rows if only_devices is None or row.device in only_devices]
+    possible = {row for row in wanted.routes if not row.device or row.device in devices}
+    batch = Batch()
+    _add(batch, wanted, devices, addresses, possible - routes, wanted.rules - rules)
+    replaced = {(row.table, row.cidr) for row in possible - routes}
+    gone = [row for row in mine if row not in wanted.addresses and row not in possible and row not in wanted.rules]
+    _remove(batch, devices, [row for row in gone if not (isinstance(row, Route) and (row.table, row.cidr) in replaced)])
+    if batch:
+        socket.run(batch, forgive=netlink.GONE)
+
+
+def _add(
+    batch: Batch, wanted: Wiring, devices: dict[str, Device], had: set[Address], routes: set[Route], rules: frozenset[RoutingRule]
+) -> None:
+    for address in sorted(wanted.addresses - had):
+        if address.device in devices:
+            netlink.address(batch, address, devices[address.device].number)
+    for neighbour in wanted.neighbours:
+        if neighbour.device in devices:
+            netlink.neighbour(batch, neighbour, devices[neighbour.device].number)
+    for route in sorted(routes, key=lambda row: (bool(row.gateway), row)):  # A gateway must be reachable before it is named.
+        netlink.route(batch, route, devices[route.device].number if route.device else None)
+    for rule in sorted(rules):
+        netlink.rule(batch, rule)
+
+
+def _remove(batch: Batch, devices: dict[str, Device], rows: list[Address | Route | RoutingRule]) -> None:
+    for row in sorted(rows, key=lambda each: not isinstance(each, RoutingRule)):  # Rules go before the tables they lead to.
+        index = devices[row.device].number if row.device in devices else None
+        match row:
+            case RoutingRule():
+                netlink.rule(batch, row, there=False)
+            case Route():
+                netlink.route(batch, row, index, there=False)
+            case Address() if index is not None:
+                netlink.address(batch, row, index, there=False)
+
+
+FORWARDING = {
+    "net/ipv6/conf/all/disable_ipv6": "1",
+    "net/ipv6/conf/default/disable_ipv6": "1",
+    "net/ipv4/ip_forward": "1",
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/default/send_redirects": "0",
+    "net/ipv4/conf/all/accept_redirects": "0",
+    "net/ipv4/conf/default/accept_redirects": "0",
+    "net/netfilter/nf_conntrack_tcp_be_liberal": "1",
+}
+"""Sources are checked by the firewall, so the kernel's reverse path filter is off; a router that has nothing to say sends no redirects."""
