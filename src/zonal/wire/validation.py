@@ -69,37 +69,76 @@ def _constraints_broken(located: Located, found: list[tuple[str, str]]) -> AwsEr
     return AwsError("ValidationError" if located.dialect.protocol == QUERY else "ValidationException", message)
 
 
+Check = Callable[[Any], bool]
+
+
 @functools.cache
-def _fine(shape: Shape, full: bool) -> Callable[[Any], bool]:
+def _fine(shape: Shape, full: bool) -> Check:
     """A function that tells whether a value breaks nothing. Shapes that constrain nothing cost nothing."""
     if not _constrains(shape, full):
-        return lambda value: True
+        return _anything
     if shape.type == "structure":
         return _fine_structure(shape, full)
+    own = _fine_self(shape) if full and _has_own(shape) else _anything
     if shape.type == "list":
-        member = _lazily(shape.member, full)
-        return lambda value: _fits(shape, value, full) and all(item is None or member(item) for item in value)
+        return _fine_list(shape, full, own)
     if shape.type == "map":
-        key, member = _lazily(shape.key, full), _lazily(shape.value, full)
-        return lambda value: _fits(shape, value, full) and all(key(name) and (item is None or member(item)) for name, item in value.items())
-    return lambda value: _fits(shape, value, full)
+        return _fine_map(shape, full, own)
+    return own
 
 
-def _lazily(shape: Shape, full: bool) -> Callable[[Any], bool]:
-    return lambda value: _fine(shape, full)(value)
+def _anything(value: Any) -> bool:
+    return True
 
 
-def _fine_structure(shape: Shape, full: bool) -> Callable[[Any], bool]:
+def _fine_structure(shape: Shape, full: bool) -> Check:
     required = [name for name in shape.definition.required if not _is_auto(shape, name)]
-    constrained = frozenset(name for name, member in shape.members.items() if _constrains(member, full))
+    checks: dict[str, Check] | None = None
 
     def fine(value: Any) -> bool:
+        nonlocal checks
+        if checks is None:  # Compiled at the first use, because shapes may hold themselves.
+            checks = {name: _fine(member, full) for name, member in shape.members.items() if _constrains(member, full)}
         for name in required:
             if name not in value:
                 return False
-        return all(_fine(shape.members[name], full)(item) for name, item in value.items() if name in constrained)
+        for name, item in value.items():
+            check = checks.get(name)
+            if check is not None and not check(item):
+                return False
+        return True
 
     return fine
+
+
+def _fine_list(shape: Shape, full: bool, own: Check) -> Check:
+    def fine(value: Any) -> bool:
+        member = _fine(shape.member, full)
+        return own(value) and (member is _anything or all([item is None or member(item) for item in value]))
+
+    return fine
+
+
+def _fine_map(shape: Shape, full: bool, own: Check) -> Check:
+    def fine(value: Any) -> bool:
+        key, member = _fine(shape.key, full), _fine(shape.value, full)
+        if not own(value):
+            return False
+        for name, item in value.items():
+            if not key(name) or (item is not None and not member(item)):
+                return False
+        return True
+
+    return fine
+
+
+def _fine_self(shape: Shape) -> Check:
+    definition = shape.definition
+    low, high = definition.min, definition.max
+    if shape.type in ("string", "list", "map") and definition.pattern is None and not definition.enum:
+        least, most = low if low is not None else 0, high if high is not None else float("inf")
+        return lambda value: least <= len(value) <= most
+    return lambda value: next(_own_problems(shape, value), None) is None
 
 
 def _is_auto(shape: Shape, name: str) -> bool:
@@ -131,10 +170,6 @@ def _has_own(shape: Shape) -> bool:
     return definition.min is not None or definition.max is not None or definition.pattern is not None or bool(definition.enum)
 
 
-def _fits(shape: Shape, value: Any, full: bool) -> bool:
-    return not full or not _has_own(shape) or next(_own_problems(shape, value), None) is None
-
-
 def _problems(shape: Shape, value: Any, path: str, full: bool) -> Iterator[tuple[str, str]]:
     """Every broken constraint below `path`: where, and AWS's words."""
     if full and shape.type != "structure":
@@ -153,8 +188,9 @@ def _problems(shape: Shape, value: Any, path: str, full: bool) -> Iterator[tuple
                 yield from _problems(shape.member, item, f"{path}.{number}.member", full)
     elif shape.type == "map":
         for key, item in value.items():
+            yield from _problems(shape.key, key, f"{path}.{key[:100]}", full)
             if item is not None:
-                yield from _problems(shape.value, item, f"{path}.{key}.member", full)
+                yield from _problems(shape.value, item, f"{path}.{key[:100]}.member", full)
 
 
 def _below(path: str, name: str, full: bool) -> str:

@@ -9,6 +9,7 @@ import functools
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.awsrequest
 import botocore.loaders
@@ -40,10 +41,9 @@ def request_of(operation: botocore.model.OperationModel, parameters: dict[str, A
     headers = {str(name).lower(): value.decode() if isinstance(value, bytes) else str(value) for name, value in prepared.headers.items()}
     signing_name = service.signing_name
     headers |= {"host": "127.0.0.1:4566", "authorization": f"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/{signing_name}/aws4_request"}
-    target = prepared.url.removeprefix("http://127.0.0.1:4566")
+    url = urlsplit(prepared.url)
     body = prepared.body or b""
-    path, _, query = target.partition("?")
-    return Request(prepared.method, path or "/", query, headers, body.encode() if isinstance(body, str) else body)
+    return Request(prepared.method, url.path or "/", url.query, headers, body.encode() if isinstance(body, str) else body)
 
 
 def parsed(
@@ -88,7 +88,8 @@ class Values:
             return {name: self.of(members[name], depth + 1)}
         values = {}
         for name, member in members.items():
-            value = self.of(member, depth + 1, member.serialization.get("location"))
+            is_body = name == shape.serialization.get("payload") and member.type_name in ("blob", "string")
+            value = self.of(member, depth + 1, "body" if is_body else member.serialization.get("location"))
             if self._is_sent(value):
                 values[name] = value
         return values

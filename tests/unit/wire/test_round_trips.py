@@ -17,12 +17,14 @@ CATALOGUE = Catalogue((*WHOLE, *SAMPLED))
 XML = ("query", "ec2", "rest-xml")
 
 
-SUPERSEDED = {"GetBucketLifecycle", "PutBucketLifecycle", "GetBucketNotification", "PutBucketNotification"}
-"""Operations of S3 that share their way in with their successors, so that only those can be meant."""
+INDISTINCT = {
+    "s3": {"GetBucketLifecycle", "PutBucketLifecycle", "GetBucketNotification", "PutBucketNotification", "ListDirectoryBuckets"},
+}
+"""Operations that share their way in with another, which is meant: deprecated ones, and S3's of another endpoint."""
 
 
 def operations(service: str) -> list[str]:
-    names: list[str] = [name for name in model(service).operation_names if name not in SUPERSEDED]
+    names: list[str] = [name for name in model(service).operation_names if name not in INDISTINCT.get(service, ())]
     return names if service in WHOLE else names[:: max(1, len(names) // 12)]
 
 
@@ -83,7 +85,7 @@ def as_botocore_sees(operation: Any, values: dict[str, Any]) -> dict[str, Any]:
     """botocore's bare parser hands a blob that is the whole body over as text."""
     shape = operation.output_shape
     result = dict(values)
-    for name, member in shape.members.items() if shape else ():
+    for name in shape.members if shape else ():
         if name == shape.serialization.get("payload") and isinstance(result.get(name), bytes):
             result[name] = result[name].decode("latin-1")
     return result
