@@ -84,7 +84,7 @@ def create(
 
 
 def plug(
-    transaction: Transaction, interface_id: str, host: str, *, now: datetime, owner: str | None = None, device_index: int = 1
+    transaction: Transaction, interface_id: str, host: str, *, now: datetime, owner: str | None = None, device_index: int = 0
 ) -> NetworkInterface:
     """Plug an interface into a host, by the host's fabric name; nothing changes where it is in that host already.
 

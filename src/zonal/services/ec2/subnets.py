@@ -101,7 +101,7 @@ def create(
 
 
 def free_default_range(view: View, vpc: model.Vpc) -> str:
-    """The first /20 of the default VPC that no subnet touches. Raises `InsufficientFreeAddressesInVpc`-like `InvalidSubnet.Range`."""
+    """The first /20 of the default VPC that no subnet touches. Raises `InvalidSubnet.Range` where there is none."""
     taken = [subnet.cidr for subnet in subnets(view, vpc.id)]
     for candidate in IPv4Network(vpc.cidrs[0].cidr).subnets(new_prefix=DEFAULT_PREFIX):
         if not any(cidrs.overlap(str(candidate), each) for each in taken):

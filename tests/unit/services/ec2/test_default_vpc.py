@@ -1,0 +1,110 @@
+"""A fresh account finds a default VPC, as on AWS."""
+
+from __future__ import annotations
+
+import pytest
+
+from zonal.foundation.errors import AwsError
+from zonal.services.ec2 import default_vpc
+from zonal.services.ec2.lookups import default_security_group, route_table_of, subnet_in_zone, subnets
+
+from .harness import Ec2, code
+
+
+def test_a_fresh_account_has_one_default_vpc(ec2: Ec2) -> None:
+    [vpc] = ec2.describe_vpcs()["Vpcs"]
+    assert (vpc["CidrBlock"], vpc["IsDefault"], vpc["State"]) == ("172.31.0.0/16", True, "available")
+    assert ec2.describe_vpc_attribute(VpcId=vpc["VpcId"], Attribute="enableDnsHostnames")["EnableDnsHostnames"]["Value"]
+
+
+def test_it_has_a_default_subnet_in_every_zone(ec2: Ec2) -> None:
+    found = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
+    assert {(subnet["AvailabilityZone"], subnet["AvailabilityZoneId"], subnet["CidrBlock"]) for subnet in found} == {
+        ("us-east-1a", "use1-az1", "172.31.0.0/20"),
+        ("us-east-1b", "use1-az2", "172.31.16.0/20"),
+        ("us-east-1c", "use1-az3", "172.31.32.0/20"),
+    }
+    assert all(subnet["MapPublicIpOnLaunch"] and subnet["AvailableIpAddressCount"] == 4091 for subnet in found)
+
+
+def test_its_main_route_table_leads_to_its_internet_gateway(ec2: Ec2) -> None:
+    [gateway] = ec2.describe_internet_gateways()["InternetGateways"]
+    assert gateway["Attachments"] == [{"VpcId": ec2.default_vpc_id, "State": "available"}]
+    [table] = ec2.describe_route_tables()["RouteTables"]
+    assert [association["Main"] for association in table["Associations"]] == [True]
+    assert {(route["DestinationCidrBlock"], route["GatewayId"], route["State"]) for route in table["Routes"]} == {
+        ("172.31.0.0/16", "local", "active"),
+        ("0.0.0.0/0", gateway["InternetGatewayId"], "active"),
+    }
+
+
+def test_its_default_group_admits_its_own_members_and_lets_everything_out(ec2: Ec2) -> None:
+    [group] = ec2.describe_security_groups()["SecurityGroups"]
+    assert group["GroupName"] == "default"
+    [ingress], [egress] = group["IpPermissions"], group["IpPermissionsEgress"]
+    assert ingress["IpProtocol"] == egress["IpProtocol"] == "-1"
+    assert [pair["GroupId"] for pair in ingress["UserIdGroupPairs"]] == [group["GroupId"]]
+    assert egress["IpRanges"] == [{"CidrIp": "0.0.0.0/0"}]
+
+
+def test_its_default_acl_stands_at_every_subnet_and_lets_everything_through(ec2: Ec2) -> None:
+    [acl] = ec2.describe_network_acls()["NetworkAcls"]
+    assert acl["IsDefault"] and len(acl["Associations"]) == 3
+    rules = {(entry["Egress"], entry["RuleNumber"], entry["RuleAction"]) for entry in acl["Entries"]}
+    assert rules == {(egress, *rule) for egress in (True, False) for rule in ((100, "allow"), (32767, "deny"))}
+
+
+def test_bootstrap_is_done_once_even_if_the_vpc_is_deleted(ec2: Ec2) -> None:
+    delete_default_vpc(ec2)
+    with ec2.store.transaction() as tx:
+        default_vpc.bootstrap(tx, ec2.now)
+    assert ec2.describe_vpcs()["Vpcs"] == []
+
+
+def test_a_deleted_default_vpc_can_be_made_again_but_there_is_only_one(ec2: Ec2) -> None:
+    with pytest.raises(AwsError) as error:
+        ec2.create_default_vpc()
+    assert code(error) == "DefaultVpcAlreadyExists"
+    delete_default_vpc(ec2)
+    assert ec2.create_default_vpc()["Vpc"]["IsDefault"]
+    assert len(ec2.describe_subnets()["Subnets"]) == 3
+
+
+def test_a_default_subnet_comes_back_in_its_zone_only_where_there_is_none(ec2: Ec2) -> None:
+    with pytest.raises(AwsError) as error:
+        ec2.create_default_subnet(AvailabilityZone="us-east-1b")
+    assert code(error) == "DefaultSubnetAlreadyExistsInAvailabilityZone"
+    [middle] = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": ["us-east-1b"]}])["Subnets"]
+    ec2.delete_subnet(SubnetId=middle["SubnetId"])
+    subnet = ec2.create_default_subnet(AvailabilityZoneId="use1-az2")["Subnet"]
+    assert (subnet["CidrBlock"], subnet["DefaultForAz"]) == ("172.31.16.0/20", True)
+
+
+def test_a_default_subnet_needs_a_default_vpc(ec2: Ec2) -> None:
+    delete_default_vpc(ec2)
+    with pytest.raises(AwsError) as error:
+        ec2.create_default_subnet(AvailabilityZone="us-east-1a")
+    assert code(error) == "DefaultVpcDoesNotExist"
+    with pytest.raises(AwsError) as error:
+        ec2.create_security_group(GroupName="web", Description="web")
+    assert code(error) == "VPCIdNotSpecified"
+
+
+def test_services_find_the_default_vpcs_parts(ec2: Ec2) -> None:
+    here = subnets(ec2.store, ec2.default_vpc_id)
+    assert [subnet.zone for subnet in here] == ["us-east-1a", "us-east-1b", "us-east-1c"]
+    middle = subnet_in_zone(here, "us-east-1b")
+    assert middle is not None and middle.cidr == "172.31.16.0/20"
+    assert subnet_in_zone(here, "us-east-1f") is None
+    assert default_security_group(ec2.store, ec2.default_vpc_id).name == "default"
+    assert route_table_of(ec2.store, middle).is_main
+
+
+def delete_default_vpc(ec2: Ec2) -> None:
+    id = ec2.default_vpc_id
+    for subnet in ec2.describe_subnets()["Subnets"]:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    for gateway in ec2.describe_internet_gateways()["InternetGateways"]:
+        ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=id)
+        ec2.delete_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"])
+    ec2.delete_vpc(VpcId=id)
