@@ -1,0 +1,135 @@
+"""The operator's desk: what stands behind each of the door's routes.
+
+The API and the door answer before the networks are built, because a program that starts wants to talk early. Until then the desk tells
+what the records say, and refuses to act.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from zonal import __version__
+from zonal.console.door import BadRequest, Request, Route, number
+from zonal.console.places import PlaceDesk
+from zonal.console.shapes import CommandPlace, CommandRequest, DatabaseStatus, NodeFault, PublicEndpoint, Status, ZoneFault, ZoneStatus
+from zonal.console.zones import ZoneDesk
+from zonal.foundation.errors import ZonalError
+from zonal.foundation.identifiers import REGION
+from zonal.foundation.journal import Entry
+from zonal.records.store import Store
+from zonal.services.ec2.model import Vpc
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+JOURNAL_LIMIT = 100_000
+TIDY_SECONDS = 30.0
+
+
+class NotReady(ZonalError):
+    """The region's networks are still being built."""
+
+
+class Databases(Protocol):
+    """The databases as an operator sees them (`console.databases`)."""
+
+    def statuses(self) -> tuple[DatabaseStatus, ...]: ...
+
+    def public_endpoints(self) -> tuple[PublicEndpoint, ...]: ...
+
+    async def fail(self, database: str, node: str, kind: str) -> None: ...
+
+
+class Desk:
+    """Everything an operator may ask for. `zones`, `places` and `databases` are there once the networks are."""
+
+    def __init__(self, store: Store, *, endpoint: str, state: Path, fabric: str) -> None:
+        self._store = store
+        self._endpoint = endpoint
+        self._state = state
+        self._fabric = fabric
+        self.zones: ZoneDesk | None = None
+        self.places: PlaceDesk | None = None
+        self.databases: Databases | None = None
+        self.trouble: Callable[[], tuple[str, ...]] = tuple
+        self.ready = False
+
+    def routes(self) -> tuple[Route, ...]:
+        return (
+            Route("GET", "/status", self.status),
+            Route("GET", "/journal", self.journal),
+            Route("POST", "/zones/*/fail", self.fail_zone),
+            Route("POST", "/zones/*/recover", self.recover_zone),
+            Route("POST", "/databases/*/nodes/*/fail", self.fail_node),
+            Route("POST", "/commands", self.prepare_command),
+            Route("DELETE", "/commands/*", self.release_command),
+        )
+
+    async def status(self, _request: Request) -> Status:
+        """The region at a glance."""
+        return Status(
+            region=REGION,
+            version=__version__,
+            endpoint=self._endpoint,
+            state_directory=str(self._state),
+            process=os.getpid(),
+            fabric=self._fabric,
+            ready=self.ready,
+            zones=self.zones.statuses() if self.zones else (),
+            databases=self.databases.statuses() if self.databases else (),
+            public_endpoints=self.databases.public_endpoints() if self.databases else (),
+            vpcs=len(self._store.select(Vpc)),
+            trouble=self.trouble(),
+        )
+
+    async def journal(self, request: Request) -> list[Entry]:
+        """The timeline, filtered as the query says."""
+        limit = number(request.query, "limit", JOURNAL_LIMIT)
+        return self._store.journal(
+            after=number(request.query, "after", 0) or 0,
+            event=request.query.get("event", ""),
+            subject=request.query.get("subject", ""),
+            limit=min(limit or JOURNAL_LIMIT, JOURNAL_LIMIT),
+        )
+
+    async def fail_zone(self, request: Request) -> ZoneStatus:
+        return await _built(self.zones).fail(request.words[0], _body(request, ZoneFault))
+
+    async def recover_zone(self, request: Request) -> ZoneStatus:
+        return await _built(self.zones).recover(request.words[0])
+
+    async def fail_node(self, request: Request) -> dict[str, str]:
+        database, node = request.words
+        await _built(self.databases).fail(database, node, _body(request, NodeFault).kind)
+        return {}
+
+    async def prepare_command(self, request: Request) -> CommandPlace:
+        return await _built(self.places).prepare(_body(request, CommandRequest))
+
+    async def release_command(self, request: Request) -> dict[str, str]:
+        await _built(self.places).release(request.words[0])
+        return {}
+
+    async def tidy(self) -> None:
+        """Take abandoned places back, for ever."""
+        while True:
+            await _built(self.places).tidy()
+            await asyncio.sleep(TIDY_SECONDS)
+
+
+def _built(part: T | None) -> T:
+    if part is None:
+        raise NotReady("the region is still building its networks; try again in a moment")
+    return part
+
+
+def _body(request: Request, shape: type[S]) -> S:
+    if not request.body:
+        raise BadRequest(400, f"this needs a body: {', '.join(shape.__struct_fields__)}")
+    return msgspec.json.decode(request.body, type=shape)

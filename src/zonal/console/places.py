@@ -1,0 +1,202 @@
+"""Places for commands of this machine inside the region (`zonal exec`, a drill's clients).
+
+A place is a host of its own that sees this machine's files, with one network interface: in a subnet, with security groups, recorded as
+EC2 records every interface (its requester is `zonal-exec`), so that rules and routes hold for it as for anything else; or in the internet,
+outside every VPC. The command enters it from outside with `nsenter`.
+
+Whoever asked for a place gives it back. Places that nobody gave back, because the asker was killed, are found by their emptiness: a host on
+which nothing runs any more is removed after a while. A running command keeps its place, also over the death of the region.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from zonal.console.shapes import CommandPlace, CommandRequest
+from zonal.fabric.hosts import LinuxHost
+from zonal.fabric.plan import HostSpec, VpcPlan
+from zonal.foundation.clock import Clock
+from zonal.foundation.errors import AwsError, ZonalError
+from zonal.records.store import Record, Store, Transaction
+from zonal.services.ec2 import lookups, network_interfaces
+from zonal.services.ec2.convergence import vpc_plan
+from zonal.services.ec2.model import Subnet, View
+
+REQUESTER = "zonal-exec"
+INTERNET = "internet"
+DEFAULT = "default"
+EMPTY_SECONDS = 60.0
+FIRST_INTERNET_ADDRESS, LAST_INTERNET_ADDRESS = 100, 250
+
+
+class PlaceUnknown(ZonalError):
+    """There is no such place to run a command in, or it cannot be used now; the message says what there is."""
+
+
+class RecordedPlace(Record, frozen=True, kw_only=True):
+    """A place that was made. `interface_id` and `vpc_id` are empty for one in the internet; `made` is a stopwatch reading."""
+
+    kind: ClassVar[str] = "command-place"
+
+    host: str
+    zone: str
+    address: str
+    vpc_id: str = ""
+    interface_id: str = ""
+    made: float
+
+
+class Hosts(Protocol):
+    """Hosts by name (`fabric.hosts.Hosts`)."""
+
+    def host(self, spec: HostSpec) -> LinuxHost: ...
+
+    def get(self, name: str) -> LinuxHost | None: ...
+
+    async def remove(self, name: str) -> None: ...
+
+
+class Ground(Protocol):
+    """What is asked of the fabric (`fabric.fabric.Fabric`)."""
+
+    @property
+    def hosts(self) -> Hosts: ...
+
+    async def apply_vpc(self, plan: VpcPlan) -> None: ...
+
+
+class PlaceDesk:
+    """Makes places and takes them back."""
+
+    def __init__(self, store: Store, ground: Ground, clock: Clock, *, state: Path, lost: Callable[[str], bool]) -> None:
+        self._store = store
+        self._ground = ground
+        self._clock = clock
+        self._state = state
+        self._lost = lost
+
+    async def prepare(self, request: CommandRequest) -> CommandPlace:
+        """Make the place that was asked for. Raises `PlaceUnknown`, and `HostUnreachable` where its zone is lost."""
+        host = self._ground.hosts.get(request.place)
+        if host is not None:
+            return CommandPlace("", _enter(host), (), host.management_address, host.zone)
+        record = self._record(request)
+        return await self._open(record)
+
+    async def release(self, id: str) -> None:
+        """Take a place back, with whatever still runs in it; nothing happens where there is none."""
+        record = self._store.get(RecordedPlace, id)
+        if record is None:
+            return
+        await self._ground.hosts.remove(record.host)
+        with self._store.transaction() as tx:
+            if record.interface_id:
+                network_interfaces.delete(tx, record.interface_id)
+            tx.delete(RecordedPlace, id)
+        shutil.rmtree(self._state / "places" / record.host, ignore_errors=True)
+
+    async def tidy(self) -> None:
+        """Take back the places that have no host any more, and those that are a minute old and in which nothing runs."""
+        for record in self._store.select(RecordedPlace):
+            host = self._ground.hosts.get(record.host)
+            is_young = self._clock.monotonic() - record.made < EMPTY_SECONDS
+            if host is None or not (is_young or _runs_anything(host)):
+                await self.release(record.id)
+
+    def _record(self, request: CommandRequest) -> RecordedPlace:
+        """Choose and record the place, with its interface."""
+        name = f"exec-{secrets.token_hex(4)}"
+        with self._store.transaction() as tx:
+            if request.place == INTERNET:
+                place = self._in_internet(tx, name)
+            else:
+                place = self._in_subnet(tx, name, self._subnet(tx, request.place), request.security_groups)
+            tx.put(place)
+            tx.note("place.made", place.id, host=name, zone=place.zone, address=place.address)
+        return place
+
+    def _in_subnet(self, tx: Transaction, name: str, subnet: Subnet, groups: tuple[str, ...]) -> RecordedPlace:
+        if self._lost(subnet.zone):
+            raise PlaceUnknown(f"{subnet.id} is in {subnet.zone}, which is lost; `zonal recover {subnet.zone}` puts it back")
+        chosen = groups or (lookups.default_security_group(tx, subnet.vpc_id).id,)
+        try:
+            interface = network_interfaces.create_managed(tx, subnet, chosen, requester=REQUESTER, description=f"zonal exec {name}")
+        except AwsError as error:
+            raise PlaceUnknown(error.message) from error
+        network_interfaces.plug(tx, interface.id, name, now=self._clock.now())
+        return RecordedPlace(
+            id=name,
+            host=name,
+            zone=subnet.zone,
+            address=interface.addresses[0],
+            vpc_id=subnet.vpc_id,
+            interface_id=interface.id,
+            made=self._clock.monotonic(),
+        )
+
+    def _in_internet(self, tx: Transaction, name: str) -> RecordedPlace:
+        taken = {place.address for place in tx.select(RecordedPlace)}
+        addresses = (f"192.0.2.{last}" for last in range(FIRST_INTERNET_ADDRESS, LAST_INTERNET_ADDRESS))
+        free = next((address for address in addresses if address not in taken), None)
+        if free is None:
+            raise PlaceUnknown("every address for commands in the internet is in use")
+        return RecordedPlace(id=name, host=name, zone="", address=free, made=self._clock.monotonic())
+
+    def _subnet(self, view: View, place: str) -> Subnet:
+        if place != DEFAULT:
+            subnet = view.get(Subnet, place)
+            if subnet is None:
+                raise PlaceUnknown(f"there is no place '{place}'; give a subnet's id, a host's name, {INTERNET} or {DEFAULT}")
+            return subnet
+        vpc = lookups.default_vpc(view)
+        subnets = [each for each in lookups.subnets(view, vpc.id) if each.is_default] if vpc else []
+        there = sorted((each for each in subnets if not self._lost(each.zone)), key=lambda each: each.zone)
+        if not there:
+            raise PlaceUnknown("there is no default subnet in a zone that can be reached; give a subnet's id with --in")
+        return there[0]
+
+    async def _open(self, record: RecordedPlace) -> CommandPlace:
+        directory = self._state / "places" / record.host
+        directory.mkdir(mode=0o700, parents=True)
+        spec = HostSpec(
+            name=record.host,
+            zone=record.zone,
+            directory=str(directory),
+            vpc_id=record.vpc_id or None,
+            internet_address=None if record.vpc_id else record.address,
+            machine_files=True,
+        )
+        host = self._ground.hosts.host(spec)
+        try:
+            plan = vpc_plan(self._store, record.vpc_id) if record.vpc_id else None
+            if plan is not None:
+                await self._ground.apply_vpc(plan)
+            await host.power_on()
+        except BaseException:
+            await self.release(record.id)
+            raise
+        return CommandPlace(record.id, _enter(host), (), record.address, record.zone)
+
+
+def _enter(host: LinuxHost) -> tuple[str, ...]:
+    """The words that bring a command from the sandbox onto the host."""
+    return ("nsenter", "--target", str(host.init.pid), "--mount", "--net", "--uts", "--ipc", "--pid", "--")
+
+
+def _runs_anything(host: LinuxHost) -> bool:
+    """Whether a process lives on the host besides its init and the init's sleep."""
+    inside = _process_namespace(Path(f"/proc/{host.init.pid}"))
+    if inside is None:
+        return False
+    return sum(_process_namespace(path) == inside for path in Path("/proc").iterdir() if path.name.isdigit()) > 2
+
+
+def _process_namespace(process: Path) -> Path | None:
+    try:
+        return (process / "ns" / "pid").readlink()
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return None  # It has ended meanwhile.

@@ -1,0 +1,84 @@
+"""The composition root: every part of a region, built from its settings and its state directory, started and stopped in order.
+
+First comes what can answer: the store, the API, the operator's door. Then the ground is built or found again (networks, hosts, what is
+wrong with zones), and last the reconcilers begin, which make the world match the records. Nothing is called available before they have
+made it so; a program that starts early gets true answers, they only say `creating` a little longer.
+
+A region that is stopped shuts its engines down cleanly and lets go. One that is killed leaves them running, and the next one finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from zonal.console.client import SOCKET
+from zonal.console.desk import Desk
+from zonal.console.door import Door
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.settings import Settings
+from zonal.gateway.api import Gateway
+from zonal.records.store import Store
+from zonal.services.ec2 import default_vpc
+from zonal.services.ec2 import service as ec2
+from zonal.services.operation import handlers
+from zonal.services.sts import CallerIdentity
+
+_log = logging.getLogger(__name__)
+
+STORE = "region.db"
+
+
+class Region:
+    """One region. `state` is its directory, `endpoint` what customers are told."""
+
+    def __init__(self, settings: Settings, state: Path, *, endpoint: str, fabric: str = "sandbox") -> None:
+        self.settings = settings
+        self.state = state
+        self.clock = RegionClock(settings.clock_speed)
+        self.store = Store(state / STORE, clock=self.clock)
+        with self.store.transaction() as tx:
+            default_vpc.bootstrap(tx, self.clock.now())
+        self.desk = Desk(self.store, endpoint=endpoint, state=state, fabric=fabric)
+        self._door = Door(state / SOCKET, self.desk.routes())
+        services = {"ec2": ec2.operations(), "sts": handlers(CallerIdentity())}
+        self._gateway = Gateway(settings, self.store, self.clock, services)
+
+    @asynccontextmanager
+    async def running(self, sockets: Iterable[socket.socket]) -> AsyncIterator[None]:
+        """Answer on the listening sockets, build the world, and keep it until left; then stop in the opposite order."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self.store.close)
+            await self._door.open()
+            stack.push_async_callback(self._door.close)
+            await stack.enter_async_context(self._gateway.serving(sockets))
+            await asyncio.sleep(0)  # Whoever waits for the first answer gets it before the imports below.
+            await self._build(stack)
+            yield
+
+    async def _build(self, stack: AsyncExitStack) -> None:
+        """The ground, and the reconcilers on it."""
+        from zonal.console.places import PlaceDesk
+        from zonal.console.zones import ZoneDesk, recorded_faults
+        from zonal.control.reconciler import Driver
+        from zonal.fabric.fabric import Fabric
+        from zonal.services.ec2.convergence import VpcReconciler
+
+        fabric = Fabric(self.state, faults=recorded_faults(self.store), ttl_seconds=self.settings.dns_ttl_seconds)
+        await fabric.start()
+        stack.push_async_callback(fabric.stop)
+        reconcilers = [VpcReconciler(self.store, fabric, self.clock)]
+        driver = Driver(self.store, reconcilers, clock=self.clock)
+        zones = ZoneDesk(self.store, fabric, wake=driver.nudge_all)
+        await zones.resume()
+        await stack.enter_async_context(driver)
+        self.desk.zones = zones
+        self.desk.places = PlaceDesk(self.store, fabric, self.clock, state=self.state, lost=fabric.zones.is_lost)
+        tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
+        stack.callback(tidying.cancel)
+        self.desk.trouble = lambda: tuple(f"{each.reconciler} {each.key}: {each.why}" for each in driver.trouble())
+        self.desk.ready = True
