@@ -14,10 +14,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 
+from zonal.foundation.errors import AwsError
 from zonal.foundation.settings import Settings
 from zonal.gateway.sending import head_of, send_body
 from zonal.wire.messages import Request, Response
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 HEAD_LIMIT_BYTES = 64 * 1024
 STREAM_BUFFER_BYTES = 512 * 1024
 IDLE_SECONDS = 300.0
+LINGER_SECONDS = 2.0
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -40,14 +42,8 @@ class Connections:
         self.answer = answer
         self.streams = streams
         self.open: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.closing = False
-        self._all_closed = asyncio.Event()
-
-    def forget(self, connection: Connection) -> None:
-        """A connection is gone."""
-        self.open.discard(connection)
-        if self.closing and not self.open:
-            self._all_closed.set()
 
     async def sweep(self) -> None:
         """End connections whose time ran out, for ever."""
@@ -62,15 +58,14 @@ class Connections:
         self.closing = True
         for connection in list(self.open):
             connection.close_if_idle()
-        if not self.open:
-            return
-        try:
-            async with asyncio.timeout(grace_seconds):
-                await self._all_closed.wait()
-        except TimeoutError:
-            for connection in list(self.open):
-                connection.abort()
-            await self._all_closed.wait()
+        if self.tasks:
+            _, late = await asyncio.wait(self.tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in list(self.open):
+            connection.abort()
+        await asyncio.sleep(0)  # Lets the loop tell the connections that they are gone.
 
 
 class BodyStream:
@@ -90,8 +85,10 @@ class BodyStream:
         self._news.set()
 
     def end(self, error: Exception | None = None) -> None:
-        self._ended, self._broken = True, error
-        self._news.set()
+        """No more comes: the body is complete, or what went wrong."""
+        if not self._ended:
+            self._ended, self._broken = True, error
+            self._news.set()
 
     @property
     def is_full(self) -> bool:
@@ -102,7 +99,7 @@ class BodyStream:
         return self._ended
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The pieces; raises `ConnectionError` where the client went away in the middle."""
+        """The pieces; raises `AwsError` where the client went away or stopped sending in the middle."""
         while True:
             while self._pieces:
                 piece = self._pieces.popleft()
@@ -125,15 +122,17 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._waiting: deque[_Turn] = deque()
         self._task: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._ending = False
         self._deadline: float | None = None
+        self._ending = False  # Nothing more is read from this client.
+        self._begun = False  # A message has begun and is not complete.
+        self._in_head = False
+        self._messages = 0
         self._request: Request | None = None
         self._stream: BodyStream | None = None
-        self._begin_message()
 
     # What asyncio calls.
 
@@ -143,13 +142,13 @@ class Connection(asyncio.Protocol):
         self._deadline = self._loop.time() + IDLE_SECONDS
 
     def connection_lost(self, exception: Exception | None) -> None:
-        self._shared.forget(self)
+        """An operation that has begun goes on without its caller, as it does at AWS; only a body that cannot come ends it."""
+        self._shared.open.discard(self)
         self._ending = True
         self._writable.set()
-        if self._stream is not None and not self._stream.is_ended:
-            self._stream.end(ConnectionResetError("the client went away in the middle of the body"))
-        if self._task is not None:
-            self._task.cancel()
+        self._waiting.clear()
+        if self._stream is not None:
+            self._stream.end(_incomplete_body())
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -160,29 +159,37 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-        if self._deadline is None or not self._in_head or self._head_bytes == len(data):
-            self._deadline = self._loop.time() + self._shared.timeout_seconds
+        message, had_begun = self._messages, self._begun
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(400, "BadRequest", "this endpoint speaks HTTP/1.1 only")
         except httptools.HttpParserError:
             self._refuse(400, "BadRequest", "this is not a request that HTTP/1.1 knows")
-        if self._in_head and self._head_bytes > HEAD_LIMIT_BYTES:
-            self._refuse(431, "RequestHeaderSectionTooLarge", f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
-        self._update_deadline()
+        if self._in_head and self._messages - message == (0 if had_begun else 1):  # All of the data belongs to this one head.
+            self._head_bytes += len(data)
+            self._check_head(self._head_bytes)
+        elif self._begun and not self._in_head:
+            self._deadline = self._loop.time() + self._shared.timeout_seconds
         self.update_reading()
 
     def eof_received(self) -> bool:
-        return bool(self._task)  # An answer on its way is still written to a client that closed its own side.
+        return self._task is not None  # An answer on its way is still written to a client that closed its own side.
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        self._begin_message()
-        self._in_head = True
+        self._begun = self._in_head = True
+        self._messages += 1
+        self._deadline = self._loop.time() + self._shared.timeout_seconds
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._request = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._stream = None
+        self._continue = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -190,28 +197,20 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
         self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
-        self._head_size += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
+        self._check_head(len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items()))
         if self._ending:
             return
-        if self._head_size + len(self._url) > HEAD_LIMIT_BYTES:
-            self._refuse(431, "RequestHeaderSectionTooLarge", f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
-            return
-        path, _, query = self._url.decode("latin-1").partition("?")
-        if not path.startswith("/"):  # A proxy's form: http://host/path
-            path = "/" + path.partition("://")[2].partition("/")[2]
-        self._request = Request(self._parser.get_method().decode(), path, query, self._headers)
-        self._keep_alive = self._parser.should_keep_alive()
+        self._request = Request(self._parser.get_method().decode(), *_target(self._url), self._headers)
         length = self._headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in self._headers
         if has_body and self._shared.streams(self._request):
             self._stream = BodyStream(self)
             self._request.stream = self._stream.pieces()
-            self._accept()
-        elif length.isdecimal() and int(length[:18]) > self._shared.body_limit_bytes:
+            self._accept(self._request)
+        elif int(length) > self._shared.body_limit_bytes:
             self._refuse_size()
             return
         if has_body and self._headers.get("expect", "").lower() == "100-continue":
@@ -230,74 +229,70 @@ class Connection(asyncio.Protocol):
             self._refuse_size()
 
     def on_message_complete(self) -> None:
-        self._receiving = False
         if self._ending:
             return
-        self._continue = False
+        self._begun = self._continue = False
+        self._deadline = None
         if self._stream is not None:
             self._stream.end()
         elif self._request is not None:
             self._request.body = b"".join(self._pieces)
-            self._accept()
+            self._accept(self._request)
 
     # Answering.
 
-    def _begin_message(self) -> None:
-        self._url = b""
-        self._headers: dict[str, str] = {}
-        self._head_bytes = 0
-        self._head_size = 0
-        self._in_head = True
-        self._receiving = True
-        self._request = None
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._stream = None
-        self._keep_alive = True
-        self._continue = False
+    def _accept(self, request: Request) -> None:
+        """Take a request as the next to be answered."""
+        self._take_turn(_Turn(request, None, self._stream, bool(self._parser.should_keep_alive())))
 
-    def _accept(self) -> None:
-        """Take the current request as the next to be answered."""
-        assert self._request is not None
-        self._waiting.append((self._request, self._keep_alive))
+    def _take_turn(self, turn: _Turn) -> None:
+        self._waiting.append(turn)
         if self._task is None:
             self._task = self._loop.create_task(self._answer_waiting(), name="gateway request")
+            self._shared.tasks.add(self._task)
+            self._task.add_done_callback(self._shared.tasks.discard)
 
     async def _answer_waiting(self) -> None:
         """Answer what waits, one after the other."""
         try:
-            while self._waiting and not self._transport.is_closing():
-                request, keep_alive = self._waiting.popleft()
-                response = await self._shared.answer(request)
-                unread = request.stream is not None and self._stream is not None and not self._stream.is_ended
-                keep_alive = keep_alive and not self._shared.closing and not unread
-                await self._send(request, response, keep_alive)
+            while self._waiting:
+                turn = self._waiting.popleft()
+                response = turn.refusal or await self._shared.answer(turn.request)
+                is_read = turn.stream is None or turn.stream.is_ended
+                keep_alive = turn.keep_alive and is_read and not self._shared.closing
+                await self._send(turn.request, response, keep_alive)
                 if not keep_alive:
-                    self._end()
+                    self._end(is_read=is_read and turn.refusal is None)
                     return
                 self.update_reading()
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
             self.abort()
         except Exception:
             _log.exception("an answer could not be sent")
             self.abort()
         finally:
             self._task = None
-            self._update_deadline()
-            if not self._transport.is_closing():
-                self._send_continue()
-                self.update_reading()
+            self._after_answers()
+
+    def _after_answers(self) -> None:
+        """All that came has been answered: read on."""
+        if self._transport.is_closing() or self._ending:
+            return
+        if not self._begun:
+            self._deadline = self._loop.time() + IDLE_SECONDS
+        self._send_continue()
+        self.update_reading()
 
     async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
         head = head_of(request.method, response, keep_alive=keep_alive)
-        bodiless = request.method == "HEAD" or response.status in (204, 304)
+        is_bodiless = request.method == "HEAD" or response.status in (204, 304)
         if isinstance(response.body, bytes):
-            self._transport.write(head if bodiless else head + response.body)
+            self._transport.write(head if is_bodiless else head + response.body)
             if not self._writable.is_set():
                 await self._drain()
             return
         self._transport.write(head)
-        await send_body(response.body, self._transport.write, self._drain, skip=bodiless)
+        await send_body(response.body, self._transport.write, self._drain, skip=is_bodiless)
 
     async def _drain(self) -> None:
         async with asyncio.timeout(self._shared.timeout_seconds):
@@ -315,62 +310,84 @@ class Connection(asyncio.Protocol):
         """Read on, or wait: for answers to be written, or for a streamed body to be taken."""
         if self._transport.is_closing():
             return
-        if len(self._waiting) > 1 or (self._stream is not None and self._stream.is_full):
+        if not self._ending and (len(self._waiting) > 1 or (self._stream is not None and self._stream.is_full)):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
 
     # Ending.
 
+    def _check_head(self, size_bytes: int) -> None:
+        if size_bytes > HEAD_LIMIT_BYTES:
+            self._refuse(431, "RequestHeaderSectionTooLarge", f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
+
     def _refuse_size(self) -> None:
-        limit = self._shared.body_limit_bytes
-        self._refuse(413, "RequestEntityTooLarge", f"the body is larger than {limit} bytes")
+        self._refuse(413, "RequestEntityTooLarge", f"the body is larger than {self._shared.body_limit_bytes} bytes")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Answer what cannot be a request, after the answers that are still owed, and end."""
+        """Read no further; answer what cannot be a request, after the answers that are still owed, and end."""
         if self._ending:
             return
         self._ending = True
-        if self._task is not None:
-            self._task.cancel()
-            self.abort()
-            return
+        self._deadline = None
+        if self._stream is not None:
+            self._stream.end(_incomplete_body())
         body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
         headers = [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)]
-        response = Response(status, headers, body)
-        self._transport.write(head_of("POST", response, keep_alive=False) + body)
-        self._end()
+        self._take_turn(_Turn(Request("POST", "/", "", {}), Response(status, headers, body), None, False))
 
-    def _end(self) -> None:
+    def _end(self, *, is_read: bool) -> None:
+        """Close. While the client still sends, first only our side, because closing on unread data would destroy the answer."""
         self._ending = True
-        self._transport.close()
+        if is_read or self._transport.is_closing() or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._deadline = self._loop.time() + LINGER_SECONDS
 
     def abort(self) -> None:
         self._ending = True
         self._transport.abort()
 
-    def _update_deadline(self) -> None:
-        """No time limit while an answer is made; an idle connection may stay a while."""
-        if self._task is not None and not self._receiving:
-            self._deadline = None
-        elif self._task is None and self._is_idle:
-            self._deadline = self._loop.time() + IDLE_SECONDS
-
-    @property
-    def _is_idle(self) -> bool:
-        return self._in_head and self._head_bytes == 0
-
     def end_if_late(self, now: float) -> None:
-        if self._deadline is None or now < self._deadline or self._ending:
+        if self._deadline is None or now < self._deadline:
             return
-        if self._is_idle:
-            self._end()
+        if self._ending:
+            self.abort()
         elif self._stream is not None:
             if not self._stream.is_full:
-                self._stream.end(TimeoutError("the client was too slow"))
-        else:
+                self._stream.end(_too_slow())
+        elif self._begun and self._task is None:
             self._refuse(408, "RequestTimeout", "the request did not arrive in time")
+        elif self._task is None:
+            self._end(is_read=True)
 
     def close_if_idle(self) -> None:
         if self._task is None:
-            self._end()
+            self._end(is_read=True)
+
+
+class _Turn(NamedTuple):
+    """A request that waits for its answer, or a refusal that waits for the answers before it."""
+
+    request: Request
+    refusal: Response | None
+    stream: BodyStream | None
+    keep_alive: bool
+
+
+def _target(url: bytes) -> tuple[str, str]:
+    """Path and query of a request's target, still encoded."""
+    path, _, query = url.decode("latin-1").partition("?")
+    if not path.startswith("/"):  # A proxy's form: http://host/path
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return path, query
+
+
+def _incomplete_body() -> AwsError:
+    return AwsError("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
+
+
+def _too_slow() -> AwsError:
+    words = "Your socket connection to the server was not read from or written to within the timeout period."
+    return AwsError("RequestTimeout", f"{words} Idle connections will be closed.")

@@ -114,7 +114,7 @@ def _fine_structure(shape: Shape, full: bool) -> Check:
 def _fine_list(shape: Shape, full: bool, own: Check) -> Check:
     def fine(value: Any) -> bool:
         member = _fine(shape.member, full)
-        return own(value) and (member is _anything or all([item is None or member(item) for item in value]))
+        return own(value) and (member is _anything or all(item is None or member(item) for item in value))
 
     return fine
 
@@ -124,10 +124,7 @@ def _fine_map(shape: Shape, full: bool, own: Check) -> Check:
         key, member = _fine(shape.key, full), _fine(shape.value, full)
         if not own(value):
             return False
-        for name, item in value.items():
-            if not key(name) or (item is not None and not member(item)):
-                return False
-        return True
+        return all(key(name) and (item is None or member(item)) for name, item in value.items())
 
     return fine
 

@@ -1,0 +1,125 @@
+"""A gateway on a free port with a few small services, and a wire into it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, NamedTuple
+
+import botocore.session
+import pytest
+from botocore.config import Config
+
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.errors import AwsError, ZonalError
+from zonal.foundation.settings import Settings
+from zonal.gateway.api import Frontend, Gateway
+from zonal.records.store import Record, Store, StoreUnavailable
+from zonal.services.operation import Call, handlers, operation
+from zonal.services.sts import CallerIdentity
+from zonal.wire.messages import StreamBody
+
+
+class Lamp(Record):
+    kind: ClassVar[str] = "lamp"
+
+
+class Networks:
+    """Handlers of EC2's that do what a test needs."""
+
+    @operation("CreateVpc")
+    def create(self, call: Call, request: Any) -> Any:
+        call.transaction.put(Lamp(id=request["CidrBlock"]))
+        if request["CidrBlock"] == "late":
+            raise AwsError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+        return {"Vpc": {"CidrBlock": request["CidrBlock"], "VpcId": "vpc-1", "IsDefault": False}}
+
+    @operation("DeleteVpc")
+    def delete(self, call: Call, request: Any) -> Any:
+        raise {"broken": RuntimeError("a secret detail"), "ours": ZonalError("a secret reason"), "disk": StoreUnavailable("disk full")}[
+            request["VpcId"]
+        ]
+
+    @operation("DescribeVpcs")
+    def describe(self, call: Call, request: Any) -> Any:
+        return {"Vpcs": [{"NoSuchMember": 1}]}
+
+
+class Items:
+    """An async handler."""
+
+    @operation("GetItem")
+    async def get(self, call: Call, request: Any) -> Any:
+        assert call.transaction is None
+        await asyncio.sleep(float(request["Key"].get("wait", {"N": "0"})["N"]))
+        return {"Item": request["Key"]}
+
+
+class Objects:
+    """Streams both ways."""
+
+    @operation("PutObject")
+    async def put(self, call: Call, request: Any) -> Any:
+        digest = hashlib.sha256()
+        async for piece in request["Body"]:
+            digest.update(piece)
+        return {"ETag": digest.hexdigest()}
+
+    @operation("GetObject")
+    async def get(self, call: Call, request: Any) -> Any:
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(64):
+                yield b"x" * 65536
+
+        size = 64 * 65536 if request["Key"] == "known" else None
+        return {"Body": StreamBody(pieces(), size), "ContentType": "text/plain"}
+
+
+class Wire(NamedTuple):
+    """A running gateway and its port."""
+
+    port: int
+    store: Store
+    settings: Settings
+
+    def client(self, service: str, **options: Any) -> Any:
+        return botocore.session.Session().create_client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, **options),
+        )
+
+    async def say(self, words: bytes, *, whole: bool = True) -> bytes:
+        """Send bytes, and return all that comes back until the connection ends (or the first piece of it)."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(words)
+            async with asyncio.timeout(10):
+                return await (reader.read() if whole else reader.read(65536))
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    settings = Settings(body_limit_bytes=64 * 1024, request_timeout_seconds=0.4)
+    store = Store(":memory:")
+    services = {
+        "sts": handlers(CallerIdentity()),
+        "ec2": handlers(Networks()),
+        "dynamodb": handlers(Items()),
+        "s3": handlers(Objects()),
+        "rds": {},
+    }
+    gateway = Gateway(settings, store, RegionClock(), services, frontends={"s3": Frontend(frozenset({"PutObject"}), anonymous=True)})
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with gateway.serving([listener], grace_seconds=1):
+            yield Wire(listener.getsockname()[1], store, settings)
+    store.close()

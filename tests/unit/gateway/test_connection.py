@@ -1,0 +1,119 @@
+"""HTTP/1.1 by hand: order, limits, and what is no request."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+
+import pytest
+
+from tests.unit.gateway.conftest import Wire
+
+HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\n\r\n"
+LAST = b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def statuses(answer: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
+
+
+async def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> None:
+    answer = await wire.say(HEALTH * 50 + b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" + LAST)
+    assert statuses(answer) == [200] * 50 + [403, 200]
+
+
+async def test_a_chunked_body_is_put_together(wire: Wire) -> None:
+    body = b"1a\r\nAction=GetCallerIdentity&V\r\n12\r\nersion=2011-06-15\x00\r\n0\r\n\r\n".replace(b"\x00", b"&")
+    answer = await wire.say(
+        b"POST / HTTP/1.1\r\nHost: sts.us-east-1.amazonaws.com\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body
+    )
+    assert statuses(answer) == [403]
+    assert b"<Code>MissingAuthenticationToken</Code>" in answer
+
+
+async def test_a_client_that_asks_first_is_told_to_continue(wire: Wire) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"{}")
+    assert statuses(await reader.read()) == [403]
+    writer.close()
+
+
+async def test_a_head_request_has_no_body(wire: Wire) -> None:
+    answer = await wire.say(b"HEAD /_zonal/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert body == b""
+    assert re.search(rb"Content-Length: [1-9]", head)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"y" * 70_000, 431),
+        (b"POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n" + b"x" * 131072, 413),
+        (b"POST / HTTP/1.1\r\nContent-Length: 65537\r\nExpect: 100-continue\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nshort", 408),
+        (b"POST / HTTP/1.1\r\nConte", 408),
+    ],
+)
+async def test_what_is_no_request_too_large_or_too_slow_is_refused_and_ends(wire: Wire, words: bytes, status: int) -> None:
+    assert statuses(await wire.say(words)) == [status]
+
+
+async def test_a_client_that_trickles_its_head_is_ended(wire: Wire) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    writer.write(b"GET / HTTP/1.1\r\n")
+    with pytest.raises((ConnectionError, TimeoutError)):
+        async with asyncio.timeout(5):
+            while not reader.at_eof():
+                writer.write(b"X: y\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            raise ConnectionResetError
+    writer.close()
+
+
+async def test_a_client_that_goes_away_in_the_middle_harms_nobody(wire: Wire) -> None:
+    for words in (b"POST /", b"PUT /b/k HTTP/1.1\r\nHost: photos.s3.amazonaws.com\r\nContent-Length: 9\r\n\r\nx", HEALTH * 20):
+        _, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+        writer.write(words)
+        writer.transport.abort()
+    assert statuses(await wire.say(LAST)) == [200]
+
+
+async def test_noise_never_shows_a_traceback_nor_ends_the_gateway(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    source = random.Random(20261123)
+    kinds = (b"application/x-www-form-urlencoded", b"application/x-amz-json-1.0", b"application/cbor", b"text/xml", b"")
+    hosts = (b"ec2.localhost.x", b"s3.localhost.x", b"dynamodb.us-east-1.amazonaws.com", b"photos.localhost", b"")
+    alphabet = b'&=.%123abcAction{}[]":,<>/!&\x00\xff\xa1\xbf\x1b\r\n'
+    for number in range(150):
+        body = bytes(source.choices(alphabet, k=source.randint(0, 80)))
+        path = bytes(source.choices(b"abc/%.2?&=+;", k=source.randint(0, 20)))
+        head = b"%s /%s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n" % (
+            source.choice((b"GET", b"PUT", b"POST", b"DELETE", b"OPTIONS")),
+            path,
+            source.choice(hosts),
+            source.choice(kinds),
+        )
+        if number % 3 == 0:
+            head += b"X-Amz-Target: DynamoDB_20120810.GetItem\r\n"
+        if number % 5 == 0:
+            head += b"Authorization: AWS4-HMAC-SHA256 %s\r\n" % bytes(source.choices(b"Credential=/,SignedHeaders 0123", k=40))
+        answer = await wire.say(head + b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert statuses(answer), head
+        assert b"Traceback" not in answer
+        assert statuses(answer)[0] not in (500, 502), head + body
+    assert "Traceback" not in caplog.text
+    assert statuses(await wire.say(LAST)) == [200]
