@@ -1,0 +1,121 @@
+"""Process 1 of the sandbox: starts the region, starts it again when it dies, and takes everything with it when it ends.
+
+Run as a program, without asyncio and the rest, so that it stays small. It speaks with the porter over a pipe: when the porter is gone the pipe
+ends, and so does init. On SIGTERM (or SIGINT) the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and the
+kernel ends every process, mount and namespace of the sandbox with it. A region that ends by itself with status 0 was told to stop;
+one that ends otherwise is started again, after a pause that grows while it keeps dying young.
+
+The region's environment: `ZONAL_LISTENERS` are the descriptors of the host's listeners, `ZONAL_READY` a descriptor to write a line to when the
+region serves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+YOUNG_SECONDS = 5.0
+LONGEST_PAUSE = 5.0
+
+
+def main(order: dict[str, object]) -> int:
+    """Be process 1 until told otherwise. `order` is what the porter hands down: `argv`, `environment`, `lifeline`, `grace_seconds`."""
+    lifeline = order["lifeline"]
+    assert isinstance(lifeline, int)
+    wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(wake_writer)
+    return Init(order, lifeline, wake_reader).run()
+
+
+class Init:
+    """The loop of process 1."""
+
+    def __init__(self, order: dict[str, object], lifeline: int, wake: int) -> None:
+        self._argv = [str(word) for word in _list(order["argv"])]
+        self._environment = {str(key): str(value) for key, value in _pairs(order["environment"])}
+        self._grace = float(str(order["grace_seconds"]))
+        self._lifeline = lifeline
+        self._wake = wake
+        self._region = 0
+        self._started = 0.0
+        self._pause = 0.1
+
+    def run(self) -> int:
+        self._start()
+        restart_at: float | None = None
+        while True:
+            wait = None if restart_at is None else max(0.0, restart_at - time.monotonic())
+            ready, _, _ = select.select([self._lifeline, self._wake], [], [], wait)
+            if self._lifeline in ready:
+                return 1  # The porter is gone, or closed its end: nobody holds the listeners any more.
+            if self._wake in ready and self._told_to_stop():
+                return self._stop()
+            status = self._reap()
+            if status == 0:
+                return 0
+            if status is not None:
+                restart_at = time.monotonic() + self._next_pause(status)
+            if restart_at is not None and time.monotonic() >= restart_at:
+                restart_at = None
+                self._start()
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        self._region = os.posix_spawn(self._argv[0], self._argv, self._environment, setsigdef=(signal.SIGPIPE,), setsigmask=())
+
+    def _told_to_stop(self) -> bool:
+        return bool({signal.SIGTERM, signal.SIGINT} & set(os.read(self._wake, 4096)))
+
+    def _reap(self) -> int | None:
+        """Collect whoever has ended; the region's exit status if it was among them."""
+        region: int | None = None
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return region
+            if pid == 0:
+                return region
+            if pid == self._region:
+                self._region, region = 0, os.waitstatus_to_exitcode(status)
+
+    def _next_pause(self, status: int) -> float:
+        lived = time.monotonic() - self._started
+        self._pause = 0.1 if lived > YOUNG_SECONDS else min(self._pause * 2, LONGEST_PAUSE)
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        print(f"zonal: the region ended {how} after {lived:.1f} s; starting it again in {self._pause:.1f} s", file=sys.stderr, flush=True)
+        return self._pause
+
+    def _stop(self) -> int:
+        if not self._region:
+            return 0
+        os.kill(self._region, signal.SIGTERM)
+        deadline = time.monotonic() + self._grace
+        while self._region and time.monotonic() < deadline:
+            ready, _, _ = select.select([self._lifeline, self._wake], [], [], deadline - time.monotonic())
+            if self._lifeline in ready:
+                return 1
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+            self._reap()
+        return 0
+
+
+def _list(value: object) -> list[object]:
+    assert isinstance(value, list)
+    return value
+
+
+def _pairs(value: object) -> list[tuple[object, object]]:
+    assert isinstance(value, dict)
+    return list(value.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,87 @@
+"""The porter's door: a unix socket in the state directory at which the sandbox asks for listeners on the host's loopback addresses.
+
+Only the host's network namespace has the loopback that the user's programs reach, and only the porter is in it. The forwarder connects,
+names an address (127.x.y.z) and a port, and gets a listening socket's descriptor, or the reason why not. Nothing else can be asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+
+BACKLOG = 1024
+
+
+class Porter:
+    """Serves the door; `fileno` for waiting, `serve` when somebody is there. A context: leaving it removes the door."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def __enter__(self) -> Porter:
+        self._path.unlink(missing_ok=True)
+        directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
+        mask = os.umask(0o177)
+        try:
+            self._socket.bind(f"/proc/self/fd/{directory}/{self._path.name}")  # A path of its own may be too long for a socket.
+        finally:
+            os.umask(mask)
+            os.close(directory)
+        self._socket.listen(16)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def serve(self) -> None:
+        """Answer one caller."""
+        caller, _ = self._socket.accept()
+        with caller:
+            caller.settimeout(2.0)
+            try:
+                address, _, port = caller.recv(256).decode().partition(" ")
+                with listen(address, int(port)) as listener:
+                    socket.send_fds(caller, [b"ok"], [listener.fileno()])
+            except (OSError, ValueError) as error:
+                try:
+                    caller.send(str(error).encode())
+                except OSError:
+                    pass  # The caller has gone.
+
+
+def ask(path: Path, address: str, port: int) -> socket.socket:
+    """A listener of the host, from inside the sandbox. Raises `OSError` with the porter's reason."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
+            caller.settimeout(5.0)
+            caller.connect(f"/proc/self/fd/{directory}/{path.name}")
+            caller.send(f"{address} {port}".encode())
+            answer, descriptors, _, _ = socket.recv_fds(caller, 1024, 1)
+    finally:
+        os.close(directory)
+    if not descriptors:
+        raise OSError(f"the host gives no listener on {address}:{port}: {answer.decode(errors='replace')}")
+    return socket.socket(fileno=descriptors[0])
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A listener on a loopback address. Raises `ValueError` for any other address, `OSError` where it cannot be had."""
+    if not address.startswith("127.") or not 0 < port < 65536:
+        raise ValueError(f"{address}:{port} is not a port of a loopback address")
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,236 @@
+"""The sandbox: namespaces of its own in which the region lives, and the porter that stands at its door on the host.
+
+`run` is the porter. It holds the host's listeners, forks a helper that makes the namespaces (a user namespace too, where the caller is not
+root) and leaves process 1 behind in them, hands down the listeners, and waits. In front of the sandbox nothing changes: no device, route,
+rule, mount or name of the host. Behind it, process 1 is `init`; when it ends, by itself or because the porter is gone, the kernel removes
+everything.
+
+While it waits the porter does one more thing: it opens further listeners on loopback addresses of the host (`porter`) for whatever of the region
+the internet may reach.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from zonal.fabric.linux import calls
+from zonal.fabric.porter import Porter
+from zonal.foundation.errors import ZonalError
+
+RUN = "run"
+PID_FILE = "zonal.pid"
+LISTENERS_VARIABLE = "ZONAL_LISTENERS"
+READY_VARIABLE = "ZONAL_READY"
+
+
+class SandboxRefused(ZonalError):
+    """The sandbox cannot be made; the message says what refuses it."""
+
+
+class AlreadyRunning(ZonalError):
+    """A region runs on this state directory already."""
+
+
+def run(
+    state: Path,
+    listeners: Sequence[socket.socket],
+    region_argv: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    grace_seconds: float = 20.0,
+    on_ready: Callable[[], None] | None = None,
+) -> int:
+    """Run a region in a sandbox until it ends; the exit status of init. Blocking; to be called from the main thread.
+
+    `region_argv` is run inside with the descriptors of `listeners` in `ZONAL_LISTENERS`; it is started again whenever it dies. SIGTERM and
+    SIGINT end it in order: the region gets SIGTERM and `grace_seconds`. `on_ready` is called once the region said that it serves.
+    `STATE/zonal.pid` holds the host's number of init while it runs. Raises `AlreadyRunning`, `SandboxRefused`.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock(state)
+    try:
+        (state / RUN).mkdir(exist_ok=True)
+        with Porter(state / "porter.sock") as porter:
+            return _run(state, listeners, list(region_argv), dict(environment or os.environ), grace_seconds, on_ready, porter)
+    finally:
+        (state / PID_FILE).unlink(missing_ok=True)
+        os.close(lock)
+
+
+def inherited_listeners(environment: Mapping[str, str] = os.environ) -> list[socket.socket]:
+    """The host's listeners, inside the region process."""
+    found = []
+    for word in environment.get(LISTENERS_VARIABLE, "").split(","):
+        if word:
+            os.set_inheritable(int(word), False)
+            found.append(socket.socket(fileno=int(word)))
+    return found
+
+
+def tell_ready(environment: Mapping[str, str] = os.environ) -> None:
+    """Tell the porter that the region serves; nothing happens where nobody waits for it."""
+    word = environment.get(READY_VARIABLE)
+    if word:
+        os.set_inheritable(int(word), False)
+        os.write(int(word), b"ready\n")
+
+
+def init_pid(state: Path) -> int | None:
+    """The host's number of the init of the region on `state`, or None where none runs."""
+    try:
+        pid = int((state / PID_FILE).read_text())
+        os.kill(pid, 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return None
+    return pid
+
+
+def _run(
+    state: Path,
+    listeners: Sequence[socket.socket],
+    argv: list[str],
+    environment: dict[str, str],
+    grace_seconds: float,
+    on_ready: Callable[[], None] | None,
+    porter: Porter,
+) -> int:
+    calls.adopt_orphans()
+    lifeline_reader, lifeline = os.pipe2(os.O_CLOEXEC)
+    ready, ready_writer = os.pipe2(os.O_CLOEXEC)
+    environment |= {
+        LISTENERS_VARIABLE: ",".join(str(listener.fileno()) for listener in listeners),
+        READY_VARIABLE: str(ready_writer),
+    }
+    order = {"argv": argv, "environment": environment, "lifeline": lifeline_reader, "grace_seconds": grace_seconds}
+    handed = [lifeline_reader, ready_writer, *(listener.fileno() for listener in listeners)]
+    pid = _make(state, json.dumps(order), handed, own=(lifeline, ready))
+    os.close(lifeline_reader)
+    os.close(ready_writer)
+    (state / PID_FILE).write_text(f"{pid}\n")
+    try:
+        return _wait(pid, ready, on_ready, porter)
+    finally:
+        os.close(lifeline)
+        os.close(ready)
+
+
+def _make(state: Path, order: str, handed: list[int], *, own: tuple[int, ...]) -> int:
+    """Fork, make the namespaces, and leave init behind in them: its number on the host. Raises `SandboxRefused`."""
+    report, report_writer = os.pipe2(os.O_CLOEXEC)
+    go, go_writer = os.pipe2(os.O_CLOEXEC)
+    helper = os.fork()
+    if helper == 0:
+        os.close(report)
+        os.close(go_writer)
+        for descriptor in own:
+            os.close(descriptor)
+        _help(state, order, handed, report_writer, go)
+    os.close(report_writer)
+    os.close(go)
+    os.waitpid(helper, 0)
+    os.write(go_writer, b"go")  # Only now is init our child, as whose parent we may be missed.
+    os.close(go_writer)
+    with os.fdopen(report) as lines:
+        words = lines.read().split("\n")
+    if not words[0].isdigit():
+        raise SandboxRefused(f"{words[0] or 'the sandbox could not be made'}; `zonal doctor` says what to change")
+    if words[1]:
+        os.waitpid(int(words[0]), 0)
+        raise SandboxRefused(f"{words[1]}; `zonal doctor` says what to change")
+    return int(words[0])
+
+
+def _help(state: Path, order: str, handed: list[int], report: int, go: int) -> NoReturn:
+    """The helper: make namespaces, fork init into them, say its number, end. Never returns."""
+    try:
+        make_namespaces()
+        pid = os.fork()
+        if pid:
+            os.write(report, f"{pid}\n".encode())
+            os._exit(0)
+        _become_init(state, order, handed, go)
+    except BaseException as error:
+        os.write(report, f"{error}\n".encode())
+    os._exit(1)
+
+
+def make_namespaces() -> None:
+    """Give the calling process the sandbox's namespaces; with a user namespace where it is not root. Children are in the new pid namespace."""
+    flags = calls.NEW_NET | calls.NEW_MOUNT | calls.NEW_PID | calls.NEW_IPC | calls.NEW_UTS
+    user, group = os.geteuid(), os.getegid()
+    if user == 0:
+        calls.unshare(flags)
+        return
+    calls.unshare(flags | calls.NEW_USER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+
+
+def _become_init(state: Path, order: str, handed: list[int], go: int) -> NoReturn:
+    if os.read(go, 2) != b"go":
+        os._exit(1)
+    calls.die_with_parent(signal.SIGKILL)
+    calls.mount("none", "/", flags=calls.RECURSIVE | calls.PRIVATE)
+    calls.mount("proc", "/proc", "proc", calls.NO_SETUID | calls.NO_DEVICES | 8)
+    calls.mount("tmpfs", str(state / RUN), "tmpfs", calls.NO_DEVICES, "mode=700")
+    for descriptor in handed:
+        os.set_inheritable(descriptor, True)
+    source = str(Path(__file__).parents[2])
+    words = [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {source!r}); {_INIT}", order]
+    os.setsid()
+    os.execv(sys.executable, words)
+
+
+_INIT = "import json; from zonal.fabric.init import main; sys.exit(main(json.loads(sys.argv[1])))"
+
+
+def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, porter: Porter) -> int:
+    """Serve the porter's door and hand on signals until init has ended; its exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _pass_on(pid))
+    ended = os.pidfd_open(pid)
+    watched = [ended, ready, porter.fileno()]
+    try:
+        while True:
+            found, _, _ = select.select(watched, [], [])
+            if porter.fileno() in found:
+                porter.serve()
+            if ready in found:
+                if os.read(ready, 64):
+                    (on_ready or (lambda: None))()
+                else:
+                    watched.remove(ready)
+            if ended in found:
+                break
+    finally:
+        os.close(ended)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+def _pass_on(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+
+
+def _lock(state: Path) -> int:
+    """Hold the state directory for this region; the kernel lets go when the porter ends. Raises `AlreadyRunning`."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AlreadyRunning(f"a region runs on {state} already; `zonal status` shows it, `zonal stop` ends it") from None
+    return descriptor
