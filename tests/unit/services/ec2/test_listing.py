@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from zonal.services.ec2 import model
 from zonal.services.ec2.filters import passes
 from zonal.services.ec2.lookups import subnets
 from zonal.services.ec2.service import operations
+from zonal.services.operation import Call
 
 from .harness import Ec2, code, ec2_model
 
@@ -74,8 +76,6 @@ def test_an_unknown_filter_is_named(ec2: Ec2) -> None:
 
 def documented_filters(operation: str) -> set[str]:
     """The filters that botocore's documentation of an operation lists: the first code of each list item."""
-    import re
-
     shape = ec2_model().operation_model(operation).input_shape
     member = shape.members["Filters" if "Filters" in shape.members else "Filter"]
     return {name for name in re.findall(r"<li> <p> ?<code>([^<]+)</code>", member.documentation) if not name.startswith("tag")}
@@ -117,8 +117,6 @@ def test_pages_hold_everything_once_also_when_things_change_between_them(ec2: Ec
 def test_a_page_has_a_size_within_bounds(ec2: Ec2, size: int) -> None:
     # botocore refuses some of these itself; EC2 answers for the clients that do not.
     with pytest.raises(AwsError) as error, ec2.store.transaction() as tx:
-        from zonal.services.operation import Call
-
         operations()["DescribeVpcs"](Call("ec2", "DescribeVpcs", tx, ec2.now, "request"), {"MaxResults": size})
     assert code(error) == "InvalidParameterValue" and f"Value ( {size} ) for parameter maxResults is invalid" in error.value.message
 

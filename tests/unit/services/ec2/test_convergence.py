@@ -1,0 +1,341 @@
+"""From records to plans, and the fabric following them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests import virtual_time
+from zonal.control.reconciler import Driver
+from zonal.fabric import plan
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.errors import AwsError
+from zonal.services.ec2 import addresses, model, network_interfaces
+from zonal.services.ec2.convergence import VpcReconciler, vpc_plan
+from zonal.services.ec2.nat_gateways import LIFECYCLE
+
+from .fabric import FakeFabric
+from .harness import Ec2, code
+
+
+class StoppedClock(RegionClock):
+    """Region time as the calls see it."""
+
+    def __init__(self, ec2: Ec2) -> None:
+        super().__init__()
+        self._ec2 = ec2
+
+    def now(self) -> datetime:
+        return self._ec2.now
+
+
+class World:
+    """An account, a fabric, and the reconciler between them."""
+
+    def __init__(self) -> None:
+        self.ec2 = Ec2()
+        self.fabric = FakeFabric()
+        self.reconciler = VpcReconciler(self.ec2.store, self.fabric, StoppedClock(self.ec2))
+
+    def settle(self) -> None:
+        """Converge every VPC that there is or was."""
+        for network in self.ec2.store.select(model.Network):
+            virtual_time.run(self.reconciler.converge(network.id))
+
+    def nat(self, id: str) -> Any:
+        return self.ec2.describe_nat_gateways(NatGatewayIds=[id])["NatGateways"][0]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def tiers(ec2: Ec2) -> dict[str, str]:
+    """A VPC with a public and a private subnet, groups for web and database, a gateway; ids by name."""
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    public = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
+    private = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.2.0/24", AvailabilityZone="us-east-1b")["Subnet"]["SubnetId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+    table = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=public)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    web = ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc_id)["GroupId"]
+    database = ec2.create_security_group(GroupName="database", Description="database", VpcId=vpc_id)["GroupId"]
+    permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": web}]}
+    ec2.authorize_security_group_ingress(GroupId=database, IpPermissions=[permission])
+    return {"vpc": vpc_id, "public": public, "private": private, "gateway": gateway, "table": table, "web": web, "database": database}
+
+
+def planned(ec2: Ec2, vpc_id: str) -> plan.VpcPlan:
+    found = vpc_plan(ec2.store, vpc_id)
+    assert found is not None
+    return found
+
+
+def test_a_plan_says_where_packets_go_and_who_may_send_them(world: World) -> None:
+    ids = tiers(world.ec2)
+    found = planned(world.ec2, ids["vpc"])
+    by_id = {subnet.id: subnet for subnet in found.subnets}
+    local = plan.Route("10.0.0.0/16", "local")
+    assert by_id[ids["public"]].routes == (plan.Route("0.0.0.0/0", "internet"), local)
+    assert by_id[ids["private"]].routes == (local,)
+    groups = {group.id: group for group in found.security_groups}
+    assert groups[ids["database"]].ingress == (plan.Rule("tcp", 5432, 5432, group_id=ids["web"]),)
+    assert groups[ids["web"]].egress == (plan.Rule("-1", cidr="0.0.0.0/0"),)
+    assert found.internet_gateway and found.dns and found.cidrs == ("10.0.0.0/16",)
+
+
+def test_an_interface_is_planned_with_its_host_addresses_and_groups(world: World) -> None:
+    ids = tiers(world.ec2)
+    subnet = world.ec2.store.require(model.Subnet, ids["public"])
+    with world.ec2.store.transaction() as tx:
+        made = network_interfaces.create_managed(tx, subnet, [ids["database"]], requester="amazon-rds", description="db")
+        network_interfaces.plug(tx, made.id, "db-orders-a", now=world.ec2.now)
+        lent = addresses.lend(tx, made.id)
+    [interface] = planned(world.ec2, ids["vpc"]).interfaces
+    assert interface == plan.InterfacePlan(
+        id=made.id,
+        subnet_id=ids["public"],
+        mac=made.mac,
+        addresses=("10.0.1.4",),
+        group_ids=(ids["database"],),
+        host="db-orders-a",
+        public=(("10.0.1.4", str(lent.public_address)),),
+    )
+
+
+def test_an_unchecked_interface_forwards_and_routes_lead_to_it_while_it_is_in_a_host(world: World) -> None:
+    ids = tiers(world.ec2)
+    id = world.ec2.create_network_interface(SubnetId=ids["public"])["NetworkInterface"]["NetworkInterfaceId"]
+    world.ec2.modify_network_interface_attribute(NetworkInterfaceId=id, SourceDestCheck={"Value": False})
+    world.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=id)
+
+    def route() -> plan.Route:
+        public = next(subnet for subnet in planned(world.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
+        return next(each for each in public.routes if each.cidr == "192.168.0.0/16")
+
+    assert planned(world.ec2, ids["vpc"]).interfaces[0].forwards
+    assert route() == plan.Route("192.168.0.0/16", "blackhole")
+    with world.ec2.store.transaction() as tx:
+        network_interfaces.plug(tx, id, "router", now=world.ec2.now)
+    assert route() == plan.Route("192.168.0.0/16", "interface", id)
+
+
+def test_acl_entries_are_planned_in_order_with_the_fabrics_words(world: World) -> None:
+    ids = tiers(world.ec2)
+    acl_id = world.ec2.create_network_acl(VpcId=ids["vpc"])["NetworkAcl"]["NetworkAclId"]
+    entry = {"NetworkAclId": acl_id, "RuleAction": "allow", "Egress": False, "CidrBlock": "10.0.0.0/8"}
+    world.ec2.create_network_acl_entry(RuleNumber=200, Protocol="17", PortRange={"From": 53, "To": 53}, **entry)
+    world.ec2.create_network_acl_entry(RuleNumber=100, Protocol="1", IcmpTypeCode={"Type": 8, "Code": -1}, **entry)
+    [acl] = [each for each in planned(world.ec2, ids["vpc"]).network_acls if each.id == acl_id]
+    assert acl.ingress == (
+        plan.AclEntry(100, True, "icmp", "10.0.0.0/8", 8, -1),
+        plan.AclEntry(200, True, "udp", "10.0.0.0/8", 53, 53),
+        plan.AclEntry(32767, False, "-1", "0.0.0.0/0"),
+    )
+    assert acl.egress == (plan.AclEntry(32767, False, "-1", "0.0.0.0/0"),)
+
+
+def test_there_is_no_plan_without_a_vpc(world: World) -> None:
+    assert vpc_plan(world.ec2.store, "vpc-0123456789abcdef0") is None
+
+
+def test_a_vpc_that_is_gone_is_removed_also_after_a_crash_in_between(world: World) -> None:
+    vpc_id = world.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    world.settle()
+    assert set(world.fabric.networks) == {vpc_id, world.ec2.default_vpc_id}
+    world.ec2.delete_vpc(VpcId=vpc_id)
+    world.reconciler = VpcReconciler(world.ec2.store, world.fabric, StoppedClock(world.ec2))  # The region was killed here.
+    world.settle()
+    assert set(world.fabric.networks) == {world.ec2.default_vpc_id}
+    assert world.ec2.store.get(model.Network, vpc_id) is None
+    calls = world.fabric.calls
+    virtual_time.run(world.reconciler.converge(vpc_id))
+    assert world.fabric.calls == calls
+
+
+def public_nat(ec2: Ec2, ids: dict[str, str], **more: Any) -> str:
+    allocation_id = ec2.allocate_address()["AllocationId"]
+    return str(ec2.create_nat_gateway(SubnetId=ids["public"], AllocationId=allocation_id, **more)["NatGateway"]["NatGatewayId"])
+
+
+def test_a_nat_gateway_is_available_only_when_it_forwards(world: World) -> None:
+    ids = tiers(world.ec2)
+    nat_id = public_nat(world.ec2, ids)
+    main = world.ec2.describe_route_tables(
+        Filters=[{"Name": "vpc-id", "Values": [ids["vpc"]]}, {"Name": "association.main", "Values": ["true"]}]
+    )["RouteTables"][0]["RouteTableId"]
+    world.ec2.create_route(RouteTableId=main, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat_id)
+    world.fabric.failing = 1
+    with pytest.raises(Exception, match="torn"):
+        virtual_time.run(world.reconciler.converge(ids["vpc"]))
+    assert world.nat(nat_id)["State"] == "pending"
+    world.settle()
+    shown = world.nat(nat_id)
+    [address] = shown["NatGatewayAddresses"]
+    assert (shown["State"], shown["ConnectivityType"]) == ("available", "public")
+    applied = world.fabric.networks[ids["vpc"]]
+    assert applied.nat_gateways == (plan.NatGatewayPlan(nat_id, address["NetworkInterfaceId"]),)
+    private = next(subnet for subnet in applied.subnets if subnet.id == ids["private"])
+    assert plan.Route("0.0.0.0/0", "interface", address["NetworkInterfaceId"]) in private.routes
+    [interface] = applied.interfaces
+    assert interface.public == ((address["PrivateIp"], address["PublicIp"]),) and interface.forwards
+
+
+def test_a_deleted_nat_gateway_frees_its_things_when_the_fabric_is_done(world: World) -> None:
+    ids = tiers(world.ec2)
+    nat_id = public_nat(world.ec2, ids)
+    world.settle()
+    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    assert world.nat(nat_id)["State"] == "deleting"
+    assert len(world.ec2.describe_network_interfaces()["NetworkInterfaces"]) == 1
+    world.settle()
+    assert world.nat(nat_id)["State"] == "deleted"
+    assert world.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+    assert "AssociationId" not in world.ec2.describe_addresses()["Addresses"][0]
+    with pytest.raises(AwsError) as error:
+        world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    assert code(error) == "NatGatewayNotFound"
+    world.ec2.wait(minutes=61)
+    assert world.ec2.describe_nat_gateways()["NatGateways"] == []
+    world.settle()
+    assert world.ec2.store.select(model.NatGateway) == []
+
+
+def test_a_nat_gateway_deleted_while_pending_never_becomes_available(world: World) -> None:
+    ids = tiers(world.ec2)
+    nat_id = public_nat(world.ec2, ids)
+    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    world.settle()
+    assert world.nat(nat_id)["State"] == "deleted"
+    assert [entry.event for entry in world.ec2.store.journal(subject=nat_id)] == [
+        "nat_gateway.pending",
+        "nat_gateway.deleting",
+        "nat_gateway.deleted",
+    ]
+
+
+def test_a_public_nat_gateway_without_an_internet_gateway_fails_and_says_why(world: World) -> None:
+    vpc_id = world.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    island = world.ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    nat_id = public_nat(world.ec2, {"public": island})
+    world.settle()
+    shown = world.nat(nat_id)
+    assert (shown["State"], shown["FailureCode"]) == ("failed", "Gateway.NotAttached")
+    assert shown["FailureMessage"] == f"Network {vpc_id} has no Internet gateway attached"
+    assert world.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    world.settle()
+    assert world.nat(nat_id)["State"] == "deleted"
+
+
+def test_a_private_nat_gateway_needs_no_public_address(world: World) -> None:
+    ids = tiers(world.ec2)
+    nat_id = world.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private", PrivateIpAddress="10.0.2.9")["NatGateway"][
+        "NatGatewayId"
+    ]
+    world.settle()
+    shown = world.nat(nat_id)
+    assert (shown["State"], shown["NatGatewayAddresses"][0]["PrivateIp"]) == ("available", "10.0.2.9")
+    assert world.fabric.networks[ids["vpc"]].interfaces[0].public == ()
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({}, "MissingParameter"),
+        ({"ConnectivityType": "private", "AllocationId": "eipalloc-0123456789abcdef0"}, "InvalidParameterCombination"),
+        ({"AllocationId": "eipalloc-0123456789abcdef0"}, "InvalidAllocationID.NotFound"),
+        ({"AvailabilityMode": "regional"}, "InvalidParameterValue"),
+        ({"ConnectivityType": "private", "SecondaryPrivateIpAddressCount": 1}, "InvalidParameterValue"),
+        ({"ConnectivityType": "private", "PrivateIpAddress": "10.0.2.9"}, "InvalidParameterValue"),
+    ],
+)
+def test_what_is_no_nat_gateway_is_refused(world: World, request_: dict[str, Any], expected: str) -> None:
+    ids = tiers(world.ec2)
+    with pytest.raises(AwsError) as error:
+        world.ec2.create_nat_gateway(SubnetId=ids["public"], **request_)
+    assert code(error) == expected
+    assert world.ec2.store.select(model.NatGateway) == []
+
+
+def test_an_elastic_address_serves_one_gateway_and_is_not_pulled_from_it(world: World) -> None:
+    ids = tiers(world.ec2)
+    public_nat(world.ec2, ids)
+    [address] = world.ec2.describe_addresses()["Addresses"]
+    with pytest.raises(AwsError) as error:
+        world.ec2.create_nat_gateway(SubnetId=ids["public"], AllocationId=address["AllocationId"])
+    assert code(error) == "Resource.AlreadyAssociated"
+    with pytest.raises(AwsError) as error:
+        world.ec2.disassociate_address(AssociationId=address["AssociationId"])
+    assert code(error) == "AuthFailure"
+
+
+def test_five_nat_gateways_in_a_zone_are_enough(world: World) -> None:
+    ids = tiers(world.ec2)
+    for _ in range(5):
+        world.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private")
+    with pytest.raises(AwsError) as error:
+        world.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private")
+    assert code(error) == "NatGatewayLimitExceeded"
+    world.ec2.create_nat_gateway(SubnetId=ids["public"], ConnectivityType="private")
+
+
+def test_the_nat_gateways_lifecycle_has_no_dead_end() -> None:
+    assert LIFECYCLE.dead_ends() == frozenset()
+
+
+def test_every_change_reaches_its_vpc(world: World) -> None:
+    ids = tiers(world.ec2)
+    ec2, reconciler = world.ec2, world.reconciler
+    seen: set[str] = set()
+
+    def watcher(kind: str, id: str) -> None:
+        found = reconciler.key_of(kind, id)
+        seen.update([found] if isinstance(found, str) else found)
+
+    ec2.store.watch(reconciler.kinds, watcher)
+    rule = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [ids["web"]]}])["SecurityGroupRules"][0]
+    allocation_id = ec2.allocate_address()["AllocationId"]
+    interface_id = ec2.create_network_interface(SubnetId=ids["public"])["NetworkInterface"]["NetworkInterfaceId"]
+    for change in (
+        lambda: ec2.revoke_security_group_egress(GroupId=ids["web"], SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]),
+        lambda: ec2.associate_address(AllocationId=allocation_id, NetworkInterfaceId=interface_id),
+        lambda: ec2.disassociate_address(PublicIp=ec2.describe_addresses()["Addresses"][0]["PublicIp"]),
+        lambda: ec2.delete_network_interface(NetworkInterfaceId=interface_id),
+        lambda: ec2.detach_internet_gateway(InternetGatewayId=ids["gateway"], VpcId=ids["vpc"]),
+        lambda: ec2.delete_subnet(SubnetId=ids["private"]),
+        lambda: ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="1.0.0.0/8", GatewayId=ids["gateway"]),
+    ):
+        seen.clear()
+        try:
+            change()
+        except AwsError as error:
+            assert "different networks" in error.message  # The gateway was detached just before.
+            continue
+        assert ids["vpc"] in seen
+
+
+def test_the_driver_settles_a_region_whatever_fails_on_the_way(world: World) -> None:
+    ids = tiers(world.ec2)
+    nat_id = public_nat(world.ec2, ids)
+
+    async def drive() -> None:
+        clock = RegionClock()
+        world.fabric.failing = 3
+        async with Driver(world.ec2.store, [VpcReconciler(world.ec2.store, world.fabric, clock)], clock=clock) as driver:
+            await driver.idle()
+            assert world.nat(nat_id)["State"] == "available"
+            world.fabric.failing = 2
+            world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+            await driver.idle()
+            assert world.nat(nat_id)["State"] == "deleted"
+
+    virtual_time.run(drive())
+    for vpc_id, applied in world.fabric.networks.items():
+        assert applied == vpc_plan(world.ec2.store, vpc_id)
