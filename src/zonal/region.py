@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
-from collections.abc import AsyncIterator, Iterable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from zonal.console.client import SOCKET
 from zonal.console.desk import Desk
 from zonal.console.door import Door
+from zonal.console.shapes import Access
+from zonal.fabric import sandbox
 from zonal.foundation.clock import RegionClock
-from zonal.foundation.settings import Settings
+from zonal.foundation.settings import Settings, load
 from zonal.gateway.api import Gateway
 from zonal.records.store import Store
 from zonal.services.ec2 import default_vpc
@@ -31,31 +35,38 @@ from zonal.services.sts import CallerIdentity
 _log = logging.getLogger(__name__)
 
 STORE = "region.db"
+CERTIFICATES = "ca.pem"
 
 
 class Region:
-    """One region. `state` is its directory, `endpoint` what customers are told."""
+    """One region. `state` is its directory."""
 
-    def __init__(self, settings: Settings, state: Path, *, endpoint: str, fabric: str = "sandbox") -> None:
+    def __init__(self, settings: Settings, state: Path, *, fabric: str = "sandbox") -> None:
         self.settings = settings
         self.state = state
         self.clock = RegionClock(settings.clock_speed)
         self.store = Store(state / STORE, clock=self.clock)
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
-        self.desk = Desk(self.store, endpoint=endpoint, state=state, fabric=fabric)
+        endpoint = f"http://{settings.bind}:{settings.port}"
+        access = Access(endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
+        self.desk = Desk(self.store, access, state=state, fabric=fabric)
         self._door = Door(state / SOCKET, self.desk.routes())
         services = {"ec2": ec2.operations(), "sts": handlers(CallerIdentity())}
         self._gateway = Gateway(settings, self.store, self.clock, services)
 
     @asynccontextmanager
-    async def running(self, sockets: Iterable[socket.socket]) -> AsyncIterator[None]:
-        """Answer on the listening sockets, build the world, and keep it until left; then stop in the opposite order."""
+    async def running(self, sockets: Iterable[socket.socket], *, on_answering: Callable[[], None]) -> AsyncIterator[None]:
+        """Answer on the listening sockets, build the world, and keep it until left; then stop in the opposite order.
+
+        `on_answering` is called as soon as the API and the door answer.
+        """
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
             await self._door.open()
             stack.push_async_callback(self._door.close)
             await stack.enter_async_context(self._gateway.serving(sockets))
+            on_answering()
             await asyncio.sleep(0)  # Whoever waits for the first answer gets it before the imports below.
             await self._build(stack)
             yield
@@ -82,3 +93,27 @@ class Region:
         stack.callback(tidying.cancel)
         self.desk.trouble = lambda: tuple(f"{each.reconciler} {each.key}: {each.why}" for each in driver.trouble())
         self.desk.ready = True
+
+
+async def run(settings: Settings, state: Path) -> None:
+    """Run a region in the sandbox until SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    region = Region(settings, state)
+    async with region.running(sandbox.inherited_listeners(), on_answering=sandbox.tell_ready):
+        await stopped.wait()
+
+
+def main() -> None:
+    """Entry of `python -m zonal.region STATE`, as the sandbox's init runs it."""
+    import uvloop
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    state = Path(sys.argv[1])
+    uvloop.run(run(load(state), state))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zonal.cli.inside import entrance
 from zonal.console.client import RegionClient
 from zonal.console.shapes import CommandRequest, DatabaseStatus, NodeFault, ZoneFault
 from zonal.drills.database import Endpoint
 from zonal.drills.operator import DrillFailed, Pair, Place
 from zonal.foundation.journal import Entry
-from zonal.foundation.settings import load
 
 
 class Hands:
@@ -23,8 +23,8 @@ class Hands:
 
     def endpoint(self) -> Endpoint:
         """Where the region's API is, and its keys."""
-        settings = load(self._state)
-        return Endpoint(self._client.status().endpoint, settings.access_key, settings.secret_key)
+        access = self._client.access()
+        return Endpoint(access.endpoint, access.access_key, access.secret_key)
 
     def pair(self, database: str) -> Pair:
         found = self._database(database)
@@ -55,7 +55,7 @@ class Hands:
     def place(self, subnet: str) -> Iterator[Place]:
         prepared = self._client.prepare(CommandRequest(subnet))
         try:
-            yield Place(prepared.prefix, prepared.environment)
+            yield Place((*entrance(self._state), *prepared.prefix), prepared.environment)
         finally:
             self._client.release(prepared.id)
 

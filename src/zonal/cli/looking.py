@@ -14,7 +14,7 @@ from zonal.cli.options import json_option, state_option
 from zonal.foundation.errors import ZonalError
 
 if TYPE_CHECKING:
-    from zonal.console.shapes import DatabaseStatus, Status
+    from zonal.console.shapes import Access, DatabaseStatus, Status
 
 
 @click.command()
@@ -83,7 +83,7 @@ def env(state: Path, as_json: bool) -> None:
 
     from zonal.console.client import RegionClient
 
-    variables = environment(state, RegionClient(state).status().endpoint)
+    variables = environment(state, RegionClient(state).access())
     if as_json:
         click.echo(json.dumps(variables, indent=2))
         return
@@ -92,21 +92,19 @@ def env(state: Path, as_json: bool) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def environment(state: Path, endpoint: str) -> dict[str, str]:
+def environment(state: Path, access: Access) -> dict[str, str]:
     """The variables under which every AWS SDK speaks to the region in `state`."""
     from zonal.foundation.identifiers import REGION
-    from zonal.foundation.settings import load
 
-    settings = load(state)
     return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": settings.access_key,
-        "AWS_SECRET_ACCESS_KEY": settings.secret_key,
+        "AWS_ENDPOINT_URL": access.endpoint,
+        "AWS_ACCESS_KEY_ID": access.access_key,
+        "AWS_SECRET_ACCESS_KEY": access.secret_key,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
         "ZONAL_STATE": str(state),
-        "ZONAL_CA_BUNDLE": str(state / "ca.pem"),
+        "ZONAL_CA_BUNDLE": access.ca_bundle,
     }
 
 

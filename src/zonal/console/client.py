@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from zonal.console.shapes import CommandPlace, CommandRequest, NodeFault, Status, Trouble, ZoneFault, ZoneStatus
+from zonal.console.shapes import Access, CommandPlace, CommandRequest, NodeFault, Status, Trouble, ZoneFault, ZoneStatus
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import Entry
 
@@ -42,6 +42,10 @@ class RegionClient:
 
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
+
+    def access(self) -> Access:
+        """How a customer reaches the API."""
+        return self._ask("GET", "/access", Access)
 
     def fail(self, zone: str, fault: ZoneFault) -> ZoneStatus:
         """Do something to a zone; returns once it is done."""

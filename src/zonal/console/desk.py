@@ -17,7 +17,17 @@ import msgspec
 from zonal import __version__
 from zonal.console.door import BadRequest, Request, Route, number
 from zonal.console.places import PlaceDesk
-from zonal.console.shapes import CommandPlace, CommandRequest, DatabaseStatus, NodeFault, PublicEndpoint, Status, ZoneFault, ZoneStatus
+from zonal.console.shapes import (
+    Access,
+    CommandPlace,
+    CommandRequest,
+    DatabaseStatus,
+    NodeFault,
+    PublicEndpoint,
+    Status,
+    ZoneFault,
+    ZoneStatus,
+)
 from zonal.console.zones import ZoneDesk
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.identifiers import REGION
@@ -49,9 +59,9 @@ class Databases(Protocol):
 class Desk:
     """Everything an operator may ask for. `zones`, `places` and `databases` are there once the networks are."""
 
-    def __init__(self, store: Store, *, endpoint: str, state: Path, fabric: str) -> None:
+    def __init__(self, store: Store, access: Access, *, state: Path, fabric: str) -> None:
         self._store = store
-        self._endpoint = endpoint
+        self._access = access
         self._state = state
         self._fabric = fabric
         self.zones: ZoneDesk | None = None
@@ -63,6 +73,7 @@ class Desk:
     def routes(self) -> tuple[Route, ...]:
         return (
             Route("GET", "/status", self.status),
+            Route("GET", "/access", self.access),
             Route("GET", "/journal", self.journal),
             Route("POST", "/zones/*/fail", self.fail_zone),
             Route("POST", "/zones/*/recover", self.recover_zone),
@@ -76,7 +87,7 @@ class Desk:
         return Status(
             region=REGION,
             version=__version__,
-            endpoint=self._endpoint,
+            endpoint=self._access.endpoint,
             state_directory=str(self._state),
             process=os.getpid(),
             fabric=self._fabric,
@@ -87,6 +98,10 @@ class Desk:
             vpcs=len(self._store.select(Vpc)),
             trouble=self.trouble(),
         )
+
+    async def access(self, _request: Request) -> Access:
+        """How a customer reaches the API."""
+        return self._access
 
     async def journal(self, request: Request) -> list[Entry]:
         """The timeline, filtered as the query says."""

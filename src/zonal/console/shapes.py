@@ -65,6 +65,18 @@ class Status(msgspec.Struct, frozen=True):
     trouble: tuple[str, ...] = ()
 
 
+class Access(msgspec.Struct, frozen=True):
+    """How a customer reaches the API: where it is, with which key it is signed, and the certificate authority of the region's servers."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    ca_bundle: str
+
+    def __repr__(self) -> str:
+        return f"Access(endpoint={self.endpoint!r}, …)"
+
+
 class ZoneFault(msgspec.Struct, frozen=True):
     """What to do to a zone. `kind` is `power`, `network`, `loss` (`amount` in percent) or `delay` (`amount` in milliseconds)."""
 

@@ -13,7 +13,7 @@ import pytest
 from zonal.cli.main import COMMANDS, main
 from zonal.console.client import SOCKET
 from zonal.console.door import Door, Request, Route
-from zonal.console.shapes import CommandPlace, DatabaseStatus, NodeStatus, PublicEndpoint, Status, ZoneFault, ZoneStatus
+from zonal.console.shapes import Access, CommandPlace, DatabaseStatus, NodeStatus, PublicEndpoint, Status, ZoneFault, ZoneStatus
 from zonal.foundation.errors import ZonalError
 
 STATUS = Status(
@@ -53,6 +53,9 @@ class Region:
     async def status(self, _: Request) -> Status:
         return STATUS
 
+    async def access(self, _: Request) -> Access:
+        return Access("http://127.0.0.1:4566", "test", "a secret", "STATE/ca.pem")
+
     async def fail(self, request: Request) -> ZoneStatus:
         if request.words[0] != "us-east-1a":
             raise ZonalError(f"there is no zone '{request.words[0]}'; there are us-east-1a, us-east-1b, us-east-1c")
@@ -72,10 +75,12 @@ class Region:
 
 
 @pytest.fixture
-def region(tmp_path: Path) -> Iterator[Region]:
+def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     answers = Region()
+    monkeypatch.setattr("zonal.cli.inside.entrance", lambda _: ())
     routes = (
         Route("GET", "/status", answers.status),
+        Route("GET", "/access", answers.access),
         Route("POST", "/zones/*/fail", answers.fail),
         Route("POST", "/commands", answers.prepare),
         Route("DELETE", "/commands/*", answers.release),
@@ -117,6 +122,7 @@ def test_env_prints_what_a_shell_can_evaluate(region: Region, tmp_path: Path, ca
     assert run("env", "--state", str(tmp_path)) == 0
     lines = capfd.readouterr().out.splitlines()
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4566" in lines
+    assert "export AWS_SECRET_ACCESS_KEY='a secret'" in lines
     assert "unset AWS_SESSION_TOKEN AWS_PROFILE" in lines
 
 

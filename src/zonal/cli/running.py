@@ -1,0 +1,131 @@
+"""Starting and stopping a region: `start`, `stop`."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zonal.cli.options import state_option
+from zonal.foundation.errors import ZonalError
+
+if TYPE_CHECKING:
+    from zonal.foundation.settings import Settings
+
+LOG = "region.log"
+READY_SECONDS = 30.0
+STOP_SECONDS = 40.0
+
+
+class NotStarted(ZonalError):
+    """The region did not start; the message says why and what to do."""
+
+
+@click.command()
+@click.option("-d", "--detach", is_flag=True, help="Return when the API answers, and leave the region running.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the API endpoint. [default: 4566]")
+@click.option("--bind", metavar="ADDRESS", help="Address of the API endpoint. [default: 127.0.0.1]")
+@state_option
+def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
+    """Start a region, or start a stopped one again with everything that was in it."""
+    from zonal.foundation.settings import load
+
+    settings = load(state, port=port, bind=bind)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_absent(state)
+    listener = _listen(settings)
+    begun = time.monotonic()
+    process = _start_porter(state, settings, listener, detach=detach)
+    listener.close()
+    _wait_ready(process, state, detach=detach)
+    click.echo(f"the region answers at http://{settings.bind}:{settings.port} after {time.monotonic() - begun:.1f} s", err=not detach)
+    return 0 if detach else _stay(process)
+
+
+@click.command()
+@state_option
+def stop(state: Path) -> None:
+    """Stop the region: engines are shut down cleanly, everything is kept."""
+    from zonal.console.client import RegionAbsent
+    from zonal.fabric.sandbox import init_pid
+
+    pid = init_pid(state)
+    if pid is None:
+        raise RegionAbsent(f"no region runs on {state}; `zonal start` starts one")
+    os.kill(pid, signal.SIGTERM)
+    begun = time.monotonic()
+    while init_pid(state) is not None or not _is_free(state):
+        waited = time.monotonic() - begun
+        if waited > STOP_SECONDS:
+            raise ZonalError(f"the region has not stopped after {waited:.0f} s; `kill -9 {pid}` ends it, as a power failure would")
+        if waited > 1.0 and sys.stderr.isatty():
+            click.echo(f"\rstopping, {waited:.0f} s", nl=False, err=True)
+        time.sleep(0.02)
+    if sys.stderr.isatty() and time.monotonic() - begun > 1.0:
+        click.echo(err=True)
+
+
+def _check_absent(state: Path) -> None:
+    from zonal.fabric.sandbox import init_pid
+
+    if init_pid(state) is not None:
+        raise NotStarted(f"a region already runs on {state}; `zonal status` shows it, `zonal stop` ends it")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server((settings.bind, settings.port), backlog=512)
+    except OSError as error:
+        where = f"{settings.bind}:{settings.port}"
+        raise NotStarted(f"{where} cannot be listened on ({error.strerror}); `zonal start --port N` takes another port") from error
+
+
+def _start_porter(state: Path, settings: Settings, listener: socket.socket, *, detach: bool) -> subprocess.Popen[bytes]:
+    """Start the porter, in a session of its own where it is to stay. Its first line on standard output is its answer."""
+    environment = os.environ | {"ZONAL_PORT": str(settings.port), "ZONAL_BIND": settings.bind}
+    words = [sys.executable, "-m", "zonal.cli.porter", str(state), str(listener.fileno())]
+    more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True} if detach else {}
+    with (state / LOG).open("ab") as log:
+        stderr = log if detach else None
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=[listener.fileno()], **more)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) -> None:
+    assert process.stdout is not None
+    found, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
+    line = process.stdout.readline().decode(errors="replace").strip() if found else ""
+    if line == "ready":
+        return
+    process.terminate()
+    process.wait()
+    hint = f"; {state / LOG} has what it printed" if detach else ""
+    raise NotStarted(line or f"the region did not answer within {READY_SECONDS:g} s{hint}")
+
+
+def _stay(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a region in the foreground. A terminal's Ctrl-C reaches the porter too, which ends it in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    return process.wait()
+
+
+def _is_free(state: Path) -> bool:
+    """Whether the porter has let go of the state directory."""
+    import fcntl
+
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
