@@ -88,7 +88,7 @@ class Region:
         await zones.resume()
         await stack.enter_async_context(driver)
         self.desk.zones = zones
-        self.desk.places = PlaceDesk(self.store, fabric, self.clock, state=self.state, lost=fabric.zones.is_lost)
+        self.desk.places = PlaceDesk(self.store, fabric, self.clock, lost=fabric.zones.is_lost)
         tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
         self.desk.trouble = lambda: tuple(f"{each.reconciler} {each.key}: {each.why}" for each in driver.trouble())

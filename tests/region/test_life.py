@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.running_region import RunningRegion, eventually
 
 
-def family(porter: int) -> dict[int, str]:
-    """The processes that descend from the porter, and their command lines."""
+def family(init: int) -> dict[int, str]:
+    """The sandbox's process 1 (its number on this machine), all that descend from it, and their command lines."""
     parents: dict[int, tuple[int, str]] = {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
@@ -18,18 +18,18 @@ def family(porter: int) -> dict[int, str]:
                 parents[int(path.name)] = parent, (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             except (FileNotFoundError, ProcessLookupError):
                 continue  # It has ended meanwhile.
-    found = {porter}
+    found = {init}
     while grown := {process for process, (parent, _) in parents.items() if parent in found} - found:
         found |= grown
     return {process: parents[process][1] for process in found if process in parents}
 
 
-def porter(region: RunningRegion) -> int:
-    return int((region.state / "porter.pid").read_text())
+def init(region: RunningRegion) -> int:
+    return int((region.state / "zonal.pid").read_text())
 
 
 def region_process(region: RunningRegion) -> int:
-    [found] = [process for process, line in family(porter(region)).items() if "zonal.region" in line]
+    [found] = [process for process, line in family(init(region)).items() if "zonal.region" in line and process != init(region)]
     return found
 
 
@@ -43,13 +43,13 @@ def query(region: RunningRegion, database: str, sql: str) -> str:
 def test_a_killed_region_is_back_at_once_and_its_databases_serve_meanwhile(own_region: RunningRegion) -> None:
     database = own_region.create_database()
     query(own_region, database, "create table t as select 42 as n")
-    engines = {process for process, line in family(porter(own_region)).items() if "postgres" in line}
+    engines = {process for process, line in family(init(own_region)).items() if "postgres" in line}
     killed = region_process(own_region)
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: any("zonal.region" in line and process != killed for process, line in family(porter(own_region)).items()))
+    eventually(lambda: any("zonal.region" in line and process != killed for process, line in family(init(own_region)).items()))
     eventually(lambda: own_region.zonal("status", check=False).returncode == 0)
     assert query(own_region, database, "select n from t") == "42"
-    assert engines <= set(family(porter(own_region))), "the engines went on, they were not started anew"
+    assert engines <= set(family(init(own_region))), "the engines went on, they were not started anew"
 
 
 def test_stop_and_start_keep_everything(own_region: RunningRegion) -> None:
@@ -65,10 +65,9 @@ def test_stop_and_start_keep_everything(own_region: RunningRegion) -> None:
 
 def test_the_end_of_init_is_the_end_of_everything(own_region: RunningRegion) -> None:
     own_region.create_database(MultiAZ=True)
-    processes = family(porter(own_region))
+    processes = family(init(own_region))
     mounts = Path("/proc/self/mounts").read_text()
-    init = min(process for process in processes if process != porter(own_region) and "init" in processes[process])
-    os.kill(init, signal.SIGKILL)
+    os.kill(init(own_region), signal.SIGKILL)
     eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
     assert Path("/proc/self/mounts").read_text() == mounts
     own_region.start()
@@ -84,7 +83,7 @@ def test_a_stopped_region_leaves_no_process_no_interface_and_no_mount(own_region
     before = seen()
     own_region.start()
     own_region.create_database()
-    processes = family(porter(own_region))
+    processes = family(init(own_region))
     assert seen() == before, "a running region is not seen on this machine's network nor in its mounts"
     own_region.stop()
     eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))

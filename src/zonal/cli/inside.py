@@ -41,31 +41,28 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
     client = RegionClient(state)
     prepared = client.prepare(CommandRequest(place, groups))
     try:
-        return run((*entrance(state), *prepared.prefix), command, environment=dict(prepared.environment))
+        return run(entrance(state, prepared.target), command, environment=dict(prepared.environment))
     finally:
-        client.release(prepared.id)
+        if prepared.id:
+            client.release(prepared.id)
 
 
-def entrance(state: Path) -> tuple[str, ...]:
-    """The words that bring a command of this machine into the sandbox of the region on `state`. Raises `RegionAbsent`."""
+def entrance(state: Path, target: int) -> tuple[str, ...]:
+    """The words that bring a command of this machine to a place in the region on `state`. Raises `RegionAbsent`."""
     from zonal.console.client import RegionAbsent
+    from zonal.fabric.entry import enter_argv
     from zonal.fabric.sandbox import init_pid
 
     pid = init_pid(state)
     if pid is None:
         raise RegionAbsent(f"no region runs on {state}; `zonal start` starts one")
-    user = () if os.geteuid() == 0 else ("--user", "--preserve-credentials")
-    return ("nsenter", "--target", str(pid), *user, "--mount", "--pid", "--")
+    return tuple(enter_argv(pid, target))
 
 
 def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mapping[str, str]) -> int:
-    """Run a command behind a prefix on this process's own streams; its exit status (128 + n where signal n ended it).
-
-    Entering a mount namespace forgets the working directory, so `env --chdir` goes back to it.
-    """
-    words = [*prefix, "env", f"--chdir={Path.cwd()}", *command]
+    """Run a command behind a prefix on this process's own streams; its exit status (128 + n where signal n ended it)."""
     try:
-        child = subprocess.Popen(words, env=os.environ | dict(environment))
+        child = subprocess.Popen([*prefix, *command], env=os.environ | dict(environment))
     except FileNotFoundError as error:
         raise ZonalError(f"{error.filename} is not installed on this machine (Debian and Ubuntu: apt-get install util-linux)") from error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.

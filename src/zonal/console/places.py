@@ -2,7 +2,7 @@
 
 A place is a host of its own that sees this machine's files, with one network interface: in a subnet, with security groups, recorded as
 EC2 records every interface (its requester is `zonal-exec`), so that rules and routes hold for it as for anything else; or in the internet,
-outside every VPC. The command enters it from outside with `nsenter`.
+outside every VPC. `fabric.entry` says how a command gets there.
 
 Whoever asked for a place gives it back. Places that nobody gave back, because the asker was killed, are found by their emptiness: a host on
 which nothing runs any more is removed after a while. A running command keeps its place, also over the death of the region.
@@ -11,14 +11,13 @@ which nothing runs any more is removed after a while. A running command keeps it
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from zonal.console.shapes import CommandPlace, CommandRequest
 from zonal.fabric.hosts import LinuxHost
-from zonal.fabric.plan import HostSpec, VpcPlan
+from zonal.fabric.plan import VpcPlan
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError, ZonalError
 from zonal.records.store import Record, Store, Transaction
@@ -30,7 +29,6 @@ REQUESTER = "zonal-exec"
 INTERNET = "internet"
 DEFAULT = "default"
 EMPTY_SECONDS = 60.0
-FIRST_INTERNET_ADDRESS, LAST_INTERNET_ADDRESS = 100, 250
 
 
 class PlaceUnknown(ZonalError):
@@ -38,13 +36,12 @@ class PlaceUnknown(ZonalError):
 
 
 class RecordedPlace(Record, frozen=True, kw_only=True):
-    """A place that was made. `interface_id` and `vpc_id` are empty for one in the internet; `made` is a stopwatch reading."""
+    """A place that was made, by its host's name. What it has of a VPC is empty for one in the internet; `made` is a stopwatch reading."""
 
     kind: ClassVar[str] = "command-place"
 
-    host: str
     zone: str
-    address: str
+    address: str = ""
     vpc_id: str = ""
     interface_id: str = ""
     made: float
@@ -52,8 +49,6 @@ class RecordedPlace(Record, frozen=True, kw_only=True):
 
 class Hosts(Protocol):
     """Hosts by name (`fabric.hosts.Hosts`)."""
-
-    def host(self, spec: HostSpec) -> LinuxHost: ...
 
     def get(self, name: str) -> LinuxHost | None: ...
 
@@ -68,22 +63,23 @@ class Ground(Protocol):
 
     async def apply_vpc(self, plan: VpcPlan) -> None: ...
 
+    async def prepare_exec(self, name: str, *, zone: str, vpc_id: str | None) -> LinuxHost: ...
+
 
 class PlaceDesk:
     """Makes places and takes them back."""
 
-    def __init__(self, store: Store, ground: Ground, clock: Clock, *, state: Path, lost: Callable[[str], bool]) -> None:
+    def __init__(self, store: Store, ground: Ground, clock: Clock, *, lost: Callable[[str], bool]) -> None:
         self._store = store
         self._ground = ground
         self._clock = clock
-        self._state = state
         self._lost = lost
 
     async def prepare(self, request: CommandRequest) -> CommandPlace:
         """Make the place that was asked for. Raises `PlaceUnknown`, and `HostUnreachable` where its zone is lost."""
         host = self._ground.hosts.get(request.place)
         if host is not None:
-            return CommandPlace("", _enter(host), (), host.management_address, host.zone)
+            return CommandPlace("", host.init.pid, (), host.management_address, host.zone)
         record = self._record(request)
         return await self._open(record)
 
@@ -92,17 +88,16 @@ class PlaceDesk:
         record = self._store.get(RecordedPlace, id)
         if record is None:
             return
-        await self._ground.hosts.remove(record.host)
+        await self._ground.hosts.remove(record.id)
         with self._store.transaction() as tx:
             if record.interface_id:
                 network_interfaces.delete(tx, record.interface_id)
             tx.delete(RecordedPlace, id)
-        shutil.rmtree(self._state / "places" / record.host, ignore_errors=True)
 
     async def tidy(self) -> None:
         """Take back the places that have no host any more, and those that are a minute old and in which nothing runs."""
         for record in self._store.select(RecordedPlace):
-            host = self._ground.hosts.get(record.host)
+            host = self._ground.hosts.get(record.id)
             is_young = self._clock.monotonic() - record.made < EMPTY_SECONDS
             if host is None or not (is_young or _runs_anything(host)):
                 await self.release(record.id)
@@ -112,11 +107,11 @@ class PlaceDesk:
         name = f"exec-{secrets.token_hex(4)}"
         with self._store.transaction() as tx:
             if request.place == INTERNET:
-                place = self._in_internet(tx, name)
+                place = RecordedPlace(id=name, zone="", made=self._clock.monotonic())
             else:
                 place = self._in_subnet(tx, name, self._subnet(tx, request.place), request.security_groups)
             tx.put(place)
-            tx.note("place.made", place.id, host=name, zone=place.zone, address=place.address)
+            tx.note("place.made", place.id, where=request.place, zone=place.zone, address=place.address)
         return place
 
     def _in_subnet(self, tx: Transaction, name: str, subnet: Subnet, groups: tuple[str, ...]) -> RecordedPlace:
@@ -130,21 +125,12 @@ class PlaceDesk:
         network_interfaces.plug(tx, interface.id, name, now=self._clock.now())
         return RecordedPlace(
             id=name,
-            host=name,
             zone=subnet.zone,
             address=interface.addresses[0],
             vpc_id=subnet.vpc_id,
             interface_id=interface.id,
             made=self._clock.monotonic(),
         )
-
-    def _in_internet(self, tx: Transaction, name: str) -> RecordedPlace:
-        taken = {place.address for place in tx.select(RecordedPlace)}
-        addresses = (f"192.0.2.{last}" for last in range(FIRST_INTERNET_ADDRESS, LAST_INTERNET_ADDRESS))
-        free = next((address for address in addresses if address not in taken), None)
-        if free is None:
-            raise PlaceUnknown("every address for commands in the internet is in use")
-        return RecordedPlace(id=name, host=name, zone="", address=free, made=self._clock.monotonic())
 
     def _subnet(self, view: View, place: str) -> Subnet:
         if place != DEFAULT:
@@ -160,31 +146,15 @@ class PlaceDesk:
         return there[0]
 
     async def _open(self, record: RecordedPlace) -> CommandPlace:
-        directory = self._state / "places" / record.host
-        directory.mkdir(mode=0o700, parents=True)
-        spec = HostSpec(
-            name=record.host,
-            zone=record.zone,
-            directory=str(directory),
-            vpc_id=record.vpc_id or None,
-            internet_address=None if record.vpc_id else record.address,
-            machine_files=True,
-        )
-        host = self._ground.hosts.host(spec)
         try:
             plan = vpc_plan(self._store, record.vpc_id) if record.vpc_id else None
             if plan is not None:
                 await self._ground.apply_vpc(plan)
-            await host.power_on()
+            host = await self._ground.prepare_exec(record.id, zone=record.zone, vpc_id=record.vpc_id or None)
         except BaseException:
             await self.release(record.id)
             raise
-        return CommandPlace(record.id, _enter(host), (), record.address, record.zone)
-
-
-def _enter(host: LinuxHost) -> tuple[str, ...]:
-    """The words that bring a command from the sandbox onto the host."""
-    return ("nsenter", "--target", str(host.init.pid), "--mount", "--net", "--uts", "--ipc", "--pid", "--")
+        return CommandPlace(record.id, host.init.pid, (), record.address or host.spec.internet_address or "", record.zone)
 
 
 def _runs_anything(host: LinuxHost) -> bool:

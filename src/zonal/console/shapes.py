@@ -98,10 +98,13 @@ class CommandRequest(msgspec.Struct, frozen=True):
 
 
 class CommandPlace(msgspec.Struct, frozen=True):
-    """A place that has been prepared. `prefix` goes before the command's own words; `id` gives the place back when it has ended."""
+    """A place that has been prepared. `target` is its process 1, as the sandbox numbers it: `fabric.entry` leads there.
+
+    `id` gives the place back when the command has ended; it is empty for a host that was there before.
+    """
 
     id: str
-    prefix: tuple[str, ...]
+    target: int
     environment: tuple[tuple[str, str], ...]
     address: str
     zone: str

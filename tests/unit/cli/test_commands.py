@@ -65,9 +65,7 @@ class Region:
 
     async def prepare(self, request: Request) -> CommandPlace:
         self.asked.append(json.loads(request.body))
-        return CommandPlace(
-            id="place-1", prefix=("env", "INSIDE=yes"), environment=(("PLACE", "a"),), address="172.31.0.9", zone="us-east-1a"
-        )
+        return CommandPlace("place-1", 42, (("PLACE", "a"),), address="172.31.0.9", zone="us-east-1a")
 
     async def release(self, request: Request) -> dict[str, str]:
         self.asked.append(request.words[0])
@@ -77,7 +75,7 @@ class Region:
 @pytest.fixture
 def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     answers = Region()
-    monkeypatch.setattr("zonal.cli.inside.entrance", lambda _: ())
+    monkeypatch.setattr("zonal.cli.inside.entrance", lambda state, target: ("env", f"INSIDE={target}"))
     routes = (
         Route("GET", "/status", answers.status),
         Route("GET", "/access", answers.access),
@@ -155,21 +153,9 @@ def test_a_zone_that_is_not_there_is_told_with_those_that_are(region: Region, tm
 def test_exec_hands_on_streams_and_exit_status_and_gives_the_place_back(
     region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = (
-        "exec",
-        "--state",
-        str(tmp_path),
-        "--in",
-        "subnet-1",
-        "--security-group",
-        "sg-1",
-        "--",
-        "sh",
-        "-c",
-        "echo $INSIDE $PLACE; exit 7",
-    )
-    assert run(*words) == 7
-    assert capfd.readouterr().out == "yes a\n"
+    place = ("--state", str(tmp_path), "--in", "subnet-1", "--security-group", "sg-1")
+    assert run("exec", *place, "--", "sh", "-c", "echo $INSIDE $PLACE; exit 7") == 7
+    assert capfd.readouterr().out == "42 a\n"
     assert region.asked == [{"place": "subnet-1", "security_groups": ["sg-1"]}, "place-1"]
 
 
