@@ -39,12 +39,18 @@ class Frontend(NamedTuple):
     """What a service wants of the gateway beyond its model.
 
     `streams` are operations whose body is handed over while it arrives (`call.raw.stream`). `anonymous` lets unsigned requests through to
-    the handlers (`call.access_key` is None). `before` may answer a request itself, before anything else looks at it (CORS, websites).
+    the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
+    checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `before`
+    may answer a request itself, before anything else looks at it (CORS, websites).
     """
 
     streams: frozenset[str] = frozenset()
     anonymous: bool = False
+    documents: bool = False
     before: Callable[[Request], Awaitable[Response | None]] | None = None
+
+
+_PLAIN = Frontend()
 
 
 class Gateway:
@@ -95,13 +101,16 @@ class Gateway:
         identifier = request_id()
         dialect = self._catalogue.recognise(request)
         try:
-            if (frontend := self._frontends.get(dialect.name)) and frontend.before and (answer := await frontend.before(request)):
+            frontend = self._frontends.get(dialect.name, _PLAIN)
+            if frontend.before and (answer := await frontend.before(request)):
                 return answer
             request.signature = self._authenticate(request, dialect)
             located = self._catalogue.locate(request, dialect)
             handler = self._handler(located)
-            parameters = requests.parse(located, request)
+            parameters = requests.document(request.body) if frontend.documents else requests.parse(located, request)
             result = await self._invoke(located, handler, request, parameters, identifier)
+            if frontend.documents:
+                return responses.render_document(dialect, result, identifier)
             return responses.render(located, result, identifier)
         except AwsError as error:
             return responses.render_error(dialect, error, identifier, request)
@@ -116,11 +125,11 @@ class Gateway:
     def streams(self, request: Request) -> bool:
         """Whether the body of this request, of which only the head is there, is handed over while it arrives."""
         dialect = self._catalogue.recognise(request)
-        frontend = self._frontends.get(dialect.name)
-        if frontend is None or not frontend.streams:
+        streams = self._frontends.get(dialect.name, _PLAIN).streams
+        if not streams:
             return False
         try:
-            return self._catalogue.locate(request, dialect).operation.name in frontend.streams
+            return self._catalogue.locate(request, dialect).operation.name in streams
         except AwsError:
             return False
 
@@ -130,8 +139,7 @@ class Gateway:
             if request.stream is not None:
                 request.stream = signing.checked(request.stream, signature)
             return signature
-        frontend = self._frontends.get(dialect.name)
-        if frontend is None or not frontend.anonymous:
+        if not self._frontends.get(dialect.name, _PLAIN).anonymous:
             raise signing.missing(dialect)
         return None
 

@@ -38,7 +38,7 @@ def read(located: Located, request: Request) -> dict[str, Any]:
         elif shape is None:
             return {}
         elif protocol == JSON:
-            values = documents.reader(shape)(_json(request.body))
+            values = documents.reader(shape)(document(request.body))
         elif protocol == CBOR:
             values = documents.reader(shape, cbor=True)(_cbor(request.body))
         else:
@@ -57,7 +57,8 @@ def _parse_form(located: Located) -> dict[str, Any]:
     return values
 
 
-def _json(raw: bytes) -> Any:
+def document(raw: bytes) -> Any:
+    """A JSON body, decoded and no more; no body is an empty object. Raises `AwsError` SerializationException."""
     if not raw:
         return {}
     try:
@@ -112,7 +113,7 @@ def _structured(located: Located, request: Request, shape: Shape) -> Any:
     if not request.body.strip():
         return None
     if located.dialect.protocol == REST_JSON:
-        return documents.reader(shape)(_json(request.body))
+        return documents.reader(shape)(document(request.body))
     try:
         node = markup.tree(request.body)
     except markup.NotXml:

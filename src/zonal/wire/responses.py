@@ -47,6 +47,12 @@ def render(located: Located, result: Mapping[str, Any] | None, request_id: str) 
     return _render_rest(located, output, result, headers)
 
 
+def render_document(dialect: Dialect, result: Any, request_id: str) -> Response:
+    """The answer of a JSON service's handler that has made the document itself: encoded already, or plain values."""
+    raw = result if isinstance(result, bytes) else msgspec.json.encode({} if result is None else result)
+    return Response(200, _json_headers(dialect, _request_id_headers(dialect, request_id), raw), raw)
+
+
 def _request_id_headers(dialect: Dialect, request_id: str) -> Headers:
     if dialect.name == "s3":
         return [("x-amz-request-id", request_id), ("x-amz-id-2", _host_id(request_id))]
