@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests import virtual_time
 from zonal.fabric.plan import VpcPlan
@@ -33,7 +33,7 @@ PORT = st.sampled_from([22, 80, 5432])
 
 
 class Account(RuleBasedStateMachine):
-    """`pick` chooses among what exists; where nothing does, an id that names nothing."""
+    """The rules are EC2's operations; `pick` chooses what they are called with."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,9 +41,27 @@ class Account(RuleBasedStateMachine):
         self.fabric = FakeFabric()
         self.reconciler = VpcReconciler(self.ec2.store, self.fabric, RegionClock())
 
+    @initialize()
+    def furnish(self) -> None:
+        """A VPC with two tiers, so that what is interesting is a step or two away: groups that name each other, a route, addresses."""
+        ec2 = self.ec2
+        vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        subnet_id = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.2.0/24")["Subnet"]["SubnetId"]
+        gateway_id = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway_id, VpcId=vpc_id)
+        table_id = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+        ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id)
+        ec2.create_route(RouteTableId=table_id, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway_id)
+        web, database = (ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc_id)["GroupId"] for name in ("a", "b"))
+        ec2.authorize_security_group_ingress(GroupId=database, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": web}]}])
+        interface_id = ec2.create_network_interface(SubnetId=subnet_id, Groups=[database])["NetworkInterface"]["NetworkInterfaceId"]
+        ec2.associate_address(AllocationId=ec2.allocate_address()["AllocationId"], NetworkInterfaceId=interface_id)
+        ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=ec2.allocate_address()["AllocationId"])
+
     def choose(self, kind: type[model.Tagged], prefix: str, pick: int) -> str:
-        ids = [record.id for record in self.ec2.store.select(kind)] + [f"{prefix}-0123456789abcdef0"]
-        return ids[pick % len(ids)]
+        """One of what exists, or (for every twentieth pick, and where nothing does) an id that names nothing."""
+        ids = [record.id for record in self.ec2.store.select(kind)]
+        return ids[pick % len(ids)] if ids and pick % 20 else f"{prefix}-0123456789abcdef0"
 
     def attempt(self, operation: str, **request: Any) -> None:
         try:
@@ -219,6 +237,10 @@ class Account(RuleBasedStateMachine):
             virtual_time.run(self.reconciler.converge(network.id))
         assert set(self.fabric.networks) == {vpc.id for vpc in self.ec2.store.select(model.Vpc)}
         assert not self.ec2.store.select(model.NatGateway, lambda nat: nat.state in ("pending", "deleting"))
+        for applied in self.fabric.networks.values():
+            assert {each.id for each in applied.interfaces} == {
+                each.id for each in self.ec2.store.select(model.NetworkInterface) if each.vpc_id == applied.id
+            }
 
     @invariant()
     def every_vpc_has_what_it_was_born_with(self) -> None:
@@ -271,7 +293,7 @@ class Account(RuleBasedStateMachine):
             used = [address for interface in found for address in interface.addresses]
             network = IPv4Network(subnet.cidr)
             assert len(used) == len(set(used))
-            assert all(IPv4Address(address) in list(network)[4:-1] for address in used)
+            assert all(network[3] < IPv4Address(address) < network[-1] for address in used)
             assert free_address_count(self.ec2.store, subnet) == network.num_addresses - 5 - len(used)
         public = [each.public_address for each in self.ec2.store.select(model.NetworkInterface) if each.public_address]
         public += [each.address for each in self.ec2.store.select(model.ElasticAddress)]
@@ -307,5 +329,5 @@ def check_plan(plan: VpcPlan) -> None:
 
 TestAccount = Account.TestCase
 TestAccount.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=20, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
