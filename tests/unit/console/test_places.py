@@ -1,0 +1,127 @@
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from zonal.console.places import PlaceDesk, PlaceUnknown, RecordedPlace
+from zonal.console.shapes import CommandRequest
+from zonal.fabric.plan import VpcPlan
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.errors import ZonalError
+from zonal.records.store import Store
+from zonal.services.ec2 import default_vpc, lookups
+from zonal.services.ec2.model import NetworkInterface, SecurityGroup, Subnet
+
+
+class Ground:
+    """A fabric whose hosts are only names."""
+
+    def __init__(self) -> None:
+        self.hosts = self
+        self.on: dict[str, Any] = {}
+        self.plans: list[VpcPlan] = []
+        self.fails = False
+
+    def get(self, name: str) -> Any:
+        return self.on.get(name)
+
+    async def remove(self, name: str) -> None:
+        self.on.pop(name, None)
+
+    async def apply_vpc(self, plan: VpcPlan) -> None:
+        self.plans.append(plan)
+
+    async def prepare_exec(self, name: str, *, zone: str, vpc_id: str | None) -> Any:
+        if self.fails:
+            raise ZonalError("the host cannot be powered on")
+        spec = SimpleNamespace(internet_address=None if vpc_id else "192.0.2.64")
+        self.on[name] = SimpleNamespace(init=SimpleNamespace(pid=2**30), spec=spec, zone=zone, management_address="")
+        return self.on[name]
+
+
+def desk(lost: tuple[str, ...] = ()) -> tuple[PlaceDesk, Ground, Store]:
+    store = Store(":memory:")
+    with store.transaction() as tx:
+        default_vpc.bootstrap(tx, RegionClock().now())
+    ground = Ground()
+    return PlaceDesk(store, ground, RegionClock(), lost=lambda zone: zone in lost), ground, store
+
+
+def subnet_in(store: Store, zone: str) -> Subnet:
+    [subnet] = store.select(Subnet, lambda each: each.zone == zone)
+    return subnet
+
+
+async def test_a_command_in_a_subnet_has_an_interface_there_with_the_default_group_before_its_host_is_on() -> None:
+    places, ground, store = desk()
+    subnet = subnet_in(store, "us-east-1b")
+    place = await places.prepare(CommandRequest(subnet.id))
+    [interface] = store.select(NetworkInterface)
+    vpc = lookups.default_vpc(store)
+    assert vpc is not None
+    assert (interface.subnet_id, interface.group_ids) == (subnet.id, (lookups.default_security_group(store, vpc.id).id,))
+    assert interface.attachment is not None and interface.attachment.host == place.id
+    assert [each.host for each in ground.plans[-1].interfaces] == [place.id]
+    assert (place.address, place.zone) == (interface.addresses[0], "us-east-1b")
+
+
+async def test_a_place_that_is_given_back_leaves_no_interface_and_no_host() -> None:
+    places, ground, store = desk()
+    place = await places.prepare(CommandRequest())
+    await places.release(place.id)
+    await places.release(place.id)
+    assert (store.select(NetworkInterface), store.select(RecordedPlace), ground.on) == ([], [], {})
+
+
+async def test_a_place_whose_host_fails_leaves_nothing() -> None:
+    places, ground, store = desk()
+    ground.fails = True
+    with pytest.raises(ZonalError, match="cannot be powered on"):
+        await places.prepare(CommandRequest())
+    assert (store.select(NetworkInterface), store.select(RecordedPlace)) == ([], [])
+
+
+async def test_the_default_place_is_in_the_first_zone_that_can_be_reached() -> None:
+    places, _, _ = desk(lost=("us-east-1a",))
+    assert (await places.prepare(CommandRequest())).zone == "us-east-1b"
+
+
+async def test_a_place_in_a_lost_zone_is_refused_with_what_to_do() -> None:
+    places, _, store = desk(lost=("us-east-1a",))
+    with pytest.raises(PlaceUnknown, match="zonal recover us-east-1a"):
+        await places.prepare(CommandRequest(subnet_in(store, "us-east-1a").id))
+
+
+async def test_the_internet_is_outside_every_vpc() -> None:
+    places, _, store = desk()
+    place = await places.prepare(CommandRequest("internet"))
+    assert place.address == "192.0.2.64" and store.select(NetworkInterface) == []
+
+
+async def test_groups_that_are_not_there_are_refused_and_nothing_is_made() -> None:
+    places, ground, store = desk()
+    with pytest.raises(PlaceUnknown, match="sg-0123456789abcdef0"):
+        await places.prepare(CommandRequest("default", ("sg-0123456789abcdef0",)))
+    assert (store.select(NetworkInterface), ground.on) == ([], {})
+
+
+async def test_a_commands_own_groups_replace_the_default_one() -> None:
+    places, _, store = desk()
+    [group] = store.select(SecurityGroup)
+    await places.prepare(CommandRequest("default", (group.id,)))
+    assert [each.group_ids for each in store.select(NetworkInterface)] == [(group.id,)]
+
+
+async def test_a_name_that_is_no_place_is_told_with_what_is() -> None:
+    places, _, _ = desk()
+    with pytest.raises(PlaceUnknown, match="internet or default"):
+        await places.prepare(CommandRequest("nowhere"))
+
+
+async def test_a_place_without_a_host_is_tidied_and_a_young_one_is_not() -> None:
+    places, ground, store = desk()
+    kept, abandoned = await asyncio.gather(places.prepare(CommandRequest()), places.prepare(CommandRequest()))
+    ground.on.pop(abandoned.id)
+    await places.tidy()
+    assert [each.id for each in store.select(RecordedPlace)] == [kept.id]
