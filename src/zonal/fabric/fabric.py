@@ -11,18 +11,21 @@ import asyncio
 import ipaddress
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from zonal.fabric import vpcs
-from zonal.fabric.hosts import Cables, Hosts, LinuxHost
+from zonal.fabric.exposure import Exposure
+from zonal.fabric.hosts import Cables, HostFailed, Hosts, LinuxHost
 from zonal.fabric.impairments import Impairments
-from zonal.fabric.linux.namespaces import Keep
+from zonal.fabric.linux.namespaces import Keep, inside
 from zonal.fabric.monitors import Monitors
-from zonal.fabric.naming import mac
-from zonal.fabric.networks import INTERNET, INTERNET_RESOLVER, MANAGEMENT, MANAGEMENT_NETWORK, Networks
+from zonal.fabric.names import Names, Resolver, open_sockets
+from zonal.fabric.naming import mac, zone_name
+from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, MANAGEMENT, MANAGEMENT_NETWORK, Networks
 from zonal.fabric.plan import HostSpec, InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
 
@@ -47,6 +50,8 @@ class Fabric:
         self.zones = Zones()
         self.zones.faults.update(faults or {})
         self.monitors = Monitors()
+        self.names = Names(ttl_seconds)
+        self.exposure = Exposure(state, state / RUN)
         cables = Cables(plug=self._plug, unplug=self._unplug, resolver=self._resolver)
         self.hosts = Hosts(self.zones, cables, records=state / RUN / "hosts", state=state)
         self._keep = Keep(state / RUN / "net")
@@ -54,16 +59,26 @@ class Fabric:
         zone_names = tuple(zone.name for zone in ZONES)
         self._networks = Networks(self._keep, zone_names, self._open_host, self._core_made)
         self._plans: dict[str, VpcPlan] = {}
+        self._resolvers: dict[str, Resolver] = {}
+        self._resolves: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._thread = ThreadPoolExecutor(1, "fabric")
 
     async def start(self) -> None:
         """Find or make the ground. Hosts of an earlier region process are there again afterwards, in `hosts`."""
         self.hosts.load()
         await self._work(self._start)
+        for zone, fault in self.zones.faults.items():
+            if fault.is_loss_of_zone:
+                self.names.freeze(zone)
+        await self._open_resolver(INTERNET, (INTERNET_RESOLVER,), Resolver(self.names))
+        self.exposure.start(self._networks.namespace(INTERNET))
 
     async def stop(self) -> None:
         """Let go of everything; whatever is in the kernel goes on."""
         self.monitors.close()
+        await self.exposure.stop()
+        for resolver in self._resolvers.values():
+            resolver.close()
         await self._work(self._close)
         self._thread.shutdown(wait=False)
 
@@ -71,12 +86,34 @@ class Fabric:
         """Make the kernel match the plan, whatever was there; existing connections survive a change that is not about them."""
         self._plans[plan.id] = plan
         await self._work(lambda: self._networks.apply(plan))
+        await self._resolve(plan)
 
     async def remove_vpc(self, id: str) -> None:
         """Remove a VPC; nothing happens where there is none."""
         self._plans.pop(id, None)
         self._impairments.forget(id)
+        self._resolves.pop(id, None)
+        for zone in ZONES:
+            self._close_resolver(zone_name(id, zone.name))
         await self._work(lambda: self._networks.remove(id))
+
+    async def expose(self, public_address: str, port: int) -> str:
+        """Let the host reach a public endpoint; the loopback address on which it does. Raises `NotExposed`."""
+        return await self.exposure.expose(public_address, port)
+
+    async def unexpose(self, public_address: str, port: int) -> None:
+        """Undo that; nothing happens where it is not exposed."""
+        await self.exposure.unexpose(public_address, port)
+
+    async def prepare_exec(self, name: str, *, zone: str, vpc_id: str | None) -> LinuxHost:
+        """A host on which commands of this machine run, powered on: in a VPC (whose plan has an interface for the host `name`), or in the
+        internet (`vpc_id` None). `entry.enter_argv` leads there; `hosts.remove(name)` ends it. Raises `HostUnreachable`, `HostFailed`.
+        """
+        address = self._free_internet_address() if vpc_id is None else None
+        directory = str(self.state / RUN / "commands" / name)
+        host = self.hosts.host(HostSpec(name, zone, directory, vpc_id=vpc_id, internet_address=address, machine_files=True))
+        await host.power_on()
+        return host
 
     async def fail_zone(self, zone: str, fault: ZoneFault) -> Zone:
         """Make a zone fail; in force on return. The caller has recorded it. Repeating it does it again to what came meanwhile.
@@ -94,6 +131,10 @@ class Fabric:
             self.zones.faults.update(before)
             self._impairments.apply(before)
             raise
+        if fault.is_loss_of_zone:
+            self.names.freeze(found.name)
+        else:
+            self.names.thaw(found.name)
         if fault.kind == "power":
             hosts = [host for host in self.hosts.all() if host.zone == found.name]
             for host in hosts:
@@ -106,7 +147,40 @@ class Fabric:
         found = self.zones.find(zone)
         self.zones.faults.pop(found.name, None)
         self._impairments.apply(self.zones.faults)
+        self.names.thaw(found.name)
         return found
+
+    async def _resolve(self, plan: VpcPlan) -> None:
+        """Have the VPC's resolver answer in every zone, at the plan's addresses."""
+        wanted = (vpcs.resolver_addresses(plan), plan.cidrs)
+        if self._resolves.get(plan.id) == wanted:
+            return
+        for zone in ZONES:
+            name = zone_name(plan.id, zone.name)
+            await self._open_resolver(name, wanted[0], Resolver(self.names, zone=zone.name, cidrs=plan.cidrs))
+        self._resolves[plan.id] = wanted
+
+    async def _open_resolver(self, network: str, addresses: tuple[str, ...], resolver: Resolver) -> None:
+        self._close_resolver(network)
+
+        def work() -> list[socket.socket]:
+            with inside(self._networks.namespace(network)):
+                return open_sockets(addresses)
+
+        self._resolvers[network] = resolver
+        await resolver.serve(await self._work(work))
+
+    def _close_resolver(self, network: str) -> None:
+        if network in self._resolvers:
+            self._resolvers.pop(network).close()
+
+    def _free_internet_address(self) -> str:
+        taken = {host.spec.internet_address for host in self.hosts.all()}
+        free = (str(address) for address in list(ipaddress.IPv4Network(INTERNET_NETWORK))[64:255] if str(address) not in taken)
+        address = next(free, None)
+        if address is None:
+            raise HostFailed("the internet has no free address: too many commands run in it")
+        return address
 
     def _start(self) -> None:
         self._networks.start_internet()

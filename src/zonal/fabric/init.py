@@ -1,12 +1,12 @@
 """Process 1 of the sandbox: starts the region, starts it again when it dies, and takes everything with it when it ends.
 
-Run as a program, without asyncio and the rest, so that it stays small. It speaks with the porter over a pipe: when the porter is gone the pipe
-ends, and so does init. On SIGTERM (or SIGINT) the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and the
+Run as a program, without asyncio and the rest, so that it stays small. A pipe leads to the porter: when the porter is gone the pipe ends,
+and so does init. On SIGTERM (or SIGINT) the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and the
 kernel ends every process, mount and namespace of the sandbox with it. A region that ends by itself with status 0 was told to stop;
 one that ends otherwise is started again, after a pause that grows while it keeps dying young.
 
-The region's environment: `ZONAL_LISTENERS` are the descriptors of the host's listeners, `ZONAL_READY` a descriptor to write a line to when the
-region serves.
+The region's environment: `ZONAL_LISTENERS` are the descriptors of the host's listeners, `ZONAL_READY` is one to write a line to when the
+region serves, `ZONAL_INIT` the number that init has on the host.
 """
 
 from __future__ import annotations

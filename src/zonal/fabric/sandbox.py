@@ -5,8 +5,8 @@ root) and leaves process 1 behind in them, hands down the listeners, and waits. 
 rule, mount or name of the host. Behind it, process 1 is `init`; when it ends, by itself or because the porter is gone, the kernel removes
 everything.
 
-While it waits the porter does one more thing: it opens further listeners on loopback addresses of the host (`porter`) for whatever of the region
-the internet may reach.
+While it waits the porter does one more thing: it opens further listeners on loopback addresses of the host (`porter`) for whatever of
+the region the internet may reach.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from zonal.fabric.entry import INIT_VARIABLE
 from zonal.fabric.linux import calls
 from zonal.fabric.porter import Porter
 from zonal.foundation.errors import ZonalError
@@ -112,7 +113,7 @@ def _run(
     }
     order = {"argv": argv, "environment": environment, "lifeline": lifeline_reader, "grace_seconds": grace_seconds}
     handed = [lifeline_reader, ready_writer, *(listener.fileno() for listener in listeners)]
-    pid = _make(state, json.dumps(order), handed, own=(lifeline, ready))
+    pid = _make(state, order, handed, own=(lifeline, ready))
     os.close(lifeline_reader)
     os.close(ready_writer)
     (state / PID_FILE).write_text(f"{pid}\n")
@@ -123,7 +124,7 @@ def _run(
         os.close(ready)
 
 
-def _make(state: Path, order: str, handed: list[int], *, own: tuple[int, ...]) -> int:
+def _make(state: Path, order: dict[str, Any], handed: list[int], *, own: tuple[int, ...]) -> int:
     """Fork, make the namespaces, and leave init behind in them: its number on the host. Raises `SandboxRefused`."""
     report, report_writer = os.pipe2(os.O_CLOEXEC)
     go, go_writer = os.pipe2(os.O_CLOEXEC)
@@ -137,19 +138,20 @@ def _make(state: Path, order: str, handed: list[int], *, own: tuple[int, ...]) -
     os.close(report_writer)
     os.close(go)
     os.waitpid(helper, 0)
-    os.write(go_writer, b"go")  # Only now is init our child, as whose parent we may be missed.
+    first = os.read(report, 4096).decode().strip()
+    if not first.isdigit():
+        raise SandboxRefused(f"{first or 'the sandbox could not be made'}; `zonal doctor` says what to change")
+    os.write(go_writer, first.encode())  # Only now is init our child, as whose parent we may be missed.
     os.close(go_writer)
     with os.fdopen(report) as lines:
-        words = lines.read().split("\n")
-    if not words[0].isdigit():
-        raise SandboxRefused(f"{words[0] or 'the sandbox could not be made'}; `zonal doctor` says what to change")
-    if words[1]:
-        os.waitpid(int(words[0]), 0)
-        raise SandboxRefused(f"{words[1]}; `zonal doctor` says what to change")
-    return int(words[0])
+        refusal = lines.read().strip()
+    if refusal:
+        os.waitpid(int(first), 0)
+        raise SandboxRefused(f"{refusal}; `zonal doctor` says what to change")
+    return int(first)
 
 
-def _help(state: Path, order: str, handed: list[int], report: int, go: int) -> NoReturn:
+def _help(state: Path, order: dict[str, Any], handed: list[int], report: int, go: int) -> NoReturn:
     """The helper: make namespaces, fork init into them, say its number, end. Never returns."""
     try:
         make_namespaces()
@@ -164,7 +166,7 @@ def _help(state: Path, order: str, handed: list[int], report: int, go: int) -> N
 
 
 def make_namespaces() -> None:
-    """Give the calling process the sandbox's namespaces; with a user namespace where it is not root. Children are in the new pid namespace."""
+    """Give the calling process the sandbox's namespaces, a user namespace too where it is not root. Its next child is process 1."""
     flags = calls.NEW_NET | calls.NEW_MOUNT | calls.NEW_PID | calls.NEW_IPC | calls.NEW_UTS
     user, group = os.geteuid(), os.getegid()
     if user == 0:
@@ -176,8 +178,9 @@ def make_namespaces() -> None:
     Path("/proc/self/gid_map").write_text(f"0 {group} 1")
 
 
-def _become_init(state: Path, order: str, handed: list[int], go: int) -> NoReturn:
-    if os.read(go, 2) != b"go":
+def _become_init(state: Path, order: dict[str, Any], handed: list[int], go: int) -> NoReturn:
+    own_number = os.read(go, 32).decode()
+    if not own_number:
         os._exit(1)
     calls.die_with_parent(signal.SIGKILL)
     calls.mount("none", "/", flags=calls.RECURSIVE | calls.PRIVATE)
@@ -185,8 +188,9 @@ def _become_init(state: Path, order: str, handed: list[int], go: int) -> NoRetur
     calls.mount("tmpfs", str(state / RUN), "tmpfs", calls.NO_DEVICES, "mode=700")
     for descriptor in handed:
         os.set_inheritable(descriptor, True)
+    order["environment"][INIT_VARIABLE] = own_number
     source = str(Path(__file__).parents[2])
-    words = [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {source!r}); {_INIT}", order]
+    words = [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {source!r}); {_INIT}", json.dumps(order)]
     os.setsid()
     os.execv(sys.executable, words)
 

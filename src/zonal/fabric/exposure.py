@@ -1,0 +1,139 @@
+"""Which public endpoints the host reaches on which loopback address, and the forwarder that serves them.
+
+The address is worked out from the region's state directory and the public address, so it is the same after every restart and two
+regions side by side do not meet: 203.0.113.5 becomes 127.R.113.5. The forwarder is started with the first endpoint, found again by a
+restarted region, and started again when it dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+
+from zonal.fabric.linux import calls
+from zonal.fabric.linux.processes import ProcessMark, find, mark, spawn
+from zonal.fabric.linux.threads import in_own_thread
+from zonal.foundation.clock import wait_for
+from zonal.foundation.errors import ZonalError
+
+_VARIABLE, _NAME = "ZONAL_PROCESS", ".forwarder"
+_RUN = "asyncio.run(main(sys.argv[1:]))"
+_SERVING_WITHIN = timedelta(seconds=5)
+
+
+class NotExposed(ZonalError):
+    """The host cannot reach the endpoint on its loopback address; the message says why."""
+
+
+class Exposure:
+    """The endpoints that are exposed, and the forwarder's process."""
+
+    def __init__(self, state: Path, run: Path) -> None:
+        self._state = state
+        self._table = run / "forwards.json"
+        self._status = run / "forwards.status"
+        self._record = run / "forwarder.process"
+        self._rows: dict[str, dict[str, tuple[str, int]]] = {}
+        self._namespace: int | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self, namespace: int) -> None:
+        """Find what an earlier region process exposed. `namespace` is the internet's."""
+        self._namespace = namespace
+        if self._table.exists():
+            self._rows = msgspec.json.decode(self._table.read_bytes(), type=dict[str, dict[str, tuple[str, int]]])
+        if self._rows:
+            self._keep_alive()
+
+    async def stop(self) -> None:
+        """Let go; the forwarder goes on serving."""
+        if self._watch:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+            self._watch = None
+
+    def address(self, public_address: str) -> str:
+        """The loopback address that stands for a public one."""
+        words = public_address.split(".")
+        return f"127.{20 + crc32(str(self._state).encode()) % 200}.{words[2]}.{words[3]}"
+
+    async def expose(self, public_address: str, port: int) -> str:
+        """Serve an endpoint on the host; the loopback address, on which it is served on return. Raises `NotExposed`."""
+        address = self.address(public_address)
+        self._rows.setdefault(address, {})[str(port)] = (public_address, port)
+        self._save()
+        self._keep_alive()
+        self._forwarder().send(signal.SIGHUP)
+        name = f"{address}:{port}"
+        try:
+            said = await wait_for(lambda: self._said().get(name), within=_SERVING_WITHIN)
+        except TimeoutError:
+            said = "the forwarder does not answer"
+        if said != "ok":
+            raise NotExposed(f"{public_address}:{port} cannot be reached from this machine at {name}: {said}")
+        return address
+
+    async def unexpose(self, public_address: str, port: int) -> None:
+        """Serve it no more; nothing happens where it is not served."""
+        address = self.address(public_address)
+        if self._rows.get(address, {}).pop(str(port), None) is None:
+            return
+        if not self._rows[address]:
+            del self._rows[address]
+        self._save()
+        self._forwarder().send(signal.SIGHUP)
+
+    def _save(self) -> None:
+        new = self._table.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(self._rows))
+        new.replace(self._table)
+        self._status.unlink(missing_ok=True)
+
+    def _said(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._status.read_text()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _keep_alive(self) -> None:
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._live(), name="forwarder")
+
+    async def _live(self) -> None:
+        while True:
+            running = self._forwarder()
+            if not running.is_alive():
+                self._record.write_bytes(msgspec.json.encode(ProcessMark()))
+                pid = await in_own_thread(self._spawn, name="start forwarder")
+                running = mark(pid)
+                self._record.write_bytes(msgspec.json.encode(running))
+            await running.wait()
+            await asyncio.sleep(0.2)
+
+    def _forwarder(self) -> ProcessMark:
+        if not self._record.exists():
+            return ProcessMark()
+        known = msgspec.json.decode(self._record.read_bytes(), type=ProcessMark)
+        return known if known.pid else find(_VARIABLE, _NAME)
+
+    def _spawn(self) -> int:
+        assert self._namespace is not None
+        log = os.open(self._state / "forwarder.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        source = str(Path(__file__).parents[2])
+        program = f"import asyncio, sys; sys.path.insert(0, {source!r}); from zonal.fabric.forwarder import main; {_RUN}"
+        words = (sys.executable, "-S", "-E", "-c", program, str(self._table), str(self._state / "porter.sock"), str(self._status))
+        try:
+            calls.enter(self._namespace, calls.NEW_NET)
+            return spawn(sys.executable, words, {_VARIABLE: _NAME, "PATH": os.environ.get("PATH", "")}, stdin=nothing, stdout=log)
+        finally:
+            os.close(log)
+            os.close(nothing)

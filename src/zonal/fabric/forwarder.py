@@ -1,0 +1,124 @@
+"""The forwarder: serves public endpoints of the region on loopback addresses of the host.
+
+A process of its own inside the internet's namespace: it stands where the outside world stands, and goes on while the region is started
+again. What it shall serve stands in a file, `{"127.9.113.5": {"5432": ["203.0.113.5", 5432]}}`; on SIGHUP it reads it again. It gets
+each listener from the porter, and connects every caller to the public address: through the internet gateway, with whatever
+security groups say. A silence there is a silence here.
+
+Run as a program: `forwarder TABLE PORTER-SOCKET STATUS`. The status file says for each endpoint `ok` or why it is not served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from zonal.fabric.porter import ask
+
+CHUNK = 1 << 16
+_Endpoint = tuple[str, int]
+
+
+class Forwarder:
+    """The listeners that are served now."""
+
+    def __init__(self, table: Path, porter: Path, status: Path) -> None:
+        self._table = table
+        self._porter = porter
+        self._status = status
+        self._servers: dict[_Endpoint, tuple[asyncio.Server, _Endpoint]] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow the table until the process is ended."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._changed.set)
+        while True:
+            self._changed.clear()
+            report = await self._follow()
+            self._say(report)
+            try:
+                async with asyncio.timeout(1.0 if set(report.values()) - {"ok"} else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass  # What could not be had may be free now.
+
+    async def _follow(self) -> dict[str, str]:
+        wanted = _read(self._table)
+        for endpoint, (server, target) in list(self._servers.items()):
+            if wanted.get(endpoint) != target:
+                server.close()
+                del self._servers[endpoint]
+        report = {}
+        for endpoint, target in wanted.items():
+            name = f"{endpoint[0]}:{endpoint[1]}"
+            try:
+                if endpoint not in self._servers:
+                    self._servers[endpoint] = (await self._serve(endpoint, target), target)
+                report[name] = "ok"
+            except OSError as error:
+                report[name] = str(error)
+        return report
+
+    async def _serve(self, endpoint: _Endpoint, target: _Endpoint) -> asyncio.Server:
+        listener = await asyncio.to_thread(ask, self._porter, *endpoint)
+        listener.setblocking(False)
+
+        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _join(reader, writer, target)
+
+        return await asyncio.start_server(connect, sock=listener)
+
+    def _say(self, report: dict[str, str]) -> None:
+        new = self._status.with_suffix(".new")
+        new.write_text(json.dumps(report))
+        new.replace(self._status)
+
+
+async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: _Endpoint) -> None:
+    """Connect a caller to the target and carry bytes until both sides are done; a reset on one side is a reset on the other."""
+    try:
+        far_reader, far_writer = await asyncio.open_connection(*target)
+    except OSError:
+        writer.transport.abort()
+        return
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_carry(reader, far_writer))
+            group.create_task(_carry(far_reader, writer))
+    except* OSError:
+        writer.transport.abort()
+        far_writer.transport.abort()
+    finally:
+        writer.close()
+        far_writer.close()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(CHUNK):
+        writer.write(chunk)
+        await writer.drain()
+    writer.write_eof()
+
+
+def _read(table: Path) -> dict[_Endpoint, _Endpoint]:
+    try:
+        rows = json.loads(table.read_text())
+    except FileNotFoundError:
+        return {}
+    return {(address, int(port)): (target[0], int(target[1])) for address, ports in rows.items() for port, target in ports.items()}
+
+
+async def main(words: list[str]) -> None:
+    table, porter, status = (Path(word) for word in words)
+    await Forwarder(table, porter, status).run()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        os._exit(130)

@@ -1,0 +1,169 @@
+"""Hosts: what runs on them, what it sees, and what a killed region finds again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from tests.contract.fabric.plans import PUBLIC_A, A, interface, vpc
+from tests.contract.fabric.sandboxed import Ground, sandboxed
+from zonal.fabric.hosts import HostFailed, HostUnreachable, LinuxHost
+from zonal.fabric.linux.processes import mark
+from zonal.fabric.plan import HostSpec, ProcessSpec
+
+SECONDS = timedelta(seconds=5)
+
+
+async def shell(host: LinuxHost, command: str) -> str:
+    """What a shell command on a host prints."""
+    done = await host.run(("/bin/sh", "-c", command), within=SECONDS)
+    assert done.returncode == 0, done
+    return done.stdout.decode().strip()
+
+
+def sleeper(ground: Ground, name: str = "sleeper") -> ProcessSpec:
+    return ProcessSpec(name, ("/bin/sleep", "1000"), str(ground.state / "log"))
+
+
+@sandboxed
+async def test_a_program_is_an_ordinary_user_with_a_name_a_directory_and_a_process_table_of_its_own(ground: Ground) -> None:
+    host = await ground.host("db-orders-a", A)
+    assert await shell(host, "id -u; id -g") == "1000\n1000"
+    assert await shell(host, "hostname; cat /etc/hostname") == "db-orders-a\ndb-orders-a"
+    assert await shell(host, "pwd; touch kept; ls") == f"{host.directory}\nkept"
+    assert await shell(host, "grep -c . /proc/1/comm; ls -d /proc/[0-9]* | wc -l") != ""
+    assert not await shell(host, f"ls /proc/{os.getpid()}/environ 2>/dev/null || true")
+    assert (host.directory / "kept").exists()
+    assert host.directory.stat().st_mode & 0o777 == 0o700
+
+
+@sandboxed
+async def test_a_host_sees_the_machine_read_only_and_nothing_of_the_regions_state_but_its_own(ground: Ground) -> None:
+    engine = ground.state / "engines" / "postgres"
+    engine.mkdir(parents=True)
+    (engine / "binary").write_text("here")
+    (ground.state / "store.sqlite").write_text("secret")
+    host = await ground.host("host", A, readable=(str(engine),))
+    other = await ground.host("other", A)
+    assert await shell(host, f"cat {engine}/binary") == "here"
+    assert "Read-only" in await shell(host, f"touch {engine}/more 2>&1 || true")
+    assert "Read-only" in await shell(host, "touch /usr/more 2>&1 || true")
+    assert "No such file" in await shell(host, f"cat {ground.state}/store.sqlite 2>&1 || true")
+    assert "No such file" in await shell(host, f"ls {other.directory} 2>&1 || true")
+    await shell(host, "echo mine > /tmp/zonal-test-file; echo mine > /dev/shm/zonal-test-file")
+    assert await shell(other, "ls /tmp /dev/shm | grep -c zonal-test-file || true") == "0"
+
+
+@sandboxed
+async def test_a_program_is_started_once_signalled_and_found_gone(ground: Ground) -> None:
+    host = await ground.host("host", A)
+    await host.start(sleeper(ground))
+    first = host._find("sleeper")
+    await host.start(sleeper(ground))
+    assert host._find("sleeper") == first
+    assert await host.is_running("sleeper")
+    assert not await host.wait_until_gone("sleeper", timedelta(seconds=0.05))
+    await host.signal("sleeper", signal.SIGTERM)
+    assert await host.wait_until_gone("sleeper", SECONDS)
+    assert not await host.is_running("sleeper")
+    await host.signal("sleeper", signal.SIGTERM)
+    await host.start(sleeper(ground))
+    assert await host.is_running("sleeper")
+
+
+@sandboxed
+async def test_what_a_program_prints_is_appended_to_its_log(ground: Ground) -> None:
+    host = await ground.host("host", A)
+    log = ground.state / "program.log"
+    for word in ("one", "two"):
+        await host.start(ProcessSpec(word, ("/bin/sh", "-c", f"echo {word} $GIVEN"), str(log), environment=(("GIVEN", "given"),)))
+        assert await host.wait_until_gone(word, SECONDS)
+    assert log.read_text() == "one given\ntwo given\n"
+
+
+@sandboxed
+async def test_a_program_is_run_to_its_end_or_to_its_time(ground: Ground) -> None:
+    host = await ground.host("host", A)
+    done = await host.run(("/bin/sh", "-c", "cat; echo $X >&2; exit 3"), within=SECONDS, environment=(("X", "x"),), input=b"in")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"in", b"x\n")
+    done = await host.run(("/bin/sh", "-c", "echo first; sleep 1000 & sleep 1000"), within=timedelta(seconds=0.3))
+    assert (done.returncode, done.stdout) == (-9, b"first\n")
+    with pytest.raises(HostFailed):
+        await host.start(ProcessSpec("missing", ("zonal-has-no-such-program",), str(ground.state / "log"), privileged=True))
+
+
+@sandboxed
+async def test_power_off_kills_everything_and_the_disk_survives(ground: Ground) -> None:
+    host = await ground.host("host", A)
+    await host.power_on()
+    await shell(host, "echo kept > file")
+    await host.start(ProcessSpec("forker", ("/bin/sh", "-c", "setsid sleep 1000 & setsid sleep 1000"), str(ground.state / "log")))
+    namespace = os.readlink(f"/proc/{host.init.pid}/ns/pid")
+    await host.power_off()
+    assert [pid for pid in os.listdir("/proc") if pid.isdigit() and _pid_namespace(pid) == namespace] == []
+    with pytest.raises(HostUnreachable):
+        await host.is_running("forker")
+    await host.power_off()
+    await host.power_on()
+    assert not await host.is_running("forker")
+    assert await shell(host, "cat file") == "kept"
+
+
+@sandboxed
+async def test_a_region_that_is_killed_finds_its_hosts_and_programs_again(ground: Ground) -> None:
+    noted = ground.state / "noted"
+    plan = vpc(interface("host", PUBLIC_A, "10.0.0.10"), interface("client", PUBLIC_A, "10.0.0.11"))
+    await ground.fabric.apply_vpc(plan)
+    if not noted.exists():
+        host = await ground.host("host", A)
+        await ground.host("client", A)
+        program = "import socket,time; s=socket.socket(); s.bind(('0.0.0.0',80)); s.listen(); time.sleep(1000)"
+        await host.start(ProcessSpec("server", (sys.executable, "-S", "-c", program), str(ground.state / "log")))
+        await host.start(sleeper(ground, "unrecorded"))
+        (host._records / "unrecorded.process").write_bytes(b'{"pid":0,"began":0}')  # As if killed before it was recorded.
+        noted.write_bytes(msgspec.json.encode([host.init, host._find("server")]))
+        os.kill(os.getpid(), signal.SIGKILL)
+    host, client = ground.fabric.hosts.get("host"), ground.fabric.hosts.get("client")
+    assert host is not None and client is not None and client.is_on
+    assert msgspec.json.decode(noted.read_bytes()) == msgspec.to_builtins([host.init, host._find("server")])
+    assert await host.is_running("server")
+    assert await host.is_running("unrecorded")
+    assert await ground.reaches(client, "10.0.0.10", 80)
+    await host.signal("unrecorded", signal.SIGKILL)
+    assert await host.wait_until_gone("unrecorded", SECONDS)
+    await host.power_off()
+    assert not host.is_on
+
+
+@sandboxed
+async def test_a_number_that_belongs_to_another_process_now_is_not_taken_for_the_old_one(ground: Ground) -> None:
+    host = await ground.host("host", A)
+    await host.start(sleeper(ground))
+    found = host._find("sleeper")
+    (host._records / "sleeper.process").write_bytes(msgspec.json.encode({"pid": found.pid, "began": found.began + 1}))
+    assert not await host.is_running("sleeper")
+    await host.signal("sleeper", signal.SIGKILL)
+    assert mark(found.pid) == found
+
+
+@sandboxed
+async def test_a_host_that_is_removed_is_forgotten_and_can_be_made_anew(ground: Ground) -> None:
+    host = await ground.host("host", A)
+    await ground.fabric.hosts.remove("host")
+    await ground.fabric.hosts.remove("host")
+    assert ground.fabric.hosts.get("host") is None and not host.is_on
+    assert (await ground.host("host", A)).is_on
+    with pytest.raises(HostFailed):
+        ground.fabric.hosts.host(HostSpec("../escape", A, "/tmp/x"))
+
+
+def _pid_namespace(pid: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""

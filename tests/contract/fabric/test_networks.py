@@ -1,0 +1,199 @@
+"""Routes, gateways, and plans that change: what a VPC's packets can and cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from tests.contract.fabric.plans import (
+    INTERNET,
+    PRIVATE_A,
+    PRIVATE_B,
+    PUBLIC_A,
+    PUBLIC_B,
+    A,
+    B,
+    interface,
+    subnet,
+    vpc,
+)
+from tests.contract.fabric.sandboxed import Ground, sandboxed
+from zonal.fabric.hosts import LinuxHost
+from zonal.fabric.linux.namespaces import inside
+from zonal.fabric.plan import NatGatewayPlan, Route
+
+
+async def peer_name(listener: socket.socket) -> str:
+    """The address that a listener sees as its next caller's."""
+    async with asyncio.timeout(1):
+        _, address = await asyncio.get_running_loop().sock_accept(listener)
+    return str(address[0])
+
+
+async def outsider(ground: Ground) -> LinuxHost:
+    """A host in the internet."""
+    return await ground.fabric.prepare_exec("outsider", zone=A, vpc_id=None)
+
+
+@sandboxed
+async def test_a_public_address_is_translated_one_to_one_in_both_directions(ground: Ground) -> None:
+    await ground.fabric.apply_vpc(vpc(interface("web", PUBLIC_A, "10.0.0.10", public="203.0.113.10")))
+    web, outside = await ground.host("web", A), await outsider(ground)
+    inner, outer = ground.listen(web, 80), ground.listen(outside, 80)
+    assert await ground.reaches(outside, "203.0.113.10", 80)
+    assert await peer_name(inner) == outside.spec.internet_address
+    assert await ground.reaches(web, outside.spec.internet_address or "", 80)
+    assert await peer_name(outer) == "203.0.113.10"
+
+
+@sandboxed
+async def test_neither_without_a_public_address_nor_without_a_route_does_anything_pass_the_internet_gateway(ground: Ground) -> None:
+    await ground.fabric.apply_vpc(
+        vpc(
+            interface("addressless", PUBLIC_A, "10.0.0.10"),
+            interface("routeless", PRIVATE_A, "10.0.10.10", public="203.0.113.10"),
+        )
+    )
+    outside = await outsider(ground)
+    outer = ground.listen(outside, 80)
+    address = outside.spec.internet_address or ""
+    for name in ("addressless", "routeless"):
+        assert not await ground.reaches(await ground.host(name, A), address, 80)
+    inner = ground.listen(ground.fabric.hosts.get("routeless"), 80)  # type: ignore[arg-type]
+    assert not await ground.reaches(outside, "203.0.113.10", 80)
+    assert not await ground.reaches(outside, "10.0.10.10", 80)
+    assert outer and inner
+
+
+@sandboxed
+async def test_private_hosts_reach_the_internet_through_a_nat_gateway_of_another_zone_and_cannot_be_reached(ground: Ground) -> None:
+    through_nat = Route("0.0.0.0/0", "interface", "nat-1")
+    private_a = subnet(PRIVATE_A.id, A, PRIVATE_A.cidr, through_nat)
+    private_b = subnet(PRIVATE_B.id, B, PRIVATE_B.cidr, through_nat)
+    await ground.fabric.apply_vpc(
+        vpc(
+            interface("near", private_b, "10.0.11.10"),
+            interface("far", private_a, "10.0.10.10"),
+            interface("nat", PUBLIC_B, "10.0.1.5", public="203.0.113.99"),
+            subnets=(PUBLIC_A, PUBLIC_B, private_a, private_b),
+            nat_gateways=(NatGatewayPlan("nat-1", "eni-nat"),),
+        )
+    )
+    outside = await outsider(ground)
+    outer = ground.listen(outside, 80)
+    for name, zone in (("near", B), ("far", A)):
+        assert await ground.reaches(await ground.host(name, zone), outside.spec.internet_address or "", 80), name
+        assert await peer_name(outer) == "203.0.113.99"
+    inner = ground.listen(ground.fabric.hosts.get("near"), 80)  # type: ignore[arg-type]
+    assert not await ground.reaches(outside, "203.0.113.99", 80)
+    assert await ground.reaches(ground.fabric.hosts.get("far"), "10.0.11.10", 80)  # type: ignore[arg-type]
+    assert inner
+
+
+@sandboxed
+async def test_a_middlebox_sees_what_is_routed_to_it(ground: Ground) -> None:
+    detour = Route("10.0.11.0/24", "interface", "eni-box")
+    private_a = subnet(PRIVATE_A.id, A, PRIVATE_A.cidr, detour)
+    plan = vpc(
+        interface("client", private_a, "10.0.10.10"),
+        interface("box", PUBLIC_A, "10.0.0.10", forwards=True),
+        interface("server", PRIVATE_B, "10.0.11.10"),
+        subnets=(PUBLIC_A, private_a, PRIVATE_B),
+    )
+    await ground.fabric.apply_vpc(plan)
+    client, box, server = await ground.host("client", A), await ground.host("box", A), await ground.host("server", B)
+    listener = ground.listen(server, 80)
+    assert not await ground.reaches(client, "10.0.11.10", 80)  # The box does not forward yet.
+    forward(box)
+    assert await ground.reaches(client, "10.0.11.10", 80)
+    assert await peer_name(listener) == "10.0.10.10"
+
+
+@sandboxed
+async def test_a_change_elsewhere_in_the_vpc_leaves_open_connections_alone(ground: Ground) -> None:
+    first = interface("server", PUBLIC_A, "10.0.0.10")
+    second = interface("client", PUBLIC_B, "10.0.1.10")
+    await ground.fabric.apply_vpc(vpc(first, second))
+    server, client = await ground.host("server", A), await ground.host("client", B)
+    listener = ground.listen(server, 80)
+    connection = await ground.connect(client, "10.0.0.10", 80)
+    accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+    await ground.fabric.apply_vpc(
+        vpc(first, second, interface("new", PUBLIC_A, "10.0.0.30", public="203.0.113.7"), subnets=(*vpc().subnets, extra()))
+    )
+    await ground.host("new", A)
+    await ground.fabric.apply_vpc(vpc(first, second, internet_gateway=False))
+    for sender, receiver in ((connection, accepted), (accepted, connection)):
+        await asyncio.get_running_loop().sock_sendall(sender, b"still here")
+        async with asyncio.timeout(1):
+            assert await asyncio.get_running_loop().sock_recv(receiver, 100) == b"still here"
+
+
+@sandboxed
+async def test_an_interface_and_a_secondary_address_are_plugged_into_a_running_host_and_pulled_again(ground: Ground) -> None:
+    first = interface("server", PUBLIC_A, "10.0.0.10")
+    client = interface("client", PUBLIC_A, "10.0.0.11")
+    await ground.fabric.apply_vpc(vpc(first, client))
+    server, caller = await ground.host("server", A), await ground.host("client", A)
+    listener = ground.listen(server, 80)
+    assert not await ground.reaches(caller, "10.0.0.20", 80)
+    more = interface("server", PUBLIC_A, "10.0.0.10")
+    two = type(more)(more.id, more.subnet_id, more.mac, ("10.0.0.10", "10.0.0.20"), more.group_ids, more.host)
+    second = type(more)("eni-second", PRIVATE_A.id, "02:00:00:00:00:77", ("10.0.10.20",), ("sg-open",), "server", device_index=1)
+    await ground.fabric.apply_vpc(vpc(two, second, client))
+    for address in ("10.0.0.10", "10.0.0.20", "10.0.10.20"):
+        assert await ground.reaches(caller, address, 80), address
+    await ground.fabric.apply_vpc(vpc(first, client))
+    assert not await ground.reaches(caller, "10.0.0.20", 80)
+    assert not await ground.reaches(caller, "10.0.10.20", 80)
+    assert await ground.reaches(caller, "10.0.0.10", 80)
+    assert listener
+
+
+@sandboxed
+async def test_vpcs_with_the_same_addresses_do_not_meet(ground: Ground) -> None:
+    await ground.fabric.apply_vpc(vpc(interface("one", PUBLIC_A, "10.0.0.10"), interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one"))
+    await ground.fabric.apply_vpc(vpc(interface("two", PUBLIC_A, "10.0.0.10"), interface("stranger", PUBLIC_A, "10.0.0.12"), id="vpc-two"))
+    one, stranger, client = await ground.host("one", A), await ground.host("stranger", A), await ground.host("client", A)
+    listener = ground.listen(one, 80)
+    await ground.host("two", A)
+    assert await ground.reaches(client, "10.0.0.10", 80)
+    await ground.fabric.remove_vpc("vpc-two")
+    await ground.fabric.remove_vpc("vpc-two")
+    assert not await ground.reaches_or_fails(stranger, "10.0.0.10", 80)
+    assert await ground.reaches(client, "10.0.0.10", 80)
+    assert listener
+
+
+@sandboxed
+async def test_a_plan_applied_twice_changes_nothing(ground: Ground) -> None:
+    plan = vpc(interface("web", PUBLIC_A, "10.0.0.10", public="203.0.113.10"))
+    await ground.host("web", A)
+    await ground.fabric.apply_vpc(plan)
+    before = everything(ground)
+    await ground.fabric.apply_vpc(plan)
+    assert everything(ground) == before
+
+
+def everything(ground: Ground) -> dict[str, object]:
+    """All that the kernel says of all namespaces."""
+    networks = ground.fabric._networks
+    routers = {name: networks._router(name) for name in ground.fabric._keep.names()}
+    return {
+        name: (router.netlink.devices(), router.netlink.addresses(), router.netlink.routes(), router.netlink.rules())
+        for name, router in routers.items()
+    }
+
+
+def extra() -> object:
+    return subnet("subnet-extra", A, "10.0.50.0/24", INTERNET)
+
+
+def forward(host: LinuxHost) -> None:
+    """Make a host forward packets, as its owner would."""
+    from pathlib import Path
+
+    namespace = host.open_namespace()
+    assert namespace is not None
+    with inside(namespace):
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
