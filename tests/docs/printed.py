@@ -1,4 +1,4 @@
-"""Documents that are printed from the code: `script/docs` writes them, `test_printed.py` compares them."""
+"""Documents that are printed from the code, and from what its parts say: `script/docs` writes them, `test_printed.py` compares them."""
 
 from __future__ import annotations
 
@@ -78,11 +78,24 @@ def _operations() -> dict[str, set[str]]:
     return found
 
 
+TITLES = {"wire": "The API endpoint", "operator": "The command line and drills", "ec2": "EC2", "rds": "RDS"}
+
+
+def limits_page() -> str:
+    """What each part says that it does not do; the parts keep their own lists in docs/limits.d."""
+    head = "# Limits\n\nWhat zonal does not do, and where it differs from AWS. What is not built answers 501 `NotImplemented`; a parameter that would\n"
+    parts = [f"{head}promise something that is not done is refused. Nothing is accepted in silence.\n"]
+    for path in sorted((DOCS / "limits.d").glob("*.md")):
+        parts.append(f"## {TITLES.get(path.stem, path.stem.capitalize())}\n\n{path.read_text().strip()}\n")
+    return "\n".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": command_page,
     "lifecycles.md": lifecycle_page,
     "operations.md": operation_page,
+    "limits.md": limits_page,
 }
 
 

@@ -12,8 +12,8 @@ import msgspec
 from zonal.drills.verdict import Moments
 from zonal.foundation.journal import Entry
 
-DETECTED = ("failover.decided",)
-"""Events that say that the region has decided to act."""
+DETECTED = ("failover.detected", "failover.decided")
+"""Events that say that the region has noticed; a failover that somebody asked for is only decided."""
 PROMOTED = ("failover.promoted",)
 """Events that say that another node takes writes."""
 REDUNDANT = ("redundancy.synchronous",)
