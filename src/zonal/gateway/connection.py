@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import httptools
@@ -130,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._ending = False  # Nothing more is read from this client.
         self._begun = False  # A message has begun and is not complete.
         self._in_head = False
+        self._is_paused = False
         self._messages = 0
         self._request: Request | None = None
         self._stream: BodyStream | None = None
@@ -184,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._deadline = self._loop.time() + self._shared.timeout_seconds
         self._url = b""
         self._headers: dict[str, str] = {}
-        self._head_bytes = 0
+        self._head_bytes = self._headers_bytes = 0
         self._request = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -195,12 +197,13 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        key, text = _header_name(name), value.decode("latin-1").strip()
+        self._headers_bytes += len(name) + len(value)
         self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._check_head(len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items()))
+        self._check_head(len(self._url) + self._headers_bytes)
         if self._ending:
             return
         self._request = Request(self._parser.get_method().decode(), *_target(self._url), self._headers)
@@ -250,7 +253,6 @@ class Connection(asyncio.Protocol):
         if self._task is None:
             self._task = self._loop.create_task(self._answer_waiting(), name="gateway request")
             self._shared.tasks.add(self._task)
-            self._task.add_done_callback(self._shared.tasks.discard)
 
     async def _answer_waiting(self) -> None:
         """Answer what waits, one after the other."""
@@ -271,6 +273,8 @@ class Connection(asyncio.Protocol):
             _log.exception("an answer could not be sent")
             self.abort()
         finally:
+            if self._task is not None:
+                self._shared.tasks.discard(self._task)
             self._task = None
             self._after_answers()
 
@@ -310,10 +314,12 @@ class Connection(asyncio.Protocol):
         """Read on, or wait: for answers to be written, or for a streamed body to be taken."""
         if self._transport.is_closing():
             return
-        if not self._ending and (len(self._waiting) > 1 or (self._stream is not None and self._stream.is_full)):
+        pause = not self._ending and (len(self._waiting) > 1 or (self._stream is not None and self._stream.is_full))
+        if pause and not self._is_paused:
             self._transport.pause_reading()
-        else:
+        elif self._is_paused and not pause:
             self._transport.resume_reading()
+        self._is_paused = pause
 
     # Ending.
 
@@ -374,6 +380,11 @@ class _Turn(NamedTuple):
     refusal: Response | None
     stream: BodyStream | None
     keep_alive: bool
+
+
+@lru_cache(512)
+def _header_name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _target(url: bytes) -> tuple[str, str]:

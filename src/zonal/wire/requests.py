@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from typing import Any
 
 import msgspec
@@ -55,6 +56,19 @@ def _parse_form(located: Located) -> dict[str, Any]:
     if unknown and located.dialect.protocol == EC2:
         raise AwsError("UnknownParameter", f"The parameter {unknown[0]} is not recognized")
     return values
+
+
+def unpacked(request: Request, *, limit_bytes: int) -> bytes:
+    """The body without its `Content-Encoding: gzip`, which CloudWatch's clients use for large ones. Raises `AwsError`."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        body = unpacker.decompress(request.body, limit_bytes)
+    except zlib.error:
+        raise AwsError("SerializationException", "The body is not gzip, as its Content-Encoding says") from None
+    if not unpacker.eof:
+        size = f"larger than {limit_bytes} bytes" if len(body) >= limit_bytes else "incomplete"
+        raise AwsError("SerializationException", f"The unpacked body is {size}")
+    return body
 
 
 def document(raw: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from typing import Any
 
@@ -130,3 +131,12 @@ def test_entities_are_not_expanded_and_the_built_in_ones_are() -> None:
     with pytest.raises(markup.NotXml):
         markup.tree(b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>')
     assert markup.tree(b"<a>&lt;&#65;&amp;</a>").text == "<A&"
+
+
+def test_a_packed_body_is_unpacked_up_to_the_limit() -> None:
+    packed = request(body=gzip.compress(b"x" * 5000))
+    assert requests.unpacked(packed, limit_bytes=5000) == b"x" * 5000
+    for body, limit in ((packed.body, 4999), (packed.body[:-9], 9000), (b"plain", 9000)):
+        with pytest.raises(AwsError) as refused:
+            requests.unpacked(request(body=body), limit_bytes=limit)
+        assert refused.value.code == "SerializationException"
