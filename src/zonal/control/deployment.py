@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
 from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -59,7 +59,7 @@ class Wanted(Record, frozen=True, kw_only=True):
 
     subject: str
     engine: str
-    version: str
+    engine_version: str
     port: int
     places: tuple[Place, ...]
     vpc_id: str
@@ -87,11 +87,14 @@ class Needs(StrEnum):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A node that exists, or may. `version` and `revision` are what it runs; `is_on` means that it was started and not stopped since."""
+    """A node that exists, or may. `engine_version` and `revision` are what it runs.
+
+    `is_on` means that it was started and not stopped since.
+    """
 
     place: Place
     needs: Needs
-    version: str
+    engine_version: str
     revision: int
     memory_bytes: int
     is_on: bool = False
@@ -116,8 +119,9 @@ class Phase(StrEnum):
 class Standing(Record, frozen=True, kw_only=True):
     """How a deployment stands: the only truth about who leads.
 
-    `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `restarted`,
-    `failed_over` and `password` are the wishes of `Wanted` that were done. `why` is what it waits for, for people.
+    `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `announced` names the
+    node that the endpoint's name leads to. `restarted`, `failed_over` and `password` are the wishes of `Wanted` that were done. `why` is
+    what it waits for, for people.
     """
 
     kind: ClassVar[str] = "deployment-standing"
@@ -128,6 +132,7 @@ class Standing(Record, frozen=True, kw_only=True):
     redundancy: Redundancy
     epoch: int = 1
     promoting: str = ""
+    announced: str = ""
     restarted: int = 0
     failed_over: int = 0
     password: int = 0
@@ -165,28 +170,17 @@ class DeploymentSecrets(Record, frozen=True, kw_only=True):
         return f"DeploymentSecrets(id={self.id!r}, …)"
 
 
-MANAGEMENT = {
-    "us-east-1a": IPv4Network("100.64.0.0/20"),
-    "us-east-1b": IPv4Network("100.64.16.0/20"),
-    "us-east-1c": IPv4Network("100.64.32.0/20"),
-}
-"""Each zone's part of the management network."""
-
-FIRST_MANAGED = 256
-"""Addresses before this one in each part are the fabric's own (routers, monitoring hosts)."""
-
-
 class ManagementAddressesUsedUp(ZonalError):
     """A zone has no management address left."""
 
 
 def free_management_address(view: View, zone: str, *, taken: Iterable[str] = ()) -> str:
     """An address on the management network in this zone that no deployment's node has."""
+    from zonal.fabric.fabric import FIRST_HOST_PLACE, management_network  # Not needed by a region that only answers yet.
+
     used = {place.management_address for wanted in view.select(Wanted) for place in wanted.places} | set(taken)
     used |= {member.place.management_address for standing in view.select(Standing) for member in standing.members}
-    network = MANAGEMENT[zone]
-    for offset in range(FIRST_MANAGED, network.num_addresses - 1):
-        address = str(IPv4Address(int(network.network_address) + offset))
-        if address not in used:
-            return address
+    free = (str(address) for address in islice(management_network(zone).hosts(), FIRST_HOST_PLACE, None) if str(address) not in used)
+    for address in free:
+        return address
     raise ManagementAddressesUsedUp(f"{zone} has no management address left for another host")

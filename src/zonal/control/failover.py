@@ -117,7 +117,7 @@ class Condition(StrEnum):
     UNSURE = "unsure"
     """The monitoring hosts do not agree, or have not looked often enough."""
     UNHEARD = "unheard"
-    """No monitoring host counts."""
+    """There are looks, but no monitoring host counts."""
 
 
 class Decision(NamedTuple):
@@ -127,6 +127,7 @@ class Decision(NamedTuple):
     node: str
     why: str
     situation: str
+    quiet: bool
 
 
 def decide(view: View, limits: Limits) -> Decision:
@@ -135,7 +136,7 @@ def decide(view: View, limits: Limits) -> Decision:
     for row in TABLE:
         if row.holds(case):
             node = view.standby.name if view.standby and row.about_standby else view.leader.name
-            return Decision(row.action, node, row.why, row.situation)
+            return Decision(row.action, node, row.why, row.situation, row.quiet)
     raise AssertionError(f"the table has no row for {view}")
 
 
@@ -204,7 +205,7 @@ def judge(node: NodeView, hearing: frozenset[str], limits: Limits) -> Condition:
     """What the monitoring hosts of other zones, as far as they count, say of a node by majority."""
     looks = counted(node, hearing)
     if not looks:
-        return Condition.UNHEARD
+        return Condition.UNHEARD if node.looks else Condition.UNSURE
     dead = sum(look.answer is Answer.REFUSED and look.in_a_row >= limits.refusals for look in looks)
     silent = sum(look.answer is Answer.SILENT and look.in_a_row >= limits.misses for look in looks)
     if 2 * dead > len(looks):
@@ -235,13 +236,15 @@ class Row(NamedTuple):
     action: Action
     why: str
     about_standby: bool = False
+    quiet: bool = False
+    """Whether the situation is a passing one that nobody needs to be told of."""
 
 
 TABLE: tuple[Row, ...] = (
     Row(
         "a promotion is recorded, the standby is dead or lost",
         lambda case: case.view.promoting and case.standby_is_gone,
-        Action.WAIT,
+        Action.RESTART_IN_PLACE,
         "the node being promoted is away, and it may already have acknowledged writes that nobody else holds",
         True,
     ),
@@ -309,6 +312,7 @@ TABLE: tuple[Row, ...] = (
         lambda case: case.leader is not Condition.UP,
         Action.WAIT,
         "the leader is starting, or the monitoring hosts do not agree about it yet",
+        quiet=True,
     ),
     Row(
         "the leader is up; the other node takes writes too",
@@ -376,6 +380,7 @@ TABLE: tuple[Row, ...] = (
         Action.WAIT,
         "the standby is starting",
         True,
+        quiet=True,
     ),
 )
 """Every situation, the first that holds decides."""

@@ -1,0 +1,435 @@
+"""Deployments on fakes in virtual time: made, broken in every way, mended, changed, removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from msgspec.structs import replace
+
+from tests import virtual_time
+from tests.steps import fails_once, runs_twice
+from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
+from zonal.control.deployment import Phase, Power, Standing, Wanted
+from zonal.control.failover import Redundancy
+
+
+def run(test: Callable[[World], Awaitable[None]], world: World | None = None) -> World:
+    world = world or World()
+
+    async def main() -> None:
+        await test(world)
+
+    virtual_time.run(main())
+    return world
+
+
+def standing(world: World) -> Standing:
+    found = world.store.get(Standing, "d-1")
+    assert found is not None
+    return found
+
+
+def change(world: World, **more: object) -> None:
+    want(world, replace(world.store.require(Wanted, "d-1"), **more))
+
+
+def redundancy_is(world: World, redundancy: Redundancy) -> Callable[[], bool]:
+    return lambda: (found := world.store.get(Standing, "d-1")) is not None and found.redundancy is redundancy and not found.promoting
+
+
+def events(world: World, prefix: str = "") -> list[str]:
+    return [entry.event for entry in world.store.journal(event=prefix)]
+
+
+async def made(world: World, *zones: str) -> None:
+    want(world, wanted(*zones))
+    goal = Redundancy.SYNCHRONOUS if len(zones) > 1 else Redundancy.SINGLE
+    await until(lambda: redundancy_is(world, goal)() and standing(world).phase is Phase.RUNNING)
+
+
+def test_a_single_node_is_made_and_its_name_leads_to_it() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A)
+            assert world.name == "orders_1"
+            assert world.engines["orders_1"].write(1)
+
+    world = run(test)
+    assert events(world, "deployment.") == ["deployment.available"]
+
+
+def test_a_pair_becomes_synchronous() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            leader = world.engines["orders_1"]
+            assert leader.required == ("orders_2",)
+            assert leader.write(1) and world.engines["orders_2"].log == [1]
+
+    assert "redundancy.synchronous" in events(run(test))
+
+
+@pytest.mark.parametrize("fault", ["process", "hang", "host", "power", "network"])
+def test_the_standby_takes_over_and_the_old_leader_comes_back_as_standby(fault: str) -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            old, new = world.engines["orders_1"], world.engines["orders_2"]
+            assert old.write(1)
+            begun = world.clock.monotonic()
+            if fault == "process":
+                old.running = False
+            elif fault == "hang":
+                old.hung = True
+            elif fault == "host":
+                old.host.lose_power()
+            else:
+                world.fail(A, fault)
+            await until(lambda: world.name == "orders_2" and new.can_acknowledge(), within=2.5)
+            assert world.clock.monotonic() - begun < (0.9 if fault == "process" else 2.4)
+            assert new.write(2) and not old.write(3), "the old leader acknowledges nothing"
+            await asyncio.sleep(3)
+            if fault in ("power", "network"):
+                assert standing(world).redundancy is Redundancy.ALONE
+                world.recover(A)
+                region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=20)
+            assert not old.is_leader and old.log == new.log and 1 in new.log and 2 in new.log and 3 not in new.log
+
+    world = run(test)
+    order = ["failover.detected", "failover.decided", "failover.fenced", "failover.promoted", "failover.renamed"]
+    assert [event for event in events(world, "failover.") if event in order][:5] == order
+
+
+@pytest.mark.parametrize("fault", ["process", "power", "network"])
+def test_the_leader_goes_on_alone_without_its_standby_and_requires_it_again_later(fault: str) -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            leader, standby = world.engines["orders_1"], world.engines["orders_2"]
+            if fault == "process":
+                standby.running = False
+            else:
+                world.fail(B, fault)
+            assert not leader.write(1), "a write waits for the standby"
+            await until(leader.can_acknowledge, within=2.0)
+            assert standing(world).redundancy is Redundancy.ALONE
+            assert leader.write(2)
+            world.recover(B)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=20)
+            assert standby.log == leader.log and standing(world).leader == "orders_1"
+
+    world = run(test)
+    noted = list(world.store.journal(event="failover.decided"))
+    assert [entry.fields["action"] for entry in noted] == ["go-alone"]
+    alone = next(entry for entry in world.store.journal(event="redundancy.alone"))
+    assert alone.fields["why"]
+
+
+def test_a_standby_that_missed_writes_is_never_promoted_however_long_the_leader_is_away() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            leader = world.engines["orders_1"]
+            world.fail(B, "power")
+            await until(leader.can_acknowledge)
+            assert leader.write(1)
+            world.fail(A, "power")
+            world.recover(B)
+            region.deployments.zone_changed()
+            await asyncio.sleep(120)
+            assert standing(world).leader == "orders_1" and not world.engines["orders_2"].is_leader
+            assert "zone us-east-1a is lost" in region.deployments.why("d-1")
+            assert "never promoted" in region.deployments.why("d-1")
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=30)
+            assert 1 in world.engines["orders_2"].log
+
+    run(test)
+
+
+def test_when_both_zones_return_the_standby_first_it_takes_over() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            assert world.engines["orders_1"].write(1)
+            world.fail(A, "power")
+            world.fail(B, "power")
+            await asyncio.sleep(20)
+            world.recover(B)
+            region.deployments.zone_changed()
+            await until(lambda: world.name == "orders_2", within=20)
+            assert world.engines["orders_2"].log == [1]
+
+    run(test)
+
+
+def test_a_region_that_starts_when_everything_is_off_starts_it() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+        for zone in (A, B, C):
+            world.fail(zone, "power")
+        for zone in (A, B, C):
+            world.recover(zone)
+        world.name = ""
+        async with Region(world):
+            await until(lambda: world.name == "orders_1" and world.engines["orders_1"].can_acknowledge(), within=5)
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=20)
+
+    world = run(test)
+    assert "failover.promoted" not in events(world)
+
+
+def test_a_forced_failover_changes_the_roles_within_a_second() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            begun = world.clock.monotonic()
+            change(world, failover=1)
+            await until(lambda: world.name == "orders_2")
+            assert world.clock.monotonic() - begun < 0.5
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+            assert standing(world).failed_over == 1 and standing(world).epoch == 2
+            await asyncio.sleep(5)
+            assert standing(world).epoch == 2, "one wish, one failover"
+
+    run(test)
+
+
+def test_a_restart_is_no_failover() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            change(world, restart=1)
+            await until(lambda: standing(world).restarted == 1)
+            assert world.engines["orders_1"].calls.count("stop") == 1
+            await asyncio.sleep(5)
+            assert standing(world).leader == "orders_1" and standing(world).redundancy is Redundancy.SYNCHRONOUS
+
+    run(test)
+
+
+def test_stop_and_start_keep_the_data_and_the_roles() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            assert world.engines["orders_1"].write(1)
+            change(world, power=Power.OFF)
+            await until(lambda: standing(world).phase is Phase.STOPPED)
+            assert not any(engine.running or engine.host.is_on for engine in world.engines.values())
+            await asyncio.sleep(30)
+            assert standing(world).epoch == 1, "nothing is judged while it is stopped"
+            change(world, power=Power.ON)
+            await until(lambda: world.engines["orders_1"].can_acknowledge() and redundancy_is(world, Redundancy.SYNCHRONOUS)())
+            assert world.engines["orders_1"].log == [1]
+
+    run(test)
+
+
+def test_a_standby_is_added_and_taken_away() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A)
+            one = world.store.require(Wanted, "d-1").places
+            assert world.engines["orders_1"].write(1)
+            change(world, places=wanted(A, B).places)
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+            assert world.engines["orders_2"].log == [1]
+            change(world, places=one)
+            await until(lambda: len(standing(world).members) == 1)
+            assert standing(world).redundancy is Redundancy.SINGLE and list(world.engines) == ["orders_1"]
+            assert world.engines["orders_1"].write(2)
+
+    run(test)
+
+
+def test_an_upgrade_takes_the_standby_first_then_fails_over_then_the_other() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            change(world, engine_version="18.2", revision=2)
+            await until(lambda: all(member.revision == 2 for member in standing(world).members), within=30)
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=30)
+            assert standing(world).leader == "orders_2" and standing(world).epoch == 2
+            assert {member.engine_version for member in standing(world).members} == {"18.2"}
+
+    run(test)
+
+
+def test_a_single_node_is_upgraded_in_place() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A)
+            change(world, engine_version="18.2", revision=2)
+            await until(lambda: standing(world).leading.engine_version == "18.2")
+            await until(world.engines["orders_1"].can_acknowledge)
+
+    run(test)
+
+
+def test_a_password_is_changed_on_the_leader() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            change(world, password=1)
+            await until(lambda: standing(world).password == 1)
+            assert "set_master_password" in world.engines["orders_1"].calls
+
+    run(test)
+
+
+def test_a_deployment_is_removed_with_everything_of_it() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            change(world, power=Power.GONE)
+            await until(lambda: world.store.get(Standing, "d-1") is None)
+            assert world.engines == {} and world.store.get(Wanted, "d-1") is None
+
+    run(test)
+
+
+def test_what_cannot_be_reached_is_removed_when_its_zone_returns() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.fail(B, "power")
+            change(world, power=Power.GONE)
+            await until(lambda: standing(world).phase is Phase.DELETED)
+            assert list(world.engines) == ["orders_2"]
+            world.recover(B)
+            region.deployments.zone_changed()
+            await until(lambda: world.store.get(Standing, "d-1") is None)
+            assert world.engines == {}
+
+    run(test)
+
+
+def test_a_standby_lost_in_the_middle_of_its_copy_is_copied_again() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            want(world, wanted(A, B))
+            await until(lambda: "clone" in (world.engines["orders_2"].calls if "orders_2" in world.engines else []))
+            world.fail(B, "power")
+            await asyncio.sleep(10)
+            assert world.engines["orders_1"].can_acknowledge() and standing(world).redundancy is Redundancy.BUILDING
+            world.recover(B)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+
+    run(test)
+
+
+def test_a_leader_that_dies_while_its_standby_is_copied_is_started_in_place() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            want(world, wanted(A, B))
+            await until(lambda: "clone" in (world.engines["orders_2"].calls if "orders_2" in world.engines else []))
+            world.engines["orders_1"].running = False
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+            assert standing(world).leader == "orders_1"
+
+    assert "failover.promoted" not in events(run(test))
+
+
+def test_a_leader_cut_off_with_its_clients_acknowledges_nothing() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.fail(A, "network")
+            for value in range(200):
+                assert not world.engines["orders_1"].write(1000 + value)
+                assert len(world.able_to_acknowledge()) <= 1
+                await asyncio.sleep(0.05)
+            assert world.name == "orders_2"
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+            assert world.engines["orders_1"].log == world.engines["orders_2"].log
+            assert not any(value >= 1000 for value in world.engines["orders_1"].log)
+
+    run(test)
+
+
+def test_a_promotion_that_the_region_did_not_survive_is_completed_by_the_next_one() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            change(world, failover=1)
+            await until(lambda: standing(world).promoting)
+        assert standing(world).leader == "orders_1"
+        async with Region(world):
+            await until(lambda: world.name == "orders_2")
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+
+    run(test)
+
+
+def test_a_single_node_that_hangs_is_killed_and_started() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A)
+            world.engines["orders_1"].hung = True
+            await until(world.engines["orders_1"].can_acknowledge, within=30)
+
+    run(test)
+
+
+def test_without_a_second_zone_to_hear_nobody_is_promoted() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.fail(C, "network")
+            await asyncio.sleep(5)
+            world.fail(A, "network")
+            await asyncio.sleep(60)
+            assert standing(world).leader == "orders_1" and not world.engines["orders_2"].is_leader
+            assert "nobody can tell who is cut off" in region.deployments.why("d-1")
+            world.recover(C)
+            await until(lambda: world.name == "orders_2", within=10)
+
+    run(test)
+
+
+@pytest.mark.parametrize("trouble", ["before", "after", "twice"])
+@pytest.mark.parametrize("story", ["create", "failover", "rejoin", "standby", "stop", "remove"])
+def test_every_step_may_fail_once_or_be_done_twice(story: str, trouble: str) -> None:
+    world = World()
+    world.wrap = runs_twice if trouble == "twice" else lambda node: fails_once(node, after=trouble == "after")
+
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            for engine in world.engines.values():
+                engine.wrapped = world.wrap(engine)
+            if story in ("failover", "rejoin"):
+                assert world.engines["orders_1"].write(1)
+                if story == "failover":
+                    world.engines["orders_1"].running = False
+                else:
+                    world.fail(A, "network")
+                    await until(lambda: world.name == "orders_2", within=30)
+                    world.recover(A)
+                await until(lambda: world.name == "orders_2" and redundancy_is(world, Redundancy.SYNCHRONOUS)(), within=60)
+                assert world.engines["orders_1"].log == world.engines["orders_2"].log == [1]
+            elif story == "standby":
+                world.fail(B, "power")
+                await until(world.engines["orders_1"].can_acknowledge, within=30)
+                world.recover(B)
+                region.deployments.zone_changed()
+                await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=90)
+            elif story == "stop":
+                change(world, power=Power.OFF)
+                await until(lambda: standing(world).phase is Phase.STOPPED)
+                change(world, power=Power.ON)
+                await until(lambda: world.engines["orders_1"].can_acknowledge() and redundancy_is(world, Redundancy.SYNCHRONOUS)())
+            elif story == "remove":
+                change(world, power=Power.GONE)
+                await until(lambda: world.store.get(Standing, "d-1") is None)
+
+    run(test, world)

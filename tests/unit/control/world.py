@@ -1,0 +1,321 @@
+"""A small world to fail in: zones, hosts and engines that hold lists of writes, in virtual time.
+
+An engine is the essence of a replicated database: a durable list of writes, a role, whom it requires, whom it follows. What it has
+written survives everything; whether it may tell its client so depends on those that it requires. Faults are those of the real
+fabric: a zone is cut (`network`) or cut and killed (`power`), an engine dies or hangs, a host loses its plug.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zonal.control.deployment import DeploymentSecrets, Member, Place, Standing, Wanted
+from zonal.control.deployments import Deployments
+from zonal.control.reconciler import Driver
+from zonal.engines.node import Answer, EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, Secrets, Sighting
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.settings import Settings
+from zonal.records.store import Store
+
+T = TypeVar("T")
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+A, B, C = ZONES
+
+
+class World:
+    """Everything that outlives a region: zones, hosts, engines, the store."""
+
+    def __init__(self) -> None:
+        self.store = Store(":memory:")
+        self.clock = RegionClock()
+        self.faults: dict[str, str] = {}
+        self.engines: dict[str, Engine] = {}
+        self.name: str = ""
+        self.settings = Settings()
+        self.wrap: Callable[[Any], Any] = lambda node: node
+
+    def cut(self, zone: str) -> bool:
+        return zone in self.faults
+
+    def fail(self, zone: str, kind: str) -> None:
+        self.faults[zone] = kind
+        if kind == "power":
+            for engine in self.engines.values():
+                if engine.host.zone == zone:
+                    engine.host.lose_power()
+
+    def recover(self, zone: str) -> None:
+        self.faults.pop(zone, None)
+
+    def joined(self, one: str, other: str) -> bool:
+        return one == other or not (self.cut(one) or self.cut(other))
+
+    def settle(self) -> None:
+        """Replicas that are connected catch up."""
+        for engine in self.engines.values():
+            leader = engine.connected_to()
+            if leader is not None:
+                engine.log = list(leader.log)
+                engine.timeline = leader.timeline
+
+    def able_to_acknowledge(self) -> list[Engine]:
+        self.settle()
+        return [engine for engine in self.engines.values() if engine.can_acknowledge()]
+
+
+class Region:
+    """What dies with `kill -9` and is built anew on the same world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.deployments = Deployments(
+            world.store, self, Monitors(world), self, zones=ZONES, settings=world.settings, clock=world.clock, beacons={}
+        )
+        self.deployments.health._beacons = {zone: zone for zone in ZONES}
+        self.driver = Driver(world.store, [self.deployments], clock=world.clock)
+        self.deployments.nudged_by(lambda id: self.driver.nudge("deployments", id))
+
+    async def __aenter__(self) -> Region:
+        await self.driver.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self.driver.__aexit__(None, None, None)
+        await self.deployments.close()
+
+    def node(self, wanted: Wanted, member: Member) -> Any:
+        engine = self.world.engines.get(member.name)
+        if engine is None:
+            engine = self.world.engines[member.name] = Engine(self.world, member)
+            engine.wrapped = self.world.wrap(engine)
+        return engine.wrapped
+
+    def forget(self, deployment: str, name: str) -> None:
+        self.world.engines.pop(name, None)
+
+    async def announce(self, wanted: Wanted, standing: Standing) -> None:
+        self.world.name = standing.leader
+
+
+class Monitors:
+    """Monitoring hosts; a knock is known by the address, which here is the zone's name."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def look(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
+        address = next(cell.cell_contents for cell in work.__closure__ or () if isinstance(cell.cell_contents, str))  # type: ignore[attr-defined]
+        if not self.world.joined(zone, address):
+            await asyncio.sleep(within.total_seconds())
+            raise TimeoutError
+        return True  # type: ignore[return-value]
+
+
+class FakeHost:
+    def __init__(self, world: World, place: Place) -> None:
+        self.world = world
+        self.name = place.host
+        self.zone = place.zone
+        self.directory = Path("/nowhere")
+        self.management_address = place.management_address
+        self.is_on = False
+        self.engine: Engine
+
+    def check(self, *, on: bool = True) -> None:
+        if self.world.cut(self.zone):
+            raise HostUnreachable(f"{self.name} cannot be reached: zone {self.zone} is lost")
+        if on and not self.is_on:
+            raise HostUnreachable(f"{self.name} is powered off")
+
+    async def power_on(self) -> None:
+        self.check(on=False)
+        await asyncio.sleep(0.05)
+        self.check(on=False)
+        self.is_on = True
+
+    async def power_off(self) -> None:
+        self.check(on=False)
+        self.lose_power()
+
+    def lose_power(self) -> None:
+        self.is_on = False
+        self.engine.running = self.engine.hung = False
+
+
+class Engine:
+    """An engine with its data; also the `Node` that control acts on."""
+
+    def __init__(self, world: World, member: Member) -> None:
+        self.world = world
+        self.wrapped: Any = self
+        place = member.place
+        self.spec = NodeSpec(place.name, Path("/nowhere"), member.engine_version, 5432, "master", None, ())
+        self.host = FakeHost(world, place)
+        self.host.engine = self
+        self.has_data = False
+        self.log: list[int] = []
+        self.timeline = 1
+        self.origin: str | None = None
+        self.is_leader = False
+        self.required: tuple[str, ...] = ()
+        self.running = False
+        self.hung = False
+        self.ready_at = 0.0
+        self.password = ""
+        self.calls: list[str] = []
+
+    @property
+    def answers(self) -> bool:
+        return self.running and not self.hung and self.world.clock.monotonic() >= self.ready_at
+
+    def connected_to(self) -> Engine | None:
+        """The leader that this replica streams from now, if it does."""
+        leader = self.world.engines.get(self.origin or "")
+        if self.is_leader or not self.answers or leader is None or not leader.answers or not leader.is_leader:
+            return None
+        if not self.world.joined(self.host.zone, leader.host.zone) or leader.log[: len(self.log)] != self.log:
+            return None
+        return leader
+
+    def can_acknowledge(self) -> bool:
+        confirming = {engine.spec.name for engine in self.world.engines.values() if engine.connected_to() is self}
+        return self.answers and self.is_leader and set(self.required) <= confirming
+
+    def write(self, value: int) -> bool:
+        """A client's write; True when it is acknowledged. One that is not acknowledged may have been written all the same."""
+        self.world.settle()
+        if not (self.answers and self.is_leader):
+            return False
+        self.log.append(value)
+        self.world.settle()
+        return self.can_acknowledge()
+
+    async def create(self, secrets: Secrets) -> None:
+        await self._act("create", 0.5)
+        if not self.has_data:
+            self.has_data, self.is_leader, self.log, self.timeline = True, True, [], 1
+            self.password = secrets.master
+
+    async def clone(self, origin: Origin, secrets: Secrets) -> None:
+        await self._copy("clone", origin, 0.6)
+
+    async def rejoin(self, origin: Origin, secrets: Secrets) -> str:
+        assert not self.running, "a running engine cannot be rewound"
+        await self._copy("rejoin", origin, 0.3)
+        return "rewound"
+
+    async def _copy(self, what: str, origin: Origin, seconds: float) -> None:
+        await self._act(what, 0.0)
+        self.has_data = False
+        for _ in range(10):
+            await asyncio.sleep(seconds / 10)
+            leader = self.world.engines.get(origin.node)
+            self.host.check()
+            if leader is None or not leader.answers or not leader.is_leader or not self.world.joined(self.host.zone, leader.host.zone):
+                raise EngineFailed(f"{what} of {self.spec.name}: {origin.node} does not answer")
+        self.log, self.timeline, self.required = list(leader.log), leader.timeline, leader.required
+        self.has_data, self.is_leader, self.origin = True, False, origin.node
+
+    async def start(self) -> None:
+        await self._act("start", 0.05)
+        if not self.has_data:
+            raise EngineFailed(f"{self.spec.name} has no data to start with")
+        if not self.running:
+            self.running, self.hung, self.ready_at = True, False, self.world.clock.monotonic() + 0.2
+
+    async def stop(self, *, within: timedelta) -> None:
+        self.host.check()
+        self.world.settle()
+        await self._act("stop", 0.1)
+        self.running = self.hung = False
+
+    async def kill(self) -> None:
+        await self._act("kill", 0.01)
+        self.running = self.hung = False
+
+    async def promote(self) -> None:
+        await self._act("promote", 0.1)
+        if not self.answers:
+            raise EngineFailed(f"{self.spec.name} does not run, so it cannot be promoted")
+        if not self.is_leader:
+            self.is_leader, self.timeline = True, self.timeline + 1
+
+    async def require(self, replicas: tuple[str, ...]) -> None:
+        await self._act("require", 0.02)
+        if not self.answers:
+            raise EngineFailed(f"{self.spec.name} does not answer")
+        self.required = replicas
+
+    async def follow(self, origin: Origin, secrets: Secrets) -> None:
+        await self._act("follow", 0.01)
+        self.origin = origin.node
+
+    async def configure(self, spec: NodeSpec) -> tuple[str, ...]:
+        return ()
+
+    async def set_master_password(self, password: str) -> None:
+        await self._act("set_master_password", 0.02)
+        self.password = password
+
+    async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
+        def sighting(answer: Answer, **more: Any) -> Sighting:
+            return Sighting(self.spec.name, zone, self.world.clock.monotonic(), answer, **more)
+
+        reachable = self.world.joined(zone, self.host.zone) and self.host.is_on
+        if not reachable or self.hung:
+            await asyncio.sleep(within.total_seconds())
+            return sighting(Answer.SILENT)
+        await asyncio.sleep(0.003)
+        if not self.running:
+            return sighting(Answer.REFUSED)
+        if not self.answers:
+            return sighting(Answer.STARTING)
+        self.world.settle()
+        streaming = tuple(engine.spec.name for engine in self.world.engines.values() if engine.connected_to() is self)
+        confirming = tuple(name for name in streaming if name in self.required)
+        known = {"writable": self.is_leader, "position": len(self.log), "timeline": self.timeline, "required": self.required}
+        return sighting(Answer.SERVING, streaming=streaming, synchronous=confirming, **known)
+
+    async def logs(self) -> list[LogFile]:
+        return []
+
+    async def destroy(self) -> None:
+        await self._act("destroy", 0.05)
+        self.running = self.has_data = False
+
+    async def _act(self, what: str, seconds: float) -> None:
+        self.host.check()
+        self.calls.append(what)
+        await asyncio.sleep(seconds)
+        self.host.check()
+
+
+def place(number: int, zone: str) -> Place:
+    return Place(f"orders_{number}", f"db-orders-{number}", zone, f"172.31.0.{number}", f"100.64.0.{number}")
+
+
+def wanted(*zones: str, **more: Any) -> Wanted:
+    places = tuple(place(number, zone) for number, zone in enumerate(zones, start=1))
+    fields = {"subject": "orders", "engine": "postgres", "engine_version": "18.1", "port": 5432, "vpc_id": "vpc-1", "master_user": "master"}
+    return Wanted(id="d-1", places=places, **(fields | more))  # type: ignore[arg-type]
+
+
+def want(world: World, deployment: Wanted) -> None:
+    with world.store.transaction() as tx:
+        tx.put(deployment)
+        if tx.get(DeploymentSecrets, deployment.id) is None:
+            tx.put(DeploymentSecrets(id=deployment.id, operator="o", replication="r", master="m", certificate=b"c", private_key=b"k"))
+
+
+async def until(look: Callable[[], Any], within: float = 60.0) -> Any:
+    """Wait in virtual time for a true value."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while not (value := look()):
+        assert loop.time() < deadline, f"still {value!r} after {within:g} s"
+        await asyncio.sleep(0.02)
+    return value
