@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +38,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_timeout_seconds: Annotated[
         float, Meta(gt=0, description="How long a client may take to send a request's head, or between two pieces of its body.")
     ] = 30.0
+    dynamodb_durability: Annotated[
+        Literal["durable", "relaxed"],
+        Meta(description="durable: a write is answered after it is on the disk; relaxed: within a second."),
+    ] = "durable"
+    dynamodb_throttling: Annotated[bool, Meta(description="Whether DynamoDB tables have the capacity they were given, and no more.")] = True
+    dynamodb_lag_seconds: Annotated[
+        float, Meta(ge=0, le=60, description="How far eventually consistent reads of DynamoDB and its global indexes may be behind.")
+    ] = 0.0
 
     def __repr__(self) -> str:
         return f"Settings(port={self.port}, bind={self.bind!r})"

@@ -142,6 +142,11 @@ class AttributeUpdates:
         return tuple(Path((name,)) for name in self._updates)
 
     @property
+    def only_deletes(self) -> bool:
+        """Whether it changes something, and only by taking away."""
+        return bool(self._updates) and all(action == "DELETE" for action, _ in self._updates.values())
+
+    @property
     def types(self) -> dict[str, str]:
         """The type that each attribute will have, where the update says it."""
         return {

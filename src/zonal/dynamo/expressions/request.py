@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from zonal.dynamo.expressions import conditions, keyconditions, projections, updates
@@ -35,7 +36,7 @@ class Expressions(NamedTuple):
     key_conditions: dict[str, KeyCondition] | None = None
     filter: Condition | None = None
     projection: tuple[Path, ...] | None = None
-    values: Mapping[str, Value] = {}
+    values: Mapping[str, Value] = MappingProxyType({})
     condition_paths: frozenset[str] = frozenset()
     filter_paths: frozenset[str] = frozenset()
     nested: tuple[str, ...] = ()

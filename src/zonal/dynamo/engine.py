@@ -1,0 +1,135 @@
+"""The engine: every table's items, ready to be read and written.
+
+It holds the store of items, the tables as the region's records say they are, the writer that keeps indexes and logs in step, the governor
+of capacity, and the near past for reads that lag. Everything is decided on the event loop's thread, one request at a time, on the accepted
+state; so writes need no locks, and a transaction is one decision. Only a commit's way to the disk takes place elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime
+from pathlib import Path
+
+from zonal.dynamo.capacity import Governor
+from zonal.dynamo.lag import Lag
+from zonal.dynamo.reading import View
+from zonal.dynamo.storage.lmdb_storage import LmdbStorage
+from zonal.dynamo.storage.storage import Storage
+from zonal.dynamo.streams import ChangeLog
+from zonal.dynamo.table import Fill, Table, TableRecord
+from zonal.dynamo.writing import Batch, Writer, filled_to
+from zonal.foundation.clock import Clock
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Store
+
+READABLE = ("ACTIVE", "UPDATING")
+
+
+class Engine:
+    """Items of all tables of a region. Belongs to the event loop's thread."""
+
+    def __init__(
+        self, storage: Storage, store: Store, clock: Clock, *, throttles: bool = True, lag_seconds: float = 0.0, seed: int = 0
+    ) -> None:
+        self.storage = storage
+        self.store = store
+        self.clock = clock
+        self.log = ChangeLog(storage)
+        self.writer = Writer(storage, self.log)
+        self.governor = Governor(self.seconds, throttles=throttles)
+        self.in_transaction: set[bytes] = set()
+        self._lag = Lag(storage, self.seconds, seed)
+        self._lag_seconds = lag_seconds
+        self._tables: dict[str, Table] = {}
+        self._fills: dict[int, Fill] = {}
+        for record in store.select(TableRecord):
+            self._tables[record.id] = self._ready(record)
+        self._set_lag()
+        self._unwatch = store.watch([TableRecord], self._changed)
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def seconds(self) -> float:
+        """Region time in seconds."""
+        return self.clock.now().timestamp()
+
+    def table(self, name: str) -> Table:
+        """A table whose items can be read and written, by name or ARN. Raises `ResourceNotFoundException`."""
+        table = self._tables.get(name)
+        if table is None and name.startswith("arn:"):
+            table = self._tables.get(table_name(name))
+        if table is None or table.record.status not in READABLE:
+            raise AwsError("ResourceNotFoundException", "Requested resource not found")
+        return table
+
+    def any_table(self, name: str) -> Table | None:
+        """A table in whatever state, by name or ARN; None where there is none."""
+        return self._tables.get(table_name(name))
+
+    def tables(self) -> list[Table]:
+        """All tables, in whatever state."""
+        return list(self._tables.values())
+
+    def view(self, table: Table, *, consistent: bool) -> View:
+        """What a read sees."""
+        lag = self._lag_seconds if table.record.lag_seconds is None else table.record.lag_seconds
+        return self.storage if consistent or lag <= 0 else self._lag.view(lag)
+
+    def submit(self, batch: Batch) -> Awaitable[None]:
+        """Accept a batch; done when it is durable. Raises AWS's internal error when it cannot be made durable."""
+        if self._lag.limit <= 0:
+            return self.writer.submit(batch)
+        return self._submit_seen(batch)
+
+    async def settled(self) -> None:
+        """Wait until everything accepted so far is durable, before an answer that may rest on it."""
+        await self.storage.settled()
+
+    async def close(self) -> None:
+        self._unwatch()
+        await self.storage.close()
+
+    async def _submit_seen(self, batch: Batch) -> None:
+        replaced = self._lag.before_commit(batch.changes)
+        await self.writer.submit(batch)
+        self._lag.committed(replaced)
+
+    def _changed(self, kind: str, id: str) -> None:
+        record = self.store.get(TableRecord, id)
+        if record is not None:
+            self._tables[id] = self._ready(record)
+        elif (table := self._tables.pop(id, None)) is not None:
+            self.governor.forget(table)
+        self._set_lag()
+
+    def _ready(self, record: TableRecord) -> Table:
+        table = Table(record)
+        for index in table.indexes:
+            if index.record.status == "CREATING":
+                space = index.record.space
+                if space not in self._fills:
+                    self._fills[space] = Fill(filled_to(self.storage, index))
+                index.fill = self._fills[space]
+        return table
+
+    def _set_lag(self) -> None:
+        own = [table.record.lag_seconds or 0.0 for table in self._tables.values()]
+        self._lag.limit = max([self._lag_seconds, *own])
+
+
+def open_engine(
+    directory: Path, store: Store, clock: Clock, *, durable: bool = True, throttles: bool = True, lag_seconds: float = 0.0, seed: int = 0
+) -> Engine:
+    """The engine over the store in `directory`."""
+    storage = LmdbStorage(directory, durable=durable)
+    return Engine(storage, store, clock, throttles=throttles, lag_seconds=lag_seconds, seed=seed)
+
+
+def table_name(arn: str) -> str:
+    """The table's name in its ARN (or that of its index, stream or backup); the text itself where it is none."""
+    if not arn.startswith("arn:"):
+        return arn
+    resource = arn.split(":", 5)[-1]
+    return resource.split("/")[1] if resource.startswith("table/") else arn

@@ -1,0 +1,149 @@
+"""Reading many items: one page of a Query or Scan, touching nothing outside its range.
+
+A page ends with the item that reaches `Limit`, or takes the bytes read past 1 MB; filters and projections look at items after they were
+read, so they do not change what a page costs. Where neither is asked for, an item's JSON goes from the store to the answer undecoded.
+(Developer Guide, "Paginating table query results", "Filter expressions for the Query operation".)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from zonal.dynamo import keys, stored
+from zonal.dynamo.expressions.keyconditions import KeyCondition
+from zonal.dynamo.expressions.projections import project
+from zonal.dynamo.expressions.tree import Condition, Path, Values
+from zonal.dynamo.items import Item, Value
+from zonal.dynamo.keys import Schema
+from zonal.dynamo.units import read_units
+
+PAGE_BYTES = 1024 * 1024
+_SEGMENT_GRAIN = 4096
+
+
+class View(Protocol):
+    """The committed state as one read sees it: now, or a little while ago."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def range(self, low: bytes, high: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]: ...
+
+
+class Ask(NamedTuple):
+    """What a page is made of. `fetch` turns an index entry into the table's item where the index does not hold what is wanted."""
+
+    limit: int | None = None
+    filter: Condition | None = None
+    values: Values = MappingProxyType({})
+    projection: Sequence[Path] | None = None
+    counts_only: bool = False
+    fetch: Callable[[Item], bytes | None] | None = None
+
+
+class Page(NamedTuple):
+    """What was found. `last` is the stored entry that the page ended with, None where there is nothing behind it.
+
+    `size` is how much was read in the table or index asked, `fetched_units` what fetching from the table cost if read consistently.
+    """
+
+    items: list[bytes]
+    matched: int
+    scanned: int
+    size: int
+    last: bytes | None
+    fetched_units: float = 0.0
+
+
+def read_page(pairs: Iterator[tuple[bytes, bytes]], ask: Ask) -> Page:
+    """Read until the page is full or the range ends."""
+    if ask.filter is None and ask.projection is None and ask.fetch is None:
+        return _plain_page(pairs, ask)
+    items: list[bytes] = []
+    count = scanned = size = 0
+    fetched = 0.0
+    for _, value in pairs:
+        scanned += 1
+        size += stored.size_of(value)
+        whole: bytes | None = value
+        if ask.fetch is not None:
+            whole = ask.fetch(stored.item_of(value))
+            fetched += read_units(stored.size_of(whole), consistent=True)
+        if whole is not None and (found := _seen(whole, ask)) is not None:
+            count += 1
+            if not ask.counts_only:
+                items.append(found)
+        if scanned == ask.limit or size >= PAGE_BYTES:
+            return Page(items, count, scanned, size, value, fetched)
+    return Page(items, count, scanned, size, None, fetched)
+
+
+def _plain_page(pairs: Iterator[tuple[bytes, bytes]], ask: Ask) -> Page:
+    items: list[bytes] = []
+    append, from_bytes = items.append, int.from_bytes
+    scanned = size = 0
+    limit = ask.limit or -1
+    for _, value in pairs:
+        scanned += 1
+        size += from_bytes(value[:4], "big")
+        append(value[4:])
+        if scanned == limit or size >= PAGE_BYTES:
+            return Page([] if ask.counts_only else items, scanned, scanned, size, value)
+    return Page([] if ask.counts_only else items, scanned, scanned, size, None)
+
+
+def _seen(value: bytes, ask: Ask) -> bytes | None:
+    if ask.filter is None and ask.projection is None:
+        return stored.json_of(value)
+    item = stored.item_of(value)
+    if ask.filter is not None and not ask.filter.holds(item, ask.values):
+        return None
+    if ask.projection is None or ask.counts_only:
+        return stored.json_of(value)
+    return msgspec.json.encode(project(ask.projection, item))
+
+
+def query_range(schema: Schema, partition: Sequence[Value], conditions: Sequence[KeyCondition]) -> tuple[bytes, bytes]:
+    """The keys that a Query reads: a partition, narrowed by conditions on the sort key attributes from the left."""
+    prefix = schema.partition_prefix(partition)
+    for condition in conditions[:-1]:
+        prefix += keys.encode(condition.values[0])
+    if not conditions:
+        return prefix, keys.after(prefix)
+    return _narrowed(prefix, conditions[-1])
+
+
+def _narrowed(prefix: bytes, condition: KeyCondition) -> tuple[bytes, bytes]:
+    low, high = prefix, keys.after(prefix)
+    operator, values = condition.operator, condition.values
+    if operator == "BEGINS_WITH":
+        beginning = prefix + keys.encode_beginning(values[0])
+        return (low, high) if beginning == prefix else (beginning, keys.after(beginning))
+    first = prefix + keys.encode(values[0])
+    if operator == "EQ":
+        return first, keys.after(first)
+    if operator == "LT":
+        return low, first
+    if operator == "LE":
+        return low, keys.after(first)
+    if operator == "GT":
+        return keys.after(first), high
+    if operator == "GE":
+        return first, high
+    return first, keys.after(prefix + keys.encode(values[1]))
+
+
+def scan_range(space: bytes, segment: int = 0, segments: int = 1) -> tuple[bytes, bytes]:
+    """The keys of a segment of a space: an equal share of the order in which partitions are placed."""
+    grain = max(_SEGMENT_GRAIN, 1 << (segments - 1).bit_length())
+    bits = grain.bit_length() - 1
+    return space + _boundary(segment, segments, grain, bits), (
+        keys.after(space) if segment == segments - 1 else space + _boundary(segment + 1, segments, grain, bits)
+    )
+
+
+def _boundary(segment: int, segments: int, grain: int, bits: int) -> bytes:
+    return (-(-grain * segment // segments) << (64 - bits)).to_bytes(8, "big")

@@ -1,0 +1,137 @@
+"""The log of changes: a table's stream, and what point-in-time recovery needs to walk back.
+
+Both are written in the submission that makes the change, so they hold exactly what was acknowledged. A stream's records lie in its own
+space under growing sequence numbers, as the JSON that `GetRecords` answers. The recovery log holds, under the time of the change, the
+key and what was stored before; walking it backwards from now undoes everything after a moment.
+(Developer Guide, "Change data capture for DynamoDB Streams"; API Reference, `Record`, `StreamRecord`.)
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from zonal.dynamo.items import Item, item_size
+from zonal.dynamo.storage.storage import Storage
+from zonal.dynamo.table import Recovery, Stream, Table, space_bytes
+from zonal.foundation.identifiers import REGION
+
+RETENTION_SECONDS = 24 * 3600
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class Undo(NamedTuple):
+    """One step back: what lay under `key` before a change."""
+
+    key: bytes
+    before: bytes | None
+
+
+class ChangeLog:
+    """Writes streams and recovery logs. Sequence numbers grow over all streams, also across restarts."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._sequence = 0
+
+    def note(
+        self,
+        changes: dict[bytes, bytes | None],
+        table: Table,
+        key: bytes,
+        before: bytes | None,
+        old: Item | None,
+        after: bytes | None,
+        new: Item | None,
+        *,
+        now: datetime,
+        by_ttl: bool,
+    ) -> None:
+        """Log one change of an item."""
+        if table.stream is not None:
+            sequence = self.next_sequence(now)
+            record = _record(table, table.stream, sequence, old, new, now=now, by_ttl=by_ttl)
+            changes[record_key(table.stream, sequence)] = _at(now) + _ENCODE(record)
+        if table.record.recovery is not None:
+            undo_key = space_bytes(table.record.recovery.space) + _at(now) + self.next_sequence(now).to_bytes(12, "big")
+            changes[undo_key] = len(key).to_bytes(2, "big") + key + (before or b"")
+
+    def next_sequence(self, now: datetime) -> int:
+        """A number larger than every one before. It begins with the time, so that a restart need not look for the last."""
+        self._sequence = max(self._sequence + 1, int(now.timestamp() * 1000) * 1_000_000)
+        return self._sequence
+
+
+def record_key(stream: Stream, sequence: int) -> bytes:
+    """Where a stream's record lies."""
+    return space_bytes(stream.space) + sequence.to_bytes(12, "big")
+
+
+def sequence_of(key: bytes) -> int:
+    """The sequence number of a stream's record."""
+    return int.from_bytes(key[4:16], "big")
+
+
+def sequence_text(sequence: int) -> str:
+    """A sequence number as AWS tells it: digits, at least 21 of them."""
+    return f"{sequence:021d}"
+
+
+def record_of(value: bytes) -> bytes:
+    """The JSON of a stream's record."""
+    return value[8:]
+
+
+def time_of(value: bytes) -> float:
+    """When a stream's record was written, in seconds since 1970."""
+    return int.from_bytes(value[:8], "big") / 1e6
+
+
+def undo_of(value: bytes) -> Undo:
+    """A step back, from an entry of the recovery log."""
+    length = int.from_bytes(value[:2], "big")
+    return Undo(value[2 : 2 + length], value[2 + length :] or None)
+
+
+def undo_range(recovery: Recovery, since: datetime) -> tuple[bytes, bytes]:
+    """The keys of all steps back that lie after a moment."""
+    space = space_bytes(recovery.space)
+    return space + _at(since) + b"\xff" * 12, space_bytes(recovery.space + 1)
+
+
+def _at(now: datetime) -> bytes:
+    return int(now.timestamp() * 1e6).to_bytes(8, "big")
+
+
+def _record(
+    table: Table, stream: Stream, sequence: int, old: Item | None, new: Item | None, *, now: datetime, by_ttl: bool
+) -> dict[str, Any]:
+    item = new if new is not None else old
+    assert item is not None
+    change: dict[str, Any] = {
+        "ApproximateCreationDateTime": int(now.timestamp()),
+        "Keys": {name: item[name] for name in table.key_names},
+        "SequenceNumber": sequence_text(sequence),
+    }
+    size = item_size(change["Keys"])
+    if new is not None and stream.view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES"):
+        change["NewImage"] = new
+        size += item_size(new)
+    if old is not None and stream.view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES"):
+        change["OldImage"] = old
+        size += item_size(old)
+    change |= {"SizeBytes": size, "StreamViewType": stream.view}
+    record: dict[str, Any] = {
+        "eventID": uuid.uuid4().hex,
+        "eventName": "INSERT" if old is None else "REMOVE" if new is None else "MODIFY",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": REGION,
+        "dynamodb": change,
+    }
+    if by_ttl:
+        record["userIdentity"] = {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}
+    return record

@@ -1,0 +1,161 @@
+"""Writing: one item's change, with everything that must change with it.
+
+A `Batch` gathers changes that become durable together: the items themselves, their entries in indexes, the table's counts, the records of
+its stream and of its recovery log. Because they share one submission to the store, no crash can leave an index out of step with its
+table, or a stream without a change that was acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import NamedTuple
+
+from zonal.dynamo import stored
+from zonal.dynamo.items import Item, item_size
+from zonal.dynamo.storage.storage import Storage, StorageFailed
+from zonal.dynamo.streams import ChangeLog
+from zonal.dynamo.table import Index, Table, space_bytes
+from zonal.dynamo.units import Cost, write_units
+
+_COUNTS = b"\x00\x00\x00\x00counts"
+_FILLS = b"\x00\x00\x00\x00fills"
+
+
+class Count(NamedTuple):
+    """How many items a table or index holds, and their size together."""
+
+    items: int
+    size_bytes: int
+
+
+class Batch:
+    """Changes on their way to one submission."""
+
+    def __init__(self) -> None:
+        self.changes: dict[bytes, bytes | None] = {}
+        self.counted: dict[int, tuple[int, int]] = {}
+
+    def count(self, space: int, before: bytes | None, after: bytes | None) -> None:
+        items, size = self.counted.get(space, (0, 0))
+        items += (after is not None) - (before is not None)
+        self.counted[space] = (items, size + stored.size_of(after) - stored.size_of(before))
+
+    def take(self, other: Batch) -> None:
+        """Add what another batch gathered."""
+        self.changes |= other.changes
+        for space, (items, size) in other.counted.items():
+            held_items, held_size = self.counted.get(space, (0, 0))
+            self.counted[space] = (held_items + items, held_size + size)
+
+
+class Writer:
+    """Turns changes of items into submissions to the store."""
+
+    def __init__(self, storage: Storage, log: ChangeLog) -> None:
+        self._storage = storage
+        self._log = log
+        self._counts: dict[int, Count] = {}
+
+    def change(
+        self,
+        batch: Batch,
+        table: Table,
+        key: bytes,
+        before: bytes | None,
+        after: Item | None,
+        size: int,
+        *,
+        now: datetime,
+        by_ttl: bool = False,
+    ) -> Cost:
+        """Put `after` (settled, of `size` bytes; None deletes) in the place of what is stored `before`. Returns the cost."""
+        packed = None if after is None else stored.pack(after, size)
+        cost = Cost(write_units(stored.size_of(before), size))
+        batch.changes[key] = packed
+        batch.count(table.space, before, packed)
+        if table.needs_before:
+            old = None if before is None else stored.item_of(before)
+            for index in table.indexes:
+                _change_entry(batch, index, key, old, after, cost)
+            if table.is_watched and (before is None or before != packed):
+                self._log.note(batch.changes, table, key, before, old, packed, after, now=now, by_ttl=by_ttl)
+        return cost
+
+    def submit(self, batch: Batch) -> Awaitable[None]:
+        """Accept the batch; done when it is durable. Raises `StorageFailed`."""
+        for space, (items, size) in batch.counted.items():
+            held = self.count(space)
+            count = self._counts[space] = Count(held.items + items, held.size_bytes + size)
+            batch.changes[_COUNTS + space_bytes(space)] = count.items.to_bytes(8, "big", signed=True) + count.size_bytes.to_bytes(
+                8, "big", signed=True
+            )
+        return self._submitted(self._storage.submit(batch.changes))
+
+    def count(self, space: int) -> Count:
+        """The count of a table or index, of everything accepted."""
+        count = self._counts.get(space)
+        if count is None:
+            held = self._storage.latest(_COUNTS + space_bytes(space)) or bytes(16)
+            count = self._counts[space] = Count(int.from_bytes(held[:8], "big", signed=True), int.from_bytes(held[8:], "big", signed=True))
+        return count
+
+    async def _submitted(self, ticket: Awaitable[None]) -> None:
+        try:
+            await ticket
+        except StorageFailed:
+            # Counts were moved on for changes that are not there.
+            self._counts.clear()
+            raise
+
+
+def forget_count(changes: dict[bytes, bytes | None], space: int) -> None:
+    """Drop what is kept of a space that is emptied."""
+    changes[_COUNTS + space_bytes(space)] = None
+    changes[_FILLS + space_bytes(space)] = None
+
+
+def _change_entry(batch: Batch, index: Index, key: bytes, old: Item | None, new: Item | None, cost: Cost) -> None:
+    if index.fill is not None and key > index.fill.cursor:
+        return
+    before = index.schema.entry(old, key) if old is not None and index.schema.covers(old) else None
+    after = index.schema.entry(new, key) if new is not None and index.schema.covers(new) else None
+    old_entry = None if before is None or old is None else index.project(old)
+    new_entry = None if after is None or new is None else index.project(new)
+    if before == after and old_entry == new_entry:
+        return
+    old_packed = None if old_entry is None else stored.pack(old_entry, item_size(old_entry))
+    new_packed = None if new_entry is None else stored.pack(new_entry, item_size(new_entry))
+    batch.count(index.record.space, old_packed, new_packed)
+    old_size, new_size = stored.size_of(old_packed), stored.size_of(new_packed)
+    if before is not None and before != after:
+        batch.changes[before] = None
+        cost.add_index(index.name, write_units(old_size, 0), is_global=index.is_global)
+        old_size = 0
+    if after is not None:
+        batch.changes[after] = new_packed
+        cost.add_index(index.name, write_units(old_size, new_size), is_global=index.is_global)
+
+
+def note_fill(batch: Batch, index: Index, cursor: bytes) -> None:
+    """Remember, with the entries themselves, how far an index has been filled in."""
+    batch.changes[_FILLS + space_bytes(index.record.space)] = cursor
+
+
+def filled_to(storage: Storage, index: Index) -> bytes:
+    """The last key whose item has been filled into an index."""
+    return storage.latest(_FILLS + space_bytes(index.record.space)) or b""
+
+
+def fill_entry(batch: Batch, index: Index, key: bytes, packed: bytes, *, unless_in: Storage | None = None) -> None:
+    """Put the entry of an item that was there before the index was (`unless_in`: not where that store has it already)."""
+    item = stored.item_of(packed)
+    if not index.schema.covers(item) or any(not item[part.name][part.type] for part in index.schema.parts):
+        return
+    entry_key = index.schema.entry(item, key)
+    if unless_in is not None and unless_in.latest(entry_key) is not None:
+        return
+    projected = index.project(item)
+    entry = stored.pack(projected, item_size(projected))
+    batch.changes[entry_key] = entry
+    batch.count(index.record.space, None, entry)

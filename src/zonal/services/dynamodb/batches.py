@@ -1,0 +1,214 @@
+"""BatchGetItem and BatchWriteItem.
+
+The writes of a batch are decided together and share one submission, but each stands for itself: one that is throttled comes back as
+unprocessed. A batch read stops at 16 MB and gives the keys that were left.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from zonal.dynamo import keys, stored
+from zonal.dynamo.engine import Engine
+from zonal.dynamo.expressions.projections import project
+from zonal.dynamo.expressions.request import NONE
+from zonal.dynamo.expressions.tree import Path
+from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
+from zonal.dynamo.table import Table
+from zonal.dynamo.units import Cost, read_units
+from zonal.dynamo.writing import Batch
+from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb.items import PARTITION_KEY_LENGTH, Write, collection_metrics
+from zonal.services.dynamodb.parameters import Guard, check_mixture, check_nested, projection, read_expressions, settle_key
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+MAX_READ_BYTES = 16 * 1024 * 1024
+MAX_KEYS = 100
+MAX_WRITES = 25
+_THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException")
+
+
+class Batches:
+    """Operations on many items at once, each for itself."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @operation("BatchGetItem")
+    async def get(self, call: Call, request: Request) -> bytes:
+        reads = _checked_reads(self._engine, request["RequestItems"])
+        found: dict[str, list[bytes]] = {}
+        unprocessed: dict[str, Any] = {}
+        costs: dict[str, Cost] = {}
+        left = MAX_READ_BYTES
+        for read in reads:
+            found[read.name] = []
+            cost = costs.setdefault(read.table.name, Cost())
+            view = self._engine.view(read.table, consistent=read.consistent)
+            for key, item_key in zip(read.keys, read.request["Keys"], strict=True):
+                try:
+                    self._engine.governor.admit(read.table, "Read", key[:PARTITION_KEY_LENGTH])
+                except AwsError:
+                    unprocessed.setdefault(read.name, read.request | {"Keys": []})["Keys"].append(item_key)
+                    continue
+                value = view.get(key)
+                if left < stored.size_of(value):
+                    unprocessed.setdefault(read.name, read.request | {"Keys": []})["Keys"].append(item_key)
+                    continue
+                left -= stored.size_of(value)
+                own = Cost(read_units(stored.size_of(value), consistent=read.consistent))
+                cost.add(own)
+                self._engine.governor.consume(read.table, "Read", own, key[:PARTITION_KEY_LENGTH])
+                if value is not None:
+                    found[read.name].append(read.shown(value))
+        _check_any_done(unprocessed, costs)
+        return _told_reads(found, unprocessed, costs, request.get("ReturnConsumedCapacity"))
+
+    @operation("BatchWriteItem")
+    async def write(self, call: Call, request: Request) -> dict[str, Any]:
+        engine = self._engine
+        writes = _checked_writes(engine, request["RequestItems"])
+        batch = Batch()
+        unprocessed: dict[str, list[Request]] = {}
+        costs: dict[str, Cost] = {}
+        metrics: dict[str, list[Any]] = {}
+        for name, raw, write in writes:
+            cost = self._decide(batch, write, call)
+            if cost is None:
+                unprocessed.setdefault(name, []).append(raw)
+                continue
+            costs.setdefault(write.table.name, Cost()).add(cost)
+            if request.get("ReturnItemCollectionMetrics") == "SIZE" and (metric := collection_metrics(write)):
+                metrics.setdefault(name, []).append(metric)
+        _check_any_done(unprocessed, costs)
+        await engine.submit(batch)
+        answer: dict[str, Any] = {"UnprocessedItems": unprocessed}
+        told = [cost.told(name, request.get("ReturnConsumedCapacity")) for name, cost in costs.items()]
+        if any(told):
+            answer["ConsumedCapacity"] = told
+        if metrics:
+            answer["ItemCollectionMetrics"] = metrics
+        return answer
+
+    def _decide(self, batch: Batch, write: Write, call: Call) -> Cost | None:
+        """Put one write into the batch; None where it is throttled or its item held by a transaction."""
+        engine = self._engine
+        if write.key in engine.in_transaction:
+            return None
+        before = engine.storage.latest(write.key)
+        trial = Batch()
+        cost = engine.writer.change(trial, write.table, write.key, before, write.item, write.size, now=call.now)
+        try:
+            engine.governor.admit_write(write.table, write.key[:PARTITION_KEY_LENGTH], cost)
+        except AwsError:
+            return None
+        engine.governor.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+        batch.take(trial)
+        return cost
+
+
+class Read(NamedTuple):
+    """The keys that a batch reads of one table, under the name the caller gave."""
+
+    name: str
+    table: Table
+    keys: list[bytes]
+    consistent: bool
+    wanted: tuple[Path, ...] | None
+    request: Request
+
+    def shown(self, value: bytes) -> bytes:
+        return stored.json_of(value) if self.wanted is None else msgspec.json.encode(project(self.wanted, stored.item_of(value)))
+
+
+def _checked_reads(engine: Engine, request: dict[str, Request]) -> list[Read]:
+    checked = []
+    count = 0
+    for name, each in request.items():
+        check_mixture(each, ("ProjectionExpression",), ("AttributesToGet",))
+        projection(each, NONE)
+        expressions = read_expressions(each)
+        seen: set[bytes] = set()
+        for key in each["Keys"]:
+            settle_key(key)
+            identity = msgspec.json.encode(key, order="sorted")
+            if identity in seen:
+                raise validation("Provided list of item keys contains duplicates")
+            seen.add(identity)
+            count += 1
+            if count > MAX_KEYS:
+                raise validation("Too many items requested for the BatchGetItem call")
+        checked.append((name, each, expressions))
+    reads = []
+    for name, each, expressions in checked:
+        table = engine.table(name)
+        for key in each["Keys"]:
+            keys.check_key(key, table.schema)
+        check_nested(expressions, table)
+        places = [table.schema.key(key) for key in each["Keys"]]
+        reads.append(Read(name, table, places, each.get("ConsistentRead", False), projection(each, expressions), each))
+    return reads
+
+
+def _checked_writes(engine: Engine, request: dict[str, list[Request]]) -> list[tuple[str, Request, Write]]:
+    count = 0
+    for entries in request.values():
+        for entry in entries:
+            _settle_entry(entry)
+            count += 1
+            if count > MAX_WRITES:
+                raise validation("Too many items requested for the BatchWriteItem call")
+    writes = []
+    for name, entries in request.items():
+        table = engine.table(name)
+        seen: set[bytes] = set()
+        for entry in entries:
+            write = _write_of(table, entry)
+            if write.key in seen:
+                raise validation("Provided list of item keys contains duplicates")
+            seen.add(write.key)
+            writes.append((name, entry, write))
+    return writes
+
+
+def _settle_entry(entry: Request) -> None:
+    put, delete = entry.get("PutRequest"), entry.get("DeleteRequest")
+    if (put is None) == (delete is None):
+        raise validation("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+    if delete is not None:
+        settle_key(delete["Key"])
+    elif put is not None and settle_item(put["Item"]) > MAX_ITEM_SIZE:
+        raise validation("Item size has exceeded the maximum allowed size")
+
+
+def _write_of(table: Table, entry: Request) -> Write:
+    guard = Guard(None, {}, False)
+    if "DeleteRequest" in entry:
+        key: Item = entry["DeleteRequest"]["Key"]
+        keys.check_key(key, table.schema)
+        return Write(table, table.schema.key(key), guard, None, None, 0, NONE, key)
+    item: Item = entry["PutRequest"]["Item"]
+    keys.check_item(item, table.schema)
+    table.check_index_keys(item)
+    return Write(table, table.schema.key(item), guard, None, item, settle_item(item), NONE, item)
+
+
+def _check_any_done(unprocessed: dict[str, Any], costs: dict[str, Cost]) -> None:
+    if unprocessed and not any(cost.total for cost in costs.values()):
+        raise AwsError(
+            "ProvisionedThroughputExceededException",
+            "The level of configured provisioned throughput for one or more global secondary indexes of the table was exceeded."
+            " Consider increasing your provisioning level for the under-provisioned global secondary indexes with the UpdateTable API",
+        )
+
+
+def _told_reads(found: dict[str, list[bytes]], unprocessed: Request, costs: dict[str, Cost], wanted: str | None) -> bytes:
+    tables = b",".join(msgspec.json.encode(name) + b":[" + b",".join(items) + b"]" for name, items in found.items())
+    parts = [b'{"Responses":{', tables, b'},"UnprocessedKeys":', msgspec.json.encode(unprocessed)]
+    told = [cost.told(name, wanted) for name, cost in costs.items()]
+    if any(told):
+        parts += [b',"ConsumedCapacity":', msgspec.json.encode(told)]
+    return b"".join([*parts, b"}"])

@@ -1,0 +1,84 @@
+"""Around each handler, what all of DynamoDB's operations have in common.
+
+The gateway hands over a request's JSON as it came and takes the answer's as it is (`Frontend.documents`): a handler that has its answer's
+JSON already, a stored item's, gives bytes. `vetted` checks the request against the model before the handler sees it. When a handler
+finds a value that is no attribute value, the whole request is looked at again, to say what is wrong with it as AWS says it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from zonal.dynamo.items import WrongShape, decode_binary
+from zonal.dynamo.storage.storage import StorageFailed
+from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb import requests
+from zonal.services.operation import Call, Handler
+
+_log = logging.getLogger(__name__)
+
+
+def vetted(service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    """The handlers, each behind the checks of the service's model."""
+    return {
+        name: _waiting(service, name, handler) if inspect.iscoroutinefunction(handler) else _plain(service, name, handler)
+        for name, handler in handlers.items()
+    }
+
+
+def _waiting(service: str, operation: str, handler: Handler) -> Handler:
+    async def answer(call: Call, request: Any) -> Any:
+        try:
+            return await handler(call, requests.vet(service, operation, request))
+        except (WrongShape, AwsError, StorageFailed) as error:
+            raise _explained(service, operation, call, request, error) from error
+
+    return answer
+
+
+def _plain(service: str, operation: str, handler: Handler) -> Handler:
+    def answer(call: Call, request: Any) -> Any:
+        try:
+            return handler(call, requests.vet(service, operation, request))
+        except (WrongShape, AwsError, StorageFailed) as error:
+            raise _explained(service, operation, call, request, error) from error
+
+    return answer
+
+
+def _explained(service: str, operation: str, call: Call, request: Any, error: WrongShape | AwsError | StorageFailed) -> AwsError:
+    """The error that AWS would give: malformed JSON anywhere in the request comes before anything else that is wrong with it."""
+    if isinstance(error, StorageFailed):
+        _log.error("request %s could not be made durable: %s", call.request_id, error)
+        message = "The request could not be stored durably and had no effect. Please try again."
+        return AwsError("InternalServerError", message, status=500)
+    if isinstance(error, WrongShape) or error.code == "ValidationException":
+        # Handlers settle values in place; what the caller really sent is still in the raw request.
+        body = call.raw.body if call.raw is not None else b""
+        try:
+            requests.explain(service, operation, msgspec.json.decode(body) if body else request)
+        except AwsError as first:
+            return first
+    if isinstance(error, WrongShape):
+        return requests.serialization("")
+    return AwsError(error.code, error.message, status=error.status, fields=_with_bytes(error.fields))
+
+
+def _with_bytes(fields: Any) -> Any:
+    """Items in an error's fields with their binary values as bytes, since errors are rendered by the model."""
+    if isinstance(fields, list):
+        return [_with_bytes(each) for each in fields]
+    if not isinstance(fields, Mapping):
+        return fields
+    if len(fields) == 1:
+        for kind, body in fields.items():
+            if kind == "B" and isinstance(body, str):
+                return {"B": decode_binary(body)}
+            if kind == "BS" and isinstance(body, list):
+                return {"BS": [decode_binary(each) for each in body]}
+    return {name: _with_bytes(each) for name, each in fields.items()}

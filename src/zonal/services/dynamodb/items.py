@@ -1,0 +1,296 @@
+"""PutItem, GetItem, UpdateItem, DeleteItem.
+
+A write is checked, decided on the accepted state of its item, and answered when it is durable. A condition that fails is answered only
+then, too: it may have failed because of a write that was not yet on the disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from zonal.dynamo import keys, stored
+from zonal.dynamo.engine import Engine
+from zonal.dynamo.expressions import legacy
+from zonal.dynamo.expressions.projections import project
+from zonal.dynamo.expressions.request import NONE, Expressions
+from zonal.dynamo.expressions.updates import Update
+from zonal.dynamo.items import MAX_ITEM_SIZE, Item, item_size, settle, settle_item, validation
+from zonal.dynamo.keys import PARTITION_LENGTH, SPACE_LENGTH
+from zonal.dynamo.table import Table
+from zonal.dynamo.units import Cost, read_units
+from zonal.dynamo.writing import Batch
+from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb.parameters import (
+    Change,
+    Guard,
+    check_mixture,
+    check_nested,
+    check_operator,
+    guard,
+    projection,
+    read_expressions,
+    settle_key,
+)
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+PARTITION_KEY_LENGTH = SPACE_LENGTH + PARTITION_LENGTH
+_TOO_LARGE = "Item size has exceeded the maximum allowed size"
+_TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
+
+
+class Write(NamedTuple):
+    """A write that was checked: what it does to the item under `key`, and under which condition.
+
+    `make` gives the item after from the item before (None: it goes, or stays away), with its size.
+    """
+
+    table: Table
+    key: bytes
+    guard: Guard
+    change: Change | None
+    item: Item | None
+    size: int
+    expressions: Expressions
+    key_item: Item
+
+    def after(self, before: Item | None) -> tuple[Item | None, int]:
+        """The item after the write, and its size. Raises `ValidationException` where the update does not fit the item."""
+        if self.change is None:
+            return self.item, self.size
+        return updated(self, before)
+
+
+class Items:
+    """Operations on single items."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @operation("GetItem")
+    async def get(self, call: Call, request: Request) -> bytes | dict[str, Any]:
+        expressions = NONE
+        if len(request) > 2:
+            check_mixture(request, ("ProjectionExpression",), ("AttributesToGet",))
+        settle_key(request["Key"])
+        if len(request) > 2:
+            wanted = projection(request, NONE)
+            expressions = read_expressions(request)
+            wanted = expressions.projection or wanted
+        else:
+            wanted = None
+        table = self._engine.table(request["TableName"])
+        keys.check_key(request["Key"], table.schema)
+        check_nested(expressions, table)
+        key = table.schema.key(request["Key"])
+        consistent = request.get("ConsistentRead", False)
+        self._engine.governor.admit(table, "Read", key[:PARTITION_KEY_LENGTH])
+        found = self._engine.view(table, consistent=consistent).get(key)
+        cost = Cost(read_units(stored.size_of(found), consistent=consistent))
+        self._engine.governor.consume(table, "Read", cost, key[:PARTITION_KEY_LENGTH])
+        told = cost.told(table.name, request.get("ReturnConsumedCapacity"))
+        if found is None:
+            return {"ConsumedCapacity": told} if told else b"{}"
+        json = stored.json_of(found) if wanted is None else msgspec.json.encode(project(wanted, stored.item_of(found)))
+        capacity = b',"ConsumedCapacity":' + msgspec.json.encode(told) if told else b""
+        return b'{"Item":' + json + capacity + b"}"
+
+    @operation("PutItem")
+    async def put(self, call: Call, request: Request) -> dict[str, Any]:
+        write = checked_put(self._engine, request, whole_request=True)
+        return await self._write(call, request, write)
+
+    @operation("DeleteItem")
+    async def delete(self, call: Call, request: Request) -> dict[str, Any]:
+        write = checked_delete(self._engine, request, whole_request=True)
+        return await self._write(call, request, write)
+
+    @operation("UpdateItem")
+    async def update(self, call: Call, request: Request) -> dict[str, Any]:
+        write = checked_update(self._engine, request, whole_request=True)
+        return await self._write(call, request, write)
+
+    async def _write(self, call: Call, request: Request, write: Write) -> dict[str, Any]:
+        engine, table = self._engine, write.table
+        refuse_conflict(engine, write.key)
+        before = engine.storage.latest(write.key)
+        returns = request.get("ReturnValues") or "NONE"
+        try:
+            old = None
+            if before is not None and (write.guard.condition is not None or write.change is not None or returns != "NONE"):
+                old = stored.item_of(before)
+            write.guard.check(old)
+            after, size = write.after(old)
+        except AwsError as error:
+            await self._failed(write, before, error)
+            raise
+        batch = Batch()
+        cost = engine.writer.change(batch, table, write.key, before, after, size, now=call.now)
+        engine.governor.admit_write(table, write.key[:PARTITION_KEY_LENGTH], cost)
+        engine.governor.consume(table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+        await engine.submit(batch)
+        answer: dict[str, Any] = {}
+        if returns != "NONE" and (attributes := _returned(returns, write, old, after)):
+            answer["Attributes"] = attributes
+        return tell_write(answer, request, write, cost)
+
+    async def _failed(self, write: Write, before: bytes | None, error: AwsError) -> None:
+        """A write that came to nothing still consumed what looking at the item costs, and its answer must rest on durable state."""
+        engine = self._engine
+        cost = Cost(float(-(-stored.size_of(before) // 1024) or 1))
+        engine.governor.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+        await engine.settled()
+
+
+def refuse_conflict(engine: Engine, key: bytes) -> None:
+    """Raise where a transaction that holds the item is on its way to the disk."""
+    if key in engine.in_transaction:
+        raise AwsError("TransactionConflictException", "Transaction is ongoing for the item")
+
+
+def checked_put(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
+    """Check a put, in AWS's order. `whole_request`: it is a PutItem, and not part of a batch or transaction."""
+    if whole_request:
+        check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
+    size = settle_item(request["Item"])
+    if size > MAX_ITEM_SIZE:
+        raise validation(_TOO_LARGE)
+    expressions = _checked_conditions(request) if len(request) > 2 else NONE
+    table = engine.table(request["TableName"])
+    keys.check_item(request["Item"], table.schema)
+    if table.indexes:
+        table.check_index_keys(request["Item"])
+    check_nested(expressions, table)
+    return Write(
+        table, table.schema.key(request["Item"]), guard(request, expressions), None, request["Item"], size, expressions, request["Item"]
+    )
+
+
+def checked_delete(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
+    """Check a delete, in AWS's order."""
+    if whole_request:
+        check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
+    settle_key(request["Key"])
+    expressions = _checked_conditions(request) if len(request) > 2 else NONE
+    return _keyed_write(engine, request, expressions, None)
+
+
+def checked_update(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
+    """Check an update, in AWS's order."""
+    if whole_request:
+        check_mixture(request, ("UpdateExpression", "ConditionExpression"), ("AttributeUpdates", "Expected", "ConditionalOperator"))
+    settle_key(request["Key"])
+    updates = legacy.AttributeUpdates(request.get("AttributeUpdates") or {})
+    if request.get("Expected"):
+        legacy.check_expected(request["Expected"])
+    check_operator(request, "Expected")
+    expressions = read_expressions(request)
+    change: Change = updates if expressions.update is None else expressions.update
+    return _keyed_write(engine, request, expressions, change)
+
+
+def checked_condition(engine: Engine, request: Request) -> Write:
+    """Check a transaction's condition check."""
+    settle_key(request["Key"])
+    return _keyed_write(engine, request, read_expressions(request), None)
+
+
+def _keyed_write(engine: Engine, request: Request, expressions: Expressions, change: Change | None) -> Write:
+    table = engine.table(request["TableName"])
+    keys.check_key(request["Key"], table.schema)
+    if change is not None:
+        _check_change(change, table)
+    check_nested(expressions, table)
+    return Write(table, table.schema.key(request["Key"]), guard(request, expressions), change, None, 0, expressions, request["Key"])
+
+
+def _checked_conditions(request: Request) -> Expressions:
+    if request.get("ReturnValues") not in (None, "ALL_OLD", "NONE"):
+        raise validation("ReturnValues can only be ALL_OLD or NONE")
+    if request.get("Expected"):
+        legacy.check_expected(request["Expected"])
+    check_operator(request, "Expected")
+    return read_expressions(request)
+
+
+def _check_change(change: Change, table: Table) -> None:
+    heads = {path.steps[0] for path in change.paths}
+    for name in table.key_names:
+        if name in heads:
+            raise validation(
+                f"One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
+            )
+    if not table.indexes:
+        return
+    types = _known_types(change)
+    for index in reversed(table.indexes):
+        for part in index.schema.parts:
+            actual = types.get(part.name)
+            if actual is not None and actual != part.type:
+                raise validation(
+                    f"One or more parameter values were invalid: Type mismatch for Index Key {part.name}"
+                    f" Expected: {part.type} Actual: {actual} IndexName: {index.name}"
+                )
+
+
+def _known_types(change: Change) -> dict[str, str]:
+    """The types that the update will give to whole attributes, as far as it says so itself."""
+    if isinstance(change, Update):
+        whole = [action for action in change.actions if len(action.path.steps) == 1 and action.section in ("SET", "ADD")]
+        return {str(action.path.steps[0]): action.type for action in whole if action.type is not None}
+    return change.types if isinstance(change, legacy.AttributeUpdates) else {}
+
+
+def updated(write: Write, before: Item | None) -> tuple[Item | None, int]:
+    """What an update makes of an item; a missing one is made from its key, unless the update only takes away."""
+    assert write.change is not None
+    if before is None and _only_removes(write.change):
+        return None, 0
+    after = write.change.apply(write.key_item if before is None else before, write.expressions.values)
+    for value in after.values():
+        settle(value)
+    size = item_size(after)
+    if size > MAX_ITEM_SIZE:
+        raise validation(_TOO_LARGE_UPDATE)
+    for index in write.table.indexes:
+        for part in index.schema.parts:
+            found = after.get(part.name)
+            if found is not None and part.type not in found:
+                raise validation("The update expression attempted to update the secondary index key to unsupported type")
+    if write.table.indexes:
+        write.table.check_index_keys(after)
+    return after, size
+
+
+def _only_removes(change: Change) -> bool:
+    if isinstance(change, Update):
+        return bool(change.actions) and all(action.section in ("REMOVE", "DELETE") for action in change.actions)
+    return isinstance(change, legacy.AttributeUpdates) and change.only_deletes
+
+
+def _returned(returns: str, write: Write, old: Item | None, after: Item | None) -> Item | None:
+    if returns == "ALL_OLD":
+        return old
+    if returns == "ALL_NEW":
+        return after
+    item = old if returns == "UPDATED_OLD" else after
+    return None if item is None or write.change is None else project(write.change.paths, item)
+
+
+def tell_write(answer: dict[str, Any], request: Request, write: Write, cost: Cost) -> dict[str, Any]:
+    """Add to a write's answer the capacity and the item collection that the caller asked for."""
+    if told := cost.told(write.table.name, request.get("ReturnConsumedCapacity")):
+        answer["ConsumedCapacity"] = told
+    if request.get("ReturnItemCollectionMetrics") == "SIZE" and (metrics := collection_metrics(write)):
+        answer["ItemCollectionMetrics"] = metrics
+    return answer
+
+
+def collection_metrics(write: Write) -> dict[str, Any] | None:
+    """The item collection of a write; only tables with local indexes have any."""
+    if not write.table.has_local:
+        return None
+    name = write.table.key_names[0]
+    return {"ItemCollectionKey": {name: write.key_item[name]}, "SizeEstimateRangeGB": [0.0, 1.0]}

@@ -1,0 +1,359 @@
+"""Vetting a request against the model, and telling what is wrong with it exactly as DynamoDB does.
+
+DynamoDB looks at a request in three rounds: is the JSON of the right kinds (`SerializationException`), does it keep the model's
+constraints (`N validation errors detected: …`, all of them in one message), and only then what the operation itself demands. A good request
+is recognised by a few compiled checks; only a bad one is walked through in full to find AWS's words for it. Attribute values are not looked
+into here: whoever settles them does that, and comes back to `explain` when they are malformed.
+(The words are those that public recordings of DynamoDB hold; the constraints are the model's.)
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+from zonal.dynamo.items import WrongShape, decode_binary, validation
+from zonal.foundation.errors import AwsError
+from zonal.wire import shapes
+from zonal.wire.shapes import Shape
+
+MAX_ERRORS = 10
+_TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
+_TABLE_PATTERN = "[a-zA-Z0-9_.-]+"
+_NAMED = "TableName must be at least 3 characters long and at most 255 characters long"
+_STRICT_NAMES = frozenset(("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable"))
+_JAVA = {"string": "String", "boolean": "Boolean", "integer": "Integer", "long": "Long", "double": "Double", "float": "Float"}
+_JAVA |= {"timestamp": "Date"}
+_ENUM_ORDER = {
+    "ReturnValue": ("ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"),
+    "Select": ("SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"),
+    "ConditionalOperator": ("OR", "AND"),
+    "ComparisonOperator": (
+        *("IN", "NULL", "BETWEEN", "LT", "NOT_CONTAINS", "EQ", "GT", "NOT_NULL", "NE", "LE", "BEGINS_WITH", "GE"),
+        "CONTAINS",
+    ),
+    "ScalarAttributeType": ("B", "N", "S"),
+    "ProjectionType": ("ALL", "INCLUDE", "KEYS_ONLY"),
+}
+
+
+def vet(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The request without its nulls, once nothing is wrong with it as far as the model goes. Raises AWS's error otherwise."""
+    checks, required = _compiled(service, operation)
+    for name, value in request.items():
+        check = checks.get(name)
+        if check is not None and not check(value):
+            return explain(service, operation, request)
+    for name in required:
+        if name not in request:
+            return explain(service, operation, request)
+    return request
+
+
+def explain(service: str, operation: str, request: Any) -> dict[str, Any]:
+    """Walk through the whole request and raise the first thing that is wrong with it; the request without nulls if nothing is."""
+    shape = _input(service, operation)
+    if not isinstance(request, dict):
+        raise serialization("Start of list found where not expected" if isinstance(request, list) else "")
+    cleaned: dict[str, Any] = _structure(shape, request)
+    if operation in _STRICT_NAMES:
+        _check_strict_name(cleaned)
+    errors: list[str] = []
+    _constrain_members(shape, cleaned, "", errors)
+    if errors:
+        errors = errors[:MAX_ERRORS]
+        raise validation(f"{len(errors)} validation error{'s' if len(errors) > 1 else ''} detected: {'; '.join(errors)}")
+    return cleaned
+
+
+def serialization(message: str) -> AwsError:
+    """AWS's `SerializationException`."""
+    return AwsError("SerializationException", message)
+
+
+@functools.cache
+def _input(service: str, operation: str) -> Shape:
+    found = shapes.service(service).operation(operation)
+    assert found is not None and found.input is not None
+    return found.input
+
+
+Check = Callable[[Any], bool]
+
+
+@functools.cache
+def _compiled(service: str, operation: str) -> tuple[dict[str, Check], tuple[str, ...]]:
+    shape = _input(service, operation)
+    return {name: _check_of(member) for name, member in shape.members.items()}, shape.definition.required
+
+
+def _check_of(shape: Shape) -> Check:
+    """A quick test whether a value is certainly good."""
+    definition = shape.definition
+    if shape.type == "string":
+        return _string_check(shape)
+    if shape.type == "boolean":
+        return lambda value: type(value) is bool
+    if shape.type in ("integer", "long"):
+        low, high = _bounds(shape)
+        return lambda value: type(value) is int and low <= value <= high
+    if shape.type in ("double", "float", "timestamp"):
+        return lambda value: type(value) in (int, float)
+    if shape.name == "AttributeValue":
+        return lambda value: type(value) is dict
+    low, high = _bounds(shape)
+    if shape.type == "map":
+        if shape.value.name == "AttributeValue":
+            return lambda value: type(value) is dict
+        key_check, value_check = _check_of(shape.key), _check_of(shape.value)
+        return lambda value: (
+            type(value) is dict and low <= len(value) <= high and all(key_check(k) and value_check(v) for k, v in value.items())
+        )
+    if shape.type == "list":
+        element_check = _check_of(shape.member)
+        return lambda value: type(value) is list and low <= len(value) <= high and all(map(element_check, value))
+    if shape.type == "structure":
+        members, required = {name: _check_of(member) for name, member in shape.members.items()}, definition.required
+        return lambda value: (
+            type(value) is dict
+            and all(name in value for name in required)
+            and all(name not in members or members[name](each) for name, each in value.items())
+        )
+    return lambda value: False
+
+
+def _string_check(shape: Shape) -> Check:
+    if shape.name in ("TableArn", "TableName"):
+        known: dict[str, bool] = {}
+
+        def is_table(value: Any) -> bool:
+            if type(value) is not str:
+                return False
+            if value not in known:
+                if len(known) > 1000:
+                    known.clear()
+                known[value] = _is_table_name(value)
+            return known[value]
+
+        return is_table
+    definition = shape.definition
+    if definition.enum:
+        choices = frozenset(definition.enum)
+        return lambda value: type(value) is str and value in choices
+    pattern = re.compile(definition.pattern) if definition.pattern else None
+    low, high = _bounds(shape)
+    return lambda value: type(value) is str and low <= len(value) <= high and (pattern is None or pattern.fullmatch(value) is not None)
+
+
+def _is_table_name(value: str) -> bool:
+    return _TABLE_NAME.fullmatch(value) is not None or (value.startswith("arn:") and len(value) <= 1024)
+
+
+def _bounds(shape: Shape) -> tuple[float, float]:
+    low, high = shape.definition.min, shape.definition.max
+    return (float("-inf") if low is None else low, float("inf") if high is None else high)
+
+
+# The first round: kinds of JSON.
+
+
+def _value(shape: Shape, value: Any, *, is_field: bool) -> Any:
+    if shape.type == "structure":
+        return _struct(shape, value, is_field=is_field)
+    if shape.type == "list":
+        return _list(shape, value, is_field=is_field)
+    if shape.type == "map":
+        return _map(shape, value, is_field=is_field)
+    if isinstance(value, dict):
+        raise serialization("Start of structure or map found where not expected")
+    if isinstance(value, list):
+        raise serialization(f"Unrecognized collection type {_class(shape)}")
+    if shape.type == "blob":
+        return _blob(value)
+    if shape.type == "boolean":
+        return _boolean(value)
+    return _scalar(shape, value)
+
+
+def _structure(shape: Shape, value: dict[str, Any]) -> dict[str, Any]:
+    members = shape.members
+    return {name: _value(members[name], each, is_field=True) for name, each in value.items() if name in members and each is not None}
+
+
+def _struct(shape: Shape, value: Any, *, is_field: bool) -> Any:
+    if isinstance(value, list):
+        raise serialization(f"Unrecognized collection type {_class(shape)}")
+    if not isinstance(value, dict):
+        raise serialization("Unexpected field type" if is_field else "Unexpected value type in payload")
+    return _structure(shape, value)
+
+
+_CAST = (
+    "class sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl cannot be cast to class java.lang.Class"
+    " (sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class are in module java.base of loader 'bootstrap')"
+)
+
+
+def _list(shape: Shape, value: Any, *, is_field: bool) -> Any:
+    if isinstance(value, dict):
+        raise serialization("Start of structure or map found where not expected")
+    if not isinstance(value, list):
+        raise serialization("Unexpected field type" if is_field else _CAST)
+    return [_value(shape.member, each, is_field=False) for each in value if each is not None]
+
+
+def _map(shape: Shape, value: Any, *, is_field: bool) -> Any:
+    if isinstance(value, list):
+        raise serialization(f"Unrecognized collection type java.util.Map<java.lang.String, {_generic(shape.value)}>")
+    if not isinstance(value, dict):
+        raise serialization("Unexpected field type" if is_field else _CAST)
+    return {name: _value(shape.value, each, is_field=False) for name, each in value.items() if each is not None}
+
+
+def _blob(value: Any) -> str:
+    if not isinstance(value, str):
+        raise serialization("only base-64-encoded strings are convertible to bytes")
+    if len(value) % 4:
+        raise serialization(f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(value)}")
+    try:
+        decode_binary(value)
+    except WrongShape:
+        raise serialization("Invalid last non-pad Base64 character dectected") from None
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if value.lower() in ("true", "yes", "1", "false", "no", "0"):
+            return value.lower() in ("true", "yes", "1")
+        raise serialization("Unexpected token received from parser")
+    raise serialization(f"{_token(value)} cannot be converted to Boolean")
+
+
+def _scalar(shape: Shape, value: Any) -> Any:
+    if shape.type == "string":
+        if isinstance(value, str):
+            return value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value) if shape.type in ("integer", "long") else value
+    raise serialization(f"{_token(value)} cannot be converted to {_JAVA[shape.type]}")
+
+
+def _token(value: Any) -> str:
+    """What the JSON parser of AWS calls a token."""
+    if isinstance(value, bool):
+        return "TRUE_VALUE" if value else "FALSE_VALUE"
+    if isinstance(value, str):
+        return "STRING_VALUE"
+    return "DECIMAL_VALUE" if isinstance(value, float) else "NUMBER_VALUE"
+
+
+def _class(shape: Shape) -> str:
+    if shape.type == "structure":
+        return f"class com.amazonaws.dynamodb.v20120810.{shape.name}"
+    return "class java.nio.ByteBuffer" if shape.type == "blob" else f"class java.lang.{_JAVA[shape.type]}"
+
+
+def _generic(shape: Shape) -> str:
+    if shape.type == "list":
+        return f"java.util.List<{_generic(shape.member)}>"
+    if shape.type == "map":
+        return f"java.util.Map<java.lang.String, {_generic(shape.value)}>"
+    return _class(shape).removeprefix("class ")
+
+
+# The second round: the model's constraints.
+
+
+def _check_strict_name(request: dict[str, Any]) -> None:
+    name = request.get("TableName")
+    if name is None:
+        raise validation("The parameter 'TableName' is required but was not present in the request")
+    if not name.startswith("arn:") and not 3 <= len(name) <= 255:
+        raise validation(_NAMED)
+
+
+def _constrain_members(shape: Shape, value: dict[str, Any], path: str, errors: list[str]) -> None:
+    for name, member in shape.members.items():
+        where = f"{path}.{_lower(name)}" if path else _lower(name)
+        if name in value:
+            _constrain(member, value[name], where, errors)
+        elif name in shape.definition.required:
+            errors.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
+
+
+def _constrain(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+    if shape.name == "AttributeValue":
+        return
+    for constraint in _broken(shape, value):
+        errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: {constraint}")
+    if shape.type == "structure":
+        _constrain_members(shape, value, path, errors)
+    elif shape.type == "list":
+        for at, element in enumerate(value, start=1):
+            _constrain(shape.member, element, f"{path}.{at}.member", errors)
+    elif shape.type == "map":
+        if (keys := _broken_keys(shape.key, value)) is not None:
+            errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: {keys}")
+        for name, element in value.items():
+            _constrain(shape.value, element, f"{path}.{name}.member", errors)
+
+
+def _broken(shape: Shape, value: Any) -> list[str]:
+    definition = shape.definition
+    if shape.name in ("TableArn", "TableName") and isinstance(value, str):
+        if _is_table_name(value):
+            return []
+        return _broken_text(value, _TABLE_PATTERN, 3, 255)
+    if shape.type == "string":
+        if definition.enum:
+            choices = _ENUM_ORDER.get(shape.name, definition.enum)
+            return [] if value in choices else [f"Member must satisfy enum value set: [{', '.join(choices)}]"]
+        return _broken_text(value, definition.pattern, *_bounds(shape))
+    low, high = _bounds(shape)
+    if shape.type in ("integer", "long", "double", "float"):
+        if value < low:
+            return [f"Member must have value greater than or equal to {low:.0f}"]
+        return [f"Member must have value less than or equal to {high:.0f}"] if value > high else []
+    return _broken_length(len(value), low, high) if shape.type in ("list", "map") else []
+
+
+def _broken_text(value: str, pattern: str | None, low: float, high: float) -> list[str]:
+    broken = []
+    if pattern and not re.fullmatch(pattern, value):
+        broken.append(f"Member must satisfy regular expression pattern: {pattern}")
+    return broken + _broken_length(len(value), low, high)
+
+
+def _broken_length(length: int, low: float, high: float) -> list[str]:
+    if length < low:
+        return [f"Member must have length greater than or equal to {low:.0f}"]
+    return [f"Member must have length less than or equal to {high:.0f}"] if length > high else []
+
+
+def _broken_keys(shape: Shape, value: dict[str, Any]) -> str | None:
+    if shape.name not in ("TableArn", "TableName") or all(map(_is_table_name, value)):
+        return None
+    return (
+        "[Member must have length less than or equal to 255, Member must have length greater than or equal to 3,"
+        f" Member must satisfy regular expression pattern: {_TABLE_PATTERN}]"
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as Java's toString shows it."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}={_shown(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]

@@ -1,0 +1,242 @@
+"""Key schemas, indexes and throughput as CreateTable and UpdateTable take them, checked in AWS's order and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.dynamo.items import validation
+from zonal.dynamo.table import KeyElement, TableRecord
+from zonal.foundation.errors import AwsError
+
+Request = Mapping[str, Any]
+MAX_LOCAL, MAX_GLOBAL, MAX_PARTS, MAX_PROJECTED = 5, 20, 4, 100
+MAX_UNITS = 1_000_000_000_000
+_INVALID = "One or more parameter values were invalid: "
+NO_THROUGHPUT = _INVALID + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+BOTH_UNITS = _INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
+
+
+def key_elements(request: Sequence[Request]) -> tuple[KeyElement, ...]:
+    """The elements of a `KeySchema`."""
+    return tuple(KeyElement(each["AttributeName"], each["KeyType"]) for each in request)
+
+
+def check_table(request: Request) -> None:
+    """Check CreateTable. Raises `ValidationException`."""
+    for missing in ("AttributeDefinitions", "KeySchema"):
+        if missing not in request:
+            where = missing[0].lower() + missing[1:]
+            raise validation(f"1 validation error detected: Value null at '{where}' failed to satisfy constraint: Member must not be null")
+    _check_billing(request)
+    definitions = [each["AttributeName"] for each in request["AttributeDefinitions"]]
+    _check_table_keys(request["KeySchema"], definitions)
+    locals_, globals_ = request.get("LocalSecondaryIndexes"), request.get("GlobalSecondaryIndexes")
+    if locals_ is None and globals_ is None and len(request["KeySchema"]) != len(set(definitions)):
+        raise validation(
+            _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions"
+        )
+    if len(set(definitions)) != len(definitions):
+        raise validation("Cannot have two attributes with the same name")
+    names: set[str] = set()
+    if locals_ is not None:
+        _check_locals(locals_, request, definitions, names)
+    if globals_ is not None:
+        _check_globals(globals_, definitions, names, on_demand=request.get("BillingMode") == "PAY_PER_REQUEST")
+    _check_all_used(request, definitions)
+    _check_stream(request.get("StreamSpecification"))
+
+
+def check_update(request: Request) -> None:
+    """Check UpdateTable as far as the table itself does not matter. Raises `ValidationException` or `LimitExceededException`."""
+    told = (
+        *("ProvisionedThroughput", "BillingMode", "StreamSpecification", "SSESpecification", "DeletionProtectionEnabled"),
+        *("TableClass", "OnDemandThroughput"),
+    )
+    updates = request.get("GlobalSecondaryIndexUpdates")
+    if not any(name in request for name in told) and not updates:
+        raise validation(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification"
+            " or ReplicaUpdates is required"
+        )
+    _check_units(request.get("ProvisionedThroughput"))
+    names: set[str] = set()
+    online = 0
+    for update in updates or ():
+        kinds = [kind for kind in ("Update", "Create", "Delete") if update.get(kind) is not None]
+        if len(kinds) != 1:
+            raise validation(
+                _INVALID + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create,"
+                " GlobalSecondaryIndexUpdate.Delete must not be null"
+            )
+        change = update[kinds[0]]
+        if change["IndexName"] in names:
+            raise validation(
+                f"{_INVALID}Only one global secondary index update per index is allowed simultaneously. Index: {change['IndexName']}"
+            )
+        names.add(change["IndexName"])
+        _check_units(change.get("ProvisionedThroughput"), change["IndexName"])
+        online += kinds[0] != "Update"
+    if online > 1:
+        raise AwsError(
+            "LimitExceededException",
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
+        )
+
+
+def check_new_index(request: Request, record: TableRecord) -> None:
+    """Check the creation of a global index on an existing table."""
+    definitions = [part.name for part in record.attributes]
+    _check_globals([request], definitions, set(), on_demand=record.billing == "PAY_PER_REQUEST")
+    if sum(index.is_global for index in record.indexes) >= MAX_GLOBAL:
+        raise AwsError("LimitExceededException", f"GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL}")
+
+
+def without_idle_attributes(record: TableRecord) -> TableRecord:
+    """The record without definitions that no key uses any more (after an index went)."""
+    used = {element.name for element in record.keys}
+    used |= {element.name for index in record.indexes for element in index.keys}
+    return replace(record, attributes=tuple(part for part in record.attributes if part.name in used))
+
+
+def _check_billing(request: Request) -> None:
+    throughput, mode = request.get("ProvisionedThroughput"), request.get("BillingMode")
+    if mode == "PAY_PER_REQUEST":
+        if throughput is not None:
+            raise validation(NO_THROUGHPUT)
+    elif throughput is None:
+        raise validation(BOTH_UNITS if mode else f'{_INVALID}Missing required parameter in input: "ProvisionedThroughput"')
+    _check_units(throughput)
+
+
+def _check_units(throughput: Request | None, index: str = "") -> None:
+    for name in ("ReadCapacityUnits", "WriteCapacityUnits") if throughput else ():
+        assert throughput is not None
+        if throughput[name] > MAX_UNITS:
+            where = f" for index {index}" if index else ""
+            raise validation(f"Given value {throughput[name]} for {name} is out of bounds{where}")
+
+
+def _check_table_keys(schema: Sequence[Request], definitions: Sequence[str]) -> None:
+    names = [element["AttributeName"] for element in schema]
+    if len(names) > 2:
+        raise validation(
+            f"1 validation error detected: Value '[{', '.join(names)}]' at 'keySchema' failed to satisfy constraint:"
+            " Member must have length less than or equal to 2"
+        )
+    if len(names) == 2 and (any(name not in definitions for name in names) or (names[0] == names[1] and len(definitions) == 1)):
+        raise validation("Invalid KeySchema: Some index key attribute have no definition")
+    _check_defined(names, definitions)
+    _check_roles(schema)
+
+
+def _check_defined(names: Sequence[str], definitions: Sequence[str]) -> None:
+    if any(name not in definitions for name in names):
+        raise validation(
+            f"{_INVALID}Some index key attributes are not defined in AttributeDefinitions."
+            f" Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(definitions)}]"
+        )
+
+
+def _check_roles(schema: Sequence[Request]) -> None:
+    if len(schema) == 2 and schema[0]["AttributeName"] == schema[1]["AttributeName"]:
+        raise validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+    if schema[0]["KeyType"] != "HASH":
+        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    if len(schema) == 2 and schema[1]["KeyType"] != "RANGE":
+        raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+
+
+def _check_locals(indexes: Sequence[Request], request: Request, definitions: Sequence[str], names: set[str]) -> None:
+    if not indexes:
+        raise validation(_INVALID + "List of LocalSecondaryIndexes is empty")
+    if len(request["KeySchema"]) != 2:
+        raise validation(_INVALID + "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex")
+    table_hash = request["KeySchema"][0]["AttributeName"]
+    for index in indexes:
+        schema, name = index["KeySchema"], index["IndexName"]
+        _check_defined([element["AttributeName"] for element in schema], definitions)
+        _check_roles(schema)
+        if len(schema) != 2:
+            raise validation(f"{_INVALID}Index KeySchema does not have a range key for index: {name}")
+        if schema[0]["AttributeName"] != table_hash:
+            raise validation(
+                f"{_INVALID}Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}."
+                f" index hash key: {schema[0]['AttributeName']}, table hash key: {table_hash}"
+            )
+        _check_projection(index, names)
+    if len(indexes) > MAX_LOCAL:
+        raise validation(f"{_INVALID}LocalSecondaryIndex count exceeds the per-table limit of {MAX_LOCAL}")
+
+
+def _check_globals(indexes: Sequence[Request], definitions: Sequence[str], names: set[str], *, on_demand: bool) -> None:
+    if not indexes:
+        raise validation(_INVALID + "List of GlobalSecondaryIndexes is empty")
+    for index in indexes:
+        schema = index["KeySchema"]
+        _check_defined([element["AttributeName"] for element in schema], definitions)
+        _check_roles(schema) if len(schema) <= 2 and schema[-1]["KeyType"] == "RANGE" else _check_many(schema)
+        _check_projection(index, names)
+        throughput = index.get("ProvisionedThroughput")
+        if on_demand and throughput is not None:
+            raise validation(
+                f"{_INVALID}ProvisionedThroughput should not be specified for index: {index['IndexName']}"
+                " when BillingMode is PAY_PER_REQUEST"
+            )
+        if not on_demand and throughput is None:
+            raise validation(f"{_INVALID}ProvisionedThroughput must be specified for index: {index['IndexName']}")
+        _check_units(throughput, index["IndexName"])
+    if len(indexes) > MAX_GLOBAL:
+        raise validation(f"{_INVALID}GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL}")
+
+
+def _check_many(schema: Sequence[Request]) -> None:
+    """A key of several attributes: up to four HASH, then up to four RANGE."""
+    roles = [element["KeyType"] for element in schema]
+    names = [element["AttributeName"] for element in schema]
+    if len(set(names)) != len(names):
+        raise validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+    if roles[0] != "HASH":
+        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    hashes = roles.count("HASH")
+    if roles != ["HASH"] * hashes + ["RANGE"] * (len(roles) - hashes):
+        raise validation("Invalid KeySchema: The HASH key elements must precede the RANGE key elements")
+    if hashes > MAX_PARTS or len(roles) - hashes > MAX_PARTS:
+        raise validation(f"Invalid KeySchema: A key may have at most {MAX_PARTS} HASH and {MAX_PARTS} RANGE elements")
+
+
+def _check_projection(index: Request, names: set[str]) -> None:
+    projection = index["Projection"]
+    kind = projection.get("ProjectionType")
+    if kind is None:
+        raise validation(_INVALID + "Unknown ProjectionType: null")
+    if projection.get("NonKeyAttributes") is not None and kind != "INCLUDE":
+        raise validation(f"{_INVALID}ProjectionType is {kind}, but NonKeyAttributes is specified")
+    if kind == "INCLUDE" and projection.get("NonKeyAttributes") is None:
+        raise validation(_INVALID + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    if index["IndexName"] in names:
+        raise validation(f"{_INVALID}Duplicate index name: {index['IndexName']}")
+    names.add(index["IndexName"])
+
+
+def _check_all_used(request: Request, definitions: Sequence[str]) -> None:
+    used = {element["AttributeName"] for element in request["KeySchema"]}
+    for index in [*(request.get("LocalSecondaryIndexes") or ()), *(request.get("GlobalSecondaryIndexes") or ())]:
+        used |= {element["AttributeName"] for element in index["KeySchema"]}
+    unused = [name for name in definitions if name not in used]
+    if unused:
+        raise validation(
+            f"{_INVALID}Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(definitions)}],"
+            f" keys used: [{', '.join(sorted(used))}]"
+        )
+
+
+def _check_stream(stream: Request | None) -> None:
+    if stream is None:
+        return
+    if stream["StreamEnabled"] and "StreamViewType" not in stream:
+        raise validation(_INVALID + "StreamViewType is required when StreamEnabled is true")
+    if not stream["StreamEnabled"] and "StreamViewType" in stream:
+        raise validation(_INVALID + "StreamViewType is specified when StreamEnabled is false")

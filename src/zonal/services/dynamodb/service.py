@@ -1,0 +1,49 @@
+"""DynamoDB as the region knows it: an engine, the handlers of its operations, and what keeps tables in shape.
+
+>>> service = DynamoDb(engine)
+>>> gateway = Gateway(settings, store, clock, service.handlers, frontends=service.frontends)
+>>> driver = Driver(store, service.reconcilers, clock=clock)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zonal.dynamo.engine import Engine
+from zonal.services.dynamodb.batches import Batches
+from zonal.services.dynamodb.documents import vetted
+from zonal.services.dynamodb.items import Items
+from zonal.services.dynamodb.queries import Queries
+from zonal.services.dynamodb.streams import Streams
+from zonal.services.dynamodb.tables import Tables
+from zonal.services.dynamodb.tags import Tags
+from zonal.services.dynamodb.time_to_live import TimeToLive, TimeToLiveUpkeep
+from zonal.services.dynamodb.transactions import Transactions
+from zonal.services.dynamodb.upkeep import RefuseUpkeep, TableUpkeep
+from zonal.services.operation import Handler, handlers
+
+NAMES = ("dynamodb", "dynamodbstreams")
+
+
+class DynamoDb:
+    """The services `dynamodb` and `dynamodbstreams` over one engine.
+
+    The gateway must take both with `Frontend(documents=True)`; the driver must run `reconcilers`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        nouns = (
+            Tables(engine),
+            Items(engine),
+            Queries(engine),
+            Batches(engine),
+            Transactions(engine),
+            TimeToLive(engine),
+            Tags(engine),
+        )
+        self.handlers: Mapping[str, Mapping[str, Handler]] = {
+            "dynamodb": vetted("dynamodb", handlers(*nouns)),
+            "dynamodbstreams": vetted("dynamodbstreams", handlers(Streams(engine))),
+        }
+        self.reconcilers = (TableUpkeep(engine), RefuseUpkeep(engine), TimeToLiveUpkeep(engine))

@@ -1,0 +1,158 @@
+"""DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator, GetRecords.
+
+A stream has one shard, open as long as the stream is. An iterator is a place in the shard, told to the caller as an opaque text that ends
+after fifteen minutes; records go after twenty-four hours. (API Reference, "Amazon DynamoDB Streams".)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from zonal.dynamo import keys, streams
+from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.table import Stream, TableRecord, space_bytes
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Transaction
+from zonal.services.dynamodb.descriptions import seconds, stream_arn
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+ITERATOR_SECONDS = 15 * 60
+MAX_RECORDS = 1000
+MAX_BYTES = 1024 * 1024
+
+
+class Iterator(msgspec.Struct, frozen=True, array_like=True):
+    """A place in a stream: records of a larger or equal sequence number come next."""
+
+    arn: str
+    sequence: int
+    made_at: float
+
+
+class Streams:
+    """Operations on streams."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @operation("ListStreams")
+    def list(self, call: Call, request: Request) -> dict[str, Any]:
+        name, start = request.get("TableName"), request.get("ExclusiveStartStreamArn")
+        limit = request.get("Limit", 100)
+        told = [
+            {"StreamArn": stream_arn(record.id, stream.label), "TableName": record.id, "StreamLabel": stream.label}
+            for record in call.transaction.select(TableRecord)
+            for stream in record.streams
+            if name is None or record.id == table_name(name)
+        ]
+        told = sorted((each for each in told if start is None or each["StreamArn"] > start), key=lambda each: each["StreamArn"])
+        answer: dict[str, Any] = {"Streams": told[:limit]}
+        if len(told) > limit:
+            answer["LastEvaluatedStreamArn"] = told[limit - 1]["StreamArn"]
+        return answer
+
+    @operation("DescribeStream")
+    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+        record, stream = _stream(call.transaction, request["StreamArn"])
+        begins = _sequence_at(stream.created_at)
+        numbers = {"StartingSequenceNumber": streams.sequence_text(begins)}
+        if stream.closed_at is not None:
+            numbers["EndingSequenceNumber"] = streams.sequence_text(max(begins, self._last_sequence(stream)))
+        shards = [{"ShardId": shard_id(stream), "SequenceNumberRange": numbers}]
+        if request.get("ExclusiveStartShardId") is not None:
+            shards = []
+        return {
+            "StreamDescription": {
+                "StreamArn": request["StreamArn"],
+                "StreamLabel": stream.label,
+                "StreamStatus": "ENABLED" if stream.closed_at is None else "DISABLED",
+                "StreamViewType": stream.view,
+                "CreationRequestDateTime": seconds(stream.created_at),
+                "TableName": record.id,
+                "KeySchema": [{"AttributeName": element.name, "KeyType": element.role} for element in record.keys],
+                "Shards": shards,
+            }
+        }
+
+    @operation("GetShardIterator")
+    def iterator(self, call: Call, request: Request) -> dict[str, Any]:
+        _, stream = _stream(call.transaction, request["StreamArn"])
+        if request["ShardId"] != shard_id(stream):
+            raise AwsError("ResourceNotFoundException", f"Requested resource not found: Shard: {request['ShardId']} not found")
+        kind, number = request["ShardIteratorType"], request.get("SequenceNumber")
+        if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+            if number is None or not number.isdigit():
+                raise AwsError("ValidationException", f"The SequenceNumber parameter is required for ShardIteratorType {kind}")
+            sequence = int(number) + (kind == "AFTER_SEQUENCE_NUMBER")
+            if sequence < _sequence_at(call.now) - streams.RETENTION_SECONDS * 10**9:
+                raise AwsError("TrimmedDataAccessException", "The operation attempted to read past the oldest stream record")
+        elif kind == "LATEST":
+            sequence = self._last_sequence(stream) + 1
+        else:
+            sequence = 0
+        return {"ShardIterator": _written(Iterator(request["StreamArn"], sequence, call.now.timestamp()))}
+
+    @operation("GetRecords")
+    async def records(self, call: Call, request: Request) -> bytes:
+        place = _read(request["ShardIterator"])
+        if call.now.timestamp() - place.made_at > ITERATOR_SECONDS:
+            message = "The shard iterator has expired and can no longer be used to retrieve stream records"
+            raise AwsError("ExpiredIteratorException", message)
+        with self._engine.store.transaction() as tx:
+            _, stream = _stream(tx, place.arn)
+        limit = request.get("Limit", MAX_RECORDS)
+        oldest = call.now.timestamp() - streams.RETENTION_SECONDS
+        found, sequence, size = [], place.sequence, 0
+        space = space_bytes(stream.space)
+        for key, value in self._engine.storage.range(streams.record_key(stream, place.sequence), keys.after(space)):
+            sequence = streams.sequence_of(key) + 1
+            if streams.time_of(value) >= oldest:
+                found.append(streams.record_of(value))
+                size += len(value)
+            if len(found) == limit or size >= MAX_BYTES:
+                break
+        parts = [b'{"Records":[', b",".join(found), b"]"]
+        if stream.closed_at is None or found:
+            following = _written(Iterator(place.arn, sequence, call.now.timestamp()))
+            parts += [b',"NextShardIterator":', msgspec.json.encode(following)]
+        return b"".join([*parts, b"}"])
+
+    def _last_sequence(self, stream: Stream) -> int:
+        space = space_bytes(stream.space)
+        last = next(iter(self._engine.storage.range(space, keys.after(space), reverse=True)), None)
+        return _sequence_at(stream.created_at) if last is None else streams.sequence_of(last[0])
+
+
+def shard_id(stream: Stream) -> str:
+    """The id of a stream's shard; AWS's have this shape."""
+    return f"shardId-{int(stream.created_at.timestamp() * 1000):020d}-{stream.space:08x}"
+
+
+def _stream(transaction: Transaction, arn: str) -> tuple[TableRecord, Stream]:
+    record = transaction.get(TableRecord, table_name(arn))
+    label = arn.rpartition("/stream/")[2]
+    for stream in record.streams if record is not None else ():
+        if stream.label == label and record is not None:
+            return record, stream
+    raise AwsError("ResourceNotFoundException", f"Requested resource not found: Stream: {arn} not found")
+
+
+def _sequence_at(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000) * 1_000_000
+
+
+def _written(iterator: Iterator) -> str:
+    return f"{iterator.arn}|1|{base64.b64encode(msgspec.json.encode(iterator)).decode()}"
+
+
+def _read(text: str) -> Iterator:
+    try:
+        return msgspec.json.decode(base64.b64decode(text.rpartition("|")[2], validate=True), type=Iterator)
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        raise AwsError("ValidationException", "Invalid ShardIterator") from None

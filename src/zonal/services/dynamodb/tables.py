@@ -1,0 +1,331 @@
+"""Tables: CreateTable, DescribeTable, ListTables, UpdateTable, DeleteTable, and the account's limits.
+
+An operation checks, writes the record and answers; what must then be done (filling a new index, emptying what was deleted) is done by
+`upkeep`. The record holds what was asked for at once; the answer to an update still tells what was before, with the status UPDATING, as
+AWS's does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.items import validation
+from zonal.dynamo.keys import KeyPart
+from zonal.dynamo.table import IndexRecord, OnDemand, Spaces, Stream, TableRecord, Throughput
+from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import REGION
+from zonal.records.store import Transaction
+from zonal.services.dynamodb import schemas
+from zonal.services.dynamodb.descriptions import describe_table
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+MAX_TABLES = 2500
+_REFUSED = {
+    "WarmThroughput": "Warm throughput",
+    "ResourcePolicy": "Resource policies",
+    "GlobalTableSourceArn": "Global tables",
+    "GlobalTableSettingsReplicationMode": "Global tables",
+    "ReplicaUpdates": "Global tables",
+    "MultiRegionConsistency": "Global tables",
+    "GlobalTableWitnessUpdates": "Global tables",
+    "VectorIndexes": "Vector indexes",
+    "VectorIndexUpdates": "Vector indexes",
+    "DisassociationProtectionEnabled": "Global tables",
+}
+_FREE_DECREASES = 4
+_HOUR = 3600
+
+
+class Tables:
+    """Operations on tables."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @operation("CreateTable")
+    def create(self, call: Call, request: Request) -> dict[str, Any]:
+        _refuse_unbuilt(request)
+        schemas.check_table(request)
+        name = request["TableName"]
+        if call.transaction.get(TableRecord, name) is not None:
+            raise AwsError("ResourceInUseException", f"Table already exists: {name}")
+        if len(call.transaction.select(TableRecord)) >= MAX_TABLES:
+            raise AwsError("LimitExceededException", "Subscriber limit exceeded: There is a limit of 2500 tables per subscriber")
+        record = new_record(call.transaction, name, request, call.now)
+        call.transaction.put(record)
+        call.transaction.note("dynamodb.table.created", name)
+        return {"TableDescription": describe_table(record, self._engine.writer)}
+
+    @operation("DescribeTable")
+    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+        record = existing(call.transaction, request["TableName"])
+        return {"Table": describe_table(record, self._engine.writer)}
+
+    @operation("ListTables")
+    def list(self, call: Call, request: Request) -> dict[str, Any]:
+        start, limit = request.get("ExclusiveStartTableName"), request.get("Limit", 100)
+        names = sorted(record.id for record in call.transaction.select(TableRecord))
+        names = [name for name in names if start is None or name > start]
+        answer: dict[str, Any] = {"TableNames": names[:limit]}
+        if len(names) > limit:
+            answer["LastEvaluatedTableName"] = names[limit - 1]
+        return answer
+
+    @operation("DeleteTable")
+    def delete(self, call: Call, request: Request) -> dict[str, Any]:
+        record = existing(call.transaction, request["TableName"])
+        _check_at_rest(record)
+        if record.deletion_protection:
+            raise validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+        deleting = replace(record, status="DELETING")
+        call.transaction.put(deleting)
+        call.transaction.note("dynamodb.table.deleting", record.id)
+        told = describe_table(deleting, self._engine.writer)
+        for absent in ("AttributeDefinitions", "KeySchema", "CreationDateTime", "LocalSecondaryIndexes"):
+            told.pop(absent, None)
+        return {"TableDescription": told}
+
+    @operation("UpdateTable")
+    def update(self, call: Call, request: Request) -> dict[str, Any]:
+        _refuse_unbuilt(request)
+        schemas.check_update(request)
+        record = existing(call.transaction, request["TableName"])
+        _check_at_rest(record)
+        changed = _updated(call.transaction, record, request, call.now)
+        changed = replace(changed, status="UPDATING")
+        call.transaction.put(changed)
+        call.transaction.note("dynamodb.table.updating", record.id)
+        told = describe_table(replace(record, status="UPDATING"), self._engine.writer)
+        new = describe_table(changed, self._engine.writer)
+        for name in ("GlobalSecondaryIndexes", "StreamSpecification", "LatestStreamArn", "LatestStreamLabel", "AttributeDefinitions"):
+            if name in new:
+                told[name] = new[name]
+            else:
+                told.pop(name, None)
+        return {"TableDescription": told}
+
+    @operation("DescribeLimits")
+    def limits(self, call: Call, request: Request) -> dict[str, Any]:
+        return {
+            "AccountMaxReadCapacityUnits": 80_000,
+            "AccountMaxWriteCapacityUnits": 80_000,
+            "TableMaxReadCapacityUnits": 40_000,
+            "TableMaxWriteCapacityUnits": 40_000,
+        }
+
+    @operation("DescribeEndpoints")
+    def endpoints(self, call: Call, request: Request) -> dict[str, Any]:
+        host = call.raw.headers.get("host") if call.raw is not None else None
+        return {"Endpoints": [{"Address": host or f"dynamodb.{REGION}.amazonaws.com", "CachePeriodInMinutes": 1440}]}
+
+
+def existing(transaction: Transaction, name: str) -> TableRecord:
+    """The record of a table, by name or ARN. Raises `ResourceNotFoundException`."""
+    record = transaction.get(TableRecord, table_name(name))
+    if record is None:
+        raise AwsError("ResourceNotFoundException", f"Requested resource not found: Table: {table_name(name)} not found")
+    return record
+
+
+def new_record(transaction: Transaction, name: str, request: Request, now: datetime) -> TableRecord:
+    """The record of a table as CreateTable's members describe it."""
+    on_demand = request.get("BillingMode") == "PAY_PER_REQUEST"
+    stream = request.get("StreamSpecification")
+    streams = (_new_stream(transaction, stream["StreamViewType"], now),) if stream and stream["StreamEnabled"] else ()
+    return TableRecord(
+        id=name,
+        table_id=str(uuid.uuid4()),
+        attributes=tuple(KeyPart(each["AttributeName"], each["AttributeType"]) for each in request["AttributeDefinitions"]),
+        keys=schemas.key_elements(request["KeySchema"]),
+        space=new_space(transaction),
+        indexes=(
+            *(_new_index(transaction, each, is_global=False) for each in request.get("LocalSecondaryIndexes") or ()),
+            *(_new_index(transaction, each, is_global=True) for each in request.get("GlobalSecondaryIndexes") or ()),
+        ),
+        created_at=now,
+        billing="PAY_PER_REQUEST" if on_demand else "PROVISIONED",
+        on_demand_since=now if on_demand else None,
+        throughput=_throughput(request.get("ProvisionedThroughput")),
+        on_demand=_on_demand(request.get("OnDemandThroughput")),
+        streams=streams,
+        deletion_protection=bool(request.get("DeletionProtectionEnabled")),
+        table_class=request.get("TableClass") or "",
+        encryption=_encryption(request.get("SSESpecification")),
+        tags={tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()},
+    )
+
+
+def new_space(transaction: Transaction) -> int:
+    """A number that no table, index, stream or log has ever had."""
+    spaces = transaction.get(Spaces, "spaces") or Spaces(id="spaces")
+    transaction.put(replace(spaces, next=spaces.next + 1))
+    return spaces.next
+
+
+def _new_index(transaction: Transaction, request: Request, *, is_global: bool, status: str = "ACTIVE") -> IndexRecord:
+    projection = request["Projection"]
+    return IndexRecord(
+        name=request["IndexName"],
+        is_global=is_global,
+        keys=schemas.key_elements(request["KeySchema"]),
+        projection=projection["ProjectionType"],
+        attributes=tuple(projection.get("NonKeyAttributes") or ()),
+        space=new_space(transaction),
+        status=status,
+        throughput=_throughput(request.get("ProvisionedThroughput")),
+        on_demand=_on_demand(request.get("OnDemandThroughput")),
+    )
+
+
+def _new_stream(transaction: Transaction, view: str, now: datetime) -> Stream:
+    label = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}"
+    return Stream(label=label, view=view, space=new_space(transaction), created_at=now)
+
+
+def _throughput(request: Request | None) -> Throughput:
+    return Throughput() if request is None else Throughput(read=request["ReadCapacityUnits"], write=request["WriteCapacityUnits"])
+
+
+def _on_demand(request: Request | None) -> OnDemand | None:
+    return None if request is None else OnDemand(request.get("MaxReadRequestUnits", -1), request.get("MaxWriteRequestUnits", -1))
+
+
+def _encryption(request: Request | None) -> str:
+    if request is None or not request.get("Enabled"):
+        return ""
+    if request.get("KMSMasterKeyId"):
+        raise validation("One or more parameter values were invalid: zonal has no KMS keys; use the default encryption")
+    return "KMS"
+
+
+def _refuse_unbuilt(request: Request) -> None:
+    for name, what in _REFUSED.items():
+        if request.get(name):
+            raise validation(f"One or more parameter values were invalid: {what} ({name}) are not available in this region")
+
+
+def _check_at_rest(record: TableRecord) -> None:
+    words = {"CREATING": "created", "UPDATING": "updated", "DELETING": "deleted"}
+    if record.status in words:
+        raise AwsError(
+            "ResourceInUseException",
+            f"Attempt to change a resource which is still in use: Table is being {words[record.status]}: {record.id}",
+        )
+
+
+def _updated(transaction: Transaction, record: TableRecord, request: Request, now: datetime) -> TableRecord:
+    if request.get("AttributeDefinitions") is not None:
+        known = {part.name: part for part in record.attributes}
+        known |= {each["AttributeName"]: KeyPart(each["AttributeName"], each["AttributeType"]) for each in request["AttributeDefinitions"]}
+        record = replace(record, attributes=tuple(known.values()))
+    if "BillingMode" in request:
+        record = _billed(record, request, now)
+    if "ProvisionedThroughput" in request:
+        if record.billing != "PROVISIONED":
+            raise validation(schemas.NO_THROUGHPUT)
+        record = replace(record, throughput=_changed_throughput(record.throughput, request["ProvisionedThroughput"], now, "table"))
+    if "OnDemandThroughput" in request:
+        record = replace(record, on_demand=_on_demand(request["OnDemandThroughput"]))
+    for update in request.get("GlobalSecondaryIndexUpdates") or ():
+        record = _index_updated(transaction, record, update, now)
+    if "StreamSpecification" in request:
+        record = _streamed(transaction, record, request["StreamSpecification"], now)
+    if "SSESpecification" in request:
+        record = replace(record, encryption=_encryption(request["SSESpecification"]))
+    if "DeletionProtectionEnabled" in request:
+        record = replace(record, deletion_protection=request["DeletionProtectionEnabled"])
+    if "TableClass" in request:
+        record = replace(record, table_class=request["TableClass"])
+    return schemas.without_idle_attributes(record)
+
+
+def _billed(record: TableRecord, request: Request, now: datetime) -> TableRecord:
+    mode = request["BillingMode"]
+    if mode == "PAY_PER_REQUEST":
+        if "ProvisionedThroughput" in request:
+            raise validation(schemas.NO_THROUGHPUT)
+        indexes = tuple(replace(index, throughput=Throughput()) for index in record.indexes)
+        since = record.on_demand_since if record.billing == mode else now
+        return replace(record, billing=mode, throughput=Throughput(), on_demand_since=since, indexes=indexes)
+    if record.billing == "PAY_PER_REQUEST" and "ProvisionedThroughput" not in request:
+        raise validation(schemas.BOTH_UNITS)
+    return replace(record, billing=mode)
+
+
+def _changed_throughput(held: Throughput, request: Request, now: datetime, what: str) -> Throughput:
+    read, write = request["ReadCapacityUnits"], request["WriteCapacityUnits"]
+    if (read, write) == (held.read, held.write):
+        raise validation(
+            f"The provisioned throughput for the {what} will not change. The requested value equals the current value. "
+            f"Current ReadCapacityUnits provisioned for the {what}: {held.read}. Requested ReadCapacityUnits: {read}. "
+            f"Current WriteCapacityUnits provisioned for the {what}: {held.write}. Requested WriteCapacityUnits: {write}. "
+            "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+        )
+    if read > held.read or write > held.write:
+        held = replace(held, increased_at=now)
+    if read < held.read or write < held.write:
+        held = _decreased(held, now)
+    return replace(held, read=read, write=write)
+
+
+def _decreased(held: Throughput, now: datetime) -> Throughput:
+    """Count one more decrease today: four at any time, then one an hour."""
+    last = held.decreased_at
+    today = held.decreases_today if last is not None and last.date() == now.date() else 0
+    if today >= _FREE_DECREASES and last is not None and (now - last).total_seconds() < _HOUR:
+        raise AwsError(
+            "LimitExceededException",
+            "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After the first 4 decreases,"
+            " each subsequent decrease in the same UTC day can be performed at most once every 3600 seconds."
+            f" Number of decreases today: {today}. Last decrease at {last:%A, %B %d, %Y at %I:%M:%S %p} Coordinated Universal Time.",
+        )
+    return replace(held, decreased_at=now, decreases_today=today + 1)
+
+
+def _index_updated(transaction: Transaction, record: TableRecord, update: Request, now: datetime) -> TableRecord:
+    if create := update.get("Create"):
+        if any(index.name == create["IndexName"] for index in record.indexes):
+            raise validation("Attempting to create an index which already exists")
+        schemas.check_new_index(create, record)
+        return replace(record, indexes=(*record.indexes, _new_index(transaction, create, is_global=True, status="CREATING")))
+    change = update.get("Update") or update.get("Delete") or {}
+    position = _global_index(record.indexes, change["IndexName"])
+    if position is None:
+        raise AwsError("ResourceNotFoundException", "Requested resource not found")
+    held = record.indexes[position]
+    if update.get("Delete"):
+        changed = replace(held, status="DELETING")
+    else:
+        changed = replace(held, status="UPDATING")
+        if "ProvisionedThroughput" in change:
+            throughput = _changed_throughput(held.throughput, change["ProvisionedThroughput"], now, f"index: {held.name}")
+            changed = replace(changed, throughput=throughput)
+        if "OnDemandThroughput" in change:
+            changed = replace(changed, on_demand=_on_demand(change["OnDemandThroughput"]))
+    return replace(record, indexes=(*record.indexes[:position], changed, *record.indexes[position + 1 :]))
+
+
+def _global_index(indexes: Sequence[IndexRecord], name: str) -> int | None:
+    for position, index in enumerate(indexes):
+        if index.is_global and index.name == name:
+            return position
+    return None
+
+
+def _streamed(transaction: Transaction, record: TableRecord, request: Request, now: datetime) -> TableRecord:
+    if request["StreamEnabled"]:
+        if record.stream is not None:
+            raise validation(f"Table already has an enabled stream: TableName: {record.id}")
+        if "StreamViewType" not in request:
+            raise validation("One or more parameter values were invalid: StreamViewType is required when StreamEnabled is true")
+        return replace(record, streams=(*record.streams, _new_stream(transaction, request["StreamViewType"], now)))
+    if record.stream is None:
+        raise validation(f"Table has no stream to disable: TableName: {record.id}")
+    return replace(record, streams=(*record.streams[:-1], replace(record.streams[-1], closed_at=now)))

@@ -1,0 +1,112 @@
+"""Time to live: items that end by themselves.
+
+A sweep walks through each table that has it, a few items at a time, and deletes those whose time is over, the same way as a caller would:
+indexes, streams and recovery logs see it, and the stream's record says that it was the service. An item is safe when its attribute is no
+number, or is more than five years past. (Developer Guide, "Using time to live (TTL) in DynamoDB".)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.dynamo import keys, stored
+from zonal.dynamo.engine import Engine
+from zonal.dynamo.items import validation
+from zonal.dynamo.table import Table, TableRecord, space_bytes
+from zonal.dynamo.writing import Batch
+from zonal.records.store import Record
+from zonal.services.dynamodb.tables import existing
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+STEP_ITEMS = 500
+STEP_PAUSE_SECONDS = 0.02
+SWEEP_SECONDS = 1.0
+TOO_OLD = timedelta(days=5 * 365)
+CHANGE_AFTER = timedelta(hours=1)
+
+
+class TimeToLive:
+    """Operations on a table's time to live."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @operation("UpdateTimeToLive")
+    def update(self, call: Call, request: Request) -> dict[str, Any]:
+        record = existing(call.transaction, request["TableName"])
+        wanted = request["TimeToLiveSpecification"]
+        name, enabled = wanted["AttributeName"], wanted["Enabled"]
+        if enabled and record.ttl_attribute:
+            raise validation("TimeToLive is already enabled")
+        if not enabled and not record.ttl_attribute:
+            raise validation("TimeToLive is already disabled")
+        if not enabled and name != record.ttl_attribute:
+            raise validation(f"TimeToLive is active on a different AttributeName: current AttributeName is {record.ttl_attribute}")
+        if record.ttl_changed_at is not None and call.now - record.ttl_changed_at < CHANGE_AFTER:
+            raise validation("Time to live has been modified multiple times within a fixed interval")
+        status = "ENABLED" if enabled else "DISABLED"
+        call.transaction.put(replace(record, ttl_attribute=name if enabled else "", ttl_status=status, ttl_changed_at=call.now))
+        return {"TimeToLiveSpecification": {"AttributeName": name, "Enabled": enabled}}
+
+    @operation("DescribeTimeToLive")
+    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+        record = existing(call.transaction, request["TableName"])
+        told: dict[str, Any] = {"TimeToLiveStatus": record.ttl_status}
+        if record.ttl_attribute:
+            told["AttributeName"] = record.ttl_attribute
+        return {"TimeToLiveDescription": told}
+
+
+class TimeToLiveUpkeep:
+    """Sweeps a table for items whose time is over, again and again."""
+
+    name = "dynamodb-ttl"
+    kinds: Sequence[type[Record]] = (TableRecord,)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def key_of(self, kind: str, id: str) -> str:
+        return id
+
+    async def converge(self, key: str) -> float | None:
+        low: bytes | None = b""
+        while low is not None:
+            table = self._engine.any_table(key)
+            if table is None or not table.record.ttl_attribute or table.record.status not in ("ACTIVE", "UPDATING"):
+                return None
+            low = await self._sweep_step(table, low)
+            await asyncio.sleep(STEP_PAUSE_SECONDS)
+        return SWEEP_SECONDS
+
+    async def _sweep_step(self, table: Table, low: bytes) -> bytes | None:
+        """Look at the next items; gives where to go on, None at the end."""
+        engine, now = self._engine, self._engine.now()
+        space = space_bytes(table.space)
+        batch = Batch()
+        found = list(islice(engine.storage.range(low or space, keys.after(space)), STEP_ITEMS))
+        for key, packed in found:
+            if _is_over(packed, table.record.ttl_attribute, now) and key not in engine.in_transaction:
+                latest = engine.storage.latest(key)
+                if latest is not None and _is_over(latest, table.record.ttl_attribute, now):
+                    engine.writer.change(batch, table, key, latest, None, 0, now=now, by_ttl=True)
+        if batch.changes:
+            await engine.submit(batch)
+        return found[-1][0] + b"\x00" if len(found) == STEP_ITEMS else None
+
+
+def _is_over(packed: bytes, attribute: str, now: datetime) -> bool:
+    if attribute.encode() not in packed and attribute.isascii() and attribute.isalnum():
+        return False
+    value = stored.item_of(packed).get(attribute)
+    if value is None or "N" not in value:
+        return False
+    ends = float(value["N"])
+    return now.timestamp() - TOO_OLD.total_seconds() < ends < now.timestamp()

@@ -1,0 +1,221 @@
+"""TransactGetItems and TransactWriteItems: all or nothing.
+
+Everything is decided at once on the accepted state, and all changes share one submission, so a transaction is serialisable by nature. While
+it is on its way to the disk its items are held: whoever wants to change them meanwhile gets the conflict that DynamoDB gives. A client's
+token is kept with the changes it names, for ten minutes, so that a repetition changes nothing, also after a crash.
+(Developer Guide, "Amazon DynamoDB Transactions: How it works"; API Reference, `TransactionCanceledException`.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from zonal.dynamo import keys, stored
+from zonal.dynamo.engine import Engine
+from zonal.dynamo.expressions.projections import project
+from zonal.dynamo.items import Item, validation
+from zonal.dynamo.units import Cost, read_units, write_units
+from zonal.dynamo.writing import Batch
+from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb.items import (
+    PARTITION_KEY_LENGTH,
+    Write,
+    checked_condition,
+    checked_delete,
+    checked_put,
+    checked_update,
+    collection_metrics,
+)
+from zonal.services.dynamodb.parameters import check_nested, read_expressions, settle_key
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+MAX_ITEMS = 100
+MAX_BYTES = 4 * 1024 * 1024
+TOKEN_SECONDS = 600
+_TOKENS = b"\x00\x00\x00\x00token"
+_INVALID_ACTION = "The action or operation requested is invalid. Verify that the action is typed correctly."
+_CHECKS: dict[str, Callable[[Engine, Request], Write]] = {
+    "Put": checked_put,
+    "Delete": checked_delete,
+    "Update": checked_update,
+    "ConditionCheck": checked_condition,
+}
+
+
+class Transactions:
+    """Operations on many items at once, all or none."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @operation("TransactWriteItems")
+    async def write(self, call: Call, request: Request) -> dict[str, Any]:
+        engine = self._engine
+        token, digest = request.get("ClientRequestToken"), _digest(request)
+        if token is not None and self._was_done(token, digest, call):
+            return _told(request, [], {}, "Read")
+        writes = _checked_writes(engine, request["TransactItems"])
+        batch = Batch()
+        costs = await self._decide(writes, batch, call)
+        for write, cost in costs:
+            engine.governor.admit_write(write.table, write.key[:PARTITION_KEY_LENGTH], cost)
+        for write, cost in costs:
+            engine.governor.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+        if token is not None:
+            expiry = int(call.now.timestamp()) + TOKEN_SECONDS
+            batch.changes[_TOKENS + token.encode()] = expiry.to_bytes(8, "big") + digest
+        held = {write.key for write, _ in costs}
+        engine.in_transaction |= held
+        try:
+            await engine.submit(batch)
+        finally:
+            engine.in_transaction -= held
+        metrics: dict[str, list[Any]] = {}
+        if request.get("ReturnItemCollectionMetrics") == "SIZE":
+            for write, _ in costs:
+                if metric := collection_metrics(write):
+                    metrics.setdefault(write.table.name, []).append(metric)
+        return _told(request, costs, metrics, "Write")
+
+    @operation("TransactGetItems")
+    async def get(self, call: Call, request: Request) -> dict[str, Any]:
+        engine = self._engine
+        reads = []
+        for entry in request["TransactItems"]:
+            ask = entry["Get"]
+            settle_key(ask["Key"])
+            expressions = read_expressions(ask)
+            table = engine.table(ask["TableName"])
+            keys.check_key(ask["Key"], table.schema)
+            check_nested(expressions, table)
+            reads.append((table, table.schema.key(ask["Key"]), expressions.projection))
+        if len({key for _, key, _ in reads}) != len(reads):
+            raise validation("Transaction request cannot include multiple operations on one item")
+        if any(key in engine.in_transaction for _, key, _ in reads):
+            busy = _reason("TransactionConflict", "Transaction is ongoing for the item")
+            raise cancelled([busy if key in engine.in_transaction else _reason() for _, key, _ in reads])
+        answers: list[dict[str, Any]] = []
+        costs: dict[str, Cost] = {}
+        size = 0
+        for table, key, wanted in reads:
+            engine.governor.admit(table, "Read", key[:PARTITION_KEY_LENGTH])
+            value = engine.storage.get(key)
+            size += stored.size_of(value)
+            cost = Cost(2 * read_units(stored.size_of(value), consistent=True))
+            costs.setdefault(table.name, Cost()).add(cost)
+            engine.governor.consume(table, "Read", cost, key[:PARTITION_KEY_LENGTH])
+            answers.append(_shown(value, wanted))
+        if size > MAX_BYTES:
+            raise validation("Aggregated size of items in transaction exceeds the limit of 4 MB")
+        answer: dict[str, Any] = {"Responses": answers}
+        told = [cost.told(name, request.get("ReturnConsumedCapacity"), kind="Read") for name, cost in costs.items()]
+        if any(told):
+            answer["ConsumedCapacity"] = told
+        return answer
+
+    async def _decide(self, writes: list[tuple[str, Write]], batch: Batch, call: Call) -> list[tuple[Write, Cost]]:
+        """Make every change, or raise with the reasons why none is made."""
+        engine = self._engine
+        reasons: list[dict[str, Any]] = []
+        costs: list[tuple[Write, Cost]] = []
+        size = 0
+        for kind, write in writes:
+            before = engine.storage.latest(write.key)
+            old = None if before is None else stored.item_of(before)
+            try:
+                if write.key in engine.in_transaction:
+                    raise AwsError("TransactionConflict", "Transaction is ongoing for the item")
+                write.guard.check(old)
+                if kind == "ConditionCheck":
+                    cost = Cost(write_units(stored.size_of(before), 0))
+                else:
+                    after, after_size = write.after(old)
+                    size += after_size
+                    cost = engine.writer.change(batch, write.table, write.key, before, after, after_size, now=call.now)
+                costs.append((write, cost.times(2)))
+                reasons.append(_reason())
+            except AwsError as error:
+                reasons.append(_failure(error))
+        if size > MAX_BYTES:
+            raise validation("Aggregated size of items in transaction exceeds the limit of 4 MB")
+        if any(reason["Code"] != "None" for reason in reasons):
+            await engine.settled()
+            raise cancelled(reasons)
+        return costs
+
+    def _was_done(self, token: str, digest: bytes, call: Call) -> bool:
+        held = self._engine.storage.latest(_TOKENS + token.encode())
+        if held is None or int.from_bytes(held[:8], "big") < call.now.timestamp():
+            return False
+        if held[8:] != digest:
+            message = "The Idempotency token is already in use with different request parameters"
+            raise AwsError("IdempotentParameterMismatchException", message)
+        return True
+
+
+def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
+    """The error that tells, for each item, why the transaction was cancelled."""
+    codes = ", ".join(reason["Code"] for reason in reasons)
+    return AwsError(
+        "TransactionCanceledException",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        fields={"CancellationReasons": reasons},
+    )
+
+
+def _checked_writes(engine: Engine, entries: list[Request]) -> list[tuple[str, Write]]:
+    writes: list[tuple[str, Write]] = []
+    for entry in entries:
+        kinds = [kind for kind in _CHECKS if entry.get(kind) is not None]
+        if not kinds:
+            raise validation(_INVALID_ACTION)
+        if len(kinds) > 1:
+            raise validation("TransactItems can only contain one of Check, Put, Update or Delete")
+        writes.append((kinds[0], _CHECKS[kinds[0]](engine, entry[kinds[0]])))
+    if len({write.key for _, write in writes}) != len(writes):
+        raise validation("Transaction request cannot include multiple operations on one item")
+    return writes
+
+
+def _digest(request: Request) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(request["TransactItems"], order="sorted")).digest()
+
+
+def _reason(code: str = "None", message: str = "") -> dict[str, Any]:
+    return {"Code": code, "Message": message} if message else {"Code": code}
+
+
+def _failure(error: AwsError) -> dict[str, Any]:
+    code = {
+        "ConditionalCheckFailedException": "ConditionalCheckFailed",
+        "ValidationException": "ValidationError",
+        "TransactionConflict": "TransactionConflict",
+    }.get(error.code)
+    if code is None:
+        raise error
+    return _reason(code, error.message) | dict(error.fields)
+
+
+def _shown(value: bytes | None, wanted: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    item: Item = stored.item_of(value)
+    return {"Item": item if wanted is None else project(wanted, item)}
+
+
+def _told(request: Request, costs: list[tuple[Write, Cost]], metrics: dict[str, list[Any]], kind: str) -> dict[str, Any]:
+    sums: dict[str, Cost] = {}
+    for write, cost in costs:
+        sums.setdefault(write.table.name, Cost()).add(cost)
+    answer: dict[str, Any] = {}
+    told = [cost.told(name, request.get("ReturnConsumedCapacity"), kind=kind) for name, cost in sums.items()]
+    if any(told):
+        answer["ConsumedCapacity"] = told
+    if metrics:
+        answer["ItemCollectionMetrics"] = metrics
+    return answer
