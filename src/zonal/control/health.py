@@ -96,11 +96,12 @@ class Health:
         return frozenset(heard)
 
     def expect(self, deployment: str, node: str) -> None:
-        """The node is about to be started: forget what was seen, and be patient with it for a while."""
-        watched = self._watched.get(deployment, {}).get(node)
-        if watched:
-            watched.looks.clear()
-            watched.patient_until = self._clock.monotonic() + GRACE_SECONDS
+        """The node is about to be started: forget what was seen, and be patient with it for a while. It is not detached yet, either."""
+        for name, watched in self._watched.get(deployment, {}).items():
+            if name == node:
+                watched.looks.clear()
+                watched.patient_until = self._clock.monotonic() + GRACE_SECONDS
+            watched.looks = {zone: replace(look, detached_seconds=0.0) for zone, look in watched.looks.items()}
 
     def forget(self, deployment: str, node: str) -> None:
         """The node is not what it was: what was seen of it says nothing any more."""
