@@ -1,0 +1,86 @@
+"""What a service may want beyond its model, and how serving ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from tests.unit.gateway.conftest import Wire
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.settings import Settings
+from zonal.gateway.api import Frontend, Gateway
+from zonal.records.store import Store
+from zonal.services.operation import Call, Handler
+from zonal.wire.messages import Request, Response
+
+
+async def echo(call: Call, request: Any) -> Any:
+    assert call.raw.signature.access_key == "test"
+    return b'{"Item":{"a":{"S":"as it was stored"}}}' if request["Key"] == {"id": {"S": "x"}} else {"Item": request["Key"]}
+
+
+async def greet(request: Request) -> Response | None:
+    return Response(204, [("Access-Control-Allow-Origin", "*")], b"") if request.method == "OPTIONS" else None
+
+
+def gateway(handler: Handler = echo) -> Gateway:
+    services = {"dynamodb": {"GetItem": handler}}
+    return Gateway(Settings(), Store(":memory:"), RegionClock(), services, frontends={"dynamodb": Frontend(documents=True, before=greet)})
+
+
+async def test_documents_go_in_and_out_as_they_are() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with gateway().serving([listener]):
+            wire = Wire(listener.getsockname()[1], Store(":memory:"), Settings())
+            get = wire.client("dynamodb").get_item
+            answer = await asyncio.to_thread(get, TableName="t", Key={"id": {"S": "x"}})
+            assert answer["Item"] == {"a": {"S": "as it was stored"}}
+            answer = await asyncio.to_thread(get, TableName="t", Key={"id": {"B": b"\x00"}})
+            assert answer["Item"] == {"id": {"B": b"\x00"}}
+
+
+async def test_a_service_may_answer_before_anything_else() -> None:
+    request = Request("OPTIONS", "/", "", {"host": "dynamodb.us-east-1.amazonaws.com"})
+    assert (await gateway().answer(request)).status == 204
+
+
+async def test_a_call_in_hand_is_answered_before_serving_ends() -> None:
+    begun = asyncio.Event()
+
+    async def slow(call: Call, request: Any) -> Any:
+        begun.set()
+        await asyncio.sleep(0.1)
+        return b"{}"
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wire = Wire(listener.getsockname()[1], Store(":memory:"), Settings())
+        async with gateway(slow).serving([listener], grace_seconds=10):
+            get = wire.client("dynamodb").get_item
+            call = asyncio.create_task(asyncio.to_thread(get, TableName="t", Key={"id": {"S": "x"}}))
+            await begun.wait()
+        assert (await call)["ResponseMetadata"]["HTTPStatusCode"] == 200
+        assert listener.fileno() != -1
+
+
+async def test_a_call_that_does_not_end_is_cut_off_after_the_grace() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        async with gateway().serving([listener], grace_seconds=0.05):
+            writer.write(b"POST / HTTP/1.1\r\n")
+            await asyncio.sleep(0.05)
+        assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("size", [1, 5_000_000])
+async def test_a_slow_reader_gets_everything_in_order(wire: Wire, size: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port, limit=1024)
+    writer.write(b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\n\r\n" * min(size, 3000))
+    writer.write(b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    await asyncio.sleep(0.05)
+    answers = await reader.read()
+    assert answers.count(b"HTTP/1.1 200 OK") == min(size, 3000) + 1
+    writer.close()
