@@ -84,8 +84,8 @@ TITLES = {"wire": "The API endpoint", "operator": "The command line and drills",
 def limits_page() -> str:
     """What each part says that it does not do; the parts keep their own lists in docs/limits.d."""
     parts = [
-        "# Limits\n\nWhat zonal does not do, and where it differs from AWS. What is not built answers 501 `NotImplemented`; a parameter that\n"
-        "would promise something that is not done is refused. Nothing is accepted in silence.\n"
+        "# Limits\n\nWhat zonal does not do, and where it differs from AWS. What is not built answers 501 `NotImplemented`;\n"
+        "a parameter that would promise something that is not done is refused. Nothing is accepted in silence.\n"
     ]
     for path in sorted((DOCS / "limits.d").glob("*.md")):
         parts.append(f"## {TITLES.get(path.stem, path.stem.capitalize())}\n\n{path.read_text().strip()}\n")
