@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from zonal.fabric.entry import INIT_VARIABLE
 from zonal.fabric.linux import calls
+from zonal.fabric.linux.processes import ProcessMark, mark
 from zonal.fabric.porter import Porter
 from zonal.foundation.errors import ZonalError
 
@@ -54,7 +55,7 @@ def run(
 
     `region_argv` is run inside with the descriptors of `listeners` in `ZONAL_LISTENERS`; it is started again whenever it dies. SIGTERM and
     SIGINT end it in order: the region gets SIGTERM and `grace_seconds`. `on_ready` is called once the region said that it serves.
-    `STATE/zonal.pid` holds the host's number of init while it runs. Raises `AlreadyRunning`, `SandboxRefused`.
+    `STATE/zonal.pid` (see `init_pid`) names init while it runs. Raises `AlreadyRunning`, `SandboxRefused`.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(state)
@@ -88,11 +89,10 @@ def tell_ready(environment: Mapping[str, str] = os.environ) -> None:
 def init_pid(state: Path) -> int | None:
     """The host's number of the init of the region on `state`, or None where none runs."""
     try:
-        pid = int((state / PID_FILE).read_text())
-        os.kill(pid, 0)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+        pid, began = (state / PID_FILE).read_text().split()
+    except (FileNotFoundError, ValueError):
         return None
-    return pid
+    return int(pid) if ProcessMark(int(pid), int(began)).is_alive() else None
 
 
 def _run(
@@ -116,7 +116,7 @@ def _run(
     pid = _make(state, order, handed, own=(lifeline, ready))
     os.close(lifeline_reader)
     os.close(ready_writer)
-    (state / PID_FILE).write_text(f"{pid}\n")
+    (state / PID_FILE).write_text(f"{pid} {mark(pid).began}\n")
     try:
         return _wait(pid, ready, on_ready, porter)
     finally:

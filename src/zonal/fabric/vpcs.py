@@ -68,9 +68,9 @@ def zone_wiring(plan: VpcPlan, zone: str) -> Wiring:
     for subnet in mine:
         routes |= set(_subnet_routes(plan, subnet, zone))
         rules.add(RoutingRule(_SUBNET, table_number(subnet.id), subnet.cidr))
-    rules |= {
-        RoutingRule(_FORWARDED, table_number(each.subnet_id), device=port_name(each.id)) for each in interfaces if forwards(plan, each)
-    }
+    for port, table in [(port_name(each.id), table_number(each.subnet_id)) for each in interfaces if forwards(plan, each)]:
+        rules.add(RoutingRule(_FORWARDED, table, device=port))
+        rules.add(RoutingRule(_FORWARDED + 1, MAIN, device=port))  # The table of the source's subnet would send it back here.
     for subnet, cidr, target in detours(plan):
         if subnets[target.subnet_id].zone == zone:
             routes.add(Route(table_number(subnet.id), cidr, device=port_name(target.id), gateway=target.addresses[0]))

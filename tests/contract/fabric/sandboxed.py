@@ -1,8 +1,8 @@
 """Tests that run inside a real sandbox, as root and as an ordinary user.
 
 `@sandboxed` makes a pytest test of a scenario, a coroutine function that takes a `Ground`. The test starts a porter in a process of its
-own, which makes a sandbox in which this module runs the scenario as the region would run. Outside, the test waits and raises what the scenario
-raised. Where pytest runs as root, every scenario runs twice: as root, and as a user without any rights.
+own, which makes a sandbox in which this module runs the scenario as the region would run. Outside, the test waits, and fails with what
+the scenario raised. Where pytest runs as root, every scenario runs twice: as root, and as a user without any rights.
 """
 
 from __future__ import annotations

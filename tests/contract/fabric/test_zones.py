@@ -59,7 +59,9 @@ async def test_a_zone_that_loses_power_falls_silent_before_its_hosts_die(ground:
     await ground.fabric.recover_zone(A)
     assert not await ground.reaches(client, "10.0.0.10", 80)
     await server.power_on()
-    assert ground.listen(server, 80) and await ground.reaches(client, "10.0.0.10", 80)
+    listener = ground.listen(server, 80)
+    assert await ground.reaches(client, "10.0.0.10", 80)
+    assert listener
 
 
 @sandboxed

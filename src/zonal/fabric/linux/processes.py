@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -107,6 +106,8 @@ def _fields(pid: int) -> list[str]:
 
 
 async def _readable(descriptor: int) -> None:
+    import asyncio  # Here, so that the porter, which never waits like this, does without it.
+
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
