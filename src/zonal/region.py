@@ -25,8 +25,9 @@ from zonal.console.shapes import Access
 from zonal.fabric import sandbox
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings, load
-from zonal.gateway.api import Gateway
+from zonal.gateway.api import Frontend, Gateway
 from zonal.records.store import Store
+from zonal.services.dynamodb.service import open_dynamodb
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2 import service as ec2
 from zonal.services.operation import handlers
@@ -52,8 +53,10 @@ class Region:
         access = Access(endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self.desk = Desk(self.store, access, state=state, fabric=fabric)
         self._door = Door(state / SOCKET, self.desk.routes())
-        services = {"ec2": ec2.operations(), "sts": handlers(CallerIdentity())}
-        self._gateway = Gateway(settings, self.store, self.clock, services)
+        self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings)
+        services = {"ec2": ec2.operations(), "sts": handlers(CallerIdentity())} | dict(self._dynamodb.handlers)
+        frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))
+        self._gateway = Gateway(settings, self.store, self.clock, services, frontends=frontends)
 
     @asynccontextmanager
     async def running(self, sockets: Iterable[socket.socket], *, on_answering: Callable[[], None]) -> AsyncIterator[None]:
@@ -63,6 +66,7 @@ class Region:
         """
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
+            stack.push_async_callback(self._dynamodb.engine.close)
             await self._door.open()
             stack.push_async_callback(self._door.close)
             await stack.enter_async_context(self._gateway.serving(sockets))
@@ -75,14 +79,14 @@ class Region:
         """The ground, and the reconcilers on it."""
         from zonal.console.places import PlaceDesk
         from zonal.console.zones import ZoneDesk, recorded_faults
-        from zonal.control.reconciler import Driver
+        from zonal.control.reconciler import Driver, Reconciler
         from zonal.fabric.fabric import Fabric
         from zonal.services.ec2.convergence import VpcReconciler
 
         fabric = Fabric(self.state, faults=recorded_faults(self.store), ttl_seconds=self.settings.dns_ttl_seconds)
         await fabric.start()
         stack.push_async_callback(fabric.stop)
-        reconcilers = [VpcReconciler(self.store, fabric, self.clock)]
+        reconcilers: list[Reconciler] = [VpcReconciler(self.store, fabric, self.clock), *self._dynamodb.reconcilers]
         driver = Driver(self.store, reconcilers, clock=self.clock)
         zones = ZoneDesk(self.store, fabric, wake=driver.nudge_all)
         await zones.resume()

@@ -8,8 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from zonal.dynamo.engine import Engine
+from zonal.dynamo.engine import Engine, open_engine
+from zonal.foundation.clock import Clock
+from zonal.foundation.settings import Settings
+from zonal.records.store import Store
 from zonal.services.dynamodb.batches import Batches
 from zonal.services.dynamodb.documents import vetted
 from zonal.services.dynamodb.items import Items
@@ -47,3 +51,16 @@ class DynamoDb:
             "dynamodbstreams": vetted("dynamodbstreams", handlers(Streams(engine))),
         }
         self.reconcilers = (TableUpkeep(engine), RefuseUpkeep(engine), TimeToLiveUpkeep(engine))
+
+
+def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Settings) -> DynamoDb:
+    """DynamoDB over the items in `directory`, as the settings say. Close its engine at the end."""
+    engine = open_engine(
+        directory,
+        store,
+        clock,
+        durable=settings.dynamodb_durability == "durable",
+        throttles=settings.dynamodb_throttling,
+        lag_seconds=settings.dynamodb_lag_seconds,
+    )
+    return DynamoDb(engine)
