@@ -64,8 +64,8 @@ class Catalogue:
             return known
         said = scope_of(request) or self._target_service(target) or _host_service(request)
         names = self._by_signing_name.get(said, [])
-        if not names and "s3" in self.names and _bucket_of(request.host):
-            names = ["s3"]
+        if not names and "s3" in self.names and (bucket_of(request.host) or (not said and _spoken(request) == REST_JSON)):
+            names = ["s3"]  # It alone has callers that sign nothing.
         if not names:
             return Dialect(_spoken(request), said, None, _json_version(request))
         name = names[0] if len(names) == 1 else self._narrow(names, request, target)
@@ -95,7 +95,7 @@ class Catalogue:
     def _locate_rest(self, request: Request, dialect: Dialect) -> Located:
         assert dialect.service is not None
         path = request.path
-        if dialect.name == "s3" and (bucket := _bucket_of(request.host)):
+        if dialect.name == "s3" and (bucket := bucket_of(request.host)):
             path = f"/{bucket}{path}"
         query = forms.multiple(request.query)
         found = self._routes(dialect.service).find(request.method, path, query, request.headers)
@@ -136,13 +136,13 @@ def scope_of(request: Request) -> str:
 def _host_service(request: Request) -> str:
     """The service in a host as AWS names its endpoints: `ec2.us-east-1.amazonaws.com`."""
     labels = request.host.split(".")
-    return labels[0] if len(labels) > 1 and not labels[0].isdigit() else ""
+    return labels[0] if len(labels) > 2 and not labels[0].isdigit() else ""
 
 
 _BUCKET = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-].+|localhost)|s3(?:[.-].*)?")
 
 
-def _bucket_of(host: str) -> str:
+def bucket_of(host: str) -> str:
     """The bucket of a virtual-hosted S3 request (`photos.s3.us-east-1.amazonaws.com`, `photos.localhost`); empty where there is none."""
     match = _BUCKET.fullmatch(host)
     return (match["bucket"] or "") if match else ""

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from zonal.foundation.errors import AwsError
+from zonal.wire import legacy_signing
 from zonal.wire.messages import Request, Signature
-from zonal.wire.models import EC2, QUERY, REST_JSON, REST_XML, Dialect
+from zonal.wire.models import EC2, QUERY, REST_JSON, REST_XML, Dialect, bucket_of
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SKEW = timedelta(minutes=15)
@@ -52,6 +53,8 @@ class Verifier:
             claim = _header_claim(request, dialect, authorization)
         elif "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
             claim = _query_claim(request, dialect)
+        elif _is_s3(dialect) and legacy_signing.is_signed(request):
+            return legacy_signing.verify(request, self._secrets, bucket_of(request.host), now)
         else:
             return None
         self._check_scope(claim, dialect)

@@ -35,6 +35,7 @@ def request(method: str = "POST", target: str = "/", body: bytes = b"", *, scope
         (request(scope="lambda"), "lambda", REST_JSON),
         (request("GET", host="photos.s3.us-east-1.amazonaws.com"), "s3", REST_XML),
         (request("GET", host="photos.localhost:4566"), "s3", REST_XML),
+        (request("GET", "/photos/a"), "s3", REST_XML),
         (request("GET", host="s3.localhost.localstack.cloud:4566"), "s3", REST_XML),
     ],
 )

@@ -253,3 +253,18 @@ async def test_a_streamed_body_that_is_not_what_was_signed_is_found_at_its_end()
     assert [piece async for piece in signing.checked(pieces(), right)] == [b"he", b"llo"]
     with pytest.raises(AwsError, match="x-amz-content-sha256"):
         [piece async for piece in signing.checked(pieces(), signature(hashlib.sha256(b"other").hexdigest()))]
+
+
+def test_s3s_old_presigned_urls_are_verified() -> None:
+    request = signed("s3", method="GET", target="/photos/a%20b?versionId=1&acl", signer=old_signer, expires=60)
+    assert verify(request).access_key == "AKID"
+    assert refusal(request, at=now() + timedelta(seconds=70)).message == "Request has expired"
+    assert refusal(signed("s3", target="/b", signer=old_signer, credentials=Credentials("NO", "x"))).code == "InvalidAccessKeyId"
+    request.path = "/photos/other"
+    assert refusal(request).code == "SignatureDoesNotMatch"
+    request.query = request.query.replace("Expires=", "Expires=x")
+    assert refusal(request).code == "AccessDenied"
+
+
+def old_signer(credentials: Credentials, service: str, region: str, **options: Any) -> Any:
+    return botocore.auth.HmacV1QueryAuth(credentials, **options)
