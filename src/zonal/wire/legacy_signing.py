@@ -18,13 +18,11 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import REGION
 from zonal.wire.messages import Request, Signature
 
-_SUBRESOURCES = frozenset(
-    """
-    accelerate acl cors defaultObjectAcl location logging partNumber policy requestPayment torrent versioning versionId versions website
-    uploads uploadId response-content-type response-content-language response-expires response-cache-control
-    response-content-disposition response-content-encoding delete lifecycle tagging restore storageClass notification replication
-    analytics metrics inventory select select-type object-lock
-    """.split()
+_SUBRESOURCES = re.compile(
+    "accelerate|acl|cors|defaultObjectAcl|location|logging|partNumber|policy|requestPayment|torrent|versioning|versionId|versions|website"
+    "|uploads|uploadId|response-content-type|response-content-language|response-expires|response-cache-control"
+    "|response-content-disposition|response-content-encoding|delete|lifecycle|tagging|restore|storageClass|notification|replication"
+    "|analytics|metrics|inventory|select|select-type|object-lock"
 )
 
 
@@ -72,7 +70,7 @@ def _string_to_sign(request: Request, bucket: str, expires: str) -> str:
 
 
 def _subresources(query: str) -> str:
-    words = [word.partition("=") for word in query.split("&") if word.partition("=")[0] in _SUBRESOURCES]
+    words = [word.partition("=") for word in query.split("&") if _SUBRESOURCES.fullmatch(word.partition("=")[0])]
     named = [name + equals + unquote(value) for name, equals, value in sorted(words)]
     return f"?{'&'.join(named)}" if named else ""
 
