@@ -41,14 +41,15 @@ def diagnose() -> list[Finding]:
         Finding(f"program {name}", shutil.which(name) is not None, remedy="apt-get install util-linux coreutils") for name in PROGRAMS
     ]
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _report(writer)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as report:
-        findings += [msgspec.json.decode(line, type=Finding) for line in report]
-    os.waitpid(child, 0)
+    with tempfile.TemporaryDirectory(prefix="zonal-doctor-") as directory:
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            _report(writer, directory)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as report:
+            findings += [msgspec.json.decode(line, type=Finding) for line in report]
+        os.waitpid(child, 0)
     return findings
 
 
@@ -59,10 +60,10 @@ def probe() -> None:
             raise sandbox.SandboxRefused(f"{finding.what}: {finding.detail or 'missing'}. {finding.remedy}")
 
 
-def _report(writer: int) -> None:
+def _report(writer: int, directory: str) -> None:
     """In the child: try, write down, end. Never returns."""
     try:
-        for finding in _try_all():
+        for finding in _try_all(directory):
             os.write(writer, msgspec.json.encode(finding) + b"\n")
             if finding.needed and not finding.works:
                 break
@@ -70,28 +71,21 @@ def _report(writer: int) -> None:
         os._exit(0)
 
 
-def _try_all() -> Iterator[Finding]:
+def _try_all(directory: str) -> Iterator[Finding]:
     yield _try("namespaces", sandbox.make_namespaces, namespaces_remedy())
-    with tempfile.TemporaryDirectory(prefix="zonal-doctor-") as directory:
-        yield _try(
-            "mounts of its own",
-            lambda: _mount(directory),
-            "Run zonal where mounting inside a namespace is allowed (not in a plain container).",
-        )
-        yield _try(
-            "a process table of its own", _mount_proc, "Something hides parts of /proc, as containers do: run with an unmasked /proc."
-        )
-        keep = Keep(Path(directory) / "net")
-        yield _try("network namespaces", lambda: keep.make("one"), "Load or enable network namespaces (CONFIG_NET_NS).")
-        yield _try("veth devices", lambda: _pair(keep), "Load the module: sudo modprobe veth (CONFIG_VETH).")
-        yield _try(
-            "packet rules", lambda: _rules(keep), "Load the modules: sudo modprobe nf_tables nft_ct nft_nat nft_numgen (CONFIG_NF_TABLES)."
-        )
-        yield _try("read-only views", lambda: calls.make_read_only("/"), "zonal needs Linux 5.12 or newer.")
-        remedy = "`zonal fail --delay` needs it: sudo modprobe sch_netem (CONFIG_NET_SCH_NETEM)."
-        yield _try("delays", lambda: _delay(keep), remedy, needed=False)
-        os.chdir("/")
-        calls.unmount(directory)
+    yield _try(
+        "mounts of its own", lambda: _mount(directory), "Run zonal where mounts are allowed in a namespace: not in a plain container."
+    )
+    yield _try("a process table of its own", _mount_proc, "Something hides parts of /proc, as containers do: run with an unmasked /proc.")
+    keep = Keep(Path(directory) / "net")
+    yield _try("network namespaces", lambda: keep.make("one"), "The kernel needs CONFIG_NET_NS.")
+    yield _try("veth devices", lambda: _pair(keep), "Load the module: sudo modprobe veth (CONFIG_VETH).")
+    yield _try(
+        "packet rules", lambda: _rules(keep), "Load the modules: sudo modprobe -a nf_tables nft_ct nft_nat nft_numgen (CONFIG_NF_TABLES)."
+    )
+    yield _try("read-only views", lambda: calls.make_read_only("/"), "zonal needs Linux 5.12 or newer.")
+    remedy = "Only `zonal fail --delay` needs it: sudo modprobe sch_netem (CONFIG_NET_SCH_NETEM)."
+    yield _try("delays", lambda: _delay(keep), remedy, needed=False)
 
 
 def _try(what: str, act: Callable[[], object], remedy: str, *, needed: bool = True) -> Finding:

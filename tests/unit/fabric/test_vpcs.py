@@ -1,0 +1,95 @@
+"""What a plan means for routes, and what faults mean for a core."""
+
+from __future__ import annotations
+
+from zonal.fabric import impairments, vpcs
+from zonal.fabric.doctor import namespaces_remedy
+from zonal.fabric.entry import enter_argv
+from zonal.fabric.linux.netlink import MAIN, Route
+from zonal.fabric.naming import CORE_DEVICE, NEXT_HOP, port_name, table_number
+from zonal.fabric.plan import InterfacePlan, NatGatewayPlan, SubnetPlan, VpcPlan
+from zonal.fabric.plan import Route as RoutePlan
+from zonal.fabric.zones import ZONES, ZoneFault
+
+A, B, _ = (zone.name for zone in ZONES)
+
+
+def plan(*routes: RoutePlan, **given: object) -> VpcPlan:
+    subnets = (SubnetPlan("subnet-a", A, "10.0.0.0/24", routes, "acl"), SubnetPlan("subnet-b", B, "10.0.1.0/24", (), "acl"))
+    interfaces = (
+        InterfacePlan("eni-a", "subnet-a", "02:00:00:00:00:01", ("10.0.0.5",), ()),
+        InterfacePlan("eni-b", "subnet-b", "02:00:00:00:00:02", ("10.0.1.5",), ()),
+    )
+    return VpcPlan("vpc-1", ("10.0.0.0/16",), subnets, interfaces, **given)  # type: ignore[arg-type]
+
+
+def table(wanted: VpcPlan, subnet: str, zone: str) -> dict[str, Route]:
+    return {row.cidr: row for row in vpcs.zone_wiring(wanted, zone).routes if row.table == table_number(subnet)}
+
+
+def test_a_subnet_without_routes_leads_to_the_vpc_and_nowhere_else() -> None:
+    found = table(plan(), "subnet-a", A)
+    assert {cidr: row.kind for cidr, row in found.items()} == {"0.0.0.0/0": "blackhole", "10.0.0.0/16": "throw"}
+
+
+def test_an_internet_route_leads_to_the_core_only_while_a_gateway_is_attached() -> None:
+    route = RoutePlan("0.0.0.0/0", "internet")
+    attached = table(plan(route, internet_gateway=True), "subnet-a", A)["0.0.0.0/0"]
+    assert (attached.device, attached.gateway) == (CORE_DEVICE, NEXT_HOP)
+    assert table(plan(route), "subnet-a", A)["0.0.0.0/0"].kind == "blackhole"
+
+
+def test_a_route_to_what_is_gone_is_a_blackhole() -> None:
+    assert table(plan(RoutePlan("0.0.0.0/0", "interface", "eni-gone")), "subnet-a", A)["0.0.0.0/0"].kind == "blackhole"
+
+
+def test_a_route_to_a_nat_gateway_in_another_zone_is_repeated_on_the_way() -> None:
+    wanted = plan(RoutePlan("0.0.0.0/0", "interface", "nat-1"), nat_gateways=(NatGatewayPlan("nat-1", "eni-b"),))
+    assert table(wanted, "subnet-a", A)["0.0.0.0/0"].device == CORE_DEVICE
+    core = {row for row in vpcs.core_wiring(wanted, (A, B)).routes if row.table == table_number("subnet-a")}
+    assert {row.device for row in core} == {B}
+    assert table(wanted, "subnet-a", B)["0.0.0.0/0"] == Route(
+        table_number("subnet-a"), "0.0.0.0/0", device=port_name("eni-b"), gateway="10.0.1.5"
+    )
+
+
+def test_no_two_routes_of_a_table_are_about_the_same_network() -> None:
+    wanted = plan(RoutePlan("10.0.0.0/16", "local"), RoutePlan("0.0.0.0/0", "internet"), internet_gateway=True)
+    for wiring in (*(vpcs.zone_wiring(wanted, zone.name) for zone in ZONES), vpcs.core_wiring(wanted, (A, B))):
+        keys = [(row.table, row.cidr) for row in wiring.routes]
+        assert len(keys) == len(set(keys))
+
+
+def test_a_vpc_that_is_one_subnet_is_wired_without_contradiction() -> None:
+    whole = VpcPlan("vpc-1", ("10.0.0.0/24",), (SubnetPlan("subnet-a", A, "10.0.0.0/24", (), "acl"),))
+    for wiring in (vpcs.zone_wiring(whole, A), vpcs.zone_wiring(whole, B), vpcs.core_wiring(whole, (A, B))):
+        keys = [(row.table, row.cidr) for row in wiring.routes]
+        assert len(keys) == len(set(keys))
+    assert Route(MAIN, "10.0.0.0/24", device=A, gateway=NEXT_HOP) in vpcs.core_wiring(whole, (A, B)).routes
+
+
+def test_the_resolver_is_at_the_base_plus_two_and_can_be_switched_off() -> None:
+    assert vpcs.resolver_addresses(plan()) == ("10.0.0.2", "169.254.169.253")
+    assert vpcs.resolver_addresses(plan(dns=False)) == ()
+
+
+def test_faults_become_silent_drops_in_both_directions() -> None:
+    text = impairments.ruleset({A: ZoneFault("power"), B: ZoneFault("loss", 2.5)}).text()
+    assert f'iifname "{A}" drop' in text and f'oifname "{A}" drop' in text
+    assert f'iifname "{B}" numgen random mod 10000 < 250 drop' in text
+    assert "drop" not in impairments.ruleset({A: ZoneFault("delay", 5)}).text()
+
+
+def test_the_remedy_names_the_setting_that_refuses() -> None:
+    ubuntu = {"kernel/apparmor_restrict_unprivileged_userns": "1"}
+    assert "apparmor_restrict_unprivileged_userns=0" in namespaces_remedy(ubuntu.get)
+    assert "unprivileged_userns_clone=1" in namespaces_remedy({"kernel/unprivileged_userns_clone": "0"}.get)
+    assert "max_user_namespaces" in namespaces_remedy({"user/max_user_namespaces": "0"}.get)
+    assert "root" in namespaces_remedy({}.get)
+
+
+def test_an_ordinary_user_enters_the_user_namespace_first_and_keeps_his_identity() -> None:
+    words = enter_argv(100, 7, rootless=True, directory="/here")
+    assert words[:5] == ["nsenter", "--target", "100", "--user", "--preserve-credentials"]
+    assert words[-1] == "/here"
+    assert "--user" not in enter_argv(100, 7, rootless=False, directory="/here")
