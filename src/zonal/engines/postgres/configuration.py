@@ -1,0 +1,142 @@
+"""What stands in `postgresql.conf`, `pg_hba.conf` and the password file of a node. Pure: a spec and a part in, text out.
+
+Sizing follows RDS where it has a formula (`max_connections = DBInstanceClassMemory / 9531392`, "Quotas and constraints for Amazon
+RDS"), and is modest otherwise, so that ten instances fit on a laptop. Since PostgreSQL 15, RDS demands TLS of clients
+(`rds.force_ssl` is 1 by default, "Using SSL with a PostgreSQL DB instance"); so does this.
+"""
+
+from __future__ import annotations
+
+from zonal.engines.node import NodeSpec, Origin, Secrets
+from zonal.engines.postgres.layout import Layout, Part, Role
+
+OPERATOR = "rdsadmin"
+"""zonal's own superuser, named as RDS names its own."""
+REPLICATION = "rdsrepladmin"
+"""The account that standbys stream with."""
+MANAGEMENT = "100.64.0.0/16"
+"""The management network; only from there may the operator and replicas come."""
+
+_KIBI = 1024
+_MEBI = 1024 * 1024
+
+
+def configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
+    """`postgresql.conf`. A later line wins, so the deployment's own settings come before those that carry durability and failover."""
+    lines: dict[str, str] = {}
+    for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, part, layout)):
+        lines |= settings
+    return "".join(f"{name} = {_quoted(value)}\n" for name, value in lines.items())
+
+
+def admission(spec: NodeSpec, part: Part) -> str:
+    """`pg_hba.conf`: zonal over the management network and the host's own socket; customers only while this node leads."""
+    rows = [
+        f"local all {OPERATOR} scram-sha-256",
+        f"host all {OPERATOR} {MANAGEMENT} scram-sha-256",
+        f"host replication {REPLICATION} {MANAGEMENT} scram-sha-256",
+        f"host all {OPERATOR},{REPLICATION} all reject",
+        "host replication all all reject",
+    ]
+    if part.role is Role.LEADER:
+        rows.append(f"{'hostssl' if major(spec.version) >= 15 else 'host'} all all all scram-sha-256")
+    return "\n".join(rows) + "\n"
+
+
+def passwords(secrets: Secrets) -> str:
+    """The password file of the node's own programs (`.pgpass` format)."""
+    return f"*:*:*:{OPERATOR}:{_escaped(secrets.operator)}\n*:*:*:{REPLICATION}:{_escaped(secrets.replication)}\n"
+
+
+def connection_string(origin: Origin, user: str, layout: Layout, *, name: str = "", database: str = "") -> str:
+    """How a node's program reaches the origin over the management network."""
+    words: dict[str, object] = {"host": origin.address, "port": origin.port, "user": user, "passfile": layout.passwords}
+    words |= {"application_name": name} if name else {}
+    words |= {"dbname": database} if database else {}
+    words |= {"connect_timeout": 3, "sslmode": "prefer", "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
+    return " ".join(f"{key}={_libpq_quoted(str(value))}" for key, value in words.items())
+
+
+def major(version: str) -> int:
+    """`"17.6"` → 17."""
+    return int(version.partition(".")[0])
+
+
+def _sizing(spec: NodeSpec) -> dict[str, str]:
+    connections = max(25, min(spec.memory_bytes // 9531392, 500))
+    sizing = {
+        "max_connections": str(connections),
+        "superuser_reserved_connections": "5",
+        "shared_buffers": f"{min(spec.memory_bytes // 8, 128 * _MEBI) // _KIBI}kB",
+        "max_wal_size": "512MB",
+        "min_wal_size": "80MB",
+        "timezone": "UTC",
+        "lc_messages": "C",
+    }
+    return sizing | ({"io_method": "sync"} if major(spec.version) >= 18 else {})
+
+
+def _logging(layout: Layout) -> dict[str, str]:
+    return {
+        "logging_collector": "on",
+        "log_directory": str(layout.logs),
+        "log_filename": "postgresql.log.%Y-%m-%d-%H",
+        "log_rotation_age": "60",
+        "log_rotation_size": "0",
+        "log_file_mode": "0600",
+        "log_line_prefix": "%t:%r:%u@%d:[%p]:",
+        "log_timezone": "UTC",
+        "log_min_messages": "warning",
+    }
+
+
+def _network(spec: NodeSpec, layout: Layout) -> dict[str, str]:
+    return {
+        "listen_addresses": "0.0.0.0",
+        "port": str(spec.port),
+        "unix_socket_directories": "/tmp",
+        "hba_file": str(layout.admission),
+        "ident_file": str(layout.identity),
+        "password_encryption": "scram-sha-256",
+        "ssl": "on",
+        "ssl_cert_file": str(layout.certificate),
+        "ssl_key_file": str(layout.private_key),
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+    }
+
+
+def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
+    names = ", ".join(f'"{name}"' for name in part.required)
+    settings = {
+        "fsync": "on",
+        "full_page_writes": "on",
+        "wal_log_hints": "on",
+        "wal_level": dict(spec.settings).get("wal_level", "replica"),
+        "hot_standby": "on",
+        "max_wal_senders": "10",
+        "max_replication_slots": "10",
+        "wal_keep_size": "512MB",
+        "wal_sender_timeout": "5s",
+        "wal_receiver_timeout": "5s",
+        "wal_receiver_status_interval": "1s",
+        "wal_retrieve_retry_interval": "200ms",
+        "recovery_target_timeline": "latest",
+        "synchronous_standby_names": f"FIRST 1 ({names})" if names else "",
+    }
+    if part.origin is not None:
+        settings["primary_conninfo"] = connection_string(part.origin, REPLICATION, layout, name=spec.name)
+    return settings
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _libpq_quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _escaped(password: str) -> str:
+    return password.replace("\\", "\\\\").replace(":", "\\:")

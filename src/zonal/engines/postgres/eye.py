@@ -1,0 +1,119 @@
+"""How a PostgreSQL node is seen over the network.
+
+From each zone one connection is kept and asked again and again, because asking costs a fraction of connecting. Every two seconds a fresh
+connection must be possible too: a postmaster that hangs while its old children answer would go unnoticed otherwise. Whatever
+goes wrong closes the kept connection, so the next look has to knock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from zonal.engines.node import Answer, Monitors, Sighting
+from zonal.engines.postgres.session import NotReady, Refused, Rejected, Session, Silent
+
+FRESH_SECONDS = 2.0
+"""How old a kept connection may get before a look has to make a new one."""
+
+CONFIRMED_SECONDS = 3.0
+"""A replica that has not reported for so long (three times its reporting interval) does not confirm anything."""
+
+_STATUS = f"""
+select pg_is_in_recovery(),
+  case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+       else pg_current_wal_flush_lsn() end - '0/0'::pg_lsn,
+  case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
+       else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
+  current_setting('synchronous_standby_names'),
+  (select coalesce(json_agg(json_build_array(application_name,
+      sync_state in ('sync', 'quorum') and reply_time > clock_timestamp() - interval '{CONFIRMED_SECONDS} s')), '[]')
+     from pg_stat_replication where state = 'streaming'),
+  case when pg_is_in_recovery() and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
+       then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) else 0 end
+"""
+
+
+class Eye:
+    """Looks at one node. `words` are libpq's words for reaching it; connections are kept by zone."""
+
+    def __init__(self, node: str, words: Callable[[], dict[str, str]]) -> None:
+        self._node = node
+        self._words = words
+        self._kept: dict[str, Session] = {}
+
+    async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
+        """See the node from a zone; silence is an answer."""
+        seconds = within.total_seconds()
+        try:
+            return await monitors.look(zone, lambda: self._see(zone, seconds), within=within + timedelta(milliseconds=50))
+        except TimeoutError:
+            return self._sighting(zone, Answer.SILENT, "the look did not end in time")
+
+    def forget(self) -> None:
+        """Drop the kept connections, as before the node's end."""
+        for zone in list(self._kept):
+            self._drop(zone)
+
+    def _see(self, zone: str, seconds: float) -> Sighting:
+        deadline = time.monotonic() + seconds
+        try:
+            return self._status(zone, self._ask(zone, deadline))
+        except Refused as error:
+            return self._sighting(zone, Answer.REFUSED, str(error))
+        except (NotReady, Rejected) as error:
+            return self._sighting(zone, Answer.STARTING, str(error))
+        except Silent as error:
+            return self._sighting(zone, Answer.SILENT, str(error))
+
+    def _ask(self, zone: str, deadline: float) -> list[str | None]:
+        """One row of status, over the kept connection or a new one. A kept one that broke says nothing: the new one does."""
+        kept = self._kept.get(zone)
+        if kept is not None and time.monotonic() - kept.opened < FRESH_SECONDS:
+            try:
+                return kept.rows(_STATUS, deadline=deadline)[0]
+            except (Silent, NotReady, Rejected):
+                self._drop(zone)
+                if time.monotonic() >= deadline:
+                    raise
+        self._drop(zone)
+        session = Session(self._words(), deadline=deadline)
+        self._kept[zone] = session
+        try:
+            return session.rows(_STATUS, deadline=deadline)[0]
+        except BaseException:
+            self._drop(zone)
+            raise
+
+    def _drop(self, zone: str) -> None:
+        session = self._kept.pop(zone, None)
+        if session is not None:
+            session.close()
+
+    def _status(self, zone: str, row: list[str | None]) -> Sighting:
+        in_recovery, position, timeline, required, replicas, lag = row
+        streaming: list[tuple[str, bool]] = [(name, bool(confirms)) for name, confirms in json.loads(replicas or "[]")]
+        names = _required(required or "")
+        return Sighting(
+            node=self._node,
+            seen_from=zone,
+            monotonic=time.monotonic(),
+            answer=Answer.SERVING,
+            writable=in_recovery == "f",
+            position=int(position) if position else None,
+            timeline=int(timeline) if timeline else None,
+            required=names,
+            synchronous=tuple(name for name, confirms in streaming if confirms and name in names),
+            streaming=tuple(name for name, _ in streaming),
+            lag_seconds=float(lag) if lag else None,
+        )
+
+    def _sighting(self, zone: str, answer: Answer, detail: str) -> Sighting:
+        return Sighting(self._node, zone, time.monotonic(), answer, detail)
+
+
+def _required(setting: str) -> tuple[str, ...]:
+    """The names in `FIRST 1 ("a", "b")`, as `configuration` writes it."""
+    return tuple(part for part in setting.split('"')[1::2] if part)

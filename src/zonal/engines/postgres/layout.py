@@ -1,0 +1,106 @@
+"""Where a PostgreSQL node keeps what, and what it remembers of its part.
+
+Everything lies in the host's directory. Configuration, key and passwords lie beside the data, not in it, so that copying or rewinding
+the data leaves them alone. A step that takes long works in `data.new` and renames: there is never half a data directory.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from zonal.engines.node import Origin
+
+
+class Role(StrEnum):
+    """The part a node plays. `LEADER` admits customers, `STANDBY` admits nobody but zonal."""
+
+    LEADER = "leader"
+    STANDBY = "standby"
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What a node does: lead, waiting for `required` replicas; or follow `origin`."""
+
+    role: Role
+    origin: Origin | None = None
+    required: tuple[str, ...] = ()
+
+
+class Layout:
+    """The paths of one node's files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.new_data = directory / "data.new"
+        self.configuration = directory / "postgresql.conf"
+        self.admission = directory / "pg_hba.conf"
+        self.identity = directory / "pg_ident.conf"
+        self.certificate = directory / "server.crt"
+        self.private_key = directory / "server.key"
+        self.passwords = directory / "passwords"
+        self.logs = directory / "log"
+        self.console = directory / "console.log"
+        self._part = directory / "part.json"
+
+    @property
+    def standby_signal(self) -> Path:
+        return self.data / "standby.signal"
+
+    def exists(self) -> bool:
+        """Whether a data directory was completed here."""
+        return (self.data / "PG_VERSION").exists()
+
+    def part(self) -> Part:
+        """The part that was last written; a node without one leads, waiting for nobody."""
+        try:
+            return msgspec.json.decode(self._part.read_bytes(), type=Part)
+        except FileNotFoundError:
+            return Part(Role.LEADER)
+
+    def write_part(self, part: Part) -> None:
+        write(self._part, msgspec.json.encode(part))
+
+    def discard_new(self) -> None:
+        """Remove what an interrupted step left behind."""
+        shutil.rmtree(self.new_data, ignore_errors=True)
+
+    def install_new(self) -> None:
+        """Put the completed new data in the place of the old, so that after a crash either one or the other is there."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.new_data.rename(self.data)
+        sync_directory(self.directory)
+
+    def remove_all(self) -> None:
+        """Remove everything, keeping the host's directory itself."""
+        for path in self.directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Replace a file durably and at once: readable by its owner only, either the old content or the new one, never half."""
+    new = path.with_name(f".{path.name}.new")
+    new.touch(mode=0o600)
+    with new.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""The engine's own programs, run on its host: psql, initdb, pg_basebackup, pg_rewind and the server in single-user mode.
+
+A program that fails raises `EngineFailed` with the end of what it printed. SQL goes in by standard input, never as an argument, because
+arguments can be read by others.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from zonal.engines.node import EngineFailed, Host, Origin
+from zonal.engines.postgres import configuration
+from zonal.engines.postgres.layout import Layout
+from zonal.fabric.plan import Completed
+
+QUICK = timedelta(seconds=10)
+LONG = timedelta(hours=6)
+_QUIET = "set log_statement = 'none'; set log_min_error_statement = 'panic'; set log_min_duration_statement = -1;\n"
+
+
+class Programs:
+    """The programs of one installation, on one node's host."""
+
+    def __init__(self, host: Host, installation: Path, layout: Layout, port: int) -> None:
+        self._host = host
+        self._bin = installation / "bin"
+        self._layout = layout
+        self._port = port
+
+    @property
+    def server(self) -> str:
+        return str(self._bin / "postgres")
+
+    async def sql(self, statements: str, *, within: timedelta = QUICK) -> str:
+        """Run statements on this node as the operator, over the host's own socket; what they print, unaligned. Nothing of it is logged."""
+        socket = {"host": "/tmp", "port": self._port, "user": configuration.OPERATOR, "dbname": "postgres", "connect_timeout": 5}
+        return await self._psql(" ".join(f"{key}={value}" for key, value in socket.items()), _QUIET + statements, within)
+
+    async def sql_at(self, origin: Origin, statements: str, *, within: timedelta = QUICK) -> str:
+        """Run statements on another node as the operator, over the management network."""
+        where = configuration.connection_string(origin, configuration.OPERATOR, self._layout, database="postgres")
+        return await self._psql(where, statements, within)
+
+    async def lay_out(self, target: Path, passwords: Path) -> None:
+        """Make an empty cluster, as the operator's."""
+        await self._run(
+            ("initdb", "-D", str(target), "-U", configuration.OPERATOR, "--pwfile", str(passwords), "--auth=scram-sha-256"),
+            ("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums"),
+            within=timedelta(minutes=2),
+        )
+
+    async def single_user(self, target: Path, statements: list[str]) -> None:
+        """Run statements in a cluster that nobody serves. The server reports errors in its output only."""
+        text = "".join(f"{statement};\n\n" for statement in statements)
+        words = ("postgres", "--single", "-j", "-D", str(target), "-c", "log_min_error_statement=panic", "postgres")
+        done = await self._run(words, within=timedelta(minutes=2), input=text.encode())
+        if b"ERROR:" in done.stderr or b"FATAL:" in done.stderr:
+            raise EngineFailed(f"the accounts could not be laid out: {_end(done)}")
+
+    async def copy(self, origin: Origin, target: Path) -> None:
+        """Copy a running node, with the log that is written meanwhile."""
+        source = configuration.connection_string(origin, configuration.REPLICATION, self._layout)
+        await self._run(("pg_basebackup", "-D", str(target), "-d", source, "-X", "stream", "-c", "fast", "-w"), within=LONG)
+
+    async def rewind(self, origin: Origin, target: Path) -> None:
+        """Take back what this cluster has beyond the origin's history. The origin first writes its new timeline down."""
+        await self.sql_at(origin, "checkpoint;", within=timedelta(minutes=5))
+        source = configuration.connection_string(origin, configuration.OPERATOR, self._layout, database="postgres")
+        await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}"), within=LONG)
+
+    async def _psql(self, where: str, statements: str, within: timedelta) -> str:
+        words = ("psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", where)
+        done = await self._run(words, within=within, input=statements.encode())
+        return done.stdout.decode(errors="replace").strip()
+
+    async def _run(self, words: tuple[str, ...], more: tuple[str, ...] = (), *, within: timedelta, input: bytes = b"") -> Completed:
+        program, *arguments = words
+        environment = (("PGPASSFILE", str(self._layout.passwords)), ("PGAPPNAME", "zonal"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"))
+        argv = (str(self._bin / program), *arguments, *more)
+        done = await self._host.run(argv, within=within, environment=environment, input=input)
+        if done.returncode:
+            raise EngineFailed(f"{program} on {self._host.name} ended with {done.returncode}: {_end(done)}")
+        return done
+
+
+def _end(done: Completed) -> str:
+    return (done.stderr or done.stdout).decode(errors="replace").strip()[-600:]

@@ -1,0 +1,129 @@
+"""One connection to a PostgreSQL server that may fall silent at any moment.
+
+Straight on libpq, every wait bounded by a deadline, so that nothing hides a silence: no retry inside a driver, no cancel request sent to a
+server that is gone, no blocking read. What can go wrong is told apart: nothing listens (`Refused`), it is there but does not take
+queries yet (`NotReady`), nothing came back in time or the connection broke (`Silent`), it said no (`Rejected`).
+"""
+
+from __future__ import annotations
+
+import select
+import time
+
+import psycopg
+from psycopg import pq
+from psycopg.pq.abc import PGconn, PGresult
+
+from zonal.foundation.errors import ZonalError
+
+_NOT_READY = (b"57P03", b"57P01", b"57P02")
+"""SQLSTATEs of a server that starts, stops or recovers (PostgreSQL manual, appendix A)."""
+
+
+class Refused(ZonalError):
+    """The host answered that nothing listens."""
+
+
+class NotReady(ZonalError):
+    """The server is there, but it is starting, stopping or recovering."""
+
+
+class Silent(ZonalError):
+    """Nothing came back in time, or the connection broke."""
+
+
+class Rejected(ZonalError):
+    """The server answered, and said no."""
+
+
+class Session:
+    """An open connection. Opening raises `Refused`, `NotReady`, `Silent` or `Rejected`."""
+
+    def __init__(self, words: dict[str, str], *, deadline: float) -> None:
+        self._handle: PGconn = pq.PGconn.connect_start(" ".join(f"{key}={_quoted(value)}" for key, value in words.items()).encode())
+        self._handle.notice_handler = _ignore
+        self.opened = time.monotonic()
+        try:
+            self._finish_opening(deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def rows(self, query: str, *, deadline: float) -> list[list[str | None]]:
+        """The rows of a query's last result, as text. Raises like opening does."""
+        try:
+            self._handle.send_query(query.encode())
+            result = self._result(deadline)
+        except psycopg.Error as error:
+            raise Silent(str(error)) from error
+        return [[_text(result.get_value(row, column)) for column in range(result.nfields)] for row in range(result.ntuples)]
+
+    def close(self) -> None:
+        self._handle.notice_handler = None
+        self._handle.finish()
+
+    def _finish_opening(self, deadline: float) -> None:
+        while (state := self._handle.connect_poll()) != pq.PollingStatus.OK:
+            if state == pq.PollingStatus.FAILED:
+                raise _connect_failure(self._handle.error_message)
+            self._wait(select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT, deadline)
+        self._handle.nonblocking = 1
+
+    def _result(self, deadline: float) -> PGresult:
+        last: PGresult | None = None
+        while self._handle.flush():
+            self._wait(select.POLLOUT, deadline)
+        while True:
+            self._handle.consume_input()
+            while self._handle.is_busy():
+                self._wait(select.POLLIN, deadline)
+                self._handle.consume_input()
+            result = self._handle.get_result()
+            if result is None:
+                break
+            if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
+                raise _query_failure(result)
+            last = result
+        if last is None:
+            raise Silent("the connection ended without an answer")
+        return last
+
+    def _wait(self, events: int, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(self._handle.socket, events)
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise Silent("no answer in time")
+
+
+def _connect_failure(message: bytes) -> ZonalError:
+    text = message.decode(errors="replace").strip()
+    if "Connection refused" in text:
+        return Refused(text)
+    if "the database system is" in text:
+        return NotReady(text)
+    if "FATAL:" in text:
+        return Rejected(text)
+    return Silent(text)
+
+
+def _query_failure(result: PGresult) -> ZonalError:
+    code = result.error_field(pq.DiagnosticField.SQLSTATE)
+    text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode(errors="replace").strip()
+    if code in _NOT_READY:
+        return NotReady(text)
+    if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC", None):
+        return Silent(text)
+    return Rejected(text)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _ignore(_: PGresult) -> None:
+    """Notices on zonal's own connections say nothing that matters."""

@@ -1,0 +1,192 @@
+"""A PostgreSQL node keeps the promises of `engines.node`, on hosts of a real fabric."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.contract.engines.ground import PASSWORD, A, B, C, Pair, ask, origin, share_engines
+from tests.contract.fabric.sandboxed import Ground, sandboxed
+from zonal.engines.node import Answer
+from zonal.engines.postgres.accounts import scram_verifier
+from zonal.fabric.zones import ZoneFault
+
+SECONDS = timedelta(seconds=10)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def engines() -> Iterator[None]:
+    """Engines that an ordinary user may read too."""
+    before = os.environ.get("ZONAL_ENGINES")
+    root = share_engines(("18", "17"))
+    os.environ["ZONAL_ENGINES"] = str(root)
+    yield
+    shutil.rmtree(root)
+    if before is None:
+        del os.environ["ZONAL_ENGINES"]
+    else:
+        os.environ["ZONAL_ENGINES"] = before
+
+
+async def check_a_pair(ground: Ground, major: str) -> None:
+    """What one story can show: laying out, following, failing over, coming back."""
+    pair = Pair(ground, major)
+    leader, standby = await pair.synchronous()
+    assert (await ask(leader, "create table rows (number int primary key); insert into rows values (1)")).startswith("CREATE")
+    seen = await pair.until(standby, A, lambda sighting: sighting.answer is Answer.SERVING)
+    assert seen.writable is False
+    position = (await pair.until(leader, B, lambda sighting: sighting.writable is True)).position
+    assert position is not None
+    await pair.until(standby, C, lambda sighting: (sighting.position or 0) >= position)
+
+    await leader.kill()
+    assert (await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)).answer is Answer.REFUSED
+    await standby.promote()
+    await standby.promote()
+    assert await ask(standby, "insert into rows values (2) returning number") == "2\nINSERT 0 1"
+    seen = await pair.until(standby, C, lambda sighting: sighting.writable is True)
+    assert (seen.timeline, seen.required) == (2, ())
+
+    assert await leader.rejoin(origin(standby), pair.secrets) == "rewound"
+    await leader.start()
+    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
+    await standby.require((leader.spec.name,))
+    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.synchronous)
+    assert await ask(standby, "insert into rows values (3) returning number") == "3\nINSERT 0 1"
+    await standby.stop(within=SECONDS)
+    await leader.promote()
+    assert await ask(leader, "select count(*) from rows") == "3"
+
+
+@sandboxed
+async def test_a_pair_of_the_newest_major_fails_over_and_back(ground: Ground) -> None:
+    await check_a_pair(ground, "18")
+
+
+@sandboxed
+async def test_a_pair_of_the_major_before_fails_over_and_back(ground: Ground) -> None:
+    await check_a_pair(ground, "17")
+
+
+@sandboxed
+async def test_a_write_waits_for_a_required_standby_and_goes_on_when_it_is_required_no_more(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    await ask(leader, "create table rows (number int)")
+    await standby.host.signal("postgres", signal.SIGSTOP)
+    for child in _children(standby.host.init.pid):
+        os.kill(child, signal.SIGSTOP)
+    write = asyncio.create_task(ask(leader, "insert into rows values (1) returning number"))
+    done, _ = await asyncio.wait({write}, timeout=1.0)
+    assert not done, "the write was acknowledged although the required standby had not confirmed it"
+    await leader.require(())
+    assert await write == "1\nINSERT 0 1"
+
+
+def _children(init: int) -> list[int]:
+    """Every process on the host with this init but the init itself."""
+    namespace = Path(f"/proc/{init}/ns/pid").readlink()
+    found = []
+    for path in Path("/proc").iterdir():
+        try:
+            if path.name.isdigit() and int(path.name) != init and (path / "ns/pid").readlink() == namespace:
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+@sandboxed
+async def test_laying_out_and_cloning_may_be_repeated_and_a_torn_attempt_is_done_again(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader = await pair.node("orders_a", A, 10)
+    (leader.host.directory / "data.new").mkdir()
+    await leader.create(pair.secrets)
+    await leader.create(pair.secrets)
+    await leader.start()
+    await leader.start()
+    await pair.until(leader, B, lambda sighting: sighting.answer is Answer.SERVING)
+    await ask(leader, "create table rows (number int)")
+    standby = await pair.node("orders_b", B, 20)
+    (standby.host.directory / "data.new").mkdir()
+    for _ in range(2):
+        await standby.clone(origin(leader), pair.secrets)
+    await standby.start()
+    await pair.until(leader, B, lambda sighting: "orders_b" in sighting.streaming)
+    await standby.destroy()
+    assert list(standby.host.directory.iterdir()) == []
+
+
+@sandboxed
+async def test_the_master_user_has_what_rds_gives_and_no_more(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader = await pair.led()
+
+    async def master(query: str, database: str = "orders") -> str:
+        return await ask(leader, query, user="master", password=PASSWORD, database=database)
+
+    assert await master("create table rows (number int); create role clerk login; create database more") == "refused: " + (
+        "ERROR:  CREATE DATABASE cannot run inside a transaction block"
+    )
+    assert await master("create database more") == "CREATE DATABASE"
+    assert await master("create role clerk login in role pg_monitor") == "CREATE ROLE"
+    assert await master("create extension hstore") == "CREATE EXTENSION"
+    assert await master("select rolsuper from pg_roles where rolname = 'master'") == "f"
+    assert "permission denied" in await master("copy (select 1) to program 'id'")
+    assert "permission denied" in await master("select pg_read_file('/etc/passwd')")
+    assert "permission denied" in await master("alter system set fsync = off")
+    assert "permission denied" in await master("alter role rdsadmin password 'mine'")
+    assert "permission denied" in await master("select 1", database="rdsadmin")
+    assert (await master("show ssl")) == "on"
+    assert await master("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == "t"
+    await leader.set_master_password(scram_verifier("another horse"))
+    assert "password authentication failed" in await master("select 1")
+    assert await ask(leader, "select 1", user="master", password="another horse") == "1"
+
+
+@sandboxed
+async def test_a_standby_admits_no_customer_and_a_promoted_one_does(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    assert "no pg_hba.conf entry" in await ask(standby, "select 1", user="master", password=PASSWORD)
+    await leader.kill()
+    await standby.promote()
+    for _ in range(100):
+        answer = await ask(standby, "select 1", user="master", password=PASSWORD)
+        if answer == "1":
+            break
+    assert answer == "1"
+
+
+@sandboxed
+async def test_no_password_stands_in_any_log(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    await leader.set_master_password(scram_verifier("another horse"))
+    await ask(leader, "nonsense")
+    assert [file.name.partition("/")[0] for file in await leader.logs()] == ["error"]
+    for node in (leader, standby):
+        for path in node.host.directory.rglob("*log*"):
+            text = path.read_text(errors="replace") if path.is_file() else ""
+            assert not any(word in text for word in ("SCRAM-SHA-256$", pair.secrets.operator, pair.secrets.replication, PASSWORD)), path
+
+
+@sandboxed
+async def test_a_lost_zone_is_silent_and_a_dead_engine_refuses(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader = await pair.led()
+    await ground.fabric.fail_zone(A, ZoneFault("network"))
+    seen = await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)
+    assert seen.answer is Answer.SILENT
+    await ground.fabric.recover_zone(A)
+    await pair.until(leader, B, lambda sighting: sighting.answer is Answer.SERVING)
+    await leader.kill()
+    seen = await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)
+    assert seen.answer is Answer.REFUSED
