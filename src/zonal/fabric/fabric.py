@@ -25,7 +25,7 @@ from zonal.fabric.linux.namespaces import Keep, inside
 from zonal.fabric.monitors import Monitors
 from zonal.fabric.names import Names, Resolver, open_sockets
 from zonal.fabric.naming import mac, zone_name
-from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, MANAGEMENT, MANAGEMENT_NETWORK, Networks
+from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, MANAGEMENT, MANAGEMENT_NETWORK, Networks, switch_off
 from zonal.fabric.plan import HostSpec, InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
 
@@ -50,7 +50,7 @@ class Fabric:
         self.zones = Zones()
         self.zones.faults.update(faults or {})
         self.monitors = Monitors()
-        self.names = Names(ttl_seconds)
+        self.names = Names(ttl_seconds, memory=state / RUN)
         self.exposure = Exposure(state, state / RUN)
         cables = Cables(plug=self._plug, unplug=self._unplug, resolver=self._resolver)
         self.hosts = Hosts(self.zones, cables, records=state / RUN / "hosts", state=state)
@@ -183,6 +183,8 @@ class Fabric:
         return address
 
     def _start(self) -> None:
+        for core in self._networks.cores():  # What an earlier region made must fail with its zones before its plans are known again.
+            self._core_made(core, self._networks.namespace(core))
         self._networks.start_internet()
         for zone in ZONES:
             self._networks.make_host_namespace(monitor_name(zone.name))
@@ -223,12 +225,13 @@ class Fabric:
                 os.close(namespace)
 
     async def _unplug(self, host: LinuxHost) -> None:
-        interfaces = [(plan.id, each) for plan in self._plans.values() for each in plan.interfaces if each.host == host.name]
-        if host.management_address:
-            interfaces.append((MANAGEMENT, _management_interface(host.name, host.zone, host.management_address)))
-        if host.spec.internet_address:
-            interfaces.append((INTERNET, _internet_interface(host)))
-        await self._work(lambda: self._networks.unplug(host.zone, interfaces))
+        """Pull every cable of a host at its own end, which needs no plan; what is left of the other ends goes with its namespace."""
+        namespace = host.open_namespace()
+        if namespace is not None:
+            try:
+                await self._work(lambda: switch_off(namespace))
+            finally:
+                os.close(namespace)
 
     def _resolver(self, spec: HostSpec) -> tuple[str, ...]:
         if spec.internet_address:

@@ -74,6 +74,7 @@ class LinuxHost:
         self._records = records
         self._state = state
         self._power = asyncio.Lock()
+        self._starting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -117,13 +118,15 @@ class LinuxHost:
     async def start(self, process: ProcessSpec) -> None:
         """Start a program and leave it running; nothing happens where one of that name runs."""
         self._check()
-        if self._find(process.name).is_alive():
-            return
-        record = self._record(process.name)
-        _write(record, ProcessMark())
-        pid = await in_own_thread(lambda: self._spawn(process), name=f"start {self.name}")
-        _write(record, mark(pid))
+        async with self._starting:
+            if self._find(process.name).is_alive():
+                return
+            record = self._record(process.name)
+            _write(record, ProcessMark())
+            pid = await in_own_thread(lambda: self._spawn(process), name=f"start {self.name}")
+            _write(record, mark(pid))
         self._collect_when_gone(mark(pid))
+        self._check_zone()
 
     async def signal(self, process: str, number: int) -> None:
         """Send a signal to a running program; nothing happens where it does not run."""
@@ -176,11 +179,13 @@ class LinuxHost:
             return Completed(process.returncode, output, errors)
 
         try:
-            return await in_own_thread(work, name=f"run {self.name}")
+            done = await in_own_thread(work, name=f"run {self.name}")
         except asyncio.CancelledError:
             for process in running:
                 _kill_group(process.pid)
             raise
+        self._check_zone()  # What a host did while its zone was lost is not heard of.
+        return done
 
     def open_namespace(self) -> int | None:
         """A new descriptor of its network namespace, or None while it is off."""

@@ -16,6 +16,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from pathlib import Path
 from typing import cast
 
 import dnslib
@@ -41,10 +42,12 @@ class NameEntry(msgspec.Struct, frozen=True):
 class Names:
     """The table of names. A change is in force for the next question."""
 
-    def __init__(self, ttl_seconds: int = 5) -> None:
+    def __init__(self, ttl_seconds: int = 5, *, memory: Path | None = None) -> None:
+        """`memory` is a directory for what cut zones know, so that a region that is started again does not bring them news either."""
         self.ttl_seconds = ttl_seconds
         self._entries: dict[str, NameEntry] = {}
         self._frozen: dict[str, dict[str, NameEntry]] = {}
+        self._memory = memory
 
     def set(self, name: str, *, private: str, public: str | None = None, ttl: int | None = None) -> None:
         """Let a name mean this address."""
@@ -56,11 +59,21 @@ class Names:
 
     def freeze(self, zone: str) -> None:
         """A zone is cut: what it knows now is what it goes on knowing."""
-        self._frozen.setdefault(zone, dict(self._entries))
+        if zone in self._frozen:
+            return
+        path = self._memory / f"names-{zone}.json" if self._memory else None
+        if path is not None and path.exists():
+            self._frozen[zone] = msgspec.json.decode(path.read_bytes(), type=dict[str, NameEntry])
+            return
+        self._frozen[zone] = dict(self._entries)
+        if path is not None:
+            path.write_bytes(msgspec.json.encode(self._entries))
 
     def thaw(self, zone: str) -> None:
         """The zone hears news again."""
         self._frozen.pop(zone, None)
+        if self._memory:
+            (self._memory / f"names-{zone}.json").unlink(missing_ok=True)
 
     def seen_from(self, zone: str | None) -> dict[str, NameEntry]:
         """The names as a resolver in that zone knows them."""

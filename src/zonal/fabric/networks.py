@@ -7,7 +7,7 @@ thread of its own. Rules are loaded before anything is plugged in or routed, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 
 from zonal.fabric import firewall, vpcs
@@ -48,6 +48,10 @@ class Networks:
     def namespace(self, name: str) -> int:
         """The descriptor of a kept namespace, for sockets that shall be made in it."""
         return self._router(name).namespace
+
+    def cores(self) -> list[str]:
+        """The networks whose cores are there, made by this region process or an earlier one."""
+        return [name for name in self._keep.names() if not set(name) & {"@", "+"} and name != INTERNET]
 
     def start_internet(self) -> None:
         """The internet: a namespace with a router that is also where the outside world's own connections come from."""
@@ -91,13 +95,6 @@ class Networks:
         with closing(Netlink(namespace)) as inner:
             _switch_on(inner, "lo")
         return namespace
-
-    def unplug(self, zone: str, interfaces: Iterable[tuple[str, InterfacePlan]]) -> None:
-        """Pull the cables of interfaces, given with their network's id: what is sent to them vanishes."""
-        for network, interface in interfaces:
-            name = INTERNET if network == INTERNET else zone_name(network, zone)
-            if self._keep.descriptor(name) is not None:
-                self._router(name).delete(port_name(interface.id))
 
     def plug(self, network: str, subnet: SubnetPlan, interface: InterfacePlan, host: int) -> None:
         """Put an interface into the host whose namespace is given; nothing happens where it is in there."""
@@ -218,6 +215,16 @@ def _settle_host(network: str, subnet: SubnetPlan, interface: InterfacePlan, inn
     reaches = MANAGEMENT_NETWORK if network == MANAGEMENT else "0.0.0.0/0"
     wanted = vpcs.host_wiring(subnet.cidr, interface, reaches=reaches)
     settle(inner, wanted, only_devices=frozenset({vpcs.device_name(interface)}))
+
+
+def switch_off(host: int) -> None:
+    """Pull all cables out of the host whose namespace is given: nothing comes in or goes out any more."""
+    with closing(Netlink(host)) as inner:
+        batch = Batch()
+        for name, device in inner.devices().items():
+            if name != "lo":
+                netlink.set_up(batch, device.number, up=False)
+        inner.run(batch, forgive=netlink.GONE)
 
 
 def _switch_on(socket: Netlink, device: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 from datetime import timedelta
 
@@ -189,3 +191,20 @@ async def test_a_delay_is_in_force_or_refused_with_what_is_missing_and_nothing_i
     with pytest.raises(UnknownZone):
         await ground.fabric.fail_zone("us-east-1z", NETWORK)
     assert server.is_on
+
+
+@sandboxed
+async def test_a_fault_on_record_is_in_force_in_every_network_when_a_killed_region_starts_again(ground: Ground) -> None:
+    again = ground.state / "again"
+    if not again.exists():
+        server, client, listener = await pair(ground)
+        again.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    await ground.fabric.fail_zone(A, NETWORK)  # Before any plan is known again.
+    client, server = ground.fabric.hosts.get("client"), ground.fabric.hosts.get("server")
+    assert client is not None and server is not None
+    listener = ground.listen(server, 80)
+    assert not await ground.reaches(client, "10.0.0.10", 80)
+    await ground.fabric.recover_zone(A)
+    assert await ground.reaches(client, "10.0.0.10", 80)
+    assert listener

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dnslib
 import pytest
 from hypothesis import given
@@ -89,6 +91,18 @@ def test_no_news_reach_a_cut_zone(names: Names, inside: Resolver) -> None:
     assert addresses(ask(Resolver(names, zone="us-east-1b", cidrs=("10.0.0.0/16",)), ORDERS)) == [("10.0.2.5", 5)]
     names.thaw("us-east-1a")
     assert addresses(ask(inside, ORDERS)) == [("10.0.2.5", 5)]
+
+
+def test_what_a_cut_zone_knows_survives_a_restart_of_the_region(tmp_path: Path) -> None:
+    before = Names(memory=tmp_path)
+    before.set(ORDERS, private="10.0.1.5")
+    before.freeze("us-east-1a")
+    after = Names(memory=tmp_path)
+    after.freeze("us-east-1a")
+    after.set(ORDERS, private="10.0.2.5")
+    assert after.seen_from("us-east-1a")[ORDERS].private == "10.0.1.5"
+    after.thaw("us-east-1a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_edns_is_answered_with_edns(inside: Resolver) -> None:
