@@ -11,7 +11,8 @@ from zonal.engines.node import NodeSpec, Origin, Secrets
 from zonal.engines.postgres.layout import Layout, Part, Role
 
 OPERATOR = "rdsadmin"
-"""zonal's own superuser, named as RDS names its own."""
+"""zonal's own superuser and its database, named as RDS names its own. Customers cannot enter that database, so nothing that they
+define can get into the way of what the superuser runs there."""
 REPLICATION = "rdsrepladmin"
 """The account that standbys stream with."""
 MANAGEMENT = "100.64.0.0/16"

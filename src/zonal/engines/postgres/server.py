@@ -58,6 +58,7 @@ class PostgresNode:
         try:
             await self._programs.lay_out(layout.new_data, secret)
             await self._programs.single_user(layout.new_data, accounts.layout_statements(self.spec, secrets))
+            await self._programs.make_durable(layout.new_data)
         finally:
             secret.unlink()
         layout.write_part(Part(Role.LEADER))
@@ -175,7 +176,7 @@ class PostgresNode:
 
     def _reach(self) -> dict[str, str]:
         words = {"hostaddr": self.host.management_address, "host": self.host.management_address, "port": str(self.spec.port)}
-        words |= {"user": configuration.OPERATOR, "password": self._operator, "dbname": "postgres", "application_name": "zonal"}
+        words |= {"user": configuration.OPERATOR, "password": self._operator, "dbname": configuration.OPERATOR, "application_name": "zonal"}
         return words | {"sslmode": "disable", "gssencmode": "disable", "tcp_user_timeout": "1000"}
 
     async def _acting(self) -> None:

@@ -1,0 +1,109 @@
+"""What stands in a node's files, and what a node remembers of its part."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from zonal.engines.node import NodeSpec, Origin, Secrets
+from zonal.engines.postgres import accounts, configuration
+from zonal.engines.postgres.layout import Layout, Part, Role, write
+
+SPEC = NodeSpec("orders_a", Path("/engines/postgres/18.6"), "18.6", 5433, "master", "orders", ())
+ORIGIN = Origin("orders_b", "100.64.17.0", 5433)
+SECRETS = Secrets("op:er", "re'pl", accounts.scram_verifier("pencil"), b"certificate", b"key")
+
+
+def settings(spec: NodeSpec, part: Part, directory: Path) -> dict[str, str]:
+    lines = configuration.configuration(spec, part, Layout(directory)).splitlines()
+    return {name: value.strip("'") for name, _, value in (line.partition(" = ") for line in lines)}
+
+
+def test_customers_are_admitted_by_a_leader_only_and_over_tls_since_version_15() -> None:
+    leader, standby = Part(Role.LEADER), Part(Role.STANDBY, ORIGIN)
+    assert configuration.admission(SPEC, leader).splitlines()[-1] == "hostssl all all all scram-sha-256"
+    assert configuration.admission(replace(SPEC, version="14.22"), leader).splitlines()[-1] == "host all all all scram-sha-256"
+    assert configuration.admission(SPEC, standby).splitlines()[-1] == "host replication all all reject"
+
+
+def test_the_operator_comes_in_from_the_management_network_only() -> None:
+    rows = configuration.admission(SPEC, Part(Role.LEADER)).splitlines()
+    allowed = rows.index("host all rdsadmin 100.64.0.0/16 scram-sha-256")
+    assert allowed < rows.index("host all rdsadmin,rdsrepladmin all reject") < len(rows) - 1
+
+
+def test_a_leader_waits_for_whom_it_requires_and_a_standby_follows_its_origin(tmp_path: Path) -> None:
+    leads = settings(SPEC, Part(Role.LEADER, required=("orders_b",)), tmp_path)
+    assert leads["synchronous_standby_names"] == 'FIRST 1 ("orders_b")'
+    assert "primary_conninfo" not in leads
+    follows = settings(SPEC, Part(Role.STANDBY, ORIGIN), tmp_path)
+    assert follows["synchronous_standby_names"] == ""
+    assert "host=''100.64.17.0''" in follows["primary_conninfo"]
+    assert "application_name=''orders_a''" in follows["primary_conninfo"]
+
+
+def test_no_setting_of_the_deployment_can_switch_durability_off(tmp_path: Path) -> None:
+    given = (("fsync", "off"), ("full_page_writes", "off"), ("hba_file", "/tmp/mine"), ("work_mem", "8MB"))
+    found = settings(replace(SPEC, settings=given), Part(Role.LEADER), tmp_path)
+    assert (found["fsync"], found["full_page_writes"], found["work_mem"]) == ("on", "on", "8MB")
+    assert found["hba_file"] == str(tmp_path / "pg_hba.conf")
+
+
+@pytest.mark.parametrize(("memory", "connections"), [(1 << 28, "28"), (1 << 30, "112"), (1 << 40, "500")])
+def test_connections_follow_the_memory_of_the_class(tmp_path: Path, memory: int, connections: str) -> None:
+    assert settings(replace(SPEC, memory_bytes=memory), Part(Role.LEADER), tmp_path)["max_connections"] == connections
+
+
+def test_passwords_are_escaped_for_the_password_file_and_never_stand_in_the_configuration(tmp_path: Path) -> None:
+    assert configuration.passwords(SECRETS) == "*:*:*:rdsadmin:op\\:er\n*:*:*:rdsrepladmin:re'pl\n"
+    text = configuration.configuration(SPEC, Part(Role.STANDBY, ORIGIN), Layout(tmp_path))
+    assert SECRETS.operator not in text
+    assert SECRETS.replication not in text
+
+
+def test_a_verifier_checks_the_password_and_does_not_tell_it() -> None:
+    verifier = accounts.scram_verifier("pencil")
+    assert "pencil" not in verifier
+    _, numbers, keys = verifier.split("$")
+    iterations, _, salt = numbers.partition(":")
+    salted = hashlib.pbkdf2_hmac("sha256", b"pencil", base64.b64decode(salt), int(iterations))
+    stored, _, server = keys.partition(":")
+    assert base64.b64decode(stored) == hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    assert base64.b64decode(server) == hmac.digest(salted, b"Server Key", "sha256")
+    assert verifier != accounts.scram_verifier("pencil"), "the salt is new each time"
+
+
+def test_names_and_texts_cannot_leave_their_quotes() -> None:
+    statements = accounts.layout_statements(replace(SPEC, master_user='a"; drop', database="b'c"), SECRETS)
+    assert any(statement.startswith('CREATE ROLE "a""; drop" LOGIN') for statement in statements)
+    assert 'CREATE DATABASE "b\'c" OWNER "a""; drop"' in statements
+    assert accounts.literal("it's") == "'it''s'"
+
+
+@pytest.mark.parametrize(("version", "has"), [("14.1", 0), ("15.1", 1), ("17.1", 4), ("18.1", 5)])
+def test_the_superuser_role_gets_what_its_major_has(version: str, has: int) -> None:
+    newer = ("pg_checkpoint", "pg_use_reserved_connections", "pg_create_subscription", "pg_maintain", "pg_signal_autovacuum_worker")
+    text = "\n".join(accounts.layout_statements(replace(SPEC, version=version), SECRETS))
+    assert [role in text for role in newer] == [True] * has + [False] * (5 - has)
+
+
+def test_a_part_is_remembered_and_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert layout.part() == Part(Role.LEADER)
+    part = Part(Role.STANDBY, ORIGIN)
+    layout.write_part(part)
+    assert Layout(tmp_path).part() == part
+    write(tmp_path / "file", "one")
+    write(tmp_path / "file", "two")
+    assert (tmp_path / "file").read_text() == "two"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "part.json"]
+
+
+def test_secrets_do_not_show(tmp_path: Path) -> None:
+    assert repr(SECRETS) == "Secrets(…)"
