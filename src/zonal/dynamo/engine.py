@@ -18,7 +18,7 @@ from zonal.dynamo.storage.lmdb_storage import LmdbStorage
 from zonal.dynamo.storage.storage import Storage
 from zonal.dynamo.streams import ChangeLog
 from zonal.dynamo.table import Fill, Table, TableRecord
-from zonal.dynamo.writing import Batch, Writer, filled_to
+from zonal.dynamo.writing import Batch, Writer
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
@@ -108,10 +108,7 @@ class Engine:
         table = Table(record)
         for index in table.indexes:
             if index.record.status == "CREATING":
-                space = index.record.space
-                if space not in self._fills:
-                    self._fills[space] = Fill(filled_to(self.storage, index))
-                index.fill = self._fills[space]
+                index.fill = self._fills.setdefault(index.record.space, Fill())
         return table
 
     def _set_lag(self) -> None:

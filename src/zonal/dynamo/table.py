@@ -139,11 +139,13 @@ def space_bytes(space: int) -> bytes:
 class Fill:
     """How far a new index has been filled in: up to and including the table key `cursor`.
 
-    Writes to keys behind the cursor leave the index alone, since the filling will come past them.
+    Writes to keys behind the cursor leave the index alone, since the filling will come past them. It is not remembered over a restart:
+    the filling then begins anew (`has_begun` is False) with an empty index.
     """
 
-    def __init__(self, cursor: bytes) -> None:
-        self.cursor = cursor
+    def __init__(self) -> None:
+        self.cursor = b""
+        self.has_begun = False
 
 
 class Index:

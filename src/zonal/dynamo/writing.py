@@ -19,7 +19,6 @@ from zonal.dynamo.table import Index, Table, space_bytes
 from zonal.dynamo.units import Cost, write_units
 
 _COUNTS = b"\x00\x00\x00\x00counts"
-_FILLS = b"\x00\x00\x00\x00fills"
 
 
 class Count(NamedTuple):
@@ -77,7 +76,7 @@ class Writer:
         if table.needs_before:
             old = None if before is None else stored.item_of(before)
             for index in table.indexes:
-                _change_entry(batch, index, key, old, after, cost)
+                self._change_entry(batch, index, key, old, after, cost)
             if table.is_watched and (before is None or before != packed):
                 self._log.note(batch.changes, table, key, before, old, packed, after, now=now, by_ttl=by_ttl)
         return cost
@@ -100,6 +99,34 @@ class Writer:
             count = self._counts[space] = Count(int.from_bytes(held[:8], "big", signed=True), int.from_bytes(held[8:], "big", signed=True))
         return count
 
+    def _change_entry(self, batch: Batch, index: Index, key: bytes, old: Item | None, new: Item | None, cost: Cost) -> None:
+        if index.fill is not None and key > index.fill.cursor:
+            return
+        before = index.schema.entry(old, key) if old is not None and index.schema.covers(old) else None
+        after = index.schema.entry(new, key) if new is not None and index.schema.covers(new) else None
+        old_entry = None if before is None or old is None else index.project(old)
+        new_entry = None if after is None or new is None else index.project(new)
+        if index.fill is not None and before is not None and self._storage.latest(before) is None:
+            before = old_entry = None
+        if before == after and old_entry == new_entry:
+            return
+        old_packed = None if old_entry is None else stored.pack(old_entry, item_size(old_entry))
+        new_packed = None if new_entry is None else stored.pack(new_entry, item_size(new_entry))
+        batch.count(index.record.space, old_packed, new_packed)
+        old_size, new_size = stored.size_of(old_packed), stored.size_of(new_packed)
+        if before is not None and before != after:
+            batch.changes[before] = None
+            cost.add_index(index.name, write_units(old_size, 0), is_global=index.is_global)
+            old_size = 0
+        if after is not None:
+            batch.changes[after] = new_packed
+            cost.add_index(index.name, write_units(old_size, new_size), is_global=index.is_global)
+
+    async def forget_count(self, space: int) -> None:
+        """Drop the count of a space that was emptied."""
+        self._counts.pop(space, None)
+        await self._storage.submit({_COUNTS + space_bytes(space): None})
+
     async def _submitted(self, ticket: Awaitable[None]) -> None:
         try:
             await ticket
@@ -109,51 +136,13 @@ class Writer:
             raise
 
 
-def forget_count(changes: dict[bytes, bytes | None], space: int) -> None:
-    """Drop what is kept of a space that is emptied."""
-    changes[_COUNTS + space_bytes(space)] = None
-    changes[_FILLS + space_bytes(space)] = None
-
-
-def _change_entry(batch: Batch, index: Index, key: bytes, old: Item | None, new: Item | None, cost: Cost) -> None:
-    if index.fill is not None and key > index.fill.cursor:
-        return
-    before = index.schema.entry(old, key) if old is not None and index.schema.covers(old) else None
-    after = index.schema.entry(new, key) if new is not None and index.schema.covers(new) else None
-    old_entry = None if before is None or old is None else index.project(old)
-    new_entry = None if after is None or new is None else index.project(new)
-    if before == after and old_entry == new_entry:
-        return
-    old_packed = None if old_entry is None else stored.pack(old_entry, item_size(old_entry))
-    new_packed = None if new_entry is None else stored.pack(new_entry, item_size(new_entry))
-    batch.count(index.record.space, old_packed, new_packed)
-    old_size, new_size = stored.size_of(old_packed), stored.size_of(new_packed)
-    if before is not None and before != after:
-        batch.changes[before] = None
-        cost.add_index(index.name, write_units(old_size, 0), is_global=index.is_global)
-        old_size = 0
-    if after is not None:
-        batch.changes[after] = new_packed
-        cost.add_index(index.name, write_units(old_size, new_size), is_global=index.is_global)
-
-
-def note_fill(batch: Batch, index: Index, cursor: bytes) -> None:
-    """Remember, with the entries themselves, how far an index has been filled in."""
-    batch.changes[_FILLS + space_bytes(index.record.space)] = cursor
-
-
-def filled_to(storage: Storage, index: Index) -> bytes:
-    """The last key whose item has been filled into an index."""
-    return storage.latest(_FILLS + space_bytes(index.record.space)) or b""
-
-
-def fill_entry(batch: Batch, index: Index, key: bytes, packed: bytes, *, unless_in: Storage | None = None) -> None:
-    """Put the entry of an item that was there before the index was (`unless_in`: not where that store has it already)."""
+def fill_entry(batch: Batch, index: Index, key: bytes, packed: bytes, storage: Storage) -> None:
+    """Put the entry of an item that was there before the index was, unless a later write has put it already."""
     item = stored.item_of(packed)
     if not index.schema.covers(item) or any(not item[part.name][part.type] for part in index.schema.parts):
         return
     entry_key = index.schema.entry(item, key)
-    if unless_in is not None and unless_in.latest(entry_key) is not None:
+    if storage.latest(entry_key) is not None:
         return
     projected = index.project(item)
     entry = stored.pack(projected, item_size(projected))

@@ -1,13 +1,13 @@
 """What tables need done after their records say so: becoming active, filling new indexes, emptying what was deleted.
 
-Each convergence may be repeated and may be cut off anywhere: how far an index has been filled is noted with the entries themselves, and
-emptying a space begins again where items are left. Work goes in small steps between which requests are served.
+Each convergence may be repeated and may be cut off anywhere: filling an index then begins anew with an empty one, and emptying a space goes
+on where items are left. Work goes in small steps between which requests are served.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from zonal.dynamo import keys
 from zonal.dynamo.engine import Engine
 from zonal.dynamo.restoring import restore_step
 from zonal.dynamo.table import Index, Refuse, Table, TableRecord, space_bytes
-from zonal.dynamo.writing import Batch, fill_entry, forget_count, note_fill
+from zonal.dynamo.writing import Batch, fill_entry
 from zonal.records.store import Record, Store
 from zonal.services.dynamodb.schemas import without_idle_attributes
 
@@ -77,6 +77,9 @@ class TableUpkeep:
             index = None if table is None else next((each for each in table.indexes if each.name == index_name), None)
             if table is None or index is None or index.fill is None:
                 return
+            if not index.fill.has_begun:
+                await empty_space(self._engine, index.record.space)
+                index.fill.has_begun = True
             if not await self._fill_step(table, index):
                 return
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
@@ -84,32 +87,19 @@ class TableUpkeep:
     async def _fill_step(self, table: Table, index: Index) -> bool:
         """Fill the next items into an index; False once there is none left."""
         assert index.fill is not None
-        storage = self._engine.storage
+        storage, end = self._engine.storage, keys.after(space_bytes(table.space))
         low = index.fill.cursor + b"\x00" if index.fill.cursor else space_bytes(table.space)
-        found = [key for key, _ in islice(storage.range(low, keys.after(space_bytes(table.space))), STEP_ITEMS)]
-        if not found:
-            return await self._fill_last(table, index, low)
-        batch = Batch()
-        for key in found:
-            packed = storage.latest(key)
-            if packed is not None:
-                fill_entry(batch, index, key, packed)
-        index.fill.cursor = found[-1]
-        note_fill(batch, index, found[-1])
-        await self._engine.submit(batch)
-        return True
-
-    async def _fill_last(self, table: Table, index: Index, low: bytes) -> bool:
-        """Close the gap between the last step and the writes that came meanwhile: from here on every write keeps the index itself."""
-        assert index.fill is not None
-        high = index.fill.cursor = keys.after(space_bytes(table.space))
+        found = [key for key, _ in islice(storage.range(low, end), STEP_ITEMS)]
+        # From here on writes up to the cursor keep the index themselves. What was decided before that is committed a moment later.
+        index.fill.cursor = found[-1] if len(found) == STEP_ITEMS else end
         await self._engine.settled()
         batch = Batch()
-        for key, packed in self._engine.storage.range(low, high):
-            fill_entry(batch, index, key, packed, unless_in=self._engine.storage)
-        if batch.changes:
-            await self._engine.submit(batch)
-        return False
+        for key, _ in storage.range(low, index.fill.cursor + b"\x00"):
+            packed = storage.latest(key)
+            if packed is not None:
+                fill_entry(batch, index, key, packed, storage)
+        await self._engine.submit(batch)
+        return index.fill.cursor != end
 
     def _finish(self, name: str) -> None:
         with self._store.transaction() as tx:
@@ -141,15 +131,15 @@ class RefuseUpkeep:
     async def converge(self, key: str) -> float | None:
         if self._store.get(Refuse, key) is None:
             return None
-        space = space_bytes(int(key))
-        while batch := list(islice(self._keys(space), STEP_ITEMS * 5)):
-            await self._engine.storage.submit(dict.fromkeys(batch))
-        changes: dict[bytes, bytes | None] = {}
-        forget_count(changes, int(key))
-        await self._engine.storage.submit(changes)
+        await empty_space(self._engine, int(key))
         with self._store.transaction() as tx:
             tx.delete(Refuse, key)
         return None
 
-    def _keys(self, space: bytes) -> Iterator[bytes]:
-        return (key for key, _ in self._engine.storage.range(space, keys.after(space)))
+
+async def empty_space(engine: Engine, space: int) -> None:
+    """Delete everything that lies in a space, a step at a time."""
+    low = space_bytes(space)
+    while found := [key for key, _ in islice(engine.storage.range(low, keys.after(low)), STEP_ITEMS * 5)]:
+        await engine.storage.submit(dict.fromkeys(found))
+    await engine.writer.forget_count(space)

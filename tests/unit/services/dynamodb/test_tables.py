@@ -1,0 +1,181 @@
+from typing import Any
+
+import pytest
+
+from tests.unit.services.dynamodb.caller import Caller
+
+INVALID = "One or more parameter values were invalid: "
+A = {"AttributeName": "a", "AttributeType": "S"}
+B = {"AttributeName": "b", "AttributeType": "S"}
+HASH = {"AttributeName": "a", "KeyType": "HASH"}
+RANGE = {"AttributeName": "b", "KeyType": "RANGE"}
+ONE = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
+ALL = {"ProjectionType": "ALL"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({}, "The parameter 'TableName' is required but was not present in the request"),
+        ({"TableName": "a;"}, "TableName must be at least 3 characters long and at most 255 characters long"),
+        (
+            {"AttributeDefinitions": [], "KeySchema": [HASH]},
+            INVALID + 'Missing required parameter in input: "ProvisionedThroughput"',
+        ),
+        (
+            {"AttributeDefinitions": [A], "KeySchema": [HASH], "BillingMode": "PAY_PER_REQUEST", "ProvisionedThroughput": ONE},
+            INVALID + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
+        ),
+        (
+            {"AttributeDefinitions": [], "KeySchema": [HASH], "ProvisionedThroughput": {"ReadCapacityUnits": -1, "WriteCapacityUnits": 1}},
+            "1 validation error detected: Value '-1' at 'provisionedThroughput.readCapacityUnits' failed to satisfy constraint:"
+            " Member must have value greater than or equal to 1",
+        ),
+        (
+            {"AttributeDefinitions": [A], "KeySchema": [HASH], "ProvisionedThroughput": ONE | {"ReadCapacityUnits": 10**12 + 1}},
+            "Given value 1000000000001 for ReadCapacityUnits is out of bounds",
+        ),
+        (
+            {"AttributeDefinitions": [B], "KeySchema": [HASH], "ProvisionedThroughput": ONE},
+            INVALID + "Some index key attributes are not defined in AttributeDefinitions. Keys: [a], AttributeDefinitions: [b]",
+        ),
+        (
+            {"AttributeDefinitions": [A, B], "KeySchema": [HASH, HASH], "ProvisionedThroughput": ONE},
+            "Both the Hash Key and the Range Key element in the KeySchema have the same name",
+        ),
+        (
+            {"AttributeDefinitions": [A, B], "KeySchema": [RANGE, HASH], "ProvisionedThroughput": ONE},
+            "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
+        ),
+        (
+            {"AttributeDefinitions": [A, B], "KeySchema": [HASH], "ProvisionedThroughput": ONE},
+            INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions",
+        ),
+        (
+            {"AttributeDefinitions": [A, B], "KeySchema": [HASH], "ProvisionedThroughput": ONE, "LocalSecondaryIndexes": []},
+            INVALID + "List of LocalSecondaryIndexes is empty",
+        ),
+        (
+            {
+                "AttributeDefinitions": [A, B],
+                "KeySchema": [HASH, RANGE],
+                "ProvisionedThroughput": ONE,
+                "LocalSecondaryIndexes": [
+                    {"IndexName": "abc", "KeySchema": [HASH, RANGE], "Projection": {"ProjectionType": "ALL", "NonKeyAttributes": ["c"]}}
+                ],
+            },
+            INVALID + "ProjectionType is ALL, but NonKeyAttributes is specified",
+        ),
+    ],
+)
+async def test_tables_that_cannot_be_are_refused_in_awss_words(call: Caller, request_: dict[str, Any], message: str) -> None:
+    name = {} if not request_ or "TableName" in request_ else {"TableName": "abc"}
+    assert await call.complaint("CreateTable", **name, **request_) == message
+
+
+async def test_a_table_is_creating_then_active_then_deleting_then_gone(call: Caller) -> None:
+    request = {"TableName": "things", "AttributeDefinitions": [A], "KeySchema": [HASH], "ProvisionedThroughput": ONE}
+    created = await call("CreateTable", **request)
+    assert created["TableDescription"]["TableStatus"] == "CREATING"
+    error = await call.error("GetItem", TableName="things", Key={"a": {"S": "1"}})
+    assert error.code == "ResourceNotFoundException"
+    await call.driver.idle()
+    described = (await call("DescribeTable", TableName="things"))["Table"]
+    assert described["TableStatus"] == "ACTIVE" and described["TableArn"].endswith(":table/things")
+    assert described["ProvisionedThroughput"] == {"NumberOfDecreasesToday": 0, **ONE}
+    assert (
+        await call.error(
+            "CreateTable", **{"TableName": "things", "AttributeDefinitions": [A], "KeySchema": [HASH], "ProvisionedThroughput": ONE}
+        )
+    ).code == "ResourceInUseException"
+    deleting = await call("DeleteTable", TableName="things")
+    assert deleting["TableDescription"]["TableStatus"] == "DELETING"
+    await call.driver.idle()
+    error = await call.error("DescribeTable", TableName="things")
+    assert error.message == "Requested resource not found: Table: things not found"
+
+
+async def test_a_table_made_anew_under_its_name_is_empty(call: Caller) -> None:
+    await call.table("things")
+    await call("PutItem", TableName="things", Item={"a": {"S": "1"}})
+    await call("DeleteTable", TableName="things")
+    await call.driver.idle()
+    await call.table("things")
+    assert await call.items("things") == []
+    assert (await call("DescribeTable", TableName="things"))["Table"]["ItemCount"] == 0
+
+
+async def test_tables_are_listed_page_by_page(call: Caller) -> None:
+    for name in ("ccc", "aaa", "bbb"):
+        await call.table(name)
+    assert await call("ListTables", Limit=2) == {"TableNames": ["aaa", "bbb"], "LastEvaluatedTableName": "bbb"}
+    assert await call("ListTables", ExclusiveStartTableName="bbb") == {"TableNames": ["ccc"]}
+
+
+async def test_an_index_made_later_is_filled_with_what_was_there(call: Caller) -> None:
+    await call.table("things")
+    for number in range(450):
+        item = {"a": {"S": str(number)}} | ({"c": {"S": "even"}} if number % 2 == 0 else {"c": {"N": "1"}} if number % 3 == 0 else {})
+        await call("PutItem", TableName="things", Item=item)
+    create = {"IndexName": "by-c", "KeySchema": [{"AttributeName": "c", "KeyType": "HASH"}], "Projection": ALL}
+    answer = await call(
+        "UpdateTable",
+        TableName="things",
+        AttributeDefinitions=[A, {"AttributeName": "c", "AttributeType": "S"}],
+        GlobalSecondaryIndexUpdates=[{"Create": create}],
+    )
+    index = answer["TableDescription"]["GlobalSecondaryIndexes"][0]
+    assert (index["IndexStatus"], index["Backfilling"]) == ("CREATING", True)
+    await call("PutItem", TableName="things", Item={"a": {"S": "new"}, "c": {"S": "even"}})
+    await call("DeleteItem", TableName="things", Key={"a": {"S": "0"}})
+    await call.driver.idle()
+    query = {"KeyConditionExpression": "c = :c", "ExpressionAttributeValues": {":c": {"S": "even"}}}
+    assert (await call("Query", TableName="things", IndexName="by-c", **query))["Count"] == 225
+    index = (await call("DescribeTable", TableName="things"))["Table"]["GlobalSecondaryIndexes"][0]
+    assert (index["IndexStatus"], index["ItemCount"]) == ("ACTIVE", 225)
+
+
+async def test_an_index_is_deleted_with_its_definitions(call: Caller) -> None:
+    await call.table("things", indexes={"by-c": "c:S"})
+    await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "c": {"S": "x"}})
+    await call("UpdateTable", TableName="things", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-c"}}])
+    await call.driver.idle()
+    described = (await call("DescribeTable", TableName="things"))["Table"]
+    assert "GlobalSecondaryIndexes" not in described and described["AttributeDefinitions"] == [A]
+    await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "c": {"N": "1"}})
+
+
+async def test_throughput_changes_are_told_and_decreases_are_counted(call: Caller) -> None:
+    await call("CreateTable", TableName="things", AttributeDefinitions=[A], KeySchema=[HASH], ProvisionedThroughput=ONE)
+    await call.driver.idle()
+    five = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+    updating = (await call("UpdateTable", TableName="things", ProvisionedThroughput=five))["TableDescription"]
+    assert updating["TableStatus"] == "UPDATING" and updating["ProvisionedThroughput"]["ReadCapacityUnits"] == 1
+    await call.driver.idle()
+    for units in (4, 3, 2, 1):
+        less = {"ReadCapacityUnits": units, "WriteCapacityUnits": 5}
+        await call("UpdateTable", TableName="things", ProvisionedThroughput=less)
+        await call.driver.idle()
+    told = (await call("DescribeTable", TableName="things"))["Table"]["ProvisionedThroughput"]
+    assert told["NumberOfDecreasesToday"] == 4 and "LastDecreaseDateTime" in told and "LastIncreaseDateTime" in told
+    less = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
+    assert (await call.error("UpdateTable", TableName="things", ProvisionedThroughput=less)).code == "LimitExceededException"
+    assert "will not change" in await call.complaint(
+        "UpdateTable", TableName="things", ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 5}
+    )
+
+
+async def test_a_protected_table_is_not_deleted(call: Caller) -> None:
+    await call.table("things", DeletionProtectionEnabled=True)
+    assert "protected against deletion" in await call.complaint("DeleteTable", TableName="things")
+    await call("UpdateTable", TableName="things", DeletionProtectionEnabled=False)
+    await call.driver.idle()
+    await call("DeleteTable", TableName="things")
+
+
+async def test_tags_come_and_go(call: Caller) -> None:
+    await call.table("things", Tags=[{"Key": "a", "Value": "1"}])
+    arn = (await call("DescribeTable", TableName="things"))["Table"]["TableArn"]
+    await call("TagResource", ResourceArn=arn, Tags=[{"Key": "b", "Value": "2"}])
+    await call("UntagResource", ResourceArn=arn, TagKeys=["a"])
+    assert await call("ListTagsOfResource", ResourceArn=arn) == {"Tags": [{"Key": "b", "Value": "2"}]}
