@@ -74,6 +74,10 @@ def _databases(databases: tuple[DatabaseStatus, ...]) -> object:
     return table
 
 
+AWS_FUNCTION = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
+"""Version 1 of the AWS CLI has RDS's address of us-east-1 built in (its `overridesslcommonname`), which only this option overrides."""
+
+
 @click.command()
 @state_option
 @json_option
@@ -90,6 +94,7 @@ def env(state: Path, as_json: bool) -> None:
     click.echo("unset AWS_SESSION_TOKEN AWS_PROFILE")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(AWS_FUNCTION)
 
 
 def environment(state: Path, access: Access) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,16 @@ def test_env_prints_what_a_shell_can_evaluate(region: Region, tmp_path: Path, ca
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4566" in lines
     assert "export AWS_SECRET_ACCESS_KEY='a secret'" in lines
     assert "unset AWS_SESSION_TOKEN AWS_PROFILE" in lines
+
+
+def test_env_sends_rds_of_the_first_command_line_interface_to_the_region_too(
+    region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("env", "--state", str(tmp_path)) == 0
+    script = capfd.readouterr().out.replace("command aws", "command echo")
+    words = ["bash", "-c", f"{script}\naws rds describe-db-instances"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert said.endswith("--endpoint-url http://127.0.0.1:4566 rds describe-db-instances\n")
 
 
 @pytest.mark.parametrize(
