@@ -17,8 +17,6 @@ import sys
 import time
 from pathlib import Path
 
-import psycopg
-
 from zonal.drills.connection import Connection, Refused, Silent, Target
 from zonal.drills.ledger import Attempt, Ledger, Outcome
 
@@ -35,7 +33,7 @@ def write_rows(target: Target, ledger: Ledger, stop: Stop, *, client: int, pause
         begun = time.monotonic()
         try:
             connection = connection or Connection(target)
-        except (Refused, Silent, OSError, psycopg.Error) as error:
+        except (Refused, Silent, OSError) as error:
             ledger.write(Attempt(client, number, begun, time.monotonic(), Outcome.FAILED, detail=f"no connection: {error}"))
             stop.is_asked(REST_SECONDS)
             continue

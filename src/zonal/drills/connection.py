@@ -1,25 +1,25 @@
-"""One connection to a PostgreSQL server that may fall silent at any moment.
+"""One customer's connection to a PostgreSQL server that may fall silent at any moment.
 
-Straight on libpq, with every wait bounded by its own stopwatch, so that nothing hides a silence: no retry inside a driver, no cancel
-request sent to a server that is gone, no blocking read. A server's answer is told apart in three: it said yes, it said no (`Refused`:
-the row is not there), or nothing can be known (`Silent`: the connection broke, the time ran out, or the commit came with a warning).
+Every wait is bounded (`engines.postgres.session`), so nothing hides a silence. A server's answer is told apart in three: it said yes, it
+said no (`Refused`: the row is not there), or nothing can be known (`Silent`: the connection broke, the time ran out, or the commit
+came with a warning).
 """
 
 from __future__ import annotations
 
-import select
 import socket
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
-import psycopg
-from psycopg import pq
-from psycopg.pq.abc import PGconn, PGresult
+from zonal.engines.postgres import session
+from zonal.engines.postgres.session import Session
+
+T = TypeVar("T")
 
 TABLE = "zonal_drill"
 
-_HELLO = b"select host(inet_server_addr()), ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
-_INSERT = f"insert into {TABLE} (client, number) values ($1, $2)".encode()
+_HELLO = "select host(inet_server_addr()), ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
 
 
 class Silent(Exception):
@@ -44,107 +44,43 @@ class Target(NamedTuple):
 class Connection:
     """A connection to whichever server the name means now. `server` (its address) and `timeline` are what it said of itself.
 
-    Opening raises `Refused` or `Silent`; so it does for a standby, which has no timeline to write on.
+    Opening raises `Refused`, `Silent`, or `OSError` where the name cannot be resolved; so it does for a standby, which admits nobody.
     """
 
     def __init__(self, target: Target) -> None:
         self._patience = target.patience_seconds
-        self._warnings: list[str] = []
-        self._handle = _begin(target)
-        self._handle.notice_handler = self._notice
+        self._session = self._asked(lambda: Session(_words(target), deadline=self._deadline()))
         try:
-            self._finish_opening()
-            address, timeline = self._row(_HELLO)
-            self._handle.send_prepare(b"insert", _INSERT)
-            self._results()
+            [[address, timeline]] = self._asked(lambda: self._session.rows(_HELLO, deadline=self._deadline()))
         except BaseException:
             self.close()
             raise
-        self.server, self.timeline = address, int(timeline)
+        self.server, self.timeline = address or "", int(timeline or 0)
 
     def insert(self, client: int, number: int) -> None:
         """Write a row and return once its commit is acknowledged. Raises `Refused` (it is not there) or `Silent` (it may be)."""
-        self._warnings.clear()
-        try:
-            self._handle.send_query_prepared(b"insert", [str(client).encode(), str(number).encode()])
-        except psycopg.Error as error:
-            raise Silent(str(error)) from error
-        self._results()
-        if self._warnings:
-            raise Silent(f"committed with a warning: {self._warnings[0]}")
+        query = f"insert into {TABLE} (client, number) values ({client:d}, {number:d})"
+        self._asked(lambda: self._session.rows(query, deadline=self._deadline()))
+        if self._session.warnings:
+            raise Silent(f"committed with a warning: {self._session.warnings[0]}")
 
     def close(self) -> None:
-        self._handle.notice_handler = None
-        self._handle.finish()
+        self._session.close()
 
-    def _finish_opening(self) -> None:
-        deadline = self._deadline()
-        while (state := self._handle.connect_poll()) != pq.PollingStatus.OK:
-            if state == pq.PollingStatus.FAILED:
-                raise Refused(_text(self._handle.error_message))
-            _wait(self._handle, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT, deadline)
-        self._handle.nonblocking = 1
-
-    def _row(self, query: bytes) -> list[str]:
-        self._handle.send_query(query)
-        [result] = self._results()
-        return [_text(result.get_value(0, column) or b"") for column in range(result.nfields)]
-
-    def _results(self) -> list[PGresult]:
-        """All results of what was sent. An error while the server goes on is a refusal; one that ends the connection leaves it open."""
-        deadline = self._deadline()
-        results: list[PGresult] = []
-        while True:
-            while self._is_busy():
-                _wait(self._handle, select.POLLIN, deadline)
-            result = self._handle.get_result()
-            if result is None:
-                return results
-            if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
-                raise _failure(result)
-            results.append(result)
-
-    def _is_busy(self) -> bool:
+    def _asked(self, ask: Callable[[], T]) -> T:
         try:
-            self._handle.flush()
-            self._handle.consume_input()
-            return bool(self._handle.is_busy())
-        except psycopg.Error as error:
+            return ask()
+        except session.Silent as error:
             raise Silent(str(error)) from error
-
-    def _notice(self, result: PGresult) -> None:
-        if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) == b"WARNING":
-            self._warnings.append(_text(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b""))
+        except (session.Refused, session.NotReady, session.Rejected) as error:
+            raise Refused(str(error)) from error
 
     def _deadline(self) -> float:
         return time.monotonic() + self._patience
 
 
-def _begin(target: Target) -> PGconn:
-    """Ask the resolver for the name, each time anew, and begin to connect."""
+def _words(target: Target) -> dict[str, str]:
+    """libpq's words, with the address that the resolver gives now: the name is asked anew for each connection."""
     address = socket.getaddrinfo(target.host, target.port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
-    words = {"host": target.host, "hostaddr": address, "port": target.port, "user": target.user, "password": target.password}
-    words |= {"dbname": target.database, "application_name": "zonal-drill"}
-    return pq.PGconn.connect_start(" ".join(f"{key}='{_quote(str(value))}'" for key, value in words.items()).encode())
-
-
-def _wait(handle: PGconn, events: int, deadline: float) -> None:
-    poll = select.poll()
-    poll.register(handle.socket, events)
-    left = deadline - time.monotonic()
-    if left <= 0 or not poll.poll(left * 1000):
-        raise Silent("no answer in time")
-
-
-def _failure(result: PGresult) -> Exception:
-    severity = result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
-    message = _text(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message)
-    return Refused(message) if severity == b"ERROR" else Silent(message)
-
-
-def _quote(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "\\'")
-
-
-def _text(value: bytes) -> str:
-    return value.decode(errors="replace").strip()
+    words = {"host": target.host, "hostaddr": str(address), "port": str(target.port), "user": target.user, "password": target.password}
+    return words | {"dbname": target.database, "application_name": "zonal-drill"}

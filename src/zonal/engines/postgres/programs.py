@@ -34,7 +34,13 @@ class Programs:
 
     async def sql(self, statements: str, *, within: timedelta = QUICK) -> str:
         """Run statements on this node as the operator, over the host's own socket; what they print, unaligned. Nothing of it is logged."""
-        socket = {"host": "/tmp", "port": self._port, "user": configuration.OPERATOR, "dbname": configuration.OPERATOR, "connect_timeout": 5}
+        socket = {
+            "host": "/tmp",
+            "port": self._port,
+            "user": configuration.OPERATOR,
+            "dbname": configuration.OPERATOR,
+            "connect_timeout": 5,
+        }
         return await self._psql(" ".join(f"{key}={value}" for key, value in socket.items()), _QUIET + statements, within)
 
     async def sql_at(self, origin: Origin, statements: str, *, within: timedelta = QUICK) -> str:
@@ -70,12 +76,6 @@ class Programs:
         source = configuration.connection_string(origin, configuration.OPERATOR, self._layout, database=configuration.OPERATOR)
         await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}", "--no-sync"), within=LONG)
         await self.make_durable(target)
-
-    async def make_durable(self, target: Path) -> None:
-        """Have everything below `target` on the disk: one call for the whole file system, where the programs would sync a thousand files."""
-        done = await self._host.run(("sync", "--file-system", str(target)), within=timedelta(minutes=10))
-        if done.returncode:
-            raise EngineFailed(f"{target} could not be made durable: {_end(done)}")
 
     async def _psql(self, where: str, statements: str, within: timedelta) -> str:
         words = ("psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", where)

@@ -16,9 +16,6 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from zonal.foundation.errors import ZonalError
 
-_NOT_READY = (b"57P03", b"57P01", b"57P02")
-"""SQLSTATEs of a server that starts, stops or recovers (PostgreSQL manual, appendix A)."""
-
 
 class Refused(ZonalError):
     """The host answered that nothing listens."""
@@ -37,12 +34,16 @@ class Rejected(ZonalError):
 
 
 class Session:
-    """An open connection. Opening raises `Refused`, `NotReady`, `Silent` or `Rejected`."""
+    """An open connection. Opening raises `Refused`, `NotReady`, `Silent` or `Rejected`.
+
+    `warnings` are those that came with the last query; a commit that comes with one may not have reached the standby.
+    """
 
     def __init__(self, words: dict[str, str], *, deadline: float) -> None:
         self._handle: PGconn = pq.PGconn.connect_start(" ".join(f"{key}={_quoted(value)}" for key, value in words.items()).encode())
-        self._handle.notice_handler = _ignore
+        self._handle.notice_handler = self._notice
         self.opened = time.monotonic()
+        self.warnings: list[str] = []
         try:
             self._finish_opening(deadline)
         except BaseException:
@@ -51,6 +52,7 @@ class Session:
 
     def rows(self, query: str, *, deadline: float) -> list[list[str | None]]:
         """The rows of a query's last result, as text. Raises like opening does."""
+        self.warnings.clear()
         try:
             self._handle.send_query(query.encode())
             result = self._result(deadline)
@@ -61,6 +63,10 @@ class Session:
     def close(self) -> None:
         self._handle.notice_handler = None
         self._handle.finish()
+
+    def _notice(self, result: PGresult) -> None:
+        if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) == b"WARNING":
+            self.warnings.append(_text(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)) or "")
 
     def _finish_opening(self, deadline: float) -> None:
         while (state := self._handle.connect_poll()) != pq.PollingStatus.OK:
@@ -108,13 +114,9 @@ def _connect_failure(message: bytes) -> ZonalError:
 
 
 def _query_failure(result: PGresult) -> ZonalError:
-    code = result.error_field(pq.DiagnosticField.SQLSTATE)
+    """An error while the server goes on is a no; one that ends the connection leaves open what became of the query."""
     text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode(errors="replace").strip()
-    if code in _NOT_READY:
-        return NotReady(text)
-    if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC", None):
-        return Silent(text)
-    return Rejected(text)
+    return Rejected(text) if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) == b"ERROR" else Silent(text)
 
 
 def _text(value: bytes | None) -> str | None:
@@ -123,7 +125,3 @@ def _text(value: bytes | None) -> str | None:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _ignore(_: PGresult) -> None:
-    """Notices on zonal's own connections say nothing that matters."""
