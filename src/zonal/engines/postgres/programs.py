@@ -77,6 +77,12 @@ class Programs:
         await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}", "--no-sync"), within=LONG)
         await self.make_durable(target)
 
+    async def make_durable(self, target: Path) -> None:
+        """Have everything below `target` on the disk: one call, where the programs would sync a thousand files."""
+        done = await self._host.run(("sync", "--file-system", str(target)), within=timedelta(minutes=10))
+        if done.returncode:
+            raise EngineFailed(f"{target} could not be made durable: {_end(done)}")
+
     async def _psql(self, where: str, statements: str, within: timedelta) -> str:
         words = ("psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", where)
         done = await self._run(words, within=within, input=statements.encode())
