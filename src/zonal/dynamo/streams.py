@@ -102,6 +102,17 @@ def undo_range(recovery: Recovery, since: datetime) -> tuple[bytes, bytes]:
     return space + _at(since) + b"\xff" * 12, space_bytes(recovery.space + 1)
 
 
+def older_undo_range(recovery: Recovery, before: datetime) -> tuple[bytes, bytes]:
+    """The keys of all steps back that lie before a moment."""
+    space = space_bytes(recovery.space)
+    return space, space + _at(before)
+
+
+def record_range(stream: Stream, before: datetime) -> tuple[bytes, bytes]:
+    """The keys of a stream's records from before a moment."""
+    return space_bytes(stream.space), record_key(stream, int(before.timestamp() * 1000) * 1_000_000)
+
+
 def _at(now: datetime) -> bytes:
     return int(now.timestamp() * 1e6).to_bytes(8, "big")
 

@@ -109,13 +109,33 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a restored table came from. While `pending`, its items are still being brought."""
+    """Where a restored table came from. While `pending`, its items are still being brought, from `source_space`.
+
+    For a restore to a point in time that space is filled first (`is_staged`), with the state of `source_table` at `as_of`.
+    """
 
     source_table_arn: str
     at: datetime
     backup_arn: str = ""
     pending: bool = True
     source_space: int = 0
+    is_staged: bool = True
+    source_table: str = ""
+    as_of: datetime | None = None
+
+
+class BackupRecord(Record, frozen=True, kw_only=True):
+    """An on-demand backup: the table's record as it was, and the space that its items were copied to. `id` is the backup's ARN."""
+
+    kind: ClassVar[str] = "dynamodb-backup"
+
+    name: str
+    table: TableRecord
+    status: str = "CREATING"
+    created_at: datetime
+    space: int
+    items: int = 0
+    size_bytes: int = 0
 
 
 class Spaces(Record, frozen=True, kw_only=True):

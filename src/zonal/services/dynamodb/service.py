@@ -14,6 +14,7 @@ from zonal.dynamo.engine import Engine, open_engine
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
+from zonal.services.dynamodb.backups import Backups, BackupUpkeep
 from zonal.services.dynamodb.batches import Batches
 from zonal.services.dynamodb.documents import vetted
 from zonal.services.dynamodb.items import Items
@@ -23,7 +24,7 @@ from zonal.services.dynamodb.tables import Tables
 from zonal.services.dynamodb.tags import Tags
 from zonal.services.dynamodb.time_to_live import TimeToLive, TimeToLiveUpkeep
 from zonal.services.dynamodb.transactions import Transactions
-from zonal.services.dynamodb.upkeep import RefuseUpkeep, TableUpkeep
+from zonal.services.dynamodb.upkeep import LogUpkeep, RefuseUpkeep, TableUpkeep
 from zonal.services.operation import Handler, handlers
 
 NAMES = ("dynamodb", "dynamodbstreams")
@@ -37,6 +38,7 @@ class DynamoDb:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        backups = Backups(engine)
         nouns = (
             Tables(engine),
             Items(engine),
@@ -45,12 +47,19 @@ class DynamoDb:
             Transactions(engine),
             TimeToLive(engine),
             Tags(engine),
+            backups,
         )
         self.handlers: Mapping[str, Mapping[str, Handler]] = {
             "dynamodb": vetted("dynamodb", handlers(*nouns)),
             "dynamodbstreams": vetted("dynamodbstreams", handlers(Streams(engine))),
         }
-        self.reconcilers = (TableUpkeep(engine), RefuseUpkeep(engine), TimeToLiveUpkeep(engine))
+        self.reconcilers = (
+            TableUpkeep(engine),
+            RefuseUpkeep(engine),
+            TimeToLiveUpkeep(engine),
+            BackupUpkeep(engine, backups.snapshots),
+            LogUpkeep(engine),
+        )
 
 
 def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Settings) -> DynamoDb:

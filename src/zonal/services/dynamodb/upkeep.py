@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 
 from msgspec.structs import replace
 
-from zonal.dynamo import keys
+from zonal.dynamo import keys, streams
 from zonal.dynamo.engine import Engine
 from zonal.dynamo.restoring import restore_step
 from zonal.dynamo.table import Index, Refuse, Table, TableRecord, space_bytes
 from zonal.dynamo.writing import Batch, fill_entry
 from zonal.records.store import Record, Store
+from zonal.services.dynamodb.backups import stage
 from zonal.services.dynamodb.schemas import without_idle_attributes
 
 STEP_ITEMS = 200
+STREAM_RETENTION = timedelta(hours=24)
+TRIM_SECONDS = 600.0
 _STEP_PAUSE_SECONDS = 0.0
 
 
@@ -65,8 +69,11 @@ class TableUpkeep:
     async def _restore(self, name: str) -> None:
         while True:
             table = self._engine.any_table(name)
-            if table is None or table.record.status != "CREATING":
+            if table is None or table.record.status != "CREATING" or table.record.restored is None:
                 return
+            if not table.record.restored.is_staged:
+                await stage(self._engine, table.record)
+                continue
             if not await restore_step(self._engine, table, STEP_ITEMS):
                 return
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
@@ -110,7 +117,11 @@ class TableUpkeep:
             for index in gone:
                 tx.put(Refuse(id=str(index.space)))
             kept = tuple(replace(index, status="ACTIVE") for index in record.indexes if index not in gone)
-            restored = None if record.restored is None else replace(record.restored, pending=False)
+            restored = record.restored
+            if restored is not None and restored.pending:
+                if restored.as_of is not None:
+                    tx.put(Refuse(id=str(restored.source_space)))
+                restored = replace(restored, pending=False)
             tx.put(without_idle_attributes(replace(record, status="ACTIVE", indexes=kept, restored=restored)))
             tx.note("dynamodb.table.active", name)
 
@@ -135,6 +146,45 @@ class RefuseUpkeep:
         with self._store.transaction() as tx:
             tx.delete(Refuse, key)
         return None
+
+
+class LogUpkeep:
+    """Drops what streams and recovery logs no longer have to hold: records after a day, steps back after the recovery period."""
+
+    name = "dynamodb-logs"
+    kinds: Sequence[type[Record]] = (TableRecord,)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def key_of(self, kind: str, id: str) -> str:
+        return id
+
+    async def converge(self, key: str) -> float | None:
+        record = self._engine.store.get(TableRecord, key)
+        if record is None or not (record.streams or record.recovery):
+            return None
+        now = self._engine.now()
+        for stream in record.streams:
+            await self._drop(*streams.record_range(stream, now - STREAM_RETENTION))
+        if record.recovery is not None:
+            await self._drop(*streams.older_undo_range(record.recovery, now - timedelta(days=record.recovery.days)))
+        self._forget_streams(key, now - STREAM_RETENTION)
+        return TRIM_SECONDS
+
+    def _forget_streams(self, name: str, before: datetime) -> None:
+        record = self._engine.store.get(TableRecord, name)
+        over = [] if record is None else [stream for stream in record.streams if stream.closed_at is not None and stream.closed_at < before]
+        if not over or record is None:
+            return
+        with self._engine.store.transaction() as tx:
+            for stream in over:
+                tx.put(Refuse(id=str(stream.space)))
+            tx.put(replace(record, streams=tuple(stream for stream in record.streams if stream not in over)))
+
+    async def _drop(self, low: bytes, high: bytes) -> None:
+        while found := [key for key, _ in islice(self._engine.storage.range(low, high), STEP_ITEMS * 5)]:
+            await self._engine.storage.submit(dict.fromkeys(found))
 
 
 async def empty_space(engine: Engine, space: int) -> None:

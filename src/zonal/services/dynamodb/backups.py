@@ -1,0 +1,313 @@
+"""Backups: on demand, and continuous ones that a table is restored from to any second.
+
+CreateBackup holds the state of the moment it was called at; the items are copied from there in the background. UpdateContinuousBackups
+starts the recovery log; RestoreTableToPointInTime makes a new table with the items as they were at that time. Time to live, streams, tags
+and continuous backups are not restored, as with AWS. (Developer Guide, "Backup and restore for DynamoDB".)
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.dynamo.copying import changes_since, copy_space
+from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.items import validation
+from zonal.dynamo.storage.storage import Snapshot
+from zonal.dynamo.table import BackupRecord, IndexRecord, OnDemand, Recovery, Refuse, Restored, TableRecord, Throughput
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Record, Transaction
+from zonal.services.dynamodb.descriptions import describe_table, seconds, table_arn
+from zonal.services.dynamodb.tables import existing, new_space
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+
+
+class Backups:
+    """Operations on backups."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.snapshots: dict[str, Snapshot] = {}
+
+    @operation("CreateBackup")
+    def create(self, call: Call, request: Request) -> dict[str, Any]:
+        record = call.transaction.get(TableRecord, table_name(request["TableName"]))
+        if record is None or record.status not in ("ACTIVE", "UPDATING"):
+            raise AwsError("TableNotFoundException", f"Table not found: {table_name(request['TableName'])}")
+        count = self._engine.writer.count(record.space)
+        number = f"{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
+        backup = BackupRecord(
+            id=f"{table_arn(record.id)}/backup/{number}",
+            name=request["BackupName"],
+            table=record,
+            created_at=call.now,
+            space=new_space(call.transaction),
+            items=count.items,
+            size_bytes=count.size_bytes,
+        )
+        self.snapshots[backup.id] = self._engine.storage.snapshot()
+        call.transaction.put(backup)
+        call.transaction.note("dynamodb.backup.created", record.id, backup=backup.name)
+        return {"BackupDetails": _details(backup)}
+
+    @operation("DescribeBackup")
+    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+        return {"BackupDescription": self._description(_backup(call.transaction, request["BackupArn"]))}
+
+    @operation("ListBackups")
+    def list(self, call: Call, request: Request) -> dict[str, Any]:
+        name, start, limit = request.get("TableName"), request.get("ExclusiveStartBackupArn"), request.get("Limit", 100)
+        low, high = _moment(request.get("TimeRangeLowerBound")), _moment(request.get("TimeRangeUpperBound"))
+        found = [
+            backup
+            for backup in call.transaction.select(BackupRecord)
+            if (name is None or backup.table.id == table_name(name))
+            and (start is None or backup.id > start)
+            and (low is None or backup.created_at >= low)
+            and (high is None or backup.created_at < high)
+        ]
+        if request.get("BackupType") not in (None, "USER", "ALL"):
+            found = []
+        answer: dict[str, Any] = {"BackupSummaries": [_summary(backup) for backup in found[:limit]]}
+        if len(found) > limit:
+            answer["LastEvaluatedBackupArn"] = found[limit - 1].id
+        return answer
+
+    @operation("DeleteBackup")
+    def delete(self, call: Call, request: Request) -> dict[str, Any]:
+        backup = _backup(call.transaction, request["BackupArn"])
+        busy = call.transaction.select(
+            TableRecord, lambda table: table.restored is not None and table.restored.pending and table.restored.backup_arn == backup.id
+        )
+        if busy or backup.status == "CREATING":
+            raise AwsError("BackupInUseException", f"Backup is in use: {backup.id}")
+        call.transaction.delete(BackupRecord, backup.id)
+        call.transaction.put(Refuse(id=str(backup.space)))
+        return {"BackupDescription": self._description(replace(backup, status="DELETED"))}
+
+    @operation("RestoreTableFromBackup")
+    def restore(self, call: Call, request: Request) -> dict[str, Any]:
+        backup = _backup(call.transaction, request["BackupArn"])
+        if backup.status != "AVAILABLE":
+            raise AwsError("BackupInUseException", f"Backup is in use: {backup.id}")
+        restored = Restored(source_table_arn=table_arn(backup.table.id), at=call.now, backup_arn=backup.id, source_space=backup.space)
+        return self._restore(call, backup.table, restored, request)
+
+    @operation("UpdateContinuousBackups")
+    def update_continuous(self, call: Call, request: Request) -> dict[str, Any]:
+        record = _table(call.transaction, request["TableName"])
+        wanted = request["PointInTimeRecoverySpecification"]
+        if wanted["PointInTimeRecoveryEnabled"]:
+            days = wanted.get("RecoveryPeriodInDays", 35)
+            recovery = record.recovery
+            new = Recovery(since=call.now, days=days, space=new_space(call.transaction))
+            recovery = new if recovery is None else replace(recovery, days=days)
+            record = replace(record, recovery=recovery)
+        elif record.recovery is not None:
+            call.transaction.put(Refuse(id=str(record.recovery.space)))
+            record = replace(record, recovery=None)
+        call.transaction.put(record)
+        return {"ContinuousBackupsDescription": _continuous(record, call.now)}
+
+    @operation("DescribeContinuousBackups")
+    def describe_continuous(self, call: Call, request: Request) -> dict[str, Any]:
+        return {"ContinuousBackupsDescription": _continuous(_table(call.transaction, request["TableName"]), call.now)}
+
+    @operation("RestoreTableToPointInTime")
+    def restore_to_time(self, call: Call, request: Request) -> dict[str, Any]:
+        source = _table(call.transaction, request.get("SourceTableName") or request.get("SourceTableArn") or "")
+        if source.recovery is None:
+            raise AwsError("PointInTimeRecoveryUnavailableException", f"Point in time recovery is not enabled for table '{source.id}'")
+        moment = call.now if request.get("UseLatestRestorableTime") else _moment(request.get("RestoreDateTime"))
+        if moment is None:
+            raise validation("One of RestoreDateTime or UseLatestRestorableTime must be specified")
+        if not _earliest(source.recovery, call.now) <= moment <= call.now:
+            raise AwsError("InvalidRestoreTimeException", "RestoreDateTime is outside of the restorable time range")
+        restored = Restored(
+            source_table_arn=table_arn(source.id),
+            at=moment,
+            source_space=new_space(call.transaction),
+            is_staged=False,
+            source_table=source.id,
+            as_of=moment,
+        )
+        return self._restore(call, source, restored, request)
+
+    def _restore(self, call: Call, source: TableRecord, restored: Restored, request: Request) -> dict[str, Any]:
+        name = request["TargetTableName"]
+        if call.transaction.get(TableRecord, name) is not None:
+            raise AwsError("TableAlreadyExistsException", f"Table already exists: {name}")
+        record = _copy(call.transaction, source, name, request, call.now)
+        record = replace(record, restored=restored)
+        call.transaction.put(record)
+        call.transaction.note("dynamodb.table.restoring", name, source=source.id)
+        return {"TableDescription": describe_table(record, self._engine.writer)}
+
+    def _description(self, backup: BackupRecord) -> dict[str, Any]:
+        table = backup.table
+        described = describe_table(table, self._engine.writer)
+        source = {
+            "TableName": table.id,
+            "TableId": table.table_id,
+            "TableArn": table_arn(table.id),
+            "TableSizeBytes": backup.size_bytes,
+            "KeySchema": described["KeySchema"],
+            "TableCreationDateTime": seconds(table.created_at),
+            "ProvisionedThroughput": {"ReadCapacityUnits": table.throughput.read, "WriteCapacityUnits": table.throughput.write},
+            "ItemCount": backup.items,
+            "BillingMode": table.billing,
+        }
+        features: dict[str, Any] = {}
+        for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+            if kind in described:
+                kept = ("IndexName", "KeySchema", "Projection")
+                features[kind] = [{name: index[name] for name in kept} for index in described[kind]]
+        if table.stream is not None:
+            features["StreamDescription"] = described["StreamSpecification"]
+        if table.ttl_attribute:
+            features["TimeToLiveDescription"] = {"TimeToLiveStatus": table.ttl_status, "AttributeName": table.ttl_attribute}
+        return {"BackupDetails": _details(backup), "SourceTableDetails": source, "SourceTableFeatureDetails": features}
+
+
+class BackupUpkeep:
+    """Copies the items of new backups, and sets aside those of a moment that a table is restored to."""
+
+    name = "dynamodb-backups"
+    kinds: Sequence[type[Record]] = (BackupRecord,)
+
+    def __init__(self, engine: Engine, snapshots: dict[str, Snapshot]) -> None:
+        self._engine = engine
+        self._snapshots = snapshots
+
+    def key_of(self, kind: str, id: str) -> str:
+        return id
+
+    async def converge(self, key: str) -> float | None:
+        store = self._engine.store
+        backup = store.get(BackupRecord, key)
+        if backup is None or backup.status != "CREATING":
+            return None
+        # After a crash the moment that was asked for is gone; the backup is then of the moment it can still be made at.
+        snapshot = self._snapshots.pop(key, None) or self._engine.storage.snapshot()
+        try:
+            await copy_space(self._engine, snapshot, backup.table.space, backup.space, undo={})
+        finally:
+            snapshot.close()
+        with store.transaction() as tx:
+            tx.put(replace(backup, status="AVAILABLE"))
+            tx.note("dynamodb.backup.available", backup.table.id, backup=backup.name)
+        return None
+
+
+async def stage(engine: Engine, record: TableRecord) -> None:
+    """Set the items of a moment aside for a table that is restored to it. May be repeated."""
+    restored = record.restored
+    assert restored is not None and restored.as_of is not None
+    source = engine.store.get(TableRecord, restored.source_table)
+    if source is not None and source.recovery is not None:
+        await engine.settled()
+        snapshot = engine.storage.snapshot()
+        try:
+            undo = changes_since(snapshot, source.recovery, restored.as_of)
+            await copy_space(engine, snapshot, source.space, restored.source_space, undo=undo)
+        finally:
+            snapshot.close()
+    with engine.store.transaction() as tx:
+        tx.put(replace(tx.require(TableRecord, record.id), restored=replace(restored, is_staged=True)))
+
+
+def _backup(transaction: Transaction, arn: str) -> BackupRecord:
+    backup = transaction.get(BackupRecord, arn)
+    if backup is None:
+        raise AwsError("BackupNotFoundException", f"Backup not found: {arn}")
+    return backup
+
+
+def _table(transaction: Transaction, name: str) -> TableRecord:
+    try:
+        return existing(transaction, name)
+    except AwsError:
+        raise AwsError("TableNotFoundException", f"Table not found: {table_name(name)}") from None
+
+
+def _copy(transaction: Transaction, source: TableRecord, name: str, request: Request, now: datetime) -> TableRecord:
+    """The record of a new table like `source`, with what the request wants otherwise."""
+    billing = request.get("BillingModeOverride") or source.billing
+    on_demand = billing == "PAY_PER_REQUEST"
+    throughput = _throughput(request.get("ProvisionedThroughputOverride")) or source.throughput
+    indexes = [index for index in source.indexes if index.status != "DELETING"]
+    for parameter, is_global in (("LocalSecondaryIndexOverride", False), ("GlobalSecondaryIndexOverride", True)):
+        if parameter in request:
+            wanted = {index["IndexName"] for index in request[parameter]}
+            unknown = wanted - {index.name for index in indexes if index.is_global == is_global}
+            if unknown:
+                raise validation(f"One or more parameter values were invalid: Unknown index in {parameter}: {sorted(unknown)[0]}")
+            indexes = [index for index in indexes if index.is_global != is_global or index.name in wanted]
+    maxima = request.get("OnDemandThroughputOverride")
+    return TableRecord(
+        id=name,
+        table_id=str(uuid.uuid4()),
+        attributes=source.attributes,
+        keys=source.keys,
+        space=new_space(transaction),
+        indexes=tuple(_index_copy(transaction, index, on_demand) for index in indexes),
+        created_at=now,
+        billing=billing,
+        on_demand_since=now if on_demand else None,
+        throughput=Throughput() if on_demand else throughput,
+        on_demand=OnDemand(maxima.get("MaxReadRequestUnits", -1), maxima.get("MaxWriteRequestUnits", -1)) if maxima else source.on_demand,
+        table_class=source.table_class,
+        encryption=source.encryption,
+    )
+
+
+def _index_copy(transaction: Transaction, index: IndexRecord, on_demand: bool) -> IndexRecord:
+    throughput = Throughput() if on_demand else index.throughput
+    return replace(index, space=new_space(transaction), status="ACTIVE", throughput=throughput)
+
+
+def _throughput(request: Request | None) -> Throughput | None:
+    return None if request is None else Throughput(read=request["ReadCapacityUnits"], write=request["WriteCapacityUnits"])
+
+
+def _details(backup: BackupRecord) -> dict[str, Any]:
+    return {
+        "BackupArn": backup.id,
+        "BackupName": backup.name,
+        "BackupSizeBytes": backup.size_bytes,
+        "BackupStatus": backup.status,
+        "BackupType": "USER",
+        "BackupCreationDateTime": seconds(backup.created_at),
+    }
+
+
+def _summary(backup: BackupRecord) -> dict[str, Any]:
+    table = {"TableName": backup.table.id, "TableId": backup.table.table_id, "TableArn": table_arn(backup.table.id)}
+    return table | _details(backup)
+
+
+def _continuous(record: TableRecord, now: datetime) -> dict[str, Any]:
+    recovery = record.recovery
+    told: dict[str, Any] = {"PointInTimeRecoveryStatus": "DISABLED" if recovery is None else "ENABLED"}
+    if recovery is not None:
+        told |= {
+            "RecoveryPeriodInDays": recovery.days,
+            "EarliestRestorableDateTime": seconds(_earliest(recovery, now)),
+            "LatestRestorableDateTime": seconds(now),
+        }
+    return {"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": told}
+
+
+def _earliest(recovery: Recovery, now: datetime) -> datetime:
+    return max(recovery.since, now - timedelta(days=recovery.days))
+
+
+def _moment(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
