@@ -100,26 +100,27 @@ class Items:
     @operation("PutItem")
     async def put(self, call: Call, request: Request) -> dict[str, Any]:
         write = checked_put(self._engine, request, whole_request=True)
-        return await self._write(call, request, write)
+        return await self.make(call, request, write)
 
     @operation("DeleteItem")
     async def delete(self, call: Call, request: Request) -> dict[str, Any]:
         write = checked_delete(self._engine, request, whole_request=True)
-        return await self._write(call, request, write)
+        return await self.make(call, request, write)
 
     @operation("UpdateItem")
     async def update(self, call: Call, request: Request) -> dict[str, Any]:
         write = checked_update(self._engine, request, whole_request=True)
-        return await self._write(call, request, write)
+        return await self.make(call, request, write)
 
-    async def _write(self, call: Call, request: Request, write: Write) -> dict[str, Any]:
+    async def make(self, call: Call, request: Request, write: Write) -> dict[str, Any]:
+        """Make a checked write, and tell of it what the request wants."""
         engine, table = self._engine, write.table
         refuse_conflict(engine, write.key)
         before = engine.storage.latest(write.key)
         returns = request.get("ReturnValues") or "NONE"
         try:
             old = None
-            if before is not None and (write.guard.condition is not None or write.change is not None or returns != "NONE"):
+            if before is not None and (write.guard.looks or write.change is not None or returns != "NONE"):
                 old = stored.item_of(before)
             write.guard.check(old)
             after, size = write.after(old)

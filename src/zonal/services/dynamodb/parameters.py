@@ -29,6 +29,11 @@ class Guard(NamedTuple):
     values: Values
     shows_item: bool
 
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at the item at all."""
+        return self.condition is not None
+
     def check(self, item: Item | None) -> None:
         """Raise `ConditionalCheckFailedException` unless the condition holds of the item."""
         if self.condition is None or self.condition.holds(item or {}, self.values):

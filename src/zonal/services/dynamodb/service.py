@@ -19,6 +19,7 @@ from zonal.services.dynamodb.batches import Batches
 from zonal.services.dynamodb.documents import vetted
 from zonal.services.dynamodb.items import Items
 from zonal.services.dynamodb.queries import Queries
+from zonal.services.dynamodb.statements import Statements
 from zonal.services.dynamodb.streams import Streams
 from zonal.services.dynamodb.tables import Tables
 from zonal.services.dynamodb.tags import Tags
@@ -38,13 +39,14 @@ class DynamoDb:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        backups = Backups(engine)
+        backups, items, transactions = Backups(engine), Items(engine), Transactions(engine)
         nouns = (
             Tables(engine),
-            Items(engine),
+            items,
             Queries(engine),
             Batches(engine),
-            Transactions(engine),
+            transactions,
+            Statements(engine, items, transactions),
             TimeToLive(engine),
             Tags(engine),
             backups,

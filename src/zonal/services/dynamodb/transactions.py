@@ -55,11 +55,17 @@ class Transactions:
 
     @operation("TransactWriteItems")
     async def write(self, call: Call, request: Request) -> dict[str, Any]:
+        writes = _checked_writes(self._engine, request["TransactItems"])
+        return await self.make(call, request, writes, identity=request["TransactItems"])
+
+    async def make(self, call: Call, request: Request, writes: list[tuple[str, Write]], *, identity: Any) -> dict[str, Any]:
+        """Make checked writes, all or none. `identity` is what a repetition under the same token must be the same in."""
         engine = self._engine
-        token, digest = request.get("ClientRequestToken"), _digest(request)
+        token, digest = request.get("ClientRequestToken"), _digest(identity)
         if token is not None and self._was_done(token, digest, call):
             return _told(request, [], {}, "Read")
-        writes = _checked_writes(engine, request["TransactItems"])
+        if len({write.key for _, write in writes}) != len(writes):
+            raise validation("Transaction request cannot include multiple operations on one item")
         batch = Batch()
         costs = await self._decide(writes, batch, call)
         for write, cost in costs:
@@ -177,13 +183,11 @@ def _checked_writes(engine: Engine, entries: list[Request]) -> list[tuple[str, W
         if len(kinds) > 1:
             raise validation("TransactItems can only contain one of Check, Put, Update or Delete")
         writes.append((kinds[0], _CHECKS[kinds[0]](engine, entry[kinds[0]])))
-    if len({write.key for _, write in writes}) != len(writes):
-        raise validation("Transaction request cannot include multiple operations on one item")
     return writes
 
 
-def _digest(request: Request) -> bytes:
-    return hashlib.sha256(msgspec.json.encode(request["TransactItems"], order="sorted")).digest()
+def _digest(identity: Any) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).digest()
 
 
 def _reason(code: str = "None", message: str = "") -> dict[str, Any]:
@@ -195,6 +199,7 @@ def _failure(error: AwsError) -> dict[str, Any]:
         "ConditionalCheckFailedException": "ConditionalCheckFailed",
         "ValidationException": "ValidationError",
         "TransactionConflict": "TransactionConflict",
+        "DuplicateItemException": "DuplicateItem",
     }.get(error.code)
     if code is None:
         raise error

@@ -1,0 +1,244 @@
+"""ExecuteStatement, BatchExecuteStatement, ExecuteTransaction: PartiQL.
+
+A SELECT whose condition fixes the partition key is a Query, any other a Scan, as with AWS. A write must fix the whole primary key; the rest
+of its condition guards it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from zonal.dynamo import keys, stored
+from zonal.dynamo.engine import Engine
+from zonal.dynamo.expressions import tree
+from zonal.dynamo.expressions.keyconditions import KeyCondition
+from zonal.dynamo.expressions.request import NONE
+from zonal.dynamo.expressions.tree import Condition, Path
+from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
+from zonal.dynamo.keys import Schema
+from zonal.dynamo.partiql.statements import Change, Exists, Insert, Select, Statement, conjuncts, equalities, parse
+from zonal.dynamo.reading import Ask, query_range, read_page, scan_range
+from zonal.dynamo.table import Index, Table
+from zonal.dynamo.units import Cost, read_units
+from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb.items import Items, Write
+from zonal.services.dynamodb.parameters import Guard
+from zonal.services.dynamodb.transactions import Transactions
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+_NO_KEY = "Where clause does not contain a mandatory equality on all key attributes"
+_OPERATORS = {"<": "LT", "<=": "LE", ">": "GT", ">=": "GE", "=": "EQ"}
+_BATCH_CODES = {
+    "ConditionalCheckFailedException": "ConditionalCheckFailed",
+    "ValidationException": "ValidationError",
+    "ResourceNotFoundException": "ResourceNotFound",
+    "DuplicateItemException": "DuplicateItem",
+    "ProvisionedThroughputExceededException": "ProvisionedThroughputExceeded",
+    "ThrottlingException": "ThrottlingError",
+    "TransactionConflictException": "TransactionConflict",
+}
+
+
+class Statements:
+    """Operations that take PartiQL."""
+
+    def __init__(self, engine: Engine, items: Items, transactions: Transactions) -> None:
+        self._engine = engine
+        self._items = items
+        self._transactions = transactions
+
+    @operation("ExecuteStatement")
+    async def execute(self, call: Call, request: Request) -> Any:
+        statement = parse(request["Statement"], request.get("Parameters"))
+        if isinstance(statement, Select):
+            return self._select(statement, request)
+        write = self._write(statement, request)
+        returns = statement.returning if isinstance(statement, Change) else "NONE"
+        answer = await self._items.make(call, request | {"ReturnValues": returns}, write)
+        attributes = answer.pop("Attributes", None)
+        return answer | {"Items": [attributes] if attributes else []}
+
+    @operation("BatchExecuteStatement")
+    async def batch(self, call: Call, request: Request) -> dict[str, Any]:
+        responses = []
+        costs: list[dict[str, Any]] = []
+        for entry in request["Statements"]:
+            entry = entry | {"ReturnConsumedCapacity": request.get("ReturnConsumedCapacity")}
+            try:
+                responses.append(await self._one_of_batch(call, entry, costs))
+            except AwsError as error:
+                code = _BATCH_CODES.get(error.code, "InternalServerError")
+                responses.append({"Error": {"Code": code, "Message": error.message} | dict(error.fields)})
+        return {"Responses": responses} | ({"ConsumedCapacity": costs} if costs else {})
+
+    async def _one_of_batch(self, call: Call, entry: Request, costs: list[dict[str, Any]]) -> dict[str, Any]:
+        statement = parse(entry["Statement"], entry.get("Parameters"))
+        table = self._engine.table(statement.table)
+        if isinstance(statement, Select) and not _fixes(statement.condition, table.key_names):
+            raise validation("Select statements within BatchExecuteStatement must specify the primary key in the where clause.")
+        answer = await self.execute(call, entry)
+        if isinstance(answer, bytes):
+            answer = msgspec.json.decode(answer)
+        if "ConsumedCapacity" in answer:
+            costs.append(answer["ConsumedCapacity"])
+        return {"TableName": table.name} | ({"Item": answer["Items"][0]} if answer.get("Items") else {})
+
+    @operation("ExecuteTransaction")
+    async def transaction(self, call: Call, request: Request) -> dict[str, Any]:
+        statements = [parse(entry["Statement"], entry.get("Parameters")) for entry in request["TransactStatements"]]
+        reads = [statement for statement in statements if isinstance(statement, Select)]
+        if reads and len(reads) != len(statements):
+            raise validation("Transaction statements must be all reads or all writes")
+        if reads:
+            gets = [{"Get": {"TableName": read.table, "Key": _key(self._engine.table(read.table), read.condition)}} for read in reads]
+            return await self._transactions.get(call, request | {"TransactItems": gets})
+        writes = [
+            (_kind(statement), self._write(statement, entry))
+            for statement, entry in zip(statements, request["TransactStatements"], strict=True)
+        ]
+        answer = await self._transactions.make(call, request, writes, identity=request["TransactStatements"])
+        return answer | {"Responses": [{} for _ in writes]}
+
+    def _write(self, statement: Statement, request: Request) -> Write:
+        table = self._engine.table(statement.table)
+        shows = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+        if isinstance(statement, Insert):
+            item = statement.item
+            size = settle_item(item)
+            if size > MAX_ITEM_SIZE:
+                raise validation("Item size has exceeded the maximum allowed size")
+            keys.check_item(item, table.schema)
+            table.check_index_keys(item)
+            return Write(table, table.schema.key(item), _Absent(None, {}, shows), None, item, size, NONE, item)
+        assert isinstance(statement, Change | Exists)
+        key = _key(table, statement.condition)
+        update = statement.update if isinstance(statement, Change) else None
+        condition = statement.condition
+        if isinstance(statement, Change) and update is None:
+            condition = _beyond_key(statement.condition, table.key_names)
+        if update is not None:
+            for name in table.key_names:
+                if any(path.steps[0] == name for path in update.paths):
+                    raise validation(
+                        f"One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
+                    )
+        return Write(table, table.schema.key(key), Guard(condition, {}, shows), update, None, 0, NONE, key)
+
+    def _select(self, select: Select, request: Request) -> bytes:
+        engine, table = self._engine, self._engine.table(select.table)
+        index = None
+        if select.index_name is not None:
+            index = table.by_name.get(select.index_name)
+            if index is None:
+                raise validation(f"The table does not have the specified index: {select.index_name}")
+        consistent = request.get("ConsistentRead", False)
+        if index is not None and index.is_global and consistent:
+            raise validation("Consistent reads are not supported on global secondary indexes")
+        schema = table.schema if index is None else index.schema
+        low, high = _range(schema, select.condition)
+        low, high = _behind(request.get("NextToken"), table, index, low, high, select.descending)
+        engine.governor.admit(table, "Read", index=index.name if index is not None and index.is_global else None)
+        pairs = engine.view(table, consistent=consistent).range(low, high, reverse=select.descending)
+        page = read_page(pairs, Ask(request.get("Limit"), select.condition, {}, select.wanted))
+        units = read_units(page.size, consistent=consistent)
+        cost = Cost(units if index is None else 0.0)
+        if index is not None:
+            cost.add_index(index.name, units, is_global=index.is_global)
+        engine.governor.consume(table, "Read", cost)
+        parts = [b'{"Items":[', b",".join(page.items), b"]"]
+        if page.last is not None:
+            item = stored.item_of(page.last)
+            names = table.key_names if index is None else index.key_names
+            last = msgspec.json.encode({name: item[name] for name in names})
+            parts += [b',"LastEvaluatedKey":', last, b',"NextToken":"', base64.b64encode(last), b'"']
+        if told := cost.told(table.name, request.get("ReturnConsumedCapacity")):
+            parts += [b',"ConsumedCapacity":', msgspec.json.encode(told)]
+        return b"".join([*parts, b"}"])
+
+
+class _Absent(Guard):
+    """The guard of an INSERT: the item must not be there."""
+
+    def check(self, item: Item | None) -> None:
+        if item is not None:
+            raise AwsError("DuplicateItemException", "Duplicate primary key exists in table")
+
+    @property
+    def looks(self) -> bool:
+        return True
+
+
+def _kind(statement: Statement) -> str:
+    return "ConditionCheck" if isinstance(statement, Exists) else "Write"
+
+
+def _fixes(condition: Condition | None, names: Sequence[str]) -> bool:
+    return equalities(condition).keys() >= set(names)
+
+
+def _key(table: Table, condition: Condition | None) -> Item:
+    fixed = equalities(condition)
+    if any(name not in fixed for name in table.key_names):
+        raise validation(_NO_KEY)
+    key = {name: fixed[name] for name in table.key_names}
+    keys.check_key(key, table.schema)
+    return key
+
+
+def _beyond_key(condition: Condition | None, names: Sequence[str]) -> Condition | None:
+    """What the condition demands besides the key."""
+    rest = [part for part in conjuncts(condition) if not (equalities(part).keys() & set(names))]
+    return tree.And(tuple(rest)) if rest else None
+
+
+def _range(schema: Schema, condition: Condition | None) -> tuple[bytes, bytes]:
+    """The keys to read: a partition or part of it where the condition fixes one, else the whole space."""
+    fixed = equalities(condition)
+    parts = schema.partition
+    if any(part.name not in fixed or part.type not in fixed[part.name] for part in parts):
+        return scan_range(schema.space)
+    partition = [fixed[part.name] for part in parts]
+    sort: list[KeyCondition] = []
+    for part in schema.sort:
+        found = _sort_condition(condition, part.name, part.type)
+        if found is None:
+            break
+        sort.append(found)
+        if found.operator != "EQ":
+            break
+    return query_range(schema, partition, sort)
+
+
+def _sort_condition(condition: Condition | None, name: str, type: str) -> KeyCondition | None:
+    path = Path((name,))
+    for part in conjuncts(condition):
+        values: tuple[tree.Operand, ...] = ()
+        operator = ""
+        if isinstance(part, tree.Comparison) and part.left == path and part.operator in _OPERATORS:
+            operator, values = _OPERATORS[part.operator], (part.right,)
+        elif isinstance(part, tree.Between) and part.operand == path:
+            operator, values = "BETWEEN", (part.low, part.high)
+        elif isinstance(part, tree.BeginsWith) and part.operand == path:
+            operator, values = "BEGINS_WITH", (part.beginning,)
+        literals = [value.value for value in values if isinstance(value, tree.Literal)]
+        if operator and len(literals) == len(values) and all(type in literal for literal in literals):
+            return KeyCondition(operator, tuple(literals))
+    return None
+
+
+def _behind(token: str | None, table: Table, index: Index | None, low: bytes, high: bytes, descending: bool) -> tuple[bytes, bytes]:
+    if token is None:
+        return low, high
+    try:
+        last: Item = msgspec.json.decode(base64.b64decode(token, validate=True))
+        primary = table.schema.key(last)
+        place = primary if index is None else index.schema.entry(last, primary)
+    except (binascii.Error, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        raise validation("Invalid NextToken") from None
+    return (low, min(high, place)) if descending else (max(low, place + b"\x00"), high)
