@@ -83,7 +83,7 @@ async def calling(directory: Path, **settings: Any) -> AsyncIterator[Caller]:
     """DynamoDB over the state in `directory`."""
     clock = RegionClock()
     store = Store(directory / "records", clock=clock)
-    engine = open_engine(directory / "items", store, clock, durable=False, **settings)
+    engine = open_engine(directory / "items", store, clock, **({"durable": False} | settings))
     service = DynamoDb(engine)
     async with Driver(store, service.reconcilers, clock=clock) as driver:
         yield Caller(service, driver, store, clock)

@@ -1,0 +1,41 @@
+"""A process that writes and says what was acknowledged, until it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from tests.unit.services.dynamodb.caller import Caller, calling
+from zonal.foundation.errors import AwsError
+
+
+async def write_for_ever(call: Caller, worker: int) -> None:
+    source = random.Random()
+    while True:
+        key, value = f"w{worker}-{source.randrange(40)}", source.randrange(10**9)
+        try:
+            await call(
+                "UpdateItem",
+                TableName="kept",
+                Key={"a": {"S": key}},
+                UpdateExpression="SET v = :v",
+                ConditionExpression="attribute_not_exists(v) OR v < :v",
+                ExpressionAttributeValues={":v": {"N": str(value)}},
+            )
+        except AwsError:
+            continue
+        print(key, value, flush=True)
+
+
+async def main(directory: Path) -> None:
+    async with calling(directory, durable=True, throttles=False) as call:
+        if call.service.engine.any_table("kept") is None:
+            await call.table("kept", indexes={"by-v": "v:N"})
+        print("ready", flush=True)
+        await asyncio.gather(*(write_for_ever(call, worker) for worker in range(8)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
