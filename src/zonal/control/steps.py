@@ -41,7 +41,7 @@ class Nodes(Protocol):
 
     def node(self, wanted: Wanted, member: Member) -> Node: ...
 
-    def forget(self, deployment: str, name: str) -> None:
+    async def forget(self, deployment: str, name: str) -> None:
         """The member is gone for good."""
 
 
@@ -229,7 +229,7 @@ class Steps:
             await node.host.power_off()
         except HostUnreachable:
             return False
-        self._nodes.forget(deployment.id, member.name)
+        await self._nodes.forget(deployment.id, member.name)
         with deployment.change() as (tx, standing):
             tx.put(replace(standing, members=tuple(each for each in standing.members if each.name != member.name)))
             deployment.note(tx, "node.destroyed", member)
@@ -322,7 +322,10 @@ class Steps:
         origin = Origin(standing.leader, standing.leading.place.management_address, deployment.wanted.port)
         how = await self._bring_over(node, needs, origin, deployment)
         revised = deployment.revised(member) if needs is not Needs.NOTHING else member
-        node = self.node(deployment.id, revised)
+        if revised != member:
+            await node.host.power_off()  # A host sees another installation from its next power-on.
+            node = self.node(deployment.id, revised)
+            await node.host.power_on()
         with deployment.change() as (tx, standing):
             tx.put(standing.with_member(replace(revised, needs=Needs.NOTHING, is_on=True)))
             deployment.note(tx, {"rewound": "node.rejoined", "cloned": "node.cloned"}.get(how, "node.started"), member, how=how)
@@ -428,8 +431,12 @@ class Steps:
 
     async def _cycle(self, deployment: Deployment, before: Member, after: Member) -> None:
         """Stop a node and start it again, maybe as something newer; wait until it answers."""
-        await self.node(deployment.id, before).stop(within=timedelta(seconds=STOP_SECONDS))
+        node = self.node(deployment.id, before)
+        await node.stop(within=timedelta(seconds=STOP_SECONDS))
+        if after != before:
+            await node.host.power_off()  # A host sees another installation from its next power-on.
         node = self.node(deployment.id, after)
+        await node.host.power_on()
         self._health.expect(deployment.id, after.name)
         await node.start()
         try:

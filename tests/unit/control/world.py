@@ -94,7 +94,7 @@ class Region:
             engine.wrapped = self.world.wrap(engine)
         return engine.wrapped
 
-    def forget(self, deployment: str, name: str) -> None:
+    async def forget(self, deployment: str, name: str) -> None:
         self.world.engines.pop(name, None)
 
     async def announce(self, wanted: Wanted, standing: Standing) -> None:

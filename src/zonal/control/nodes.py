@@ -1,0 +1,107 @@
+"""From what is recorded of a member to the node that can be acted on: its host, and its engine on it.
+
+The same object is given for the same member at the same revision, because whoever looks at a node keeps connections to it. A member that
+runs another version than before is another node on a host that sees another installation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from zonal.control.deployment import DeploymentSecrets, Member, Wanted
+from zonal.engines.node import Host, Node, NodeSpec
+from zonal.fabric.plan import HostSpec
+from zonal.foundation.errors import ZonalError
+from zonal.records.store import Store
+
+
+class Hosts(Protocol):
+    """The hosts of the fabric (`fabric.hosts.Hosts`)."""
+
+    def host(self, spec: HostSpec, /) -> Host: ...
+
+    async def remove(self, name: str, /) -> None: ...
+
+
+class Engine(NamedTuple):
+    """How nodes of one engine are made: where a version is installed (None: it is not), and a node from its parts.
+
+    The third argument of `build` is the password of the operator's account.
+    """
+
+    home: Callable[[str], Path | None]
+    build: Callable[[NodeSpec, Host, str], Node]
+
+
+class NotInstalled(ZonalError):
+    """A version that a node needs is not installed any more."""
+
+
+class EngineNodes:
+    """The nodes of all deployments (`control.steps.Nodes`). Their hosts' disks lie in `directory`."""
+
+    def __init__(self, store: Store, hosts: Hosts, engines: Mapping[str, Engine], *, directory: Path) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._engines = engines
+        self._directory = directory
+        self._nodes: dict[tuple[str, str], tuple[Member, Node]] = {}
+
+    def node(self, wanted: Wanted, member: Member) -> Node:
+        """The node that a member is. Raises `NotInstalled`."""
+        key = wanted.id, member.name
+        known = self._nodes.get(key)
+        if known is None or not _is_same(known[0], member):
+            known = member, self._build(wanted, member)
+            self._nodes[key] = known
+        return known[1]
+
+    async def forget(self, deployment: str, name: str) -> None:
+        """The member is gone for good: its host and its disk go too."""
+        known = self._nodes.pop((deployment, name), None)
+        if known is not None:
+            await self._hosts.remove(known[0].place.host)
+            await asyncio.to_thread(shutil.rmtree, self._directory / known[0].place.host, ignore_errors=True)
+
+    def _build(self, wanted: Wanted, member: Member) -> Node:
+        engine = self._engines[wanted.engine]
+        home = engine.home(member.engine_version)
+        if home is None:
+            hint = f"bring it back with `zonal engines install {wanted.engine} {member.engine_version}`"
+            raise NotInstalled(f"{member.name} needs {wanted.engine} {member.engine_version}, which is not installed: {hint}")
+        place = member.place
+        host = self._hosts.host(
+            HostSpec(
+                name=place.host,
+                zone=place.zone,
+                directory=str(self._directory / place.host),
+                readable=(str(home),),
+                management_address=place.management_address,
+                vpc_id=wanted.vpc_id,
+            )
+        )
+        spec = NodeSpec(
+            name=place.name,
+            installation=home,
+            version=member.engine_version,
+            port=wanted.port,
+            master_user=wanted.master_user,
+            database=wanted.database,
+            listen=(place.address, place.management_address),
+            settings=wanted.settings,
+            memory_bytes=member.memory_bytes,
+        )
+        return engine.build(spec, host, self._store.require(DeploymentSecrets, wanted.id).operator)
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    return (one.place, one.engine_version, one.revision, one.memory_bytes) == (
+        other.place,
+        other.engine_version,
+        other.revision,
+        other.memory_bytes,
+    )

@@ -1,0 +1,28 @@
+"""What the account may have of RDS in this region, and what it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zonal.services.operation import Call, operation
+from zonal.services.rds.creation import MOST_INSTANCES
+from zonal.services.rds.lookups import Answer
+from zonal.services.rds.model import DbInstance, SubnetGroup
+
+if TYPE_CHECKING:
+    from types_boto3_rds.type_defs import DescribeDBInstancesMessageTypeDef
+
+
+class Account:
+    """The operation on the account's quotas."""
+
+    @operation("DescribeAccountAttributes")
+    def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> Answer:
+        instances, groups = call.transaction.select(DbInstance), call.transaction.select(SubnetGroup)
+        quotas = [
+            ("DBInstances", len(instances), MOST_INSTANCES),
+            ("AllocatedStorage", sum(instance.allocated_storage for instance in instances), 100_000),
+            ("DBSubnetGroups", len(groups), 50),
+            ("SubnetsPerDBSubnetGroup", max((len(group.subnet_ids) for group in groups), default=0), 20),
+        ]
+        return {"AccountQuotas": [{"AccountQuotaName": name, "Used": used, "Max": most} for name, used, most in quotas]}

@@ -1,0 +1,184 @@
+"""What makes a DB instance true: its status follows its deployment, its name its leader, and changes that wait their window.
+
+`observe` reads the records, `plan` says purely what is missing, and each step is one transaction or one call that may be repeated. The
+engines themselves are `control.deployments`' work; here is only what RDS adds to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from zonal.control.deployment import Phase, Standing, Wanted
+from zonal.control.failover import Redundancy
+from zonal.foundation.clock import Clock
+from zonal.records.store import Record, Store
+from zonal.services.ec2.model import NetworkInterface
+from zonal.services.rds import events, lifecycle, placement, windows
+from zonal.services.rds.endpoints import Endpoints
+from zonal.services.rds.model import Changes, DbInstance
+from zonal.services.rds.modification import apply
+from zonal.services.rds.placement import IsLost
+
+
+class Step(Enum):
+    """What can be missing."""
+
+    POINT = "let the name lead to the leader"
+    DROP = "forget the name it had before"
+    EXPOSE = "have its public addresses reachable"
+    TRIM = "remove interfaces of nodes that are gone"
+    FINISH = "what was asked for is done"
+    APPLY = "the maintenance window is open"
+    REMOVE = "the deployment is gone"
+
+
+class Observed(NamedTuple):
+    """An instance with its deployment. `opens_in_seconds` is region time until the maintenance window, 0 while it is open."""
+
+    instance: DbInstance
+    wanted: Wanted | None
+    standing: Standing | None
+    opens_in_seconds: float
+
+
+class DbInstanceReconciler:
+    """The reconciler of DB instances (`control.reconciler.Reconciler`)."""
+
+    name = "db-instances"
+    kinds: Sequence[type[Record]] = (DbInstance, Standing, NetworkInterface)
+
+    def __init__(self, store: Store, endpoints: Endpoints, *, clock: Clock, clock_speed: float, is_lost: IsLost) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._clock = clock
+        self._clock_speed = clock_speed
+        self._is_lost = is_lost
+
+    def key_of(self, kind: str, id: str) -> str | None:
+        if kind != NetworkInterface.kind:
+            return id
+        owners = (
+            instance.id for instance in self._store.select(DbInstance) if any(each.interface_id == id for each in instance.interfaces)
+        )
+        return next(owners, None)
+
+    async def converge(self, key: str) -> float | None:
+        observed = self._observe(key)
+        if observed is None:
+            await self._endpoints.expose(key, (), 0)
+            return None
+        for step in plan(observed):
+            await self._run(step, observed)
+        if observed.instance.pending == Changes() or not observed.opens_in_seconds:
+            return None
+        return observed.opens_in_seconds / self._clock_speed
+
+    def _observe(self, id: str) -> Observed | None:
+        instance = self._store.get(DbInstance, id)
+        if instance is None:
+            return None
+        opens = windows.seconds_until(instance.maintenance_window, self._clock.now())
+        return Observed(instance, self._store.get(Wanted, id), self._store.get(Standing, id), opens)
+
+    async def _run(self, step: Step, observed: Observed) -> None:
+        instance, standing = observed.instance, observed.standing
+        if step is Step.POINT and standing is not None:
+            self._endpoints.point(instance, standing)
+        elif step is Step.DROP:
+            self._endpoints.forget(instance.former_identifier)
+        elif step is Step.EXPOSE:
+            await self._endpoints.expose(instance.id, placement.public_addresses(self._store, instance), instance.port)
+        else:
+            self._write(step, instance.id)
+
+    def _write(self, step: Step, id: str) -> None:
+        """The steps that only change records; the instance is read again, since it may have changed meanwhile."""
+        with self._store.transaction() as tx:
+            instance, standing = tx.require(DbInstance, id), tx.get(Standing, id)
+            if step is Step.REMOVE:
+                events.note(tx, instance.identifier, 3)
+                placement.remove_interfaces(tx, instance)
+                tx.delete(DbInstance, id)
+                self._endpoints.forget(instance.identifier)
+            elif step is Step.TRIM and standing is not None:
+                tx.put(placement.remove_interfaces(tx, instance, kept=_names(standing, tx.get(Wanted, id))))
+            elif step is Step.APPLY:
+                tx.put(apply(tx, replace(instance, pending=Changes()), instance.pending, self._clock.now(), self._is_lost))
+            elif step is Step.FINISH:
+                for number in finished_events(instance):
+                    events.note(tx, instance.identifier, number)
+                tx.put(finished(instance))
+
+
+def plan(observed: Observed) -> tuple[Step, ...]:
+    """What is missing, in the order in which it is done."""
+    instance, wanted, standing, opens_in_seconds = observed
+    if instance.status == lifecycle.DELETING:
+        return (Step.REMOVE,) if standing is None or standing.phase is Phase.DELETED else ()
+    if wanted is None or standing is None:
+        return ()
+    steps = [Step.POINT] if standing.announced else []
+    steps += [Step.DROP] if instance.former_identifier else []
+    steps += [Step.EXPOSE] if standing.announced else []
+    if {each.node for each in instance.interfaces} - _names(standing, wanted):
+        steps.append(Step.TRIM)
+    if instance.status not in (lifecycle.AVAILABLE, lifecycle.STOPPED) and is_done(instance, wanted, standing):
+        steps.append(Step.FINISH)
+    elif instance.status == lifecycle.AVAILABLE and instance.pending != Changes() and not opens_in_seconds:
+        steps.append(Step.APPLY)
+    return tuple(steps)
+
+
+def is_done(instance: DbInstance, wanted: Wanted, standing: Standing) -> bool:
+    """Whether the deployment is what the instance's status waits for."""
+    if instance.status == lifecycle.STOPPING:
+        return standing.phase is Phase.STOPPED
+    if standing.phase is not Phase.RUNNING or standing.promoting or standing.announced != standing.leader:
+        return False
+    done = (standing.restarted, standing.failed_over, standing.password) == (wanted.restart, wanted.failover, wanted.password)
+    as_many = len(standing.members) == len(wanted.places) or instance.status == lifecycle.REBOOTING
+    current = all(member.revision == wanted.revision for member in standing.members)
+    becomes_redundant = instance.status == lifecycle.CREATING or instance.applying.multi_az is True
+    redundant = standing.redundancy in (Redundancy.SINGLE, Redundancy.SYNCHRONOUS)
+    single = instance.applying.multi_az is not False or standing.redundancy is Redundancy.SINGLE
+    return done and as_many and current and single and (redundant or not becomes_redundant)
+
+
+def finished(instance: DbInstance) -> DbInstance:
+    """The instance after what its status was about: changes that were being applied are facts."""
+    applied = instance.applying
+    return replace(
+        instance,
+        status=lifecycle.LIFECYCLE.next(instance.status, "done"),
+        instance_class=applied.instance_class or instance.instance_class,
+        allocated_storage=applied.allocated_storage or instance.allocated_storage,
+        storage_type=applied.storage_type or instance.storage_type,
+        engine_version=applied.engine_version or instance.engine_version,
+        multi_az=instance.multi_az if applied.multi_az is None else applied.multi_az,
+        applying=Changes(),
+        former_identifier="",
+        password_pending=0,
+    )
+
+
+def finished_events(instance: DbInstance) -> tuple[int, ...]:
+    """The numbers of the events that tell it."""
+    applied = instance.applying
+    by_status = {lifecycle.CREATING: (5,), lifecycle.STOPPING: (4, 87), lifecycle.STARTING: (6, 88)}
+    numbers = by_status.get(instance.status, ())
+    numbers += (16,) if instance.password_pending else ()
+    numbers += (14,) if applied.instance_class else ()
+    numbers += (17,) if applied.allocated_storage else ()
+    numbers += (47,) if applied.engine_version else ()
+    if applied.multi_az is not None:
+        numbers += (25,) if applied.multi_az else (29,)
+    return numbers
+
+
+def _names(standing: Standing, wanted: Wanted | None) -> set[str]:
+    """The nodes that there are or shall be."""
+    return {member.name for member in standing.members} | {place.name for place in (wanted.places if wanted else ())}

@@ -1,0 +1,257 @@
+"""CreateDBInstance: everything asked for is checked, chosen and recorded; the rest is the reconcilers' work.
+
+Each parameter is either honoured or refused: `REFUSED` says why for each of the latter.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import secrets
+from typing import TYPE_CHECKING, cast
+
+from zonal.control.deployment import DeploymentSecrets, Wanted
+from zonal.engines.postgres.accounts import scram_verifier
+from zonal.foundation.errors import AwsError
+from zonal.services.ec2.zones import ZONES
+from zonal.services.operation import Call, operation
+from zonal.services.rds import lifecycle, windows
+from zonal.services.rds.certificates import Authority, check_authority
+from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
+from zonal.services.rds.engine_versions import LICENSE, Catalogue, Installed
+from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
+from zonal.services.rds.lookups import Answer, find_subnet_group, instance_exists, refuse
+from zonal.services.rds.model import DOMAIN, DbInstance, SubnetGroup
+from zonal.services.rds.placement import IsLost, add_node, check_public, checked_groups, chosen_zones
+from zonal.services.rds.rendering import answer_instance
+from zonal.services.rds.subnet_groups import DEFAULT, check_coverage, default_group, subnets_of
+from zonal.services.rds.tags import merged
+
+if TYPE_CHECKING:
+    from types_boto3_rds.type_defs import CreateDBInstanceMessageTypeDef
+
+DEFAULT_PORT = 5432
+MOST_INSTANCES = 1000
+"""AWS's default quota is 40 ("Quotas and constraints for Amazon RDS") and can be raised; here the machine is the limit."""
+
+_NO_BACKUPS = "zonal has no automated backups yet"
+REFUSED = {
+    "DBSecurityGroups": "DB security groups were for EC2-Classic; use VpcSecurityGroupIds",
+    "BackupRetentionPeriod": f"{_NO_BACKUPS}; use 0",
+    "Iops": "zonal does not measure out provisioned IOPS",
+    "StorageThroughput": "zonal does not measure out storage throughput",
+    "OptionGroupName": "PostgreSQL has no option groups here",
+    "CharacterSetName": "RDS has it for Oracle only",
+    "NcharCharacterSetName": "RDS has it for Oracle only",
+    "DBClusterIdentifier": "zonal has no DB clusters",
+    "TdeCredentialArn": "RDS has it for Oracle and SQL Server only",
+    "TdeCredentialPassword": "RDS has it for Oracle and SQL Server only",
+    "StorageEncrypted": "zonal does not encrypt storage",
+    "KmsKeyId": "zonal does not encrypt storage",
+    "Domain": "zonal has no directory service yet",
+    "DomainFqdn": "zonal has no directory service yet",
+    "DomainOu": "zonal has no directory service yet",
+    "DomainAuthSecretArn": "zonal has no directory service yet",
+    "DomainDnsIps": "zonal has no directory service yet",
+    "DomainIAMRoleName": "zonal has no directory service yet",
+    "MonitoringInterval": "zonal has no Enhanced Monitoring; use 0",
+    "MonitoringRoleArn": "zonal has no Enhanced Monitoring",
+    "Timezone": "RDS has it for Db2 and SQL Server only",
+    "EnableIAMDatabaseAuthentication": "zonal has no IAM database authentication",
+    "EnablePerformanceInsights": "zonal has no Performance Insights",
+    "PerformanceInsightsKMSKeyId": "zonal has no Performance Insights",
+    "PerformanceInsightsRetentionPeriod": "zonal has no Performance Insights",
+    "EnableCloudwatchLogsExports": "zonal has no CloudWatch Logs",
+    "ProcessorFeatures": "RDS has them for Oracle and SQL Server only",
+    "MaxAllocatedStorage": "zonal has no storage autoscaling",
+    "EnableCustomerOwnedIp": "zonal has no Outposts",
+    "CustomIamInstanceProfile": "zonal has no RDS Custom",
+    "DBSystemId": "RDS has it for Oracle only",
+    "ManageMasterUserPassword": "zonal has no Secrets Manager; give MasterUserPassword",
+    "MasterUserSecretKmsKeyId": "zonal has no Secrets Manager",
+    "MultiTenant": "RDS has it for Oracle only",
+    "DedicatedLogVolume": "zonal has no dedicated log volumes",
+    "AdditionalStorageVolumes": "zonal has no additional storage volumes",
+    "DBCapacityReservationIdentifier": "zonal has no capacity reservations",
+}
+ONLY = {
+    "NetworkType": "IPV4",
+    "BackupTarget": "region",
+    "LicenseModel": LICENSE,
+    "DatabaseInsightsMode": "standard",
+    "MasterUserAuthenticationType": "password",
+    "EngineLifecycleSupport": "open-source-rds-extended-support",
+}
+"""Parameters that have one possible value here."""
+
+
+class Creation:
+    """The operation that makes a DB instance."""
+
+    def __init__(self, catalogue: Catalogue, authority: Authority, is_lost: IsLost) -> None:
+        self._catalogue = catalogue
+        self._authority = authority
+        self._is_lost = is_lost
+
+    @operation("CreateDBInstance")
+    def create(self, call: Call, request: CreateDBInstanceMessageTypeDef) -> Answer:
+        tx = call.transaction
+        identifier = checked_identifier(request["DBInstanceIdentifier"])
+        refuse(cast("dict[str, object]", request), REFUSED)
+        check_only(cast("dict[str, object]", request))
+        version = self._catalogue.chosen(request["Engine"], request.get("EngineVersion"))
+        _check_contents(request, version)
+        if instance_exists(tx, identifier):
+            raise AwsError("DBInstanceAlreadyExists", "DB instance already exists")
+        if len(tx.select(DbInstance)) >= MOST_INSTANCES:
+            raise AwsError("InstanceQuotaExceeded", "You have exceeded the number of DB instances that can be created.")
+        group = _subnet_group(call, request)
+        instance = self._instance(call, request, identifier, version, group)
+        places = []
+        for zone in self._zones(call, request, group):
+            instance, place = add_node(tx, instance, group, zone, call.now)
+            places.append(place)
+        memory = check_class(instance.instance_class, engine=instance.engine, version=version.version).memory_bytes
+        tx.put(instance)
+        tx.put(
+            Wanted(
+                id=instance.id,
+                subject=identifier,
+                engine=instance.engine,
+                engine_version=version.version,
+                port=instance.port,
+                places=tuple(places),
+                vpc_id=group.vpc_id,
+                master_user=instance.master_username,
+                database=instance.database,
+                memory_bytes=memory,
+            )
+        )
+        return {"DBInstance": answer_instance(tx, instance)}
+
+    def _instance(
+        self, call: Call, request: CreateDBInstanceMessageTypeDef, identifier: str, version: Installed, group: SubnetGroup
+    ) -> DbInstance:
+        """The record; its secrets are put beside it, the password as a verifier only."""
+        tx = call.transaction
+        public = _is_public(request)
+        if public:
+            check_public(tx, group.vpc_id)
+        maintenance, backup = _windows(request)
+        id = new_resource_id()
+        credentials = self._authority.issue((f"{identifier}.{DOMAIN}", f"*.{DOMAIN}"))
+        tx.put(
+            DeploymentSecrets(
+                id=id,
+                operator=secrets.token_urlsafe(24),
+                replication=secrets.token_urlsafe(24),
+                master=scram_verifier(request["MasterUserPassword"]),
+                certificate=credentials.certificate,
+                private_key=credentials.private_key,
+            )
+        )
+        return DbInstance(
+            id=id,
+            identifier=identifier,
+            status=lifecycle.CREATING,
+            created=call.now,
+            engine=request["Engine"],
+            engine_version=version.version,
+            instance_class=request["DBInstanceClass"],
+            allocated_storage=request["AllocatedStorage"],
+            storage_type=request.get("StorageType") or DEFAULT_STORAGE_TYPE,
+            master_username=request["MasterUsername"],
+            port=request.get("Port") or DEFAULT_PORT,
+            subnet_group=group.id,
+            group_ids=checked_groups(tx, group.vpc_id, request.get("VpcSecurityGroupIds")),
+            multi_az=bool(request.get("MultiAZ")),
+            publicly_accessible=public,
+            maintenance_window=maintenance,
+            backup_window=backup,
+            certificate_until=credentials.valid_until,
+            database=request.get("DBName"),
+            deletion_protection=bool(request.get("DeletionProtection")),
+            auto_minor_version_upgrade=request.get("AutoMinorVersionUpgrade", True),
+            copy_tags_to_snapshot=bool(request.get("CopyTagsToSnapshot")),
+            tags=merged({}, request.get("Tags") or ()),
+        )
+
+    def _zones(self, call: Call, request: CreateDBInstanceMessageTypeDef, group: SubnetGroup) -> list[str]:
+        zone, multi_az = request.get("AvailabilityZone"), bool(request.get("MultiAZ"))
+        if zone and zone not in ZONES:
+            raise AwsError("InvalidVPCNetworkStateFault", f"{zone} is not a valid Availability Zone.")
+        if zone and multi_az:
+            raise AwsError("InvalidParameterCombination", "Requesting a specific availability zone is not valid for Multi-AZ instances.")
+        if multi_az:
+            check_coverage(subnets_of(call.transaction, group))
+        return chosen_zones(call.transaction, group, count=2 if multi_az else 1, is_lost=self._is_lost, wanted=zone)
+
+
+def check_only(request: dict[str, object]) -> None:
+    """Raise `InvalidParameterCombination` for a parameter that has another value than the one that is possible here."""
+    for member, value in ONLY.items():
+        if request.get(member) not in (None, value):
+            raise AwsError("InvalidParameterCombination", f"{member} can only be {value}, not {request[member]}; see docs/limits.md")
+    check_authority(cast("str | None", request.get("CACertificateIdentifier")))
+
+
+def check_parameter_group(name: str | None, version: Installed) -> None:
+    """Raises `DBParameterGroupNotFound` for any but the version's default group."""
+    if name not in (None, "", f"default.postgres{version.major}"):
+        raise AwsError("DBParameterGroupNotFound", f"DBParameterGroup not found: {name}", status=404)
+
+
+def new_resource_id() -> str:
+    """A DbiResourceId: `db-` and 26 letters and digits."""
+    return "db-" + base64.b32encode(secrets.token_bytes(20)).decode()[:26]
+
+
+def _check_contents(request: CreateDBInstanceMessageTypeDef, version: Installed) -> None:
+    """Names, password, sizes: what can be judged by the request alone."""
+    for member in ("AllocatedStorage", "MasterUsername", "MasterUserPassword"):
+        if request.get(member) is None:
+            raise AwsError(
+                "InvalidParameterValue" if member != "AllocatedStorage" else "MissingParameter",
+                f"The parameter {member} must be provided and must not be blank.",
+            )
+    check_master_username(request["MasterUsername"])
+    check_password(request["MasterUserPassword"])
+    if (name := request.get("DBName")) is not None:
+        check_database(name)
+    if (port := request.get("Port")) is not None:
+        check_port(port)
+    check_class(request["DBInstanceClass"], engine=request["Engine"], version=version.version)
+    check_storage(request.get("StorageType") or DEFAULT_STORAGE_TYPE, request["AllocatedStorage"], engine=request["Engine"])
+    check_parameter_group(request.get("DBParameterGroupName"), version)
+
+
+def _subnet_group(call: Call, request: CreateDBInstanceMessageTypeDef) -> SubnetGroup:
+    name = request.get("DBSubnetGroupName")
+    if not name or name.lower() == DEFAULT:
+        return default_group(call.transaction)
+    return find_subnet_group(call.transaction, name)
+
+
+def _is_public(request: CreateDBInstanceMessageTypeDef) -> bool:
+    """As asked for; else public in the default subnet group and private in any other (CreateDBInstance, PubliclyAccessible)."""
+    asked = request.get("PubliclyAccessible")
+    return asked if asked is not None else (request.get("DBSubnetGroupName") or DEFAULT).lower() == DEFAULT
+
+
+def _windows(request: CreateDBInstanceMessageTypeDef) -> tuple[str, str]:
+    source = random.Random()
+    maintenance, backup = request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow")
+    maintenance = windows.checked_maintenance(maintenance) if maintenance else None
+    backup = windows.checked_backup(backup) if backup else None
+    if maintenance and backup:
+        windows.check_apart(maintenance, backup)
+        return maintenance, backup
+    if maintenance:
+        return maintenance, windows.backup_apart_from(maintenance, source)
+    while True:
+        chosen, other = windows.chosen_windows(source)
+        try:
+            windows.check_apart(chosen, backup or other)
+        except AwsError:
+            continue
+        return chosen, backup or other

@@ -1,0 +1,137 @@
+"""Looking at DB instances, and rebooting, stopping, starting and deleting them.
+
+Each of these is a wish written down (`control.deployment.Wanted`) and a status that shows it; `convergence` ends the status when the wish
+is fulfilled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from zonal.control.deployment import Power, Standing, Wanted
+from zonal.control.failover import Redundancy
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, operation
+from zonal.services.rds import lifecycle
+from zonal.services.rds.lookups import Answer, filters, find_instance, page
+from zonal.services.rds.model import DbInstance, SubnetGroup, instance_arn
+from zonal.services.rds.rendering import answer_instance
+from zonal.services.rds.subnet_groups import answer_group
+
+if TYPE_CHECKING:
+    from types_boto3_rds.type_defs import (
+        DBInstanceTypeDef,
+        DeleteDBInstanceMessageTypeDef,
+        DescribeDBInstancesMessageTypeDef,
+        RebootDBInstanceMessageTypeDef,
+        StartDBInstanceMessageTypeDef,
+        StopDBInstanceMessageTypeDef,
+    )
+
+_FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine")
+
+
+class DbInstances:
+    """The operations on DB instances that are there."""
+
+    @operation("DescribeDBInstances")
+    def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> Answer:
+        tx = call.transaction
+        asked = filters(request, _FILTERS)
+        named = request.get("DBInstanceIdentifier")
+        found = [find_instance(tx, named)] if named else tx.select(DbInstance)
+        groups = {group.id: answer_group(tx, group) for group in tx.select(SubnetGroup)}
+
+        def render(instance: DbInstance) -> DBInstanceTypeDef:
+            return answer_instance(tx, instance, group=groups[instance.subnet_group])
+
+        chosen = [instance for instance in found if _passes(instance, asked)]
+        return page(chosen, request, "DBInstances", lambda instance: instance.identifier, render)
+
+    @operation("RebootDBInstance")
+    def reboot(self, call: Call, request: RebootDBInstanceMessageTypeDef) -> Answer:
+        instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
+        wanted = call.transaction.require(Wanted, instance.id)
+        if request.get("ForceFailover"):
+            if not instance.multi_az:
+                raise AwsError(
+                    "InvalidParameterCombination", "You can't enable force failover if the instance isn't configured for Multi-AZ."
+                )
+            standing = call.transaction.require(Standing, instance.id)
+            if standing.redundancy is not Redundancy.SYNCHRONOUS:
+                raise AwsError(
+                    "InvalidDBInstanceState",
+                    f"Instance {instance.identifier} cannot fail over now: its standby does not hold every write ({standing.redundancy}).",
+                )
+            wanted = replace(wanted, failover=wanted.failover + 1)
+        else:
+            wanted = replace(wanted, restart=wanted.restart + 1)
+        return _wish(call, instance, "reboot", wanted)
+
+    @operation("StopDBInstance")
+    def stop(self, call: Call, request: StopDBInstanceMessageTypeDef) -> Answer:
+        if request.get("DBSnapshotIdentifier"):
+            raise AwsError(
+                "InvalidParameterCombination", "DBSnapshotIdentifier is not supported: zonal has no snapshots yet; see docs/limits.md"
+            )
+        instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
+        return _wish(call, instance, "stop", replace(call.transaction.require(Wanted, instance.id), power=Power.OFF))
+
+    @operation("StartDBInstance")
+    def start(self, call: Call, request: StartDBInstanceMessageTypeDef) -> Answer:
+        instance = _in(call, request["DBInstanceIdentifier"], lifecycle.STOPPED)
+        return _wish(call, instance, "start", replace(call.transaction.require(Wanted, instance.id), power=Power.ON))
+
+    @operation("DeleteDBInstance")
+    def delete(self, call: Call, request: DeleteDBInstanceMessageTypeDef) -> Answer:
+        instance = find_instance(call.transaction, request["DBInstanceIdentifier"])
+        _check_final_snapshot(request)
+        if instance.deletion_protection:
+            raise AwsError(
+                "InvalidParameterCombination", "Cannot delete protected DB Instance, please disable deletion protection and try again."
+            )
+        if instance.status == lifecycle.DELETING:
+            raise AwsError("InvalidDBInstanceState", f"Instance {instance.identifier} is already being deleted.")
+        wanted = call.transaction.require(Wanted, instance.id)
+        return _wish(call, instance, "delete", replace(wanted, power=Power.GONE))
+
+
+def _in(call: Call, identifier: str, status: str) -> DbInstance:
+    """The instance, which must have this status. Raises `InvalidDBInstanceState`."""
+    instance = find_instance(call.transaction, identifier)
+    if instance.status != status:
+        raise AwsError("InvalidDBInstanceState", f"Instance {instance.identifier} is not in {status} state.")
+    return instance
+
+
+def _wish(call: Call, instance: DbInstance, event: str, wanted: Wanted) -> Answer:
+    instance = replace(instance, status=lifecycle.LIFECYCLE.next(instance.status, event))
+    call.transaction.put(instance)
+    call.transaction.put(wanted)
+    return {"DBInstance": answer_instance(call.transaction, instance)}
+
+
+def _check_final_snapshot(request: DeleteDBInstanceMessageTypeDef) -> None:
+    snapshot, skip = request.get("FinalDBSnapshotIdentifier"), request.get("SkipFinalSnapshot")
+    if snapshot and skip:
+        raise AwsError("InvalidParameterCombination", "FinalDBSnapshotIdentifier can not be specified when SkipFinalSnapshot is true.")
+    if not snapshot and not skip:
+        raise AwsError("InvalidParameterCombination", "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+    if snapshot:
+        raise AwsError(
+            "InvalidParameterCombination",
+            "FinalDBSnapshotIdentifier is not supported: zonal has no snapshots yet; delete with SkipFinalSnapshot, see docs/limits.md",
+        )
+
+
+def _passes(instance: DbInstance, asked: dict[str, list[str]]) -> bool:
+    values = {
+        "db-cluster-id": (),
+        "domain": (),
+        "db-instance-id": (instance.identifier, instance_arn(instance.identifier)),
+        "dbi-resource-id": (instance.id,),
+        "engine": (instance.engine,),
+    }
+    return all(any(value in values[name] for value in wanted) for name, wanted in asked.items())

@@ -1,0 +1,100 @@
+"""The log files of a DB instance's leader: which there are, and portions of them.
+
+A portion is addressed by a marker: `0` is the beginning, and each answer gives the marker of what follows. Without a marker the end
+of the file is answered. A portion ends at a whole line and is at most a mebibyte (DownloadDBLogFilePortion).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from zonal.control.deployment import Member, Standing, Wanted
+from zonal.engines.node import LogFile, Node
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Store
+from zonal.services.operation import Call, operation
+from zonal.services.rds.lookups import Answer, filters, find_instance, page
+from zonal.services.rds.model import DbInstance
+
+if TYPE_CHECKING:
+    from types_boto3_rds.type_defs import DescribeDBLogFilesMessageTypeDef, DownloadDBLogFilePortionMessageTypeDef
+
+LARGEST_PORTION = 1 << 20
+MOST_LINES = 10_000
+
+
+class Nodes(Protocol):
+    """Gives the node that a member of a deployment is (`control.nodes.Nodes`)."""
+
+    def node(self, wanted: Wanted, member: Member) -> Node: ...
+
+
+class Logs:
+    """The operations on log files. They read files and no records, so they wait outside of transactions.
+
+    `nodes` is None until the region has found its hosts.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.nodes: Nodes | None = None
+
+    @operation("DescribeDBLogFiles")
+    async def describe(self, call: Call, request: DescribeDBLogFilesMessageTypeDef) -> Answer:
+        filters(request, ())
+        found = [
+            file
+            for file in await self._files(request["DBInstanceIdentifier"])
+            if (request.get("FilenameContains") or "") in file.name
+            and _milliseconds(file) >= (request.get("FileLastWritten") or 0)
+            and file.size_bytes >= (request.get("FileSize") or 0)
+        ]
+
+        def render(file: LogFile) -> dict[str, object]:
+            return {"LogFileName": file.name, "LastWritten": _milliseconds(file), "Size": file.size_bytes}
+
+        return page(found, request, "DescribeDBLogFiles", lambda file: file.name, render)
+
+    @operation("DownloadDBLogFilePortion")
+    async def download(self, call: Call, request: DownloadDBLogFilePortionMessageTypeDef) -> Answer:
+        name = request["LogFileName"]
+        file = next((file for file in await self._files(request["DBInstanceIdentifier"]) if file.name == name), None)
+        if file is None:
+            raise AwsError("DBLogFileNotFoundFault", f"DBLog File: {name} is not found on the DB instance", status=404)
+        lines = request.get("NumberOfLines")
+        if lines is not None and not 0 < lines <= MOST_LINES:
+            raise AwsError("InvalidParameterValue", f"Invalid value {lines} for NumberOfLines. Must be between 1 and {MOST_LINES}")
+        return await asyncio.to_thread(portion, Path(file.path), request.get("Marker"), lines)
+
+    async def _files(self, identifier: str) -> list[LogFile]:
+        instance: DbInstance = find_instance(self._store, identifier)
+        wanted, standing = self._store.get(Wanted, instance.id), self._store.get(Standing, instance.id)
+        if self.nodes is None or wanted is None or standing is None or not standing.members:
+            raise AwsError("DBInstanceNotReady", f"The DB instance {instance.identifier} is not ready to show its log files.")
+        return await self.nodes.node(wanted, standing.leading).logs()
+
+
+def portion(path: Path, marker: str | None, lines: int | None) -> Answer:
+    """A portion of a file. Raises `InvalidParameterValue` for a marker that is none."""
+    if marker is not None and not marker.isdecimal():
+        raise AwsError("InvalidParameterValue", f"The marker '{marker}' is not valid for this log file")
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        begin = max(size - LARGEST_PORTION, 0) if marker is None else min(int(marker), size)
+        file.seek(begin)
+        data = file.read(LARGEST_PORTION)
+    if marker is None:
+        kept = data.splitlines(keepends=True)[-(lines or MOST_LINES) :]
+    else:
+        kept = data.splitlines(keepends=True)[: lines or MOST_LINES]
+        if len(kept) > 1 and not kept[-1].endswith(b"\n"):
+            kept.pop()  # The rest of this line follows with the next portion.
+    shown = b"".join(kept)
+    end = size if marker is None else begin + len(shown)
+    return {"LogFileData": shown.decode("utf-8", "replace"), "Marker": str(end), "AdditionalDataPending": end < size}
+
+
+def _milliseconds(file: LogFile) -> int:
+    return int(file.written.timestamp() * 1000)

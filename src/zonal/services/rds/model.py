@@ -1,0 +1,124 @@
+"""What RDS remembers: DB subnet groups and DB instances, and nothing that changes them.
+
+A DB instance is what a customer asked for, with AWS's status. The engines behind it are a deployment of the same id
+(`control.deployment`): `Wanted` says what RDS wants of them, `Standing` how they stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Protocol, TypeVar
+
+import msgspec
+
+from zonal.foundation.identifiers import ACCOUNT, REGION, arn
+from zonal.records.store import Record
+
+R = TypeVar("R", bound=Record)
+
+ENDPOINT_HASH = "c" + hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()[:11]
+"""The part of every endpoint's name that AWS gives an account in a region."""
+
+DOMAIN = f"{ENDPOINT_HASH}.{REGION}.rds.zonal.internal"
+HOSTED_ZONE = "Z2R2ITUGPM61AM"
+"""The hosted zone of RDS endpoints in us-east-1 ("Amazon RDS endpoints and quotas")."""
+
+
+class View(Protocol):
+    """Records to read: the store or a transaction."""
+
+    def get(self, kind: type[R], id: str) -> R | None: ...
+
+    def require(self, kind: type[R], id: str) -> R: ...
+
+    def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]: ...
+
+
+class SubnetGroup(Record, frozen=True, kw_only=True):
+    """A DB subnet group, by its name in lower case. All its subnets are of one VPC."""
+
+    kind: ClassVar[str] = "db-subnet-group"
+
+    description: str
+    vpc_id: str
+    subnet_ids: tuple[str, ...]
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        return arn("rds", f"subgrp:{self.id}")
+
+
+class NodeInterface(msgspec.Struct, frozen=True):
+    """The customers' network interface of one node of the deployment."""
+
+    node: str
+    interface_id: str
+    subnet_id: str
+    zone: str
+
+
+class Changes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Changes that wait for the maintenance window; None where nothing changes."""
+
+    instance_class: str | None = None
+    allocated_storage: int | None = None
+    storage_type: str | None = None
+    multi_az: bool | None = None
+    engine_version: str | None = None
+    identifier: str | None = None
+
+
+class DbInstance(Record, frozen=True, kw_only=True):
+    """A DB instance, by its DbiResourceId. `status` follows `lifecycle.LIFECYCLE`.
+
+    `identifier` may change; it is unique. `numbers` counts the nodes ever made, so that no name is used twice. `pending` waits for
+    the maintenance window, `applying` is being done now; both show as pending. `password_pending` is the count of `Wanted.password` that
+    shows as pending until it was done. `former_identifier` is what its name was until the renaming is done. `certificate_until` is when
+    the server's certificate ends.
+    """
+
+    kind: ClassVar[str] = "db-instance"
+
+    identifier: str
+    status: str
+    created: datetime
+    engine: str
+    engine_version: str
+    instance_class: str
+    allocated_storage: int
+    storage_type: str
+    master_username: str
+    port: int
+    subnet_group: str
+    group_ids: tuple[str, ...]
+    multi_az: bool
+    publicly_accessible: bool
+    maintenance_window: str
+    backup_window: str
+    certificate_until: datetime
+    database: str | None = None
+    deletion_protection: bool = False
+    auto_minor_version_upgrade: bool = True
+    copy_tags_to_snapshot: bool = False
+    interfaces: tuple[NodeInterface, ...] = ()
+    numbers: int = 0
+    pending: Changes = Changes()
+    applying: Changes = Changes()
+    former_identifier: str = ""
+    password_pending: int = 0
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        return instance_arn(self.identifier)
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.identifier}.{DOMAIN}"
+
+
+def instance_arn(identifier: str) -> str:
+    return arn("rds", f"db:{identifier}")

@@ -1,0 +1,216 @@
+"""ModifyDBInstance: what is changed at once, what when AWS's maintenance window opens, and what `ApplyImmediately` brings forward.
+
+At once, whatever is said: the master password, security groups, public access, deletion protection, windows, tags to snapshots. In the
+window unless `ApplyImmediately`: Multi-AZ, class, storage, version, identifier ("Settings for DB instances" in the RDS User Guide).
+`apply` turns changes into what is wanted of the deployment; the reconcilers carry it out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from zonal.control.deployment import DeploymentSecrets, Standing, Wanted
+from zonal.engines.postgres.accounts import scram_verifier
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Transaction
+from zonal.services.operation import Call, operation
+from zonal.services.rds import events, lifecycle, placement, windows
+from zonal.services.rds.checks import check_password, checked_identifier
+from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
+from zonal.services.rds.engine_versions import Catalogue
+from zonal.services.rds.instance_classes import check_class, check_storage
+from zonal.services.rds.lookups import Answer, find_instance, instance_exists, refuse
+from zonal.services.rds.model import Changes, DbInstance, SubnetGroup
+from zonal.services.rds.placement import IsLost
+from zonal.services.rds.rendering import answer_instance
+from zonal.services.rds.subnet_groups import check_coverage, subnets_of
+from zonal.services.rds.tags import merged
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from types_boto3_rds.type_defs import ModifyDBInstanceMessageTypeDef
+
+MODIFY_REFUSED = {name: reason for name, reason in REFUSED.items() if name not in ("EnableCloudwatchLogsExports",)} | {
+    "DBSubnetGroupName": "zonal does not move a DB instance to another subnet group",
+    "DBPortNumber": "zonal does not change the port of a DB instance",
+    "AllowMajorVersionUpgrade": "zonal does not upgrade to another major version yet",
+    "CloudwatchLogsExportConfiguration": "zonal has no CloudWatch Logs",
+    "UseDefaultProcessorFeatures": "RDS has it for Oracle and SQL Server only",
+    "CertificateRotationRestart": "zonal does not rotate certificates yet",
+    "DisableDomain": "zonal has no directory service yet",
+    "ReplicaMode": "RDS has it for Oracle and Db2 only",
+    "AutomationMode": "zonal has no RDS Custom",
+    "ResumeFullAutomationModeMinutes": "zonal has no RDS Custom",
+    "AwsBackupRecoveryPointArn": "zonal has no AWS Backup",
+    "RotateMasterUserPassword": "zonal has no Secrets Manager; give MasterUserPassword",
+    "Engine": "the engine of a DB instance cannot be changed",
+    "PromotionTier": "RDS has it for Aurora only",
+}
+
+
+class Modification:
+    """The operation that changes a DB instance."""
+
+    def __init__(self, catalogue: Catalogue, is_lost: IsLost) -> None:
+        self._catalogue = catalogue
+        self._is_lost = is_lost
+
+    @operation("ModifyDBInstance")
+    def modify(self, call: Call, request: ModifyDBInstanceMessageTypeDef) -> Answer:
+        tx = call.transaction
+        instance = find_instance(tx, request["DBInstanceIdentifier"])
+        if instance.status != lifecycle.AVAILABLE:
+            raise AwsError(
+                "InvalidDBInstanceState", f"Database instance is not in available state: {instance.identifier} is {instance.status}."
+            )
+        refuse(cast("dict[str, object]", request), MODIFY_REFUSED)
+        check_only(cast("dict[str, object]", request))
+        changes = self._changes(call, request, instance)
+        instance = self._at_once(call, request, instance)
+        if request.get("ApplyImmediately"):
+            changes = _together(instance.pending, changes)
+            instance = apply(tx, replace(instance, pending=Changes()), changes, call.now, self._is_lost)
+        else:
+            instance = replace(instance, pending=_together(instance.pending, changes))
+        tx.put(instance)
+        return {"DBInstance": answer_instance(tx, instance)}
+
+    def _at_once(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
+        """The changes that wait for nothing."""
+        tx = call.transaction
+        if (password := request.get("MasterUserPassword")) is not None:
+            instance = _reset_password(tx, instance, password)
+        if (ids := request.get("VpcSecurityGroupIds")) is not None:
+            vpc_id = tx.require(SubnetGroup, instance.subnet_group).vpc_id
+            instance = replace(instance, group_ids=placement.checked_groups(tx, vpc_id, ids))
+            placement.set_groups(tx, instance, instance.group_ids)
+        public = request.get("PubliclyAccessible")
+        if public is not None and public != instance.publicly_accessible:
+            if public:
+                placement.check_public(tx, tx.require(SubnetGroup, instance.subnet_group).vpc_id)
+            placement.set_public(tx, instance, public=public)
+            instance = replace(instance, publicly_accessible=public)
+        return replace(
+            _rewindowed(request, instance),
+            deletion_protection=request.get("DeletionProtection", instance.deletion_protection),
+            auto_minor_version_upgrade=request.get("AutoMinorVersionUpgrade", instance.auto_minor_version_upgrade),
+            copy_tags_to_snapshot=request.get("CopyTagsToSnapshot", instance.copy_tags_to_snapshot),
+        )
+
+    def _changes(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> Changes:
+        """The changes that wait for the window, checked; one to the present value is none."""
+        version = self._version(request, instance)
+        check_parameter_group(request.get("DBParameterGroupName"), self._catalogue.chosen(instance.engine, instance.engine_version))
+        name = request.get("DBInstanceClass")
+        if name is not None:
+            check_class(name, engine=instance.engine, version=instance.engine_version)
+        multi_az = request.get("MultiAZ")
+        if multi_az:
+            check_coverage(subnets_of(call.transaction, call.transaction.require(SubnetGroup, instance.subnet_group)))
+        new = request.get("NewDBInstanceIdentifier")
+        if new is not None:
+            new = checked_identifier(new, "NewDBInstanceIdentifier")
+            if new != instance.identifier and instance_exists(call.transaction, new):
+                raise AwsError("DBInstanceAlreadyExists", "DB instance already exists")
+        storage_type = request.get("StorageType")
+        storage = _storage(request, instance)
+        check_storage(storage_type or instance.storage_type, storage or instance.allocated_storage, engine=instance.engine)
+        return Changes(
+            instance_class=name if name != instance.instance_class else None,
+            allocated_storage=storage,
+            storage_type=storage_type if storage_type != instance.storage_type else None,
+            multi_az=multi_az if multi_az != instance.multi_az else None,
+            engine_version=version,
+            identifier=new if new != instance.identifier else None,
+        )
+
+    def _version(self, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> str | None:
+        asked = request.get("EngineVersion")
+        if asked is None or asked == instance.engine_version:
+            return None
+        now = self._catalogue.chosen(instance.engine, instance.engine_version)
+        wanted = self._catalogue.chosen(instance.engine, asked)
+        if wanted.version == now.version:
+            return None
+        if wanted not in self._catalogue.upgrades(now):
+            raise AwsError("InvalidParameterCombination", f"Cannot upgrade {instance.engine} from {now.version} to {wanted.version}")
+        return wanted.version
+
+
+def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now: datetime, is_lost: IsLost) -> DbInstance:
+    """Have the deployment follow these changes from now on; the instance with the status that shows it."""
+    if changes == Changes():
+        return instance
+    wanted = transaction.require(Wanted, instance.id)
+    if changes.instance_class is not None:
+        size = check_class(changes.instance_class, engine=instance.engine, version=instance.engine_version)
+        wanted = replace(wanted, memory_bytes=size.memory_bytes, revision=wanted.revision + 1)
+        events.note(transaction, instance.identifier, 12)
+    if changes.engine_version is not None:
+        wanted = replace(wanted, engine_version=changes.engine_version, revision=wanted.revision + 1)
+    if changes.multi_az is not None:
+        events.note(transaction, instance.identifier, 24 if changes.multi_az else 30)
+        instance, wanted = _resized(transaction, instance, wanted, now, is_lost, multi_az=changes.multi_az)
+    if changes.identifier is not None:
+        wanted = replace(wanted, subject=changes.identifier)
+        instance = replace(instance, former_identifier=instance.identifier, identifier=changes.identifier)
+    transaction.put(wanted)
+    event = "rename" if changes.identifier else "upgrade" if changes.engine_version else "modify"
+    status = lifecycle.LIFECYCLE.next(instance.status, event) if instance.status == lifecycle.AVAILABLE else instance.status
+    return replace(instance, status=status, applying=_together(instance.applying, replace(changes, identifier=None)))
+
+
+def _resized(
+    transaction: Transaction, instance: DbInstance, wanted: Wanted, now: datetime, is_lost: IsLost, *, multi_az: bool
+) -> tuple[DbInstance, Wanted]:
+    """With a second place in another zone, or with the leader's place only."""
+    standing = transaction.require(Standing, instance.id)
+    if not multi_az:
+        return instance, replace(wanted, places=(standing.leading.place,))
+    group = transaction.require(SubnetGroup, instance.subnet_group)
+    here = standing.leading.place
+    [zone] = placement.chosen_zones(transaction, group, count=1, is_lost=is_lost, but=(here.zone,))
+    instance, place = placement.add_node(transaction, instance, group, zone, now)
+    return instance, replace(wanted, places=(here, place))
+
+
+def _reset_password(transaction: Transaction, instance: DbInstance, password: str) -> DbInstance:
+    check_password(password)
+    wanted = transaction.require(Wanted, instance.id)
+    transaction.put(replace(wanted, password=wanted.password + 1))
+    kept = transaction.require(DeploymentSecrets, instance.id)
+    transaction.put(replace(kept, master=scram_verifier(password)))
+    return replace(instance, password_pending=wanted.password + 1, status=lifecycle.LIFECYCLE.next(instance.status, "reset"))
+
+
+def _rewindowed(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
+    maintenance, backup = request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow")
+    maintenance = windows.checked_maintenance(maintenance) if maintenance else instance.maintenance_window
+    backup = windows.checked_backup(backup) if backup else instance.backup_window
+    windows.check_apart(maintenance, backup)
+    tags = merged(instance.tags, ())
+    return replace(instance, maintenance_window=maintenance, backup_window=backup, tags=tags)
+
+
+def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> int | None:
+    """More storage, rounded up to ten percent more at least (ModifyDBInstance, AllocatedStorage)."""
+    asked = request.get("AllocatedStorage")
+    if asked is None or asked == instance.allocated_storage:
+        return None
+    if asked < instance.allocated_storage:
+        raise AwsError(
+            "InvalidParameterCombination",
+            f"Invalid storage size: {asked}. Allocated storage cannot be decreased from {instance.allocated_storage} GiB.",
+        )
+    return max(asked, math.ceil(instance.allocated_storage * 1.1))
+
+
+def _together(first: Changes, second: Changes) -> Changes:
+    """Both changes, the second one where they differ."""
+    mine = {name: value for name, value in msgspec.structs.asdict(second).items() if value is not None}
+    return replace(first, **mine)

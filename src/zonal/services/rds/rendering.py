@@ -1,0 +1,119 @@
+"""A DB instance as RDS shows it: what was asked for, and how it stands now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zonal.control.deployment import Standing, Wanted
+from zonal.control.failover import Redundancy
+from zonal.services.rds import lifecycle
+from zonal.services.rds.certificates import AUTHORITY
+from zonal.services.rds.engine_versions import LICENSE
+from zonal.services.rds.model import HOSTED_ZONE, DbInstance, SubnetGroup, View
+from zonal.services.rds.subnet_groups import answer_group
+from zonal.services.rds.tags import answer_tags
+
+if TYPE_CHECKING:
+    from types_boto3_rds.type_defs import DBInstanceTypeDef, DBSubnetGroupTypeDef, PendingModifiedValuesTypeDef
+
+HIDDEN = "****"
+
+
+def answer_instance(view: View, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:
+    """An instance as DescribeDBInstances shows it. `group` is its subnet group's answer, if that is known already."""
+    standing = view.get(Standing, instance.id)
+    shown: DBInstanceTypeDef = {
+        "DBInstanceIdentifier": instance.identifier,
+        "DBInstanceClass": instance.instance_class,
+        "Engine": instance.engine,
+        "DBInstanceStatus": instance.status,
+        "MasterUsername": instance.master_username,
+        "AllocatedStorage": instance.allocated_storage,
+        "PreferredBackupWindow": instance.backup_window,
+        "BackupRetentionPeriod": 0,
+        "DBSecurityGroups": [],
+        "VpcSecurityGroups": [{"VpcSecurityGroupId": id, "Status": "active"} for id in instance.group_ids],
+        "DBParameterGroups": [{"DBParameterGroupName": _parameter_group(instance), "ParameterApplyStatus": "in-sync"}],
+        "DBSubnetGroup": group or answer_group(view, view.require(SubnetGroup, instance.subnet_group)),
+        "PreferredMaintenanceWindow": instance.maintenance_window,
+        "PendingModifiedValues": _pending(view, instance),
+        "MultiAZ": instance.multi_az,
+        "EngineVersion": instance.engine_version,
+        "AutoMinorVersionUpgrade": instance.auto_minor_version_upgrade,
+        "ReadReplicaDBInstanceIdentifiers": [],
+        "LicenseModel": LICENSE,
+        "OptionGroupMemberships": [{"OptionGroupName": f"default:postgres-{_major(instance)}", "Status": "in-sync"}],
+        "PubliclyAccessible": instance.publicly_accessible,
+        "StorageType": instance.storage_type,
+        "DbInstancePort": 0,
+        "StorageEncrypted": False,
+        "DbiResourceId": instance.id,
+        "CACertificateIdentifier": AUTHORITY,
+        "CertificateDetails": {"CAIdentifier": AUTHORITY, "ValidTill": instance.certificate_until},
+        "DomainMemberships": [],
+        "CopyTagsToSnapshot": instance.copy_tags_to_snapshot,
+        "MonitoringInterval": 0,
+        "DBInstanceArn": instance.arn,
+        "IAMDatabaseAuthenticationEnabled": False,
+        "DatabaseInsightsMode": "standard",
+        "PerformanceInsightsEnabled": False,
+        "DeletionProtection": instance.deletion_protection,
+        "AssociatedRoles": [],
+        "TagList": answer_tags(instance.tags),
+        "CustomerOwnedIpEnabled": False,
+        "NetworkType": "IPV4",
+        "ActivityStreamStatus": "stopped",
+        "BackupTarget": "region",
+        "StatusInfos": [],
+        "DedicatedLogVolume": False,
+        "IsStorageConfigUpgradeAvailable": False,
+        "EngineLifecycleSupport": "open-source-rds-extended-support",
+    }
+    if instance.database:
+        shown["DBName"] = instance.database
+    if instance.status != lifecycle.CREATING:
+        shown["Endpoint"] = {"Address": instance.endpoint, "Port": instance.port, "HostedZoneId": HOSTED_ZONE}
+        shown["InstanceCreateTime"] = instance.created
+    _show_zones(shown, instance, standing)
+    return shown
+
+
+def _show_zones(shown: DBInstanceTypeDef, instance: DbInstance, standing: Standing | None) -> None:
+    """Where the leader is; and where the standby is, but only while it holds every acknowledged write."""
+    if standing is None or not standing.members:
+        if instance.interfaces:
+            shown["AvailabilityZone"] = instance.interfaces[0].zone
+        return
+    leader = next((member for member in standing.members if member.name == standing.leader), standing.members[0])
+    shown["AvailabilityZone"] = leader.place.zone
+    if standing.standby is not None and standing.redundancy is Redundancy.SYNCHRONOUS:
+        shown["SecondaryAvailabilityZone"] = standing.standby.place.zone
+
+
+def _pending(view: View, instance: DbInstance) -> PendingModifiedValuesTypeDef:
+    shown: PendingModifiedValuesTypeDef = {}
+    for changes in (instance.applying, instance.pending):
+        if changes.instance_class is not None:
+            shown["DBInstanceClass"] = changes.instance_class
+        if changes.allocated_storage is not None:
+            shown["AllocatedStorage"] = changes.allocated_storage
+        if changes.storage_type is not None:
+            shown["StorageType"] = changes.storage_type
+        if changes.multi_az is not None:
+            shown["MultiAZ"] = changes.multi_az
+        if changes.engine_version is not None:
+            shown["EngineVersion"] = changes.engine_version
+        if changes.identifier is not None:
+            shown["DBInstanceIdentifier"] = changes.identifier
+    standing, wanted = view.get(Standing, instance.id), view.get(Wanted, instance.id)
+    if instance.password_pending and standing and wanted and standing.password < instance.password_pending:
+        shown["MasterUserPassword"] = HIDDEN
+    return shown
+
+
+def _major(instance: DbInstance) -> str:
+    return instance.engine_version.partition(".")[0]
+
+
+def _parameter_group(instance: DbInstance) -> str:
+    return f"default.postgres{_major(instance)}"

@@ -1,0 +1,179 @@
+"""DB subnet groups: the subnets, at least in two zones, in which a DB instance's nodes may be.
+
+A group named `default` with the default subnets of the default VPC appears when the first instance is made that names no group, as
+in AWS ("Working with DB subnet groups" in the RDS User Guide).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Transaction
+from zonal.services.ec2.lookups import default_vpc, subnets
+from zonal.services.ec2.model import Subnet
+from zonal.services.operation import Call, operation
+from zonal.services.rds.lookups import Answer, find_subnet_group, page
+from zonal.services.rds.model import DbInstance, SubnetGroup, View
+from zonal.services.rds.tags import merged
+
+if TYPE_CHECKING:
+    from types_boto3_rds.type_defs import (
+        CreateDBSubnetGroupMessageTypeDef,
+        DBSubnetGroupTypeDef,
+        DeleteDBSubnetGroupMessageTypeDef,
+        DescribeDBSubnetGroupsMessageTypeDef,
+        ModifyDBSubnetGroupMessageTypeDef,
+    )
+
+DEFAULT = "default"
+FEWEST_ZONES = 2
+MOST_SUBNETS = 20
+_NAME = re.compile(r"[a-zA-Z][\w .-]{0,254}", re.ASCII)
+
+
+def subnets_of(view: View, group: SubnetGroup) -> list[Subnet]:
+    """The group's subnets that exist, in the order of their zones."""
+    found = [subnet for id in group.subnet_ids if (subnet := view.get(Subnet, id)) is not None]
+    return sorted(found, key=lambda subnet: (subnet.zone, subnet.id))
+
+
+def default_group(transaction: Transaction) -> SubnetGroup:
+    """The group `default`, made if it is not there. Raises `DBSubnetGroupNotFoundFault` where there is no default VPC."""
+    group = transaction.get(SubnetGroup, DEFAULT)
+    if group is not None:
+        return group
+    vpc = default_vpc(transaction)
+    if vpc is None:
+        raise AwsError(
+            "DBSubnetGroupNotFoundFault",
+            "No default subnet detected in VPC. Please contact AWS Support to recreate default Subnets.",
+            status=404,
+        )
+    chosen = [subnet for subnet in subnets(transaction, vpc.id) if subnet.is_default]
+    check_coverage(chosen)
+    group = SubnetGroup(id=DEFAULT, description=DEFAULT, vpc_id=vpc.id, subnet_ids=tuple(subnet.id for subnet in chosen))
+    transaction.put(group)
+    return group
+
+
+def check_coverage(chosen: Iterable[Subnet]) -> None:
+    """Raises `DBSubnetGroupDoesNotCoverEnoughAZs`."""
+    zones = {subnet.zone for subnet in chosen}
+    if len(zones) < FEWEST_ZONES:
+        raise AwsError(
+            "DBSubnetGroupDoesNotCoverEnoughAZs",
+            "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage:"
+            f" {', '.join(sorted(zones)) or 'none'}. Add subnets to cover at least {FEWEST_ZONES} AZs.",
+        )
+
+
+def answer_group(view: View, group: SubnetGroup) -> DBSubnetGroupTypeDef:
+    """A group as RDS shows it."""
+    return {
+        "DBSubnetGroupName": group.id,
+        "DBSubnetGroupDescription": group.description,
+        "VpcId": group.vpc_id,
+        "SubnetGroupStatus": "Complete",
+        "Subnets": [
+            {
+                "SubnetIdentifier": subnet.id,
+                "SubnetAvailabilityZone": {"Name": subnet.zone},
+                "SubnetOutpost": {},
+                "SubnetStatus": "Active",
+            }
+            for subnet in subnets_of(view, group)
+        ],
+        "DBSubnetGroupArn": group.arn,
+        "SupportedNetworkTypes": ["IPV4"],
+    }
+
+
+class SubnetGroups:
+    """The operations on DB subnet groups."""
+
+    @operation("CreateDBSubnetGroup")
+    def create(self, call: Call, request: CreateDBSubnetGroupMessageTypeDef) -> Answer:
+        name = request["DBSubnetGroupName"]
+        if not _NAME.fullmatch(name):
+            raise AwsError(
+                "InvalidParameterValue",
+                f"The parameter DBSubnetGroupName is not valid: {name}. It must begin with a letter and contain only letters, numbers,"
+                " periods, underscores, spaces, or hyphens, at most 255.",
+            )
+        if name.lower() == DEFAULT:
+            raise AwsError("InvalidParameterValue", "The DB subnet group name 'default' is reserved.")
+        if call.transaction.get(SubnetGroup, name.lower()) is not None:
+            raise AwsError("DBSubnetGroupAlreadyExists", f"The DB subnet group '{name}' already exists.")
+        chosen = _chosen(call.transaction, request["SubnetIds"])
+        group = SubnetGroup(
+            id=name.lower(),
+            description=request["DBSubnetGroupDescription"],
+            vpc_id=chosen[0].vpc_id,
+            subnet_ids=tuple(subnet.id for subnet in chosen),
+            tags=merged({}, request.get("Tags") or ()),
+        )
+        call.transaction.put(group)
+        return {"DBSubnetGroup": answer_group(call.transaction, group)}
+
+    @operation("DescribeDBSubnetGroups")
+    def describe(self, call: Call, request: DescribeDBSubnetGroupsMessageTypeDef) -> Answer:
+        tx = call.transaction
+        named = request.get("DBSubnetGroupName")
+        groups = [find_subnet_group(tx, named)] if named else tx.select(SubnetGroup)
+        return page(groups, request, "DBSubnetGroups", lambda group: group.id, lambda group: answer_group(tx, group))
+
+    @operation("ModifyDBSubnetGroup")
+    def modify(self, call: Call, request: ModifyDBSubnetGroupMessageTypeDef) -> Answer:
+        tx = call.transaction
+        group = find_subnet_group(tx, request["DBSubnetGroupName"])
+        chosen = _chosen(tx, request["SubnetIds"])
+        if chosen[0].vpc_id != group.vpc_id:
+            raise AwsError("InvalidParameterValue", "The new Subnets are not in the same Vpc as the existing subnet group")
+        _check_free(tx, group, {subnet.id for subnet in chosen})
+        description = request.get("DBSubnetGroupDescription") or group.description
+        group = replace(group, description=description, subnet_ids=tuple(subnet.id for subnet in chosen))
+        tx.put(group)
+        return {"DBSubnetGroup": answer_group(tx, group)}
+
+    @operation("DeleteDBSubnetGroup")
+    def delete(self, call: Call, request: DeleteDBSubnetGroupMessageTypeDef) -> Answer:
+        tx = call.transaction
+        group = find_subnet_group(tx, request["DBSubnetGroupName"])
+        users = tx.select(DbInstance, lambda instance: instance.subnet_group == group.id)
+        if users:
+            raise AwsError(
+                "InvalidDBSubnetGroupStateFault",
+                f"Cannot delete the subnet group '{group.id}' because at least one database instance: {users[0].identifier} is still using"
+                " it.",
+            )
+        tx.delete(SubnetGroup, group.id)
+        return {}
+
+
+def _chosen(view: View, ids: Sequence[str]) -> list[Subnet]:
+    """These subnets, of one VPC and in two zones at least. Raises `InvalidSubnet`, `DBSubnetGroupDoesNotCoverEnoughAZs`."""
+    names = list(dict.fromkeys(ids))
+    found = [subnet for id in names if (subnet := view.get(Subnet, id)) is not None]
+    missing = [id for id in names if view.get(Subnet, id) is None]
+    if missing or not found:
+        raise AwsError("InvalidSubnet", f"Some input subnets in :[{', '.join(missing)}] are invalid.")
+    if len({subnet.vpc_id for subnet in found}) > 1:
+        raise AwsError("InvalidSubnet", "Some input subnets are not in the same VPC; all subnets of a DB subnet group must be in one.")
+    if len(found) > MOST_SUBNETS:
+        raise AwsError("DBSubnetQuotaExceededFault", f"A DB subnet group can have at most {MOST_SUBNETS} subnets.")
+    check_coverage(found)
+    return found
+
+
+def _check_free(view: View, group: SubnetGroup, kept: set[str]) -> None:
+    for instance in view.select(DbInstance, lambda instance: instance.subnet_group == group.id):
+        used = {interface.subnet_id for interface in instance.interfaces} - kept
+        if used:
+            raise AwsError(
+                "SubnetAlreadyInUse", f"The subnet {min(used)} is in use by the DB instance {instance.identifier} and cannot be removed."
+            )
