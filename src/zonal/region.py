@@ -22,7 +22,10 @@ from zonal.console.client import SOCKET
 from zonal.console.desk import Desk
 from zonal.console.door import Door
 from zonal.console.shapes import Access
+from zonal.console.zones import recorded_faults
+from zonal.engines.catalog import Catalog
 from zonal.fabric import sandbox
+from zonal.foundation.authority import Authority
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings, load
 from zonal.gateway.api import Frontend, Gateway
@@ -30,7 +33,9 @@ from zonal.records.store import Store
 from zonal.services.dynamodb.service import open_dynamodb
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2 import service as ec2
-from zonal.services.operation import handlers
+from zonal.services.operation import Handler, handlers
+from zonal.services.rds import service as rds
+from zonal.services.rds.logs import Logs
 from zonal.services.sts import CallerIdentity
 
 _log = logging.getLogger(__name__)
@@ -54,9 +59,21 @@ class Region:
         self.desk = Desk(self.store, access, state=state, fabric=fabric)
         self._door = Door(state / SOCKET, self.desk.routes())
         self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings)
-        services = {"ec2": ec2.operations(), "sts": handlers(CallerIdentity())} | dict(self._dynamodb.handlers)
+        self._engines = Catalog()
+        self._database_logs = Logs(self.store)
+        services = self._services() | dict(self._dynamodb.handlers)
         frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))
         self._gateway = Gateway(settings, self.store, self.clock, services, frontends=frontends)
+
+    def _services(self) -> dict[str, dict[str, Handler]]:
+        """The handlers of the control-plane services. They read and write records, and know of the world what is recorded."""
+
+        def is_lost(zone: str) -> bool:
+            fault = recorded_faults(self.store).get(zone)
+            return fault is not None and fault.is_loss_of_zone
+
+        databases = rds.operations(self.store, self._engines, Authority(self.state), is_lost=is_lost, logs=self._database_logs)
+        return {"ec2": ec2.operations(), "sts": handlers(CallerIdentity()), "rds": databases}
 
     @asynccontextmanager
     async def running(self, sockets: Iterable[socket.socket], *, on_answering: Callable[[], None]) -> AsyncIterator[None]:
@@ -76,26 +93,20 @@ class Region:
             yield
 
     async def _build(self, stack: AsyncExitStack) -> None:
-        """The ground, and the reconcilers on it."""
-        from zonal.console.places import PlaceDesk
-        from zonal.console.zones import ZoneDesk, recorded_faults
-        from zonal.control.reconciler import Driver, Reconciler
+        """The ground, what stands on it, and the reconcilers that keep it as it is recorded."""
         from zonal.fabric.fabric import Fabric
-        from zonal.services.ec2.convergence import VpcReconciler
+        from zonal.world import World
 
         fabric = Fabric(self.state, faults=recorded_faults(self.store), ttl_seconds=self.settings.dns_ttl_seconds)
         await fabric.start()
         stack.push_async_callback(fabric.stop)
-        reconcilers: list[Reconciler] = [VpcReconciler(self.store, fabric, self.clock), *self._dynamodb.reconcilers]
-        driver = Driver(self.store, reconcilers, clock=self.clock)
-        zones = ZoneDesk(self.store, fabric, wake=driver.nudge_all)
-        await zones.resume()
-        await stack.enter_async_context(driver)
-        self.desk.zones = zones
-        self.desk.places = PlaceDesk(self.store, fabric, self.clock, lost=fabric.zones.is_lost)
+        world = World(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
+        self._database_logs.nodes = world.nodes
+        await stack.enter_async_context(world.running())
+        self.desk.zones, self.desk.places, self.desk.databases = world.zones, world.places, world.databases
+        self.desk.trouble = world.trouble
         tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
-        self.desk.trouble = lambda: tuple(f"{each.reconciler} {each.key}: {each.why}" for each in driver.trouble())
         self.desk.ready = True
 
 

@@ -1,0 +1,121 @@
+"""The databases as an operator sees them: every node with its part, and what the deployment waits for.
+
+Customers see an endpoint and a status; the operator sees who leads, where, whether the pair is redundant and why not, and may kill a node.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from zonal.console.shapes import DatabaseStatus, NodeStatus, PublicEndpoint
+from zonal.control.deployment import Member, Standing, Wanted
+from zonal.control.failover import Condition
+from zonal.engines.node import Node
+from zonal.foundation.errors import ZonalError
+from zonal.records.store import Store
+from zonal.services.ec2.model import NetworkInterface
+from zonal.services.rds.model import DbInstance, View
+
+PRIMARY, STANDBY = "primary", "standby"
+PARTS = (PRIMARY, STANDBY)
+
+
+class NoSuchNode(ZonalError):
+    """There is no such database, or no such node in it."""
+
+
+class Nodes(Protocol):
+    """Gives the node that a member is (`control.nodes.EngineNodes`)."""
+
+    def node(self, wanted: Wanted, member: Member) -> Node: ...
+
+
+class Deployments(Protocol):
+    """How nodes were last seen (`control.deployments.Deployments`)."""
+
+    def condition(self, id: str, node: str) -> Condition: ...
+
+
+class Exposure(Protocol):
+    """Where this machine reaches public endpoints (`fabric.exposure.Exposure`)."""
+
+    def address(self, public_address: str) -> str: ...
+
+
+class DatabaseDesk:
+    """The operator's view of, and actions on, databases."""
+
+    def __init__(self, store: Store, deployments: Deployments, nodes: Nodes, exposure: Exposure) -> None:
+        self._store = store
+        self._deployments = deployments
+        self._nodes = nodes
+        self._exposure = exposure
+
+    def statuses(self) -> tuple[DatabaseStatus, ...]:
+        """Every DB instance, by its identifier."""
+        return tuple(self._status(each) for each in sorted(self._store.select(DbInstance), key=lambda each: each.identifier))
+
+    def public_endpoints(self) -> tuple[PublicEndpoint, ...]:
+        """What this machine can reach without `zonal exec`."""
+        found = []
+        for instance in self._store.select(DbInstance):
+            standing = self._store.get(Standing, instance.id)
+            address = public_address(self._store, instance, standing.leader) if standing else None
+            if address:
+                found.append(PublicEndpoint(instance.identifier, address, self._exposure.address(address), instance.port))
+        return tuple(found)
+
+    async def fail(self, database: str, node: str, kind: str) -> None:
+        """Kill a node's engine (`process`), or pull the plug of its host (`host`). `node` is its name, or `primary` or `standby`.
+
+        Raises `NoSuchNode`, and `HostUnreachable` where its zone is lost.
+        """
+        instance = next((each for each in self._store.select(DbInstance) if each.identifier == database), None)
+        standing = self._store.get(Standing, instance.id) if instance else None
+        if instance is None or standing is None:
+            raise NoSuchNode(f"there is no database '{database}' with nodes; `zonal status` shows which there are")
+        member = next((each for each in standing.members if node in (each.name, part(standing, each))), None)
+        if member is None:
+            raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in standing.members)}")
+        found = self._nodes.node(self._store.require(Wanted, instance.id), member)
+        with self._store.transaction() as tx:
+            tx.note("node.failed", instance.identifier, node=member.name, zone=member.place.zone, fault=kind)
+        if kind == "process":
+            await found.kill()
+        elif kind == "host":
+            await found.host.power_off()
+        else:
+            raise NoSuchNode(f"a node's fault is process or host, not '{kind}'")
+
+    def _status(self, instance: DbInstance) -> DatabaseStatus:
+        standing = self._store.get(Standing, instance.id)
+        return DatabaseStatus(
+            identifier=instance.identifier,
+            engine=f"{instance.engine} {instance.engine_version}",
+            state=instance.status,
+            endpoint=instance.endpoint,
+            port=instance.port,
+            multi_az=instance.multi_az,
+            redundancy=str(standing.redundancy) if standing else "",
+            epoch=standing.epoch if standing else 0,
+            nodes=tuple(self._node(instance, standing, member) for member in standing.members) if standing else (),
+            why=standing.why if standing else "",
+        )
+
+    def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:
+        seen = str(self._deployments.condition(instance.id, member.name)) if member.is_on else "off"
+        return NodeStatus(member.name, member.place.zone, part(standing, member), seen, member.place.address)
+
+
+def part(standing: Standing, member: Member) -> str:
+    """The part that a member plays."""
+    return PRIMARY if member.name == standing.leader else STANDBY
+
+
+def public_address(view: View, instance: DbInstance, node: str) -> str | None:
+    """The public address of an instance's node, if it has one."""
+    for each in instance.interfaces:
+        interface = view.get(NetworkInterface, each.interface_id)
+        if each.node == node and interface is not None:
+            return interface.public_address
+    return None

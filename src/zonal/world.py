@@ -1,0 +1,111 @@
+"""Everything of a region that acts on the world: networks, engines, the failover brain, and the operator's hands on them.
+
+`region` builds it once what answers is up. Entering starts the driver, which nudges every record once, so that whatever an earlier region
+left undone is done; leaving stops the driver first, and then, where the region was told to stop, the engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from zonal.console.databases import DatabaseDesk
+from zonal.console.places import PlaceDesk
+from zonal.console.zones import ZoneDesk
+from zonal.control.deployment import Standing, Wanted
+from zonal.control.deployments import Deployments
+from zonal.control.nodes import Engine, EngineNodes
+from zonal.control.reconciler import Driver, Reconciler
+from zonal.engines.catalog import Catalog
+from zonal.engines.node import EngineFailed, HostUnreachable
+from zonal.engines.postgres.server import PostgresNode
+from zonal.fabric.fabric import Fabric, monitor_address
+from zonal.fabric.zones import ZONES
+from zonal.foundation.clock import Clock
+from zonal.foundation.settings import Settings
+from zonal.records.store import Store
+from zonal.services.ec2.convergence import VpcReconciler
+from zonal.services.rds.convergence import DbInstanceReconciler
+from zonal.services.rds.endpoints import Endpoints
+
+_log = logging.getLogger(__name__)
+
+ENGINE_STOP = timedelta(seconds=8)
+"""How long an engine may take to shut down cleanly when the region stops."""
+
+
+class World:
+    """What acts, on a fabric that has been started."""
+
+    def __init__(
+        self, store: Store, fabric: Fabric, engines: Catalog, clock: Clock, settings: Settings, more_reconcilers: Iterable[Reconciler] = ()
+    ) -> None:
+        self._store = store
+        self.nodes = EngineNodes(store, fabric.hosts, {"postgres": _postgres(engines)}, directory=fabric.state / "hosts")
+        endpoints = Endpoints(store, fabric.names, fabric)
+        zones = tuple(zone.name for zone in ZONES)
+        self._deployments = Deployments(
+            store,
+            self.nodes,
+            fabric.monitors,
+            endpoints,
+            zones=zones,
+            settings=settings,
+            clock=clock,
+            beacons={zone: monitor_address(zone) for zone in zones},
+        )
+        is_lost = fabric.zones.is_lost
+        instances = DbInstanceReconciler(store, endpoints, clock=clock, clock_speed=settings.clock_speed, is_lost=is_lost)
+        reconcilers: list[Reconciler] = [VpcReconciler(store, fabric, clock), self._deployments, instances, *more_reconcilers]
+        self._driver = Driver(store, reconcilers, clock=clock)
+        self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
+        self.zones = ZoneDesk(store, fabric, wake=self._wake)
+        self.places = PlaceDesk(store, fabric, clock, lost=is_lost)
+        self.databases = DatabaseDesk(store, self._deployments, self.nodes, fabric.exposure)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Make the world match the records until left, then shut the engines down."""
+        await self.zones.resume()
+        async with self._driver:
+            yield
+        await self._deployments.close()
+        await self._stop_engines()
+
+    def trouble(self) -> tuple[str, ...]:
+        """What could not be done lately, and why."""
+        return tuple(f"{each.reconciler} {each.key}: {each.why}" for each in self._driver.trouble())
+
+    def _wake(self) -> None:
+        """A zone is back: whoever waits for it tries again at once."""
+        self._deployments.zone_changed()
+        self._driver.nudge_all()
+
+    async def _stop_engines(self) -> None:
+        """Shut every engine down cleanly; the records stay as they are, so that the next start brings them back."""
+        stopping = (self._stop_deployment(wanted) for wanted in self._store.select(Wanted))
+        await asyncio.gather(*stopping)
+
+    async def _stop_deployment(self, wanted: Wanted) -> None:
+        """The leader first, so that its last words reach the standby."""
+        standing = self._store.get(Standing, wanted.id)
+        members = sorted(standing.members, key=lambda member: member.name != standing.leader) if standing else []
+        for member in members:
+            try:
+                await self.nodes.node(wanted, member).stop(within=ENGINE_STOP)
+            except HostUnreachable:
+                continue  # It is off already.
+            except EngineFailed:
+                _log.exception("%s did not stop", member.name)
+
+
+def _postgres(engines: Catalog) -> Engine:
+    def home(version: str) -> Path | None:
+        found = engines.find("postgres", version)
+        return found.home if found else None
+
+    return Engine(home=home, build=PostgresNode)
