@@ -85,9 +85,9 @@ def _drill(
     as_json: bool,
 ) -> int:
     import msgspec
-    from rich.console import Console
 
     from zonal.cli.hands import Hands
+    from zonal.cli.output import console
     from zonal.drills.faults import FAULTS
     from zonal.drills.report import show
     from zonal.drills.scenario import Options, run
@@ -106,7 +106,7 @@ def _drill(
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report.verdict)).decode())
     else:
-        show(report, Console(highlight=False))
+        show(report, console())
     return 0 if report.verdict.passed else 1
 
 

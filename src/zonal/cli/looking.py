@@ -36,10 +36,11 @@ def status(state: Path, as_json: bool) -> None:
 def show_status(seen: Status) -> None:
     """Print a status for a person."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from zonal.cli import output
+
+    console = output.console()
     readiness = "" if seen.ready else ", still building its networks"
     console.print(f"[bold]{seen.region}[/] at {seen.endpoint} ({seen.fabric}{readiness}), state in {seen.state_directory}")
     for trouble in seen.trouble:

@@ -1,6 +1,9 @@
-"""A drill's report, for a person: what happened when, and the verdict."""
+"""A drill's report, for a person: what happened when, in sentences, and the verdict."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -8,8 +11,25 @@ from rich.table import Table
 
 from zonal.drills.scenario import Report
 from zonal.drills.verdict import Verdict
+from zonal.foundation.journal import Entry
 
-_SHOWN = ("zone.", "host.", "failover.", "redundancy.", "name.", "node.", "probe.")
+Fields = dict[str, Any]
+
+SENTENCES: dict[str, Callable[[Fields], str]] = {
+    "failover.detected": lambda f: f"the other zones agree that {f['node']} in {f['zone']} is {f['condition']}",
+    "failover.decided": lambda f: f"decided: {f['action']} {f['node']}, because {f['why']}",
+    "failover.fenced": lambda f: f"{f['node']} is {'killed' if f['how'] == 'killed' else 'out of reach; it cannot acknowledge alone'}",
+    "failover.promoted": lambda f: f"{f['node']} in {f['zone']} takes writes",
+    "failover.renamed": lambda f: f"the name leads to {f['address']}",
+    "failover.restarted": lambda f: f"{f['node']} is started again, because {f['why']}",
+    "failover.waiting": lambda f: f"waiting: {f['why']}",
+    "node.rejoined": lambda f: f"{f['node']} follows again ({f['how']})",
+    "node.cloned": lambda f: f"{f['node']} is a new copy of the primary",
+    "node.started": lambda f: f"{f['node']} is started",
+    "redundancy.alone": lambda f: f"{f['node']} acknowledges alone",
+    "redundancy.synchronous": lambda f: "synchronous: two zones hold every acknowledged write",
+}
+"""What the journal's events mean, in words."""
 
 
 def show(report: Report, console: Console) -> None:
@@ -17,7 +37,7 @@ def show(report: Report, console: Console) -> None:
     console.print(timeline(report))
     console.print(verdict(report.verdict))
     for silence in report.verdict.silences:
-        note = "" if silence.counted else ", with its zone"
+        note = "" if silence.counted else ", down with its zone"
         console.print(f"  client {silence.client} in {silence.zone}: silent for {silence.seconds:.2f} s{note}")
     if report.verdict.passed:
         console.print(f"[bold green]PASSED[/]: {report.verdict.acknowledged} acknowledged writes, none lost (seed {report.verdict.seed})")
@@ -28,15 +48,22 @@ def show(report: Report, console: Console) -> None:
 
 
 def timeline(report: Report) -> Table:
-    """What the journal says of the drill, in seconds since the strike."""
-    table = Table("s", "event", "of", "", box=box.SIMPLE, title=f"{report.verdict.drill}, {report.verdict.fault}, seconds since the fault")
-    marks = [(report.struck, "fault", report.struck_zone, report.verdict.fault)]
-    if report.healed is not None:
-        marks.append((report.healed, "heal", report.struck_zone, ""))
-    rows = [*marks, *((e.monotonic, e.event, e.subject, _words(e.fields)) for e in report.timeline if e.event.startswith(_SHOWN))]
-    for moment, event, subject, words in sorted(rows):
-        table.add_row(f"{moment - report.struck:+.3f}", event, subject, words)
+    """What happened to the database, in seconds since the fault."""
+    table = Table("seconds", "what happened", box=box.SIMPLE, title=f"{report.verdict.drill}, {report.verdict.fault}", title_justify="left")
+    table.columns[0].justify = "right"
+    rows = [(report.struck, f"[red]fault: {report.verdict.fault}, {report.struck_zone}[/]")]
+    rows += [(report.healed, f"[green]healed: {report.struck_zone}[/]")] if report.healed is not None else []
+    rows += [
+        (entry.monotonic, sentence(entry)) for entry in report.timeline if entry.subject == report.database and entry.event in SENTENCES
+    ]
+    for moment, words in sorted(rows):
+        table.add_row(f"{moment - report.struck:+.2f}", words)
     return table
+
+
+def sentence(entry: Entry) -> str:
+    """An entry of the journal in words."""
+    return SENTENCES[entry.event](entry.fields)
 
 
 def verdict(result: Verdict) -> Table:
@@ -47,8 +74,8 @@ def verdict(result: Verdict) -> Table:
     table.add_row("acknowledged / failed / unknown", f"{result.acknowledged} / {result.failed} / {result.unknown}")
     table.add_row("refused rows that are there (phantoms)", _red(result.phantom))
     table.add_row("two primaries that acknowledged", _red(result.two_primaries))
-    table.add_row("fault to decision", _seconds(result.detection_seconds))
-    table.add_row("decision to new primary", _seconds(result.promotion_seconds))
+    table.add_row("fault to detection", _seconds(result.detection_seconds))
+    table.add_row("detection to new primary", _seconds(result.promotion_seconds))
     table.add_row("heal to redundancy", _seconds(result.redundancy_seconds))
     return table
 
@@ -59,7 +86,3 @@ def _red(count: int) -> str:
 
 def _seconds(value: float | None) -> str:
     return "not in this drill" if value is None else f"{value:.2f} s"
-
-
-def _words(fields: dict[str, object]) -> str:
-    return " ".join(f"{name}={value}" for name, value in fields.items())

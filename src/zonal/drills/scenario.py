@@ -89,6 +89,7 @@ def run(database: Database, operator: Operator, fault: Fault, options: Options, 
     victim = Victim(database.identifier, before.primary, zone, database.force_failover)
     with Workload(operator, database.target(patience_seconds=options.patience_seconds), clients, directory) as workload:
         workload.create_table()
+        say(f"{database.identifier}: primary in {before.primary_zone}, standby in {before.standby_zone}, synchronous")
         say(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
         outline = carry_out(workload, operator, fault, victim, options, say=say, watch=time)
         lost_zone = zone if fault.takes_zone else ""

@@ -110,7 +110,6 @@ def test_status_for_a_program_is_the_whole_shape(region: Region, tmp_path: Path,
 def test_status_for_a_person_names_the_fault_and_what_a_database_waits_for(
     region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
     assert run("status", "--state", str(tmp_path)) == 0
     shown = capfd.readouterr().out
     for word in ("us-east-1b", "power", "orders", "alone", "has no power", "127.8.0.1:5432"):
