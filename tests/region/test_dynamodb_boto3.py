@@ -45,6 +45,7 @@ class Endpoint:
         frontends = dict.fromkeys(dynamodb.handlers, Frontend(documents=True))
         gateway = Gateway(settings, store, clock, dynamodb.handlers, frontends=frontends)
         async with Driver(store, dynamodb.reconcilers, clock=clock), gateway.serving([self._socket]):
+            self.operations = {service: list(handlers) for service, handlers in dynamodb.handlers.items()}
             self._ready.set()
             await self._ended.wait()
         await dynamodb.engine.close()

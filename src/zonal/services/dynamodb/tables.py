@@ -256,6 +256,10 @@ def _billed(record: TableRecord, request: Request, now: datetime) -> TableRecord
         return replace(record, billing=mode, throughput=Throughput(), on_demand_since=since, indexes=indexes)
     if record.billing == "PAY_PER_REQUEST" and "ProvisionedThroughput" not in request:
         raise validation(schemas.BOTH_UNITS)
+    given = {update["Update"]["IndexName"] for update in request.get("GlobalSecondaryIndexUpdates") or () if update.get("Update")}
+    for index in record.indexes:
+        if index.is_global and record.billing != mode and index.name not in given:
+            raise validation(f"One or more parameter values were invalid: ProvisionedThroughput must be specified for index: {index.name}")
     return replace(record, billing=mode)
 
 

@@ -1,0 +1,47 @@
+"""The documents about DynamoDB tell the truth: their commands work, and their table of operations is the code's."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.region.test_dynamodb_boto3 import Endpoint
+
+DOCS = Path(__file__).parents[2] / "docs"
+ANSWERS = ["CREATING", "bob@example.com", "1\t1\n1\t3", "UPDATING\n1"]
+
+
+def test_the_walks_commands_answer_what_it_says(tmp_path: Path) -> None:
+    endpoint = Endpoint(tmp_path)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": endpoint.url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_PAGER": "",
+    }
+    try:
+        blocks = re.findall(r"```bash\n(.*?)```", (DOCS / "dynamodb-walk.md").read_text(), re.DOTALL)
+        answers = []
+        for block in blocks:
+            done = subprocess.run(["bash", "-e", "-c", block], env=environment, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+            answers.append(done.stdout.strip())
+        assert answers == ANSWERS
+    finally:
+        endpoint.close()
+
+
+def test_the_table_of_operations_is_the_codes(tmp_path: Path) -> None:
+    endpoint = Endpoint(tmp_path)
+    try:
+        told = dict(re.findall(r"^\| (dynamodb\w*) \| (.+) \|$", (DOCS / "dynamodb.md").read_text(), re.MULTILINE))
+        assert {service: text.split(", ") for service, text in told.items()} == {
+            service: sorted(operations) for service, operations in endpoint.operations.items()
+        }
+    finally:
+        endpoint.close()
