@@ -29,7 +29,7 @@ def main() -> None:
 def processes(state: Path) -> list[Path]:
     """Every process that belongs to the region: the porter, and all that descend from it."""
     parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit() and (path / "stat").exists()}
-    family = {parents[int((state / "zonal.pid").read_text())]}
+    family = {parents[int((state / "zonal.pid").read_text().split()[0])]}
     while grown := {process for process, parent in parents.items() if parent in family} - family:
         family |= grown
     return [Path(f"/proc/{process}") for process in sorted(family) if Path(f"/proc/{process}/exe").exists()]

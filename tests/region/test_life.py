@@ -25,7 +25,7 @@ def family(init: int) -> dict[int, str]:
 
 
 def init(region: RunningRegion) -> int:
-    return int((region.state / "zonal.pid").read_text())
+    return int((region.state / "zonal.pid").read_text().split()[0])
 
 
 def region_process(region: RunningRegion) -> int:

@@ -22,7 +22,6 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "failover.promoted": lambda f: f"{f['node']} in {f['zone']} takes writes",
     "failover.renamed": lambda f: f"the name leads to {f['address']}",
     "failover.restarted": lambda f: f"{f['node']} is started again, because {f['why']}",
-    "failover.waiting": lambda f: f"waiting: {f['why']}",
     "node.rejoined": lambda f: f"{f['node']} follows again ({f['how']})",
     "node.cloned": lambda f: f"{f['node']} is a new copy of the primary",
     "node.started": lambda f: f"{f['node']} is started",
@@ -56,7 +55,7 @@ def timeline(report: Report) -> Table:
     rows += [
         (entry.monotonic, sentence(entry)) for entry in report.timeline if entry.subject == report.database and entry.event in SENTENCES
     ]
-    for moment, words in sorted(rows):
+    for moment, words in sorted(rows, key=lambda row: row[0]):
         table.add_row(f"{moment - report.struck:+.2f}", words)
     return table
 
