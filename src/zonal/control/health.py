@@ -12,6 +12,7 @@ Nothing is decided here. Whoever is interested is told that something about a de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
@@ -101,6 +102,7 @@ class Health:
             if name == node:
                 watched.looks.clear()
                 watched.patient_until = self._clock.monotonic() + GRACE_SECONDS
+                watched.wake()
             watched.looks = {zone: replace(look, detached_seconds=0.0) for zone, look in watched.looks.items()}
 
     def forget(self, deployment: str, node: str) -> None:
@@ -134,8 +136,10 @@ class Health:
         while True:
             begun = self._clock.monotonic()
             await self._look(deployment, watched, zone)
-            pause = self._pause(watched.looks.get(zone))
-            await asyncio.sleep(max(begun + pause - self._clock.monotonic(), 0.01))
+            pause = begun + self._pause(watched.looks.get(zone)) - self._clock.monotonic()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(pause, 0.01)):
+                    await watched.woken.wait()
 
     def _pause(self, look: Look | None) -> float:
         """How long from the beginning of a look to the beginning of the next."""
@@ -209,6 +213,12 @@ class _Watched:
         self.looks: dict[str, Look] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.patient_until = 0.0
+        self.woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Have everybody look again now, however long the pause was to be."""
+        self.woken.set()
+        self.woken = asyncio.Event()
 
     def stop(self) -> None:
         for task in self.tasks:

@@ -1,0 +1,279 @@
+"""A DB instance's life after its creation: rebooted, failed over, changed, renamed, stopped, started, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests import virtual_time
+from tests.unit.control.world import until
+from tests.unit.services.rds.region import Account
+from zonal.control.deployment import DeploymentSecrets, Standing
+from zonal.foundation.settings import Settings
+from zonal.services.ec2.model import NetworkInterface
+from zonal.services.rds.lifecycle import LIFECYCLE
+
+
+def run(test: Callable[[Account], Awaitable[None]], *, probe_interval_seconds: float = 0.25, **more: Any) -> list[str]:
+    """Have the test done with an available instance; returns the events that were told of it."""
+    account = Account()
+    account.world.settings = Settings(probe_interval_seconds=probe_interval_seconds)
+
+    async def main() -> list[str]:
+        async with account:
+            account.create(**more)
+            await until(lambda: account.status() == "available")
+            await test(account)
+            return account.events()
+
+    return virtual_time.run(main())
+
+
+def modify(account: Account, **more: Any) -> dict[str, Any]:
+    return account.call("ModifyDBInstance", DBInstanceIdentifier="orders", **more)["DBInstance"]  # type: ignore[no-any-return]
+
+
+def test_every_status_can_reach_its_end() -> None:
+    assert LIFECYCLE.dead_ends() == frozenset()
+
+
+def test_a_forced_failover_swaps_the_zones_and_says_so_in_events() -> None:
+    async def test(account: Account) -> None:
+        before = account.describe()
+        address = account.names.table[before["Endpoint"]["Address"]]
+        assert (
+            account.call("RebootDBInstance", DBInstanceIdentifier="orders", ForceFailover=True)["DBInstance"]["DBInstanceStatus"]
+            == "rebooting"
+        )
+        await until(lambda: account.status() == "available", within=3)
+        assert account.names.table[before["Endpoint"]["Address"]] != address
+        await until(lambda: "SecondaryAvailabilityZone" in account.describe())
+        after = account.describe()
+        assert (after["AvailabilityZone"], after["SecondaryAvailabilityZone"]) == (
+            before["SecondaryAvailabilityZone"],
+            before["AvailabilityZone"],
+        )
+
+    events = run(test, MultiAZ=True)
+    assert events == ["DB instance created", "Multi-AZ instance failover started.", "Multi-AZ instance failover completed"]
+
+
+def test_an_automatic_failover_is_told_as_well() -> None:
+    async def test(account: Account) -> None:
+        account.world.fail(account.describe()["AvailabilityZone"], "power")
+        await asyncio.sleep(5)
+        assert account.status() == "available" and "SecondaryAvailabilityZone" not in account.describe()
+        code, message = account.error("RebootDBInstance", DBInstanceIdentifier="orders", ForceFailover=True)
+        assert code == "InvalidDBInstanceState" and "does not hold every write" in message
+
+    assert "Multi-AZ instance failover completed" in run(test, MultiAZ=True)
+
+
+def test_a_reboot_restarts_the_engine() -> None:
+    async def test(account: Account) -> None:
+        account.call("RebootDBInstance", DBInstanceIdentifier="orders")
+        assert account.status() == "rebooting"
+        await until(lambda: account.status() == "available")
+        code, _ = account.error("RebootDBInstance", DBInstanceIdentifier="orders", ForceFailover=True)
+        assert code == "InvalidParameterCombination"
+
+    assert run(test) == ["DB instance created", "DB instance restarted"]
+
+
+def test_stop_and_start() -> None:
+    async def test(account: Account) -> None:
+        account.call("StopDBInstance", DBInstanceIdentifier="orders")
+        assert account.error("StopDBInstance", DBInstanceIdentifier="orders") == (
+            "InvalidDBInstanceState",
+            "Instance orders is not in available state.",
+        )
+        await until(lambda: account.status() == "stopped")
+        assert not any(engine.running for engine in account.world.engines.values())
+        account.call("StartDBInstance", DBInstanceIdentifier="orders")
+        await until(lambda: account.status() == "available")
+
+    events = run(test, MultiAZ=True)
+    assert events[1:] == ["DB instance shutdown", "DB instance stopped", "DB instance restarted", "DB instance started"]
+
+
+def test_a_deleted_instance_leaves_nothing() -> None:
+    async def test(account: Account) -> None:
+        assert account.error("DeleteDBInstance", DBInstanceIdentifier="orders")[1].startswith("FinalDBSnapshotIdentifier is required")
+        refused = account.error("DeleteDBInstance", DBInstanceIdentifier="orders", FinalDBSnapshotIdentifier="last")
+        assert refused[0] == "InvalidParameterCombination" and "no snapshots yet" in refused[1]
+        modify(account, DeletionProtection=True)
+        protected = account.error("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
+        assert protected[1] == "Cannot delete protected DB Instance, please disable deletion protection and try again."
+        modify(account, DeletionProtection=False)
+        account.call("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
+        assert account.status() == "deleting"
+        await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
+        await until(lambda: account.store.select(DeploymentSecrets) == [])
+        assert account.store.select(NetworkInterface) == [] and account.names.table == {} and account.world.engines == {}
+        await until(lambda: account.exposed.endpoints == set())
+
+    assert run(test, MultiAZ=True)[-1] == "DB instance deleted"
+
+
+def test_an_instance_being_created_can_be_deleted() -> None:
+    async def test(account: Account) -> None:
+        account.create("second", MultiAZ=True)
+        await asyncio.sleep(0.3)
+        account.call("DeleteDBInstance", DBInstanceIdentifier="second", SkipFinalSnapshot=True)
+        await until(lambda: len(account.call("DescribeDBInstances")["DBInstances"]) == 1)
+        await until(lambda: len(account.store.select(Standing)) == 1)
+
+    run(test)
+
+
+def test_an_instance_whose_standby_cannot_be_reached_is_deleted_all_the_same() -> None:
+    async def test(account: Account) -> None:
+        account.world.fail(account.describe()["SecondaryAvailabilityZone"], "network")
+        await asyncio.sleep(3)
+        account.call("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
+        await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
+        assert len(account.world.engines) == 1, "the host in the lost zone is still there"
+        account.world.faults.clear()
+        await until(lambda: account.world.engines == {})
+
+    run(test, MultiAZ=True)
+
+
+def test_multi_az_is_switched_on_and_off() -> None:
+    async def test(account: Account) -> None:
+        shown = modify(account, MultiAZ=True, ApplyImmediately=True)
+        assert shown["DBInstanceStatus"] == "modifying" and shown["MultiAZ"] is False and shown["PendingModifiedValues"]["MultiAZ"] is True
+        await until(lambda: account.status() == "available")
+        shown = account.describe()
+        assert shown["MultiAZ"] is True and "SecondaryAvailabilityZone" in shown and shown["PendingModifiedValues"] == {}
+        modify(account, MultiAZ=False, ApplyImmediately=True)
+        await until(lambda: account.status() == "available")
+        assert account.describe()["MultiAZ"] is False
+        await until(lambda: len(account.store.select(NetworkInterface)) == 1)
+
+    events = run(test)
+    assert events[1] == "Applying modification to convert to a Multi-AZ DB Instance"
+    assert events[-1] == "Finished applying modification to convert to a standard (Single-AZ) DB Instance"
+
+
+def test_multi_az_is_switched_off_after_a_failover_and_the_leader_stays() -> None:
+    async def test(account: Account) -> None:
+        account.call("RebootDBInstance", DBInstanceIdentifier="orders", ForceFailover=True)
+        await until(lambda: account.status() == "available" and "SecondaryAvailabilityZone" in account.describe())
+        zone = account.describe()["AvailabilityZone"]
+        modify(account, MultiAZ=False, ApplyImmediately=True)
+        await until(lambda: account.status() == "available")
+        assert account.describe()["AvailabilityZone"] == zone and len(account.world.engines) == 1
+
+    run(test, MultiAZ=True)
+
+
+def test_a_deferred_change_waits_for_the_maintenance_window() -> None:
+    async def test(account: Account) -> None:
+        opens = account.clock.now() + timedelta(hours=30)
+        ends = opens + timedelta(hours=1)
+        day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+        window = f"{day[opens.weekday()]}:{opens:%H:%M}-{day[ends.weekday()]}:{ends:%H:%M}"
+        backup = opens + timedelta(hours=5)
+        other = f"{backup:%H:%M}-{backup + timedelta(minutes=30):%H:%M}"
+        modify(account, PreferredMaintenanceWindow=window, PreferredBackupWindow=other)
+        shown = modify(account, DBInstanceClass="db.t3.small", EngineVersion="18.1", AllocatedStorage=21)
+        assert shown["DBInstanceStatus"] == "available" and shown["DBInstanceClass"] == "db.t3.micro"
+        assert shown["PendingModifiedValues"] == {"DBInstanceClass": "db.t3.small", "EngineVersion": "18.1", "AllocatedStorage": 22}
+        await asyncio.sleep(29 * 3600)
+        assert account.describe()["DBInstanceClass"] == "db.t3.micro"
+        await asyncio.sleep(1.1 * 3600)
+        shown = account.describe()
+        assert (shown["DBInstanceClass"], shown["EngineVersion"], shown["AllocatedStorage"]) == ("db.t3.small", "18.1", 22)
+        assert shown["PendingModifiedValues"] == {} and shown["DBInstanceStatus"] == "available"
+
+    run(test, EngineVersion="18.0", probe_interval_seconds=600)
+
+
+def test_an_upgrade_of_a_pair_ends_with_both_nodes_on_the_new_version() -> None:
+    async def test(account: Account) -> None:
+        assert modify(account, EngineVersion="18.1", ApplyImmediately=True)["DBInstanceStatus"] == "upgrading"
+        await until(lambda: account.status() == "available")
+        assert account.describe()["EngineVersion"] == "18.1"
+        assert {member.engine_version for member in account.store.select(Standing)[0].members} == {"18.1"}
+        code, message = account.error("ModifyDBInstance", DBInstanceIdentifier="orders", EngineVersion="18.0")
+        assert (code, message) == ("InvalidParameterCombination", "Cannot upgrade postgres from 18.1 to 18.0")
+
+    assert "Database instance patched" in run(test, MultiAZ=True, EngineVersion="18.0")
+
+
+def test_a_new_password_is_pending_until_it_is_in_force() -> None:
+    async def test(account: Account) -> None:
+        before = account.store.select(DeploymentSecrets)[0].master
+        shown = modify(account, MasterUserPassword="another-password")
+        assert shown["DBInstanceStatus"] == "resetting-master-credentials" and shown["PendingModifiedValues"] == {
+            "MasterUserPassword": "****"
+        }
+        await until(lambda: account.status() == "available")
+        assert account.describe()["PendingModifiedValues"] == {}
+        [engine] = account.world.engines.values()
+        assert engine.password == account.store.select(DeploymentSecrets)[0].master != before
+
+    assert run(test)[-1] == "Reset master credentials"
+
+
+def test_a_renamed_instance_answers_at_its_new_name_only() -> None:
+    async def test(account: Account) -> None:
+        old = account.describe()["Endpoint"]["Address"]
+        account.create("taken")
+        assert (
+            account.error("ModifyDBInstance", DBInstanceIdentifier="orders", NewDBInstanceIdentifier="taken")[0]
+            == "DBInstanceAlreadyExists"
+        )
+        assert modify(account, NewDBInstanceIdentifier="Sales", ApplyImmediately=True)["DBInstanceIdentifier"] == "sales"
+        await until(lambda: account.status("sales") == "available")
+        new = account.describe("sales")["Endpoint"]["Address"]
+        assert new in account.names.table and old not in account.names.table
+        assert account.error("DescribeDBInstances", DBInstanceIdentifier="orders")[0] == "DBInstanceNotFound"
+
+    run(test)
+
+
+def test_security_groups_and_public_access_change_at_once() -> None:
+    async def test(account: Account) -> None:
+        modify(account, PubliclyAccessible=False)
+        await until(lambda: account.names.table[account.describe()["Endpoint"]["Address"]][1] is None)
+        await until(lambda: account.exposed.endpoints == set())
+        assert modify(account, PubliclyAccessible=True)["PubliclyAccessible"] is True
+        await until(lambda: len(account.exposed.endpoints) == 2)
+
+    run(test, MultiAZ=True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"DBPortNumber": 5433}, "InvalidParameterCombination"),
+        ({"DBSubnetGroupName": "other"}, "InvalidParameterCombination"),
+        ({"BackupRetentionPeriod": 1}, "InvalidParameterCombination"),
+        ({"AllocatedStorage": 19}, "InvalidParameterCombination"),
+        ({"DBInstanceClass": "db.none"}, "InvalidParameterCombination"),
+        ({"EngineVersion": "99"}, "InvalidParameterCombination"),
+        ({"EngineVersion": "17"}, "InvalidParameterCombination"),
+        ({"MasterUserPassword": "short"}, "InvalidParameterValue"),
+        ({"StorageType": "io2"}, "InvalidParameterCombination"),
+        ({"VpcSecurityGroupIds": ["sg-0123456789abcdef0"]}, "InvalidParameterValue"),
+        ({"DBParameterGroupName": "mine"}, "DBParameterGroupNotFound"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_refused_as_a_whole(parameters: dict[str, Any], code: str) -> None:
+    async def test(account: Account) -> None:
+        before = account.describe()
+        assert (
+            account.error("ModifyDBInstance", DBInstanceIdentifier="orders", DeletionProtection=True, ApplyImmediately=True, **parameters)[
+                0
+            ]
+            == code
+        )
+        assert account.describe() == before
+
+    run(test)
