@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -40,7 +39,6 @@ MOST_STEPS = 60
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 UNREACHABLE_PAUSE_SECONDS = 0.5
-SHUTDOWN_SECONDS = 10.0
 FLAPS_REMEMBERED_SECONDS = 60.0
 LONGEST_HOLD_SECONDS = 30.0
 
@@ -90,25 +88,6 @@ class Deployments:
     async def close(self) -> None:
         """Stop looking. What runs goes on."""
         await self.health.close()
-
-    async def shut_down(self) -> None:
-        """Stop every engine cleanly, the leaders first, because the whole region stops; the records stay as they are.
-
-        The driver has ended before, so nobody judges what is missed now. The next region starts everything that should run.
-        """
-        await self.close()
-        running = self._store.select(Standing, lambda standing: standing.phase in (Phase.CREATING, Phase.RUNNING))
-        await asyncio.gather(*(self._shut_down(standing) for standing in running))
-
-    async def _shut_down(self, standing: Standing) -> None:
-        wanted = self._store.get(Wanted, standing.id)
-        members = sorted(standing.members, key=lambda member: member.name != standing.leader)
-        for member in members if wanted is not None else ():
-            assert wanted is not None
-            try:
-                await self._nodes.node(wanted, member).stop(within=timedelta(seconds=SHUTDOWN_SECONDS))
-            except ZonalError as error:
-                _log.info("%s could not be stopped: %s", member.name, error)
 
     async def converge(self, key: str) -> float | None:
         memory = self._memories[key]
