@@ -103,7 +103,7 @@ class Region:
         world = World(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
         self._database_logs.nodes = world.nodes
         await stack.enter_async_context(world.running())
-        self.desk.zones, self.desk.places, self.desk.databases = world.zones, world.places, world.databases
+        self.desk.zones, self.desk.places, self.desk.databases.ground = world.zones, world.places, world.databases
         self.desk.trouble = world.trouble
         tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
         stack.callback(tidying.cancel)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from zonal.console.databases import DatabaseDesk
+from zonal.console.databases import Ground
 from zonal.console.places import PlaceDesk
 from zonal.console.zones import ZoneDesk
 from zonal.control.deployment import Standing, Wanted
@@ -65,7 +65,7 @@ class World:
         self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
         self.zones = ZoneDesk(store, fabric, wake=self._wake)
         self.places = PlaceDesk(store, fabric, clock, lost=is_lost)
-        self.databases = DatabaseDesk(store, self._deployments, self.nodes, fabric.exposure)
+        self.databases = Ground(self._deployments, self.nodes, fabric.exposure)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

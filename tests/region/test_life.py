@@ -43,7 +43,7 @@ def query(region: RunningRegion, database: str, sql: str) -> str:
 def test_a_killed_region_is_back_at_once_and_its_databases_serve_meanwhile(own_region: RunningRegion) -> None:
     database = own_region.create_database()
     query(own_region, database, "create table t as select 42 as n")
-    engines = {process for process, line in family(init(own_region)).items() if "postgres" in line}
+    engines = {process for process, line in family(init(own_region)).items() if "bin/postgres -D" in line}
     killed = region_process(own_region)
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: any("zonal.region" in line and process != killed for process, line in family(init(own_region)).items()))

@@ -5,8 +5,9 @@ Customers see an endpoint and a status; the operator sees who leads, where, whet
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from zonal.console.readiness import NotReady
 from zonal.console.shapes import DatabaseStatus, NodeStatus, PublicEndpoint
 from zonal.control.deployment import Member, Standing, Wanted
 from zonal.control.failover import Condition
@@ -42,14 +43,20 @@ class Exposure(Protocol):
     def address(self, public_address: str) -> str: ...
 
 
-class DatabaseDesk:
-    """The operator's view of, and actions on, databases."""
+class Ground(NamedTuple):
+    """What is there once the region has built its world."""
 
-    def __init__(self, store: Store, deployments: Deployments, nodes: Nodes, exposure: Exposure) -> None:
+    deployments: Deployments
+    nodes: Nodes
+    exposure: Exposure
+
+
+class DatabaseDesk:
+    """The operator's view of, and actions on, databases. Without `ground` it tells what is recorded, and has seen nothing."""
+
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._deployments = deployments
-        self._nodes = nodes
-        self._exposure = exposure
+        self.ground: Ground | None = None
 
     def statuses(self) -> tuple[DatabaseStatus, ...]:
         """Every DB instance, by its identifier."""
@@ -57,19 +64,21 @@ class DatabaseDesk:
 
     def public_endpoints(self) -> tuple[PublicEndpoint, ...]:
         """What this machine can reach without `zonal exec`."""
-        found = []
-        for instance in self._store.select(DbInstance):
+        found: list[PublicEndpoint] = []
+        for instance in self._store.select(DbInstance) if self.ground else ():
             standing = self._store.get(Standing, instance.id)
             address = public_address(self._store, instance, standing.leader) if standing else None
-            if address:
-                found.append(PublicEndpoint(instance.identifier, address, self._exposure.address(address), instance.port))
+            if address and self.ground:
+                found.append(PublicEndpoint(instance.identifier, address, self.ground.exposure.address(address), instance.port))
         return tuple(found)
 
     async def fail(self, database: str, node: str, kind: str) -> None:
         """Kill a node's engine (`process`), or pull the plug of its host (`host`). `node` is its name, or `primary` or `standby`.
 
-        Raises `NoSuchNode`, and `HostUnreachable` where its zone is lost.
+        Raises `NoSuchNode`, `NotReady`, and `HostUnreachable` where its zone is lost.
         """
+        if self.ground is None:
+            raise NotReady
         instance = next((each for each in self._store.select(DbInstance) if each.identifier == database), None)
         standing = self._store.get(Standing, instance.id) if instance else None
         if instance is None or standing is None:
@@ -77,7 +86,7 @@ class DatabaseDesk:
         member = next((each for each in standing.members if node in (each.name, part(standing, each))), None)
         if member is None:
             raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in standing.members)}")
-        found = self._nodes.node(self._store.require(Wanted, instance.id), member)
+        found = self.ground.nodes.node(self._store.require(Wanted, instance.id), member)
         with self._store.transaction() as tx:
             tx.note("node.failed", instance.identifier, node=member.name, zone=member.place.zone, fault=kind)
         if kind == "process":
@@ -103,7 +112,7 @@ class DatabaseDesk:
         )
 
     def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:
-        seen = str(self._deployments.condition(instance.id, member.name)) if member.is_on else "off"
+        seen = "off" if not member.is_on else str(self.ground.deployments.condition(instance.id, member.name)) if self.ground else "unseen"
         return NodeStatus(member.name, member.place.zone, part(standing, member), seen, member.place.address)
 
 

@@ -10,26 +10,26 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from zonal import __version__
+from zonal.console import zones
+from zonal.console.databases import DatabaseDesk
 from zonal.console.door import BadRequest, Request, Route, number
 from zonal.console.places import PlaceDesk
+from zonal.console.readiness import NotReady
 from zonal.console.shapes import (
     Access,
     CommandPlace,
     CommandRequest,
-    DatabaseStatus,
     NodeFault,
-    PublicEndpoint,
     Status,
     ZoneFault,
     ZoneStatus,
 )
 from zonal.console.zones import ZoneDesk
-from zonal.foundation.errors import ZonalError
 from zonal.foundation.identifiers import REGION
 from zonal.foundation.journal import Entry
 from zonal.records.store import Store
@@ -42,22 +42,8 @@ JOURNAL_LIMIT = 100_000
 TIDY_SECONDS = 30.0
 
 
-class NotReady(ZonalError):
-    """The region's networks are still being built."""
-
-
-class Databases(Protocol):
-    """The databases as an operator sees them (`console.databases`)."""
-
-    def statuses(self) -> tuple[DatabaseStatus, ...]: ...
-
-    def public_endpoints(self) -> tuple[PublicEndpoint, ...]: ...
-
-    async def fail(self, database: str, node: str, kind: str) -> None: ...
-
-
 class Desk:
-    """Everything an operator may ask for. `zones`, `places` and `databases` are there once the networks are."""
+    """Everything an operator may ask for. `zones` and `places` are there once the networks are."""
 
     def __init__(self, store: Store, access: Access, *, state: Path, fabric: str) -> None:
         self._store = store
@@ -66,7 +52,7 @@ class Desk:
         self._fabric = fabric
         self.zones: ZoneDesk | None = None
         self.places: PlaceDesk | None = None
-        self.databases: Databases | None = None
+        self.databases = DatabaseDesk(store)
         self.trouble: Callable[[], tuple[str, ...]] = tuple
         self.ready = False
 
@@ -92,9 +78,9 @@ class Desk:
             process=os.getpid(),
             fabric=self._fabric,
             ready=self.ready,
-            zones=self.zones.statuses() if self.zones else (),
-            databases=self.databases.statuses() if self.databases else (),
-            public_endpoints=self.databases.public_endpoints() if self.databases else (),
+            zones=zones.statuses(self._store),
+            databases=self.databases.statuses(),
+            public_endpoints=self.databases.public_endpoints(),
             vpcs=len(self._store.select(Vpc)),
             trouble=self.trouble(),
         )
@@ -121,7 +107,7 @@ class Desk:
 
     async def fail_node(self, request: Request) -> dict[str, str]:
         database, node = request.words
-        await _built(self.databases).fail(database, node, _body(request, NodeFault).kind)
+        await self.databases.fail(database, node, _body(request, NodeFault).kind)
         return {}
 
     async def prepare_command(self, request: Request) -> CommandPlace:
@@ -140,7 +126,7 @@ class Desk:
 
 def _built(part: T | None) -> T:
     if part is None:
-        raise NotReady("the region is still building its networks; try again in a moment")
+        raise NotReady
     return part
 
 

@@ -63,7 +63,7 @@ class ZoneDesk:
             except ZonalError:
                 self._take_back(found.name, before)
                 raise
-        return self.status(found)
+        return status(self._store, found)
 
     async def recover(self, zone: str) -> ZoneStatus:
         """Undo whatever was done to a zone; nothing happens where nothing is wrong. Raises `UnknownZone`."""
@@ -75,15 +75,7 @@ class ZoneDesk:
                     tx.delete(RecordedFault, found.name)
                     tx.note("zone.recovered", found.name)
                 self._wake()
-        return self.status(found)
-
-    def statuses(self) -> tuple[ZoneStatus, ...]:
-        """How each zone stands, in their order."""
-        return tuple(self.status(zone) for zone in ZONES)
-
-    def status(self, zone: Zone) -> ZoneStatus:
-        record = self._store.get(RecordedFault, zone.name)
-        return ZoneStatus(zone.name, zone.id, "available" if record is None else "impaired", "" if record is None else words(record))
+        return status(self._store, found)
 
     def _take_back(self, zone: str, before: RecordedFault | None) -> None:
         with self._store.transaction() as tx:
@@ -92,6 +84,17 @@ class ZoneDesk:
             else:
                 tx.put(before)
             tx.note("zone.fault_refused", zone)
+
+
+def statuses(store: Store) -> tuple[ZoneStatus, ...]:
+    """How each zone stands, in their order."""
+    return tuple(status(store, zone) for zone in ZONES)
+
+
+def status(store: Store, zone: Zone) -> ZoneStatus:
+    """How a zone stands."""
+    record = store.get(RecordedFault, zone.name)
+    return ZoneStatus(zone.name, zone.id, "available" if record is None else "impaired", "" if record is None else words(record))
 
 
 def recorded_faults(store: Store) -> dict[str, fabric_zones.ZoneFault]:

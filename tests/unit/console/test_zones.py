@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from zonal.console.shapes import ZoneFault
-from zonal.console.zones import RecordedFault, ZoneDesk, recorded_faults
+from zonal.console.zones import RecordedFault, ZoneDesk, recorded_faults, statuses
 from zonal.fabric import zones as fabric_zones
 from zonal.fabric.zones import BadFault, UnknownZone, Zone
 from zonal.foundation.errors import ZonalError
@@ -62,12 +62,12 @@ async def test_a_region_that_starts_makes_recorded_faults_true_again() -> None:
 
 
 async def test_a_fault_that_the_kernel_cannot_make_is_taken_back_to_what_was_before() -> None:
-    zones, ground, _ = desk()
+    zones, ground, store = desk()
     await zones.fail("us-east-1a", ZoneFault("loss", 20.0))
     ground.refuses = ZonalError("this kernel cannot delay packets")
     with pytest.raises(ZonalError, match="cannot delay"):
         await zones.fail("us-east-1a", ZoneFault("delay", 5.0))
-    assert zones.statuses()[0].fault == "loses 20 % of its packets"
+    assert statuses(store)[0].fault == "loses 20 % of its packets"
 
 
 @pytest.mark.parametrize(

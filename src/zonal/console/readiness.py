@@ -1,0 +1,12 @@
+"""What the desk answers to whoever wants to act before there is anything to act on."""
+
+from __future__ import annotations
+
+from zonal.foundation.errors import ZonalError
+
+
+class NotReady(ZonalError):
+    """The region's networks are still being built."""
+
+    def __init__(self) -> None:
+        super().__init__("the region is still building its networks; try again in a moment")
