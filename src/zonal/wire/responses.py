@@ -156,7 +156,7 @@ def render_error(dialect: Dialect, error: AwsError, request_id: str, request: Re
     shape = dialect.service.errors.get(error.code) if dialect.service else None
     known = shape.definition.error if shape else None
     status = known.http_status_code if known else 500 if shape and shape.definition.fault else error.status
-    headers = _request_id_headers(dialect, request_id)
+    headers = [*_request_id_headers(dialect, request_id), *error.headers.items()]
     sender = "Receiver" if status >= 500 else "Sender"
     code = shape.error_code if shape else error.code
     if dialect.protocol == EC2:
@@ -230,7 +230,10 @@ def _document_error(dialect: Dialect, shape: Shape | None, error: AwsError, stat
         headers += [("x-amzn-ErrorType", name), ("Content-Type", "application/json"), *_error_headers(shape, error.fields)]
         return Response(status, headers, msgspec.json.encode(body))
     if dialect.name in ("dynamodb", "dynamodbstreams"):
-        name = _DYNAMODB_NAMESPACES.get(name, "com.amazonaws.dynamodb.v20120810#") + name
+        space = _DYNAMODB_NAMESPACES.get(name, "com.amazonaws.dynamodb.v20120810#")
+        if space.endswith(".service#") and message in body:
+            body["Message"] = body.pop(message)  # What stands before DynamoDB itself spells it so.
+        name = space + name
     raw = msgspec.json.encode({"__type": name} | body)
     return Response(status, _json_headers(dialect, headers, raw), raw)
 
