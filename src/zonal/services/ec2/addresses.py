@@ -151,8 +151,8 @@ class Addresses:
     def allocate(self, call: Call, request: AllocateAddressRequestTypeDef) -> Answer:
         tx = call.transaction
         refuse(request, CustomerOwnedIpv4Pool="Outposts", IpamPoolId="IPAM")
-        if request.get("Domain") == "standard":
-            raise AwsError("InvalidParameterValue", "Value (standard) for parameter domain is invalid. EC2-Classic has been retired.")
+        if request.get("Domain", "vpc") != "vpc":
+            raise AwsError("InvalidParameterValue", f"Value ({request['Domain']}) for parameter domain is invalid. Expecting vpc.")
         if request.get("PublicIpv4Pool", "amazon") != "amazon":
             raise AwsError("InvalidPublicIpv4PoolID.NotFound", f"The pool ID '{request['PublicIpv4Pool']}' does not exist")
         if request.get("NetworkBorderGroup", REGION) != REGION:

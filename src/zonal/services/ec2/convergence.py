@@ -23,10 +23,10 @@ from zonal.services.ec2.route_tables import LOCAL, is_black_hole
 class FabricDoor(Protocol):
     """What is asked of the fabric (`fabric.Fabric`)."""
 
-    async def apply_vpc(self, plan: plan.VpcPlan) -> None:
+    async def apply_vpc(self, plan: plan.VpcPlan, /) -> None:
         """Make the kernel match the plan; on return packets feel it."""
 
-    async def remove_vpc(self, vpc_id: str) -> None:
+    async def remove_vpc(self, vpc_id: str, /) -> None:
         """Remove everything of a VPC; nothing happens where there is nothing."""
 
 

@@ -224,7 +224,7 @@ def _refuse_attributes(request: ModifySubnetAttributeRequestTypeDef) -> None:
             "CustomerOwnedIpv4Pool": request.get("CustomerOwnedIpv4Pool"),
             "EnableResourceNameDnsARecordOnLaunch": request.get("EnableResourceNameDnsARecordOnLaunch", {}).get("Value"),
             "EnableResourceNameDnsAAAARecordOnLaunch": request.get("EnableResourceNameDnsAAAARecordOnLaunch", {}).get("Value"),
-            "PrivateDnsHostnameTypeOnLaunch": request.get("PrivateDnsHostnameTypeOnLaunch") == "resource-name",
+            "PrivateDnsHostnameTypeOnLaunch": request.get("PrivateDnsHostnameTypeOnLaunch", "ip-name") != "ip-name",
             "EnableLniAtDeviceIndex": request.get("EnableLniAtDeviceIndex"),
         },
         AssignIpv6AddressOnCreation="IPv6",
