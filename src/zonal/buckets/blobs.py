@@ -1,0 +1,47 @@
+"""Where content is kept: bytes under ids that the store makes up, behind a protocol of a few methods.
+
+Content is never changed: it is written once, becomes durable at `Writer.commit`, and is removed. Ids are random and say nothing of
+buckets or keys, so no key, whatever is in it, can reach outside, and two keys never meet. Whoever outgrows one machine puts another implementation
+behind this protocol; nothing above it knows files.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+
+class Writer(Protocol):
+    """Content on its way in. Ends with `commit` or `abort`."""
+
+    async def write(self, piece: bytes) -> None:
+        """Add a piece. Waits while the disk is behind."""
+
+    async def commit(self) -> str:
+        """Make everything written durable; returns its id."""
+
+    async def abort(self) -> None:
+        """Forget everything written. May be called after a failure of the other two."""
+
+
+class Blobs(Protocol):
+    """A store of content."""
+
+    def writer(self, watch: Callable[[bytes], None]) -> Writer:
+        """Begin new content. `watch` is given each piece in order, on a thread where it may compute."""
+
+    def read(self, blob: str, offset: int, size: int) -> AsyncIterator[bytes]:
+        """`size` bytes from `offset`. Raises `BlobMissing` at once where there is none; held open from then on."""
+
+    def remove(self, blob: str) -> None:
+        """Let go of content. Those who read it now may read to its end."""
+
+
+class BlobMissing(Exception):
+    """There is no content with this id."""
+
+
+def new_id() -> str:
+    """An id that nobody has used: 128 random bits."""
+    return secrets.token_hex(16)

@@ -1,0 +1,352 @@
+"""The catalog: which objects there are, in order, in one SQLite file.
+
+SQLite, not LMDB, because an index here is (bucket, key, order of the version), keys have up to 1,024 bytes and LMDB's end at 511; and
+because `state = CURRENT` as a partial index gives listings of what is visible for free. Keys are kept as UTF-8 bytes, whose order is S3's.
+
+Reads run on the event loop's thread: each costs a few look-ups. Changes are functions that a single writer thread runs, in order, inside
+one transaction for all that were waiting (group commit): each in a savepoint, so that one that raises (a condition that does not hold)
+undoes itself alone. A change is acknowledged when the transaction is on the disk (WAL, `synchronous=FULL`).
+
+>>> entry = await catalog.change(lambda changes: changes.put(bucket, entry))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from zonal.buckets.entries import NULL, Bucket, Entry, Part, Upload
+from zonal.records.store import StoreUnavailable
+
+T = TypeVar("T")
+NONCURRENT, CURRENT, MARKER = 0, 1, 2
+"""States of a version: an older one, the one that is visible, a delete marker that hides the key."""
+
+_pack = msgspec.msgpack.encode
+_entry = msgspec.msgpack.Decoder(Entry).decode
+_part = msgspec.msgpack.Decoder(Part).decode
+_upload = msgspec.msgpack.Decoder(Upload).decode
+_bucket = msgspec.msgpack.Decoder(Bucket).decode
+
+Row = tuple[bytes, int, int, bytes]
+"""A version: key, order (later ones are smaller), state, entry."""
+
+
+class View:
+    """What can be asked of a catalog."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def buckets(self) -> list[Bucket]:
+        return [_bucket(body) for (body,) in self._database.execute("SELECT body FROM buckets ORDER BY name")]
+
+    def bucket(self, name: str) -> Bucket | None:
+        row = self._database.execute("SELECT body FROM buckets WHERE name = ?", (name,)).fetchone()
+        return _bucket(row[0]) if row else None
+
+    def current(self, bucket: int, key: str) -> Entry | None:
+        """The newest version of a key, which may be a delete marker."""
+        row = self._newest(bucket, key)
+        return _entry(row[1]) if row else None
+
+    def version(self, bucket: int, key: str, version: str) -> Entry | None:
+        row = self._database.execute(
+            "SELECT body FROM versions WHERE bucket = ? AND key = ? AND version = ?", (bucket, key.encode(), version)
+        ).fetchone()
+        return _entry(row[0]) if row else None
+
+    def order(self, bucket: int, key: str, version: str) -> int | None:
+        """Where a version stands among those of its key."""
+        row = self._database.execute(
+            "SELECT place FROM versions WHERE bucket = ? AND key = ? AND version = ?", (bucket, key.encode(), version)
+        ).fetchone()
+        return row[0] if row else None
+
+    def is_empty(self, bucket: int) -> bool:
+        row = self._database.execute("SELECT 1 FROM versions WHERE bucket = ? LIMIT 1", (bucket,)).fetchone()
+        return row is None
+
+    def walk_current(self, bucket: int, start: bytes, end: bytes | None) -> Iterator[Row]:
+        """Visible objects with `start <= key < end`, in order, read as they are taken."""
+        words = "SELECT key, place, state, body FROM versions WHERE state = 1 AND bucket = ? AND key >= ?"
+        return self._walk(words, (bucket, start), end, "ORDER BY key")
+
+    def walk_versions(self, bucket: int, start: bytes, end: bytes | None, after: int | None = None) -> Iterator[Row]:
+        """All versions with `start <= key < end`, the newest of a key first; `after` leaves out those of `start` up to that place."""
+        words = "SELECT key, place, state, body FROM versions WHERE bucket = ? AND (key, place) > (?, ?)"
+        return self._walk(words, (bucket, start, -(2**63) if after is None else after), end, "ORDER BY key, place")
+
+    def _walk(self, words: str, values: tuple[Any, ...], end: bytes | None, order: str) -> Iterator[Row]:
+        if end is not None:
+            words, values = f"{words} AND key < ?", (*values, end)
+        return iter(self._database.execute(f"{words} {order}", values))
+
+    def small(self, blob: str) -> bytes | None:
+        """Content that is kept in the catalog itself."""
+        row = self._database.execute("SELECT content FROM small WHERE blob = ?", (blob,)).fetchone()
+        return row[0] if row else None
+
+    def knows(self, blob: str) -> bool:
+        """Whether anything refers to this content."""
+        return self._database.execute("SELECT 1 FROM blobs WHERE blob = ?", (blob,)).fetchone() is not None
+
+    def upload(self, bucket: int, id: str) -> Upload | None:
+        row = self._database.execute("SELECT body FROM uploads WHERE bucket = ? AND upload = ?", (bucket, id)).fetchone()
+        return _upload(row[0]) if row else None
+
+    def walk_uploads(self, bucket: int, start: bytes, end: bytes | None, after: str = "") -> Iterator[tuple[bytes, Upload]]:
+        """Open uploads with `start <= key < end` in order of key and id; `after` leaves out those of `start` up to that id."""
+        words = "SELECT key, body FROM uploads WHERE bucket = ? AND (key, upload) > (?, ?)"
+        for key, body in self._walk(words, (bucket, start, after), end, "ORDER BY key, upload"):  # type: ignore[misc]
+            yield key, _upload(body)
+
+    def parts(self, upload: str, after: int = 0, limit: int = -1) -> list[Part]:
+        words = "SELECT body FROM parts WHERE upload = ? AND number > ? ORDER BY number LIMIT ?"
+        return [_part(body) for (body,) in self._database.execute(words, (upload, after, limit))]
+
+    def part(self, upload: str, number: int) -> Part | None:
+        row = self._database.execute("SELECT body FROM parts WHERE upload = ? AND number = ?", (upload, number)).fetchone()
+        return _part(row[0]) if row else None
+
+    def _newest(self, bucket: int, key: str) -> tuple[int, bytes] | None:
+        words = "SELECT place, body FROM versions WHERE bucket = ? AND key = ? ORDER BY place LIMIT 1"
+        row: tuple[int, bytes] | None = self._database.execute(words, (bucket, key.encode())).fetchone()
+        return row
+
+
+class Changes(View):
+    """A view that can also change; lives on the writer's thread. `removed` gathers content that nothing refers to any more."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        super().__init__(database)
+        self.removed: list[str] = []
+
+    def add_bucket(self, bucket: Bucket) -> Bucket:
+        """Add a bucket under a number of its own."""
+        cursor = self._database.execute("INSERT INTO numbers DEFAULT VALUES")
+        bucket = msgspec.structs.replace(bucket, number=cursor.lastrowid or 0)
+        self.put_bucket(bucket)
+        return bucket
+
+    def put_bucket(self, bucket: Bucket) -> None:
+        self._database.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?)", (bucket.name, _pack(bucket)))
+
+    def delete_bucket(self, bucket: Bucket) -> None:
+        """Remove an empty bucket, and with it the uploads that are open in it."""
+        for _, upload in list(self.walk_uploads(bucket.number, b"", None)):
+            self.delete_upload(bucket.number, upload.id)
+        self._database.execute("DELETE FROM buckets WHERE name = ?", (bucket.name,))
+
+    def put(self, bucket: int, entry: Entry) -> Entry:
+        """Add a version as the newest of its key. A null version takes the place of the one there was."""
+        key = entry.key.encode()
+        if entry.version == NULL:
+            self.delete(bucket, entry.key, NULL, promote=False)
+        newest = self._newest(bucket, entry.key)
+        place = -int(entry.modified * 1_000_000)
+        if newest is not None:
+            place = min(place, newest[0] - 1)
+            self._database.execute("UPDATE versions SET state = 0 WHERE bucket = ? AND key = ? AND place = ?", (bucket, key, newest[0]))
+        state = MARKER if entry.is_marker else CURRENT
+        row = (bucket, key, place, entry.version, state, _pack(entry))
+        self._database.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._refer(entry)
+        return entry
+
+    def change(self, bucket: int, entry: Entry) -> None:
+        """Write what may change of a version (tags, ACL, locks) in its place."""
+        words = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND version = ?"
+        self._database.execute(words, (_pack(entry), bucket, entry.key.encode(), entry.version))
+
+    def delete(self, bucket: int, key: str, version: str, *, promote: bool = True) -> Entry | None:
+        """Remove a version for good; where it was the newest, the one before it comes to light."""
+        raw = key.encode()
+        words = "SELECT place, state, body FROM versions WHERE bucket = ? AND key = ? AND version = ?"
+        row = self._database.execute(words, (bucket, raw, version)).fetchone()
+        if row is None:
+            return None
+        entry = _entry(row[2])
+        self._database.execute("DELETE FROM versions WHERE bucket = ? AND key = ? AND place = ?", (bucket, raw, row[0]))
+        for segment in entry.segments:
+            self.release(segment.blob, small=segment.small)
+        newest = self._newest(bucket, key) if promote and row[1] != NONCURRENT else None
+        if newest is not None:
+            state = MARKER if _entry(newest[1]).is_marker else CURRENT
+            words = "UPDATE versions SET state = ? WHERE bucket = ? AND key = ? AND place = ?"
+            self._database.execute(words, (state, bucket, raw, newest[0]))
+        return entry
+
+    def add_small(self, blob: str, content: bytes) -> None:
+        self._database.execute("INSERT INTO small VALUES (?, ?)", (blob, content))
+
+    def add_upload(self, bucket: int, upload: Upload) -> None:
+        row = (bucket, upload.template.key.encode(), upload.id, _pack(upload))
+        self._database.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row)
+
+    def delete_upload(self, bucket: int, id: str, *, kept: frozenset[str] = frozenset()) -> None:
+        """Close an upload; the content of its parts goes, but for the blobs that an object has taken over."""
+        for part in self.parts(id):
+            if part.segment.blob not in kept:
+                self.release(part.segment.blob, small=part.segment.small)
+        self._database.execute("DELETE FROM parts WHERE upload = ?", (id,))
+        self._database.execute("DELETE FROM uploads WHERE bucket = ? AND upload = ?", (bucket, id))
+
+    def put_part(self, upload: str, part: Part) -> None:
+        """Add a part, in the place of the one that had its number."""
+        before = self.part(upload, part.number)
+        if before is not None:
+            self.release(before.segment.blob, small=before.segment.small)
+        self._database.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (upload, part.number, _pack(part)))
+        self.refer(part.segment.blob, small=part.segment.small)
+
+    def refer(self, blob: str, *, small: bool) -> None:
+        if not small:
+            self._database.execute("INSERT OR IGNORE INTO blobs VALUES (?)", (blob,))
+
+    def release(self, blob: str, *, small: bool) -> None:
+        if small:
+            self._database.execute("DELETE FROM small WHERE blob = ?", (blob,))
+        else:
+            self._database.execute("DELETE FROM blobs WHERE blob = ?", (blob,))
+            self.removed.append(blob)
+
+    def _refer(self, entry: Entry) -> None:
+        for segment in entry.segments:
+            self.refer(segment.blob, small=segment.small)
+
+
+Work = Callable[[Changes], Any]
+
+
+class Catalog:
+    """The catalog in one file. `on_removed` is told of content that no longer is referred to, after the commit."""
+
+    def __init__(self, path: Path, on_removed: Callable[[str], None]) -> None:
+        path.touch(mode=0o600, exist_ok=True)
+        self._path = path
+        self._on_removed = on_removed
+        writer = _open(path)
+        writer.executescript(_SCHEMA)
+        self.view = View(_open(path))
+        self._work: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_until_closed, args=(writer,), name="catalog-writer", daemon=True)
+        self._thread.start()
+
+    async def change(self, work: Callable[[Changes], T]) -> T:
+        """Run `work` on the writer's thread, and return what it returned once that is durable.
+
+        What it raises is raised here, and nothing of it happened. Raises `StoreUnavailable` where it could not be made durable.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._work.put((work, future))
+        return await asyncio.shield(future)
+
+    def another_view(self) -> View:
+        """A view for another thread."""
+        return View(_open(self._path))
+
+    async def close(self) -> None:
+        self._work.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self.view._database.close()
+
+    def _write_until_closed(self, database: sqlite3.Connection) -> None:
+        closing = False
+        while not closing:
+            batch = [self._work.get()]
+            while not self._work.empty():
+                batch.append(self._work.get())
+            closing = None in batch
+            self._commit(database, [each for each in batch if each is not None])
+        database.close()
+
+    def _commit(self, database: sqlite3.Connection, batch: list[tuple[Work, asyncio.Future[Any]]]) -> None:
+        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        removed: list[str] = []
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            for work, future in batch:
+                outcomes.append((future, *self._run(database, work, removed)))
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            failure = StoreUnavailable(f"the buckets' catalog could not commit: {error}")
+            outcomes, removed = [(future, None, failure) for _, future in batch], []
+        for blob in removed:
+            self._on_removed(blob)
+        if outcomes:
+            _tell(outcomes)
+
+    def _run(self, database: sqlite3.Connection, work: Work, removed: list[str]) -> tuple[Any, BaseException | None]:
+        """One change in a savepoint of its own. A failure of SQLite itself ends the whole batch."""
+        changes = Changes(database)
+        database.execute("SAVEPOINT one")
+        try:
+            result = work(changes)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            database.execute("ROLLBACK TO one")
+            database.execute("RELEASE one")
+            return None, error
+        database.execute("RELEASE one")
+        removed.extend(changes.removed)
+        return result, None
+
+
+def _tell(outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    """Wake those who wait, all with one call into their loop."""
+
+    def settle() -> None:
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    try:
+        outcomes[0][0].get_loop().call_soon_threadsafe(settle)
+    except RuntimeError:
+        return  # The loop is gone, and with it everybody who waited.
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY AUTOINCREMENT);
+CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, body BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS versions (
+    bucket INTEGER, key BLOB, place INTEGER, version TEXT, state INTEGER, body BLOB, PRIMARY KEY (bucket, key, place)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS visible ON versions (bucket, key) WHERE state = 1;
+CREATE TABLE IF NOT EXISTS small (blob TEXT PRIMARY KEY, content BLOB);
+CREATE TABLE IF NOT EXISTS blobs (blob TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads (bucket INTEGER, key BLOB, upload TEXT, body BLOB, PRIMARY KEY (bucket, key, upload)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS upload_ids ON uploads (bucket, upload);
+CREATE TABLE IF NOT EXISTS parts (upload TEXT, number INTEGER, body BLOB, PRIMARY KEY (upload, number)) WITHOUT ROWID;
+"""
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        database.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -16000;"
+        )
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the buckets' catalog at {path} cannot be opened: {error}") from error
+    return database
+
+
+def decode(row: Row) -> Entry:
+    """The entry of a walked row."""
+    return _entry(row[3])

@@ -1,0 +1,113 @@
+"""Catalog and content together: the S3 store of one region, as a directory.
+
+Content comes in by `receive` (durable when it returns, visible to nobody), becomes an object by a change of the catalog, and goes out by
+`read`. Content of up to `SMALL_BYTES` is kept in the catalog, beside the entry: one sync for both instead of three.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from zonal.buckets.blob_files import BlobFiles
+from zonal.buckets.blobs import Blobs, new_id
+from zonal.buckets.catalog import Catalog
+from zonal.buckets.entries import Segment
+
+SMALL_BYTES = 8 * 1024
+
+
+class Content(NamedTuple):
+    """Content that has arrived and is durable, or, when `small`, is going to be with the change that adds it."""
+
+    segment: Segment
+    small: bytes | None
+
+
+class BucketStore:
+    """The store in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = BlobFiles(directory / "content")
+        self.blobs: Blobs = files
+        self._files = files
+        self.catalog = Catalog(directory / "catalog.db", files.remove)
+        self._began = time.time()
+
+    async def receive(self, pieces: AsyncIterator[bytes], watch: Callable[[bytes], None]) -> Content:
+        """Take content in; `watch` sees each piece in order. Where anything raises, nothing of it stays."""
+        held: list[bytes] = []
+        size = 0
+        async for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size > SMALL_BYTES:
+                return await self._receive_large(held, pieces, watch)
+        content = b"".join(held)
+        if content:
+            watch(content)
+        return Content(Segment(new_id(), size, small=True), content)
+
+    async def _receive_large(self, held: list[bytes], pieces: AsyncIterator[bytes], watch: Callable[[bytes], None]) -> Content:
+        writer = self.blobs.writer(watch)
+        size = 0
+        try:
+            for piece in held:
+                size += len(piece)
+                await writer.write(piece)
+            held.clear()
+            async for piece in pieces:
+                size += len(piece)
+                await writer.write(piece)
+            return Content(Segment(await writer.commit(), size), None)
+        except BaseException:
+            await writer.abort()
+            raise
+
+    def forget(self, content: Content) -> None:
+        """Let go of content that did not become anything."""
+        if content.small is None:
+            self.blobs.remove(content.segment.blob)
+
+    def small(self, segment: Segment) -> bytes | None:
+        """The content of a small segment; None where it has gone meanwhile."""
+        return self.catalog.view.small(segment.blob)
+
+    def file(self, segment: Segment) -> IO[bytes]:
+        """A large segment as an open file. Raises `BlobMissing`."""
+        return self._files.open(segment.blob)
+
+    async def read(self, segments: Sequence[Segment], offset: int, size: int) -> AsyncIterator[bytes]:
+        """`size` bytes from `offset` of segments in a row. Raises `BlobMissing` where one has gone meanwhile."""
+        for segment in segments:
+            if size <= 0:
+                return
+            if offset >= segment.size:
+                offset -= segment.size
+                continue
+            taken = min(size, segment.size - offset)
+            if segment.small:
+                yield (self.small(segment) or b"")[offset : offset + taken]
+            else:
+                async with contextlib.aclosing(self.blobs.read(segment.blob, offset, taken)) as pieces:  # type: ignore[type-var]
+                    async for piece in pieces:
+                        yield piece
+            size -= taken
+            offset = 0
+
+    async def sweep(self) -> int:
+        """Remove content that an earlier life left without an entry; returns how much."""
+        return await asyncio.to_thread(self._sweep)
+
+    def _sweep(self) -> int:
+        view = self.catalog.another_view()
+        return self._files.sweep(view.knows, self._began)
+
+    async def close(self) -> None:
+        await self.catalog.close()
+        await asyncio.to_thread(self._files.close)

@@ -1,0 +1,62 @@
+"""Listing in order: prefixes, delimiters and where to go on, at the cost of what is returned.
+
+A walk reads rows as they are taken. Where a key holds the delimiter behind the prefix, everything up to there is one common prefix: the
+walk notes it and begins anew behind it, so a million keys under one prefix cost one look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+R = TypeVar("R")
+
+
+class Page(NamedTuple, Generic[R]):
+    """A page of a listing. `last` is the last key or common prefix in it where more follow, else None."""
+
+    rows: list[R]
+    prefixes: list[str]
+    last: str | None
+
+
+Walk = Callable[[bytes, bytes | None], Iterator[R]]
+"""Gives rows with `start <= key < end` in order."""
+
+
+def page(walk: Walk[R], key_of: Callable[[R], bytes], *, start: bytes, prefix: str, delimiter: str, after: str, limit: int) -> Page[R]:
+    """The rows with this prefix from `start` on, at most `limit` of them and common prefixes together.
+
+    Common prefixes that are not greater than `after` are left out, as S3 does (ListObjectsV2, "CommonPrefixes").
+    """
+    beginning, cut, end = prefix.encode(), delimiter.encode(), behind(prefix.encode())
+    rows: list[R] = []
+    prefixes: list[str] = []
+    last = ""
+    start = max(start, beginning)
+    while True:
+        skip = None
+        for row in walk(start, end):
+            key = key_of(row)
+            at = key.find(cut, len(beginning)) if cut else -1
+            common = key[: at + len(cut)] if at >= 0 else b""
+            skip = behind(common) if common else None
+            if common and common <= after.encode():
+                break
+            if len(rows) + len(prefixes) >= limit:
+                return Page(rows, prefixes, last)
+            if common:
+                last = common.decode()
+                prefixes.append(last)
+                break
+            rows.append(row)
+            last = key.decode()
+        if skip is None:
+            return Page(rows, prefixes, None)
+        start = skip
+
+
+def behind(prefix: bytes) -> bytes | None:
+    """The least key that is greater than all with this prefix; None where there is none."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
