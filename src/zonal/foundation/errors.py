@@ -20,15 +20,25 @@ class AwsError(Exception):
     """An answer that AWS itself would give to this caller.
 
     `code` is the wire code (what botocore shows as `Error.Code`), `status` the HTTP status. `fields` are further members of the
-    modelled error shape (`CancellationReasons`, `Item`, …) by their model names.
+    modelled error shape (`CancellationReasons`, `Item`, …) by their model names. `headers` go into the
+    answer's head (S3's `ETag` of a 304).
     """
 
-    def __init__(self, code: str, message: str, *, status: int = 400, fields: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 400,
+        fields: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status
         self.fields: Mapping[str, Any] = fields or {}
+        self.headers: Mapping[str, str] = headers or {}
 
 
 def not_implemented(service: str, operation: str) -> AwsError:

@@ -24,7 +24,7 @@ from zonal.foundation.identifiers import REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway.connection import Connection, Connections
 from zonal.records.store import Store, StoreUnavailable
-from zonal.services.operation import Call, Handler
+from zonal.services.operation import Answer, Call, Handler
 from zonal.wire import requests, responses, signing
 from zonal.wire.messages import Request, Response, Signature
 from zonal.wire.models import Catalogue, Dialect, Located
@@ -41,13 +41,15 @@ class Frontend(NamedTuple):
     `streams` are operations whose body is handed over while it arrives (`call.raw.stream`). `anonymous` lets unsigned requests through to
     the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
     checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `before`
-    may answer a request itself, before anything else looks at it (CORS, websites).
+    may answer a request itself, before anything else looks at it (CORS's preflights, websites, browsers' forms); `after` is shown every
+    answer, errors too, and returns the one that is sent (CORS's headers).
     """
 
     streams: frozenset[str] = frozenset()
     anonymous: bool = False
     documents: bool = False
     before: Callable[[Request], Awaitable[Response | None]] | None = None
+    after: Callable[[Request, Response], Response] | None = None
 
 
 _PLAIN = Frontend()
@@ -98,10 +100,14 @@ class Gateway:
         """The answer to one request. Never raises but for cancellation."""
         if request.path == HEALTH:
             return self._health()
-        identifier = request_id()
         dialect = self._catalogue.recognise(request)
+        frontend = self._frontends.get(dialect.name, _PLAIN)
+        response = await self._answer(request, dialect, frontend)
+        return frontend.after(request, response) if frontend.after else response
+
+    async def _answer(self, request: Request, dialect: Dialect, frontend: Frontend) -> Response:
+        identifier = request_id()
         try:
-            frontend = self._frontends.get(dialect.name, _PLAIN)
             if frontend.before and (answer := await frontend.before(request)):
                 return answer
             request.signature = self._authenticate(request, dialect)
@@ -113,6 +119,9 @@ class Gateway:
             result = await self._invoke(located, handler, request, parameters, identifier)
             if frontend.documents:
                 return responses.render_document(dialect, result, identifier)
+            if isinstance(result, Answer):
+                response = responses.render(located, result.members, identifier)
+                return response._replace(status=result.status or response.status, headers=[*response.headers, *result.headers])
             return responses.render(located, result, identifier)
         except AwsError as error:
             return responses.render_error(dialect, error, identifier, request)

@@ -140,6 +140,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses.
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._shared.open.add(self)
         self._deadline = self._loop.time() + IDLE_SECONDS
 
@@ -206,7 +208,7 @@ class Connection(asyncio.Protocol):
         self._check_head(len(self._url) + self._headers_bytes)
         if self._ending:
             return
-        self._request = Request(self._parser.get_method().decode(), *_target(self._url), self._headers)
+        self._request = Request(self._parser.get_method().decode(), *_target(self._url), self._headers, peer=self._peer)
         length = self._headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in self._headers
         if has_body and self._shared.streams(self._request):

@@ -16,7 +16,7 @@ service's own type from `types-boto3-*` under `TYPE_CHECKING`. The answer is a d
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,6 +40,14 @@ class Call(NamedTuple):
     account: str = ACCOUNT
     region: str = REGION
     raw: Any = None
+
+
+class Answer(NamedTuple):
+    """An answer whose status the model does not tell (206, say), or with headers of its own. `members` is what a handler returns else."""
+
+    members: Mapping[str, Any]
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Call, Any], Any]

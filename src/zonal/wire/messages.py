@@ -34,6 +34,7 @@ class Request(msgspec.Struct):
 
     Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations
     that stream (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
+    `peer` is the caller's IP address.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Request(msgspec.Struct):
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
     signature: Signature | None = None
+    peer: str = ""
 
     @property
     def host(self) -> str:
