@@ -99,11 +99,16 @@ class View(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """When an answer counts. `patience_seconds` is for a standby that lives but does not confirm, and for a leader that keeps starting."""
+    """When an answer counts: so many silent looks or refusals in a row.
+
+    `patience_seconds` is for a required standby that lives but does not confirm, since writes wait for it; `attach_seconds` for one that
+    was started and is to follow, since it may have much to catch up with; `starting_seconds` for a leader that keeps starting.
+    """
 
     misses: int = 3
     refusals: int = 2
     patience_seconds: float = 2.0
+    attach_seconds: float = 10.0
     starting_seconds: float = 15.0
 
 
@@ -191,14 +196,19 @@ class Case:
         return self.report is not None and self.report.detached_seconds >= self.limits.patience_seconds
 
     @property
+    def standby_does_not_follow(self) -> bool:
+        """The leader has been without the standby for longer than it takes one to attach."""
+        return self.report is not None and self.report.detached_seconds >= self.limits.attach_seconds
+
+    @property
     def standby_takes_writes(self) -> bool:
         looks = self.view.standby.looks if self.view.standby else ()
         return any(look.answer is Answer.SERVING and look.sighting.writable for look in looks)
 
     @property
     def leader_starts_too_long(self) -> bool:
-        looks = counted(self.view.leader, self.view.hearing)
-        return self.leader is Condition.STARTING and any(look.answer_seconds >= self.limits.starting_seconds for look in looks)
+        starting = [look for look in counted(self.view.leader, self.view.hearing) if look.answer is Answer.STARTING]
+        return self.leader is Condition.STARTING and any(look.answer_seconds >= self.limits.starting_seconds for look in starting)
 
 
 def judge(node: NodeView, hearing: frozenset[str], limits: Limits) -> Condition:
@@ -369,7 +379,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "the leader is up; the standby is dead, lost, or does not follow",
-        lambda case: case.standby_is_gone or case.standby_is_detached,
+        lambda case: case.standby_is_gone or case.standby_does_not_follow,
         Action.REJOIN_STANDBY,
         "the standby is not following",
         True,
