@@ -22,6 +22,8 @@ from zonal.dynamo.items import Item, Value, decode_binary, kind_and_body, valida
 PARTITION_LENGTH = 16
 SPACE_LENGTH = 4
 _MISMATCH = "The provided key element does not match the schema"
+_EMPTY_IN_ITEM = "One or more parameter values are not valid."
+_EMPTY_IN_KEY = "One or more parameter values were invalid:"
 
 
 class KeyPart(NamedTuple):
@@ -51,10 +53,6 @@ class Schema(NamedTuple):
         prefix = self.partition_prefix([item[part.name] for part in self.partition])
         return prefix + b"".join(encode(item[part.name]) for part in self.sort) if self.sort else prefix
 
-    def entry(self, item: Item, primary: bytes) -> bytes:
-        """Where the item lies in an index; `primary` is its key in the table."""
-        return self.key(item) + hashlib.blake2b(primary[SPACE_LENGTH:], digest_size=16).digest()
-
     def covers(self, item: Item) -> bool:
         """Whether the item has every key attribute, and so appears in the index."""
         return all(part.name in item and part.type in item[part.name] for part in self.parts)
@@ -64,6 +62,13 @@ def partition_digest(values: Sequence[Value]) -> bytes:
     """Sixteen bytes that place a partition."""
     raw = b"".join(map(_hashed, values)) if len(values) == 1 else b"".join(map(encode, values))
     return hashlib.md5(b"Outliers" + raw, usedforsecurity=False).digest()[:8] + hashlib.blake2b(raw, digest_size=8).digest()
+
+
+def tie_digest(item: Item, table: Schema) -> bytes:
+    """Sixteen bytes that tell items of one index key apart, and order them as AWS does: by a hash of the whole primary key."""
+    raw = b"".join(_hashed(item[part.name]) for part in table.parts)
+    exact = b"".join(encode(item[part.name]) for part in table.parts)
+    return hashlib.md5(b"Outliers" + raw, usedforsecurity=False).digest()[:8] + hashlib.blake2b(exact, digest_size=8).digest()
 
 
 def encode(value: Value) -> bytes:
@@ -94,7 +99,7 @@ def check_key(key: Item, schema: Schema) -> None:
     for part in schema.parts:
         if part.name not in key or part.type not in key[part.name]:
             raise validation(_MISMATCH)
-    check_lengths(key, schema)
+    check_lengths(key, schema, _EMPTY_IN_KEY)
 
 
 def check_item(item: Item, schema: Schema) -> None:
@@ -111,7 +116,12 @@ def check_item(item: Item, schema: Schema) -> None:
     check_lengths(item, schema)
 
 
-def check_lengths(item: Item, schema: Schema) -> None:
+def check_key_of_item(item: Item, schema: Schema) -> None:
+    """Like `check_key`, of an item that has more attributes."""
+    check_key({part.name: item[part.name] for part in schema.parts if part.name in item}, schema)
+
+
+def check_lengths(item: Item, schema: Schema, complaint: str = _EMPTY_IN_ITEM) -> None:
     """That the key attributes in `item` are neither empty nor longer than 2048 (partition) and 1024 (sort) bytes."""
     for part in schema.parts:
         if part.type == "N":
@@ -119,7 +129,7 @@ def check_lengths(item: Item, schema: Schema) -> None:
         body = item[part.name][part.type]
         if not body:
             raise validation(
-                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
+                f"{complaint} The AttributeValue for a key attribute cannot contain an empty"
                 f" {'string' if part.type == 'S' else 'binary'} value. Key: {part.name}"
             )
         if len(body) > 250:

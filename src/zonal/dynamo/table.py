@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 
 from zonal.dynamo.items import Item, kind_and_body, validation
-from zonal.dynamo.keys import KeyPart, Schema
+from zonal.dynamo.keys import KeyPart, Schema, tie_digest
 from zonal.records.store import Record
 
 STREAM_VIEWS = ("NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY")
@@ -173,8 +173,10 @@ class Index:
 
     fill: Fill | None = None
 
-    def __init__(self, record: IndexRecord, types: dict[str, str], table_keys: tuple[str, ...]) -> None:
+    def __init__(self, record: IndexRecord, types: dict[str, str], table_schema: Schema) -> None:
         self.record = record
+        self.table_schema = table_schema
+        table_keys = tuple(part.name for part in table_schema.parts)
         self.name = record.name
         self.is_global = record.is_global
         self.schema = schema(record.space, record.keys, types)
@@ -183,6 +185,10 @@ class Index:
         names = dict.fromkeys((*table_keys, *(part.name for part in self.schema.parts), *record.attributes))
         self.attributes = frozenset(names)
         self.key_names = tuple(dict.fromkeys((*(part.name for part in self.schema.parts), *table_keys)))
+
+    def entry(self, item: Item) -> bytes:
+        """Where the item (or what the index holds of it) lies in the index."""
+        return self.schema.key(item) + tie_digest(item, self.table_schema)
 
     def project(self, item: Item) -> Item:
         """What of the item lies in the index."""
@@ -202,7 +208,9 @@ class Table:
         self.types = types
         self.schema = schema(record.space, record.keys, types)
         self.key_names = tuple(part.name for part in self.schema.parts)
-        indexes = [Index(index, types, self.key_names) for index in record.indexes]
+        indexes = [Index(index, types, self.schema) for index in record.indexes]
+        # DynamoDB looks at global indexes before local ones.
+        indexes.sort(key=lambda index: not index.is_global)
         self.indexes = tuple(index for index in indexes if index.record.status != "DELETING")
         self.by_name = {index.name: index for index in indexes if index.is_readable}
         self.has_local = any(not index.is_global for index in self.indexes)
@@ -212,7 +220,7 @@ class Table:
 
     def check_index_keys(self, item: Item) -> None:
         """That index key attributes, where the item has them, are of the index's types and not empty. Raises `ValidationException`."""
-        for index in reversed(self.indexes):
+        for index in self.indexes:
             for part in index.schema.parts:
                 value = item.get(part.name)
                 if value is None:

@@ -102,8 +102,8 @@ class Writer:
     def _change_entry(self, batch: Batch, index: Index, key: bytes, old: Item | None, new: Item | None, cost: Cost) -> None:
         if index.fill is not None and key > index.fill.cursor:
             return
-        before = index.schema.entry(old, key) if old is not None and index.schema.covers(old) else None
-        after = index.schema.entry(new, key) if new is not None and index.schema.covers(new) else None
+        before = index.entry(old) if old is not None and index.schema.covers(old) else None
+        after = index.entry(new) if new is not None and index.schema.covers(new) else None
         old_entry = None if before is None or old is None else index.project(old)
         new_entry = None if after is None or new is None else index.project(new)
         if index.fill is not None and before is not None and self._storage.latest(before) is None:
@@ -136,12 +136,12 @@ class Writer:
             raise
 
 
-def fill_entry(batch: Batch, index: Index, key: bytes, packed: bytes, storage: Storage) -> None:
+def fill_entry(batch: Batch, index: Index, packed: bytes, storage: Storage) -> None:
     """Put the entry of an item that was there before the index was, unless a later write has put it already."""
     item = stored.item_of(packed)
     if not index.schema.covers(item) or any(not item[part.name][part.type] for part in index.schema.parts):
         return
-    entry_key = index.schema.entry(item, key)
+    entry_key = index.entry(item)
     if storage.latest(entry_key) is not None:
         return
     projected = index.project(item)

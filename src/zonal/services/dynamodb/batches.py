@@ -191,7 +191,7 @@ def _write_of(table: Table, entry: Request) -> Write:
         keys.check_key(key, table.schema)
         return Write(table, table.schema.key(key), guard, None, None, 0, NONE, key)
     item: Item = entry["PutRequest"]["Item"]
-    keys.check_item(item, table.schema)
+    keys.check_key_of_item(item, table.schema)
     table.check_index_keys(item)
     return Write(table, table.schema.key(item), guard, None, item, settle_item(item), NONE, item)
 

@@ -226,7 +226,7 @@ def _check_change(change: Change, table: Table) -> None:
     if not table.indexes:
         return
     types = _known_types(change)
-    for index in reversed(table.indexes):
+    for index in table.indexes:
         for part in index.schema.parts:
             actual = types.get(part.name)
             if actual is not None and actual != part.type:

@@ -102,7 +102,7 @@ def check_nested(expressions: Expressions, table: Table) -> None:
     for name in table.key_names:
         if name in expressions.nested:
             raise _scalar_keys("Key", name)
-    for index in reversed(table.indexes):
+    for index in table.indexes:
         for part in index.schema.parts:
             if part.name in expressions.nested:
                 raise _scalar_keys("IndexKey", part.name)

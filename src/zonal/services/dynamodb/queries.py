@@ -63,12 +63,12 @@ class Queries:
         _check_start_shape(start, table, index)
         partition, sort = _checked_conditions(conditions, schema, start)
         _check_start_place(start, table, schema, partition, sort)
-        check_nested(expressions, table)
         names = expressions.filter_paths if request.get("QueryFilter") is None else frozenset(request["QueryFilter"])
         what = "Filter Expression" if request.get("QueryFilter") is None else "QueryFilter"
         for part in schema.parts:
             if part.name in names:
                 raise validation(f"{what} can only contain non-primary key attributes: Primary key attribute: {part.name}")
+        check_nested(expressions, table)
         low, high = query_range(schema, partition, sort)
         reverse = request.get("ScanIndexForward") is False
         low, high = _behind_start(start, table, index, low, high, reverse)
@@ -259,27 +259,24 @@ def _check_start_shape(start: Item | None, table: Table, index: Index | None) ->
 
 
 def _check_start_types(start: Item, table: Table, index: Index | None) -> None:
-    schemas = [table.schema] if index is None else [index.schema, table.schema]
-    for schema in schemas:
-        for part in schema.parts:
-            if part.type not in start[part.name]:
-                raise validation(f"{_BAD_START}: The provided key element does not match the schema")
-        keys.check_lengths(start, schema)
+    for schema in [table.schema] if index is None else [index.schema, table.schema]:
+        try:
+            keys.check_key_of_item(start, schema)
+        except AwsError as error:
+            raise validation(f"{_BAD_START}: {error.message}") from None
 
 
 def _checked_conditions(conditions: Mapping[str, KeyCondition], schema: Schema, start: Item | None) -> tuple[list[Any], list[KeyCondition]]:
     """The partition key's values and the conditions on sort key attributes, once the conditions fit the schema."""
-    if start is not None:
-        for part in schema.parts:
-            if part.type not in start[part.name]:
-                raise validation("The provided key element does not match the schema")
-    if not schema.sort and len(conditions) > len(schema.partition):
-        raise validation("Query key condition not supported")
     partition: list[Any] = []
     sort: list[KeyCondition] = []
     for part in schema.parts:
+        if start is not None:
+            keys.check_key({part.name: start[part.name]}, Schema(b"", (part,), ()))
         condition = conditions.get(part.name)
         is_partition = part in schema.partition
+        if not schema.sort and len(conditions) > len(schema.partition):
+            raise validation("Query key condition not supported")
         if condition is None:
             if is_partition or len(conditions) > len(partition) + len(sort):
                 raise validation(f"Query condition missed key schema element: {part.name}")
@@ -339,8 +336,7 @@ def _satisfies(value: dict[str, Any], condition: KeyCondition, type: str) -> boo
 
 
 def _place(start: Item, table: Table, index: Index | None) -> bytes:
-    primary = table.schema.key(start)
-    return primary if index is None else index.schema.entry(start, primary)
+    return table.schema.key(start) if index is None else index.entry(start)
 
 
 def _behind_start(start: Item | None, table: Table, index: Index | None, low: bytes, high: bytes, reverse: bool) -> tuple[bytes, bytes]:

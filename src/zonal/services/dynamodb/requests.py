@@ -23,7 +23,8 @@ MAX_ERRORS = 10
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _TABLE_PATTERN = "[a-zA-Z0-9_.-]+"
 _NAMED = "TableName must be at least 3 characters long and at most 255 characters long"
-_STRICT_NAMES = frozenset(("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable"))
+_STRICT_NAMES = frozenset(("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable", "DescribeTimeToLive", "UpdateTimeToLive"))
+_ALSO_REQUIRED = {"CreateTableInput": ("AttributeDefinitions", "KeySchema")}
 _JAVA = {"string": "String", "boolean": "Boolean", "integer": "Integer", "long": "Long", "double": "Double", "float": "Float"}
 _JAVA |= {"timestamp": "Date"}
 _ENUM_ORDER = {
@@ -60,6 +61,8 @@ def explain(service: str, operation: str, request: Any) -> dict[str, Any]:
     cleaned: dict[str, Any] = _structure(shape, request)
     if operation in _STRICT_NAMES:
         _check_strict_name(cleaned)
+    if "ResourceArn" in shape.definition.required and "ResourceArn" not in cleaned:
+        raise validation("Invalid TableArn")
     errors: list[str] = []
     _constrain_members(shape, cleaned, "", errors)
     if errors:
@@ -86,7 +89,12 @@ Check = Callable[[Any], bool]
 @functools.cache
 def _compiled(service: str, operation: str) -> tuple[dict[str, Check], tuple[str, ...]]:
     shape = _input(service, operation)
-    return {name: _check_of(member) for name, member in shape.members.items()}, shape.definition.required
+    return {name: _check_of(member) for name, member in shape.members.items()}, _required(shape)
+
+
+def _required(shape: Shape) -> tuple[str, ...]:
+    """What must be there; the model has forgotten some of it."""
+    return shape.definition.required + _ALSO_REQUIRED.get(shape.name, ())
 
 
 def _check_of(shape: Shape) -> Check:
@@ -104,6 +112,8 @@ def _check_of(shape: Shape) -> Check:
     if shape.name == "AttributeValue":
         return lambda value: type(value) is dict
     low, high = _bounds(shape)
+    if shape.name == "KeySchema":
+        high = 2  # More are looked at closely: only a global index may have them.
     if shape.type == "map":
         if shape.value.name == "AttributeValue":
             return lambda value: type(value) is dict
@@ -282,14 +292,14 @@ def _constrain_members(shape: Shape, value: dict[str, Any], path: str, errors: l
         where = f"{path}.{_lower(name)}" if path else _lower(name)
         if name in value:
             _constrain(member, value[name], where, errors)
-        elif name in shape.definition.required:
+        elif name in _required(shape):
             errors.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
 
 
 def _constrain(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
     if shape.name == "AttributeValue":
         return
-    for constraint in _broken(shape, value):
+    for constraint in _broken(shape, value, path):
         errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: {constraint}")
     if shape.type == "structure":
         _constrain_members(shape, value, path, errors)
@@ -297,13 +307,16 @@ def _constrain(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
         for at, element in enumerate(value, start=1):
             _constrain(shape.member, element, f"{path}.{at}.member", errors)
     elif shape.type == "map":
+        if shape.value.name == "WriteRequests" and not all(1 <= len(each) <= 25 for each in value.values()):
+            bounds = "[Member must have length less than or equal to 25, Member must have length greater than or equal to 1]"
+            errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: Map value must satisfy constraint: {bounds}")
         if (keys := _broken_keys(shape.key, value)) is not None:
             errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: {keys}")
         for name, element in value.items():
             _constrain(shape.value, element, f"{path}.{name}.member", errors)
 
 
-def _broken(shape: Shape, value: Any) -> list[str]:
+def _broken(shape: Shape, value: Any, path: str) -> list[str]:
     definition = shape.definition
     if shape.name in ("TableArn", "TableName") and isinstance(value, str):
         if _is_table_name(value):
@@ -315,6 +328,10 @@ def _broken(shape: Shape, value: Any) -> list[str]:
             return [] if value in choices else [f"Member must satisfy enum value set: [{', '.join(choices)}]"]
         return _broken_text(value, definition.pattern, *_bounds(shape))
     low, high = _bounds(shape)
+    if shape.name == "KeySchema":
+        high = 8 if "lobalSecondaryIndex" in path else 2
+    if shape.name == "WriteRequests":
+        return []  # Told of the map that holds them.
     if shape.type in ("integer", "long", "double", "float"):
         if value < low:
             return [f"Member must have value greater than or equal to {low:.0f}"]

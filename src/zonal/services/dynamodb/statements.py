@@ -237,8 +237,7 @@ def _behind(token: str | None, table: Table, index: Index | None, low: bytes, hi
         return low, high
     try:
         last: Item = msgspec.json.decode(base64.b64decode(token, validate=True))
-        primary = table.schema.key(last)
-        place = primary if index is None else index.schema.entry(last, primary)
+        place = table.schema.key(last) if index is None else index.entry(last)
     except (binascii.Error, msgspec.DecodeError, KeyError, TypeError, AttributeError):
         raise validation("Invalid NextToken") from None
     return (low, min(high, place)) if descending else (max(low, place + b"\x00"), high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,6 +18,8 @@ from zonal.services.operation import Call, operation
 Request = dict[str, Any]
 MAX_TAGS = 50
 PAGE = 10
+_ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+")
+_TABLE_ARN = re.compile(r"arn:aws:dynamodb:(.+):(\d+):table/([^/]{3,})")
 
 
 class Tags:
@@ -56,15 +59,22 @@ class Tags:
 
 
 def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:
-    parts = arn.split(":", 5)
-    if len(parts) != 6 or parts[0] != "arn" or parts[2] != "dynamodb" or not parts[5].startswith("table/") or len(parts[5]) < 9:
+    if not _ANY_ARN.fullmatch(arn):
+        raise _denied(arn, operation)
+    match = _TABLE_ARN.fullmatch(arn)
+    if match is None:
         raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
-    if (parts[3], parts[4]) != (REGION, ACCOUNT):
-        raise AwsError(
-            "AccessDeniedException",
-            f"User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: dynamodb:{operation} on resource: {arn}",
-        )
-    record = transaction.get(TableRecord, parts[5].removeprefix("table/"))
+    region, account, name = match.groups()
+    if (region, account) != (REGION, ACCOUNT):
+        raise _denied(arn, operation)
+    record = transaction.get(TableRecord, name)
     if record is None:
-        raise AwsError("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {arn} not found")
+        more = "" if operation == "UntagResource" else f": ResourcArn: {arn} not found"
+        raise AwsError("ResourceNotFoundException", f"Requested resource not found{more}")
     return record
+
+
+def _denied(arn: str, operation: str) -> AwsError:
+    caller = f"arn:aws:iam::{ACCOUNT}:root"
+    message = f"User: {caller} is not authorized to perform: dynamodb:{operation} on resource: {arn or '*'}"
+    return AwsError("AccessDeniedException", message)

@@ -104,7 +104,7 @@ class TableUpkeep:
         for key, _ in storage.range(low, index.fill.cursor + b"\x00"):
             packed = storage.latest(key)
             if packed is not None:
-                fill_entry(batch, index, key, packed, storage)
+                fill_entry(batch, index, packed, storage)
         await self._engine.submit(batch)
         return index.fill.cursor != end
 

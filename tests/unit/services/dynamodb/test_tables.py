@@ -20,7 +20,7 @@ ALL = {"ProjectionType": "ALL"}
         ({"TableName": "a;"}, "TableName must be at least 3 characters long and at most 255 characters long"),
         (
             {"AttributeDefinitions": [], "KeySchema": [HASH]},
-            INVALID + 'Missing required parameter in input: "ProvisionedThroughput"',
+            INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
         ),
         (
             {"AttributeDefinitions": [A], "KeySchema": [HASH], "BillingMode": "PAY_PER_REQUEST", "ProvisionedThroughput": ONE},
