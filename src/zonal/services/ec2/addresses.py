@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     )
 
 POOLS = ("203.0.113.0/24", "198.51.100.0/24")
-FIRST_IN_POOL = 16
-"""Addresses before the sixteenth of each pool stay free for what is the internet itself: its router, its own machines."""
+_ADDRESSES = tuple(str(address) for pool in POOLS for address in IPv4Network(pool).hosts())
 
 MOST_ADDRESSES = 5
 """AWS's default quota of elastic addresses in a region."""
@@ -43,13 +42,17 @@ MOST_ADDRESSES = 5
 
 def free_public_address(view: View) -> str:
     """An address of the pools that nobody has. Raises `InsufficientAddressCapacity`."""
-    taken = {address.address for address in view.select(ElasticAddress)}
-    taken |= {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
-    for pool in POOLS:
-        for address in list(IPv4Network(pool).hosts())[FIRST_IN_POOL - 1 :]:
-            if str(address) not in taken:
-                return str(address)
+    taken = _taken(view)
+    for address in _ADDRESSES:
+        if address not in taken:
+            return address
     raise AwsError("InsufficientAddressCapacity", "There are not enough free public addresses left to satisfy the request.")
+
+
+def _taken(view: View) -> set[str]:
+    """Every public address that somebody has."""
+    lent = {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
+    return lent | {address.address for address in view.select(ElasticAddress)}
 
 
 def lend(transaction: Transaction, interface_id: str) -> NetworkInterface:
@@ -228,10 +231,7 @@ class Addresses:
 
 def _recovered(view: View, wanted: str) -> str:
     """A released address that the caller wants again, if it is of a pool and free."""
-    free = any(wanted in map(str, list(IPv4Network(pool).hosts())[FIRST_IN_POOL - 1 :]) for pool in POOLS)
-    taken = {address.address for address in view.select(ElasticAddress)}
-    taken |= {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
-    if not free or wanted in taken:
+    if wanted not in _ADDRESSES or wanted in _taken(view):
         raise AwsError("InvalidAddress.NotFound", f"Address '{wanted}' not found.")
     return wanted
 

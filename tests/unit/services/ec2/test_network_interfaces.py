@@ -222,15 +222,15 @@ def test_a_lent_public_address_goes_with_the_interface(ec2: Ec2, subnet: model.S
         lent = addresses.lend(tx, interface.id)
         assert addresses.lend(tx, interface.id) == lent
     association = described(ec2, interface.id)["Association"]
-    assert association["IpOwnerId"] == "amazon" and association["PublicIp"] == lent.public_address == "203.0.113.16"
+    assert association["IpOwnerId"] == "amazon" and association["PublicIp"] == lent.public_address == "203.0.113.1"
     assert ec2.describe_addresses()["Addresses"] == []
     with ec2.store.transaction() as tx:
         addresses.take_back(tx, interface.id)
-        assert addresses.free_public_address(tx) == "203.0.113.16"
+        assert addresses.free_public_address(tx) == "203.0.113.1"
         addresses.lend(tx, interface.id)
         network_interfaces.delete(tx, interface.id)
         network_interfaces.delete(tx, interface.id)
-        assert addresses.free_public_address(tx) == "203.0.113.16"
+        assert addresses.free_public_address(tx) == "203.0.113.1"
 
 
 def test_a_service_chooses_groups_of_the_vpc_only(ec2: Ec2, subnet: model.Subnet) -> None:
