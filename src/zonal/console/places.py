@@ -95,11 +95,14 @@ class PlaceDesk:
             tx.delete(RecordedPlace, id)
 
     async def tidy(self) -> None:
-        """Take back the places that have no host any more, and those that are a minute old and in which nothing runs."""
+        """Take back the places that are a minute old and have no host any more, or one in which nothing runs.
+
+        A younger one may be on its way: it is recorded before it is made. The stopwatch of an earlier boot of the machine counts as old.
+        """
         for record in self._store.select(RecordedPlace):
             host = self._ground.hosts.get(record.id)
-            is_young = self._clock.monotonic() - record.made < EMPTY_SECONDS
-            if host is None or not (is_young or _runs_anything(host)):
+            is_young = 0 <= self._clock.monotonic() - record.made < EMPTY_SECONDS
+            if not is_young and (host is None or not _runs_anything(host)):
                 await self.release(record.id)
 
     def _record(self, request: CommandRequest) -> RecordedPlace:

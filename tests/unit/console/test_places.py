@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from zonal.console.places import PlaceDesk, PlaceUnknown, RecordedPlace
+from tests import virtual_time
+from zonal.console.places import EMPTY_SECONDS, PlaceDesk, PlaceUnknown, RecordedPlace
 from zonal.console.shapes import CommandRequest
 from zonal.fabric.plan import VpcPlan
 from zonal.foundation.clock import RegionClock
@@ -119,9 +120,16 @@ async def test_a_name_that_is_no_place_is_told_with_what_is() -> None:
         await places.prepare(CommandRequest("nowhere"))
 
 
-async def test_a_place_without_a_host_is_tidied_and_a_young_one_is_not() -> None:
-    places, ground, store = desk()
-    kept, abandoned = await asyncio.gather(places.prepare(CommandRequest()), places.prepare(CommandRequest()))
-    ground.on.pop(abandoned.id)
-    await places.tidy()
-    assert [each.id for each in store.select(RecordedPlace)] == [kept.id]
+def test_an_old_place_without_a_host_is_tidied_and_one_that_is_being_made_is_not() -> None:
+    async def story() -> None:
+        places, ground, store = desk()
+        abandoned = await places.prepare(CommandRequest())
+        ground.on.pop(abandoned.id)
+        await places.tidy()
+        assert [each.id for each in store.select(RecordedPlace)] == [abandoned.id], "its host may be on its way"
+        await asyncio.sleep(EMPTY_SECONDS)
+        young = await places.prepare(CommandRequest())
+        await places.tidy()
+        assert [each.id for each in store.select(RecordedPlace)] == [young.id]
+
+    virtual_time.run(story())

@@ -6,8 +6,10 @@ Each raises `OSError` with what was tried. They act on the calling *thread*; `na
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
+import time
 
 NEW_CGROUP = 0x02000000
 NEW_MOUNT = 0x00020000
@@ -58,6 +60,10 @@ def unmount(target: str) -> None:
     _check(_libc.umount2(target.encode(), ctypes.c_int(DETACH)), f"unmount {target}")
 
 
+_BUSY_SECONDS = 1.0
+"""How long a mount may be busy with being written before it cannot be made read-only."""
+
+
 def clone_tree(path: str) -> int:
     """A detached copy of the mounts at `path`, as a descriptor."""
     flags = 1 | os.O_CLOEXEC | _AT_RECURSIVE
@@ -70,11 +76,19 @@ def attach_tree(tree: int, path: str) -> None:
 
 
 def make_read_only(path: str | int) -> None:
-    """Make every mount below `path` (or of a detached tree) read-only. Needs Linux 5.12."""
+    """Make every mount below `path` (or of a detached tree) read-only. Needs Linux 5.12.
+
+    The kernel refuses with EBUSY while anything writes through one of these mounts (seen under load, rarely), so it is asked again.
+    """
     attributes = struct.pack("=QQQQ", READ_ONLY, 0, 0, 0)
     name, flags = (path.encode(), _AT_RECURSIVE) if isinstance(path, str) else (b"", _AT_RECURSIVE | _AT_EMPTY_PATH)
     at = _AT_FDCWD if isinstance(path, str) else path
-    done = _libc.syscall(_MOUNT_SETATTR, at, name, ctypes.c_uint(flags), attributes, ctypes.c_size_t(len(attributes)))
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        done = _libc.syscall(_MOUNT_SETATTR, at, name, ctypes.c_uint(flags), attributes, ctypes.c_size_t(len(attributes)))
+        if done >= 0 or ctypes.get_errno() != errno.EBUSY or time.monotonic() >= deadline:
+            break
+        time.sleep(0.005)
     _check(done, f"mount_setattr {path}")
 
 
