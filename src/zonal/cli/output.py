@@ -1,4 +1,4 @@
-"""How the command line draws for people."""
+"""How the command line draws for people: wide enough to be read, also in a log."""
 
 from __future__ import annotations
 

@@ -81,14 +81,15 @@ class Report(msgspec.Struct, frozen=True):
 def run(database: Database, operator: Operator, fault: Fault, options: Options, *, directory: Path, say: Say) -> Report:
     """Carry out the drill. Raises `DrillFailed` where it cannot be brought to a verdict."""
     directory.mkdir(parents=True, mode=0o700)
-    before = _wait_redundant(operator, database.identifier, time, within=options.settle_seconds)
-    zone = options.zone or before.primary_zone
+    zone = options.zone or _wait_redundant(operator, database.identifier, time, within=options.settle_seconds).primary_zone
     if zone not in database.zones():
         raise DrillFailed(f"the database's subnets are in {', '.join(database.zones())}; '{zone}' is none of these zones")
     clients = database.clients(options.clients, first_zone=zone)
-    victim = Victim(database.identifier, before.primary, zone, database.force_failover)
     with Workload(operator, database.target(patience_seconds=options.patience_seconds), clients, directory) as workload:
-        workload.create_table()
+        _create_table(workload, within=options.settle_seconds)
+        before = _wait_redundant(operator, database.identifier, time, within=options.settle_seconds)
+        zone = options.zone or before.primary_zone
+        victim = Victim(database.identifier, before.primary, zone, database.force_failover)
         say(f"{database.identifier}: primary in {before.primary_zone}, standby in {before.standby_zone}, synchronous")
         say(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
         outline = carry_out(workload, operator, fault, victim, options, say=say, watch=time)
@@ -117,6 +118,18 @@ def run(database: Database, operator: Operator, fault: Fault, options: Options, 
         healed=outline.healed,
         timeline=timeline,
     )
+
+
+def _create_table(workload: Workload, *, within: float) -> None:
+    """Make the table, again while that fails: the database may be in the middle of a failover that nobody has noticed yet."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            return workload.create_table()
+        except DrillFailed:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def carry_out(workload: Clients, operator: Operator, fault: Fault, victim: Victim, options: Options, *, say: Say, watch: Watch) -> Outline:
