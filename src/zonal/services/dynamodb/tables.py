@@ -88,7 +88,7 @@ class Tables:
         call.transaction.put(deleting)
         call.transaction.note("dynamodb.table.deleting", record.id)
         told = describe_table(deleting, self._engine.writer)
-        for absent in ("AttributeDefinitions", "KeySchema", "CreationDateTime", "LocalSecondaryIndexes"):
+        for absent in ("AttributeDefinitions", "KeySchema", "CreationDateTime", "LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
             told.pop(absent, None)
         return {"TableDescription": told}
 
