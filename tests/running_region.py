@@ -104,7 +104,7 @@ class RunningRegion:
         return path.read_text(errors="replace")[-4000:] if path.exists() else ""
 
 
-GROUPS = ("drill", "engines")
+GROUPS = ("drill", "report")
 """Commands that are groups; their options follow the subcommand."""
 
 

@@ -59,6 +59,7 @@ class Region:
         self.desk = Desk(self.store, access, state=state, fabric=fabric)
         self._door = Door(state / SOCKET, self.desk.routes())
         self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings)
+        self.desk.capacity = self._dynamodb.capacity
         self._engines = Catalog()
         self._database_logs = Logs(self.store)
         services = self._services() | dict(self._dynamodb.handlers)

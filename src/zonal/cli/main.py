@@ -20,6 +20,7 @@ COMMANDS = {
     "fail": "zonal.cli.zones:fail",
     "recover": "zonal.cli.zones:recover",
     "drill": "zonal.cli.drills:drill",
+    "report": "zonal.cli.report:report",
     "engines": "zonal.cli.engines:engines",
     "doctor": "zonal.cli.doctor:doctor",
 }

@@ -10,7 +10,7 @@ import http.client
 import os
 import socket
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -18,6 +18,9 @@ import msgspec
 from zonal.console.shapes import Access, CommandPlace, CommandRequest, NodeFault, Status, Trouble, ZoneFault, ZoneStatus
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import Entry
+
+if TYPE_CHECKING:
+    from zonal.dynamo.comparison import Comparison
 
 T = TypeVar("T")
 
@@ -42,6 +45,12 @@ class RegionClient:
 
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
+
+    def capacity(self, table: str) -> Comparison:
+        """What a DynamoDB table's recorded traffic costs in both capacity modes."""
+        from zonal.dynamo.comparison import Comparison
+
+        return self._ask("GET", f"/tables/{quote(table, safe='')}/capacity", Comparison)
 
     def access(self) -> Access:
         """How a customer reaches the API."""

@@ -30,6 +30,7 @@ from zonal.console.shapes import (
     ZoneStatus,
 )
 from zonal.console.zones import ZoneDesk
+from zonal.dynamo.comparison import Comparison
 from zonal.foundation.identifiers import REGION
 from zonal.foundation.journal import Entry
 from zonal.records.store import Store
@@ -54,6 +55,7 @@ class Desk:
         self.places: PlaceDesk | None = None
         self.databases = DatabaseDesk(store)
         self.trouble: Callable[[], tuple[str, ...]] = tuple
+        self.capacity: Callable[[str], Comparison | None] = lambda table: None
         self.ready = False
 
     def routes(self) -> tuple[Route, ...]:
@@ -66,6 +68,7 @@ class Desk:
             Route("POST", "/databases/*/nodes/*/fail", self.fail_node),
             Route("POST", "/commands", self.prepare_command),
             Route("DELETE", "/commands/*", self.release_command),
+            Route("GET", "/tables/*/capacity", self.table_capacity),
         )
 
     async def status(self, _request: Request) -> Status:
@@ -116,6 +119,13 @@ class Desk:
     async def release_command(self, request: Request) -> dict[str, str]:
         await _built(self.places).release(request.words[0])
         return {}
+
+    async def table_capacity(self, request: Request) -> Comparison:
+        """What a DynamoDB table's recorded traffic costs in both capacity modes."""
+        found = self.capacity(request.words[0])
+        if found is None:
+            raise BadRequest(404, f"there is no DynamoDB table '{request.words[0]}'")
+        return found
 
     async def tidy(self) -> None:
         """Take abandoned places back, for ever."""

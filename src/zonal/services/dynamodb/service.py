@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from zonal.dynamo.comparison import Comparison, compare
 from zonal.dynamo.engine import Engine, open_engine
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
@@ -62,6 +63,14 @@ class DynamoDb:
             BackupUpkeep(engine, backups.snapshots),
             LogUpkeep(engine),
         )
+
+    def capacity(self, table: str) -> Comparison | None:
+        """Both capacity modes on a table's recorded traffic; None where there is no such table."""
+        found = self.engine.any_table(table)
+        if found is None:
+            return None
+        throughput = found.record.throughput
+        return compare(found.name, self.engine.governor.minutes(found.name), read_units=throughput.read, write_units=throughput.write)
 
 
 def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Settings) -> DynamoDb:

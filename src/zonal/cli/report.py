@@ -1,0 +1,134 @@
+"""`zonal report`: what a DynamoDB table's traffic costs in both capacity modes, and what a question costs asked both ways."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zonal.cli.options import json_option, state_option
+from zonal.foundation.errors import ZonalError
+
+if TYPE_CHECKING:
+    from zonal.dynamo.comparison import Comparison
+
+
+@click.group()
+def report() -> None:
+    """Reports about DynamoDB tables."""
+
+
+@report.command()
+@state_option
+@json_option
+@click.argument("table")
+def capacity(state: Path, as_json: bool, table: str) -> None:
+    """Replay TABLE's recorded traffic in both capacity modes: units, throttling, a month's cost."""
+    import msgspec
+
+    from zonal.console.client import RegionClient
+
+    seen = RegionClient(state).capacity(table)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(seen)).decode())
+    else:
+        _show_capacity(seen)
+
+
+def _show_capacity(seen: Comparison) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from zonal.cli import output
+
+    console = output.console()
+    console.print(
+        f"[bold]{seen.table}[/]: {seen.consumed_read:g} read and {seen.consumed_write:g} write units in {seen.minutes} minutes,"
+        f" {seen.throttled_requests} requests throttled"
+    )
+    rows = Table("mode", "units provisioned (read/write)", "units throttled (read/write)", f"a month, {seen.currency}", box=box.SIMPLE)
+    for mode in seen.modes:
+        units = f"{mode.read_units} / {mode.write_units}" if mode.read_units else "none"
+        rows.add_row(mode.name, units, f"{mode.throttled_read:g} / {mode.throttled_write:g}", f"{mode.month:,.2f}")
+    console.print(rows)
+    console.print(f"Cheaper: [bold]{seen.cheaper}[/]. Prices: {seen.prices}.")
+
+
+@report.command("query-vs-scan")
+@state_option
+@json_option
+@click.argument("table")
+@click.argument("attribute")
+@click.argument("value")
+@click.option("--index", "index_name", help="The index whose partition key ATTRIBUTE is; without it, the table's.")
+def query_vs_scan(state: Path, as_json: bool, table: str, attribute: str, value: str, index_name: str | None) -> None:
+    """Ask TABLE for the items whose ATTRIBUTE is VALUE, by Query and by Scan: items, capacity, time, cost."""
+    import msgspec
+
+    from zonal.console.client import RegionClient
+    from zonal.dynamo.comparison import prices
+
+    client = _dynamodb(RegionClient(state))
+    known = prices()
+    answers = {}
+    for operation in ("query", "scan"):
+        answers[operation] = asked = _ask(client, operation, table, attribute, value, index_name)
+        asked["cost_of_a_million"] = asked["read_units"] * known.read_request_units_million
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(answers)).decode())
+        return
+    from rich import box
+    from rich.table import Table
+
+    from zonal.cli import output
+
+    heads = ("asked by", "items read", "items returned", "read units", "milliseconds", f"a million times, {known.currency}")
+    rows = Table(*heads, box=box.SIMPLE)
+    for operation, asked in answers.items():
+        told = (asked["items_read"], asked["items_returned"], asked["read_units"], round(asked["milliseconds"], 1))
+        rows.add_row(operation, *map(str, told), f"{asked['cost_of_a_million']:,.2f}")
+    output.console().print(rows)
+
+
+def _dynamodb(region: Any) -> Any:
+    import botocore.session
+
+    access = region.access()
+    session = botocore.session.get_session()
+    return session.create_client(
+        "dynamodb",
+        region_name="us-east-1",
+        endpoint_url=access.endpoint,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key,
+    )
+
+
+def _ask(client: Any, operation: str, table: str, attribute: str, value: str, index_name: str | None) -> dict[str, Any]:
+    """One question with all its pages."""
+    described = client.describe_table(TableName=table)["Table"]
+    types = {each["AttributeName"]: each["AttributeType"] for each in described["AttributeDefinitions"]}
+    if attribute not in types:
+        raise ZonalError(f"'{attribute}' is no key attribute of {table}; a Query needs one of: {', '.join(types)}")
+    condition = "KeyConditionExpression" if operation == "query" else "FilterExpression"
+    request: dict[str, Any] = {
+        "TableName": table,
+        condition: "#attribute = :value",
+        "ExpressionAttributeNames": {"#attribute": attribute},
+        "ExpressionAttributeValues": {":value": {types[attribute]: value}},
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+    if operation == "query" and index_name:
+        request["IndexName"] = index_name
+    asked: dict[str, Any] = {"items_read": 0, "items_returned": 0, "read_units": 0.0}
+    start = time.perf_counter()
+    while True:
+        page = getattr(client, operation)(**request)
+        asked["items_read"] += page["ScannedCount"]
+        asked["items_returned"] += page["Count"]
+        asked["read_units"] += page["ConsumedCapacity"]["CapacityUnits"]
+        if "LastEvaluatedKey" not in page:
+            return asked | {"milliseconds": (time.perf_counter() - start) * 1000}
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]

@@ -1,0 +1,114 @@
+"""The same traffic in both capacity modes: what it consumes, what is turned away, and what a month of it costs.
+
+The traffic is what was recorded minute by minute. Provisioned, each minute pours its units into a bucket that fills with the units a second
+and holds five minutes of them; what does not fit is throttled. On demand, everything below the table's readiness passes and is paid by
+the unit. A month is 730 hours of traffic like the recorded. Prices stand in `prices.json`, with their source and date.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import resources
+
+import msgspec
+
+from zonal.dynamo.capacity import BURST_SECONDS, ON_DEMAND_START, Minute
+
+HOURS_A_MONTH = 730
+TARGET_UTILISATION = 0.7
+"""What auto scaling aims at; the units proposed for a table that has none are its average at this use."""
+
+
+class Prices(msgspec.Struct, frozen=True):
+    source: str
+    date: str
+    currency: str
+    read_request_units_million: float
+    write_request_units_million: float
+    read_capacity_unit_hour: float
+    write_capacity_unit_hour: float
+
+
+class Mode(msgspec.Struct, frozen=True, kw_only=True):
+    """One capacity mode: units provisioned (0 on demand), units throttled of those asked, and a month's cost."""
+
+    name: str
+    read_units: int = 0
+    write_units: int = 0
+    throttled_read: float = 0.0
+    throttled_write: float = 0.0
+    month: float
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Both modes on one table's traffic; `cheaper` names the one that costs less."""
+
+    table: str
+    minutes: int
+    consumed_read: float
+    consumed_write: float
+    throttled_requests: int
+    modes: tuple[Mode, Mode]
+    cheaper: str
+    currency: str
+    prices: str
+
+
+def prices() -> Prices:
+    """The prices this zonal knows."""
+    return msgspec.json.decode(resources.files(__package__).joinpath("prices.json").read_bytes(), type=Prices)
+
+
+def compare(table: str, traffic: Sequence[Minute], *, read_units: int = 0, write_units: int = 0) -> Comparison:
+    """Replay the traffic in both modes. Without units of its own, the table gets those that auto scaling would aim at."""
+    known = prices()
+    span = traffic[-1].minute - traffic[0].minute + 1 if traffic else 1
+    read, write = sum(minute.read for minute in traffic), sum(minute.write for minute in traffic)
+    read_units = read_units or _proposed(read, span)
+    write_units = write_units or _proposed(write, span)
+    share = HOURS_A_MONTH * 60 / span
+    provisioned = Mode(
+        name="PROVISIONED",
+        read_units=read_units,
+        write_units=write_units,
+        throttled_read=throttled([(minute.minute, minute.read) for minute in traffic], read_units),
+        throttled_write=throttled([(minute.minute, minute.write) for minute in traffic], write_units),
+        month=HOURS_A_MONTH * (read_units * known.read_capacity_unit_hour + write_units * known.write_capacity_unit_hour),
+    )
+    by_unit = read * known.read_request_units_million + write * known.write_request_units_million
+    on_demand = Mode(
+        name="PAY_PER_REQUEST",
+        throttled_read=sum(max(0.0, minute.read - 60 * ON_DEMAND_START["Read"]) for minute in traffic),
+        throttled_write=sum(max(0.0, minute.write - 60 * ON_DEMAND_START["Write"]) for minute in traffic),
+        month=by_unit * share / 1e6,
+    )
+    cheaper = provisioned.name if provisioned.month < on_demand.month else on_demand.name
+    return Comparison(
+        table=table,
+        minutes=span,
+        consumed_read=read,
+        consumed_write=write,
+        throttled_requests=sum(minute.throttled for minute in traffic),
+        modes=(provisioned, on_demand),
+        cheaper=cheaper,
+        currency=known.currency,
+        prices=f"{known.source}, {known.date}",
+    )
+
+
+def throttled(traffic: Sequence[tuple[int, float]], units: int) -> float:
+    """How many units of the traffic, minute by minute, a bucket of so many units a second turns away."""
+    tokens, away = float(units * BURST_SECONDS), 0.0
+    before = traffic[0][0] if traffic else 0
+    for minute, asked in traffic:
+        tokens = min(tokens + max(0, minute - before - 1) * 60 * units, units * BURST_SECONDS) + 60 * units
+        passed = min(asked, tokens)
+        away += asked - passed
+        tokens = min(tokens - passed, units * BURST_SECONDS)
+        before = minute
+    return away
+
+
+def _proposed(consumed: float, minutes: int) -> int:
+    return max(1, math.ceil(consumed / (minutes * 60) / TARGET_UTILISATION))
