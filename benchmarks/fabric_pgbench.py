@@ -1,7 +1,7 @@
 """What the fabric costs: pgbench against a database through zonal's networks, and against a plain server with the same settings.
 
-The plain server is made from the same installation, takes every setting that the database's own configuration sets (except addresses,
-TLS and replication), and listens on the loopback of this machine. Both run at the same time; the rounds alternate, so that whatever else
+The plain server is made from the same installation, takes every setting that the database's own configuration sets (except addresses
+and replication), and listens on the loopback of this machine. Both run at the same time; the rounds alternate, so that whatever else
 the machine does hits both. The figure is the ratio of transactions per second, round by round.
 """
 
@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measuring import arguments, machine, region, tell
-from tests.running_region import RunningRegion, eventually, free_port
+from tests.running_region import eventually, free_port
+from zonal.engines.catalog import Catalog
+from zonal.foundation.authority import Authority
 
 LEFT_OUT = re.compile(
     r"listen_addresses|port|ssl.*|hba_file|ident_file|data_directory|config_file|unix_socket.*|log.*|primary_.*|restore_.*|archive_.*"
@@ -30,10 +32,10 @@ SECONDS, SCALE, CLIENTS = 5, 10, 4
 def main() -> None:
     runs = arguments(__doc__ or "").parse_args().runs
     with region() as running:
-        home = _installation(running)
+        home = _installation()
         identifier = running.create_database()
         endpoint = running.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]["Endpoint"]
-        inside = f"host={endpoint['Address']} port={endpoint['Port']} user=master password=password-of-master dbname=app sslmode=disable"
+        inside = f"host={endpoint['Address']} port={endpoint['Port']} user=master password=password-of-master dbname=app sslmode=require"
 
         def through(*words: str) -> str:
             return running.execute(*words)
@@ -68,9 +70,10 @@ def _here(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-def _installation(running: RunningRegion) -> Path:
-    found = json.loads(running.zonal("engines", "list", "--json").stdout)
-    return Path(next(each["home"] for each in found if each["engine"] == "postgres"))
+def _installation() -> Path:
+    found = Catalog().find("postgres")
+    assert found, "no PostgreSQL is installed: `zonal engines install postgres`"
+    return found.home
 
 
 def _settings(through: object, home: Path, target: str) -> dict[str, str]:
@@ -90,19 +93,29 @@ def _plain_server(home: Path, settings: dict[str, str]) -> Iterator[str]:
         subprocess.run([*user, home / "bin" / "initdb", "-U", "master", "-D", directory / "data"], check=True, capture_output=True)
         lines = [f"{name} = '{value}'" for name, value in settings.items()]
         lines += [f"port = {port}", "listen_addresses = '127.0.0.1'", f"unix_socket_directories = '{directory}'"]
+        lines += ["ssl = on", *_certificate(directory)]
         (directory / "data" / "postgresql.conf").write_text("\n".join(lines) + "\n")
         log = (directory / "log").open("wb")
         server = subprocess.Popen([*user, home / "bin" / "postgres", "-D", directory / "data"], stdout=log, stderr=log)
         try:
             ready = [home / "bin" / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
             eventually(lambda: subprocess.run(ready, capture_output=True).returncode == 0)
-            yield f"host=127.0.0.1 port={port} user=master dbname=postgres sslmode=disable"
+            yield f"host=127.0.0.1 port={port} user=master dbname=postgres sslmode=require"
         finally:
             server.terminate()
             server.wait(30)
             log.close()
     finally:
         shutil.rmtree(directory)
+
+
+def _certificate(directory: Path) -> list[str]:
+    """TLS as the database has it: RDS demands it of clients, so both sides pay for it."""
+    issued = Authority(directory).issue(("localhost",), ("127.0.0.1",))
+    for name, content in (("server.crt", issued.certificate), ("server.key", issued.private_key)):
+        (directory / name).write_bytes(content)
+        (directory / name).chmod(0o600)
+    return [f"ssl_cert_file = '{directory}/server.crt'", f"ssl_key_file = '{directory}/server.key'"]
 
 
 if __name__ == "__main__":
