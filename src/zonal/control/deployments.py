@@ -185,8 +185,10 @@ class Deployments:
     def _say(self, id: str, step: Step, why: str = "") -> None:
         """Record what is waited for, once; passing situations are not worth a record."""
         standing, wanted = self._store.get(Standing, id), self._store.get(Wanted, id)
+        if step.quiet and not why:
+            return
         why = why or step.why
-        if step.quiet or standing is None or wanted is None or standing.why == why:
+        if standing is None or wanted is None or standing.why == why:
             return
         with self._store.transaction() as tx:
             tx.put(replace(standing, why=why))

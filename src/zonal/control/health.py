@@ -161,6 +161,8 @@ class Health:
         watched.looks[zone] = after = following(before, watched.judged(sighting, self._clock.monotonic()))
         if before is None or is_news(before, after):
             self._changed(deployment)
+        if before is not None and before.answer is Answer.SERVING and after.answer is not Answer.SERVING:
+            watched.wake()  # The other zones need not wait for their turn to confirm it or not.
         return sighting
 
     def _begin_knocking(self) -> None:

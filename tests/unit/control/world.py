@@ -59,7 +59,7 @@ class World:
         for engine in self.engines.values():
             leader = engine.connected_to()
             if leader is not None:
-                engine.log = list(leader.log)
+                engine.log += leader.log[len(engine.log) :]
                 engine.timeline = leader.timeline
 
     def able_to_acknowledge(self) -> list[Engine]:
@@ -177,9 +177,12 @@ class Engine:
         leader = self.world.engines.get(self.origin or "")
         if self.is_leader or not self.answers or leader is None or not leader.answers or not leader.is_leader:
             return None
-        if not self.world.joined(self.host.zone, leader.host.zone) or leader.log[: len(self.log)] != self.log:
-            return None
-        return leader
+        joined = self.world.joined(self.host.zone, leader.host.zone)
+        return leader if joined and leader.begins_with(self.log) else None
+
+    def begins_with(self, log: list[int]) -> bool:
+        """Whether the log is how this one begins. Every write is another number, so the last one tells."""
+        return not log or (len(log) <= len(self.log) and self.log[len(log) - 1] == log[-1])
 
     def can_acknowledge(self) -> bool:
         confirming = {engine.spec.name for engine in self.world.engines.values() if engine.connected_to() is self}

@@ -1,0 +1,146 @@
+"""Storms: any order of faults, repairs, wishes and regions killed anywhere, with clients writing all the while.
+
+Clients write through the name, and stubborn ones keep writing to whatever node they can still reach in its own zone. At no moment may two
+nodes be able to acknowledge; when the storm is over the pair is synchronous again and holds every acknowledged write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests import virtual_time
+from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
+from zonal.control.deployment import Phase, Standing, Wanted
+from zonal.control.failover import Redundancy
+
+ZONE = st.sampled_from((A, B, C))
+NODE = st.sampled_from(("orders_1", "orders_2"))
+EVENT = st.one_of(
+    st.tuples(st.just("fail"), ZONE, st.sampled_from(("power", "network"))),
+    st.tuples(st.just("recover"), ZONE),
+    st.tuples(st.just("recover"), ZONE),
+    st.tuples(st.just("kill"), NODE),
+    st.tuples(st.just("hang"), NODE),
+    st.tuples(st.just("unplug"), NODE),
+    st.tuples(st.just("restart region")),
+    st.tuples(st.just("force failover")),
+    st.tuples(st.just("reboot")),
+    st.tuples(st.just("upgrade")),
+)
+STORM = st.lists(st.tuples(EVENT, st.sampled_from((0.0, 0.01, 0.05, 0.13, 0.3, 0.7, 1.5, 2.5, 6.0, 12.0))), min_size=1, max_size=14)
+
+
+class Clients:
+    """Writers and what they were told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.acknowledged: list[int] = []
+        self._numbers: Iterator[int] = itertools.count(1)
+
+    async def write_for_ever(self) -> None:
+        while True:
+            able = self.world.able_to_acknowledge()
+            assert len(able) <= 1, f"{[engine.spec.name for engine in able]} can both acknowledge"
+            for engine in list(self.world.engines.values()):
+                number = next(self._numbers)
+                if engine.write(number):
+                    self.acknowledged.append(number)
+            await asyncio.sleep(0.061)
+
+
+async def ride_out(world: World, storm: list[tuple[Any, float]]) -> None:
+    region = await Region(world).__aenter__()
+    want(world, wanted(A, B))
+    await until(lambda: synchronous(world))
+    clients = Clients(world)
+    writing = asyncio.create_task(clients.write_for_ever())
+    for (what, *rest), pause in storm:
+        if what == "restart region":
+            await region.__aexit__(None, None, None)
+            await asyncio.sleep(pause)
+            region = await Region(world).__aenter__()
+        else:
+            strike(world, what, *rest)
+            await asyncio.sleep(pause)
+        assert not writing.done(), writing.exception()
+    for zone in (A, B, C):
+        world.recover(zone)
+    region.deployments.zone_changed()
+    await until(lambda: synchronous(world) and settled(world) and healthy(world), within=300)
+    before = len(clients.acknowledged)
+    await until(lambda: len(clients.acknowledged) > before, within=5)
+    writing.cancel()
+    await asyncio.wait({writing})
+    world.settle()
+    standing = world.store.require(Standing, "d-1")
+    for engine in world.engines.values():
+        missing = set(clients.acknowledged) - set(engine.log)
+        assert not missing, f"{engine.spec.name} lost {sorted(missing)}"
+    assert world.name == standing.leader
+    await region.__aexit__(None, None, None)
+
+
+def strike(world: World, what: str, *rest: str) -> None:
+    if what == "fail":
+        world.fail(*rest)
+    elif what == "recover":
+        world.recover(*rest)
+    elif what in ("kill", "hang", "unplug"):
+        engine = world.engines[rest[0]]
+        if what == "kill":
+            engine.running = engine.hung = False
+        elif what == "hang":
+            engine.hung = engine.running
+        else:
+            engine.host.lose_power()
+    else:
+        now = world.store.require(Wanted, "d-1")
+        changed = {
+            "force failover": {"failover": now.failover + 1},
+            "reboot": {"restart": now.restart + 1},
+            "upgrade": {"revision": now.revision + 1},
+        }
+        want(world, replace(now, **changed[what]))
+
+
+def synchronous(world: World) -> bool:
+    standing = world.store.get(Standing, "d-1")
+    return (
+        standing is not None
+        and standing.redundancy is Redundancy.SYNCHRONOUS
+        and not standing.promoting
+        and standing.phase is Phase.RUNNING
+    )
+
+
+def settled(world: World) -> bool:
+    standing, now = world.store.require(Standing, "d-1"), world.store.require(Wanted, "d-1")
+    done = (standing.restarted, standing.failed_over) == (now.restart, now.failover)
+    return done and all(member.revision == now.revision for member in standing.members) and world.name == standing.leader
+
+
+def healthy(world: World) -> bool:
+    """Whether the leader acknowledges and the other node follows it, in fact and not only on record."""
+    leader = world.engines[world.store.require(Standing, "d-1").leader]
+    return world.able_to_acknowledge() == [leader] and all(
+        engine.connected_to() is leader for engine in world.engines.values() if engine is not leader
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(STORM)
+@example([(("fail", A, "power"), 1.5), (("fail", B, "power"), 6.0), (("recover", B), 6.0)])
+@example([(("fail", B, "network"), 6.0), (("fail", A, "network"), 2.5), (("recover", B), 12.0)])
+@example([(("force failover",), 0.01), (("restart region",), 0.0), (("kill", "orders_2"), 0.0), (("restart region",), 0.3)])
+@example([(("hang", "orders_1"), 2.5), (("fail", B, "network"), 0.3), (("recover", B), 0.0)])
+@example([(("upgrade",), 0.3), (("fail", A, "power"), 6.0), (("restart region",), 1.5)])
+def test_no_storm_loses_an_acknowledged_write_or_makes_two_leaders(storm: list[tuple[Any, float]]) -> None:
+    virtual_time.run(ride_out(World(), storm))
