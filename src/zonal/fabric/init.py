@@ -23,7 +23,10 @@ LONGEST_PAUSE = 5.0
 
 
 def main(order: dict[str, object]) -> int:
-    """Be process 1 until told otherwise. `order` is what the porter hands down: `argv`, `environment`, `lifeline`, `grace_seconds`."""
+    """Be process 1 until told otherwise. `order` is what the porter hands down: `argv`, `lifeline`, `grace_seconds`.
+
+    The region inherits the environment.
+    """
     lifeline = order["lifeline"]
     assert isinstance(lifeline, int)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -38,7 +41,7 @@ class Init:
 
     def __init__(self, order: dict[str, object], lifeline: int, wake: int) -> None:
         self._argv = [str(word) for word in _list(order["argv"])]
-        self._environment = {str(key): str(value) for key, value in _pairs(order["environment"])}
+        self._environment = dict(os.environ)
         self._grace = float(str(order["grace_seconds"]))
         self._lifeline = lifeline
         self._wake = wake
@@ -110,11 +113,6 @@ class Init:
 def _list(value: object) -> list[object]:
     assert isinstance(value, list)
     return value
-
-
-def _pairs(value: object) -> list[tuple[object, object]]:
-    assert isinstance(value, dict)
-    return list(value.items())
 
 
 if __name__ == "__main__":
