@@ -1,8 +1,8 @@
 """Content as files.
 
 A writer writes to `arriving/ID`, syncs the file, renames it to `kept/AA/ID` (AA: the id's first two digits) and syncs that directory;
-only then is the content there. After a power loss a file in `kept` is whole, and what is in `arriving` was never acknowledged. `sweep` removes what
-nobody refers to: everything in `arriving`, and in `kept` what is older than the start and not in the catalog.
+only then is the content there. After a power loss a file in `kept` is whole, and what is in `arriving` was never acknowledged. `sweep`
+removes what nobody refers to: everything in `arriving`, and in `kept` what is older than the start and not in the catalog.
 
 Disk work is done by a few threads, never on the event loop. Memory is bounded: a writer holds one batch, a reader one piece.
 """

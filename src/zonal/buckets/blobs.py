@@ -1,8 +1,8 @@
 """Where content is kept: bytes under ids that the store makes up, behind a protocol of a few methods.
 
 Content is never changed: it is written once, becomes durable at `Writer.commit`, and is removed. Ids are random and say nothing of
-buckets or keys, so no key, whatever is in it, can reach outside, and two keys never meet. Whoever outgrows one machine puts another implementation
-behind this protocol; nothing above it knows files.
+buckets or keys, so no key, whatever is in it, can reach outside, and two keys never meet. Whoever outgrows one machine puts another
+implementation behind this protocol; nothing above it knows files.
 """
 
 from __future__ import annotations

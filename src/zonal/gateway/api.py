@@ -121,7 +121,9 @@ class Gateway:
                 return responses.render_document(dialect, result, identifier)
             if isinstance(result, Answer):
                 response = responses.render(located, result.members, identifier)
-                return response._replace(status=result.status or response.status, headers=[*response.headers, *result.headers])
+                own = {name.lower() for name, _ in result.headers}
+                headers = [*(each for each in response.headers if each[0].lower() not in own), *result.headers]
+                return response._replace(status=result.status or response.status, headers=headers)
             return responses.render(located, result, identifier)
         except AwsError as error:
             return responses.render_error(dialect, error, identifier, request)

@@ -1,0 +1,63 @@
+"""GetObjectAttributes: what an object is, without its content; its parts, page by page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zonal.buckets.entries import Entry
+from zonal.services.operation import Call, operation
+from zonal.services.s3 import checksums, conditions, encryption, writing
+from zonal.services.s3.errors import invalid_argument
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.objects import Objects
+
+Request = dict[str, Any]
+NAMES = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
+LIMIT = 1000
+
+
+class Attributes:
+    """The operation on attributes."""
+
+    def __init__(self, ground: Ground, objects: Objects) -> None:
+        self._ground = ground
+        self._objects = objects
+
+    @operation("GetObjectAttributes")
+    async def get(self, call: Call, request: Request) -> Request:
+        wanted = [name for name in request["ObjectAttributes"] if name]
+        if not wanted or any(name not in NAMES for name in wanted):
+            raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", ",".join(wanted)[:100])
+        bucket = self._ground.bucket(request["Bucket"])
+        entry = self._objects.found(call, request, bucket, "GET")
+        encryption.check_reading(call.raw.headers, entry)
+        conditions.check_reading(call.raw.headers, entry)
+        answer: Request = {"LastModified": entry.at.replace(microsecond=0), **writing.version_members(bucket, entry)}
+        if "ETag" in wanted:
+            answer["ETag"] = entry.etag
+        if "Checksum" in wanted and entry.checksum is not None:
+            answer["Checksum"] = checksums.members(entry.checksum)
+        if "ObjectParts" in wanted and entry.parts:
+            answer["ObjectParts"] = _parts(entry, request)
+        if "StorageClass" in wanted:
+            answer["StorageClass"] = entry.storage_class
+        if "ObjectSize" in wanted:
+            answer["ObjectSize"] = entry.size
+        return answer
+
+
+def _parts(entry: Entry, request: Request) -> Request:
+    """A page of parts. Their list is given only where they have checksums of their own (COMPOSITE), as S3 does."""
+    after, limit = request.get("PartNumberMarker", 0), min(request.get("MaxParts", LIMIT), LIMIT)
+    if after < 0 or limit < 0:
+        raise invalid_argument("Argument x-amz-max-parts must be an integer between 0 and 2147483647", "x-amz-max-parts", limit)
+    left = [part for part in entry.parts if part.number > after]
+    shown = left[:limit]
+    answer: Request = {"TotalPartsCount": len(entry.parts)}
+    if entry.checksum is not None and entry.checksum.type == "COMPOSITE":
+        answer |= {"PartNumberMarker": after, "NextPartNumberMarker": shown[-1].number if shown else 0, "MaxParts": limit}
+        answer |= {"IsTruncated": len(left) > limit}
+        answer["Parts"] = [
+            {"PartNumber": part.number, "Size": part.size, **checksums.members(part.checksum, with_type=False)} for part in shown
+        ]
+    return answer

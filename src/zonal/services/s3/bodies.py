@@ -1,0 +1,132 @@
+"""Taking a body in: decode it, sum it up, keep it, and only then believe it.
+
+A body may come plain or in chunks, held or as a stream, with an MD5, a checksum in the head or in a trailer. `take` stores its content and
+compares everything that was claimed; where something does not hold, the content is forgotten and the caller gets S3's error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from zonal.buckets.entries import Checksum, Segment
+from zonal.buckets.store import BucketStore, Content
+from zonal.foundation.errors import AwsError
+from zonal.services.s3 import checksums, encryption
+from zonal.services.s3.chunked import ChunkedBody
+from zonal.services.s3.encryption import CustomerKey
+from zonal.services.s3.errors import invalid_request
+from zonal.wire.messages import Request
+from zonal.wire.signing import STREAMING
+
+LARGEST_BYTES = 5 * 1024**3
+
+
+class Taken(NamedTuple):
+    """Content that came in, as it was claimed to be."""
+
+    content: Content
+    etag: str
+    checksum: Checksum
+
+    @property
+    def segment(self) -> Segment:
+        return self.content.segment
+
+
+async def take(store: BucketStore, request: Request, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT) -> Taken:
+    """Take a request's body in. Raises `AwsError`; then nothing of it stays."""
+    headers = request.headers
+    _check_length(request)
+    md5 = _claimed_md5(headers.get("content-md5"))
+    claim = checksums.claimed(headers)
+    hashes = checksums.Hashes(checksums.wanted(headers, default))
+    chunked = _chunked(request)
+    pieces = chunked.decoded() if chunked else _pieces(request)
+    taken = await keep(store, pieces, hashes, key)
+    try:
+        if md5 is not None and md5 != hashes.md5:
+            fields = {"ExpectedDigest": base64.b64encode(md5).decode(), "CalculatedDigest": base64.b64encode(hashes.md5).decode()}
+            raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.", fields=fields)
+        claim = (checksums.claimed(chunked.trailers) if chunked else None) or claim
+        if claim is not None and claim.value != taken.checksum.value:
+            raise checksums.mismatch(claim.algorithm)
+        if chunked and "x-amz-trailer" in headers and headers["x-amz-trailer"].strip().lower() not in chunked.trailers:
+            raise AwsError("MalformedTrailerError", "The request contained trailing data that was not well-formed or did not conform.")
+    except AwsError:
+        store.forget(taken.content)
+        raise
+    return taken
+
+
+async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksums.Hashes, key: CustomerKey | None) -> Taken:
+    """Store content, encrypted where there is a key. The ETag of encrypted content is no MD5 of what is in it."""
+    if key is None:
+        content = await store.receive(pieces, hashes.update)
+        return Taken(content, hashes.md5.hex(), hashes.checksum)
+    nonce = encryption.new_nonce()
+    sealed = checksums.Hashes("MD5")
+    content = await store.receive(encryption.encrypted(_watched(pieces, hashes), key, nonce), sealed.update)
+    segment = content.segment
+    content = Content(Segment(segment.blob, segment.size, segment.small, nonce), content.small)
+    return Taken(content, sealed.md5.hex(), hashes.checksum)
+
+
+async def _watched(pieces: AsyncIterator[bytes], hashes: checksums.Hashes) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        hashes.update(piece)
+        yield piece
+
+
+def _check_length(request: Request) -> None:
+    length = request.headers.get("x-amz-decoded-content-length", request.headers.get("content-length"))
+    if length is None:
+        raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+    if not (length.isascii() and length.isdigit()):
+        raise invalid_request("The Content-Length or x-amz-decoded-content-length header is not a number.")
+    if int(length) > LARGEST_BYTES:
+        fields = {"ProposedSize": length, "MaxSizeAllowed": str(LARGEST_BYTES)}
+        raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+
+
+def _claimed_md5(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 16:
+        raise AwsError("InvalidDigest", "The Content-MD5 you specified was invalid.", fields={"Content-MD5": text[:100]})
+    return raw
+
+
+def _chunked(request: Request) -> ChunkedBody | None:
+    """The body's decoder, where its head says that it comes in chunks."""
+    kind = request.headers.get("x-amz-content-sha256", "")
+    if kind not in STREAMING:
+        return None
+    length = request.headers.get("x-amz-decoded-content-length")
+    if length is None:
+        raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+    signed = kind != "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+    if signed and request.signature is None:
+        raise invalid_request("A body in signed chunks needs a signed head.")
+    has_trailers = kind.endswith("-TRAILER")
+    return ChunkedBody(_pieces(request), request.signature, signed=signed, has_trailers=has_trailers, size=int(length))
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    if request.stream is None:
+        if request.body:
+            yield request.body
+        return
+    async for piece in request.stream:
+        yield piece
+
+
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are there already, as pieces."""
+    yield content

@@ -1,0 +1,158 @@
+"""Buckets: create, head, list, delete, where they are.
+
+A new bucket is what a new one is at AWS today: its owner owns every object (ACLs are disabled), public access is blocked, and what is in it
+is encrypted. (S3 API Reference, CreateBucket; S3 User Guide, "General purpose bucket naming rules".)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+from zonal.buckets.catalog import Changes
+from zonal.buckets.entries import Bucket
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, operation
+from zonal.services.s3 import acls
+from zonal.services.s3.errors import access_denied, invalid_argument, malformed_xml, no_such_bucket, not_built
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.owners import owner
+from zonal.services.s3.tags import checked_tags
+
+Request = dict[str, Any]
+BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+LIMIT = 10_000
+
+
+class Buckets:
+    """Operations on buckets."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("CreateBucket")
+    async def create(self, call: Call, request: Request) -> Request:
+        name = request["Bucket"]
+        check_name(name)
+        configuration = request.get("CreateBucketConfiguration") or {}
+        _check_location(configuration, call.region)
+        bucket = _new(call, request, configuration)
+
+        def work(changes: Changes) -> None:
+            existing = changes.bucket(name)
+            if existing is None:
+                if len(changes.buckets()) >= LIMIT:
+                    raise AwsError("TooManyBuckets", "You have attempted to create more buckets than allowed")
+                changes.add_bucket(bucket)
+            elif existing.owner != call.account:
+                words = "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
+                raise AwsError("BucketAlreadyExists", f"{words} Please select a different name and try again.", status=409)
+
+        await self._ground.catalog.change(work)
+        return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
+
+    @operation("HeadBucket")
+    async def head(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        return {"BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{bucket.name}"}
+
+    @operation("ListBuckets")
+    async def list(self, call: Call, request: Request) -> Request:
+        limit = request.get("MaxBuckets", LIMIT)
+        if not 1 <= limit <= LIMIT:
+            raise invalid_argument(f"Argument max-buckets must be an integer between 1 and {LIMIT}", "max-buckets", limit)
+        prefix, after = request.get("Prefix", ""), request.get("ContinuationToken", "")
+        mine = [each for each in self._ground.catalog.view.buckets() if each.owner == call.account]
+        if request.get("BucketRegion", call.region) != call.region:
+            mine = []
+        found = [each for each in mine if each.name.startswith(prefix) and each.name > after]
+        shown = [
+            {"Name": each.name, "CreationDate": each.at, "BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{each.name}"}
+            for each in found[:limit]
+        ]
+        answer: Request = {"Owner": owner(call.account), "Buckets": shown}
+        if "Prefix" in request:
+            answer["Prefix"] = prefix
+        if len(found) > limit:
+            answer["ContinuationToken"] = found[limit - 1].name
+        return answer
+
+    @operation("DeleteBucket")
+    async def delete(self, call: Call, request: Request) -> None:
+        def work(changes: Changes) -> None:
+            bucket = changes.bucket(request["Bucket"])
+            if bucket is None:
+                raise no_such_bucket(request["Bucket"])
+            if bucket.owner != call.account:
+                raise access_denied()
+            if not changes.is_empty(bucket.number):
+                words = "The bucket you tried to delete is not empty"
+                if bucket.versioning:
+                    words += ". You must delete all versions in the bucket."
+                raise AwsError("BucketNotEmpty", words, status=409, fields={"BucketName": bucket.name})
+            changes.delete_bucket(bucket)
+
+        await self._ground.catalog.change(work)
+
+    @operation("GetBucketLocation")
+    async def location(self, call: Call, request: Request) -> Request:
+        self._ground.bucket(request["Bucket"])
+        return {"LocationConstraint": "" if call.region == "us-east-1" else call.region}
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_RESERVED = re.compile(r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*-s3alias|.*--ol-s3|.*\.mrap|.*--x-s3|.*--table-s3")
+
+
+def check_name(name: str) -> None:
+    """Raises `AwsError` InvalidBucketName where a bucket cannot be called so."""
+    good = _NAME.fullmatch(name) and ".." not in name and not _is_address(name) and not _RESERVED.fullmatch(name)
+    if not good:
+        raise AwsError("InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": name})
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_location(configuration: Request, region: str) -> None:
+    wanted = configuration.get("LocationConstraint")
+    if configuration.get("Location") or configuration.get("Bucket"):
+        raise not_built("directory buckets")
+    if not wanted:
+        return
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d|EU", wanted):
+        raise AwsError("InvalidLocationConstraint", "The specified location-constraint is not valid", fields={"LocationConstraint": wanted})
+    if wanted != region:
+        words = f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to."
+        raise AwsError("IllegalLocationConstraintException", words)
+
+
+def _new(call: Call, request: Request, configuration: Request) -> Bucket:
+    tags = checked_tags(configuration["Tags"], 50) if configuration.get("Tags") else {}
+    bucket = Bucket(
+        name=request["Bucket"],
+        number=0,
+        created=call.now.timestamp(),
+        owner=call.account,
+        ownership=acls.ownership(request.get("ObjectOwnership", "BucketOwnerEnforced")),
+        tags=tags,
+        settings={"public_access_block": BLOCKED},
+    )
+    if request.get("ObjectLockEnabledForBucket"):
+        bucket = _replace(bucket, object_lock=True, versioning="Enabled")
+    if request.get("BucketNamespace", "global") != "global":
+        raise malformed_xml()
+    grants = acls.asked(request, call.account, bucket)
+    return _replace(bucket, grants=grants or ())
+
+
+def _replace(bucket: Bucket, **changes: Any) -> Bucket:
+    from msgspec.structs import replace
+
+    return replace(bucket, **changes)

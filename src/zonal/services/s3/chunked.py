@@ -1,0 +1,149 @@
+"""Bodies in AWS's chunks: `SIZE;chunk-signature=…`, the bytes, and so on, then perhaps trailers with a checksum.
+
+Clients send them so because they sign, or sum up, a body while they send it. Each chunk is signed on from the signature before it, the
+first from the head's; what was verified is handed on, and where a signature is wrong the rest of the body is never stored, as the caller
+drops what it has. (S3 API Reference, "Signature calculations for the authorization header: transferring payload in multiple chunks".)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from zonal.foundation.errors import AwsError
+from zonal.wire import signing
+from zonal.wire.messages import Signature
+
+CHUNK_LIMIT_BYTES = 16 * 1024 * 1024
+LINE_LIMIT_BYTES = 16 * 1024
+_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})(?:;chunk-signature=([0-9a-f]{64}))?\s*")
+
+
+class ChunkedBody:
+    """A chunked body, decoded as it is iterated over. `trailers` are there at its end."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], signature: Signature | None, *, signed: bool, has_trailers: bool, size: int) -> None:
+        self._pieces = pieces
+        self._signature = signature
+        self._signed = signed
+        self._has_trailers = has_trailers
+        self._size = size
+        self._buffer = bytearray()
+        self._previous = signature.seed if signature else ""
+        self.trailers: dict[str, str] = {}
+
+    async def decoded(self) -> AsyncIterator[bytes]:
+        """The content. Raises `AwsError` where form, size or a signature is wrong."""
+        total = 0
+        while True:
+            size, claimed = self._head(await self._line())
+            total += size
+            if total > self._size:
+                raise _incomplete()
+            if self._signed:
+                chunk = await self._take(size)
+                self._verify(chunk, claimed)
+                if chunk:
+                    yield chunk
+            else:
+                left = size
+                while left:
+                    piece = await self._some(left)
+                    left -= len(piece)
+                    yield piece
+            if not size:
+                break
+            if await self._take(2) != b"\r\n":
+                raise _malformed()
+        if total != self._size:
+            raise _incomplete()
+        await self._finish()
+
+    def _head(self, line: bytes) -> tuple[int, str]:
+        match = _HEAD.fullmatch(line)
+        if match is None or (self._signed and not match[2]):
+            raise _malformed()
+        size = int(match[1], 16)
+        if self._signed and size > CHUNK_LIMIT_BYTES:
+            raise AwsError("InvalidRequest", f"A signed chunk may have {CHUNK_LIMIT_BYTES} bytes here, not {size}.")
+        return size, (match[2] or b"").decode()
+
+    def _verify(self, chunk: bytes, claimed: str) -> None:
+        assert self._signature is not None
+        expected = signing.chunk_signature(self._signature, self._previous, chunk)
+        if expected != claimed:
+            raise _wrong_signature()
+        self._previous = expected
+
+    async def _finish(self) -> None:
+        """Trailers and the end: everything that is left, which is little."""
+        lines: list[bytes] = []
+        while line := await self._line(may_end=True):
+            lines.append(line.strip())
+        if self._has_trailers:
+            self._read_trailers(lines)
+        while await self._more():
+            self._buffer.clear()
+
+    def _read_trailers(self, lines: list[bytes]) -> None:
+        claimed = ""
+        signed = b""
+        for line in lines:
+            name, _, value = line.decode("latin-1").partition(":")
+            name = name.strip().lower()
+            if name == "x-amz-trailer-signature":
+                claimed = value.strip()
+            elif name:
+                self.trailers[name] = value.strip()
+                signed += f"{name}:{value.strip()}\n".encode()
+        if self._signed:
+            assert self._signature is not None
+            if signing.trailer_signature(self._signature, self._previous, signed) != claimed:
+                raise _wrong_signature()
+
+    async def _line(self, *, may_end: bool = False) -> bytes:
+        """A line without its end. At the body's end: nothing when it `may_end` here, else an error."""
+        while (at := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > LINE_LIMIT_BYTES:
+                raise _malformed()
+            if not await self._more():
+                if may_end:
+                    rest = bytes(self._buffer)
+                    self._buffer.clear()
+                    return rest
+                raise _incomplete()
+        line = bytes(self._buffer[:at])
+        del self._buffer[: at + 1]
+        return line.rstrip(b"\r")
+
+    async def _take(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            if not await self._more():
+                raise _incomplete()
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    async def _some(self, limit: int) -> bytes:
+        if not self._buffer and not await self._more():
+            raise _incomplete()
+        return await self._take(min(limit, len(self._buffer)))
+
+    async def _more(self) -> bool:
+        async for piece in self._pieces:
+            self._buffer += piece
+            return True
+        return False
+
+
+def _malformed() -> AwsError:
+    return AwsError("InvalidRequest", "The body is not in the chunks that its x-amz-content-sha256 header announces.")
+
+
+def _incomplete() -> AwsError:
+    return AwsError("IncompleteBody", "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header")
+
+
+def _wrong_signature() -> AwsError:
+    words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+    return AwsError("SignatureDoesNotMatch", words, status=403)

@@ -1,0 +1,100 @@
+"""Conditional requests: If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, and byte ranges.
+
+For reading: If-Match outweighs If-Unmodified-Since, If-None-Match outweighs If-Modified-Since; the first pair answers 412, the second 304
+(RFC 9110, "Precedence of preconditions"). For writing S3 knows If-None-Match: * (409 and 412) and If-Match, decided where the write is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+from zonal.buckets.entries import Entry
+from zonal.foundation.errors import AwsError
+from zonal.services.s3.errors import no_such_key, not_built, precondition_failed
+
+
+def check_reading(headers: Mapping[str, str], entry: Entry, *, prefix: str = "") -> None:
+    """Raises `AwsError` 412 or 304 where a condition on reading does not hold. With a `prefix` (a copy's source) all are 412."""
+    match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
+    since, unmodified = _date(headers.get(f"{prefix}if-modified-since")), _date(headers.get(f"{prefix}if-unmodified-since"))
+    modified = entry.at.replace(microsecond=0)
+    if match is not None:
+        if not _matches(match, entry.etag):
+            raise precondition_failed(f"{prefix.title()}If-Match")
+    elif unmodified is not None and modified > unmodified:
+        raise precondition_failed(f"{prefix.title()}If-Unmodified-Since")
+    if none_match is not None:
+        if _matches(none_match, entry.etag):
+            raise precondition_failed(f"{prefix}If-None-Match") if prefix else _not_modified(entry)
+    elif since is not None and modified <= since <= datetime.now(UTC):
+        raise precondition_failed(f"{prefix}If-Modified-Since") if prefix else _not_modified(entry)
+
+
+def check_writing(headers: Mapping[str, str], entry: Entry | None, key: str) -> None:
+    """Raises `AwsError` where a condition on writing does not hold of what is there now."""
+    there = entry if entry is not None and not entry.is_marker else None
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if none_match is not None:
+        if none_match.strip() != "*":
+            raise not_built("If-None-Match with anything but *")
+        if there is not None:
+            raise precondition_failed("If-None-Match")
+    if match is not None:
+        if there is None:
+            raise no_such_key(key)
+        if not _matches(match, there.etag):
+            raise precondition_failed("If-Match")
+
+
+def _matches(text: str, etag: str) -> bool:
+    words = [word.strip().removeprefix("W/").strip('"') for word in text.split(",")]
+    return "*" in words or etag in words
+
+
+def _not_modified(entry: Entry) -> AwsError:
+    headers = {"ETag": f'"{entry.etag}"', "Last-Modified": format_datetime(entry.at, usegmt=True)}
+    if entry.version != "null":
+        headers["x-amz-version-id"] = entry.version
+    return AwsError("NotModified", "Not Modified", status=304, headers=headers)
+
+
+def _date(text: str | None) -> datetime | None:
+    """A date of HTTP's; one that cannot be read counts as not given."""
+    if text is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def byte_range(text: str | None, size: int) -> tuple[int, int] | None:
+    """The first byte and the number of bytes of a `Range`; None for all of it. Raises `AwsError` InvalidRange (416).
+
+    What is not one range of bytes is ignored, as S3 does.
+    """
+    match = re.fullmatch(r"\s*bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*", text or "", re.ASCII | re.IGNORECASE)
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        length = min(int(match[2]), size)
+        if length == 0:
+            raise _unsatisfiable(text or "", size)
+        return size - length, length
+    first = int(match[1])
+    last = min(int(match[2]), size - 1) if match[2] else size - 1
+    if match[2] and int(match[2]) < first:
+        return None
+    if first >= size:
+        raise _unsatisfiable(text or "", size)
+    return first, last - first + 1
+
+
+def _unsatisfiable(text: str, size: int) -> AwsError:
+    fields = {"RangeRequested": text.strip(), "ActualObjectSize": size}
+    headers = {"Content-Range": f"bytes */{size}"}
+    return AwsError("InvalidRange", "The requested range is not satisfiable", status=416, fields=fields, headers=headers)

@@ -1,0 +1,203 @@
+"""A bucket's plain configurations: versioning, encryption, policy, public access, logging, and those that only say what is not there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.buckets.entries import Bucket
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Answer, Call, operation
+from zonal.services.s3 import acls, encryption, policies
+from zonal.services.s3.errors import absent, access_denied, invalid_request, malformed_xml, not_built
+from zonal.services.s3.ground import Ground
+
+Request = dict[str, Any]
+
+
+class Configurations:
+    """Operations on configurations."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def _set(self, name: str, key: str, value: Any) -> None:
+        """Set one document of a bucket, or remove it (None)."""
+
+        def change(bucket: Bucket) -> Bucket:
+            settings = {each: document for each, document in bucket.settings.items() if each != key}
+            return replace(bucket, settings=settings if value is None else settings | {key: value})
+
+        await self._ground.change_bucket(name, change)
+
+    @operation("GetBucketVersioning")
+    async def get_versioning(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        return {"Status": bucket.versioning} if bucket.versioning else {}
+
+    @operation("PutBucketVersioning")
+    async def put_versioning(self, call: Call, request: Request) -> None:
+        configuration = request["VersioningConfiguration"]
+        status = configuration.get("Status")
+        if configuration.get("MFADelete") == "Enabled" or "MFA" in request:
+            raise not_built("MFA delete")
+        if status not in ("Enabled", "Suspended"):
+            raise (
+                AwsError("IllegalVersioningConfigurationException", "The Versioning element must be specified")
+                if not status
+                else malformed_xml()
+            )
+
+        def change(bucket: Bucket) -> Bucket:
+            if status == "Suspended" and bucket.object_lock:
+                words = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+                raise AwsError("InvalidBucketState", words, status=409)
+            return replace(bucket, versioning=status)
+
+        await self._ground.change_bucket(request["Bucket"], change)
+
+    @operation("GetBucketEncryption")
+    async def get_encryption(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        rule = {
+            "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+            "BucketKeyEnabled": False,
+            "BlockedEncryptionTypes": {"EncryptionType": encryption.blocked(bucket)},
+        }
+        return {"ServerSideEncryptionConfiguration": bucket.settings.get("encryption") or {"Rules": [rule]}}
+
+    @operation("PutBucketEncryption")
+    async def put_encryption(self, call: Call, request: Request) -> None:
+        configuration = request["ServerSideEncryptionConfiguration"]
+        if len(configuration.get("Rules", [])) != 1:
+            raise malformed_xml()
+        rule = configuration["Rules"][0]
+        algorithm = rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm", "AES256")
+        if algorithm != "AES256":
+            if algorithm in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
+                raise not_built(f"server-side encryption {algorithm}, as there is no key management service")
+            raise malformed_xml()
+        types = rule.get("BlockedEncryptionTypes", {}).get("EncryptionType", ["NONE"])
+        if not set(types) <= {"NONE", "SSE-C"}:
+            raise malformed_xml()
+        kept = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": bool(rule.get("BucketKeyEnabled"))}
+        kept |= {"BlockedEncryptionTypes": {"EncryptionType": types}}
+        await self._set(request["Bucket"], "encryption", {"Rules": [kept]})
+
+    @operation("DeleteBucketEncryption")
+    async def delete_encryption(self, call: Call, request: Request) -> None:
+        await self._set(request["Bucket"], "encryption", None)
+
+    @operation("GetPublicAccessBlock")
+    async def get_access_block(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        found = bucket.settings.get("public_access_block")
+        if found is None:
+            words = "The public access block configuration was not found"
+            raise absent("NoSuchPublicAccessBlockConfiguration", words, bucket.name)
+        return {"PublicAccessBlockConfiguration": found}
+
+    @operation("PutPublicAccessBlock")
+    async def put_access_block(self, call: Call, request: Request) -> None:
+        given = request["PublicAccessBlockConfiguration"]
+        names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+        await self._set(request["Bucket"], "public_access_block", {name: bool(given.get(name)) for name in names})
+
+    @operation("DeletePublicAccessBlock")
+    async def delete_access_block(self, call: Call, request: Request) -> None:
+        await self._set(request["Bucket"], "public_access_block", None)
+
+    @operation("GetBucketPolicy")
+    async def get_policy(self, call: Call, request: Request) -> Answer:
+        bucket = self._ground.bucket(request["Bucket"])
+        if "policy" not in bucket.settings:
+            raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
+        text = bucket.settings.get("policy_text") or json.dumps(bucket.settings["policy"])
+        return Answer({"Policy": text}, headers=(("Content-Type", "application/json"),))
+
+    @operation("PutBucketPolicy")
+    async def put_policy(self, call: Call, request: Request) -> Answer:
+        policy = policies.check(request["Policy"], request["Bucket"])
+
+        def change(bucket: Bucket) -> Bucket:
+            statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+            if acls.blocks(bucket, "BlockPublicPolicy") and any(map(policies.is_public, statements)):
+                raise access_denied()
+            return replace(bucket, settings=bucket.settings | {"policy": policy, "policy_text": request["Policy"]})
+
+        await self._ground.change_bucket(request["Bucket"], change)
+        return Answer({}, status=204)
+
+    @operation("DeleteBucketPolicy")
+    async def delete_policy(self, call: Call, request: Request) -> None:
+        def change(bucket: Bucket) -> Bucket:
+            return replace(bucket, settings={k: v for k, v in bucket.settings.items() if k not in ("policy", "policy_text")})
+
+        await self._ground.change_bucket(request["Bucket"], change)
+
+    @operation("GetBucketPolicyStatus")
+    async def get_policy_status(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        if "policy" not in bucket.settings:
+            raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
+        statements = bucket.settings["policy"]["Statement"]
+        listed = statements if isinstance(statements, list) else [statements]
+        return {"PolicyStatus": {"IsPublic": any(map(policies.is_public, listed))}}
+
+    @operation("GetBucketLogging")
+    async def get_logging(self, call: Call, request: Request) -> Request:
+        self._ground.bucket(request["Bucket"])
+        return {}
+
+    @operation("PutBucketLogging")
+    async def put_logging(self, call: Call, request: Request) -> None:
+        self._ground.bucket(request["Bucket"])
+        if request["BucketLoggingStatus"].get("LoggingEnabled"):
+            raise not_built("server access logging")
+
+    @operation("GetBucketNotificationConfiguration")
+    async def get_notification(self, call: Call, request: Request) -> Request:
+        self._ground.bucket(request["Bucket"])
+        return {}
+
+    @operation("PutBucketNotificationConfiguration")
+    async def put_notification(self, call: Call, request: Request) -> None:
+        self._ground.bucket(request["Bucket"])
+        if any(request["NotificationConfiguration"].values()):
+            raise not_built("notifications, as there is no service yet that could be notified")
+
+    @operation("GetBucketRequestPayment")
+    async def get_payment(self, call: Call, request: Request) -> Request:
+        self._ground.bucket(request["Bucket"])
+        return {"Payer": "BucketOwner"}
+
+    @operation("PutBucketRequestPayment")
+    async def put_payment(self, call: Call, request: Request) -> None:
+        self._ground.bucket(request["Bucket"])
+        payer = request["RequestPaymentConfiguration"]["Payer"]
+        if payer == "Requester":
+            raise not_built("requester pays")
+        if payer != "BucketOwner":
+            raise malformed_xml()
+
+    @operation("GetBucketAccelerateConfiguration")
+    async def get_acceleration(self, call: Call, request: Request) -> Request:
+        self._ground.bucket(request["Bucket"])
+        return {}
+
+    @operation("PutBucketAccelerateConfiguration")
+    async def put_acceleration(self, call: Call, request: Request) -> None:
+        self._ground.bucket(request["Bucket"])
+        if request["AccelerateConfiguration"].get("Status") == "Enabled":
+            raise not_built("transfer acceleration")
+
+    @operation("GetBucketReplication")
+    async def get_replication(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        raise absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found", bucket.name)
+
+    @operation("GetObjectTorrent")
+    async def get_torrent(self, call: Call, request: Request) -> Request:
+        raise invalid_request("Torrents are no longer given.")

@@ -1,0 +1,120 @@
+"""Copying: an object, or a range of one as a part of an upload.
+
+The copy is a new object with content of its own; it has one part however many its source had. (CopyObject, UploadPartCopy.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.buckets.blobs import BlobMissing
+from zonal.buckets.entries import Bucket, Entry
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Answer, Call, operation
+from zonal.services.s3 import bodies, checksums, conditions, encryption, tags, writing
+from zonal.services.s3.access import source_of
+from zonal.services.s3.encryption import CustomerKey
+from zonal.services.s3.errors import invalid_argument, invalid_request, no_such_key
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.objects import Objects
+
+Request = dict[str, Any]
+
+
+class Copies:
+    """CopyObject, and what copying a part needs."""
+
+    def __init__(self, ground: Ground, objects: Objects) -> None:
+        self._ground = ground
+        self._objects = objects
+
+    @operation("CopyObject")
+    async def copy(self, call: Call, request: Request) -> Answer:
+        headers = call.raw.headers
+        bucket = self._ground.bucket(request["Bucket"])
+        origin, source, source_key = self.source(call, request)
+        key = encryption.for_writing(headers, bucket)
+        entry = self._entry(call, request, bucket, source, key)
+        if source.size > bodies.LARGEST_BYTES:
+            raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+        conditions.check_writing(headers, self._ground.catalog.view.current(bucket.number, entry.key), entry.key)
+        default = source.checksum.algorithm if source.checksum else checksums.DEFAULT
+        asked = request.get("ChecksumAlgorithm")
+        hashes = checksums.Hashes(checksums.known(asked) if asked else default)
+        pieces = self.content(source, source_key, 0, source.size)
+        taken = await bodies.keep(self._ground.store, pieces, hashes, key)
+        segment = taken.segment
+        entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
+        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, taken.content)
+        result = {"ETag": f'"{entry.etag}"', "LastModified": entry.at, **checksums.members(entry.checksum)}
+        members: Request = {"CopyObjectResult": result} | encryption.said(entry, key) | writing.version_members(bucket, entry)
+        if origin.versioning:
+            members["CopySourceVersionId"] = source.version
+        return Answer(members)
+
+    def source(self, call: Call, request: Request) -> tuple[Bucket, Entry, CustomerKey | None]:
+        """The source of a copy, under the request's conditions. Raises `AwsError`."""
+        name, key, version = source_of(request["CopySource"])
+        bucket = self._ground.bucket(name)
+        try:
+            source = self._ground.found(bucket, key, version)
+        except AwsError as error:
+            if error.code == "MethodNotAllowed":
+                raise invalid_request("The source of a copy request may not specifically refer to a delete marker by version id.") from None
+            raise
+        conditions.check_reading(call.raw.headers, source, prefix="x-amz-copy-source-")
+        return bucket, source, encryption.check_reading(call.raw.headers, source, source=True)
+
+    async def content(self, source: Entry, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
+        """The source's content in the clear. Raises `AwsError` NoSuchKey where it goes meanwhile."""
+        try:
+            async for piece in self._objects.content(source, key, offset, size):
+                yield piece
+        except BlobMissing:
+            raise no_such_key(source.key) from None
+
+    def _entry(self, call: Call, request: Request, bucket: Bucket, source: Entry, key: CustomerKey | None) -> Entry:
+        """What the copy is going to be: with its source's description unless the request replaces it."""
+        entry = writing.template(call, bucket, request, key)
+        directive, tagging = request.get("MetadataDirective", "COPY"), request.get("TaggingDirective", "COPY")
+        for name, value in (("MetadataDirective", directive), ("TaggingDirective", tagging)):
+            if value not in ("COPY", "REPLACE"):
+                raise invalid_argument(f"Unknown {name} directive.", name, value)
+        _check_self_copy(call.raw.headers, request, source, directive)
+        if directive == "COPY":
+            entry = replace(entry, headers=source.headers, metadata=source.metadata)
+        kept = source.tags if tagging == "COPY" else tags.from_header(request.get("Tagging", ""))
+        return replace(entry, tags=kept)
+
+
+def _check_self_copy(headers: Mapping[str, str], request: Request, source: Entry, directive: str) -> None:
+    """An object may be copied onto itself only to change something."""
+    name, key, version = source_of(request["CopySource"])
+    changes = ("StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "SSECustomerAlgorithm", "ChecksumAlgorithm")
+    if (
+        (name, key) == (request["Bucket"], request["Key"])
+        and version is None
+        and directive == "COPY"
+        and not any(map(request.get, changes))
+    ):
+        words = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata,"
+        raise invalid_request(f"{words} storage class, website redirect location or encryption attributes.")
+
+
+def copy_range(text: str | None, size: int) -> tuple[int, int]:
+    """The offset and size that `x-amz-copy-source-range` names. Raises `AwsError`."""
+    if text is None:
+        return 0, size
+    match = re.fullmatch(r"bytes=(\d{1,20})-(\d{1,20})", text, re.ASCII)
+    if match is None or int(match[2]) < int(match[1]):
+        words = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets"
+        raise invalid_argument(f"{words} of the first and last bytes to copy", "x-amz-copy-source-range", text[:100])
+    first, last = int(match[1]), int(match[2])
+    if last >= size:
+        words = f"Range specified is not valid for source object of size: {size}"
+        raise AwsError("InvalidRange" if first >= size else "InvalidArgument", words, status=416 if first >= size else 400)
+    return first, last - first + 1

@@ -1,0 +1,135 @@
+"""CORS: what a browser's page from elsewhere may do with a bucket.
+
+A preflight (OPTIONS) is answered from the bucket's rules before anything else, because browsers sign nothing; every other answer to a
+request with an `Origin` carries the headers of the first rule that fits. (S3 User Guide, "Using cross-origin resource sharing".)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, operation
+from zonal.services.s3.errors import absent, invalid_request, malformed_xml
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.locating import bucket_and_key
+from zonal.wire.messages import Request as HttpRequest
+from zonal.wire.messages import Response
+
+Request = dict[str, Any]
+Headers = list[tuple[str, str]]
+METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
+
+
+class Cors:
+    """Operations on CORS configurations, and the answers to browsers."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("GetBucketCors")
+    async def get(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        if "cors" not in bucket.settings:
+            raise absent("NoSuchCORSConfiguration", "The CORS configuration does not exist", bucket.name)
+        return {"CORSRules": bucket.settings["cors"]}
+
+    @operation("PutBucketCors")
+    async def put(self, call: Call, request: Request) -> None:
+        rules = request["CORSConfiguration"].get("CORSRules", [])
+        if not 1 <= len(rules) <= 100:
+            raise malformed_xml()
+        for rule in rules:
+            _check(rule)
+        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"cors": rules}))
+
+    @operation("DeleteBucketCors")
+    async def delete(self, call: Call, request: Request) -> None:
+        def without(settings: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in settings.items() if key != "cors"}
+
+        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
+
+    def preflight(self, request: HttpRequest) -> Response:
+        """The answer to an OPTIONS request. Raises `AwsError`."""
+        origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
+        if origin is None:
+            raise AwsError("BadRequest", "Insufficient information. Origin request header needed.")
+        if method not in METHODS:
+            raise AwsError("BadRequest", f"Invalid Access-Control-Request-Method: {method}")
+        wanted = [word.strip().lower() for word in request.headers.get("access-control-request-headers", "").split(",") if word.strip()]
+        name, _ = bucket_and_key(request)
+        bucket = self._ground.bucket(name)
+        rules = bucket.settings.get("cors")
+        if not rules:
+            raise _forbidden("CORSResponse: CORS is not enabled for this bucket.", method)
+        rule = _fitting(rules, origin, method, wanted)
+        if rule is None:
+            words = "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method /"
+            raise _forbidden(f"{words} Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted", method)
+        headers = _headers(rule, origin)
+        if wanted:
+            headers.append(("Access-Control-Allow-Headers", ", ".join(wanted)))
+        if rule.get("MaxAgeSeconds") is not None:
+            headers.append(("Access-Control-Max-Age", str(rule["MaxAgeSeconds"])))
+        return Response(200, headers, b"")
+
+    def dress(self, request: HttpRequest, response: Response) -> Response:
+        """An answer with the headers that a browser needs to show it to the page that asked."""
+        origin = request.headers.get("origin")
+        if origin is None or request.method == "OPTIONS":
+            return response
+        name, _ = bucket_and_key(request)
+        bucket = self._ground.catalog.view.bucket(name) if name else None
+        rule = _fitting(bucket.settings.get("cors", []), origin, request.method, []) if bucket else None
+        return response if rule is None else response._replace(headers=[*response.headers, *_headers(rule, origin)])
+
+
+def _check(rule: Request) -> None:
+    for method in rule["AllowedMethods"]:
+        if method not in METHODS:
+            words = f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
+            raise invalid_request(words)
+    for name in ("AllowedOrigins", "AllowedHeaders"):
+        for text in rule.get(name, []):
+            if text.count("*") > 1:
+                kind = "AllowedOrigin" if name == "AllowedOrigins" else "AllowedHeader"
+                raise invalid_request(f'{kind} "{text}" can not have more than one wildcard.')
+    if any("*" in text for text in rule.get("ExposeHeaders", [])):
+        raise invalid_request("ExposeHeader contains wildcard. We currently do not support wildcard for ExposeHeader.")
+
+
+def _fitting(rules: list[Request], origin: str, method: str, wanted: list[str]) -> Request | None:
+    for rule in rules:
+        allowed = [text.lower() for text in rule.get("AllowedHeaders", [])]
+        if (
+            method in rule["AllowedMethods"]
+            and any(_like(text, origin) for text in rule["AllowedOrigins"])
+            and all(any(_like(text, name) for text in allowed) for name in wanted)
+        ):
+            return rule
+    return None
+
+
+def _like(pattern: str, text: str) -> bool:
+    head, star, tail = pattern.partition("*")
+    return re.fullmatch(re.escape(head) + (".*" if star else "") + re.escape(tail), text, re.DOTALL) is not None
+
+
+def _headers(rule: Request, origin: str) -> Headers:
+    everybody = "*" in rule["AllowedOrigins"]
+    headers = [("Access-Control-Allow-Origin", "*" if everybody else origin)]
+    headers.append(("Access-Control-Allow-Methods", ", ".join(rule["AllowedMethods"])))
+    if rule.get("ExposeHeaders"):
+        headers.append(("Access-Control-Expose-Headers", ", ".join(rule["ExposeHeaders"])))
+    if not everybody:
+        headers.append(("Access-Control-Allow-Credentials", "true"))
+    headers.append(("Vary", "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"))
+    return headers
+
+
+def _forbidden(message: str, method: str) -> AwsError:
+    return AwsError("AccessForbidden", message, status=403, fields={"Method": method, "ResourceType": "BUCKET"})

@@ -1,0 +1,154 @@
+"""Deleting: one object or up to a thousand, versions and markers.
+
+Without a version id: in a bucket without versions the object goes; with versioning a delete marker comes in front; suspended, a null marker
+takes the null version's place. With one: that version goes for good, unless a lock holds it. What is not there is deleted too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from zonal.buckets.catalog import Changes
+from zonal.buckets.entries import NULL, Bucket, Entry
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, operation
+from zonal.services.s3 import conditions, locks, writing
+from zonal.services.s3.access import Access
+from zonal.services.s3.errors import invalid_request, malformed_xml, no_such_bucket, not_built, precondition_failed
+from zonal.services.s3.ground import Ground
+
+Request = dict[str, Any]
+LIMIT = 1000
+
+
+class Deleted(NamedTuple):
+    """What a deletion did. `version` is the version that went, or the marker that came."""
+
+    version: str
+    is_marker: bool
+
+
+class Deletions:
+    """DeleteObject and DeleteObjects."""
+
+    def __init__(self, ground: Ground, access: Access) -> None:
+        self._ground = ground
+        self._access = access
+
+    @operation("DeleteObject")
+    async def delete(self, call: Call, request: Request) -> Request:
+        bypass = self._bypass(call, request, request["Key"])
+        for name in ("IfMatchLastModifiedTime", "IfMatchSize"):
+            if name in request:
+                raise not_built("conditions of directory buckets")
+
+        def condition(entry: Entry | None) -> None:
+            if request.get("IfMatch"):
+                conditions.check_writing({"if-match": request["IfMatch"]}, entry, request["Key"])
+
+        def work(changes: Changes) -> tuple[Bucket, Deleted]:
+            bucket = _bucket(changes, request["Bucket"])
+            return bucket, remove(changes, bucket, request["Key"], request.get("VersionId"), call, bypass=bypass, condition=condition)
+
+        bucket, deleted = await self._ground.catalog.change(work)
+        members: Request = {"VersionId": deleted.version} if bucket.versioning and deleted.version else {}
+        return members | ({"DeleteMarker": True} if deleted.is_marker else {})
+
+    @operation("DeleteObjects")
+    async def delete_many(self, call: Call, request: Request) -> Request:
+        wanted = request["Delete"]["Objects"]
+        if not 1 <= len(wanted) <= LIMIT:
+            raise malformed_xml()
+        headers = call.raw.headers
+        if "content-md5" not in headers and not any(name.startswith(("x-amz-checksum-", "x-amz-sdk-checksum")) for name in headers):
+            raise invalid_request("Missing required header for this request: Content-MD5")
+        bucket = self._ground.bucket(request["Bucket"])
+        allowed, errors = [], []
+        for each in wanted:
+            action = "DeleteObjectVersion" if each.get("VersionId") else "DeleteObject"
+            named = {"Bucket": bucket.name, **each}
+            if self._access.may(bucket, action, each["Key"], call, named):
+                allowed.append((each, self._bypass(call, request, each["Key"])))
+            else:
+                errors.append(_failed(each, AwsError("AccessDenied", "Access Denied")))
+
+        def work(changes: Changes) -> list[Request]:
+            now = _bucket(changes, bucket.name)
+            return [_one(changes, now, each, call, bypass) for each, bypass in allowed]
+
+        outcomes = await self._ground.catalog.change(work) if allowed else []
+        errors += [each for each in outcomes if "Code" in each]
+        deleted = [] if request["Delete"].get("Quiet") else [each for each in outcomes if "Code" not in each]
+        return ({"Deleted": deleted} if deleted else {}) | ({"Errors": errors} if errors else {})
+
+    def _bypass(self, call: Call, request: Request, key: str) -> bool:
+        """Whether the caller wants to, and may, pass over GOVERNANCE."""
+        if not request.get("BypassGovernanceRetention"):
+            return False
+        bucket = self._ground.bucket(request["Bucket"])
+        return self._access.may(bucket, "BypassGovernanceRetention", key, call, request)
+
+
+def _bucket(changes: Changes, name: str) -> Bucket:
+    bucket = changes.bucket(name)
+    if bucket is None:
+        raise no_such_bucket(name)
+    return bucket
+
+
+def _one(changes: Changes, bucket: Bucket, wanted: Request, call: Call, bypass: bool) -> Request:
+    """One of many: its outcome, as `Deleted` or as `Error`."""
+    version = wanted.get("VersionId") or None
+
+    def condition(entry: Entry | None) -> None:
+        if wanted.get("ETag"):
+            conditions.check_writing({"if-match": wanted["ETag"]}, entry, wanted["Key"])
+        if wanted.get("Size") is not None and (entry is None or entry.size != wanted["Size"]):
+            raise precondition_failed("Size")
+        if wanted.get("LastModifiedTime") and (entry is None or entry.at.replace(microsecond=0) != wanted["LastModifiedTime"]):
+            raise precondition_failed("LastModifiedTime")
+
+    try:
+        deleted = remove(changes, bucket, wanted["Key"], version, call, bypass=bypass, condition=condition)
+    except AwsError as error:
+        return _failed(wanted, error)
+    outcome: Request = {"Key": wanted["Key"]} | ({"VersionId": version} if version else {})
+    if deleted.is_marker:
+        outcome |= {"DeleteMarker": True, "DeleteMarkerVersionId": deleted.version}
+    return outcome
+
+
+def _failed(wanted: Request, error: AwsError) -> Request:
+    version = {"VersionId": wanted["VersionId"]} if wanted.get("VersionId") else {}
+    return {"Key": wanted["Key"], **version, "Code": error.code, "Message": error.message}
+
+
+def remove(
+    changes: Changes,
+    bucket: Bucket,
+    key: str,
+    version: str | None,
+    call: Call,
+    *,
+    bypass: bool = False,
+    condition: Callable[[Entry | None], None] = lambda entry: None,
+) -> Deleted:
+    """Delete a key, or one version of it. Raises `AwsError` where a lock or the condition forbids."""
+    writing.check_key(key)
+    current = changes.current(bucket.number, key)
+    if version is not None:
+        entry = changes.version(bucket.number, key, version)
+        condition(entry)
+        if entry is None:
+            return Deleted(version, False)
+        locks.check_deletion(entry, call.now, bypass=bypass)
+        changes.delete(bucket.number, key, version)
+        return Deleted(version, entry.is_marker)
+    condition(current)
+    if not bucket.versioning:
+        changes.delete(bucket.number, key, NULL)
+        return Deleted("", False)
+    marker = Entry(key=key, version=writing.new_version(bucket), modified=call.now.timestamp(), owner=bucket.owner, is_marker=True)
+    changes.put(bucket.number, marker)
+    return Deleted(marker.version, True)

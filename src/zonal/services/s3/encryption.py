@@ -1,0 +1,169 @@
+"""Encryption: SSE-S3 is reported, SSE-C is done.
+
+Everything is encrypted by the service at AWS, which nobody can see but in the answers; zonal says it in the answers and keeps plain files.
+A key that the customer brings (SSE-C) really encrypts here: AES-256 in counter mode, a nonce for each piece of content, so that ranges are
+read without the rest. Of the key only a salted digest is kept, to tell another one. As on AWS since 2026 a bucket refuses SSE-C until
+its encryption configuration allows it. (S3 User Guide, "Using server-side encryption with customer-provided keys", "Blocking SSE-C".)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+
+from zonal.buckets.entries import Bucket, Entry, Segment
+from zonal.foundation.errors import AwsError
+from zonal.services.s3.errors import invalid_argument, invalid_request, not_built
+
+_PREFIX = "x-amz-server-side-encryption-customer-"
+_COPY_PREFIX = "x-amz-copy-source-server-side-encryption-customer-"
+SSE = "x-amz-server-side-encryption"
+
+
+class CustomerKey(NamedTuple):
+    """A key that came with a request. `md5` is as the client sent it."""
+
+    key: bytes
+    md5: str
+
+    def mark(self) -> str:
+        """What is kept to know the key again."""
+        salt = secrets.token_hex(16)
+        return f"{salt}:{self._digest(salt)}"
+
+    def is_of(self, mark: str) -> bool:
+        salt, _, digest = mark.partition(":")
+        return hmac.compare_digest(self._digest(salt), digest)
+
+    def _digest(self, salt: str) -> str:
+        return hmac.digest(salt.encode(), self.key, "sha256").hex()
+
+    def members(self) -> dict[str, str]:
+        """What an answer says of it."""
+        return {"SSECustomerAlgorithm": "AES256", "SSECustomerKeyMD5": self.md5}
+
+
+def customer_key(headers: Mapping[str, str], *, source: bool = False) -> CustomerKey | None:
+    """The key in a request's headers, or None. Raises `AwsError` where it is not whole."""
+    prefix = _COPY_PREFIX if source else _PREFIX
+    algorithm, key, md5 = (headers.get(prefix + name) for name in ("algorithm", "key", "key-md5"))
+    if algorithm is None and key is None and md5 is None:
+        return None
+    if algorithm is None:
+        raise invalid_argument("Requests specifying Server Side Encryption with Customer provided keys must provide a valid algorithm.")
+    if algorithm != "AES256":
+        raise AwsError("InvalidEncryptionAlgorithmError", "The Encryption request you specified is not valid. Supported value: AES256.")
+    if key is None:
+        words = "Requests specifying Server Side Encryption with Customer provided keys must provide an appropriate secret key."
+        raise invalid_argument(words)
+    if md5 is None:
+        raise invalid_argument(
+            "Requests specifying Server Side Encryption with Customer provided keys must provide the client calculated MD5."
+        )
+    raw = _decoded(key)
+    if len(raw) != 32:
+        raise invalid_argument("The secret key was invalid for the specified algorithm.")
+    if _decoded(md5) != hashlib.md5(raw, usedforsecurity=False).digest():
+        raise invalid_argument("The calculated MD5 hash of the key did not match the hash that was provided.")
+    return CustomerKey(raw, md5)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | None:
+    """The key to write with, None for SSE-S3. Raises `AwsError` for what the bucket refuses and zonal does not do."""
+    asked = headers.get(SSE)
+    key = customer_key(headers)
+    if asked is not None and asked != "AES256":
+        if asked in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
+            raise not_built(f"server-side encryption {asked}, as there is no key management service")
+        raise invalid_argument("The encryption method specified is not supported", SSE, asked)
+    if "x-amz-server-side-encryption-aws-kms-key-id" in headers:
+        words = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
+        raise invalid_argument(words, SSE, asked or "null")
+    if key is not None and asked is not None:
+        raise invalid_argument("Server Side Encryption with Customer provided key is incompatible with the encryption method specified")
+    if key is not None and "SSE-C" in blocked(bucket):
+        words = "SSE-C encryption is blocked for this bucket. Allow it in the bucket's encryption configuration (BlockedEncryptionTypes)."
+        raise AwsError("AccessDenied", words, status=403)
+    return key
+
+
+def blocked(bucket: Bucket) -> list[str]:
+    """The kinds of encryption that a bucket refuses."""
+    rules = bucket.settings.get("encryption", {}).get("Rules") or [{}]
+    types: list[str] = rules[0].get("BlockedEncryptionTypes", {"EncryptionType": ["SSE-C"]}).get("EncryptionType", [])
+    return types
+
+
+def check_reading(headers: Mapping[str, str], entry: Entry, *, source: bool = False) -> CustomerKey | None:
+    """The key to read this object with; None where it needs none. Raises `AwsError`."""
+    key = customer_key(headers, source=source)
+    if entry.customer_key and key is None:
+        words = "The object was stored using a form of Server Side Encryption."
+        raise invalid_request(f"{words} The correct parameters must be provided to retrieve the object.")
+    if key is not None and not entry.customer_key:
+        words = "The encryption parameters are not applicable to this object."
+        raise invalid_request(words)
+    if key is not None and not key.is_of(entry.customer_key):
+        raise invalid_request("The provided encryption parameters did not match the ones used originally to encrypt the object.")
+    return key
+
+
+def new_nonce() -> str:
+    return secrets.token_hex(12)
+
+
+def encrypted(pieces: AsyncIterator[bytes], key: CustomerKey, nonce: str) -> AsyncIterator[bytes]:
+    """Content on its way in."""
+    return _through(pieces, _stream(key, nonce, 0))
+
+
+async def decrypted(read: AsyncIterator[bytes], key: CustomerKey, segments: Sequence[Segment], offset: int) -> AsyncIterator[bytes]:
+    """Content on its way out: `read` begins at `offset` of the segments in a row."""
+    bounds = iter(segments)
+    left, stream = 0, None
+    async for piece in read:
+        view = piece
+        while view:
+            while left == 0:
+                segment = next(bounds)
+                if offset >= segment.size:
+                    offset -= segment.size
+                    continue
+                left, stream = segment.size - offset, _stream(key, segment.nonce, offset)
+                offset = 0
+            assert stream is not None
+            head, view = view[:left], view[left:]
+            left -= len(head)
+            yield stream.update(head)
+
+
+async def _through(pieces: AsyncIterator[bytes], stream: CipherContext) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        yield stream.update(piece)
+
+
+def _stream(key: CustomerKey, nonce: str, offset: int) -> CipherContext:
+    """The key stream from an offset on: twelve bytes of nonce, four of block counter (so 64 GiB, more than a part may have)."""
+    counter = bytes.fromhex(nonce) + (offset // 16).to_bytes(4, "big")
+    stream = Cipher(algorithms.AES256(key.key), modes.CTR(counter)).encryptor()
+    stream.update(bytes(offset % 16))
+    return stream
+
+
+def said(entry: Entry, key: CustomerKey | None) -> dict[str, str]:
+    """What an answer says of an object's encryption."""
+    return key.members() if key is not None else {} if entry.customer_key else {"ServerSideEncryption": "AES256"}

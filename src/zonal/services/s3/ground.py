@@ -1,0 +1,83 @@
+"""What every noun of S3 stands on: the store, and the look-ups that end in S3's refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zonal.buckets.catalog import Changes
+from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.store import BucketStore
+from zonal.services.s3.errors import invalid_argument, method_not_allowed, no_such_bucket, no_such_key, no_such_version
+
+
+class Ground:
+    """The store, seen by S3's operations."""
+
+    def __init__(self, store: BucketStore) -> None:
+        self.store = store
+        self.catalog = store.catalog
+
+    def bucket(self, name: str) -> Bucket:
+        """Raises `AwsError` NoSuchBucket."""
+        bucket = self.catalog.view.bucket(name)
+        if bucket is None:
+            raise no_such_bucket(name)
+        return bucket
+
+    def entry(self, request: Mapping[str, Any]) -> tuple[Bucket, Entry]:
+        """The version that a request names (`Bucket`, `Key`, `VersionId`), which is no delete marker. Raises `AwsError`."""
+        bucket = self.bucket(request["Bucket"])
+        return bucket, self.found(bucket, request["Key"], request.get("VersionId"))
+
+    def found(self, bucket: Bucket, key: str, version: str | None, *, method: str = "GET") -> Entry:
+        """A version, the newest where none is named. Raises `AwsError`."""
+        view = self.catalog.view
+        if version is not None:
+            if not version:
+                raise invalid_argument("Version id cannot be the empty string", "versionId", "")
+            entry = view.version(bucket.number, key, version)
+            if entry is None:
+                raise _unknown_version(key, version)
+            if entry.is_marker:
+                headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version, "Allow": "DELETE"}
+                raise method_not_allowed(method, headers=headers)
+            return entry
+        entry = view.current(bucket.number, key)
+        if entry is None:
+            raise no_such_key(key)
+        if entry.is_marker:
+            raise no_such_key(key, headers={"x-amz-delete-marker": "true", "x-amz-version-id": entry.version})
+        return entry
+
+    async def change_bucket(self, name: str, change: Callable[[Bucket], Bucket]) -> Bucket:
+        """Change a bucket's record, durably; `change` may refuse with an `AwsError`."""
+
+        def work(changes: Changes) -> Bucket:
+            bucket = changes.bucket(name)
+            if bucket is None:
+                raise no_such_bucket(name)
+            changed = change(bucket)
+            changes.put_bucket(changed)
+            return changed
+
+        return await self.catalog.change(work)
+
+    async def change_entry(self, bucket: Bucket, entry: Entry, change: Callable[[Entry], Entry]) -> Entry:
+        """Change what may change of a version, as it is when its turn comes; `change` may refuse with an `AwsError`."""
+
+        def work(changes: Changes) -> Entry:
+            now = changes.version(bucket.number, entry.key, entry.version)
+            if now is None:
+                raise no_such_key(entry.key)
+            changed = change(now)
+            changes.change(bucket.number, changed)
+            return changed
+
+        return await self.catalog.change(work)
+
+
+def _unknown_version(key: str, version: str) -> Exception:
+    if version != "null" and len(version) != 32:
+        return invalid_argument("Invalid version id specified", "versionId", version[:100])
+    return no_such_version(key, version)

@@ -1,0 +1,175 @@
+"""Lifecycle: the configuration, and its carrying out by the region's clock.
+
+`LifecycleUpkeep` looks at every bucket that has rules, now and then, and does what is due: expires current versions (with a delete marker
+where there are versions), removes noncurrent versions and markers that hide nothing, aborts uploads that were forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.buckets.catalog import CURRENT, MARKER, Changes, Row, decode
+from zonal.buckets.entries import NULL, Bucket, Entry
+from zonal.foundation.clock import Clock
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, operation
+from zonal.services.s3 import lifecycle_rules as rules
+from zonal.services.s3 import locks, writing
+from zonal.services.s3.ground import Ground
+
+Request = dict[str, Any]
+PAUSE_SECONDS = 60.0
+BATCH = 200
+
+
+class Lifecycles:
+    """Operations on lifecycle configurations."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("GetBucketLifecycleConfiguration")
+    async def get(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        found = bucket.settings.get("lifecycle")
+        if not found:
+            raise rules.no_configuration(bucket.name)
+        return {"Rules": found, "TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}
+
+    @operation("PutBucketLifecycleConfiguration")
+    async def put(self, call: Call, request: Request) -> Request:
+        kept = rules.checked((request.get("LifecycleConfiguration") or {}).get("Rules", []))
+        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"lifecycle": kept}))
+        return {"TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}
+
+    @operation("DeleteBucketLifecycle")
+    async def delete(self, call: Call, request: Request) -> None:
+        await self._ground.change_bucket(
+            request["Bucket"], lambda one: replace(one, settings={k: v for k, v in one.settings.items() if k != "lifecycle"})
+        )
+
+
+class LifecycleUpkeep:
+    """Carries rules out, from `run` to its cancellation."""
+
+    def __init__(self, ground: Ground, clock: Clock) -> None:
+        self._ground = ground
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look at everything, for ever: every so many real seconds, whatever the speed of the region's clock."""
+        while True:
+            for bucket in self._ground.catalog.view.buckets():
+                if bucket.settings.get("lifecycle"):
+                    await self.carry_out(bucket)
+            await asyncio.sleep(PAUSE_SECONDS / max(1.0, getattr(self._clock, "speed", 1.0)))
+
+    async def carry_out(self, bucket: Bucket) -> int:
+        """Do what is due in a bucket; returns how much was done."""
+        found: list[Request] = bucket.settings["lifecycle"]
+        now, done, key = self._clock.now(), 0, b""
+        while True:
+            rows = _some(self._ground, bucket, key)
+            if not rows:
+                break
+            due = list(_due(found, bucket, rows, now))
+            if due:
+                done += await self._ground.catalog.change(partial(_expire, name=bucket.name, due=due, now=now))
+            key = rows[-1][0] + b"\x00"
+        return done + await self._abort(bucket, found, now)
+
+    async def _abort(self, bucket: Bucket, found: list[Request], now: datetime) -> int:
+        count = 0
+        for _, upload in list(self._ground.catalog.view.walk_uploads(bucket.number, b"", None)):
+            begun = datetime.fromtimestamp(upload.initiated, UTC)
+            for rule in found:
+                abort = rule.get("AbortIncompleteMultipartUpload")
+                if abort and rules.concerns(rule, upload.template) and rules.due(begun, abort["DaysAfterInitiation"]) <= now:
+                    await self._ground.catalog.change(partial(_delete_upload, bucket=bucket.number, id=upload.id))
+                    count += 1
+                    break
+        return count
+
+
+def _delete_upload(changes: Changes, bucket: int, id: str) -> None:
+    changes.delete_upload(bucket, id)
+
+
+def _some(ground: Ground, bucket: Bucket, key: bytes) -> list[Row]:
+    """All versions of the next keys, at least one of them whole."""
+    rows: list[Row] = []
+    walk = ground.catalog.view.walk_versions(bucket.number, key, None)
+    for row in walk:
+        if len(rows) >= BATCH and row[0] != rows[-1][0]:
+            break
+        rows.append(row)
+    return rows
+
+
+Due = tuple[str, str]
+
+
+def _due(found: list[Request], bucket: Bucket, rows: list[Row], now: datetime) -> list[Due]:
+    """Keys and versions to expire; an empty version stands for the current one."""
+    due: list[Due] = []
+    by_key: dict[bytes, list[tuple[Entry, int]]] = {}
+    for row in rows:
+        by_key.setdefault(row[0], []).append((decode(row), row[2]))
+    for versions in by_key.values():
+        newest, state = versions[0]
+        for rule in found:
+            if state == CURRENT and rules.concerns(rule, newest):
+                moment = rules.expires(rule, newest)
+                if moment is not None and moment <= now:
+                    due.append((newest.key, ""))
+            elif state == MARKER and len(versions) == 1 and rules.concerns(rule, newest) and _clears_markers(rule, newest, now):
+                due.append((newest.key, newest.version))
+            due += _noncurrent(rule, versions, now)
+    return list(dict.fromkeys(due))
+
+
+def _clears_markers(rule: Request, marker: Entry, now: datetime) -> bool:
+    """Whether a rule removes a delete marker that hides nothing."""
+    expiration = rule.get("Expiration") or {}
+    moment = rules.expires(rule, marker)
+    return bool(expiration.get("ExpiredObjectDeleteMarker")) or (moment is not None and moment <= now)
+
+
+def _noncurrent(rule: Request, versions: list[tuple[Entry, int]], now: datetime) -> list[Due]:
+    action = rule.get("NoncurrentVersionExpiration")
+    if not action:
+        return []
+    kept = action.get("NewerNoncurrentVersions", 0)
+    due: list[Due] = []
+    for at, (entry, _) in enumerate(versions[1:], start=1):
+        since = versions[at - 1][0].at  # A version becomes noncurrent when the next one comes.
+        if at > kept and rules.concerns(rule, entry) and rules.due(since, action["NoncurrentDays"]) <= now:
+            due.append((entry.key, entry.version))
+    return due
+
+
+def _expire(changes: Changes, name: str, due: list[Due], now: datetime) -> int:
+    """Do it, where it is still so."""
+    bucket = changes.bucket(name)
+    count = 0
+    for key, version in due if bucket is not None else ():
+        assert bucket is not None
+        entry = changes.version(bucket.number, key, version) if version else changes.current(bucket.number, key)
+        if entry is None or (not version and entry.is_marker):
+            continue
+        if not version and bucket.versioning:
+            marker = Entry(key=key, version=writing.new_version(bucket), modified=now.timestamp(), owner=bucket.owner, is_marker=True)
+            changes.put(bucket.number, marker)
+        else:
+            try:
+                locks.check_deletion(entry, now, bypass=False)
+            except AwsError:
+                continue
+            changes.delete(bucket.number, key, version or NULL)
+        count += 1
+    return count

@@ -1,0 +1,115 @@
+"""Lifecycle rules: whether a configuration is one, whom a rule concerns, when something is due. Nothing here does anything about it.
+
+Days are counted from the day after, at midnight UTC, as S3 counts them. (S3 User Guide, "Managing the lifecycle of objects".)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
+
+from zonal.buckets.entries import Bucket, Entry
+from zonal.foundation.errors import AwsError
+from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, not_built
+
+Rule = dict[str, Any]
+LIMIT = 1000
+
+
+def checked(rules: list[Rule]) -> list[Rule]:
+    """Rules as they are kept, each with an id. Raises `AwsError`."""
+    if not 1 <= len(rules) <= LIMIT:
+        raise malformed_xml()
+    kept = [_checked(rule, number) for number, rule in enumerate(rules, start=1)]
+    ids = [rule["ID"] for rule in kept]
+    if len(set(ids)) != len(ids):
+        raise invalid_argument(f"Rule ID must be unique. Found same ID for more than one rule: {ids[0]}")
+    return kept
+
+
+def _checked(rule: Rule, number: int) -> Rule:
+    if rule.get("Status") not in ("Enabled", "Disabled"):
+        raise malformed_xml()
+    if len(rule.get("ID", "")) > 255:
+        raise invalid_argument("ID length should not exceed allowed limit of 255")
+    if "Filter" in rule and "Prefix" in rule:
+        raise malformed_xml()
+    if "Transitions" in rule or "Transition" in rule or "NoncurrentVersionTransitions" in rule or "NoncurrentVersionTransition" in rule:
+        raise not_built("transitions to other storage classes")
+    expiration, noncurrent = rule.get("Expiration"), rule.get("NoncurrentVersionExpiration")
+    abort = rule.get("AbortIncompleteMultipartUpload")
+    if expiration is None and noncurrent is None and abort is None:
+        raise invalid_request("At least one action needs to be specified in a rule.")
+    if expiration is not None:
+        _check_expiration(expiration)
+    for action, name in ((noncurrent, "NoncurrentDays"), (abort, "DaysAfterInitiation")):
+        if action is not None and (action.get(name) or 0) <= 0:
+            raise invalid_argument(f"'{name}' for the action must be a positive integer")
+    _check_filter(rule.get("Filter") or {})
+    return rule | {"ID": rule.get("ID") or f"rule-{number}-{abs(hash(str(rule))) % 10**12:012d}"}
+
+
+def _check_expiration(expiration: Rule) -> None:
+    if len([name for name in ("Date", "Days", "ExpiredObjectDeleteMarker") if name in expiration]) != 1:
+        raise malformed_xml()
+    if "Days" in expiration and expiration["Days"] <= 0:
+        raise invalid_argument("'Days' for Expiration action must be a positive integer")
+    date = expiration.get("Date")
+    if date is not None and (date.hour, date.minute, date.second) != (0, 0, 0):
+        raise invalid_argument("'Date' must be at midnight GMT")
+
+
+def _check_filter(filter: Rule) -> None:
+    if len(filter) > 1:
+        raise malformed_xml()
+    if "And" in filter and len(filter["And"].get("Tags", [])) + len(filter["And"]) - ("Tags" in filter["And"]) < 2:
+        raise malformed_xml()
+
+
+def concerns(rule: Rule, entry: Entry) -> bool:
+    """Whether a rule is in force and its filter lets an object through."""
+    if rule["Status"] != "Enabled":
+        return False
+    filter = rule.get("Filter") or {}
+    parts: Mapping[str, Any] = filter.get("And") or filter
+    tags = parts.get("Tags") or ([parts["Tag"]] if "Tag" in parts else [])
+    return (
+        entry.key.startswith(parts.get("Prefix") or rule.get("Prefix") or "")
+        and all(entry.tags.get(tag["Key"]) == tag["Value"] for tag in tags)
+        and entry.size > parts.get("ObjectSizeGreaterThan", -1)
+        and entry.size < parts.get("ObjectSizeLessThan", 2**63)
+    )
+
+
+def due(since: datetime, days: int) -> datetime:
+    """When something that began then is due: at the midnight after so many days."""
+    return (since + timedelta(days=days + 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def expires(rule: Rule, entry: Entry) -> datetime | None:
+    """When the current version expires by this rule, or None."""
+    expiration = rule.get("Expiration") or {}
+    if "Date" in expiration:
+        moment: datetime = expiration["Date"]
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return due(entry.at, expiration["Days"]) if "Days" in expiration else None
+
+
+def expiration(bucket: Bucket, entry: Entry) -> str:
+    """The `x-amz-expiration` of an object: the rule that comes first, and when; empty where there is none."""
+    found: list[tuple[datetime, str]] = []
+    for rule in bucket.settings.get("lifecycle", ()):
+        moment = expires(rule, entry) if concerns(rule, entry) else None
+        if moment is not None:
+            found.append((moment, rule["ID"]))
+    if not found:
+        return ""
+    moment, id = min(found)
+    return f'expiry-date="{format_datetime(moment, usegmt=True)}", rule-id="{quote(id, safe="")}"'
+
+
+def no_configuration(bucket: str) -> AwsError:
+    return AwsError("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist", status=404, fields={"BucketName": bucket})

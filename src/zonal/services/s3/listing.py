@@ -1,0 +1,167 @@
+"""Listing: objects (two generations of the API) and versions.
+
+The walk is `buckets.walking`'s; here are S3's markers, tokens, limits and the encoding of keys. (ListObjects, ListObjectsV2,
+ListObjectVersions.)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from zonal.buckets.catalog import CURRENT, MARKER, Row, decode
+from zonal.buckets.entries import Entry
+from zonal.buckets.walking import Page, behind, page
+from zonal.services.operation import Call, operation
+from zonal.services.s3.errors import invalid_argument
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.owners import owner
+
+Request = dict[str, Any]
+LIMIT = 1000
+
+
+class Listings:
+    """Operations that list."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("ListObjects")
+    async def objects(self, call: Call, request: Request) -> Request:
+        marker, limit = request.get("Marker", ""), page_limit(request, "MaxKeys")
+        found = self._objects(request, marker, limit)
+        encode = encoder(request)
+        answer = _head(request, limit, encode) | {"Marker": encode(marker), "IsTruncated": found.last is not None}
+        if found.last is not None and request.get("Delimiter"):
+            answer["NextMarker"] = encode(found.last)
+        return answer | _contents(found, encode, with_owner=True)
+
+    @operation("ListObjectsV2")
+    async def objects_again(self, call: Call, request: Request) -> Request:
+        start, limit, token = request.get("StartAfter", ""), page_limit(request, "MaxKeys"), request.get("ContinuationToken")
+        after = start if token is None else _key_of(token)
+        found = self._objects(request, after, limit)
+        encode = encoder(request)
+        answer = _head(request, limit, encode) | {"KeyCount": len(found.rows) + len(found.prefixes), "IsTruncated": found.last is not None}
+        if "StartAfter" in request:
+            answer["StartAfter"] = encode(start)
+        if token is not None:
+            answer["ContinuationToken"] = token
+        if found.last is not None:
+            answer["NextContinuationToken"] = base64.urlsafe_b64encode(b"1" + found.last.encode()).decode()
+        return answer | _contents(found, encode, with_owner=bool(request.get("FetchOwner")))
+
+    @operation("ListObjectVersions")
+    async def versions(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        marker, version, limit = request.get("KeyMarker", ""), request.get("VersionIdMarker"), page_limit(request, "MaxKeys")
+        if version is not None and not marker:
+            raise invalid_argument("A version-id marker cannot be specified without a key marker.", "version-id-marker", version)
+        view = self._ground.catalog.view
+        place = view.order(bucket.number, marker, version) if version else None
+
+        def walk(start: bytes, end: bytes | None) -> Iterator[Row]:
+            return view.walk_versions(bucket.number, start, end, place if start == marker.encode() else None)
+
+        start = marker.encode() + (b"" if place is not None else b"\x00") if marker else b""
+        found = _page(walk, request, start, marker, limit)
+        encode = encoder(request)
+        answer = _head(request, limit, encode) | {"KeyMarker": encode(marker), "VersionIdMarker": version or ""}
+        answer |= {"IsTruncated": found.last is not None}
+        shown = [_version(row, encode) for row in found.rows]
+        answer["Versions"] = [one for one in shown if "Size" in one]
+        answer["DeleteMarkers"] = [one for one in shown if "Size" not in one]
+        answer["CommonPrefixes"] = [{"Prefix": encode(prefix)} for prefix in found.prefixes]
+        if found.last is not None:
+            answer["NextKeyMarker"] = encode(found.last)
+            if found.rows and found.rows[-1][0].decode() == found.last:
+                answer["NextVersionIdMarker"] = decode(found.rows[-1]).version
+        return answer
+
+    def _objects(self, request: Request, after: str, limit: int) -> Page[Row]:
+        bucket = self._ground.bucket(request["Bucket"])
+        view = self._ground.catalog.view
+
+        def walk(start: bytes, end: bytes | None) -> Iterator[Row]:
+            return view.walk_current(bucket.number, start, end)
+
+        return _page(walk, request, after.encode() + b"\x00" if after else b"", after, limit)
+
+
+def _page(walk: Any, request: Request, start: bytes, after: str, limit: int) -> Page[Row]:
+    if limit == 0:
+        return Page([], [], None)
+    prefix, delimiter = request.get("Prefix", ""), request.get("Delimiter", "")
+    if delimiter and after.endswith(delimiter) and after.startswith(prefix):
+        start = max(start, behind(after.encode()) or start)  # A common prefix was the last of the page before: go on behind it.
+    return page(walk, _key, start=start, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+
+
+def _key(row: Row) -> bytes:
+    return row[0]
+
+
+def page_limit(request: Request, name: str) -> int:
+    """How much a page may hold. Raises `AwsError` where it is no number of things."""
+    limit: int = request.get(name, LIMIT)
+    if limit < 0:
+        words = {"MaxKeys": "maxKeys", "MaxUploads": "max-uploads", "MaxParts": "max-parts"}[name]
+        raise invalid_argument(f"Argument {words} must be an integer between 0 and 2147483647", words, limit)
+    return min(limit, LIMIT)
+
+
+def encoder(request: Request) -> Any:
+    """How keys are written in the answer. Raises `AwsError` for an encoding that S3 does not know."""
+    kind = request.get("EncodingType")
+    if kind not in (None, "", "url"):
+        raise invalid_argument("Invalid Encoding Method specified in Request", "encoding-type", kind)
+    if not kind:
+        return lambda text: text
+    return lambda text: quote(text, safe="/-_.*~").replace("%20", "+")
+
+
+def _head(request: Request, limit: int, encode: Any) -> Request:
+    answer: Request = {"Name": request["Bucket"], "Prefix": encode(request.get("Prefix", "")), "MaxKeys": limit}
+    if request.get("Delimiter"):
+        answer["Delimiter"] = encode(request["Delimiter"])
+    if request.get("EncodingType"):
+        answer["EncodingType"] = request["EncodingType"]
+    return answer
+
+
+def _contents(found: Page[Row], encode: Any, *, with_owner: bool) -> Request:
+    contents = [_object(decode(row), encode, with_owner) for row in found.rows]
+    return {"Contents": contents, "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes]}
+
+
+def _object(entry: Entry, encode: Any, with_owner: bool) -> Request:
+    shown: Request = {"Key": encode(entry.key), "LastModified": entry.at, "ETag": f'"{entry.etag}"', "Size": entry.size}
+    shown["StorageClass"] = entry.storage_class
+    if entry.checksum is not None:
+        shown |= {"ChecksumAlgorithm": [entry.checksum.algorithm], "ChecksumType": entry.checksum.type}
+    if with_owner:
+        shown["Owner"] = owner(entry.owner)
+    return shown
+
+
+def _version(row: Row, encode: Any) -> Request:
+    entry = decode(row)
+    latest = {"VersionId": entry.version, "IsLatest": row[2] in (CURRENT, MARKER)}
+    if entry.is_marker:
+        return {"Key": encode(entry.key), "LastModified": entry.at, "Owner": owner(entry.owner), **latest}
+    return _object(entry, encode, True) | latest
+
+
+def _key_of(token: str) -> str:
+    """The key that a continuation token stands for. Raises `AwsError`."""
+    try:
+        raw = base64.urlsafe_b64decode(token)
+        if raw[:1] != b"1":
+            raise ValueError(token)
+        return raw[1:].decode()
+    except (binascii.Error, ValueError):
+        raise invalid_argument("The continuation token provided is incorrect", "continuation-token", token[:100]) from None

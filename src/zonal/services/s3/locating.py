@@ -1,0 +1,29 @@
+"""Which bucket and key a request's address means, for those who look before the gateway does."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from zonal.wire.messages import Request
+from zonal.wire.models import bucket_of
+
+WEBSITE_MARKS = (".s3-website.", ".s3-website-")
+
+
+def bucket_and_key(request: Request) -> tuple[str, str]:
+    """Bucket and key by path or by virtual host; empty where the address names none."""
+    path = request.path.lstrip("/") if not request.path.startswith("//") else request.path[1:]
+    bucket = bucket_of(request.host)
+    if bucket:
+        return bucket, unquote(request.path[1:])
+    name, _, key = path.partition("/")
+    return unquote(name), unquote(key)
+
+
+def website_of(host: str) -> str:
+    """The bucket whose website a host is (`photos.s3-website.us-east-1.amazonaws.com`, `photos.s3-website.localhost`), else empty."""
+    for mark in WEBSITE_MARKS:
+        head, found, _ = host.partition(mark)
+        if found and head:
+            return head
+    return ""

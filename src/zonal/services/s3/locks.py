@@ -1,0 +1,170 @@
+"""Object lock: versions that nobody may delete before a date, or while somebody holds them.
+
+COMPLIANCE cannot be shortened or lifted by anybody; GOVERNANCE by the owner who says that he means it (x-amz-bypass-governance-retention).
+Locks protect versions: a delete without a version id only puts a marker in front. (S3 User Guide, "Locking objects with Object Lock".)
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.buckets.entries import Bucket, Entry, Retention
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, operation
+from zonal.services.s3.errors import absent, access_denied, invalid_argument, invalid_request, malformed_xml, not_built
+from zonal.services.s3.ground import Ground
+
+Request = dict[str, Any]
+MODES = ("GOVERNANCE", "COMPLIANCE")
+
+
+class Locks:
+    """Operations on object lock."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("GetObjectLockConfiguration")
+    async def get_configuration(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        if not bucket.object_lock:
+            raise absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket", bucket.name)
+        return {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"} | bucket.settings.get("object_lock", {})}
+
+    @operation("PutObjectLockConfiguration")
+    async def put_configuration(self, call: Call, request: Request) -> Request:
+        configuration = request.get("ObjectLockConfiguration") or {}
+        if configuration.get("ObjectLockEnabled", "Enabled") != "Enabled":
+            raise malformed_xml()
+        rule = _checked_rule(configuration.get("Rule"))
+
+        def change(bucket: Bucket) -> Bucket:
+            if bucket.versioning != "Enabled":
+                words = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
+                raise AwsError("InvalidBucketState", words, status=409)
+            return replace(bucket, object_lock=True, settings=bucket.settings | {"object_lock": {"Rule": rule} if rule else {}})
+
+        await self._ground.change_bucket(request["Bucket"], change)
+        return {}
+
+    @operation("GetObjectRetention")
+    async def get_retention(self, call: Call, request: Request) -> Request:
+        _, entry = self._locked(request)
+        if entry.retention is None:
+            raise AwsError("NoSuchObjectLockConfiguration", "The specified object does not have a ObjectLock configuration", status=404)
+        return {"Retention": {"Mode": entry.retention.mode, "RetainUntilDate": entry.retention.until}}
+
+    @operation("PutObjectRetention")
+    async def put_retention(self, call: Call, request: Request) -> Request:
+        bucket, entry = self._locked(request)
+        wanted = request.get("Retention") or {}
+        retention = checked_retention(wanted.get("Mode"), wanted.get("RetainUntilDate"), call.now)
+        bypass = bool(request.get("BypassGovernanceRetention"))
+
+        def change(one: Entry) -> Entry:
+            held = one.retention
+            if held is not None and held.until > call.now:
+                weaker = retention is None or retention.until < held.until or retention.mode != held.mode
+                stronger = retention is not None and retention.mode == "COMPLIANCE" and retention.until >= held.until
+                if weaker and not stronger and (held.mode == "COMPLIANCE" or not bypass):
+                    raise access_denied()
+            return replace(one, retention=retention)
+
+        await self._ground.change_entry(bucket, entry, change)
+        return {}
+
+    @operation("GetObjectLegalHold")
+    async def get_hold(self, call: Call, request: Request) -> Request:
+        _, entry = self._locked(request)
+        return {"LegalHold": {"Status": "ON" if entry.legal_hold else "OFF"}}
+
+    @operation("PutObjectLegalHold")
+    async def put_hold(self, call: Call, request: Request) -> Request:
+        bucket, entry = self._locked(request)
+        status = (request.get("LegalHold") or {}).get("Status")
+        if status not in ("ON", "OFF"):
+            raise malformed_xml()
+        await self._ground.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON"))
+        return {}
+
+    def _locked(self, request: Request) -> tuple[Bucket, Entry]:
+        bucket = self._ground.bucket(request["Bucket"])
+        if not bucket.object_lock:
+            raise invalid_request("Bucket is missing Object Lock Configuration")
+        return self._ground.entry(request)
+
+
+def _checked_rule(rule: Request | None) -> Request | None:
+    if rule is None:
+        return None
+    default = rule.get("DefaultRetention") or {}
+    days, years = default.get("Days"), default.get("Years")
+    if default.get("Mode") not in MODES or (days is None) == (years is None):
+        raise malformed_xml()
+    if (days or years or 0) <= 0:
+        raise invalid_argument("Default retention period must be a positive integer value")
+    if (days or 0) > 36500 or (years or 0) > 100:
+        raise invalid_argument("Default retention period is too large")
+    return rule
+
+
+def checked_retention(mode: str | None, until: datetime | None, now: datetime) -> Retention | None:
+    """A retention as it was asked for; None where none was. Raises `AwsError`."""
+    if mode is None and until is None:
+        return None
+    if mode is None or until is None:
+        raise malformed_xml()
+    if mode not in MODES:
+        raise malformed_xml()
+    if until <= now:
+        raise invalid_argument("The retain until date must be in the future!", "RetainUntilDate", until.isoformat())
+    return Retention(mode, until)
+
+
+def for_new(bucket: Bucket, request: Request, now: datetime) -> tuple[Retention | None, bool]:
+    """The retention and legal hold of a new version: what the request says, else the bucket's default. Raises `AwsError`."""
+    for name in ("ObjectLockEventHold", "ObjectLockEventHoldDurationDays", "ObjectLockEventHoldDurationYears"):
+        if name in request:
+            raise not_built("event holds")
+    mode, until, hold = request.get("ObjectLockMode"), request.get("ObjectLockRetainUntilDate"), request.get("ObjectLockLegalHoldStatus")
+    if not bucket.object_lock:
+        if mode or until or hold:
+            raise invalid_request("Bucket is missing Object Lock Configuration")
+        return None, False
+    if (mode is None) != (until is None):
+        raise invalid_argument("x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied")
+    if hold not in (None, "ON", "OFF"):
+        raise invalid_argument("Legal Hold must be either of 'ON' or 'OFF'", "x-amz-object-lock-legal-hold", hold)
+    if mode is not None and mode not in MODES:
+        raise invalid_argument("Unknown wormMode directive.", "x-amz-object-lock-mode", mode)
+    return checked_retention(mode, until, now) or _default(bucket, now), hold == "ON"
+
+
+def _default(bucket: Bucket, now: datetime) -> Retention | None:
+    rule = bucket.settings.get("object_lock", {}).get("Rule")
+    if not rule:
+        return None
+    default = rule["DefaultRetention"]
+    days = default.get("Days") or 365 * default["Years"]
+    return Retention(default["Mode"], (now + timedelta(days=days)).astimezone(UTC))
+
+
+def check_deletion(entry: Entry, now: datetime, *, bypass: bool) -> None:
+    """Raises `AwsError` AccessDenied where a version may not be deleted for good."""
+    held = entry.retention
+    if entry.legal_hold or (held is not None and held.until > now and (held.mode == "COMPLIANCE" or not bypass)):
+        words = "Access Denied because object protected by object lock."
+        raise AwsError("AccessDenied", words, status=403)
+
+
+def shown(entry: Entry) -> dict[str, Any]:
+    """What an answer says of an object's locks."""
+    members: dict[str, Any] = {}
+    if entry.retention is not None:
+        members |= {"ObjectLockMode": entry.retention.mode, "ObjectLockRetainUntilDate": entry.retention.until}
+    if entry.legal_hold:
+        members["ObjectLockLegalHoldStatus"] = "ON"
+    return members

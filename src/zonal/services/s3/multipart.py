@@ -1,0 +1,308 @@
+"""Uploads in parts: create, upload, copy, list, complete, abort.
+
+Each part is content of its own, durable when it is acknowledged. Completing writes nothing anew: the object is its parts in a row. The ETag
+is the MD5 of the parts' MD5s and their number; the checksum is COMPOSITE (of the parts' checksums) or FULL_OBJECT (joined from CRCs).
+A completion that is asked for again is answered again. (S3 User Guide, "Uploading and copying objects using multipart upload".)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.buckets.catalog import Changes
+from zonal.buckets.entries import Bucket, Checksum, Entry, Part, Upload
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Answer, Call, operation
+from zonal.services.s3 import bodies, checksums, encryption, writing
+from zonal.services.s3.bodies import Taken
+from zonal.services.s3.copying import Copies, copy_range
+from zonal.services.s3.encryption import CustomerKey
+from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, no_such_upload
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.listing import page_limit
+from zonal.services.s3.owners import owner
+
+Request = dict[str, Any]
+SMALLEST_PART_BYTES = 5 * 1024 * 1024
+REMEMBERED = 1000
+
+
+class Multipart:
+    """Operations on uploads in parts."""
+
+    def __init__(self, ground: Ground, copies: Copies) -> None:
+        self._ground = ground
+        self._copies = copies
+        self._completed: OrderedDict[str, tuple[list[tuple[int, str]], Request]] = OrderedDict()
+
+    @operation("CreateMultipartUpload")
+    async def create(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        key = encryption.for_writing(call.raw.headers, bucket)
+        algorithm = checksums.known(request["ChecksumAlgorithm"]) if request.get("ChecksumAlgorithm") else ""
+        kind = checksums.check_type(algorithm, request.get("ChecksumType", ""))
+        template = writing.template(call, bucket, request, key)
+        upload = Upload(secrets.token_urlsafe(48), bucket.name, template, call.now.timestamp(), algorithm, kind)
+        await self._ground.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
+        answer: Request = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
+        if algorithm:
+            answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": kind}
+        return answer
+
+    @operation("UploadPart")
+    async def upload(self, call: Call, request: Request) -> Request:
+        bucket, upload = self._upload(request)
+        writing.check_part_number(request["PartNumber"])
+        headers = call.raw.headers
+        key = _part_key(encryption.customer_key(headers), upload)
+        _check_algorithm(headers, upload)
+        taken = await bodies.take(self._ground.store, call.raw, key=key, default=upload.algorithm or checksums.DEFAULT)
+        part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
+        shown = checksums.members(part.checksum, with_type=False)
+        return {"ETag": f'"{part.etag}"', **shown, **encryption.said(upload.template, key)}
+
+    @operation("UploadPartCopy")
+    async def copy(self, call: Call, request: Request) -> Answer:
+        bucket, upload = self._upload(request)
+        writing.check_part_number(request["PartNumber"])
+        key = _part_key(encryption.customer_key(call.raw.headers), upload)
+        origin, source, source_key = self._copies.source(call, request)
+        offset, size = copy_range(request.get("CopySourceRange"), source.size)
+        if size > bodies.LARGEST_BYTES:
+            raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+        hashes = checksums.Hashes(upload.algorithm or checksums.DEFAULT)
+        taken = await bodies.keep(self._ground.store, self._copies.content(source, source_key, offset, size), hashes, key)
+        part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
+        shown = checksums.members(part.checksum, with_type=False) if upload.algorithm else {}
+        result = {"ETag": f'"{part.etag}"', "LastModified": call.now, **shown}
+        members: Request = {"CopyPartResult": result, **encryption.said(upload.template, key)}
+        if origin.versioning:
+            members["CopySourceVersionId"] = source.version
+        return Answer(members)
+
+    @operation("CompleteMultipartUpload")
+    async def complete(self, call: Call, request: Request) -> Request:
+        wanted = _wanted(request)
+        bucket = self._ground.bucket(request["Bucket"])
+        before = self._completed.get(request["UploadId"])
+        is_closed = self._ground.catalog.view.upload(bucket.number, request["UploadId"]) is None
+        if is_closed and before is not None and before[0] == [(number, etag) for number, etag, _ in wanted]:
+            return before[1]
+        _, upload = self._upload(request)
+        headers = call.raw.headers
+        _part_key(encryption.customer_key(headers), upload, optional=True)
+        stored = {part.number: part for part in self._ground.catalog.view.parts(upload.id)}
+        parts = _chosen(wanted, stored, upload)
+        entry = _assembled(upload, parts)
+        self._check_claims(request, headers, entry, upload)
+        kept = frozenset(part.segment.blob for part in parts)
+
+        def close(changes: Changes, now: Bucket) -> None:
+            if changes.upload(now.number, upload.id) is None:
+                raise no_such_upload(upload.id)
+            for part in parts:
+                if changes.part(upload.id, part.number) != stored[part.number]:
+                    raise _invalid_part(upload, part.number)
+            changes.delete_upload(now.number, upload.id, kept=kept)
+
+        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, None, also=close)
+        answer = self._completion(call, bucket, entry, upload)
+        self._remember(upload.id, [(number, etag) for number, etag, _ in wanted], answer)
+        return answer
+
+    @operation("AbortMultipartUpload")
+    async def abort(self, call: Call, request: Request) -> None:
+        bucket, upload = self._upload(request)
+
+        def work(changes: Changes) -> None:
+            if changes.upload(bucket.number, upload.id) is None:
+                raise no_such_upload(upload.id)
+            changes.delete_upload(bucket.number, upload.id)
+
+        await self._ground.catalog.change(work)
+
+    @operation("ListParts")
+    async def list(self, call: Call, request: Request) -> Request:
+        bucket, upload = self._upload(request)
+        after, limit = request.get("PartNumberMarker", 0), page_limit(request, "MaxParts")
+        parts = self._ground.catalog.view.parts(upload.id, after, limit + 1)
+        shown = parts[:limit]
+        answer: Request = {
+            "Bucket": bucket.name,
+            "Key": upload.template.key,
+            "UploadId": upload.id,
+            "Initiator": owner(bucket.owner),
+            "Owner": owner(bucket.owner),
+            "StorageClass": upload.template.storage_class,
+            "PartNumberMarker": after,
+            "NextPartNumberMarker": shown[-1].number if shown else 0,
+            "MaxParts": limit,
+            "IsTruncated": len(parts) > limit,
+            "Parts": [_part_shown(part, upload) for part in shown],
+        }
+        if upload.algorithm:
+            answer |= {"ChecksumAlgorithm": upload.algorithm, "ChecksumType": upload.checksum_type}
+        return answer
+
+    def _upload(self, request: Request) -> tuple[Bucket, Upload]:
+        bucket = self._ground.bucket(request["Bucket"])
+        upload = self._ground.catalog.view.upload(bucket.number, request["UploadId"])
+        if upload is None or upload.template.key != request["Key"]:
+            raise no_such_upload(request["UploadId"])
+        return bucket, upload
+
+    async def _keep(self, call: Call, bucket: Bucket, upload: Upload, number: int, taken: Taken) -> Part:
+        part = Part(number, taken.segment.size, taken.etag, taken.segment, call.now.timestamp(), taken.checksum)
+
+        def work(changes: Changes) -> None:
+            if changes.upload(bucket.number, upload.id) is None:
+                raise no_such_upload(upload.id)
+            if taken.content.small is not None:
+                changes.add_small(taken.segment.blob, taken.content.small)
+            changes.put_part(upload.id, part)
+
+        try:
+            await self._ground.catalog.change(work)
+        except Exception:
+            self._ground.store.forget(taken.content)
+            raise
+        return part
+
+    def _check_claims(self, request: Request, headers: Any, entry: Entry, upload: Upload) -> None:
+        """What a completion claims of the whole object."""
+        size = request.get("MpuObjectSize")
+        if size is not None and size != entry.size:
+            raise invalid_request("The provided 'x-amz-mp-object-size' header does not match what was computed.")
+        kind = request.get("ChecksumType")
+        if kind and upload.checksum_type and kind != upload.checksum_type:
+            words = f"The upload was created using the {upload.checksum_type} checksum mode."
+            raise invalid_request(f"{words} The complete request must use the same checksum mode.")
+        checksum = entry.checksum
+        for name in checksums.SIZES:
+            claimed = headers.get(f"x-amz-checksum-{name.lower()}")
+            if claimed is None or checksum is None:
+                continue
+            if name != checksum.algorithm or claimed.partition("-")[0] != checksum.value.partition("-")[0]:
+                raise checksums.mismatch(name)
+
+    def _completion(self, call: Call, bucket: Bucket, entry: Entry, upload: Upload) -> Request:
+        answer: Request = {
+            "Location": f"http://{call.raw.headers.get('host', 's3')}/{bucket.name}/{entry.key}",
+            "Bucket": bucket.name,
+            "Key": entry.key,
+            "ETag": f'"{entry.etag}"',
+            **checksums.members(entry.checksum),
+            **writing.version_members(bucket, entry),
+        }
+        return answer if entry.customer_key else answer | {"ServerSideEncryption": "AES256"}
+
+    def _remember(self, upload: str, wanted: Sequence[tuple[int, str]], answer: Request) -> None:
+        self._completed[upload] = (list(wanted), answer)
+        if len(self._completed) > REMEMBERED:
+            self._completed.popitem(last=False)
+
+
+Wanted = list[tuple[int, str, Request]]
+
+
+def _wanted(request: Request) -> Wanted:
+    """The parts that a completion names. Raises `AwsError`."""
+    parts = (request.get("MultipartUpload") or {}).get("Parts")
+    if not parts or any("PartNumber" not in part for part in parts):
+        raise malformed_xml()
+    wanted = [(part["PartNumber"], part.get("ETag", "").strip('"'), part) for part in parts]
+    numbers = [number for number, _, _ in wanted]
+    if numbers != sorted(set(numbers)):
+        words = "The list of parts was not in ascending order. The parts list must be specified in order by part number."
+        raise AwsError("InvalidPartOrder", words)
+    return wanted
+
+
+def _chosen(wanted: Wanted, stored: dict[int, Part], upload: Upload) -> list[Part]:
+    chosen = []
+    for number, etag, claims in wanted:
+        part = stored.get(number)
+        if part is None or part.etag != etag:
+            raise _invalid_part(upload, number)
+        claimed = claims.get(f"Checksum{part.checksum.algorithm}") if part.checksum else None
+        if claimed is not None and part.checksum is not None and claimed != part.checksum.value:
+            raise _invalid_part(upload, number)
+        chosen.append(part)
+    for part in chosen[:-1]:
+        if part.size < SMALLEST_PART_BYTES:
+            fields = {"ProposedSize": part.size, "MinSizeAllowed": SMALLEST_PART_BYTES, "PartNumber": part.number, "ETag": part.etag}
+            raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", fields=fields)
+    return chosen
+
+
+def _invalid_part(upload: Upload, number: int) -> AwsError:
+    words = "One or more of the specified parts could not be found."
+    more = "The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."
+    return AwsError("InvalidPart", f"{words}  {more}", fields={"UploadId": upload.id, "PartNumber": number})
+
+
+def _assembled(upload: Upload, parts: list[Part]) -> Entry:
+    """The object that these parts are."""
+    digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False).hexdigest()
+    return replace(
+        upload.template,
+        size=sum(part.size for part in parts),
+        etag=f"{digest}-{len(parts)}",
+        segments=tuple(part.segment for part in parts),
+        checksum=_checksum(upload, parts),
+        parts=tuple(replace(part, number=at) for at, part in enumerate(parts, start=1)),
+    )
+
+
+def _checksum(upload: Upload, parts: list[Part]) -> Checksum | None:
+    algorithm = upload.algorithm or checksums.DEFAULT
+    if any(part.checksum is None or part.checksum.algorithm != algorithm for part in parts):
+        return None
+    return checksums.composite(parts, algorithm) if upload.checksum_type == "COMPOSITE" else checksums.full(parts, algorithm)
+
+
+def _part_key(key: CustomerKey | None, upload: Upload, *, optional: bool = False) -> CustomerKey | None:
+    """The key of a part must be the upload's."""
+    mark = upload.template.customer_key
+    if not mark:
+        if key is not None:
+            raise invalid_request(
+                "The multipart upload initiate requested encryption with none. Subsequent part requests must not name a key."
+            )
+        return None
+    if key is None and not optional:
+        words = "The multipart upload initiate requested encryption. Subsequent part requests must include its parameters."
+        raise invalid_request(words)
+    if key is not None and not key.is_of(mark):
+        raise invalid_request("The provided encryption parameters did not match the ones used originally.")
+    return key
+
+
+def _check_algorithm(headers: Any, upload: Upload) -> None:
+    """A part that brings a checksum brings one of the upload's algorithm."""
+    given = checksums.wanted(headers, "")
+    if upload.algorithm and given and given != upload.algorithm:
+        words = (
+            f"Checksum Type mismatch occurred, expected checksum Type: {upload.algorithm.lower()}, actual checksum Type: {given.lower()}"
+        )
+        raise invalid_request(words)
+
+
+def _part_shown(part: Part, upload: Upload) -> Request:
+    from datetime import UTC, datetime
+
+    shown: Request = {"PartNumber": part.number, "LastModified": datetime.fromtimestamp(part.modified, UTC)}
+    shown |= {"ETag": f'"{part.etag}"', "Size": part.size}
+    return shown | (checksums.members(part.checksum, with_type=False) if upload.algorithm else {})
+
+
+def check_marker(request: Request) -> None:
+    """An upload-id marker stands behind a key marker only."""
+    if request.get("UploadIdMarker") and not request.get("KeyMarker"):
+        raise invalid_argument("A key marker must be specified with an upload-id marker.", "upload-id-marker", request["UploadIdMarker"])

@@ -1,0 +1,198 @@
+"""Objects: put, get and head.
+
+A get reads the entry, then opens its content; where somebody replaced the object in between, it reads the entry again. Plain content goes
+out as an open file, which the gateway sends; what is small, encrypted or in parts goes out in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from zonal.buckets.blobs import BlobMissing
+from zonal.buckets.entries import Bucket, Entry
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Answer, Call, operation
+from zonal.services.s3 import bodies, checksums, conditions, encryption, lifecycle_rules, locks, writing
+from zonal.services.s3.access import Access
+from zonal.services.s3.encryption import CustomerKey
+from zonal.services.s3.errors import access_denied, invalid_request
+from zonal.services.s3.ground import Ground
+from zonal.wire import forms
+from zonal.wire.messages import Body, FileBody, StreamBody
+
+Request = dict[str, Any]
+_OVERRIDES = {
+    "ResponseCacheControl": "cache-control",
+    "ResponseContentDisposition": "content-disposition",
+    "ResponseContentEncoding": "content-encoding",
+    "ResponseContentLanguage": "content-language",
+    "ResponseContentType": "content-type",
+    "ResponseExpires": "expires",
+}
+_ATTEMPTS = 5
+
+
+class Span(NamedTuple):
+    """The bytes of an object that a request wants. `whole`: all of them, without having asked for a part."""
+
+    offset: int
+    size: int
+    whole: bool
+
+
+class Objects:
+    """Operations on whole objects."""
+
+    def __init__(self, ground: Ground, access: Access) -> None:
+        self._ground = ground
+        self._access = access
+
+    @operation("PutObject")
+    async def put(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        headers = call.raw.headers
+        key = encryption.for_writing(headers, bucket)
+        entry = writing.template(call, bucket, request, key)
+        conditions.check_writing(headers, self._ground.catalog.view.current(bucket.number, entry.key), entry.key)
+        taken = await bodies.take(self._ground.store, call.raw, key=key)
+        segment = taken.segment
+        entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
+        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, taken.content)
+        said = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.said(entry, key)}
+        return said | writing.version_members(bucket, entry) | _expiration(bucket, entry)
+
+    @operation("GetObject")
+    async def get(self, call: Call, request: Request) -> Answer:
+        for _ in range(_ATTEMPTS):
+            bucket, entry, key, span = self._located(call, request, "GET")
+            try:
+                body = self._body(entry, key, span)
+            except BlobMissing:
+                continue  # It was replaced since: the next look finds what is there now.
+            return self._answer(call, request, bucket, entry, key, span, body)
+        raise AwsError("ServiceUnavailable", "Please reduce your request rate.", status=503)
+
+    @operation("HeadObject")
+    async def head(self, call: Call, request: Request) -> Answer:
+        bucket, entry, key, span = self._located(call, request, "HEAD")
+        return self._answer(call, request, bucket, entry, key, span, None)
+
+    def _located(self, call: Call, request: Request, method: str) -> tuple[Bucket, Entry, CustomerKey | None, Span]:
+        bucket = self._ground.bucket(request["Bucket"])
+        entry = self.found(call, request, bucket, method)
+        headers = call.raw.headers
+        key = encryption.check_reading(headers, entry)
+        conditions.check_reading(headers, entry)
+        return bucket, entry, key, _span(headers, request, entry)
+
+    def found(self, call: Call, request: Request, bucket: Bucket, method: str) -> Entry:
+        """The version that is asked for. Who may not list the bucket is not told what is missing in it."""
+        try:
+            return self._ground.found(bucket, request["Key"], request.get("VersionId"), method=method)
+        except AwsError as error:
+            listing = {"Bucket": bucket.name}
+            if error.code == "NoSuchKey" and not self._access.may(bucket, "ListBucket", "", call, listing):
+                raise access_denied() from None
+            raise
+
+    def _body(self, entry: Entry, key: CustomerKey | None, span: Span) -> Body:
+        """The content, opened. Raises `BlobMissing`."""
+        store = self._ground.store
+        if span.size == 0:
+            return b""
+        if len(entry.segments) == 1 and key is None:
+            segment = entry.segments[0]
+            if not segment.small:
+                return FileBody(store.file(segment), span.offset, span.size)
+            content = store.small(segment)
+            if content is None:
+                raise BlobMissing(segment.blob)
+            return content[span.offset : span.offset + span.size]
+        return StreamBody(self.content(entry, key, span.offset, span.size), span.size)
+
+    def content(self, entry: Entry, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
+        """Bytes of an object in the clear."""
+        read = self._ground.store.read(entry.segments, offset, size)
+        return read if key is None else encryption.decrypted(read, key, entry.segments, offset)
+
+    def _answer(
+        self, call: Call, request: Request, bucket: Bucket, entry: Entry, key: CustomerKey | None, span: Span, body: Body | None
+    ) -> Answer:
+        members = described(bucket, entry) | encryption.said(entry, key) | _expiration(bucket, entry)
+        if call.access_key is None or not self._access.may(bucket, "GetObjectTagging", entry.key, call, request):
+            members.pop("TagCount", None)
+        if request.get("ChecksumMode", "").upper() == "ENABLED" and (span.whole or "PartNumber" in request):
+            members |= _checksum(entry, request.get("PartNumber"))
+        headers = self._headers(call, request, entry)
+        if "PartNumber" in request and entry.parts:
+            members["PartsCount"] = len(entry.parts)
+        status = None
+        if not span.whole:
+            status = 206
+            members["ContentRange"] = f"bytes {span.offset}-{span.offset + span.size - 1}/{entry.size}"
+        if body is None:
+            members["ContentLength"] = span.size
+        else:
+            members["Body"] = body
+        return Answer(members, status, headers)
+
+    def _headers(self, call: Call, request: Request, entry: Entry) -> tuple[tuple[str, str], ...]:
+        """The object's own headers, or what the request wants to see in their place (only signed ones may)."""
+        shown = dict(entry.headers)
+        if any(name in request for name in _OVERRIDES):
+            if call.access_key is None:
+                raise invalid_request("Request specific response headers cannot be used for anonymous GET requests.")
+            given = forms.multiple(call.raw.query)
+            shown |= {header: given[f"response-{header}"][0] for name, header in _OVERRIDES.items() if name in request}
+        return tuple((name.title(), value) for name, value in shown.items())
+
+
+def described(bucket: Bucket, entry: Entry) -> Request:
+    """What get and head say of an object."""
+    members: Request = {
+        "AcceptRanges": "bytes",
+        "LastModified": entry.at.replace(microsecond=0),
+        "ETag": f'"{entry.etag}"',
+        "Metadata": entry.metadata,
+        **locks.shown(entry),
+        **writing.version_members(bucket, entry),
+    }
+    if entry.storage_class != "STANDARD":
+        members["StorageClass"] = entry.storage_class
+    if entry.redirect:
+        members["WebsiteRedirectLocation"] = entry.redirect
+    if entry.tags:
+        members["TagCount"] = len(entry.tags)
+    return members
+
+
+def _span(headers: Mapping[str, str], request: Request, entry: Entry) -> Span:
+    """The bytes that a request wants. Raises `AwsError` InvalidRange, InvalidPartNumber or InvalidRequest."""
+    number = request.get("PartNumber")
+    if number is None:
+        found = conditions.byte_range(headers.get("range"), entry.size)
+        return Span(0, entry.size, True) if found is None else Span(*found, False)
+    if "range" in headers:
+        raise invalid_request("Cannot specify both Range header and partNumber query parameter")
+    writing.check_part_number(number)
+    if not entry.parts and number == 1:
+        return Span(0, entry.size, entry.size == 0)
+    if number > len(entry.parts):
+        words = "The requested partnumber is not satisfiable"
+        raise AwsError("InvalidPartNumber", words, status=416, fields={"ActualPartCount": max(1, len(entry.parts))})
+    offset = sum(part.size for part in entry.parts[: number - 1])
+    return Span(offset, entry.parts[number - 1].size, False)
+
+
+def _checksum(entry: Entry, number: int | None) -> dict[str, str]:
+    if number is None or not entry.parts:
+        return checksums.members(entry.checksum)
+    return checksums.members(entry.parts[number - 1].checksum, with_type=False)
+
+
+def _expiration(bucket: Bucket, entry: Entry) -> Request:
+    found = lifecycle_rules.expiration(bucket, entry)
+    return {"Expiration": found} if found else {}

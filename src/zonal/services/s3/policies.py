@@ -1,0 +1,296 @@
+"""Bucket policies: what a policy may say, and what it decides.
+
+`check` holds a document against the language when it is put; `decide` evaluates it: a statement applies where its principal, action,
+resource and every condition do; one explicit deny outweighs every allow; else an allow allows, else nothing is said. (IAM User Guide,
+"Policy evaluation logic", "IAM JSON policy elements: Condition operators".)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from zonal.foundation.errors import AwsError
+from zonal.wire.scalars import moment
+
+LIMIT_BYTES = 20 * 1024
+VERSIONS = ("2008-10-17", "2012-10-17")
+Values = Mapping[str, list[str]]
+
+
+class Decision(Enum):
+    ALLOW = "allow"
+    DENY = "deny"
+    SILENT = "silent"
+
+
+class Question(NamedTuple):
+    """May this caller do this? `account` is None for an anonymous caller; `context` holds condition keys in lower case."""
+
+    account: str | None
+    action: str
+    resource: str
+    context: Values
+
+
+def decide(policy: Mapping[str, Any], question: Question, *, public: bool = True) -> Decision:
+    """What a policy says. With `public=False` statements for everybody do not allow (RestrictPublicBuckets)."""
+    allowed = False
+    for statement in _listed(policy["Statement"]):
+        if not _applies(statement, question):
+            continue
+        if statement["Effect"] == "Deny":
+            return Decision.DENY
+        allowed = allowed or public or not is_public(statement)
+    return Decision.ALLOW if allowed else Decision.SILENT
+
+
+def is_public(statement: Mapping[str, Any]) -> bool:
+    """Whether a statement allows everybody something without a condition that narrows it to somebody (GetBucketPolicyStatus)."""
+    if statement["Effect"] != "Allow" or "*" not in _principals(statement.get("Principal", {})):
+        return "NotPrincipal" in statement and statement["Effect"] == "Allow"
+    narrowing = (
+        "aws:sourceip",
+        "aws:sourcearn",
+        "aws:sourceaccount",
+        "aws:principalarn",
+        "aws:principalaccount",
+        "aws:userid",
+        "aws:sourcevpc",
+    )
+    for operator, tests in statement.get("Condition", {}).items():
+        for name, values in tests.items():
+            fixed = not any("*" in str(value) for value in _listed(values)) and "0.0.0.0/0" not in _listed(values)
+            if name.lower() in narrowing and fixed and "Not" not in operator:
+                return False
+    return True
+
+
+def check(text: str, bucket: str) -> dict[str, Any]:
+    """The policy as a document. Raises `AwsError` MalformedPolicy where it is none for this bucket."""
+    if len(text.encode()) > LIMIT_BYTES:
+        raise _malformed("Policies must not exceed 20 KB in size")
+    try:
+        policy = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _malformed("Policies must be valid JSON and the first byte must be '{'") from None
+    if not isinstance(policy, dict) or not text.lstrip().startswith("{"):
+        raise _malformed("Policies must be valid JSON and the first byte must be '{'")
+    if unknown := set(policy) - {"Version", "Id", "Statement"}:
+        raise _malformed(f"Unknown field {sorted(unknown)[0]}")
+    if policy.get("Version", VERSIONS[0]) not in VERSIONS:
+        raise _malformed("The policy must contain a valid version string")
+    statements = _listed(policy.get("Statement"))
+    if not statements or not all(isinstance(each, dict) for each in statements):
+        raise _malformed("Missing required field Statement")
+    for statement in statements:
+        _check_statement(statement, bucket)
+    return policy
+
+
+def _check_statement(statement: dict[str, Any], bucket: str) -> None:
+    known = {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
+    if unknown := set(statement) - known:
+        raise _malformed(f"Unknown field {sorted(unknown)[0]}")
+    if statement.get("Effect") not in ("Allow", "Deny"):
+        raise _malformed(f"Invalid effect: {statement.get('Effect')}" if "Effect" in statement else "Missing required field Effect")
+    for name in ("Principal", "Action", "Resource"):
+        if name not in statement and f"Not{name}" not in statement:
+            raise _malformed(f"Missing required field {name}")
+    for action in _strings(statement.get("Action", statement.get("NotAction")), "Action"):
+        if action != "*" and not re.fullmatch(r"s3(-object-lambda)?:[\w*?]+", action, re.IGNORECASE):
+            raise _malformed("Policy has invalid action")
+    arn = f"arn:aws:s3:::{bucket}"
+    for resource in _strings(statement.get("Resource", statement.get("NotResource")), "Resource"):
+        head = resource.partition("/")[0]
+        if not _pattern(head).fullmatch(arn):
+            raise _malformed("Policy has invalid resource")
+    _check_principal(statement.get("Principal", statement.get("NotPrincipal")))
+    for operator, tests in _mapping(statement.get("Condition", {}), "Condition").items():
+        if _operator(operator) is None:
+            raise _malformed(f"Invalid Condition type : {operator}")
+        _mapping(tests, "Condition")
+
+
+def _check_principal(principal: Any) -> None:
+    if principal == "*":
+        return
+    if not isinstance(principal, dict) or not principal:
+        raise _malformed("Invalid policy syntax.")
+    for kind, values in principal.items():
+        if kind not in ("AWS", "Service", "Federated", "CanonicalUser"):
+            raise _malformed("Invalid principal in policy")
+        for value in _strings(values, "Principal"):
+            if kind == "AWS" and value != "*" and not re.fullmatch(r"\d{12}|arn:aws[\w-]*:(iam|sts)::(\d{12})?:.+", value):
+                raise _malformed("Invalid principal in policy")
+
+
+def _applies(statement: Mapping[str, Any], question: Question) -> bool:
+    return (
+        _names_caller(statement, question)
+        and _names(statement, "Action", question.action, ignore_case=True)
+        and _names(statement, "Resource", question.resource, context=question.context)
+        and all(_holds(operator, tests, question.context) for operator, tests in statement.get("Condition", {}).items())
+    )
+
+
+def _names_caller(statement: Mapping[str, Any], question: Question) -> bool:
+    named = _principals(statement.get("Principal", statement.get("NotPrincipal", {})))
+    found = "*" in named or (question.account is not None and any(_is_account(each, question.account) for each in named))
+    return found if "Principal" in statement else not found
+
+
+def _principals(principal: Any) -> list[str]:
+    if principal == "*":
+        return ["*"]
+    return [str(value) for kind in ("AWS", "CanonicalUser") for value in _listed(principal.get(kind, []))]
+
+
+def _is_account(principal: str, account: str) -> bool:
+    from zonal.services.s3.owners import canonical_id
+
+    return principal in (account, f"arn:aws:iam::{account}:root", canonical_id(account)) or principal.startswith(
+        f"arn:aws:iam::{account}:user/"
+    )
+
+
+def _names(statement: Mapping[str, Any], name: str, value: str, *, ignore_case: bool = False, context: Values | None = None) -> bool:
+    patterns = [_substituted(each, context) for each in _listed(statement.get(name, statement.get(f"Not{name}", [])))]
+    found = any(_pattern(each, ignore_case).fullmatch(value) for each in patterns)
+    return found if name in statement else not found
+
+
+def _substituted(pattern: str, context: Values | None) -> str:
+    """A pattern with the policy's variables (`${aws:PrincipalAccount}`) filled in."""
+    if context is None or "${" not in pattern:
+        return pattern
+    return re.sub(r"\$\{([^}]+)\}", lambda match: (context.get(match[1].lower()) or [match[0]])[0], pattern)
+
+
+@lru_cache(2048)
+def _pattern(text: str, ignore_case: bool = False) -> re.Pattern[str]:
+    parts = [".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in text]
+    return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if ignore_case else re.NOFLAG))
+
+
+Test = Callable[[str, str], bool]
+
+
+def _holds(operator: str, tests: Mapping[str, Any], context: Values) -> bool:
+    """Whether every test of an operator holds. A key that is not there fails all but negated, `IfExists` and `Null` tests."""
+    found = _operator(operator)
+    assert found is not None
+    quantifier, base, if_exists = found
+    for name, wanted in tests.items():
+        given = context.get(name.lower())
+        words = [_text(value) for value in _listed(wanted)]
+        if base == "Null":
+            if (given is None) != (words[0].lower() == "true"):
+                return False
+        elif not _holds_one(quantifier, base, if_exists, given, words, context):
+            return False
+    return True
+
+
+def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | None, words: list[str], context: Values) -> bool:
+    test, negated = _TESTS[base]
+    if given is None:
+        return if_exists or negated or quantifier == "ForAllValues"
+
+    def matches(value: str) -> bool:
+        one = any(_safely(test, value, _substituted(word, context)) for word in words)
+        return not one if negated else one
+
+    return all(map(matches, given)) if quantifier == "ForAllValues" or (negated and not quantifier) else any(map(matches, given))
+
+
+def _safely(test: Test, value: str, word: str) -> bool:
+    try:
+        return test(value, word)
+    except ValueError:
+        return False
+
+
+def _operator(text: str) -> tuple[str, str, bool] | None:
+    match = re.fullmatch(r"(?:(ForAllValues|ForAnyValue):)?(\w+?)(IfExists)?", text)
+    if match is None or match[2] not in (*_TESTS, "Null"):
+        return None
+    return match[1] or "", match[2], bool(match[3])
+
+
+def _in_network(value: str, word: str) -> bool:
+    return ipaddress.ip_address(value) in ipaddress.ip_network(word, strict=False)
+
+
+def _when(text: str) -> datetime:
+    return moment(text)
+
+
+def _like(value: str, word: str) -> bool:
+    return _pattern(word).fullmatch(value) is not None
+
+
+_POSITIVE: dict[str, Test] = {
+    "StringEquals": lambda value, word: value == word,
+    "StringEqualsIgnoreCase": lambda value, word: value.lower() == word.lower(),
+    "StringLike": _like,
+    "NumericEquals": lambda value, word: float(value) == float(word),
+    "DateEquals": lambda value, word: _when(value) == _when(word),
+    "IpAddress": _in_network,
+    "ArnEquals": _like,
+    "ArnLike": _like,
+    "Bool": lambda value, word: value.lower() == word.lower(),
+    "BinaryEquals": lambda value, word: value == word,
+    "NumericLessThan": lambda value, word: float(value) < float(word),
+    "NumericLessThanEquals": lambda value, word: float(value) <= float(word),
+    "NumericGreaterThan": lambda value, word: float(value) > float(word),
+    "NumericGreaterThanEquals": lambda value, word: float(value) >= float(word),
+    "DateLessThan": lambda value, word: _when(value) < _when(word),
+    "DateLessThanEquals": lambda value, word: _when(value) <= _when(word),
+    "DateGreaterThan": lambda value, word: _when(value) > _when(word),
+    "DateGreaterThanEquals": lambda value, word: _when(value) >= _when(word),
+}
+_NEGATED = {
+    "StringNotEquals": "StringEquals",
+    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
+    "StringNotLike": "StringLike",
+    "NumericNotEquals": "NumericEquals",
+    "DateNotEquals": "DateEquals",
+    "NotIpAddress": "IpAddress",
+    "ArnNotEquals": "ArnEquals",
+    "ArnNotLike": "ArnLike",
+}
+_TESTS: dict[str, tuple[Test, bool]] = {name: (test, False) for name, test in _POSITIVE.items()} | {
+    name: (_POSITIVE[positive], True) for name, positive in _NEGATED.items()
+}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _text(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _strings(value: Any, name: str) -> list[str]:
+    values = _listed(value)
+    if not values or not all(isinstance(each, str) for each in values):
+        raise _malformed(f"Missing required field {name}" if not values else "Invalid policy syntax.")
+    return values
+
+
+def _mapping(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _malformed(f"{name} must be an object")
+    return value
+
+
+def _malformed(message: str) -> AwsError:
+    return AwsError("MalformedPolicy", message)

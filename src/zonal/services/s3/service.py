@@ -1,0 +1,115 @@
+"""S3 as the region knows it: a store, the handlers of its operations, and what the gateway must let it see first.
+
+>>> s3 = open_s3(directory, clock, settings)
+>>> gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": s3.frontend})
+>>> async with s3.running():
+...     ...
+
+The gateway authenticates; who then may do what is decided in `access`. The gateway hands over before that: preflights of CORS, requests
+to websites, browsers' forms (which carry their signature inside).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from zonal.buckets.store import BucketStore
+from zonal.foundation.clock import Clock
+from zonal.foundation.settings import Settings
+from zonal.services.operation import Handler, handlers
+from zonal.services.s3.access import Access
+from zonal.services.s3.acls import Acls
+from zonal.services.s3.attributes import Attributes
+from zonal.services.s3.buckets import Buckets
+from zonal.services.s3.configurations import Configurations
+from zonal.services.s3.copying import Copies
+from zonal.services.s3.cors import Cors
+from zonal.services.s3.deleting import Deletions
+from zonal.services.s3.forms import Forms, is_form
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.lifecycle import Lifecycles, LifecycleUpkeep
+from zonal.services.s3.listing import Listings
+from zonal.services.s3.locks import Locks
+from zonal.services.s3.multipart import Multipart
+from zonal.services.s3.objects import Objects
+from zonal.services.s3.tags import Tags
+from zonal.services.s3.uploads import Uploads
+from zonal.services.s3.websites import Websites, is_website
+from zonal.wire.messages import Request, Response
+
+_log = logging.getLogger(__name__)
+
+STREAMS = frozenset({"PutObject", "UploadPart"})
+
+
+class S3:
+    """The service `s3` over one store."""
+
+    def __init__(self, store: BucketStore, clock: Clock, secrets: Mapping[str, str]) -> None:
+        self.store = store
+        ground = Ground(store)
+        access = Access(ground)
+        objects = Objects(ground, access)
+        copies = Copies(ground, objects)
+        self._cors = Cors(ground)
+        self._websites = Websites(ground, access, objects, clock)
+        self._forms = Forms(objects, access, secrets, clock)
+        self.upkeep = LifecycleUpkeep(ground, clock)
+        nouns = (
+            Buckets(ground),
+            objects,
+            copies,
+            Deletions(ground, access),
+            Listings(ground),
+            Multipart(ground, copies),
+            Uploads(ground),
+            Attributes(ground, objects),
+            Tags(ground),
+            Acls(ground),
+            Locks(ground),
+            Lifecycles(ground),
+            Configurations(ground),
+            self._cors,
+            self._websites,
+        )
+        self.handlers: Mapping[str, Handler] = access.guarded(handlers(*nouns))
+
+    async def before(self, request: Request) -> Response | None:
+        """The answer to what is not an API call. Raises `AwsError`."""
+        if request.method == "OPTIONS":
+            return self._cors.preflight(request)
+        if is_website(request.host):
+            return await self._websites.answer(request)
+        if is_form(request):
+            return await self._forms.answer(request)
+        return None
+
+    def after(self, request: Request, response: Response) -> Response:
+        """An answer with CORS's headers."""
+        return self._cors.dress(request, response)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sweep what an earlier life left, carry lifecycle rules out; at the end close the store."""
+        tasks = [asyncio.create_task(self._sweep(), name="s3 sweep"), asyncio.create_task(self.upkeep.run(), name="s3 lifecycle")]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await self.store.close()
+
+    async def _sweep(self) -> None:
+        count = await self.store.sweep()
+        if count:
+            _log.info("swept %d pieces of content that nothing referred to", count)
+
+
+def open_s3(directory: Path, clock: Clock, settings: Settings) -> S3:
+    """S3 over what is in `directory`."""
+    return S3(BucketStore(directory), clock, {settings.access_key: settings.secret_key})

@@ -1,0 +1,98 @@
+"""Tags of buckets and objects. (S3 User Guide, "Categorizing your objects using tags".)"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote_plus
+
+from msgspec.structs import replace
+
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, operation
+from zonal.services.s3.errors import absent, invalid_argument
+from zonal.services.s3.ground import Ground
+
+Request = dict[str, Any]
+OBJECT_LIMIT, BUCKET_LIMIT = 10, 50
+
+
+class Tags:
+    """Operations on tags."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("GetBucketTagging")
+    async def get_of_bucket(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        if not bucket.tags:
+            raise absent("NoSuchTagSet", "The TagSet does not exist", bucket.name)
+        return {"TagSet": shown(bucket.tags)}
+
+    @operation("PutBucketTagging")
+    async def put_of_bucket(self, call: Call, request: Request) -> None:
+        tags = checked_tags(request["Tagging"]["TagSet"], BUCKET_LIMIT)
+        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, tags=tags))
+
+    @operation("DeleteBucketTagging")
+    async def delete_of_bucket(self, call: Call, request: Request) -> None:
+        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, tags={}))
+
+    @operation("GetObjectTagging")
+    async def get_of_object(self, call: Call, request: Request) -> Request:
+        bucket, entry = self._ground.entry(request)
+        return {"TagSet": shown(entry.tags)} | ({"VersionId": entry.version} if bucket.versioning else {})
+
+    @operation("PutObjectTagging")
+    async def put_of_object(self, call: Call, request: Request) -> Request:
+        bucket, entry = self._ground.entry(request)
+        tags = checked_tags(request["Tagging"]["TagSet"], OBJECT_LIMIT)
+        await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags=tags))
+        return {"VersionId": entry.version} if bucket.versioning else {}
+
+    @operation("DeleteObjectTagging")
+    async def delete_of_object(self, call: Call, request: Request) -> Request:
+        bucket, entry = self._ground.entry(request)
+        await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags={}))
+        return {"VersionId": entry.version} if bucket.versioning else {}
+
+
+def shown(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def checked_tags(pairs: Sequence[dict[str, str]], limit: int) -> dict[str, str]:
+    """Tags as a mapping. Raises `AwsError` where they break S3's rules."""
+    if len(pairs) > limit:
+        kind = "Object" if limit == OBJECT_LIMIT else "Bucket"
+        raise AwsError("BadRequest" if limit == OBJECT_LIMIT else "InvalidTag", f"{kind} tags cannot be greater than {limit}")
+    tags: dict[str, str] = {}
+    for pair in pairs:
+        key, value = pair["Key"], pair["Value"]
+        if not 1 <= len(key) <= 128 or not _is_text(key) or key.lower().startswith("aws:"):
+            raise AwsError("InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": key[:200]})
+        if len(value) > 256 or not _is_text(value):
+            fields = {"TagKey": key, "TagValue": value[:300]}
+            raise AwsError("InvalidTag", "The TagValue you have provided is invalid", fields=fields)
+        if key in tags:
+            raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key", fields={"TagKey": key})
+        tags[key] = value
+    return tags
+
+
+def from_header(text: str) -> dict[str, str]:
+    """The tags of an `x-amz-tagging` header. Raises `AwsError`."""
+    pairs = []
+    for word in text.split("&") if text else []:
+        key, _, value = word.partition("=")
+        if not key:
+            words = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."
+            raise invalid_argument(words, "x-amz-tagging", text[:200])
+        pairs.append({"Key": unquote_plus(key), "Value": unquote_plus(value)})
+    return checked_tags(pairs, OBJECT_LIMIT)
+
+
+def _is_text(text: str) -> bool:
+    return re.fullmatch(r"[\w\s+\-=.:/@]*", text) is not None

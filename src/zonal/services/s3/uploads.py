@@ -1,0 +1,85 @@
+"""ListMultipartUploads: the uploads that are open, in order of key and of id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from zonal.buckets.entries import Upload
+from zonal.buckets.walking import Page, behind, page
+from zonal.services.operation import Call, operation
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.listing import encoder, page_limit
+from zonal.services.s3.multipart import check_marker
+from zonal.services.s3.owners import owner
+
+Request = dict[str, Any]
+Row = tuple[bytes, Upload]
+
+
+class Uploads:
+    """The list of open uploads."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("ListMultipartUploads")
+    async def list(self, call: Call, request: Request) -> Request:
+        bucket = self._ground.bucket(request["Bucket"])
+        check_marker(request)
+        limit = page_limit(request, "MaxUploads")
+        marker, id = request.get("KeyMarker", ""), request.get("UploadIdMarker", "")
+        found = self._page(bucket.number, request, marker, id, limit)
+        encode = encoder(request)
+        answer: Request = {
+            "Bucket": bucket.name,
+            "KeyMarker": encode(marker),
+            "UploadIdMarker": id,
+            "Prefix": encode(request.get("Prefix", "")),
+            "MaxUploads": limit,
+            "IsTruncated": found.last is not None,
+            "Uploads": [_shown(upload, bucket.owner, encode) for _, upload in found.rows],
+            "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes],
+        }
+        if request.get("Delimiter"):
+            answer["Delimiter"] = encode(request["Delimiter"])
+        if request.get("EncodingType"):
+            answer["EncodingType"] = request["EncodingType"]
+        if found.last is not None:
+            answer["NextKeyMarker"] = encode(found.last)
+            if found.rows and found.rows[-1][1].template.key == found.last:
+                answer["NextUploadIdMarker"] = found.rows[-1][1].id
+        return answer
+
+    def _page(self, bucket: int, request: Request, marker: str, id: str, limit: int) -> Page[Row]:
+        view = self._ground.catalog.view
+        raw, delimiter, prefix = marker.encode(), request.get("Delimiter", ""), request.get("Prefix", "")
+
+        def walk(start: bytes, end: bytes | None) -> Iterator[Row]:
+            return view.walk_uploads(bucket, start, end, id if start == raw else "")
+
+        if limit == 0:
+            return Page([], [], None)
+        start = raw if id or not marker else raw + b"\x00"
+        if delimiter and marker.endswith(delimiter) and marker.startswith(prefix):
+            start = behind(raw) or start
+        return page(walk, _key, start=start, prefix=prefix, delimiter=delimiter, after=marker, limit=limit)
+
+
+def _key(row: Row) -> bytes:
+    return row[0]
+
+
+def _shown(upload: Upload, account: str, encode: Any) -> Request:
+    shown: Request = {
+        "Key": encode(upload.template.key),
+        "UploadId": upload.id,
+        "Initiated": datetime.fromtimestamp(upload.initiated, UTC),
+        "StorageClass": upload.template.storage_class,
+        "Owner": owner(account),
+        "Initiator": owner(account),
+    }
+    if upload.algorithm:
+        shown |= {"ChecksumAlgorithm": upload.algorithm, "ChecksumType": upload.checksum_type}
+    return shown

@@ -1,0 +1,139 @@
+"""What all ways of writing an object share: what it is going to be, its version id, and the change that makes it visible."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.buckets.catalog import Changes
+from zonal.buckets.entries import NULL, Bucket, Entry
+from zonal.buckets.store import Content
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call
+from zonal.services.s3 import acls, conditions, locks, tags
+from zonal.services.s3.encryption import CustomerKey
+from zonal.services.s3.errors import invalid_argument, no_such_bucket, not_built
+from zonal.services.s3.ground import Ground
+
+Request = dict[str, Any]
+KEY_BYTES = 1024
+METADATA_BYTES = 2048
+KEPT_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires")
+STORAGE_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
+_UNBUILT_CLASSES = ("GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP")
+
+
+def template(call: Call, bucket: Bucket, request: Request, key: CustomerKey | None) -> Entry:
+    """The entry that a request describes, still without content and version. Raises `AwsError`."""
+    headers: Mapping[str, str] = call.raw.headers
+    check_key(request["Key"])
+    if "WriteOffsetBytes" in request:
+        raise not_built("appending to an object")
+    retention, hold = locks.for_new(bucket, request, call.now)
+    owner = bucket.owner if bucket.ownership == "BucketOwnerEnforced" else call.account if call.access_key else "anonymous"
+    grants = acls.asked(request, owner, bucket)
+    if bucket.ownership == "BucketOwnerPreferred" and request.get("ACL") == "bucket-owner-full-control":
+        owner, grants = bucket.owner, None
+    return Entry(
+        key=request["Key"],
+        version="",
+        modified=0.0,
+        owner=owner,
+        headers=kept_headers(headers),
+        metadata=metadata(request),
+        tags=tags.from_header(request.get("Tagging", "")),
+        grants=grants,
+        storage_class=storage_class(request.get("StorageClass")),
+        customer_key=key.mark() if key else "",
+        retention=retention,
+        legal_hold=hold,
+        redirect=_redirect(request.get("WebsiteRedirectLocation")),
+    )
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that are given back with the object. `aws-chunked` was the transfer's, not the object's."""
+    kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
+    if "content-encoding" in kept:
+        words = [word.strip() for word in kept["content-encoding"].split(",")]
+        kept["content-encoding"] = ",".join(word for word in words if word and word.lower() != "aws-chunked")
+        if not kept["content-encoding"]:
+            del kept["content-encoding"]
+    kept.setdefault("content-type", "binary/octet-stream")
+    return kept
+
+
+def metadata(request: Request) -> dict[str, str]:
+    """The user's metadata. Raises `AwsError` MetadataTooLarge."""
+    found: dict[str, str] = request.get("Metadata") or {}
+    size = sum(len(key.encode()) + len(value.encode("latin-1", "replace")) for key, value in found.items())
+    if size > METADATA_BYTES:
+        words = "Your metadata headers exceed the maximum allowed metadata size"
+        raise AwsError("MetadataTooLarge", words, fields={"Size": size, "MaxSizeAllowed": METADATA_BYTES})
+    return found
+
+
+def check_key(key: str) -> None:
+    if len(key.encode("utf-8", "surrogateescape")) > KEY_BYTES:
+        raise AwsError("KeyTooLongError", "Your key is too long", fields={"Size": len(key.encode()), "MaxSizeAllowed": KEY_BYTES})
+
+
+def storage_class(name: str | None) -> str:
+    if name in _UNBUILT_CLASSES:
+        raise not_built(f"the storage class {name}, from which objects must be restored")
+    if name is not None and name not in STORAGE_CLASSES:
+        raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", fields={"StorageClassRequested": name})
+    return name or "STANDARD"
+
+
+def _redirect(location: str | None) -> str:
+    if location and not re.match(r"/|https?://", location):
+        words = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
+        raise AwsError("InvalidRedirectLocation", words)
+    return location or ""
+
+
+def new_version(bucket: Bucket) -> str:
+    """The version id of what is written now: 32 letters where versioning is enabled, else `null`."""
+    return secrets.token_urlsafe(24) if bucket.versioning == "Enabled" else NULL
+
+
+async def put(ground: Ground, call: Call, name: str, entry: Entry, content: Content | None, *, also: Any = None) -> tuple[Bucket, Entry]:
+    """Make an entry visible, with its small content, under the conditions of the request; where that fails its content goes.
+
+    `also` is called with the changes first, in the same step.
+    """
+
+    def work(changes: Changes) -> tuple[Bucket, Entry]:
+        bucket = changes.bucket(name)
+        if bucket is None:
+            raise no_such_bucket(name)
+        conditions.check_writing(call.raw.headers, changes.current(bucket.number, entry.key), entry.key)
+        if content is not None and content.small is not None:
+            changes.add_small(content.segment.blob, content.small)
+        whole = replace(entry, version=new_version(bucket), modified=call.now.timestamp())
+        changes.put(bucket.number, whole)
+        if also is not None:
+            also(changes, bucket)
+        return bucket, whole
+
+    try:
+        return await ground.catalog.change(work)
+    except Exception:
+        if content is not None:
+            ground.store.forget(content)
+        raise
+
+
+def version_members(bucket: Bucket, entry: Entry) -> dict[str, str]:
+    """The version id, where the bucket has versions."""
+    return {"VersionId": entry.version} if bucket.versioning else {}
+
+
+def check_part_number(number: int) -> None:
+    if not 1 <= number <= 10_000:
+        raise invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", number)

@@ -1,0 +1,64 @@
+"""A region with S3 alone, in a thread of its own, for tests that talk to it by ordinary clients."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.settings import Settings
+from zonal.gateway.api import Frontend, Gateway
+from zonal.records.store import Store
+from zonal.services.s3.service import STREAMS, open_s3
+
+
+class Endpoint:
+    """Serves from its construction to `close`."""
+
+    def __init__(self, directory: Path, *, clock_speed: float = 1.0) -> None:
+        self._directory = directory
+        self._speed = clock_speed
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    async def _serve(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        settings, clock = Settings(), RegionClock(self._speed)
+        store = Store(self._directory / "region.db", clock=clock)
+        s3 = open_s3(self._directory / "s3", clock, settings)
+        frontend = Frontend(streams=STREAMS, anonymous=True, before=s3.before, after=s3.after)
+        gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": frontend})
+        async with s3.running(), gateway.serving([self._socket]):
+            self._ready.set()
+            await self._ended.wait()
+        store.close()
+
+    def client(self, style: str = "path", **more: Any) -> Any:
+        """A boto3 client for this endpoint; `more` goes into its `Config`."""
+        host = "localhost" if style == "virtual" else "127.0.0.1"
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://{host}:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"max_attempts": 1}, s3={"addressing_style": style}, **more),
+        )
+
+    def close(self) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+        self._socket.close()
