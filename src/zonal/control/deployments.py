@@ -164,6 +164,7 @@ class Deployments:
     async def _do_unless_urgent(self, id: str, step: Step, memory: _Memory, again: int) -> None:
         """Do a long step; break it off as soon as something urgent is planned instead."""
         task = asyncio.create_task(self._steps.run(id, step, again=again), name=f"{step.work} {step.node}")
+        change: asyncio.Task[bool] | None = None
         try:
             while not task.done():
                 memory.changed.clear()
@@ -174,9 +175,11 @@ class Deployments:
                 change.cancel()
             await task
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
+            unfinished = {each for each in (task, change) if each is not None and not each.done()}
+            for each in unfinished:
+                each.cancel()
+            if unfinished:
+                await asyncio.wait(unfinished)
 
     def _seen_anew(self, id: str) -> None:
         self._memories[id].changed.set()

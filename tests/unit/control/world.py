@@ -24,6 +24,7 @@ from zonal.records.store import Store
 T = TypeVar("T")
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 A, B, C = ZONES
+CATCH_UP_SECONDS = 0.4
 
 
 class World:
@@ -55,10 +56,16 @@ class World:
         return one == other or not (self.cut(one) or self.cut(other))
 
     def settle(self) -> None:
-        """Replicas that are connected catch up."""
+        """Replicas catch up, once they have been connected for a while: what they missed takes time to come over."""
         for engine in self.engines.values():
             leader = engine.connected_to()
-            if leader is not None:
+            if leader is None:
+                engine.connected_at = None
+                continue
+            if engine.log == leader.log:
+                engine.connected_at = float("-inf")  # It has missed nothing.
+            engine.connected_at = engine.connected_at or self.clock.monotonic()
+            if self.clock.monotonic() - engine.connected_at >= CATCH_UP_SECONDS:
                 engine.log += leader.log[len(engine.log) :]
                 engine.timeline = leader.timeline
 
@@ -165,6 +172,7 @@ class Engine:
         self.running = False
         self.hung = False
         self.ready_at = 0.0
+        self.connected_at: float | None = None
         self.password = ""
         self.calls: list[str] = []
 
@@ -185,7 +193,8 @@ class Engine:
         return not log or (len(log) <= len(self.log) and self.log[len(log) - 1] == log[-1])
 
     def can_acknowledge(self) -> bool:
-        confirming = {engine.spec.name for engine in self.world.engines.values() if engine.connected_to() is self}
+        replicas = [engine for engine in self.world.engines.values() if engine.connected_to() is self]
+        confirming = {engine.spec.name for engine in replicas if engine.log == self.log}
         return self.answers and self.is_leader and set(self.required) <= confirming
 
     def write(self, value: int) -> bool:
