@@ -132,7 +132,7 @@ async def test_a_region_that_is_killed_finds_its_hosts_and_programs_again(ground
     host, client = ground.fabric.hosts.get("host"), ground.fabric.hosts.get("client")
     assert host is not None and client is not None and client.is_on
     assert msgspec.json.decode(noted.read_bytes()) == msgspec.to_builtins([host.init, host._find("server")])
-    assert await host.is_running("server")
+    assert await host.is_running("server"), (ground.state / "log").read_text()
     assert await host.is_running("unrecorded")
     assert await ground.reaches(client, "10.0.0.10", 80)
     await host.signal("unrecorded", signal.SIGKILL)
