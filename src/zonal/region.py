@@ -36,6 +36,7 @@ from zonal.services.ec2 import service as ec2
 from zonal.services.operation import Handler, handlers
 from zonal.services.rds import service as rds
 from zonal.services.rds.logs import Logs
+from zonal.services.s3.service import STREAMS, open_s3
 from zonal.services.sts import CallerIdentity
 
 _log = logging.getLogger(__name__)
@@ -62,8 +63,10 @@ class Region:
         self.desk.capacity = self._dynamodb.capacity
         self._engines = Catalog()
         self._database_logs = Logs(self.store)
-        services = self._services() | dict(self._dynamodb.handlers)
+        self._s3 = open_s3(state / "s3", self.clock, settings)
+        services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
         frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))
+        frontends["s3"] = Frontend(streams=STREAMS, anonymous=True, before=self._s3.before, after=self._s3.after)
         self._gateway = Gateway(settings, self.store, self.clock, services, frontends=frontends)
 
     def _services(self) -> dict[str, dict[str, Handler]]:
@@ -85,6 +88,7 @@ class Region:
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
             stack.push_async_callback(self._dynamodb.engine.close)
+            await stack.enter_async_context(self._s3.running())
             await self._door.open()
             stack.push_async_callback(self._door.close)
             await stack.enter_async_context(self._gateway.serving(sockets))
