@@ -42,10 +42,11 @@ _MEMBERS = {
 
 
 class Form(NamedTuple):
-    """A form that came: its fields by their lower-case names, and its file."""
+    """A form that came: its fields by their lower-case names, and its file, of the type that its section says."""
 
     fields: dict[str, str]
     file: bytes
+    kind: str
 
 
 class Forms:
@@ -69,7 +70,7 @@ class Forms:
         access_key = self._signer(fields)
         if access_key is not None:
             check_policy(fields, bucket, len(form.file), datetime.now(UTC))
-        upload = HttpRequest("PUT", request.path, "", _headers(fields, form.file, request), form.file, peer=request.peer)
+        upload = HttpRequest("PUT", request.path, "", _headers(form, request), form.file, peer=request.peer)
         call = Call("s3", "PutObject", None, self._clock.now(), request_id(), access_key, raw=upload)  # type: ignore[arg-type]
         asked = _parameters(fields, bucket)
         self._access.check("PutObject", call, asked)
@@ -139,8 +140,7 @@ def parse(request: HttpRequest) -> Form:
         if name.lower() == "file":
             if filename is not None and "key" in fields:
                 fields["key"] = fields["key"].replace("${filename}", filename.rpartition("/")[2])
-            fields.setdefault("content-type", kind or "binary/octet-stream")
-            return Form(fields, content)
+            return Form(fields, content, kind)
         size += len(content)
         if size > FIELDS_LIMIT_BYTES:
             raise AwsError("MaxPostPreDataLengthExceeded", "Your POST request fields preceding the upload file were too large.")
@@ -231,12 +231,15 @@ def _hold_size(low: Any, high: Any, size: int) -> None:
         raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
 
 
-def _headers(fields: Mapping[str, str], file: bytes, request: HttpRequest) -> dict[str, str]:
+def _headers(form: Form, request: HttpRequest) -> dict[str, str]:
+    fields = form.fields
     kept = {name: value for name, value in fields.items() if name.startswith("x-amz-") and name not in ("x-amz-date", "x-amz-signature")}
     for name in ("cache-control", "content-type", "content-disposition", "content-encoding", "expires"):
         if name in fields:
             kept[name] = fields[name]
-    return kept | {"content-length": str(len(file)), "host": request.headers.get("host", "")}
+    if form.kind:
+        kept.setdefault("content-type", form.kind)
+    return kept | {"content-length": str(len(form.file)), "host": request.headers.get("host", "")}
 
 
 def _parameters(fields: Mapping[str, str], bucket: str) -> dict[str, Any]:

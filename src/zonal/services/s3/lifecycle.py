@@ -24,6 +24,7 @@ from zonal.services.s3.ground import Ground
 
 Request = dict[str, Any]
 PAUSE_SECONDS = 60.0
+SHORTEST_PAUSE_SECONDS = 0.1
 BATCH = 200
 
 
@@ -67,7 +68,7 @@ class LifecycleUpkeep:
             for bucket in self._ground.catalog.view.buckets():
                 if bucket.settings.get("lifecycle"):
                     await self.carry_out(bucket)
-            await asyncio.sleep(PAUSE_SECONDS / max(1.0, getattr(self._clock, "speed", 1.0)))
+            await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS, PAUSE_SECONDS / getattr(self._clock, "speed", 1.0)))
 
     async def carry_out(self, bucket: Bucket) -> int:
         """Do what is due in a bucket; returns how much was done."""

@@ -36,6 +36,7 @@ class Listings:
         found = self._objects(request, marker, limit)
         encode = encoder(request)
         answer = _head(request, limit, encode) | {"Marker": encode(marker), "IsTruncated": found.last is not None}
+        answer["Prefix"] = request.get("Prefix", "")  # Clients decode it in the later generation's answers only.
         if found.last is not None and request.get("Delimiter"):
             answer["NextMarker"] = encode(found.last)
         return answer | _contents(found, encode, with_owner=True)

@@ -91,7 +91,8 @@ class Websites:
         if not self._readable(request, bucket, key):
             raise access_denied()
         if entry is None or entry.is_marker:
-            raise no_such_key(key)
+            may_list = self._access.may(bucket, "ListBucket", "", self._call(request), {"Bucket": bucket.name})
+            raise no_such_key(key) if may_list else access_denied()
         if entry.redirect:
             return _redirect(entry.redirect, 301)
         return await self._object(request, entry, bucket)

@@ -1,0 +1,91 @@
+"""Chunked bodies: whatever pieces they come in they decode to what was sent, and a changed byte is found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zonal.foundation.errors import AwsError
+from zonal.services.s3.chunked import ChunkedBody
+from zonal.wire.messages import Signature
+from zonal.wire.signing import chunk_signature, signing_key, trailer_signature
+
+KEY = signing_key("secret", "20261123", "us-east-1", "s3")
+SIGNED = Signature("test", "us-east-1", "s3", "20261123T000000Z", "20261123/us-east-1/s3/aws4_request", "5eed", KEY, "STREAMING")
+
+
+def signed(chunks: list[bytes], trailers: str = "") -> bytes:
+    """What a client sends."""
+    body, previous = b"", SIGNED.seed
+    for chunk in [*chunks, b""]:
+        previous = chunk_signature(SIGNED, previous, chunk)
+        body += f"{len(chunk):x};chunk-signature={previous}\r\n".encode() + (chunk + b"\r\n" if chunk else b"")
+    if trailers:
+        signature = trailer_signature(SIGNED, previous, f"{trailers}\n".encode())
+        body += f"{trailers}\r\nx-amz-trailer-signature:{signature}\r\n".encode()
+    return body + b"\r\n"
+
+
+def unsigned(chunks: list[bytes], trailers: str = "") -> bytes:
+    body = b"".join(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n" for chunk in chunks)
+    return body + b"0\r\n" + (trailers + "\r\n" if trailers else "").encode() + b"\r\n"
+
+
+def decode(body: bytes, size: int, *, is_signed: bool, trailers: bool = False, step: int = 7) -> tuple[bytes, dict[str, str]]:
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), step):
+            yield body[at : at + step]
+
+    async def run() -> tuple[bytes, dict[str, str]]:
+        chunked = ChunkedBody(pieces(), SIGNED, signed=is_signed, has_trailers=trailers, size=size)
+        return b"".join([piece async for piece in chunked.decoded()]), chunked.trailers
+
+    return asyncio.run(run())
+
+
+CHUNKS = st.lists(st.binary(min_size=1, max_size=60), max_size=5)
+
+
+@given(CHUNKS, st.booleans(), st.integers(1, 90))
+def test_a_body_decodes_to_what_was_sent_whatever_its_pieces(chunks: list[bytes], is_signed: bool, step: int) -> None:
+    content = b"".join(chunks)
+    trailer = "x-amz-checksum-crc32:AAAAAA=="
+    body = (signed if is_signed else unsigned)(chunks, trailer)
+    got = decode(body, len(content), is_signed=is_signed, trailers=True, step=step)
+    assert got == (content, {"x-amz-checksum-crc32": "AAAAAA=="})
+
+
+@given(st.binary(min_size=1, max_size=60), st.data())
+def test_a_changed_byte_of_signed_content_is_found(content: bytes, data: st.DataObject) -> None:
+    body = bytearray(signed([content]))
+    at = body.index(b"\r\n") + 2 + data.draw(st.integers(0, len(content) - 1))
+    body[at] ^= 1 + data.draw(st.integers(0, 254))
+    with pytest.raises(AwsError) as refused:
+        decode(bytes(body), len(content), is_signed=True)
+    assert refused.value.code == "SignatureDoesNotMatch"
+
+
+def test_a_body_of_another_size_than_announced_is_incomplete() -> None:
+    for size in (3, 5):
+        with pytest.raises(AwsError) as refused:
+            decode(unsigned([b"1234"]), size, is_signed=False)
+        assert refused.value.code == "IncompleteBody"
+    with pytest.raises(AwsError, match="IncompleteBody"):
+        decode(unsigned([b"1234"])[:5], 4, is_signed=False)
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"4;chunk-signature=00\r\n1234\r\n", b"4\r\n1234XX0\r\n\r\n", b"x" * 20_000, b"-1\r\n"])
+def test_what_is_not_chunked_is_refused(body: bytes) -> None:
+    with pytest.raises(AwsError) as refused:
+        decode(body, 4, is_signed=False, step=500)
+    assert refused.value.code in ("InvalidRequest", "IncompleteBody")
+
+
+def test_a_trailer_that_somebody_else_signed_is_found() -> None:
+    body = signed([b"x"], "x-amz-checksum-crc32:AAAAAA==").replace(b"crc32:AAAAAA==", b"crc32:AAAAAB==")
+    with pytest.raises(AwsError, match="SignatureDoesNotMatch"):
+        decode(body, 1, is_signed=True, trailers=True)
