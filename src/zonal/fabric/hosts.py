@@ -19,8 +19,9 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -75,6 +76,8 @@ class LinuxHost:
         self._state = state
         self._power = asyncio.Lock()
         self._starting = asyncio.Lock()
+        self._underway: set[str] = set()
+        self._starting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -92,9 +95,10 @@ class LinuxHost:
         self._check_zone()
         async with self._power:
             if not self.is_on:
-                self._prepare()
-                pid = await in_own_thread(self._boot, name=f"power-on {self.name}")
-                _write(self._record(_INIT_NAME), mark(pid))
+                with self._begun(_INIT_NAME):
+                    self._prepare()
+                    pid = await in_own_thread(self._boot, name=f"power-on {self.name}")
+                    _write(self._record(_INIT_NAME), mark(pid))
                 self._collect_when_gone(self.init)
             await self._cables.plug(self)
         self._check_zone()
@@ -276,10 +280,20 @@ class LinuxHost:
     def _environment(self, given: tuple[tuple[str, str], ...]) -> dict[str, str]:
         return {"PATH": _PATH, "HOME": str(self.directory), "LANG": "C.UTF-8", "USER": "zonal"} | dict(given)
 
+    @contextmanager
+    def _begun(self, process: str) -> Iterator[None]:
+        """While this region starts a program itself, its unfinished record is no riddle that an earlier region left."""
+        self._underway.add(process)
+        try:
+            yield
+        finally:
+            self._underway.discard(process)
+
     def _find(self, process: str) -> ProcessMark:
         record = self._record(process)
         found = _read(record)
-        if record.exists() and not found.pid:  # A region was killed between starting the program and recording it.
+        if process not in self._underway and record.exists() and not found.pid:
+            # A region was killed between starting the program and recording it.
             found = find(_VARIABLE, f"{self.name}/{process}")
             if found.pid:
                 _write(record, found)
@@ -383,6 +397,6 @@ def _read(path: Path) -> ProcessMark:
 
 
 def _write(path: Path, process: ProcessMark) -> None:
-    new = path.with_suffix(".new")
+    new = path.with_suffix(f".{threading.get_native_id()}")  # The fabric's own thread writes what it finds, too.
     new.write_bytes(msgspec.json.encode(process))
     new.replace(path)
