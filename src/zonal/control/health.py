@@ -32,6 +32,8 @@ QUICK_LOOKS = 40
 """After so many quick looks in a row a node that is still starting is asked at the ordinary pace."""
 GRACE_SECONDS = 5.0
 """How long a node that was just started may be silent or refuse without being judged for it."""
+LONGEST_SECONDS = 60.0
+"""Nobody asks for how much longer than this a leader has been without its standby."""
 KNOCK_PORT = 9
 
 
@@ -242,7 +244,7 @@ def following(before: Look | None, sighting: Sighting) -> Look:
     elapsed = max(sighting.monotonic - before.sighting.monotonic, 0.0)
     confirms = not sighting.required or set(sighting.required) <= set(sighting.synchronous)
     waits = sighting.writable is not False and not (confirms and (sighting.streaming or sighting.required))
-    detached = before.detached_seconds + elapsed if sighting.answer is Answer.SERVING and waits else 0.0
+    detached = min(before.detached_seconds + elapsed, LONGEST_SECONDS) if sighting.answer is Answer.SERVING and waits else 0.0
     return Look(sighting, before.in_a_row + 1, before.answer_seconds + elapsed, detached)
 
 

@@ -323,11 +323,11 @@ def want(world: World, deployment: Wanted) -> None:
             tx.put(DeploymentSecrets(id=deployment.id, operator="o", replication="r", master="m", certificate=b"c", private_key=b"k"))
 
 
-async def until(look: Callable[[], Any], within: float = 60.0) -> Any:
+async def until(look: Callable[[], Any], within: float = 60.0, every: float = 0.02) -> Any:
     """Wait in virtual time for a true value."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while not (value := look()):
         assert loop.time() < deadline, f"still {value!r} after {within:g} s"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)
     return value

@@ -1,0 +1,103 @@
+"""Engine versions are exactly those that are installed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.unit.services.rds.region import Account, authority
+from zonal.foundation.errors import AwsError
+from zonal.services.rds.instance_classes import instance_classes
+from zonal.services.rds.logs import portion
+
+
+def versions(account: Account, **request: object) -> list[str]:
+    return [each["EngineVersion"] for each in account.call("DescribeDBEngineVersions", **request)["DBEngineVersions"]]
+
+
+def test_the_installed_versions_are_described_in_their_order() -> None:
+    account = Account("9.6", "17.6", "17.10", "18.0")
+    assert versions(account) == ["9.6", "17.6", "17.10", "18.0"]
+    assert versions(account, Engine="postgres", EngineVersion="17") == ["17.6", "17.10"]
+    assert versions(account, Engine="mysql") == []
+    assert versions(account, DefaultOnly=True) == ["18.0"]
+    assert versions(account, DBParameterGroupFamily="postgres18") == ["18.0"]
+    assert versions(account, Filters=[{"Name": "engine-version", "Values": ["17.6"]}]) == ["17.6"]
+
+
+def test_a_newer_minor_version_is_an_upgrade_target() -> None:
+    account = Account("17.6", "17.10", "18.0")
+    [shown] = account.call("DescribeDBEngineVersions", EngineVersion="17.6")["DBEngineVersions"]
+    assert [(target["EngineVersion"], target["IsMajorVersionUpgrade"]) for target in shown["ValidUpgradeTarget"]] == [("17.10", False)]
+
+
+def test_a_version_that_another_process_installs_is_found() -> None:
+    account = Account("18.0")
+    account.catalog.versions = ["18.0"]
+
+    def refresh() -> None:
+        account.catalog.versions = ["17.6", "18.0"]
+
+    account.catalog.refresh = refresh  # type: ignore[method-assign]
+    assert account.create(EngineVersion="17")["EngineVersion"] == "17.6"
+
+
+def test_orderable_options_name_what_can_be_created() -> None:
+    account = Account("18.0")
+    found = account.call("DescribeOrderableDBInstanceOptions", Engine="postgres", DBInstanceClass="db.t3.micro")
+    options = found["OrderableDBInstanceOptions"]
+    assert {option["StorageType"] for option in options} == {"gp2", "gp3", "standard"}
+    assert all(option["MultiAZCapable"] and not option["SupportsIops"] for option in options)
+    assert account.call("DescribeOrderableDBInstanceOptions", Engine="mysql")["OrderableDBInstanceOptions"] == []
+
+
+def test_classes_have_the_memory_that_aws_gives_them() -> None:
+    classes = instance_classes()
+    assert classes["db.t3.micro"].memory_bytes == 1 << 30 and classes["db.r6g.xlarge"].vcpus == 4
+    assert classes["db.m5.24xlarge"].memory_bytes == 384 << 30
+
+
+def test_the_authority_is_described_and_no_other_is() -> None:
+    account = Account()
+    answer = account.call("DescribeCertificates")
+    [shown] = answer["Certificates"]
+    assert shown["ValidTill"] == authority().certificate.not_valid_after_utc and len(shown["Thumbprint"]) == 40
+    assert account.error("DescribeCertificates", CertificateIdentifier="rds-ca-2019")[0] == "CertificateNotFound"
+
+
+def test_quotas_tell_what_is_used() -> None:
+    account = Account()
+    account.create()
+    quotas = {quota["AccountQuotaName"]: quota["Used"] for quota in account.call("DescribeAccountAttributes")["AccountQuotas"]}
+    assert quotas["DBInstances"] == 1 and quotas["AllocatedStorage"] == 20 and quotas["SubnetsPerDBSubnetGroup"] == 3
+
+
+def test_a_log_is_read_in_portions_that_end_at_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("".join(f"line {number}\n" for number in range(10)))
+    text, marker, pending = "", "0", True
+    while pending:
+        answer = portion(path, marker, 3)
+        assert str(answer["LogFileData"]).endswith("\n")
+        text, marker, pending = text + str(answer["LogFileData"]), str(answer["Marker"]), bool(answer["AdditionalDataPending"])
+    assert text == path.read_text()
+    assert portion(path, None, 2)["LogFileData"] == "line 8\nline 9\n"
+    assert portion(path, "9999", None)["LogFileData"] == ""
+    with pytest.raises(AwsError, match="marker"):
+        portion(path, "yesterday", None)
+
+
+def test_logs_of_an_instance_without_an_engine_are_not_ready() -> None:
+    account = Account()
+    account.create()
+
+    async def ask() -> None:
+        from zonal.services.operation import Call
+
+        call = Call("rds", "DescribeDBLogFiles", None, account.clock.now(), "request")  # type: ignore[arg-type]
+        with pytest.raises(AwsError, match="DBInstanceNotReady"):
+            await account.handlers["DescribeDBLogFiles"](call, {"DBInstanceIdentifier": "orders"})
+
+    asyncio.run(ask())

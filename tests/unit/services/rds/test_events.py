@@ -1,0 +1,71 @@
+"""Events are a view of the journal: filtered, bounded in time, in pages."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.unit.services.rds.region import Account
+from zonal.services.rds import events
+
+
+def told(account: Account, **request: object) -> list[str]:
+    return [event["Message"] for event in account.call("DescribeEvents", **request)["Events"]]
+
+
+def write(account: Account) -> None:
+    with account.store.transaction() as tx:
+        events.note(tx, "orders", 5)
+        tx.note("failover.decided", "orders", action="promote", node="n", why="w", epoch=2)
+        tx.note("failover.decided", "orders", action="go-alone", node="n", why="w", epoch=2)
+        tx.note("failover.renamed", "orders", node="n", address="a", epoch=2)
+        events.note(tx, "sales", 3)
+
+
+def test_controls_entries_are_told_in_rds_words() -> None:
+    account = Account()
+    write(account)
+    assert told(account, SourceIdentifier="orders", SourceType="db-instance") == [
+        "DB instance created",
+        "Multi-AZ instance failover started.",
+        "Multi-AZ instance failover completed",
+    ]
+    assert len(told(account)) == 4
+
+
+def test_events_are_filtered_by_category_and_source_type() -> None:
+    account = Account()
+    write(account)
+    assert told(account, EventCategories=["deletion"]) == ["DB instance deleted"]
+    assert told(account, SourceType="db-snapshot") == []
+    assert account.error("DescribeEvents", SourceIdentifier="orders")[0] == "InvalidParameterCombination"
+    assert account.error("DescribeEvents", SourceType="db-moon")[0] == "InvalidParameterValue"
+
+
+def test_events_are_bounded_in_time() -> None:
+    account = Account()
+    write(account)
+    now = account.clock.now()
+    assert told(account, StartTime=now - timedelta(minutes=5)) != []
+    assert told(account, EndTime=now - timedelta(minutes=5)) == []
+    assert told(account, StartTime=now - timedelta(hours=3), Duration=60) == []
+    assert account.error("DescribeEvents", StartTime=now - timedelta(days=15))[0] == "InvalidParameterValue"
+    assert account.error("DescribeEvents", Duration=20161)[0] == "InvalidParameterValue"
+    assert account.error("DescribeEvents", StartTime=now, EndTime=now - timedelta(hours=1))[0] == "InvalidParameterCombination"
+
+
+def test_events_come_in_pages_in_their_order() -> None:
+    account = Account()
+    with account.store.transaction() as tx:
+        for number in range(25):
+            events.note(tx, f"db-{number}", 5)
+    first = account.call("DescribeEvents", MaxRecords=20)
+    rest = account.call("DescribeEvents", MaxRecords=20, Marker=first["Marker"])
+    names = [event["SourceIdentifier"] for event in first["Events"] + rest["Events"]]
+    assert names == [f"db-{number}" for number in range(25)] and "Marker" not in rest
+
+
+def test_the_categories_are_those_of_db_instances() -> None:
+    account = Account()
+    [shown] = account.call("DescribeEventCategories")["EventCategoriesMapList"]
+    assert {kind.category for kind in events.KINDS.values()} <= set(shown["EventCategories"])
+    assert account.call("DescribeEventCategories", SourceType="db-cluster")["EventCategoriesMapList"] == []
