@@ -392,6 +392,16 @@ def test_presigned_urls_work_until_they_expire(endpoint: Endpoint, bucket: str) 
         assert status == 403 and b"Request has expired" in body
 
 
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
+def test_a_presigned_listing_is_answered(endpoint: Endpoint, client: Any, bucket: str, version: str) -> None:
+    client.put_object(Bucket=bucket, Key="k", Body=b"")
+    signer = endpoint.client(signature_version=version)
+    for name in ("list_objects", "list_objects_v2", "list_object_versions"):
+        url = urllib.parse.urlsplit(signer.generate_presigned_url(name, Params={"Bucket": bucket}))
+        status, _, body = raw(endpoint, "GET", f"{url.path}?{url.query}")
+        assert status == 200 and b"<Key>k</Key>" in body
+
+
 def form(fields: dict[str, str], file: bytes) -> tuple[bytes, str]:
     """A browser's form."""
     mark = "form-boundary"

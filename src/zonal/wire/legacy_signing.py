@@ -58,6 +58,8 @@ def _string_to_sign(request: Request, bucket: str, expires: str) -> str:
     headers = request.headers
     own = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
     path = f"/{bucket}{request.path}" if bucket else request.path
+    if path.count("/") == 1 and path != "/":
+        path += "/"  # A bucket's own address is signed as botocore and S3 do, with a slash at its end.
     return "\n".join(
         [
             request.method,
