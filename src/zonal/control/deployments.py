@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from zonal.control.acting import Announcer, Nodes
 from zonal.control.deployment import Phase, Standing, Wanted
 from zonal.control.failover import Condition, Limits, Look, judge
 from zonal.control.health import Health, Pace
 from zonal.control.planning import URGENT, Seen, Step, Work, plan, view
-from zonal.control.steps import Announcer, Nodes, Steps
+from zonal.control.steps import Steps
 from zonal.engines.node import HostUnreachable, Monitors
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError

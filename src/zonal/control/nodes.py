@@ -42,7 +42,7 @@ class NotInstalled(ZonalError):
 
 
 class EngineNodes:
-    """The nodes of all deployments (`control.steps.Nodes`). Their hosts' disks lie in `directory`."""
+    """The nodes of all deployments (`control.acting.Nodes`). Their hosts' disks lie in `directory`."""
 
     def __init__(self, store: Store, hosts: Hosts, engines: Mapping[str, Engine], *, directory: Path) -> None:
         self._store = store

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests import virtual_time
-from tests.unit.control.world import ZONES, A, B, C, Engine, Monitors, World, place
+from tests.unit.control.world import ZONES, A, B, C, Engine, Monitors, World, place, until
 from zonal.control.deployment import Member, Needs
 from zonal.control.health import GRACE_SECONDS, Health, Pace
 from zonal.engines.node import Answer, Secrets

@@ -11,14 +11,18 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests import virtual_time
 from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
+from zonal.control.acting import Deployment
 from zonal.control.deployment import Phase, Standing, Wanted
 from zonal.control.failover import Redundancy
+from zonal.control.planning import Step
+from zonal.control.succession import Succession
 
 ZONE = st.sampled_from((A, B, C))
 NODE = st.sampled_from(("orders_1", "orders_2"))
@@ -144,3 +148,28 @@ def healthy(world: World) -> bool:
 @example([(("upgrade",), 0.3), (("fail", A, "power"), 6.0), (("restart region",), 1.5)])
 def test_no_storm_loses_an_acknowledged_write_or_makes_two_leaders(storm: list[tuple[Any, float]]) -> None:
     virtual_time.run(ride_out(World(), storm))
+
+
+LOST_WHILE_ALONE = [(("fail", B, "network"), 6.0), (("fail", A, "network"), 2.5), (("recover", B), 12.0)]
+LOST_WHILE_CATCHING_UP = [(("fail", B, "power"), 3.0), (("recover", B), 1.1), (("fail", A, "power"), 6.0)]
+
+
+def test_the_model_would_notice_a_leader_that_goes_on_alone_without_a_record_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def relax_only(self: Succession, deployment: Deployment, step: Step) -> None:
+        await self.relax(deployment, deployment.standing)
+
+    monkeypatch.setattr(Succession, "go_alone", relax_only)
+    with pytest.raises(AssertionError):
+        virtual_time.run(ride_out(World(), LOST_WHILE_ALONE))
+
+
+def test_the_model_would_notice_a_standby_that_is_called_synchronous_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def believe(self: Succession, *_: object) -> None:
+        return
+
+    virtual_time.run(ride_out(World(), LOST_WHILE_CATCHING_UP))
+    monkeypatch.setattr(Succession, "_confirm", believe)
+    with pytest.raises(AssertionError, match="lost"):
+        for pause in (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3):
+            storm = [(("fail", B, "power"), 3.0), (("recover", B), pause), (("fail", A, "power"), 6.0)]
+            virtual_time.run(ride_out(World(), storm))

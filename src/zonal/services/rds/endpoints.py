@@ -1,6 +1,6 @@
 """Endpoints: a DB instance's name leads to its leader's address.
 
-Control calls `announce` when another node leads (`control.steps.Announcer`); the instance's own convergence calls it again whenever it
+Control calls `announce` when another node leads (`control.acting.Announcer`); the instance's own convergence calls it again whenever it
 looks, so that a new region process, a renaming or a changed public address end with the right names too. Inside the VPC the name
 means the private address, outside the public one.
 """

@@ -1,0 +1,183 @@
+"""Who leads next, done: each step acts and records in the order that keeps the record true.
+
+| step | recorded before | done | recorded after |
+|---|---|---|---|
+| go alone | `alone` | the leader is relaxed | |
+| restore synchronous | | the leader requires the standby; the standby holds all that the leader has | `synchronous` |
+| promote | new epoch, who is promoted | the old leader is fenced, the standby promoted | who leads, `alone`, who has to rejoin |
+| rejoin | | the node is rewound or copied, and started | it needs nothing any more |
+
+`failover.decide` said which step; here is how. Every step may be broken off anywhere and be done again, by this process or the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from zonal.control.acting import REQUIRE_SECONDS, Deployment, Hands, serving
+from zonal.control.deployment import Member, Needs
+from zonal.control.failover import Redundancy
+from zonal.control.planning import Step
+from zonal.engines.node import EngineFailed, HostUnreachable, Node, Origin
+from zonal.foundation.errors import ZonalError
+
+FENCE_SECONDS = 1.0
+PROMOTE_SECONDS = 30.0
+CONFIRM_SECONDS = 2.0
+
+
+class NotConfirmed(ZonalError):
+    """The standby does not hold all that the leader has, or does not say so in time."""
+
+
+class Succession(Hands):
+    """The steps that change who leads and what the leader waits for."""
+
+    async def promote(self, deployment: Deployment, step: Step) -> None:
+        with deployment.change() as (tx, standing):
+            if not standing.promoting:
+                assert standing.redundancy is Redundancy.SYNCHRONOUS, (
+                    f"{deployment.subject} is {standing.redundancy}, nobody may be promoted"
+                )
+                standing = replace(standing, promoting=step.node, epoch=standing.epoch + 1)
+                tx.put(standing)
+                tx.note("failover.decided", deployment.subject, action="promote", node=step.node, why=step.why, epoch=standing.epoch)
+        old, new = standing.leading, standing.member(standing.promoting)
+        await self._cut_off(deployment, old, step.why)
+        node = self.node(deployment.id, new)
+        async with asyncio.timeout(PROMOTE_SECONDS):
+            await node.promote()
+            await node.require(())
+        with deployment.change() as (tx, standing):
+            wished = deployment.wanted.failover
+            standing = replace(standing, leader=new.name, promoting="", redundancy=Redundancy.ALONE, failed_over=wished, why="")
+            standing = standing.with_member(replace(old, needs=Needs.REJOIN, is_on=False))
+            tx.put(standing)
+            tx.note("failover.promoted", deployment.subject, node=new.name, zone=new.place.zone, epoch=standing.epoch, why=step.why)
+            deployment.note_redundancy(tx, standing, "the old leader has to rejoin as standby")
+        for name in (old.name, new.name):
+            self.health.forget(deployment.id, name)
+
+    async def _cut_off(self, deployment: Deployment, old: Member, why: str) -> None:
+        """Kill the old leader if its host can be reached; else it cannot acknowledge anything, because it requires the standby."""
+        how = "killed"
+        try:
+            async with asyncio.timeout(FENCE_SECONDS):
+                await self.node(deployment.id, old).kill()
+        except (HostUnreachable, EngineFailed, TimeoutError):
+            how = "unreachable"
+        with self.store.transaction() as tx:
+            epoch = deployment.standing.epoch
+            tx.note("failover.fenced", deployment.subject, node=old.name, zone=old.place.zone, how=how, why=why, epoch=epoch)
+
+    async def go_alone(self, deployment: Deployment, step: Step) -> None:
+        with deployment.change() as (tx, standing):
+            assert not standing.promoting, f"{deployment.subject} is being failed over: its old leader must not be relaxed"
+            if standing.redundancy is Redundancy.SYNCHRONOUS:
+                standing = replace(standing, redundancy=Redundancy.ALONE)
+                tx.put(standing)
+                tx.note("failover.decided", deployment.subject, action="go-alone", node=standing.leader, why=step.why, epoch=standing.epoch)
+                deployment.note_redundancy(tx, standing, step.why)
+        await self.relax(deployment, standing)
+
+    async def restart_in_place(self, deployment: Deployment, step: Step) -> None:
+        """Start the node where it is, and the other one too where it has its data: whichever comes back may be the one that can lead."""
+        standing = deployment.standing
+        member = standing.member(step.node)
+        others = [each for each in standing.members if each.name not in (member.name, standing.leader) and each.needs is Needs.NOTHING]
+        for other in others:
+            await self.start_if_possible(deployment, other)
+        node = self.node(deployment.id, member)
+        await node.host.power_on()
+        if deployment.again:
+            await node.kill()  # It was started before and still does not answer: it hangs.
+        self.health.expect(deployment.id, member.name)
+        await node.start()
+        with deployment.change() as (tx, standing):
+            tx.put(standing.with_member(replace(standing.member(member.name), is_on=True)))
+            tx.note("failover.restarted", deployment.subject, node=member.name, epoch=standing.epoch, why=step.why)
+
+    async def rejoin(self, deployment: Deployment, step: Step) -> None:
+        """Make the standby follow the leader: by starting it, by rewinding it, or by copying the leader anew."""
+        standing = deployment.standing
+        member = standing.member(step.node)
+        if standing.redundancy is Redundancy.SYNCHRONOUS or standing.promoting or member.name == standing.leader:
+            raise ZonalError(f"{member.name} must keep its data: it may be the only one to hold an acknowledged write")
+        needs = Needs.CLONE if member.needs is Needs.NOTHING and deployment.again >= 2 else member.needs
+        node = self.node(deployment.id, member)
+        await node.host.power_on()
+        origin = Origin(standing.leader, standing.leading.place.management_address, deployment.wanted.port)
+        how = await self._bring_over(node, needs, origin, deployment)
+        revised = deployment.revised(member) if needs is not Needs.NOTHING else member
+        if revised != member:
+            await node.host.power_off()  # A host sees another installation from its next power-on.
+            node = self.node(deployment.id, revised)
+            await node.host.power_on()
+        with deployment.change() as (tx, standing):
+            tx.put(standing.with_member(replace(revised, needs=Needs.NOTHING, is_on=True)))
+            deployment.note(tx, {"rewound": "node.rejoined", "cloned": "node.cloned"}.get(how, "node.started"), member, how=how)
+        self.watch_again(deployment)
+        self.health.expect(deployment.id, member.name)
+        await node.start()
+
+    async def _bring_over(self, node: Node, needs: Needs, origin: Origin, deployment: Deployment) -> str:
+        if needs is Needs.REJOIN:
+            await node.kill()
+            return await node.rejoin(origin, deployment.secrets)
+        if needs is Needs.CLONE:
+            await node.kill()
+            await node.clone(origin, deployment.secrets)
+            return "cloned"
+        if deployment.again:
+            await node.kill()
+        await node.follow(origin, deployment.secrets)
+        return "started"
+
+    async def restore(self, deployment: Deployment, step: Step) -> None:
+        """Have the leader wait for the standby, see that the standby holds everything, and only then record it."""
+        standing = deployment.standing
+        assert not standing.promoting
+        leader = self.node(deployment.id, standing.leading)
+        try:
+            async with asyncio.timeout(REQUIRE_SECONDS):
+                await leader.require((step.node,))
+            await self._confirm(deployment.id, standing.leader, step.node)
+        except (NotConfirmed, TimeoutError) as error:
+            await self.relax(deployment, standing)
+            raise NotConfirmed(f"{step.node} does not confirm that it holds all that {standing.leader} has: {error}") from error
+        with deployment.change() as (tx, now):
+            assert (now.leader, now.epoch, now.promoting) == (standing.leader, standing.epoch, "")
+            now = replace(now, redundancy=Redundancy.SYNCHRONOUS, why="")
+            tx.put(now)
+            deployment.note_redundancy(tx, now, f"{step.node} holds every write that {now.leader} acknowledged, and is required")
+
+    async def _confirm(self, id: str, leader: str, standby: str) -> None:
+        """Wait until the leader says that it requires the standby and is confirmed, and the standby has come as far as the leader then was.
+
+        Raises `NotConfirmed`.
+        """
+        goal: int | None = None
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                while True:
+                    ahead = serving(await self.health.look_now(id, leader))
+                    if ahead and standby in ahead.required and standby in ahead.synchronous:
+                        goal = ahead.position if goal is None else goal
+                        behind = serving(await self.health.look_now(id, standby))
+                        if behind and (goal is None or (behind.position or 0) >= goal):
+                            return
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise NotConfirmed(f"not within {CONFIRM_SECONDS:g} s") from None
+
+    async def fence(self, deployment: Deployment, step: Step) -> None:
+        member = deployment.standing.member(step.node)
+        await self.node(deployment.id, member).kill()
+        self.health.forget(deployment.id, member.name)
+        with deployment.change() as (tx, standing):
+            tx.put(standing.with_member(replace(member, needs=Needs.REJOIN, is_on=False)))
+            tx.note("failover.decided", deployment.subject, action="fence", node=member.name, why=step.why, epoch=standing.epoch)
+            fields = {"node": member.name, "zone": member.place.zone, "how": "killed", "why": step.why}
+            tx.note("failover.fenced", deployment.subject, epoch=standing.epoch, **fields)
