@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from zonal.foundation.errors import AwsError
-from zonal.wire import cbor, documents, markup
+from zonal.wire import bucket_markup, cbor, documents, markup
 from zonal.wire.messages import Body, FileBody, Request, Response, StreamBody
 from zonal.wire.models import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, Dialect, Located
 from zonal.wire.scalars import moment_text, real_text
@@ -109,6 +109,8 @@ def _render_rest(located: Located, output: Shape | None, result: Mapping[str, An
         else:
             headers.append((member.location_name or name, _header_text(member, value)))
     body, content_type = _rest_body(located.dialect.protocol, located.operation.name, output, result)
+    if located.dialect.name == "s3" and content_type == "application/xml" and isinstance(body, bytes):
+        body = bucket_markup.dressed(located.operation.name, body, result)
     if content_type and not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("Content-Type", content_type))
     return Response(status, headers, body)
@@ -126,7 +128,8 @@ def _rest_body(protocol: str, operation: str, output: Shape, result: Mapping[str
         return _structured(protocol, member, member.location_name or output.payload, value)
     if not documents.body_members(output):
         return (b"{}", "application/json") if protocol == REST_JSON else (b"", "")
-    return _structured(protocol, output, output.location_name or f"{operation}Result", result)
+    name = bucket_markup.ROOTS.get(operation) if protocol == REST_XML else None
+    return _structured(protocol, output, name or output.location_name or f"{operation}Result", result)
 
 
 def _structured(protocol: str, shape: Shape, name: str, value: Any) -> tuple[bytes, str]:
