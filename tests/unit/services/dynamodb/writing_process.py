@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+import time
 from pathlib import Path
 
 from tests.unit.services.dynamodb.caller import Caller, calling
@@ -14,7 +15,8 @@ from zonal.foundation.errors import AwsError
 async def write_for_ever(call: Caller, worker: int) -> None:
     source = random.Random()
     while True:
-        key, value = f"w{worker}-{source.randrange(40)}", source.randrange(10**9)
+        # Values grow with time, or else a higher one would be found ever more rarely and the writing come to a halt.
+        key, value = f"w{worker}-{source.randrange(40)}", time.monotonic_ns() // 1000 + source.randrange(-5000, 5000)
         try:
             await call(
                 "UpdateItem",
