@@ -14,7 +14,7 @@ from zonal.control.health import Health
 from zonal.engines.node import Answer, EngineFailed, HostUnreachable, Node, Secrets, Sighting
 from zonal.records.store import Store, Transaction
 
-REQUIRE_SECONDS = 5.0
+RELAX_SECONDS = 10.0
 
 
 class Nodes(Protocol):
@@ -105,7 +105,7 @@ class Hands:
 
     async def relax(self, deployment: Deployment, standing: Standing) -> None:
         """Have the leader acknowledge alone. The record must allow it already."""
-        async with asyncio.timeout(REQUIRE_SECONDS):
+        async with asyncio.timeout(RELAX_SECONDS):
             await self.node(deployment.id, standing.leading).require(())
         await self.health.look_now(deployment.id, standing.leader)
 

@@ -105,9 +105,10 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Phase(StrEnum):
-    """Where a deployment is in its life. Its health is judged only while it is `running`."""
+    """Where a deployment is in its life. `creating` and `starting` end when the leader answers. Nothing is judged while it is stopped."""
 
     CREATING = "creating"
+    STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
     STOPPED = "stopped"

@@ -31,7 +31,7 @@ from zonal.records.store import Record, Store
 
 _log = logging.getLogger(__name__)
 
-LONG = frozenset({Work.LAY_OUT, Work.REJOIN_STANDBY})
+LONG = frozenset({Work.LAY_OUT, Work.REJOIN_STANDBY, Work.RESTORE_SYNCHRONOUS})
 """Steps that may take long and are broken off for something urgent."""
 
 MOST_STEPS = 60
@@ -147,7 +147,7 @@ class Deployments:
     def _watch(self, id: str) -> None:
         """Look at the nodes of a deployment while it runs, and not otherwise."""
         wanted, standing = self._store.get(Wanted, id), self._store.get(Standing, id)
-        if wanted is None or standing is None or standing.phase not in (Phase.CREATING, Phase.RUNNING):
+        if wanted is None or standing is None or standing.phase not in (Phase.CREATING, Phase.STARTING, Phase.RUNNING):
             self.health.watch(id, {})
             self._memories[id].resumed = False
             return

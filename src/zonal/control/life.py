@@ -125,7 +125,7 @@ class Life(Hands):
 
     async def start(self, deployment: Deployment, step: Step) -> None:
         with deployment.change() as (tx, standing):
-            tx.put(replace(standing, phase=Phase.RUNNING))
+            tx.put(replace(standing, phase=Phase.STARTING))
         await self.resume(deployment, step)
 
     async def destroy(self, deployment: Deployment, _: Step) -> None:

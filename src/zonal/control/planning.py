@@ -121,7 +121,7 @@ def _running(wanted: Wanted, standing: Standing, seen: View, limits: Limits) -> 
     urgent = _HEALTH[health.action] in URGENT
     if case.leader is not Condition.UP or urgent:
         return _step(health)
-    if standing.phase is Phase.CREATING:
+    if standing.phase is not Phase.RUNNING:
         return Step(Work.OPEN, standing.leader)
     wish = _wish(wanted, standing, case)
     return wish if wish is not None else _step(health)

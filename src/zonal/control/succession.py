@@ -16,7 +16,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from zonal.control.acting import REQUIRE_SECONDS, Deployment, Hands, serving
+from zonal.control.acting import Deployment, Hands, serving
 from zonal.control.deployment import Member, Needs
 from zonal.control.failover import Redundancy
 from zonal.control.planning import Step
@@ -24,6 +24,7 @@ from zonal.engines.node import EngineFailed, HostUnreachable, Node, Origin
 from zonal.foundation.errors import ZonalError
 
 FENCE_SECONDS = 1.0
+REQUIRE_SECONDS = 30.0
 PROMOTE_SECONDS = 30.0
 CONFIRM_SECONDS = 2.0
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from zonal.control.deployment import Phase, Standing, Wanted
 from zonal.control.failover import Redundancy
 from zonal.foundation.clock import Clock
+from zonal.foundation.errors import ZonalError
 from zonal.records.store import Record, Store
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds import events, lifecycle, placement, windows
@@ -33,6 +34,7 @@ class Step(Enum):
     TRIM = "remove interfaces of nodes that are gone"
     FINISH = "what was asked for is done"
     APPLY = "the maintenance window is open"
+    WITHDRAW = "have its public addresses reachable no more"
     REMOVE = "the deployment is gone"
 
 
@@ -69,10 +71,17 @@ class DbInstanceReconciler:
     async def converge(self, key: str) -> float | None:
         observed = self._observe(key)
         if observed is None:
-            await self._endpoints.expose(key, (), 0)
             return None
+        troubles: list[ZonalError] = []
         for step in plan(observed):
-            await self._run(step, observed)
+            try:
+                await self._run(step, observed)
+            except ZonalError as error:
+                if step is not Step.EXPOSE:
+                    raise
+                troubles.append(error)  # This machine's own way in must not hold up what concerns the region.
+        if troubles:
+            raise troubles[0]
         if observed.instance.pending == Changes() or not observed.opens_in_seconds:
             return None
         return observed.opens_in_seconds / self._clock_speed
@@ -92,6 +101,8 @@ class DbInstanceReconciler:
             self._endpoints.forget(instance.former_identifier)
         elif step is Step.EXPOSE:
             await self._endpoints.expose(instance.id, placement.public_addresses(self._store, instance), instance.port)
+        elif step is Step.WITHDRAW:
+            await self._endpoints.withdraw(instance.id, placement.public_addresses(self._store, instance), instance.port)
         else:
             self._write(step, instance.id)
 
@@ -118,7 +129,7 @@ def plan(observed: Observed) -> tuple[Step, ...]:
     """What is missing, in the order in which it is done."""
     instance, wanted, standing, opens_in_seconds = observed
     if instance.status == lifecycle.DELETING:
-        return (Step.REMOVE,) if standing is None or standing.phase is Phase.DELETED else ()
+        return (Step.WITHDRAW, Step.REMOVE) if standing is None or standing.phase is Phase.DELETED else ()
     if wanted is None or standing is None:
         return ()
     steps = [Step.POINT] if standing.announced else []

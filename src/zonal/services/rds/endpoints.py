@@ -58,6 +58,11 @@ class Endpoints:
         """The identifier names nothing any more."""
         self._names.remove(f"{identifier}.{DOMAIN}")
 
+    async def withdraw(self, id: str, addresses: Iterable[str], port: int) -> None:
+        """Have an instance that goes reachable from this machine no more, whoever exposed it."""
+        for address, number in sorted({(address, port) for address in addresses} | self._exposed.pop(id, set())):
+            await self._exposure.unexpose(address, number)
+
     async def expose(self, id: str, addresses: Iterable[str], port: int) -> None:
         """Have exactly these public addresses of an instance reachable from this machine."""
         wanted = {(address, port) for address in addresses}

@@ -144,6 +144,8 @@ class Modification:
 
 def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now: datetime, is_lost: IsLost) -> DbInstance:
     """Have the deployment follow these changes from now on; the instance with the status that shows it."""
+    if changes.identifier is not None and instance_exists(transaction, changes.identifier):
+        changes = replace(changes, identifier=None)  # Somebody else took the name while the change waited for the window.
     if changes == Changes():
         return instance
     wanted = transaction.require(Wanted, instance.id)

@@ -95,6 +95,7 @@ def test_stop_and_start() -> None:
         assert not any(engine.running for engine in account.world.engines.values())
         account.call("StartDBInstance", DBInstanceIdentifier="orders")
         await until(lambda: account.status() == "available")
+        assert account.world.able_to_acknowledge(), "it is available when it answers, not before"
 
     events = run(test, MultiAZ=True)
     assert events[1:] == ["DB instance shutdown", "DB instance stopped", "DB instance restarted", "DB instance started"]
