@@ -148,18 +148,38 @@ def writer(shape: Shape, name: str) -> Writer:
 
 @functools.cache
 def content_writer(shape: Shape) -> Writer:
-    """What writes a structure's members without an element around them. An unknown member is an `AssertionError`."""
+    """What writes a structure's members without an element around them. An unknown member is an `AssertionError`.
+
+    Answers are mostly texts, thousands of them, so those are written here and not by a writer of their own.
+    """
+    texts: dict[str, tuple[str, Callable[[Any], str], str]] = {}
     members: dict[str, Writer] = {}
 
     def write(out: list[str], value: Any) -> None:
         if not members:  # Compiled at the first use, because shapes may hold themselves.
             members.update({name: _member_writer(name, member) for name, member in shape.members.items()})
+            texts.update({name: _text_element(name, member) for name, member in shape.members.items() if _is_text(member)})
         for name, item in value.items():
-            assert name in members, f"{shape.name} has no member {name}"
-            if item is not None:
+            if item is None:
+                assert name in members, f"{shape.name} has no member {name}"
+            elif name in texts:
+                start, text, end = texts[name]
+                out.append(f"{start}{text(item)}{end}")
+            else:
+                assert name in members, f"{shape.name} has no member {name}"
                 members[name](out, item)
 
     return write
+
+
+def _is_text(member: Shape) -> bool:
+    is_nested = member.type in ("structure", "list", "map")
+    return not is_nested and member.location in (None, "body") and not member.xml_attribute
+
+
+def _text_element(name: str, member: Shape) -> tuple[str, Callable[[Any], str], str]:
+    name = member.location_name or name
+    return f"<{name}{_namespace(member)}>", _text_writer(member), f"</{name}>"
 
 
 def _member_writer(name: str, member: Shape) -> Writer:
@@ -239,7 +259,12 @@ def _text_writer(shape: Shape) -> Callable[[Any], str]:
         return real_text
     if shape.type in ("integer", "long"):
         return lambda value: str(int(value))
-    return lambda value: escape(str(value))
+    return _escaped
+
+
+def _escaped(value: Any) -> str:
+    text = value if type(value) is str else str(value)
+    return text if _SPECIAL.search(text) is None else escape(text)
 
 
 def _moment(value: Any, format: str) -> str:

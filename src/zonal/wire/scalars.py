@@ -12,6 +12,7 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from zonal.wire.shapes import Shape
@@ -93,6 +94,7 @@ def moment(value: str | float) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+@lru_cache(1024)
 def moment_text(value: datetime, format: str) -> str:
     """A moment as `iso8601`, `rfc822` or `unixTimestamp`; a naive one counts as UTC."""
     value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
