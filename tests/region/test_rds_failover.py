@@ -64,7 +64,7 @@ def test_the_primarys_zone_is_lost_and_returns(pair: tuple[RunningRegion, str]) 
 def test_a_region_killed_in_the_middle_of_a_failover_completes_it(pair: tuple[RunningRegion, str]) -> None:
     region, database = pair
     write(region, database, 1)
-    for pause in (0.02, 0.1, 0.2, 0.35):
+    for pause in (0.05, 0.25):
         before = describe(region, database)["AvailabilityZone"]
         region.client("rds").reboot_db_instance(DBInstanceIdentifier=database, ForceFailover=True)
         time.sleep(pause)
@@ -74,7 +74,7 @@ def test_a_region_killed_in_the_middle_of_a_failover_completes_it(pair: tuple[Ru
         write(region, database, int(pause * 100))
         eventually(lambda: redundancy(region, database) == "synchronous", within=60)
         assert describe(region, database)["AvailabilityZone"] != before
-    assert numbers(region, database) == {1, 2, 10, 20, 35}
+    assert numbers(region, database) == {1, 5, 25}
 
 
 def test_both_zones_lost_and_the_leaders_returns_last(pair: tuple[RunningRegion, str]) -> None:
