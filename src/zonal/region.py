@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from zonal.console.client import SOCKET
-from zonal.console.desk import Desk
+from zonal.console.desk import Desk, Hands
 from zonal.console.door import Door
 from zonal.console.shapes import Access
 from zonal.console.zones import recorded_faults
@@ -108,11 +108,10 @@ class Region:
         world = World(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
         self._database_logs.nodes = world.nodes
         await stack.enter_async_context(world.running())
-        self.desk.zones, self.desk.places, self.desk.databases.ground = world.zones, world.places, world.databases
+        self.desk.give(Hands(world.zones, world.places, world.ground))
         self.desk.trouble = world.trouble
         tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
-        self.desk.ready = True
 
 
 async def run(settings: Settings, state: Path) -> None:

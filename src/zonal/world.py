@@ -65,7 +65,7 @@ class World:
         self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
         self.zones = ZoneDesk(store, fabric, wake=self._wake)
         self.places = PlaceDesk(store, fabric, clock, lost=is_lost)
-        self.databases = Ground(self._deployments, self.nodes, fabric.exposure)
+        self.ground = Ground(self._deployments, self.nodes, fabric.exposure)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -33,7 +33,8 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
     """Run COMMAND of this machine inside the region, where names resolve and packets go as in AWS.
 
     In a subnet, the command gets a network interface of its own there, with the VPC's default security group unless others are given.
-    `default` is the default subnet of the first zone; `internet` is outside every VPC. Streams and exit status are handed on.
+    `default` is the default subnet of the first zone that can be reached; `internet` is outside every VPC. Streams and exit status are
+    handed on. psql and pgbench of the newest installed PostgreSQL are found where the machine has none.
     """
     from zonal.console.client import RegionClient
     from zonal.console.shapes import CommandRequest
@@ -62,10 +63,18 @@ def entrance(state: Path, target: int) -> tuple[str, ...]:
 def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mapping[str, str]) -> int:
     """Run a command behind a prefix on this process's own streams; its exit status (128 + n where signal n ended it)."""
     try:
-        child = subprocess.Popen([*prefix, *command], env=os.environ | dict(environment))
+        child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()} | dict(environment))
     except FileNotFoundError as error:
         raise ZonalError(f"{error.filename} is not installed on this machine (Debian and Ubuntu: apt-get install util-linux)") from error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     status = child.wait()
     return status if status >= 0 else 128 - status
+
+
+def search_path() -> str:
+    """The caller's `PATH`, and behind it the programs of the newest PostgreSQL in the engine store."""
+    from zonal.engines.catalog import default_root, version_order
+
+    homes = sorted(default_root().glob("postgres/*/bin"), key=lambda path: version_order(path.parent.name))
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, homes[-1:])])

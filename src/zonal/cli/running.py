@@ -47,6 +47,8 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
     listener.close()
     _wait_ready(process, state, detach=detach)
     click.echo(f"the region answers at http://{settings.bind}:{settings.port} after {time.monotonic() - begun:.1f} s", err=not detach)
+    if detach and sys.stdout.isatty():
+        click.echo('eval "$(zonal env)" lets aws and boto3 talk to it; `zonal status` shows it, `zonal stop` stops it')
     return 0 if detach else _stay(process)
 
 

@@ -1,7 +1,7 @@
 """The operator's desk: what stands behind each of the door's routes.
 
 The API and the door answer before the networks are built, because a program that starts wants to talk early. Until then the desk tells
-what the records say, and refuses to act.
+what the records say; whoever wants to act waits a moment.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from zonal import __version__
 from zonal.console import zones
-from zonal.console.databases import DatabaseDesk
+from zonal.console.databases import DatabaseDesk, Ground
 from zonal.console.door import BadRequest, Request, Route, number
 from zonal.console.places import PlaceDesk
 from zonal.console.readiness import NotReady
@@ -36,27 +36,38 @@ from zonal.foundation.journal import Entry
 from zonal.records.store import Store
 from zonal.services.ec2.model import Vpc
 
-T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
 JOURNAL_LIMIT = 100_000
 TIDY_SECONDS = 30.0
+READY_SECONDS = 20.0
+
+
+class Hands(NamedTuple):
+    """What the operator acts with, once the networks are built."""
+
+    zones: ZoneDesk
+    places: PlaceDesk
+    ground: Ground
 
 
 class Desk:
-    """Everything an operator may ask for. `zones` and `places` are there once the networks are."""
+    """Everything an operator may ask for."""
 
     def __init__(self, store: Store, access: Access, *, state: Path, fabric: str) -> None:
         self._store = store
         self._access = access
         self._state = state
         self._fabric = fabric
-        self.zones: ZoneDesk | None = None
-        self.places: PlaceDesk | None = None
-        self.databases = DatabaseDesk(store)
+        self._databases = DatabaseDesk(store)
+        self._hands: asyncio.Future[Hands] | None = None
         self.trouble: Callable[[], tuple[str, ...]] = tuple
         self.capacity: Callable[[str], Comparison | None] = lambda table: None
-        self.ready = False
+
+    def give(self, hands: Hands) -> None:
+        """The networks are built: from now on the operator may act."""
+        self._databases.ground = hands.ground
+        self._hands_to_be().set_result(hands)
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -80,10 +91,10 @@ class Desk:
             state_directory=str(self._state),
             process=os.getpid(),
             fabric=self._fabric,
-            ready=self.ready,
+            ready=self._hands_to_be().done(),
             zones=zones.statuses(self._store),
-            databases=self.databases.statuses(),
-            public_endpoints=self.databases.public_endpoints(),
+            databases=self._databases.statuses(),
+            public_endpoints=self._databases.public_endpoints(),
             vpcs=len(self._store.select(Vpc)),
             trouble=self.trouble(),
         )
@@ -103,21 +114,22 @@ class Desk:
         )
 
     async def fail_zone(self, request: Request) -> ZoneStatus:
-        return await _built(self.zones).fail(request.words[0], _body(request, ZoneFault))
+        return await (await self._acting()).zones.fail(request.words[0], _body(request, ZoneFault))
 
     async def recover_zone(self, request: Request) -> ZoneStatus:
-        return await _built(self.zones).recover(request.words[0])
+        return await (await self._acting()).zones.recover(request.words[0])
 
     async def fail_node(self, request: Request) -> dict[str, str]:
         database, node = request.words
-        await self.databases.fail(database, node, _body(request, NodeFault).kind)
+        await self._acting()
+        await self._databases.fail(database, node, _body(request, NodeFault).kind)
         return {}
 
     async def prepare_command(self, request: Request) -> CommandPlace:
-        return await _built(self.places).prepare(_body(request, CommandRequest))
+        return await (await self._acting()).places.prepare(_body(request, CommandRequest))
 
     async def release_command(self, request: Request) -> dict[str, str]:
-        await _built(self.places).release(request.words[0])
+        await (await self._acting()).places.release(request.words[0])
         return {}
 
     async def table_capacity(self, request: Request) -> Comparison:
@@ -130,14 +142,21 @@ class Desk:
     async def tidy(self) -> None:
         """Take abandoned places back, for ever."""
         while True:
-            await _built(self.places).tidy()
+            await (await self._acting()).places.tidy()
             await asyncio.sleep(TIDY_SECONDS)
 
+    async def _acting(self) -> Hands:
+        """What to act with, after waiting for it a while. Raises `NotReady`."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                return await asyncio.shield(self._hands_to_be())
+        except TimeoutError:
+            raise NotReady from None
 
-def _built(part: T | None) -> T:
-    if part is None:
-        raise NotReady
-    return part
+    def _hands_to_be(self) -> asyncio.Future[Hands]:
+        if self._hands is None:
+            self._hands = asyncio.get_running_loop().create_future()
+        return self._hands
 
 
 def _body(request: Request, shape: type[S]) -> S:
