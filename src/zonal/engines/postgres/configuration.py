@@ -118,7 +118,7 @@ def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
         "hot_standby": "on",
         "max_wal_senders": "10",
         "max_replication_slots": "10",
-        "wal_keep_size": "512MB",
+        "wal_keep_size": "128MB",  # A rewind copies all of it, so more would make coming back slower.
         "wal_sender_timeout": "5s",
         "wal_receiver_timeout": "5s",
         "wal_receiver_status_interval": "1s",
