@@ -121,7 +121,7 @@ async def test_a_region_that_is_killed_finds_its_hosts_and_programs_again(ground
     plan = vpc(interface("host", PUBLIC_A, "10.0.0.10"), interface("client", PUBLIC_A, "10.0.0.11"))
     await ground.fabric.apply_vpc(plan)
     if not noted.exists():
-        host = await ground.host("host", A)
+        host = await ground.host("host", A, readable=(sys.prefix,))  # This Python may lie below a place that hosts have of their own.
         await ground.host("client", A)
         program = "import socket,time; s=socket.socket(); s.bind(('0.0.0.0',80)); s.listen(); time.sleep(1000)"
         await host.start(ProcessSpec("server", (sys.executable, "-S", "-c", program), str(ground.state / "log")))
