@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from zonal.wire.scalars import Malformed, from_text, moment_text, real_text
@@ -125,7 +125,19 @@ def _entry(shape: Shape, node: Node) -> tuple[str, Any]:
     return key.text, read(shape.value, value)
 
 
-Writer = Callable[[list[str], Any], None]
+class Pieces(list[str]):
+    """The pieces of an answer, on their way to one text.
+
+    `shared` remembers each structure that was written, with its text from the second time on: a hundred instances in one subnet group
+    hold one and the same description of it. It holds the structure itself too, so that no other one can get its identity meanwhile.
+    """
+
+    def __init__(self, pieces: Iterable[str] = ()) -> None:
+        super().__init__(pieces)
+        self.shared: dict[tuple[int, int], tuple[Any, str | None]] = {}
+
+
+Writer = Callable[[Pieces, Any], None]
 
 
 @functools.cache
@@ -140,54 +152,68 @@ def writer(shape: Shape, name: str) -> Writer:
         return _map_writer(shape, name)
     text = _text_writer(shape)
 
-    def write(out: list[str], value: Any) -> None:
+    def write(out: Pieces, value: Any) -> None:
         out.append(f"{start}{text(value)}{end}")
 
     return write
 
 
+class _Member(NamedTuple):
+    """How a member is written. A text stands between `start` and `end`, without a writer: answers are texts, thousands of them."""
+
+    write: Any
+    start: str = ""
+    end: str = ""
+
+
 @functools.cache
 def content_writer(shape: Shape) -> Writer:
-    """What writes a structure's members without an element around them. An unknown member is an `AssertionError`.
+    """What writes a structure's members without an element around them. An unknown member is an `AssertionError`."""
+    members: dict[str, _Member] = {}
 
-    Answers are mostly texts, thousands of them, so those are written here and not by a writer of their own.
-    """
-    texts: dict[str, tuple[str, Callable[[Any], str], str]] = {}
-    members: dict[str, Writer] = {}
-
-    def write(out: list[str], value: Any) -> None:
+    def write(out: Pieces, value: Any) -> None:
         if not members:  # Compiled at the first use, because shapes may hold themselves.
-            members.update({name: _member_writer(name, member) for name, member in shape.members.items()})
-            texts.update({name: _text_element(name, member) for name, member in shape.members.items() if _is_text(member)})
+            members.update({name: _member(name, member) for name, member in shape.members.items()})
         for name, item in value.items():
-            if item is None:
-                assert name in members, f"{shape.name} has no member {name}"
-            elif name in texts:
-                start, text, end = texts[name]
-                out.append(f"{start}{text(item)}{end}")
-            else:
-                assert name in members, f"{shape.name} has no member {name}"
-                members[name](out, item)
+            assert name in members, f"{shape.name} has no member {name}"
+            if item is not None:
+                act, start, end = members[name]
+                if start:
+                    out.append(f"{start}{act(item)}{end}")
+                else:
+                    act(out, item)
 
     return write
 
 
-def _is_text(member: Shape) -> bool:
-    is_nested = member.type in ("structure", "list", "map")
-    return not is_nested and member.location in (None, "body") and not member.xml_attribute
-
-
-def _text_element(name: str, member: Shape) -> tuple[str, Callable[[Any], str], str]:
-    name = member.location_name or name
-    return f"<{name}{_namespace(member)}>", _text_writer(member), f"</{name}>"
-
-
-def _member_writer(name: str, member: Shape) -> Writer:
+def _member(name: str, member: Shape) -> _Member:
     if member.location not in (None, "body") or member.xml_attribute:
-        return lambda out, value: None  # It travels in the head, or stands in the start tag.
+        return _Member(lambda out, value: None)  # It travels in the head, or stands in the start tag.
     if member.type == "list" and member.flattened and member.member.location_name:
-        return writer(member, member.member.location_name)
-    return writer(member, member.location_name or name)
+        return _Member(writer(member, member.member.location_name))
+    name = member.location_name or name
+    if member.type == "structure":
+        return _Member(functools.partial(_write_once, writer(member, name)))
+    if member.type in ("list", "map"):
+        return _Member(writer(member, name))
+    return _Member(_text_writer(member), f"<{name}{_namespace(member)}>", f"</{name}>")
+
+
+def _write_once(write: Writer, out: Pieces, value: Any) -> None:
+    """Write a structure, or what was written for the same one before."""
+    key = id(value), id(write)
+    known = out.shared.get(key)
+    if known is None:
+        out.shared[key] = value, None
+        write(out, value)
+        return
+    text = known[1]
+    if text is None:
+        begin = len(out)
+        write(out, value)
+        out.shared[key] = value, "".join(out[begin:])
+    else:
+        out.append(text)
 
 
 def _structure_writer(shape: Shape, name: str) -> Writer:
@@ -195,7 +221,7 @@ def _structure_writer(shape: Shape, name: str) -> Writer:
     start, end = f"<{name}{_namespace(shape)}", f"</{name}>"
     attributes = {key: member.location_name or key for key, member in shape.members.items() if member.xml_attribute}
 
-    def write(out: list[str], value: Any) -> None:
+    def write(out: Pieces, value: Any) -> None:
         out.append(start)
         for key, attribute in attributes.items():
             if value.get(key) is not None:
@@ -208,20 +234,22 @@ def _structure_writer(shape: Shape, name: str) -> Writer:
 
 
 def _list_writer(shape: Shape, name: str) -> Writer:
-    def write(out: list[str], value: Any) -> None:
-        member = writer(shape.member, name if shape.flattened else shape.member.location_name or "member")
-        if not shape.flattened:
-            out.append(f"<{name}{_namespace(shape)}>")
-        for item in value:
-            member(out, item)
-        if not shape.flattened:
-            out.append(f"</{name}>")
+    item_name = name if shape.flattened else shape.member.location_name or "member"
+    start, end = ("", "") if shape.flattened else (f"<{name}{_namespace(shape)}>", f"</{name}>")
+
+    def write(out: Pieces, value: Any) -> None:
+        out.append(start)
+        if value:
+            member = writer(shape.member, item_name)  # Not before, because shapes may hold themselves.
+            for item in value:
+                member(out, item)
+        out.append(end)
 
     return write
 
 
 def _map_writer(shape: Shape, name: str) -> Writer:
-    def write(out: list[str], value: Any) -> None:
+    def write(out: Pieces, value: Any) -> None:
         entry = name if shape.flattened else "entry"
         key = writer(shape.key, shape.key.location_name or "key")
         member = writer(shape.value, shape.value.location_name or "value")
