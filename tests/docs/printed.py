@@ -32,20 +32,20 @@ def settings_page() -> str:
 
 def command_page() -> str:
     parts = ["# The command line\n"]
-    for command, names in _commands(command_line, ("zonal",)):
-        context = click.Context(command, info_name=" ".join(names), max_content_width=100, terminal_width=100)
-        parts.append(f"## `{' '.join(names)}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    shape = command_line.context_settings | {"max_content_width": 100, "terminal_width": 100}
+    for context in _contexts(click.Context(command_line, info_name="zonal", **shape)):
+        parts.append(f"## `{context.command_path}`\n\n```text\n{context.get_help().rstrip()}\n```\n")
     return "\n".join(parts)
 
 
-def _commands(command: click.Command, names: tuple[str, ...]) -> Iterator[tuple[click.Command, tuple[str, ...]]]:
-    yield command, names
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """A command and those below it, in the contexts in which they are run: what a parent settles (`-h`) holds below it."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            child = context.command.get_command(context, name)
             assert child is not None
-            yield from _commands(child, (*names, name))
+            yield from _contexts(click.Context(child, info_name=name, parent=context))
 
 
 def lifecycle_page() -> str:

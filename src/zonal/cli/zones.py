@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("zone")
-@click.option("--power", "kind", flag_value="power", default="power", help="Cut the links, then kill everything in the zone. [default]")
-@click.option("--network", "kind", flag_value="network", help="Cut the links; what is inside lives on, alone.")
+@click.option("--power", is_flag=True, help="Cut the links, then kill everything in the zone. [default]")
+@click.option("--network", is_flag=True, help="Cut the links; what is inside lives on, alone.")
 @click.option(
     "--loss", type=click.FloatRange(0, 100, min_open=True), metavar="P", help="Lose P percent of the packets on the zone's links."
 )
 @click.option("--delay", type=click.FloatRange(0, min_open=True), metavar="MS", help="Delay the packets on the zone's links.")
 @state_option
 @json_option
-def fail(zone: str, kind: str, loss: float | None, delay: float | None, state: Path, as_json: bool) -> None:
+def fail(zone: str, power: bool, network: bool, loss: float | None, delay: float | None, state: Path, as_json: bool) -> None:
     """Make ZONE fail (us-east-1a, or its id use1-az1), at once and until it is recovered."""
     from zonal.console.client import RegionClient
     from zonal.console.shapes import ZoneFault
 
-    if loss is not None and delay is not None:
-        raise click.UsageError("--loss and --delay are two faults; give one of them")
-    fault = ZoneFault("loss", loss) if loss is not None else ZoneFault("delay", delay) if delay is not None else ZoneFault(kind)
-    _tell(RegionClient(state).fail(zone, fault), as_json)
+    faults = [ZoneFault(kind) for kind, given in (("power", power), ("network", network)) if given]
+    faults += [ZoneFault(kind, amount) for kind, amount in (("loss", loss), ("delay", delay)) if amount is not None]
+    if len(faults) > 1:
+        raise click.UsageError("--power, --network, --loss and --delay are different faults; give one of them")
+    _tell(RegionClient(state).fail(zone, faults[0] if faults else ZoneFault("power")), as_json)
 
 
 @click.command()

@@ -149,7 +149,17 @@ def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, w
     assert region.asked == [fault]
 
 
-@pytest.mark.parametrize("words", [("--loss", "30", "--delay", "80"), ("--loss", "0"), ("--loss", "101"), ("--delay", "much")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--loss", "30", "--delay", "80"),
+        ("--power", "--network"),
+        ("--network", "--loss", "5"),
+        ("--loss", "0"),
+        ("--loss", "101"),
+        ("--delay", "much"),
+    ],
+)
 def test_a_fault_that_makes_no_sense_is_wrong_usage(region: Region, tmp_path: Path, words: tuple[str, ...]) -> None:
     assert run("fail", "us-east-1a", *words, "--state", str(tmp_path)) == 2
     assert region.asked == []

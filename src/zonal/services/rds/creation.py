@@ -73,6 +73,8 @@ REFUSED = {
     "DedicatedLogVolume": "zonal has no dedicated log volumes",
     "AdditionalStorageVolumes": "zonal has no additional storage volumes",
     "DBCapacityReservationIdentifier": "zonal has no capacity reservations",
+    "PromotionTier": "RDS has it for Aurora only",
+    "TagSpecifications": f"they tag automated backups, and {_NO_BACKUPS}; give Tags",
 }
 ONLY = {
     "NetworkType": "IPV4",

@@ -6,7 +6,7 @@ is fulfilled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
@@ -15,7 +15,7 @@ from zonal.control.failover import Redundancy
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
-from zonal.services.rds.lookups import Answer, filters, find_instance, page
+from zonal.services.rds.lookups import Answer, filters, find_instance, page, refuse
 from zonal.services.rds.model import DbInstance, SubnetGroup, instance_arn
 from zonal.services.rds.rendering import answer_instance
 from zonal.services.rds.subnet_groups import answer_group
@@ -72,15 +72,13 @@ class DbInstances:
 
     @operation("StopDBInstance")
     def stop(self, call: Call, request: StopDBInstanceMessageTypeDef) -> Answer:
-        if request.get("DBSnapshotIdentifier"):
-            raise AwsError(
-                "InvalidParameterCombination", "DBSnapshotIdentifier is not supported: zonal has no snapshots yet; see docs/limits.md"
-            )
+        refuse(cast("dict[str, object]", request), {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
         return _wish(call, instance, "stop", replace(call.transaction.require(Wanted, instance.id), power=Power.OFF))
 
     @operation("StartDBInstance")
     def start(self, call: Call, request: StartDBInstanceMessageTypeDef) -> Answer:
+        refuse(cast("dict[str, object]", request), {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.STOPPED)
         return _wish(call, instance, "start", replace(call.transaction.require(Wanted, instance.id), power=Power.ON))
 

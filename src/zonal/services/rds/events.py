@@ -15,7 +15,7 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.journal import Entry
 from zonal.records.store import Store, Transaction
 from zonal.services.operation import Call, operation
-from zonal.services.rds.lookups import Answer, page
+from zonal.services.rds.lookups import Answer, filters, page
 from zonal.services.rds.model import instance_arn
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Events:
 
     @operation("DescribeEvents")
     def describe(self, call: Call, request: DescribeEventsMessageTypeDef) -> Answer:
+        filters(request, ())
         source, kind = request.get("SourceIdentifier"), request.get("SourceType")
         if source and not kind:
             raise AwsError("InvalidParameterCombination", "SourceType must be provided if SourceIdentifier is specified.")
@@ -131,6 +132,7 @@ class Events:
     @operation("DescribeEventCategories")
     def categories(self, call: Call, request: DescribeEventCategoriesMessageTypeDef) -> Answer:
         """The categories of what zonal has events about: DB instances."""
+        filters(request, ())
         kind = request.get("SourceType")
         if kind and kind not in SOURCE_TYPES:
             raise AwsError("InvalidParameterValue", f"The source type {kind} is not supported.")

@@ -28,7 +28,6 @@ from zonal.services.rds.model import Changes, DbInstance, SubnetGroup
 from zonal.services.rds.placement import IsLost
 from zonal.services.rds.rendering import answer_instance
 from zonal.services.rds.subnet_groups import check_coverage, subnets_of
-from zonal.services.rds.tags import merged
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,7 +48,6 @@ MODIFY_REFUSED = {name: reason for name, reason in REFUSED.items() if name not i
     "AwsBackupRecoveryPointArn": "zonal has no AWS Backup",
     "RotateMasterUserPassword": "zonal has no Secrets Manager; give MasterUserPassword",
     "Engine": "the engine of a DB instance cannot be changed",
-    "PromotionTier": "RDS has it for Aurora only",
 }
 
 
@@ -195,8 +193,7 @@ def _rewindowed(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -
     maintenance = windows.checked_maintenance(maintenance) if maintenance else instance.maintenance_window
     backup = windows.checked_backup(backup) if backup else instance.backup_window
     windows.check_apart(maintenance, backup)
-    tags = merged(instance.tags, ())
-    return replace(instance, maintenance_window=maintenance, backup_window=backup, tags=tags)
+    return replace(instance, maintenance_window=maintenance, backup_window=backup)
 
 
 def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> int | None:

@@ -17,7 +17,7 @@ from zonal.records.store import Transaction
 from zonal.services.ec2.lookups import default_vpc, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.operation import Call, operation
-from zonal.services.rds.lookups import Answer, find_subnet_group, page
+from zonal.services.rds.lookups import Answer, filters, find_subnet_group, page
 from zonal.services.rds.model import DbInstance, SubnetGroup, View
 from zonal.services.rds.tags import merged
 
@@ -122,6 +122,7 @@ class SubnetGroups:
 
     @operation("DescribeDBSubnetGroups")
     def describe(self, call: Call, request: DescribeDBSubnetGroupsMessageTypeDef) -> Answer:
+        filters(request, ())
         tx = call.transaction
         named = request.get("DBSubnetGroupName")
         groups = [find_subnet_group(tx, named)] if named else tx.select(SubnetGroup)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, parse_arn
 from zonal.services.operation import Call, operation
-from zonal.services.rds.lookups import Answer, find_instance, find_subnet_group
+from zonal.services.rds.lookups import Answer, filters, find_instance, find_subnet_group
 from zonal.services.rds.model import DbInstance, SubnetGroup, View
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Tags:
 
     @operation("ListTagsForResource")
     def list(self, call: Call, request: ListTagsForResourceMessageTypeDef) -> Answer:
+        filters(request, ())
         return {"TagList": answer_tags(_named(call.transaction, request["ResourceName"]).tags)}
 
 

@@ -105,6 +105,12 @@ def test_the_master_password_is_nowhere_in_clear_text() -> None:
         ({"EnableIAMDatabaseAuthentication": True}, "InvalidParameterCombination", "IAM"),
         ({"EnablePerformanceInsights": True}, "InvalidParameterCombination", "Performance Insights"),
         ({"MonitoringInterval": 60}, "InvalidParameterCombination", "Enhanced Monitoring"),
+        ({"PromotionTier": 2}, "InvalidParameterCombination", "Aurora only"),
+        (
+            {"TagSpecifications": [{"ResourceType": "auto-backup", "Tags": [{"Key": "a", "Value": "b"}]}]},
+            "InvalidParameterCombination",
+            "automated backups",
+        ),
         ({"OptionGroupName": "mine"}, "InvalidParameterCombination", "option groups"),
         ({"DBParameterGroupName": "mine"}, "DBParameterGroupNotFound", "mine"),
         ({"NetworkType": "DUAL"}, "InvalidParameterCombination", "can only be IPV4"),

@@ -69,3 +69,10 @@ def test_the_categories_are_those_of_db_instances() -> None:
     [shown] = account.call("DescribeEventCategories")["EventCategoriesMapList"]
     assert {kind.category for kind in events.KINDS.values()} <= set(shown["EventCategories"])
     assert account.call("DescribeEventCategories", SourceType="db-cluster")["EventCategoriesMapList"] == []
+
+
+def test_a_filter_that_an_operation_does_not_have_is_refused() -> None:
+    account = Account()
+    wanted = [{"Name": "colour", "Values": ["red"]}]
+    for operation in ("DescribeEvents", "DescribeEventCategories", "DescribeDBSubnetGroups"):
+        assert account.error(operation, Filters=wanted) == ("InvalidParameterValue", "Unrecognized filter name: colour")

@@ -262,6 +262,8 @@ def test_security_groups_and_public_access_change_at_once() -> None:
         ({"EngineVersion": "17"}, "InvalidParameterCombination"),
         ({"MasterUserPassword": "short"}, "InvalidParameterValue"),
         ({"StorageType": "io2"}, "InvalidParameterCombination"),
+        ({"PromotionTier": 2}, "InvalidParameterCombination"),
+        ({"TagSpecifications": [{"ResourceType": "auto-backup"}]}, "InvalidParameterCombination"),
         ({"VpcSecurityGroupIds": ["sg-0123456789abcdef0"]}, "InvalidParameterValue"),
         ({"DBParameterGroupName": "mine"}, "DBParameterGroupNotFound"),
     ],
@@ -276,5 +278,21 @@ def test_a_change_that_cannot_be_made_is_refused_as_a_whole(parameters: dict[str
             == code
         )
         assert account.describe() == before
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("StartDBInstance", {"DBCapacityReservationIdentifier": "dbcr-1"}),
+        ("StopDBInstance", {"DBSnapshotIdentifier": "before"}),
+    ],
+)
+def test_starting_and_stopping_refuse_what_they_would_not_do(operation: str, parameters: dict[str, Any]) -> None:
+    async def test(account: Account) -> None:
+        code, message = account.error(operation, DBInstanceIdentifier="orders", **parameters)
+        assert code == "InvalidParameterCombination" and "is not supported" in message
+        assert account.describe()["DBInstanceStatus"] == "available"
 
     run(test)
