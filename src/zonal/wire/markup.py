@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from xml.parsers import expat
@@ -125,19 +125,20 @@ def _entry(shape: Shape, node: Node) -> tuple[str, Any]:
     return key.text, read(shape.value, value)
 
 
-class Pieces(list[str]):
-    """The pieces of an answer, on their way to one text.
+class Lasting(dict[str, Any]):
+    """A structure that will be answered again as it is, by many answers or many times in one: what was written of it is kept with it.
 
-    `shared` remembers each structure that was written, with its text from the second time on: a hundred instances in one subnet group
-    hold one and the same description of it. It holds the structure itself too, so that no other one can get its identity meanwhile.
+    Whoever makes one never changes it, but makes a new one.
     """
 
-    def __init__(self, pieces: Iterable[str] = ()) -> None:
-        super().__init__(pieces)
-        self.shared: dict[tuple[int, int], tuple[Any, str | None]] = {}
+    __slots__ = ("written",)
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        super().__init__(members)
+        self.written: dict[Writer, str] = {}
 
 
-Writer = Callable[[Pieces, Any], None]
+Writer = Callable[[list[str], Any], None]
 
 
 @functools.cache
@@ -152,7 +153,7 @@ def writer(shape: Shape, name: str) -> Writer:
         return _map_writer(shape, name)
     text = _text_writer(shape)
 
-    def write(out: Pieces, value: Any) -> None:
+    def write(out: list[str], value: Any) -> None:
         out.append(f"{start}{text(value)}{end}")
 
     return write
@@ -171,7 +172,7 @@ def content_writer(shape: Shape) -> Writer:
     """What writes a structure's members without an element around them. An unknown member is an `AssertionError`."""
     members: dict[str, _Member] = {}
 
-    def write(out: Pieces, value: Any) -> None:
+    def write(out: list[str], value: Any) -> None:
         if not members:  # Compiled at the first use, because shapes may hold themselves.
             members.update({name: _member(name, member) for name, member in shape.members.items()})
         for name, item in value.items():
@@ -192,28 +193,9 @@ def _member(name: str, member: Shape) -> _Member:
     if member.type == "list" and member.flattened and member.member.location_name:
         return _Member(writer(member, member.member.location_name))
     name = member.location_name or name
-    if member.type == "structure":
-        return _Member(functools.partial(_write_once, writer(member, name)))
-    if member.type in ("list", "map"):
+    if member.type in ("structure", "list", "map"):
         return _Member(writer(member, name))
     return _Member(_text_writer(member), f"<{name}{_namespace(member)}>", f"</{name}>")
-
-
-def _write_once(write: Writer, out: Pieces, value: Any) -> None:
-    """Write a structure, or what was written for the same one before."""
-    key = id(value), id(write)
-    known = out.shared.get(key)
-    if known is None:
-        out.shared[key] = value, None
-        write(out, value)
-        return
-    text = known[1]
-    if text is None:
-        begin = len(out)
-        write(out, value)
-        out.shared[key] = value, "".join(out[begin:])
-    else:
-        out.append(text)
 
 
 def _structure_writer(shape: Shape, name: str) -> Writer:
@@ -221,7 +203,7 @@ def _structure_writer(shape: Shape, name: str) -> Writer:
     start, end = f"<{name}{_namespace(shape)}", f"</{name}>"
     attributes = {key: member.location_name or key for key, member in shape.members.items() if member.xml_attribute}
 
-    def write(out: Pieces, value: Any) -> None:
+    def write(out: list[str], value: Any) -> None:
         out.append(start)
         for key, attribute in attributes.items():
             if value.get(key) is not None:
@@ -230,14 +212,25 @@ def _structure_writer(shape: Shape, name: str) -> Writer:
         content(out, value)
         out.append(end)
 
-    return write
+    def write_or_repeat(out: list[str], value: Any) -> None:
+        if type(value) is not Lasting:
+            write(out, value)
+            return
+        text = value.written.get(write)
+        if text is None:
+            pieces: list[str] = []
+            write(pieces, value)
+            text = value.written[write] = "".join(pieces)
+        out.append(text)
+
+    return write_or_repeat
 
 
 def _list_writer(shape: Shape, name: str) -> Writer:
     item_name = name if shape.flattened else shape.member.location_name or "member"
     start, end = ("", "") if shape.flattened else (f"<{name}{_namespace(shape)}>", f"</{name}>")
 
-    def write(out: Pieces, value: Any) -> None:
+    def write(out: list[str], value: Any) -> None:
         out.append(start)
         if value:
             member = writer(shape.member, item_name)  # Not before, because shapes may hold themselves.
@@ -249,7 +242,7 @@ def _list_writer(shape: Shape, name: str) -> Writer:
 
 
 def _map_writer(shape: Shape, name: str) -> Writer:
-    def write(out: Pieces, value: Any) -> None:
+    def write(out: list[str], value: Any) -> None:
         entry = name if shape.flattened else "entry"
         key = writer(shape.key, shape.key.location_name or "key")
         member = writer(shape.value, shape.value.location_name or "value")

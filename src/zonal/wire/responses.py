@@ -68,7 +68,7 @@ def _query_body(located: Located, output: Shape | None, result: Mapping[str, Any
     name = located.operation.name
     assert located.dialect.service is not None
     space = located.dialect.service.metadata.xml_namespace or ""
-    out = markup.Pieces()
+    out: list[str] = []
     if located.dialect.protocol == EC2:
         out.append(f'{_PROLOGUE}<{name}Response xmlns="{space.rstrip("/")}/"><requestId>{request_id}</requestId>')
         if output:
@@ -135,7 +135,7 @@ def _rest_body(protocol: str, operation: str, output: Shape, result: Mapping[str
 def _structured(protocol: str, shape: Shape, name: str, value: Any) -> tuple[bytes, str]:
     if protocol == REST_JSON:
         return msgspec.json.encode(documents.writer(shape)(value)), "application/json"
-    out = markup.Pieces([_PROLOGUE])
+    out = [_PROLOGUE]
     markup.writer(shape, name)(out, value)
     return "".join(out).encode(), "application/xml"
 
@@ -180,7 +180,7 @@ def _ec2_error(code: str, message: str, request_id: str) -> bytes:
 
 def _query_error(service: Service | None, shape: Shape | None, code: str, error: AwsError, sender: str, request_id: str) -> bytes:
     space = service.metadata.xml_namespace if service else None
-    out = markup.Pieces([f'<ErrorResponse xmlns="{space}">' if space else "<ErrorResponse>"])
+    out = [f'<ErrorResponse xmlns="{space}">' if space else "<ErrorResponse>"]
     out.append(f"<Error><Type>{sender}</Type><Code>{markup.escape(code)}</Code><Message>{markup.escape(error.message)}</Message>")
     _error_fields(out, shape, error.fields)
     out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")
@@ -188,7 +188,7 @@ def _query_error(service: Service | None, shape: Shape | None, code: str, error:
 
 
 def _s3_error(code: str, error: AwsError, request_id: str, path: str) -> bytes:
-    out = markup.Pieces([f"{_PROLOGUE}<Error><Code>{markup.escape(code)}</Code><Message>{markup.escape(error.message)}</Message>"])
+    out = [f"{_PROLOGUE}<Error><Code>{markup.escape(code)}</Code><Message>{markup.escape(error.message)}</Message>"]
     _error_fields(out, None, error.fields)
     if "Resource" not in error.fields:
         out.append(f"<Resource>{markup.escape(path)}</Resource>")
@@ -196,7 +196,7 @@ def _s3_error(code: str, error: AwsError, request_id: str, path: str) -> bytes:
     return "".join(out).encode()
 
 
-def _error_fields(out: markup.Pieces, shape: Shape | None, fields: Mapping[str, Any]) -> None:
+def _error_fields(out: list[str], shape: Shape | None, fields: Mapping[str, Any]) -> None:
     """Further members of an error: by the model where it knows them, else as plain elements (S3's are in no model)."""
     if shape is not None:
         markup.content_writer(shape)(out, fields)

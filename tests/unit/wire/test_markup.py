@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from zonal.wire import markup, shapes
@@ -11,31 +10,36 @@ from zonal.wire import markup, shapes
 def written(result: dict[str, Any]) -> str:
     operation = shapes.service("rds").operation("DescribeDBInstances")
     assert operation is not None and operation.output is not None
-    out = markup.Pieces()
+    out: list[str] = []
     markup.content_writer(operation.output)(out, result)
     return "".join(out)
 
 
-def instances(count: int) -> list[dict[str, Any]]:
-    group = {"DBSubnetGroupName": "a <b> & c", "Subnets": [{"SubnetIdentifier": "subnet-1"}, {"SubnetIdentifier": "subnet-2"}]}
+def instances(count: int, group: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"DBInstanceIdentifier": f"db-{number}", "DBSubnetGroup": group, "ReadReplicaDBInstanceIdentifiers": []} for number in range(count)
     ]
 
 
-def test_a_structure_that_many_hold_is_written_for_each_of_them_as_if_it_were_its_own() -> None:
-    shared = instances(5)
-    own = [copy.deepcopy(each) for each in shared]
-    assert written({"DBInstances": shared}) == written({"DBInstances": own})
-    assert written({"DBInstances": shared}).count("<DBSubnetGroupName>a &lt;b&gt; &amp; c</DBSubnetGroupName>") == 5
+GROUP = {"DBSubnetGroupName": "a <b> & c", "Subnets": [{"SubnetIdentifier": "subnet-1"}, {"SubnetIdentifier": "subnet-2"}]}
 
 
-def test_a_structure_that_changes_between_two_answers_is_written_anew() -> None:
-    shared = instances(3)
-    before = written({"DBInstances": shared})
-    shared[0]["DBSubnetGroup"]["DBSubnetGroupName"] = "another"
-    assert written({"DBInstances": shared}).count("another") == 3 and "another" not in before
+def test_a_lasting_structure_is_written_as_any_other_however_often() -> None:
+    lasting = [markup.Lasting(each) for each in instances(5, markup.Lasting(GROUP))]
+    once, again, plain = written({"DBInstances": lasting}), written({"DBInstances": lasting}), written({"DBInstances": instances(5, GROUP)})
+    assert once == again == plain
+    assert plain.count("<DBSubnetGroupName>a &lt;b&gt; &amp; c</DBSubnetGroupName>") == 5
+
+
+def test_what_is_kept_of_a_lasting_structure_belongs_to_the_element_that_it_was_written_as() -> None:
+    group = markup.Lasting(GROUP)
+    written({"DBInstances": instances(1, group)})
+    operation = shapes.service("rds").operation("CreateDBSubnetGroup")
+    assert operation is not None and operation.output is not None
+    out: list[str] = []
+    markup.content_writer(operation.output)(out, {"DBSubnetGroup": group})
+    assert "".join(out).startswith("<DBSubnetGroup><DBSubnetGroupName>")
 
 
 def test_an_empty_list_is_an_empty_element() -> None:
-    assert "<ReadReplicaDBInstanceIdentifiers></ReadReplicaDBInstanceIdentifiers>" in written({"DBInstances": instances(1)})
+    assert "<ReadReplicaDBInstanceIdentifiers></ReadReplicaDBInstanceIdentifiers>" in written({"DBInstances": instances(1, GROUP)})

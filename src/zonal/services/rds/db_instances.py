@@ -16,13 +16,11 @@ from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
 from zonal.services.rds.lookups import Answer, filters, find_instance, page, refuse
-from zonal.services.rds.model import DbInstance, SubnetGroup, instance_arn
-from zonal.services.rds.rendering import answer_instance
-from zonal.services.rds.subnet_groups import answer_group
+from zonal.services.rds.model import DbInstance, instance_arn
+from zonal.services.rds.rendering import Descriptions, answer_instance
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import (
-        DBInstanceTypeDef,
         DeleteDBInstanceMessageTypeDef,
         DescribeDBInstancesMessageTypeDef,
         RebootDBInstanceMessageTypeDef,
@@ -36,19 +34,17 @@ _FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "eng
 class DbInstances:
     """The operations on DB instances that are there."""
 
+    def __init__(self) -> None:
+        self._descriptions = Descriptions()
+
     @operation("DescribeDBInstances")
     def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> Answer:
         tx = call.transaction
         asked = filters(request, _FILTERS)
         named = request.get("DBInstanceIdentifier")
         found = [find_instance(tx, named)] if named else tx.select(DbInstance)
-        groups = {group.id: answer_group(tx, group) for group in tx.select(SubnetGroup)}
-
-        def render(instance: DbInstance) -> DBInstanceTypeDef:
-            return answer_instance(tx, instance, group=groups[instance.subnet_group])
-
         chosen = [instance for instance in found if _passes(instance, asked)]
-        return page(chosen, request, "DBInstances", lambda instance: instance.identifier, render)
+        return page(chosen, request, "DBInstances", lambda instance: instance.identifier, self._descriptions.of(tx))
 
     @operation("RebootDBInstance")
     def reboot(self, call: Call, request: RebootDBInstanceMessageTypeDef) -> Answer:

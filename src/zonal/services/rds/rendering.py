@@ -1,8 +1,13 @@
-"""A DB instance as RDS shows it: what was asked for, and how it stands now."""
+"""A DB instance as RDS shows it: what was asked for, and how it stands now.
+
+People and programs ask again and again, and little changes in between: a description is made anew only when one of the records that it
+shows was written.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from zonal.control.deployment import Standing, Wanted
 from zonal.control.failover import Redundancy
@@ -12,11 +17,54 @@ from zonal.services.rds.engine_versions import LICENSE
 from zonal.services.rds.model import HOSTED_ZONE, DbInstance, SubnetGroup, View
 from zonal.services.rds.subnet_groups import answer_group
 from zonal.services.rds.tags import answer_tags
+from zonal.wire.markup import Lasting
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DBInstanceTypeDef, DBSubnetGroupTypeDef, PendingModifiedValuesTypeDef
 
 HIDDEN = "****"
+
+
+class _Known(NamedTuple):
+    """A description, and the records that it shows: records do not change, but are replaced."""
+
+    records: tuple[object, ...]
+    shown: Lasting
+
+    def shows(self, *records: object) -> bool:
+        return all(mine is theirs for mine, theirs in zip(self.records, records, strict=True))
+
+
+class Descriptions:
+    """The descriptions of DB instances that were asked for last."""
+
+    def __init__(self) -> None:
+        self._instances: dict[str, _Known] = {}
+        self._groups: dict[str, Lasting] = {}
+
+    def of(self, view: View) -> Callable[[DbInstance], Mapping[str, Any]]:
+        """What describes an instance in this view."""
+        self._refresh(view)
+
+        def describe(instance: DbInstance) -> Lasting:
+            group = self._groups[instance.subnet_group]
+            records = instance, view.get(Standing, instance.id), view.get(Wanted, instance.id), group
+            known = self._instances.get(instance.id)
+            if known is None or not known.shows(*records):
+                known = _Known(records, Lasting(answer_instance(view, instance, group=cast("DBSubnetGroupTypeDef", group))))
+                self._instances[instance.id] = known
+            return known.shown
+
+        return describe
+
+    def _refresh(self, view: View) -> None:
+        """Describe the subnet groups (they show EC2's subnets too), and forget instances that are no more."""
+        for group in view.select(SubnetGroup):
+            shown = answer_group(view, group)
+            if self._groups.get(group.id) != shown:
+                self._groups[group.id] = Lasting(shown)
+        for gone in [id for id in self._instances if view.get(DbInstance, id) is None]:
+            del self._instances[gone]
 
 
 def answer_instance(view: View, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:

@@ -90,3 +90,15 @@ def test_tags_are_added_listed_and_removed_by_arn() -> None:
     assert account.error("AddTagsToResource", ResourceName=arn, Tags=[{"Key": "aws:x", "Value": ""}])[0] == "InvalidParameterValue"
     assert account.error("ListTagsForResource", ResourceName="arn:aws:s3:::bucket")[0] == "InvalidParameterValue"
     assert account.error("ListTagsForResource", ResourceName="arn:aws:rds:us-east-1:000000000000:db:none")[0] == "DBInstanceNotFound"
+
+
+def test_an_instance_shows_its_group_as_it_is_now_and_itself_too() -> None:
+    account = Account()
+    make(account)
+    account.create(DBSubnetGroupName="mine")
+    first, again = account.describe(), account.describe()
+    assert first == again and first["DBSubnetGroup"]["DBSubnetGroupDescription"] == "mine"
+    account.call("ModifyDBSubnetGroup", DBSubnetGroupName="mine", SubnetIds=list(by_zone(account).values()), DBSubnetGroupDescription="all")
+    assert account.describe()["DBSubnetGroup"]["DBSubnetGroupDescription"] == "all"
+    account.call("AddTagsToResource", ResourceName=first["DBInstanceArn"], Tags=[{"Key": "team", "Value": "till"}])
+    assert account.describe()["TagList"] == [{"Key": "team", "Value": "till"}]
