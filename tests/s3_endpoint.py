@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ class Endpoint:
     def __init__(self, directory: Path, *, clock_speed: float = 1.0) -> None:
         self._directory = directory
         self._speed = clock_speed
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = listening()
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._ready = threading.Event()
@@ -35,30 +37,47 @@ class Endpoint:
 
     async def _serve(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        settings, clock = Settings(), RegionClock(self._speed)
-        store = Store(self._directory / "region.db", clock=clock)
-        s3 = open_s3(self._directory / "s3", clock, settings)
-        frontend = Frontend(streams=STREAMS, anonymous=True, before=s3.before, after=s3.after)
-        gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": frontend})
-        async with s3.running(), gateway.serving([self._socket]):
+        async with serving(self._directory, self._socket, clock_speed=self._speed):
             self._ready.set()
             await self._ended.wait()
-        store.close()
 
     def client(self, style: str = "path", **more: Any) -> Any:
         """A boto3 client for this endpoint; `more` goes into its `Config`."""
-        host = "localhost" if style == "virtual" else "127.0.0.1"
-        return boto3.client(
-            "s3",
-            endpoint_url=f"http://{host}:{self.port}",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"max_attempts": 1}, s3={"addressing_style": style}, **more),
-        )
+        return client(self.port, style, **more)
 
     def close(self) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
         self._socket.close()
+
+
+def listening(port: int = 0) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))
+
+
+@asynccontextmanager
+async def serving(directory: Path, listener: socket.socket, *, clock_speed: float = 1.0) -> AsyncIterator[None]:
+    """S3 behind the gateway, over what is in `directory`."""
+    settings, clock = Settings(), RegionClock(clock_speed)
+    store = Store(directory / "region.db", clock=clock)
+    s3 = open_s3(directory / "s3", clock, settings)
+    frontend = Frontend(streams=STREAMS, anonymous=True, before=s3.before, after=s3.after)
+    gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": frontend})
+    async with s3.running(), gateway.serving([listener]):
+        yield
+    store.close()
+
+
+def client(port: int, style: str = "path", **more: Any) -> Any:
+    """A boto3 client for a port of this machine; `more` goes into its `Config`."""
+    host = "localhost" if style == "virtual" else "127.0.0.1"
+    given: dict[str, Any] = {"retries": {"max_attempts": 1}, **more}
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(s3={"addressing_style": style}, **given),
+    )

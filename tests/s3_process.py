@@ -1,0 +1,56 @@
+"""A region with S3 alone in a process of its own, for tests that kill it.
+
+Each life is a fork of one process that has everything imported already, so that a test may have hundreds of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from tests.s3_endpoint import client, listening, serving
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload([__name__])
+
+
+class S3Process:
+    """Serves from its construction to `kill` or `stop`. `port` 0 chooses a free one."""
+
+    def __init__(self, directory: Path, *, port: int = 0) -> None:
+        self._link, theirs = _forks.Pipe()
+        self._process = _forks.Process(target=_live, args=(directory, port, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        assert self._link.poll(30), "S3 does not begin"
+        self.port: int = self._link.recv()
+
+    def client(self, **more: Any) -> Any:
+        """A boto3 client that never tries again by itself: what was not answered stays unknown."""
+        return client(self.port, retries={"total_max_attempts": 1}, **more)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is told, nothing is flushed."""
+        self._process.kill()
+        self._process.join()
+        self._link.close()
+
+    def stop(self) -> None:
+        self._link.send("stop")
+        self._process.join()
+        self._link.close()
+
+
+def _live(directory: Path, port: int, link: Connection) -> None:
+    async def run() -> None:
+        with listening(port) as listener:
+            async with serving(directory, listener):
+                link.send(listener.getsockname()[1])
+                await asyncio.to_thread(link.recv)
+
+    uvloop.run(run())
