@@ -172,6 +172,19 @@ def test_multi_az_is_added_to_a_database_with_data_and_taken_away(region: Runnin
     assert ask(region, database, "insert into grown values (0) returning n") == "0"
 
 
+def test_a_minor_upgrade_of_a_multi_az_database_keeps_its_data(region: RunningRegion) -> None:
+    older, *_, newer = [each.version for each in Catalog().installed("postgres") if each.version.startswith("17.")]
+    identifier = region.create_database(EngineVersion=older, MultiAZ=True)
+    try:
+        ask(region, identifier, "create table kept as select generate_series(1, 1000) as n")
+        region.client("rds").modify_db_instance(DBInstanceIdentifier=identifier, EngineVersion=newer, ApplyImmediately=True)
+        assert available(region, identifier)["EngineVersion"] == newer
+        assert ask(region, identifier, "select count(*), current_setting('server_version') from kept").startswith(f"1000 {newer}")
+        eventually(lambda: "SecondaryAvailabilityZone" in describe(region, identifier), within=60)
+    finally:
+        region.delete_database(identifier)
+
+
 def test_a_renamed_instance_is_at_its_new_name(region: RunningRegion) -> None:
     identifier = region.create_database()
     try:
