@@ -23,8 +23,9 @@ from zonal.services.s3.service import STREAMS, open_s3
 class Endpoint:
     """Serves from its construction to `close`."""
 
-    def __init__(self, directory: Path, *, clock_speed: float = 1.0) -> None:
+    def __init__(self, directory: Path, *, clock_speed: float = 1.0, settings: Settings | None = None) -> None:
         self._directory = directory
+        self._settings = settings or Settings()
         self._speed = clock_speed
         self._socket = listening()
         self.port = self._socket.getsockname()[1]
@@ -37,12 +38,12 @@ class Endpoint:
 
     async def _serve(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        async with serving(self._directory, self._socket, clock_speed=self._speed):
+        async with serving(self._directory, self._socket, clock_speed=self._speed, settings=self._settings):
             self._ready.set()
             await self._ended.wait()
 
     def client(self, style: str = "path", **more: Any) -> Any:
-        """A boto3 client for this endpoint; `more` goes into its `Config`."""
+        """A boto3 client for this endpoint; `more` is as for `client` below."""
         return client(self.port, style, **more)
 
     def close(self) -> None:
@@ -57,27 +58,29 @@ def listening(port: int = 0) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(directory: Path, listener: socket.socket, *, clock_speed: float = 1.0) -> AsyncIterator[None]:
+async def serving(
+    directory: Path, listener: socket.socket, *, clock_speed: float = 1.0, settings: Settings | None = None
+) -> AsyncIterator[None]:
     """S3 behind the gateway, over what is in `directory`."""
-    settings, clock = Settings(), RegionClock(clock_speed)
+    settings, clock = settings or Settings(), RegionClock(clock_speed)
     store = Store(directory / "region.db", clock=clock)
     s3 = open_s3(directory / "s3", clock, settings)
-    frontend = Frontend(streams=STREAMS, anonymous=True, before=s3.before, after=s3.after)
+    frontend = Frontend(streams=STREAMS, anonymous=True, accounts=True, before=s3.before, after=s3.after)
     gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": frontend})
     async with s3.running(), gateway.serving([listener]):
         yield
     store.close()
 
 
-def client(port: int, style: str = "path", **more: Any) -> Any:
-    """A boto3 client for a port of this machine; `more` goes into its `Config`."""
+def client(port: int, style: str = "path", *, key: tuple[str, str] = ("test", "test"), **more: Any) -> Any:
+    """A boto3 client for a port of this machine; `key` is its id and secret, `more` goes into its `Config`."""
     host = "localhost" if style == "virtual" else "127.0.0.1"
     given: dict[str, Any] = {"retries": {"max_attempts": 1}, **more}
     return boto3.client(
         "s3",
         endpoint_url=f"http://{host}:{port}",
         region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        aws_access_key_id=key[0],
+        aws_secret_access_key=key[1],
         config=Config(s3={"addressing_style": style}, **given),
     )

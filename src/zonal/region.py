@@ -66,7 +66,8 @@ class Region:
         self._s3 = open_s3(state / "s3", self.clock, settings)
         services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
         frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))
-        frontends["s3"] = Frontend(streams=STREAMS, anonymous=True, before=self._s3.before, after=self._s3.after)
+        frontends["s3"] = Frontend(streams=STREAMS, anonymous=True, accounts=True, before=self._s3.before, after=self._s3.after)
+        frontends["sts"] = Frontend(accounts=True)
         self._gateway = Gateway(settings, self.store, self.clock, services, frontends=frontends)
 
     def _services(self) -> dict[str, dict[str, Handler]]:

@@ -415,9 +415,9 @@ def form(fields: dict[str, str], file: bytes) -> tuple[bytes, str]:
 @pytest.mark.parametrize("version", ["s3v4", "s3"])
 def test_a_browsers_form_uploads_what_its_policy_allows(endpoint: Endpoint, bucket: str, version: str) -> None:
     client = endpoint.client(signature_version=version)
-    conditions = [["starts-with", "$key", "up/"], ["content-length-range", 1, 10], {"acl": "private"}]
+    conditions = [["starts-with", "$key", "up/"], ["content-length-range", 1, 10], {"acl": "bucket-owner-full-control"}]
     signed = client.generate_presigned_post(bucket, "up/${filename}", Conditions=conditions)
-    fields = signed["fields"] | {"acl": "private"}
+    fields = signed["fields"] | {"acl": "bucket-owner-full-control"}
     body, kind = form(fields, b"content")
     status, headers, _ = raw(endpoint, "POST", f"/{bucket}", body, Content_Type=kind)
     assert status == 204, headers

@@ -1,7 +1,8 @@
 """Everything that can be set, with its default and what it does.
 
 A setting comes from the command line, else from the environment (`ZONAL_PORT`), else from `settings.toml` in the state directory, else
-it has the default here. The table in `docs/settings.md` is printed from this file.
+it has the default here. The table in `docs/settings.md` is printed from this file. `credentials` is a list: in the file as tables, in the
+environment as JSON. A file with credentials in it must be its owner's alone (mode 0600).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from zonal.foundation.credentials import Credential
 from zonal.foundation.errors import ZonalError
+from zonal.foundation.identifiers import ACCOUNT
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +28,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bind: Annotated[str, Meta(description="Address of the API endpoint. Anything but loopback demands own credentials.")] = "127.0.0.1"
     access_key: Annotated[str, Meta(description="Access key id that the API accepts.")] = "test"
     secret_key: Annotated[str, Meta(description="Its secret.")] = "test"
+    credentials: Annotated[
+        tuple[Credential, ...],
+        Meta(description="Further keys, of this account or of others (see [S3](s3.md#several-accounts)). In the environment: JSON."),
+    ] = ()
     clock_speed: Annotated[
         float, Meta(gt=0, le=3600, description="How many times as fast region time runs (a drill's stopwatch does not).")
     ] = 1.0
@@ -38,6 +45,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_timeout_seconds: Annotated[
         float, Meta(gt=0, description="How long a client may take to send a request's head, or between two pieces of its body.")
     ] = 30.0
+    s3_new_buckets: Annotated[
+        Literal["current", "before-2023"],
+        Meta(
+            description="current: a new bucket blocks public access, ACLs and SSE-C, as on AWS today; "
+            "before-2023: it blocks none of them, as older programs and test suites expect."
+        ),
+    ] = "current"
     dynamodb_durability: Annotated[
         Literal["durable", "relaxed"],
         Meta(description="durable: a write is answered after it is on the disk; relaxed: within a second."),
@@ -49,6 +63,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __repr__(self) -> str:
         return f"Settings(port={self.port}, bind={self.bind!r})"
+
+    def secrets(self) -> dict[str, str]:
+        """Every secret by its access key id."""
+        return {self.access_key: self.secret_key} | {each.access_key: each.secret_key for each in self.credentials}
+
+    def account_of(self) -> dict[str, str]:
+        """Every key's account by its access key id."""
+        return {self.access_key: ACCOUNT} | {each.access_key: each.account for each in self.credentials}
 
 
 class BadSetting(ZonalError):
@@ -68,7 +90,11 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
             values |= tomllib.loads(path.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadSetting(f"{path} is not TOML: {error}") from error
+        if "credentials" in values and path.stat().st_mode & 0o077:
+            raise BadSetting(f"{path} holds credentials and may be read by others: chmod 600 it")
     values |= {name: environment[f"ZONAL_{name.upper()}"] for name in Settings.__struct_fields__ if f"ZONAL_{name.upper()}" in environment}
+    if isinstance(values.get("credentials"), str):
+        values["credentials"] = _listed(values["credentials"])
     values |= {name: value for name, value in given.items() if value is not None}
     try:
         settings = msgspec.convert(values, Settings, strict=False)
@@ -76,7 +102,18 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
         raise BadSetting(f"a setting (command line, ZONAL_… or {path}) is wrong: {error}") from error
     if not is_loopback(settings.bind) and (settings.access_key, settings.secret_key) == ("test", "test"):
         raise BadSetting(f"binding to {settings.bind} needs access_key and secret_key of your own: anybody knows test/test")
+    keys = [settings.access_key, *(each.access_key for each in settings.credentials)]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise BadSetting(f"the access key {twice!r} is there twice: access_key and credentials each name other keys")
     return settings
+
+
+def _listed(text: str) -> Any:
+    """A list out of the environment."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        raise BadSetting("ZONAL_CREDENTIALS is not JSON") from None  # What it holds is not shown.
 
 
 def is_loopback(address: str) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError, not_implemented
-from zonal.foundation.identifiers import REGION, request_id
+from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway.connection import Connection, Connections
 from zonal.records.store import Store, StoreUnavailable
@@ -40,14 +40,16 @@ class Frontend(NamedTuple):
 
     `streams` are operations whose body is handed over while it arrives (`call.raw.stream`). `anonymous` lets unsigned requests through to
     the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
-    checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `before`
-    may answer a request itself, before anything else looks at it (CORS's preflights, websites, browsers' forms); `after` is shown every
-    answer, errors too, and returns the one that is sent (CORS's headers).
+    checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `accounts`
+    lets keys of other accounts in, which only a service may that keeps accounts apart. `before` may answer a request itself, before
+    anything else looks at it (CORS's preflights, websites, browsers' forms); `after` is shown every answer, errors too, and returns the one
+    that is sent (CORS's headers).
     """
 
     streams: frozenset[str] = frozenset()
     anonymous: bool = False
     documents: bool = False
+    accounts: bool = False
     before: Callable[[Request], Awaitable[Response | None]] | None = None
     after: Callable[[Request, Response], Response] | None = None
 
@@ -73,7 +75,8 @@ class Gateway:
         self._services = services
         self._frontends = frontends or {}
         self._catalogue = Catalogue(services)
-        self._verifier = signing.Verifier({settings.access_key: settings.secret_key}, REGION)
+        self._verifier = signing.Verifier(settings.secrets(), REGION)
+        self._account_of = settings.account_of()
         self._waiting = {
             (service, name)
             for service, handlers in services.items()
@@ -151,6 +154,8 @@ class Gateway:
     def _authenticate(self, request: Request, dialect: Dialect) -> Signature | None:
         signature = self._verifier.verify(request, dialect, datetime.now(UTC))
         if signature is not None:
+            if self._account_of[signature.access_key] != ACCOUNT and not self._frontends.get(dialect.name, _PLAIN).accounts:
+                raise signing.other_account(dialect)
             if request.stream is not None:
                 request.stream = signing.checked(request.stream, signature)
             return signature
@@ -167,11 +172,12 @@ class Gateway:
     async def _invoke(self, located: Located, handler: Handler, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
         service, name = located.dialect.name, located.operation.name
         access_key = request.signature.access_key if request.signature else None
+        account = self._account_of[access_key] if access_key else ACCOUNT
         now = self._clock.now()
         if (service, name) in self._waiting:
-            return await handler(Call(service, name, None, now, identifier, access_key, raw=request), parameters)  # type: ignore[arg-type]
+            return await handler(Call(service, name, None, now, identifier, access_key, account, raw=request), parameters)  # type: ignore[arg-type]
         with self._store.transaction() as transaction:
-            return handler(Call(service, name, transaction, now, identifier, access_key, raw=request), parameters)
+            return handler(Call(service, name, transaction, now, identifier, access_key, account, raw=request), parameters)
 
     def _health(self) -> Response:
         body = {"status": "running", "region": REGION, "services": sorted(self._services)}

@@ -1,4 +1,4 @@
-"""STS: who is calling. The region has one account, whose root user owns the access key."""
+"""STS: who is calling. A key belongs to an account's root user: the region's own account, or another one that S3 knows."""
 
 from __future__ import annotations
 

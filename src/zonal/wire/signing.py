@@ -414,6 +414,16 @@ def missing(dialect: Dialect) -> AwsError:
     return AwsError("MissingAuthenticationTokenException", words, status=_denied(dialect))
 
 
+def other_account(dialect: Dialect) -> AwsError:
+    """The answer to a key of another account, where a service knows the region's own account only."""
+    words = "The key belongs to another account, which this region keeps for S3 alone."
+    if dialect.protocol == EC2:
+        return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {words}", status=403)
+    if dialect.protocol in (QUERY, REST_XML):
+        return AwsError("AccessDenied", words, status=403)
+    return AwsError("AccessDeniedException", words, status=_denied(dialect))
+
+
 def _unknown_key(dialect: Dialect, access_key: str, *, token: bool) -> AwsError:
     if _is_s3(dialect) and token:
         return AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from zonal.foundation.credentials import Accounts
+from zonal.foundation.identifiers import ACCOUNT
 from zonal.foundation.settings import BadSetting, Settings, is_loopback, load, table
 
 
@@ -45,3 +47,36 @@ def test_secrets_do_not_show_in_the_settings_text(tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_table() -> None:
     assert [line.split("`")[1] for line in table().splitlines()[2:]] == list(Settings.__struct_fields__)
+
+
+OTHER = '{"access_key": "AKOTHER", "secret_key": "hidden", "account": "111111111111", "email": "o@example.com"}'
+
+
+def test_further_credentials_come_from_the_environment_or_a_file_that_others_cannot_read(tmp_path: Path) -> None:
+    settings = load(tmp_path, environment={"ZONAL_CREDENTIALS": f"[{OTHER}]"})
+    assert settings.secrets() == {"test": "test", "AKOTHER": "hidden"}
+    assert settings.account_of() == {"test": ACCOUNT, "AKOTHER": "111111111111"}
+    path = tmp_path / "settings.toml"
+    path.write_text('[[credentials]]\naccess_key = "AKFILE"\nsecret_key = "hidden"\n')
+    path.chmod(0o644)
+    with pytest.raises(BadSetting, match="chmod 600"):
+        load(tmp_path, environment={})
+    path.chmod(0o600)
+    assert load(tmp_path, environment={}).account_of()["AKFILE"] == ACCOUNT
+
+
+@pytest.mark.parametrize("text", ["[", '[{"access_key": "AK"}]', f"[{OTHER}, {OTHER}]", '[{"access_key": "test", "secret_key": "hidden"}]'])
+def test_credentials_that_are_wrong_are_refused_without_showing_secrets(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        load(tmp_path, environment={"ZONAL_CREDENTIALS": text})
+    assert "hidden" not in str(refused.value)
+    assert "hidden" not in repr(load(tmp_path, environment={"ZONAL_CREDENTIALS": f"[{OTHER}]"}).credentials)
+
+
+def test_an_account_is_what_its_keys_say_and_else_made_from_its_number(tmp_path: Path) -> None:
+    accounts = Accounts(load(tmp_path, environment={"ZONAL_CREDENTIALS": f"[{OTHER}]"}).credentials)
+    other = accounts.by_email("O@example.com")
+    assert other is not None and other.number == other.display_name == "111111111111"
+    assert len(other.canonical_id) == 64 and accounts.by_canonical_id(other.canonical_id) == other
+    assert accounts.by_email("nobody@example.com") is None
+    assert accounts.of("222222222222").canonical_id not in (other.canonical_id, accounts.of(ACCOUNT).canonical_id)

@@ -6,14 +6,18 @@ import asyncio
 import socket
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.unit.gateway.conftest import Wire
 from zonal.foundation.clock import RegionClock
+from zonal.foundation.credentials import Credential
 from zonal.foundation.settings import Settings
 from zonal.gateway.api import Frontend, Gateway
 from zonal.records.store import Store
-from zonal.services.operation import Call, Handler
+from zonal.services.operation import Call, Handler, handlers
+from zonal.services.sts import CallerIdentity
 from zonal.wire.messages import Request, Response
 
 
@@ -84,3 +88,28 @@ async def test_a_slow_reader_gets_everything_in_order(wire: Wire, size: int) -> 
     answers = await reader.read()
     assert answers.count(b"HTTP/1.1 200 OK") == min(size, 3000) + 1
     writer.close()
+
+
+async def test_a_key_of_another_account_opens_only_services_that_keep_accounts_apart() -> None:
+    other = Credential(access_key="AKOTHER", secret_key="theirs", account="111111111111")
+    settings = Settings(credentials=(other,))
+    services = {"sts": handlers(CallerIdentity()), "dynamodb": {"GetItem": echo}, "ec2": {"DescribeVpcs": echo}}
+    frontends = {"sts": Frontend(accounts=True)}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with Gateway(settings, Store(":memory:"), RegionClock(), services, frontends=frontends).serving([listener]):
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+            def client(service: str) -> Any:
+                given = {"aws_access_key_id": "AKOTHER", "aws_secret_access_key": "theirs", "region_name": "us-east-1"}
+                return botocore.session.get_session().create_client(service, endpoint_url=url, **given)
+
+            identity = await asyncio.to_thread(client("sts").get_caller_identity)
+            assert identity["Account"] == "111111111111"
+            for service, call, code in (
+                ("dynamodb", "get_item", "AccessDeniedException"),
+                ("ec2", "describe_vpcs", "UnauthorizedOperation"),
+            ):
+                words = {"TableName": "t", "Key": {"id": {"S": "x"}}} if service == "dynamodb" else {}
+                with pytest.raises(ClientError) as refused:
+                    await asyncio.to_thread(getattr(client(service), call), **words)
+                assert refused.value.response["Error"]["Code"] == code

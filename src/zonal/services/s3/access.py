@@ -129,11 +129,12 @@ class Access:
     def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Request) -> bool:
         """Whether the caller may do `action` to a key (empty: to the bucket)."""
         account = call.account if call.access_key is not None else None
+        caller = self._ground.accounts.of(account) if account is not None else None
         entry = self._entry(bucket, action, key, request)
         policy = bucket.settings.get("policy")
         if policy is not None:
             resource = f"arn:aws:s3:::{bucket.name}" + (f"/{key}" if key else "")
-            question = Question(account, f"s3:{action}", resource, _context(call, request, entry))
+            question = Question(caller, f"s3:{action}", resource, _context(call, request, bucket, entry))
             decision = policies.decide(policy, question, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
             if decision is not Decision.SILENT:
                 return decision is Decision.ALLOW
@@ -143,10 +144,12 @@ class Access:
             return False
         public = not acls.blocks(bucket, "IgnorePublicAcls")
         if action in _ACL_PERMISSIONS:
-            return entry is not None and acls.allows(acls.grants_of(bucket, entry), account, _ACL_PERMISSIONS[action], public=public)
+            return entry is not None and acls.allows(
+                acls.grants_of(bucket, entry, self._ground.accounts), caller, _ACL_PERMISSIONS[action], public=public
+            )
         needed = _BUCKET_PERMISSIONS.get(action)
-        grants = bucket.grants or acls.full_control(bucket.owner)
-        return needed is not None and acls.allows(grants, account, needed, public=public)
+        grants = bucket.grants or acls.full_control(self._ground.accounts.of(bucket.owner))
+        return needed is not None and acls.allows(grants, caller, needed, public=public)
 
     def _owner_suffices(self, bucket: Bucket, action: str, entry: Entry | None) -> bool:
         """The owner of a bucket may all but read what others have put there under ACLs of their own."""
@@ -230,7 +233,7 @@ _HEADER_KEYS = (
 )
 
 
-def _context(call: Call, request: Request, entry: Entry | None) -> dict[str, list[str]]:
+def _context(call: Call, request: Request, bucket: Bucket, entry: Entry | None) -> dict[str, list[str]]:
     """The condition keys of a call, in lower case."""
     raw, now = call.raw, datetime.now(UTC)
     context = {
@@ -238,7 +241,7 @@ def _context(call: Call, request: Request, entry: Entry | None) -> dict[str, lis
         "aws:currenttime": [now.isoformat()],
         "aws:epochtime": [str(now.timestamp())],
         "aws:requestedregion": [call.region],
-        "s3:resourceaccount": [call.account],
+        "s3:resourceaccount": [bucket.owner],
     }
     if call.access_key is not None:
         context["aws:principalaccount"] = [call.account]

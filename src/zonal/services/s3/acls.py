@@ -14,12 +14,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from zonal.buckets.entries import Bucket, Entry
+from zonal.foundation.credentials import Account, Accounts
 from zonal.foundation.errors import AwsError
-from zonal.foundation.identifiers import ACCOUNT
 from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import absent, access_denied, invalid_argument, invalid_request, malformed_acl
 from zonal.services.s3.ground import Ground
-from zonal.services.s3.owners import ALL_USERS, AUTHENTICATED_USERS, GROUPS, LOG_DELIVERY, canonical_id, owner
+from zonal.services.s3.owners import ALL_USERS, AUTHENTICATED_USERS, GROUPS, LOG_DELIVERY
 
 Grants = tuple[tuple[str, str], ...]
 Request = dict[str, Any]
@@ -43,27 +43,24 @@ class Acls:
     @operation("GetBucketAcl")
     async def get_of_bucket(self, call: Call, request: Request) -> Request:
         bucket = self._ground.bucket(request["Bucket"])
-        return {"Owner": owner(bucket.owner), "Grants": shown(bucket.grants or full_control(bucket.owner))}
+        grants = bucket.grants or full_control(self._ground.accounts.of(bucket.owner))
+        return {"Owner": self._ground.owner(bucket.owner), "Grants": self._shown(grants)}
 
     @operation("PutBucketAcl")
     async def put_of_bucket(self, call: Call, request: Request) -> None:
         bucket = self._ground.bucket(request["Bucket"])
-        grants = asked(request, call.account, bucket, policy=request.get("AccessControlPolicy"), owner_of=bucket.owner)
-        if grants is None:
-            raise AwsError("MissingSecurityHeader", "Your request was missing a required header", fields={"MissingHeaderName": "x-amz-acl"})
+        grants = self._replaced(request, bucket, bucket.owner)
         await self._ground.change_bucket(bucket.name, lambda one: replace(one, grants=grants))
 
     @operation("GetObjectAcl")
     async def get_of_object(self, call: Call, request: Request) -> Request:
         bucket, entry = self._ground.entry(request)
-        return {"Owner": owner(entry.owner), "Grants": shown(grants_of(bucket, entry))}
+        return {"Owner": self._ground.owner(entry.owner), "Grants": self._shown(grants_of(bucket, entry, self._ground.accounts))}
 
     @operation("PutObjectAcl")
     async def put_of_object(self, call: Call, request: Request) -> Request:
         bucket, entry = self._ground.entry(request)
-        grants = asked(request, call.account, bucket, policy=request.get("AccessControlPolicy"), owner_of=entry.owner)
-        if grants is None:
-            raise AwsError("MissingSecurityHeader", "Your request was missing a required header", fields={"MissingHeaderName": "x-amz-acl"})
+        grants = self._replaced(request, bucket, entry.owner)
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, grants=grants))
         return {}
 
@@ -82,7 +79,8 @@ class Acls:
         wanted = ownership(rules[0]["ObjectOwnership"])
 
         def change(bucket: Bucket) -> Bucket:
-            if wanted == "BucketOwnerEnforced" and any(grantee != canonical_id(bucket.owner) for _, grantee in bucket.grants):
+            owner = self._ground.accounts.of(bucket.owner).canonical_id
+            if wanted == "BucketOwnerEnforced" and any(grantee != owner for _, grantee in bucket.grants):
                 words = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
                 raise AwsError("InvalidBucketAclWithObjectOwnership", words)
             return replace(bucket, ownership=wanted)
@@ -93,6 +91,23 @@ class Acls:
     async def delete_ownership(self, call: Call, request: Request) -> None:
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, ownership=""))
 
+    def _replaced(self, request: Request, bucket: Bucket, owner: str) -> Grants:
+        """The grants of a request that is there to say them. Raises `AwsError`."""
+        grants = asked(request, bucket, owner, self._ground.accounts, policy=request.get("AccessControlPolicy"))
+        if grants is None:
+            raise AwsError("MissingSecurityHeader", "Your request was missing a required header", fields={"MissingHeaderName": "x-amz-acl"})
+        return grants
+
+    def _shown(self, grants: Grants) -> list[dict[str, Any]]:
+        """Grants as an answer shows them."""
+        return [{"Grantee": self._grantee(grantee), "Permission": permission} for permission, grantee in grants]
+
+    def _grantee(self, grantee: str) -> dict[str, str]:
+        if grantee in GROUPS:
+            return {"Type": "Group", "URI": grantee}
+        known = self._ground.accounts.by_canonical_id(grantee)
+        return {"Type": "CanonicalUser", "ID": grantee} | ({"DisplayName": known.display_name} if known else {})
+
 
 def ownership(text: str) -> str:
     if text not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
@@ -100,27 +115,48 @@ def ownership(text: str) -> str:
     return text
 
 
-def asked(request: Request, account: str, bucket: Bucket, *, policy: Mapping[str, Any] | None = None, owner_of: str = "") -> Grants | None:
-    """The grants that a request asks for, or None where it says nothing of them. Raises `AwsError` where the bucket refuses."""
-    holder = owner_of or account
-    canned = request.get("ACL")
+def asked(request: Request, bucket: Bucket, owner: str, accounts: Accounts, *, policy: Mapping[str, Any] | None = None) -> Grants | None:
+    """The grants that a request asks for on something of `owner`'s, or None where it says nothing of them.
+
+    Raises `AwsError` where the bucket refuses them.
+    """
+    holder, canned = accounts.of(owner), request.get("ACL")
     named = [(permission, request[name]) for name, permission in _HEADERS.items() if request.get(name)]
     if canned and named:
         raise invalid_request("Specifying both Canned ACLs and Header Grants is not allowed")
+    if policy is not None and (canned or named):
+        raise AwsError("UnexpectedContent", "This request does not support content")
     if canned:
-        grants = _canned(canned, holder, bucket.owner)
+        grants = _canned(canned, holder, accounts.of(bucket.owner))
     elif named:
-        grants = tuple((permission, grantee) for permission, text in named for grantee in _grantees(text))
+        grants = tuple((permission, grantee) for permission, text in named for grantee in _grantees(text, accounts))
     elif policy is not None:
-        grants = _of_policy(policy, holder)
+        grants = _of_policy(policy, holder, accounts)
     else:
         return None
     if bucket.ownership == "BucketOwnerEnforced":
-        if canned == "bucket-owner-full-control" or grants == full_control(bucket.owner):
-            return None if canned and not owner_of else full_control(bucket.owner)
+        mine = full_control(accounts.of(bucket.owner))
+        if canned == "bucket-owner-full-control" or (not canned and grants == mine):
+            return mine
         raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs")
     if blocks(bucket, "BlockPublicAcls") and is_public(grants):
         raise access_denied()
+    return grants
+
+
+def for_new_bucket(request: Request, bucket: Bucket, accounts: Accounts) -> Grants | None:
+    """The grants that a bucket begins with. Raises `AwsError` where its own ownership or access block forbids them (CreateBucket)."""
+    owner = accounts.of(bucket.owner)
+    free = replace(bucket, ownership="ObjectWriter", settings={})
+    grants = asked(request, free, bucket.owner, accounts)
+    if grants is None:
+        return None
+    if bucket.ownership == "BucketOwnerEnforced" and grants != full_control(owner):
+        words = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+        raise AwsError("InvalidBucketAclWithObjectOwnership", words)
+    if blocks(bucket, "BlockPublicAcls") and is_public(grants):
+        words = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
+        raise AwsError("InvalidBucketAclWithBlockPublicAccessError", words)
     return grants
 
 
@@ -133,48 +169,28 @@ def is_public(grants: Grants) -> bool:
     return any(grantee in _PUBLIC for _, grantee in grants)
 
 
-def full_control(account: str) -> Grants:
-    return (("FULL_CONTROL", canonical_id(account)),)
+def full_control(account: Account) -> Grants:
+    return (("FULL_CONTROL", account.canonical_id),)
 
 
-def grants_of(bucket: Bucket, entry: Entry) -> Grants:
+def grants_of(bucket: Bucket, entry: Entry, accounts: Accounts) -> Grants:
     """The grants in force on an object."""
-    if bucket.ownership == "BucketOwnerEnforced" or entry.grants is None:
-        return full_control(bucket.owner if bucket.ownership == "BucketOwnerEnforced" else entry.owner)
-    return entry.grants
+    if bucket.ownership == "BucketOwnerEnforced":
+        return full_control(accounts.of(bucket.owner))
+    return full_control(accounts.of(entry.owner)) if entry.grants is None else entry.grants
 
 
-def allows(grants: Grants, account: str | None, permission: str, *, public: bool = True) -> bool:
+def allows(grants: Grants, caller: Account | None, permission: str, *, public: bool = True) -> bool:
     """Whether grants give a caller (None: anonymous) a permission; with `public=False` those to everybody do not count."""
-    holders = {canonical_id(account)} if account is not None else set()
+    holders = {caller.canonical_id} if caller is not None else set()
     if public:
-        holders |= {ALL_USERS} | ({AUTHENTICATED_USERS} if account is not None else set())
+        holders |= {ALL_USERS} | ({AUTHENTICATED_USERS} if caller is not None else set())
     return any(granted in (permission, "FULL_CONTROL") and grantee in holders for granted, grantee in grants)
 
 
-def shown(grants: Grants) -> list[dict[str, Any]]:
-    """Grants as an answer shows them."""
-    return [{"Grantee": _grantee(grantee), "Permission": permission} for permission, grantee in grants]
-
-
-def _grantee(grantee: str) -> dict[str, str]:
-    if grantee in GROUPS:
-        return {"Type": "Group", "URI": grantee}
-    known = {canonical_id(account): account for account in _ACCOUNTS}
-    return {"Type": "CanonicalUser", "ID": grantee} | ({"DisplayName": known[grantee]} if grantee in known else {})
-
-
-_ACCOUNTS = {ACCOUNT}
-"""Accounts that grants may name; more are made known by `know`."""
-
-
-def know(accounts: set[str]) -> None:
-    """Make further accounts known, whom grants may then name."""
-    _ACCOUNTS.update(accounts)
-
-
-def _canned(name: str, account: str, bucket_owner: str) -> Grants:
+def _canned(name: str, account: Account, bucket_owner: Account) -> Grants:
     mine = full_control(account)
+    foreign = account.canonical_id != bucket_owner.canonical_id
     canned: dict[str, Grants] = {
         "private": mine,
         "public-read": (*mine, ("READ", ALL_USERS)),
@@ -182,48 +198,53 @@ def _canned(name: str, account: str, bucket_owner: str) -> Grants:
         "authenticated-read": (*mine, ("READ", AUTHENTICATED_USERS)),
         "aws-exec-read": mine,
         "log-delivery-write": (*mine, ("WRITE", LOG_DELIVERY), ("READ_ACP", LOG_DELIVERY)),
-        "bucket-owner-read": mine if account == bucket_owner else (*mine, ("READ", canonical_id(bucket_owner))),
-        "bucket-owner-full-control": mine if account == bucket_owner else (*mine, ("FULL_CONTROL", canonical_id(bucket_owner))),
+        "bucket-owner-read": (*mine, ("READ", bucket_owner.canonical_id)) if foreign else mine,
+        "bucket-owner-full-control": (*mine, ("FULL_CONTROL", bucket_owner.canonical_id)) if foreign else mine,
     }
     if name not in canned:
         raise invalid_argument("", "x-amz-acl", name)
     return canned[name]
 
 
-def _grantees(text: str) -> list[str]:
+def _grantees(text: str, accounts: Accounts) -> list[str]:
     """The grantees of a header: `id="…", uri="…"`."""
     found = []
     for word in text.split(","):
-        match = re.fullmatch(r'\s*(id|uri|emailAddress)\s*=\s*"?([^"]*)"?\s*', word)
+        match = re.fullmatch(r'\s*(id|uri|emailAddress)\s*=\s*"?([^"]*)"?\s*', word, re.IGNORECASE)
         if match is None:
             raise invalid_argument("Argument format not recognized", "x-amz-grant", text[:100])
-        found.append(_known_grantee({"id": "CanonicalUser", "uri": "Group"}.get(match[1], "AmazonCustomerByEmail"), match[2]))
+        kind = {"id": "CanonicalUser", "uri": "Group"}.get(match[1].lower(), "AmazonCustomerByEmail")
+        found.append(_known_grantee(kind, match[2], accounts, "id" if kind == "CanonicalUser" else "uri"))
     return found
 
 
-def _known_grantee(kind: str, value: str) -> str:
+def _known_grantee(kind: str, value: str, accounts: Accounts, name: str) -> str:
+    """A grantee as it is kept. `name` is what an error calls it."""
     if kind == "Group":
         if value not in GROUPS:
-            raise invalid_argument("Invalid group uri", "uri", value)
+            raise invalid_argument("Invalid group uri", name, value)
         return value
+    known = accounts.by_email(value) if kind == "AmazonCustomerByEmail" else accounts.by_canonical_id(value)
+    if known is not None:
+        return known.canonical_id
     if kind == "AmazonCustomerByEmail":
-        raise AwsError("UnresolvableGrantByEmailAddress", "The e-mail address you provided does not match any account on record.")
-    if value not in {canonical_id(account) for account in _ACCOUNTS}:
-        raise invalid_argument("Invalid id", "CanonicalUser/ID", value)
-    return value
+        words = "The e-mail address you provided does not match any account on record."
+        raise AwsError("UnresolvableGrantByEmailAddress", words, fields={"EmailAddress": value[:200]})
+    raise invalid_argument("Invalid id", name, value)
 
 
-def _of_policy(policy: Mapping[str, Any], account: str) -> Grants:
+def _of_policy(policy: Mapping[str, Any], account: Account, accounts: Accounts) -> Grants:
     """The grants of an `AccessControlPolicy` document."""
     if not policy.get("Owner", {}).get("ID") or "Grants" not in policy:
         raise malformed_acl()
-    if policy["Owner"]["ID"] != canonical_id(account):
+    if policy["Owner"]["ID"] != account.canonical_id:
         raise access_denied()
     grants = []
     for grant in policy["Grants"]:
         grantee, permission = grant.get("Grantee") or {}, grant.get("Permission")
         if permission not in PERMISSIONS or grantee.get("Type") not in ("CanonicalUser", "Group", "AmazonCustomerByEmail"):
             raise malformed_acl()
-        value = grantee.get({"CanonicalUser": "ID", "Group": "URI"}.get(grantee["Type"], "EmailAddress"), "")
-        grants.append((permission, _known_grantee(grantee["Type"], value)))
+        member = {"CanonicalUser": "ID", "Group": "URI"}.get(grantee["Type"], "EmailAddress")
+        name = "CanonicalUser/ID" if member == "ID" else "Group/URI"
+        grants.append((permission, _known_grantee(grantee["Type"], grantee.get(member, ""), accounts, name)))
     return tuple(grants)

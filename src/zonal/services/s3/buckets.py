@@ -1,7 +1,8 @@
 """Buckets: create, head, list, delete, where they are.
 
 A new bucket is what a new one is at AWS today: its owner owns every object (ACLs are disabled), public access is blocked, and what is in it
-is encrypted. (S3 API Reference, CreateBucket; S3 User Guide, "General purpose bucket naming rules".)
+is encrypted; or, where the setting `s3_new_buckets` says so, what it was before April 2023. (S3 API Reference, CreateBucket; S3 User Guide,
+"General purpose bucket naming rules".)
 """
 
 from __future__ import annotations
@@ -12,24 +13,29 @@ from typing import Any
 
 from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import Bucket
+from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import acls
+from zonal.services.s3.encryption import SSE_S3
 from zonal.services.s3.errors import access_denied, invalid_argument, malformed_xml, no_such_bucket, not_built
 from zonal.services.s3.ground import Ground
-from zonal.services.s3.owners import owner
 from zonal.services.s3.tags import checked_tags
 
 Request = dict[str, Any]
 BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+OPEN = {"encryption": {"Rules": [{**SSE_S3, "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}}
+"""How a bucket began before April 2023: public access and SSE-C are not blocked (and no ownership is said, so ACLs count)."""
+
 LIMIT = 10_000
 
 
 class Buckets:
     """Operations on buckets."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, *, is_open: bool) -> None:
         self._ground = ground
+        self._is_open = is_open
 
     @operation("CreateBucket")
     async def create(self, call: Call, request: Request) -> Request:
@@ -37,7 +43,7 @@ class Buckets:
         check_name(name)
         configuration = request.get("CreateBucketConfiguration") or {}
         _check_location(configuration, call.region)
-        bucket = _new(call, request, configuration)
+        bucket = _new(call, request, configuration, self._ground.accounts, self._is_open)
 
         def work(changes: Changes) -> None:
             existing = changes.bucket(name)
@@ -71,7 +77,7 @@ class Buckets:
             {"Name": each.name, "CreationDate": each.at, "BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{each.name}"}
             for each in found[:limit]
         ]
-        answer: Request = {"Owner": owner(call.account), "Buckets": shown}
+        answer: Request = {"Owner": self._ground.owner(call.account), "Buckets": shown}
         if "Prefix" in request:
             answer["Prefix"] = prefix
         if len(found) > limit:
@@ -133,23 +139,22 @@ def _check_location(configuration: Request, region: str) -> None:
         raise AwsError("IllegalLocationConstraintException", words)
 
 
-def _new(call: Call, request: Request, configuration: Request) -> Bucket:
+def _new(call: Call, request: Request, configuration: Request, accounts: Accounts, is_open: bool) -> Bucket:
     tags = checked_tags(configuration["Tags"], 50) if configuration.get("Tags") else {}
     bucket = Bucket(
         name=request["Bucket"],
         number=0,
         created=call.now.timestamp(),
         owner=call.account,
-        ownership=acls.ownership(request.get("ObjectOwnership", "BucketOwnerEnforced")),
+        ownership=acls.ownership(request["ObjectOwnership"]) if "ObjectOwnership" in request else "" if is_open else "BucketOwnerEnforced",
         tags=tags,
-        settings={"public_access_block": BLOCKED},
+        settings=OPEN if is_open else {"public_access_block": BLOCKED},
     )
     if request.get("ObjectLockEnabledForBucket"):
         bucket = _replace(bucket, object_lock=True, versioning="Enabled")
     if request.get("BucketNamespace", "global") != "global":
         raise malformed_xml()
-    grants = acls.asked(request, call.account, bucket)
-    return _replace(bucket, grants=grants or ())
+    return _replace(bucket, grants=acls.for_new_bucket(request, bucket, accounts) or ())
 
 
 def _replace(bucket: Bucket, **changes: Any) -> Bucket:

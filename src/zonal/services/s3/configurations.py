@@ -61,11 +61,7 @@ class Configurations:
     @operation("GetBucketEncryption")
     async def get_encryption(self, call: Call, request: Request) -> Request:
         bucket = self._ground.bucket(request["Bucket"])
-        rule = {
-            "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
-            "BucketKeyEnabled": False,
-            "BlockedEncryptionTypes": {"EncryptionType": encryption.blocked(bucket)},
-        }
+        rule = {**encryption.SSE_S3, "BlockedEncryptionTypes": {"EncryptionType": encryption.blocked(bucket)}}
         return {"ServerSideEncryptionConfiguration": bucket.settings.get("encryption") or {"Rules": [rule]}}
 
     @operation("PutBucketEncryption")

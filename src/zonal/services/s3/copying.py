@@ -79,7 +79,7 @@ class Copies:
 
     def _entry(self, call: Call, request: Request, bucket: Bucket, source: Entry, key: CustomerKey | None) -> Entry:
         """What the copy is going to be: with its source's description unless the request replaces it."""
-        entry = writing.template(call, bucket, request, key)
+        entry = writing.template(self._ground, call, bucket, request, key)
         directive, tagging = request.get("MetadataDirective", "COPY"), request.get("TaggingDirective", "COPY")
         for name, value in (("MetadataDirective", directive), ("TaggingDirective", tagging)):
             if value not in ("COPY", "REPLACE"):

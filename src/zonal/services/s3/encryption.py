@@ -24,6 +24,9 @@ from zonal.services.s3.errors import invalid_argument, invalid_request, not_buil
 
 _PREFIX = "x-amz-server-side-encryption-customer-"
 _COPY_PREFIX = "x-amz-copy-source-server-side-encryption-customer-"
+SSE_S3 = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
+"""The rule that every bucket has unless it was given another."""
+
 SSE = "x-amz-server-side-encryption"
 
 

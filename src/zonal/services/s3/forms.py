@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
-from zonal.foundation.identifiers import request_id
+from zonal.foundation.identifiers import ACCOUNT, request_id
+from zonal.foundation.settings import Settings
 from zonal.services.operation import Call
 from zonal.services.s3.access import Access
 from zonal.services.s3.errors import invalid_argument, malformed_xml
@@ -50,12 +51,13 @@ class Form(NamedTuple):
 
 
 class Forms:
-    """Takes forms in. `secrets` are those that a policy may be signed with, by access key id."""
+    """Takes forms in."""
 
-    def __init__(self, objects: Objects, access: Access, secrets: Mapping[str, str], clock: Clock) -> None:
+    def __init__(self, objects: Objects, access: Access, settings: Settings, clock: Clock) -> None:
         self._objects = objects
         self._access = access
-        self._secrets = secrets
+        self._secrets = settings.secrets()
+        self._account_of = settings.account_of()
         self._clock = clock
 
     async def answer(self, request: HttpRequest) -> Response:
@@ -71,7 +73,8 @@ class Forms:
         if access_key is not None:
             check_policy(fields, bucket, len(form.file), datetime.now(UTC))
         upload = HttpRequest("PUT", request.path, "", _headers(form, request), form.file, peer=request.peer)
-        call = Call("s3", "PutObject", None, self._clock.now(), request_id(), access_key, raw=upload)  # type: ignore[arg-type]
+        account = self._account_of[access_key] if access_key is not None else ACCOUNT
+        call = Call("s3", "PutObject", None, self._clock.now(), request_id(), access_key, account, raw=upload)  # type: ignore[arg-type]
         asked = _parameters(fields, bucket)
         self._access.check("PutObject", call, asked)
         done = await self._objects.put(call, asked)

@@ -8,15 +8,22 @@ from typing import Any
 from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import Bucket, Entry
 from zonal.buckets.store import BucketStore
+from zonal.foundation.credentials import Accounts
 from zonal.services.s3.errors import invalid_argument, method_not_allowed, no_such_bucket, no_such_key, no_such_version
+from zonal.services.s3.owners import owner
 
 
 class Ground:
     """The store, seen by S3's operations."""
 
-    def __init__(self, store: BucketStore) -> None:
+    def __init__(self, store: BucketStore, accounts: Accounts) -> None:
         self.store = store
         self.catalog = store.catalog
+        self.accounts = accounts
+
+    def owner(self, account: str) -> dict[str, str]:
+        """An account, by its number, as an answer shows it."""
+        return owner(self.accounts.of(account))
 
     def bucket(self, name: str) -> Bucket:
         """Raises `AwsError` NoSuchBucket."""

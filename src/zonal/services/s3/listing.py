@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -18,9 +18,9 @@ from zonal.buckets.walking import Page, behind, page
 from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import invalid_argument
 from zonal.services.s3.ground import Ground
-from zonal.services.s3.owners import owner
 
 Request = dict[str, Any]
+Owner = Callable[[str], dict[str, str]]
 LIMIT = 1000
 
 
@@ -39,7 +39,7 @@ class Listings:
         answer["Prefix"] = request.get("Prefix", "")  # Clients decode it in the later generation's answers only.
         if found.last is not None and request.get("Delimiter"):
             answer["NextMarker"] = encode(found.last)
-        return answer | _contents(found, encode, with_owner=True)
+        return answer | _contents(found, encode, self._ground.owner)
 
     @operation("ListObjectsV2")
     async def objects_again(self, call: Call, request: Request) -> Request:
@@ -54,7 +54,7 @@ class Listings:
             answer["ContinuationToken"] = token
         if found.last is not None:
             answer["NextContinuationToken"] = base64.urlsafe_b64encode(b"1" + found.last.encode()).decode()
-        return answer | _contents(found, encode, with_owner=bool(request.get("FetchOwner")))
+        return answer | _contents(found, encode, self._ground.owner if request.get("FetchOwner") else None)
 
     @operation("ListObjectVersions")
     async def versions(self, call: Call, request: Request) -> Request:
@@ -73,7 +73,7 @@ class Listings:
         encode = encoder(request)
         answer = _head(request, limit, encode) | {"KeyMarker": encode(marker), "VersionIdMarker": version or ""}
         answer |= {"IsTruncated": found.last is not None}
-        shown = [_version(row, encode) for row in found.rows]
+        shown = [_version(row, encode, self._ground.owner) for row in found.rows]
         answer["Versions"] = [one for one in shown if "Size" in one]
         answer["DeleteMarkers"] = [one for one in shown if "Size" not in one]
         answer["CommonPrefixes"] = [{"Prefix": encode(prefix)} for prefix in found.prefixes]
@@ -134,27 +134,27 @@ def _head(request: Request, limit: int, encode: Any) -> Request:
     return answer
 
 
-def _contents(found: Page[Row], encode: Any, *, with_owner: bool) -> Request:
-    contents = [_object(decode(row), encode, with_owner) for row in found.rows]
+def _contents(found: Page[Row], encode: Any, owner: Owner | None) -> Request:
+    contents = [_object(decode(row), encode, owner) for row in found.rows]
     return {"Contents": contents, "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes]}
 
 
-def _object(entry: Entry, encode: Any, with_owner: bool) -> Request:
+def _object(entry: Entry, encode: Any, owner: Owner | None) -> Request:
     shown: Request = {"Key": encode(entry.key), "LastModified": entry.at, "ETag": f'"{entry.etag}"', "Size": entry.size}
     shown["StorageClass"] = entry.storage_class
     if entry.checksum is not None:
         shown |= {"ChecksumAlgorithm": [entry.checksum.algorithm], "ChecksumType": entry.checksum.type}
-    if with_owner:
+    if owner is not None:
         shown["Owner"] = owner(entry.owner)
     return shown
 
 
-def _version(row: Row, encode: Any) -> Request:
+def _version(row: Row, encode: Any, owner: Owner) -> Request:
     entry = decode(row)
     latest = {"VersionId": entry.version, "IsLatest": row[2] in (CURRENT, MARKER)}
     if entry.is_marker:
         return {"Key": encode(entry.key), "LastModified": entry.at, "Owner": owner(entry.owner), **latest}
-    return _object(entry, encode, True) | latest
+    return _object(entry, encode, owner) | latest
 
 
 def _key_of(token: str) -> str:

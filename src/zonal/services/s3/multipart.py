@@ -26,7 +26,6 @@ from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, no_such_upload
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import page_limit
-from zonal.services.s3.owners import owner
 
 Request = dict[str, Any]
 SMALLEST_PART_BYTES = 5 * 1024 * 1024
@@ -47,7 +46,7 @@ class Multipart:
         key = encryption.for_writing(call.raw.headers, bucket)
         algorithm = checksums.known(request["ChecksumAlgorithm"]) if request.get("ChecksumAlgorithm") else ""
         kind = checksums.check_type(algorithm, request.get("ChecksumType", ""))
-        template = writing.template(call, bucket, request, key)
+        template = writing.template(self._ground, call, bucket, request, key)
         upload = Upload(secrets.token_urlsafe(48), bucket.name, template, call.now.timestamp(), algorithm, kind)
         await self._ground.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
         answer: Request = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
@@ -137,8 +136,8 @@ class Multipart:
             "Bucket": bucket.name,
             "Key": upload.template.key,
             "UploadId": upload.id,
-            "Initiator": owner(bucket.owner),
-            "Owner": owner(bucket.owner),
+            "Initiator": self._ground.owner(upload.template.owner),
+            "Owner": self._ground.owner(upload.template.owner),
             "StorageClass": upload.template.storage_class,
             "PartNumberMarker": after,
             "NextPartNumberMarker": shown[-1].number if shown else 0,

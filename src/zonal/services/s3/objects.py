@@ -55,7 +55,7 @@ class Objects:
         bucket = self._ground.bucket(request["Bucket"])
         headers = call.raw.headers
         key = encryption.for_writing(headers, bucket)
-        entry = writing.template(call, bucket, request, key)
+        entry = writing.template(self._ground, call, bucket, request, key)
         conditions.check_writing(headers, self._ground.catalog.view.current(bucket.number, entry.key), entry.key)
         taken = await bodies.take(self._ground.store, call.raw, key=key)
         segment = taken.segment

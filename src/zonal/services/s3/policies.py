@@ -16,6 +16,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from zonal.foundation.credentials import Account
 from zonal.foundation.errors import AwsError
 from zonal.wire.scalars import moment
 
@@ -31,9 +32,9 @@ class Decision(Enum):
 
 
 class Question(NamedTuple):
-    """May this caller do this? `account` is None for an anonymous caller; `context` holds condition keys in lower case."""
+    """May this caller do this? `caller` is None for an anonymous one; `context` holds condition keys in lower case."""
 
-    account: str | None
+    caller: Account | None
     action: str
     resource: str
     context: Values
@@ -142,7 +143,7 @@ def _applies(statement: Mapping[str, Any], question: Question) -> bool:
 
 def _names_caller(statement: Mapping[str, Any], question: Question) -> bool:
     named = _principals(statement.get("Principal", statement.get("NotPrincipal", {})))
-    found = "*" in named or (question.account is not None and any(_is_account(each, question.account) for each in named))
+    found = "*" in named or (question.caller is not None and any(_is_account(each, question.caller) for each in named))
     return found if "Principal" in statement else not found
 
 
@@ -152,11 +153,10 @@ def _principals(principal: Any) -> list[str]:
     return [str(value) for kind in ("AWS", "CanonicalUser") for value in _listed(principal.get(kind, []))]
 
 
-def _is_account(principal: str, account: str) -> bool:
-    from zonal.services.s3.owners import canonical_id
-
-    return principal in (account, f"arn:aws:iam::{account}:root", canonical_id(account)) or principal.startswith(
-        f"arn:aws:iam::{account}:user/"
+def _is_account(principal: str, account: Account) -> bool:
+    number = account.number
+    return principal in (number, f"arn:aws:iam::{number}:root", account.canonical_id) or principal.startswith(
+        f"arn:aws:iam::{number}:user/"
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from zonal.buckets.store import BucketStore
 from zonal.foundation.clock import Clock
+from zonal.foundation.credentials import Accounts
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Handler, handlers
 from zonal.services.s3.access import Access
@@ -49,18 +50,18 @@ STREAMS = frozenset({"PutObject", "UploadPart"})
 class S3:
     """The service `s3` over one store."""
 
-    def __init__(self, store: BucketStore, clock: Clock, secrets: Mapping[str, str]) -> None:
+    def __init__(self, store: BucketStore, clock: Clock, settings: Settings) -> None:
         self.store = store
-        ground = Ground(store)
+        ground = Ground(store, Accounts(settings.credentials))
         access = Access(ground)
         objects = Objects(ground, access)
         copies = Copies(ground, objects)
         self._cors = Cors(ground)
         self._websites = Websites(ground, access, objects, clock)
-        self._forms = Forms(objects, access, secrets, clock)
+        self._forms = Forms(objects, access, settings, clock)
         self.upkeep = LifecycleUpkeep(ground, clock)
         nouns = (
-            Buckets(ground),
+            Buckets(ground, is_open=settings.s3_new_buckets == "before-2023"),
             objects,
             copies,
             Deletions(ground, access),
@@ -112,4 +113,4 @@ class S3:
 
 def open_s3(directory: Path, clock: Clock, settings: Settings) -> S3:
     """S3 over what is in `directory`."""
-    return S3(BucketStore(directory), clock, {settings.access_key: settings.secret_key})
+    return S3(BucketStore(directory), clock, settings)

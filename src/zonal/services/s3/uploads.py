@@ -12,7 +12,6 @@ from zonal.services.operation import Call, operation
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import encoder, page_limit
 from zonal.services.s3.multipart import check_marker
-from zonal.services.s3.owners import owner
 
 Request = dict[str, Any]
 Row = tuple[bytes, Upload]
@@ -39,7 +38,7 @@ class Uploads:
             "Prefix": encode(request.get("Prefix", "")),
             "MaxUploads": limit,
             "IsTruncated": found.last is not None,
-            "Uploads": [_shown(upload, bucket.owner, encode) for _, upload in found.rows],
+            "Uploads": [_shown(upload, self._ground.owner(upload.template.owner), encode) for _, upload in found.rows],
             "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes],
         }
         if request.get("Delimiter"):
@@ -71,14 +70,14 @@ def _key(row: Row) -> bytes:
     return row[0]
 
 
-def _shown(upload: Upload, account: str, encode: Any) -> Request:
+def _shown(upload: Upload, owner: Request, encode: Any) -> Request:
     shown: Request = {
         "Key": encode(upload.template.key),
         "UploadId": upload.id,
         "Initiated": datetime.fromtimestamp(upload.initiated, UTC),
         "StorageClass": upload.template.storage_class,
-        "Owner": owner(account),
-        "Initiator": owner(account),
+        "Owner": owner,
+        "Initiator": owner,
     }
     if upload.algorithm:
         shown |= {"ChecksumAlgorithm": upload.algorithm, "ChecksumType": upload.checksum_type}

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import NULL, Bucket, Entry
 from zonal.buckets.store import Content
+from zonal.foundation.credentials import ANONYMOUS
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call
 from zonal.services.s3 import acls, conditions, locks, tags
@@ -27,15 +28,15 @@ STORAGE_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA"
 _UNBUILT_CLASSES = ("GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP")
 
 
-def template(call: Call, bucket: Bucket, request: Request, key: CustomerKey | None) -> Entry:
+def template(ground: Ground, call: Call, bucket: Bucket, request: Request, key: CustomerKey | None) -> Entry:
     """The entry that a request describes, still without content and version. Raises `AwsError`."""
     headers: Mapping[str, str] = call.raw.headers
     check_key(request["Key"])
     if "WriteOffsetBytes" in request:
         raise not_built("appending to an object")
     retention, hold = locks.for_new(bucket, request, call.now)
-    owner = bucket.owner if bucket.ownership == "BucketOwnerEnforced" else call.account if call.access_key else "anonymous"
-    grants = acls.asked(request, owner, bucket)
+    owner = bucket.owner if bucket.ownership == "BucketOwnerEnforced" else call.account if call.access_key else ANONYMOUS
+    grants = acls.asked(request, bucket, owner, ground.accounts)
     if bucket.ownership == "BucketOwnerPreferred" and request.get("ACL") == "bucket-owner-full-control":
         owner, grants = bucket.owner, None
     return Entry(

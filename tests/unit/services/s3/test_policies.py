@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.policies import Decision, Question, check, decide, is_public
 
@@ -21,7 +22,7 @@ def statement(effect: str = "Allow", **more: Any) -> dict[str, Any]:
 
 def asked(account: str | None = None, action: str = "GetObject", key: str = "k", **context: str) -> Question:
     keys = {name.replace("__", ":").replace("_", "-"): [value] for name, value in context.items()}
-    return Question(account, f"s3:{action}", f"arn:aws:s3:::b/{key}" if key else "arn:aws:s3:::b", keys)
+    return Question(Accounts().of(account) if account else None, f"s3:{action}", f"arn:aws:s3:::b/{key}" if key else "arn:aws:s3:::b", keys)
 
 
 def says(*statements: dict[str, Any], question: Question) -> Decision:

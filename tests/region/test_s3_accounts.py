@@ -1,0 +1,119 @@
+"""Several accounts in S3, by boto3: buckets as they were before 2023, where ACLs count, and what accounts may do with each other's."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore import UNSIGNED
+from botocore.exceptions import ClientError
+
+from tests.s3_endpoint import Endpoint
+from zonal.foundation.credentials import Credential
+from zonal.foundation.settings import Settings
+
+ME, OTHER = "a" * 64, "b" * 64
+KEYS = (
+    Credential(access_key="AKME", secret_key="mine", canonical_id=ME, display_name="M. Tester", email="me@example.com"),
+    Credential(
+        access_key="AKOTHER", secret_key="theirs", account="111111111111", canonical_id=OTHER, display_name="j", email="o@example.com"
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    endpoint = Endpoint(tmp_path_factory.mktemp("s3"), settings=Settings(credentials=KEYS, s3_new_buckets="before-2023"))
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.fixture
+def mine(endpoint: Endpoint) -> Any:
+    return endpoint.client(key=("AKME", "mine"))
+
+
+@pytest.fixture
+def theirs(endpoint: Endpoint) -> Any:
+    return endpoint.client(key=("AKOTHER", "theirs"))
+
+
+@pytest.fixture
+def nobody(endpoint: Endpoint) -> Any:
+    return endpoint.client(signature_version=UNSIGNED)
+
+
+@pytest.fixture
+def bucket(mine: Any) -> str:
+    name = f"bucket-{os.urandom(5).hex()}"
+    mine.create_bucket(Bucket=name)
+    return name
+
+
+def code(call: Any, /, **words: Any) -> str:
+    """The code of a call that must fail."""
+    with pytest.raises(ClientError) as failed:
+        call(**words)
+    found: str = failed.value.response["Error"]["Code"]
+    return found
+
+
+def grants(answer: Any) -> set[tuple[str, str]]:
+    return {(each["Grantee"].get("ID") or each["Grantee"]["URI"].rpartition("/")[2], each["Permission"]) for each in answer["Grants"]}
+
+
+def test_a_bucket_as_before_2023_blocks_nothing(mine: Any, nobody: Any, bucket: str) -> None:
+    assert code(mine.get_bucket_ownership_controls, Bucket=bucket) == "OwnershipControlsNotFoundError"
+    assert code(mine.get_public_access_block, Bucket=bucket) == "NoSuchPublicAccessBlockConfiguration"
+    mine.put_object(Bucket=bucket, Key="open", Body=b"o", ACL="public-read")
+    assert nobody.get_object(Bucket=bucket, Key="open")["Body"].read() == b"o"
+    mine.put_object(Bucket=bucket, Key="own key", Body=b"o", SSECustomerAlgorithm="AES256", SSECustomerKey=b"k" * 32)
+
+
+def test_accounts_see_their_own_buckets_only(mine: Any, theirs: Any, bucket: str) -> None:
+    assert bucket not in [each["Name"] for each in theirs.list_buckets()["Buckets"]]
+    assert theirs.list_buckets()["Owner"] == {"DisplayName": "j", "ID": OTHER}
+    assert code(theirs.list_objects_v2, Bucket=bucket) == "AccessDenied"
+    assert code(theirs.put_object, Bucket=bucket, Key="k") == "AccessDenied"
+    assert code(theirs.delete_bucket, Bucket=bucket) == "AccessDenied"
+    assert code(theirs.create_bucket, Bucket=bucket) == "BucketAlreadyExists"
+
+
+def test_a_grant_gives_what_it_says_and_no_more(mine: Any, theirs: Any, bucket: str) -> None:
+    mine.put_bucket_acl(Bucket=bucket, GrantRead=f"id={OTHER}", GrantFullControl="emailAddress=me@example.com")
+    assert grants(mine.get_bucket_acl(Bucket=bucket)) == {(OTHER, "READ"), (ME, "FULL_CONTROL")}
+    assert theirs.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert code(theirs.put_object, Bucket=bucket, Key="k") == "AccessDenied"
+    assert code(mine.put_bucket_acl, Bucket=bucket, GrantRead="emailAddress=no@example.com") == "UnresolvableGrantByEmailAddress"
+    assert code(mine.put_bucket_acl, Bucket=bucket, GrantRead="id=unknown") == "InvalidArgument"
+
+
+def test_who_writes_an_object_owns_it_where_acls_count(mine: Any, theirs: Any, bucket: str) -> None:
+    mine.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    theirs.put_object(Bucket=bucket, Key="theirs", Body=b"t")
+    assert theirs.get_object_acl(Bucket=bucket, Key="theirs")["Owner"] == {"DisplayName": "j", "ID": OTHER}
+    assert code(mine.get_object, Bucket=bucket, Key="theirs") == "AccessDenied"
+    theirs.put_object_acl(Bucket=bucket, Key="theirs", ACL="bucket-owner-read")
+    assert mine.get_object(Bucket=bucket, Key="theirs")["Body"].read() == b"t"
+    mine.delete_object(Bucket=bucket, Key="theirs")
+
+
+def test_a_policy_lets_another_account_in(mine: Any, theirs: Any, bucket: str) -> None:
+    statement = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "s3:ListBucket"}
+    policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": f"arn:aws:s3:::{bucket}"}]}
+    mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    assert theirs.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert code(theirs.get_bucket_policy, Bucket=bucket) == "AccessDenied"
+
+
+def test_a_new_bucket_with_an_acl_must_be_allowed_to_have_it(endpoint: Endpoint, mine: Any) -> None:
+    name = f"bucket-{os.urandom(5).hex()}"
+    assert (
+        code(mine.create_bucket, Bucket=name, ACL="public-read", ObjectOwnership="BucketOwnerEnforced")
+        == "InvalidBucketAclWithObjectOwnership"
+    )
+    mine.create_bucket(Bucket=name, ACL="public-read", ObjectOwnership="ObjectWriter")
+    assert ("AllUsers", "READ") in grants(mine.get_bucket_acl(Bucket=name))
