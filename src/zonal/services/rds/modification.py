@@ -51,6 +51,17 @@ MODIFY_REFUSED = {name: reason for name, reason in REFUSED.items() if name not i
 }
 
 
+CHANGED_BY = {
+    "DBInstanceClass": "instance_class",
+    "AllocatedStorage": "allocated_storage",
+    "StorageType": "storage_type",
+    "MultiAZ": "multi_az",
+    "EngineVersion": "engine_version",
+    "NewDBInstanceIdentifier": "identifier",
+}
+"""The parameters that wait for the window, and what waits."""
+
+
 class Modification:
     """The operation that changes a DB instance."""
 
@@ -70,11 +81,11 @@ class Modification:
         check_only(cast("dict[str, object]", request))
         changes = self._changes(call, request, instance)
         instance = self._at_once(call, request, instance)
+        changes = _together(_not_named(instance.pending, request), changes)
         if request.get("ApplyImmediately"):
-            changes = _together(instance.pending, changes)
             instance = apply(tx, replace(instance, pending=Changes()), changes, call.now, self._is_lost)
         else:
-            instance = replace(instance, pending=_together(instance.pending, changes))
+            instance = replace(instance, pending=changes)
         tx.put(instance)
         return {"DBInstance": answer_instance(tx, instance)}
 
@@ -207,6 +218,12 @@ def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> i
             f"Invalid storage size: {asked}. Allocated storage cannot be decreased from {instance.allocated_storage} GiB.",
         )
     return max(asked, math.ceil(instance.allocated_storage * 1.1))
+
+
+def _not_named(pending: Changes, request: ModifyDBInstanceMessageTypeDef) -> Changes:
+    """What goes on waiting: whoever names a parameter again means its new value, also where that is the present one, which takes the
+    waiting change back ("Using the schedule modifications setting" in the RDS User Guide)."""
+    return replace(pending, **{field: None for name, field in CHANGED_BY.items() if name in request})
 
 
 def _together(first: Changes, second: Changes) -> Changes:

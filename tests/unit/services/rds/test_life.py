@@ -195,6 +195,21 @@ def test_a_deferred_change_waits_for_the_maintenance_window() -> None:
     run(test, EngineVersion="18.0", probe_interval_seconds=600)
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_change_that_waits_is_taken_back_by_asking_for_the_present_value(at_once: bool) -> None:
+    async def test(account: Account) -> None:
+        modify(account, MultiAZ=True, DBInstanceClass="db.t3.small")
+        shown = modify(account, MultiAZ=False, ApplyImmediately=at_once)
+        assert shown["PendingModifiedValues"] == {"DBInstanceClass": "db.t3.small"}
+        if not at_once:
+            modify(account, ApplyImmediately=True)
+        await until(lambda: account.status() == "available")
+        shown = account.describe()
+        assert (shown["MultiAZ"], shown["DBInstanceClass"], shown["PendingModifiedValues"]) == (False, "db.t3.small", {})
+
+    run(test)
+
+
 def test_an_upgrade_of_a_pair_ends_with_both_nodes_on_the_new_version() -> None:
     async def test(account: Account) -> None:
         assert modify(account, EngineVersion="18.1", ApplyImmediately=True)["DBInstanceStatus"] == "upgrading"
