@@ -78,6 +78,8 @@ class PlaceDesk:
     async def prepare(self, request: CommandRequest) -> CommandPlace:
         """Make the place that was asked for. Raises `PlaceUnknown`, and `HostUnreachable` where its zone is lost."""
         host = self._ground.hosts.get(request.place)
+        if request.security_groups and (host is not None or request.place == INTERNET):
+            raise PlaceUnknown(f"{request.place} takes no security groups: only a place in a subnet has an interface of its own")
         if host is not None:
             return CommandPlace("", host.init.pid, (), host.management_address, host.zone)
         record = self._record(request)

@@ -114,6 +114,16 @@ async def test_a_commands_own_groups_replace_the_default_one() -> None:
     assert [each.group_ids for each in store.select(NetworkInterface)] == [(group.id,)]
 
 
+async def test_groups_are_refused_where_they_would_not_hold() -> None:
+    places, ground, store = desk()
+    ground.on["db-orders-1"] = SimpleNamespace(init=SimpleNamespace(pid=2**30), zone="us-east-1a", management_address="")
+    [group] = store.select(SecurityGroup)
+    for place in ("internet", "db-orders-1"):
+        with pytest.raises(PlaceUnknown, match=f"{place} takes no security groups"):
+            await places.prepare(CommandRequest(place, (group.id,)))
+    assert store.select(RecordedPlace) == []
+
+
 async def test_a_name_that_is_no_place_is_told_with_what_is() -> None:
     places, _, _ = desk()
     with pytest.raises(PlaceUnknown, match="internet or default"):
