@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -54,3 +59,33 @@ def _live(directory: Path, port: int, link: Connection) -> None:
                 await asyncio.to_thread(link.recv)
 
     uvloop.run(run())
+
+
+@contextmanager
+def on_small_disk(directory: Path, size: str) -> Iterator[Any]:
+    """A client of S3 on a disk of its own of this size, which only its process sees and which ends with it."""
+    serve = f'mount -t tmpfs -o size={size} small "$0" && exec "$1" -m tests.s3_process "$0"'
+    whose = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    command = ["unshare", "--mount", *whose, "sh", "-c", serve, str(directory), sys.executable]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield client(int(process.stdout.readline()), retries={"total_max_attempts": 1})
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    """Serve what is in a directory until stdin ends, and print the port."""
+
+    async def run() -> None:
+        with listening() as listener:
+            async with serving(Path(sys.argv[1]), listener):
+                print(listener.getsockname()[1], flush=True)
+                await asyncio.to_thread(sys.stdin.read)
+
+    uvloop.run(run())
+
+
+if __name__ == "__main__":
+    main()

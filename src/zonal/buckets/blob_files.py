@@ -1,26 +1,29 @@
 """Content as files.
 
-A writer writes to `arriving/ID`, syncs the file, renames it to `kept/AA/ID` (AA: the id's first two digits) and syncs that directory;
-only then is the content there. After a power loss a file in `kept` is whole, and what is in `arriving` was never acknowledged. `sweep`
-removes what nobody refers to: everything in `arriving`, and in `kept` what is older than the start and not in the catalog.
+A writer writes to `arriving/ID` (`file_writer` tells how), syncs the file, renames it to `kept/AA/ID` (AA: the id's first two digits) and
+syncs that directory; only then is the content there. After a power loss a file in `kept` is whole, and what is in `arriving` was never
+acknowledged. Ids end with a word that this life of the store chose, so that `sweep` knows what is older than itself without asking any
+clock: of that it removes everything in `arriving`, and in `kept` what the catalog does not know.
 
-Disk work is done by a few threads, never on the event loop. Memory is bounded: a writer holds one batch, a reader one piece.
+Disk work is done by a few threads, never on the event loop. A reader holds one piece in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from zonal.buckets.blobs import BlobMissing, new_id
+from zonal.buckets.blobs import BlobMissing
+from zonal.buckets.file_writer import FileWriter, has_room, sync_directory
 
-BATCH_BYTES = 1024 * 1024
 PIECE_BYTES = 1024 * 1024
-THREADS = 4
+THREADS = 8
+LIFE_DIGITS = 8
 
 
 class BlobFiles:
@@ -35,10 +38,12 @@ class BlobFiles:
             (self.kept / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
         for path in (self.kept, directory):
             sync_directory(path)
+        self._life = secrets.token_hex(LIFE_DIGITS // 2)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
 
     def writer(self, watch: Callable[[bytes], None]) -> FileWriter:
-        return FileWriter(self, new_id(), watch)
+        blob = secrets.token_hex(12) + self._life
+        return FileWriter(self.arriving / blob, self.path(blob), watch, self.threads)
 
     def read(self, blob: str, offset: int, size: int) -> AsyncIterator[bytes]:
         return self._pieces(self.open(blob), offset, size)
@@ -56,16 +61,21 @@ class BlobFiles:
     def path(self, blob: str) -> Path:
         return self.kept / blob[:2] / blob
 
-    def sweep(self, is_known: Callable[[str], bool], before: float) -> int:
-        """Remove what nobody refers to and is older than `before` (seconds since 1970); returns how much. Blocks: for a thread."""
-        count = 0
-        for path in self.arriving.iterdir():
-            count += _remove_older(path, before)
+    def has_room(self) -> bool:
+        return has_room(self.kept)
+
+    def sweep(self, is_known: Callable[[str], bool]) -> int:
+        """Remove what earlier lives left and nobody refers to; returns how much. Blocks: for a thread."""
+        count = sum(self._remove_older(path) for path in self.arriving.iterdir())
         for directory in self.kept.iterdir():
-            for path in directory.iterdir():
-                if not is_known(path.name):
-                    count += _remove_older(path, before)
+            count += sum(self._remove_older(path) for path in directory.iterdir() if not is_known(path.name))
         return count
+
+    def _remove_older(self, path: Path) -> bool:
+        if path.name.endswith(self._life):
+            return False
+        path.unlink(missing_ok=True)
+        return True
 
     def close(self) -> None:
         self.threads.shutdown()
@@ -80,92 +90,3 @@ class BlobFiles:
                     raise BlobMissing(f"the content ended {end - offset} bytes early")
                 offset += len(piece)
                 yield piece
-
-
-class FileWriter:
-    """New content on its way into a file."""
-
-    def __init__(self, files: BlobFiles, blob: str, watch: Callable[[bytes], None]) -> None:
-        self._files = files
-        self._blob = blob
-        self._watch = watch
-        self._path = files.arriving / blob
-        self._descriptor: int | None = None
-        self._batch: list[bytes] = []
-        self._batch_bytes = 0
-        self._flight: asyncio.Future[None] | None = None
-
-    async def write(self, piece: bytes) -> None:
-        self._batch.append(piece)
-        self._batch_bytes += len(piece)
-        if self._batch_bytes >= BATCH_BYTES:
-            await self._take_off()
-
-    async def commit(self) -> str:
-        await self._take_off()
-        await self._land()
-        await self._run(self._finish)
-        return self._blob
-
-    async def abort(self) -> None:
-        self._batch = []
-        if self._flight is not None:
-            await asyncio.wait([self._flight])
-        await self._run(self._forget)
-
-    async def _take_off(self) -> None:
-        """Hand the batch to a thread, which writes it while the next one is gathered."""
-        await self._land()
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        self._flight = asyncio.get_running_loop().run_in_executor(self._files.threads, self._append, batch)
-
-    async def _land(self) -> None:
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            await asyncio.shield(flight)
-
-    async def _run(self, work: Callable[[], None]) -> None:
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._files.threads, work))
-
-    def _append(self, batch: list[bytes]) -> None:
-        if self._descriptor is None:
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        for piece in batch:
-            self._watch(piece)
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-
-    def _finish(self) -> None:
-        assert self._descriptor is not None
-        os.fdatasync(self._descriptor)
-        os.close(self._descriptor)
-        self._descriptor = None
-        kept = self._files.path(self._blob)
-        self._path.rename(kept)
-        sync_directory(kept.parent)
-
-    def _forget(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        self._path.unlink(missing_ok=True)
-
-
-def sync_directory(path: Path) -> None:
-    """Make a directory's entries durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove_older(path: Path, before: float) -> int:
-    try:
-        if path.stat().st_mtime >= before:
-            return 0
-        path.unlink()
-    except FileNotFoundError:
-        return 0
-    return 1

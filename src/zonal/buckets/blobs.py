@@ -11,6 +11,8 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from zonal.records.store import StoreUnavailable
+
 
 class Writer(Protocol):
     """Content on its way in. Ends with `commit` or `abort`."""
@@ -40,6 +42,10 @@ class Blobs(Protocol):
 
 class BlobMissing(Exception):
     """There is no content with this id."""
+
+
+class NoRoom(StoreUnavailable):
+    """The disk has no room for what was to be stored; nothing of it took effect."""
 
 
 def new_id() -> str:

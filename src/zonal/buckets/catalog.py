@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from zonal.buckets.blobs import NoRoom
 from zonal.buckets.entries import NULL, Bucket, Entry, Part, Upload
 from zonal.records.store import StoreUnavailable
 
@@ -279,7 +280,9 @@ class Catalog:
         except sqlite3.Error as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            failure = StoreUnavailable(f"the buckets' catalog could not commit: {error}")
+            is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            kind = NoRoom if is_full else StoreUnavailable
+            failure = kind(f"the buckets' catalog could not commit: {error}")
             outcomes, removed = [(future, None, failure) for _, future in batch], []
         for blob in removed:
             self._on_removed(blob)

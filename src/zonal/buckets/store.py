@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from zonal.buckets.blob_files import BlobFiles
-from zonal.buckets.blobs import Blobs, new_id
+from zonal.buckets.blobs import Blobs, NoRoom, new_id
 from zonal.buckets.catalog import Catalog
 from zonal.buckets.entries import Segment
+from zonal.buckets.file_writer import sync_directory
 
 SMALL_BYTES = 8 * 1024
-FILE_CLOCK_SECONDS = 0.05
-"""How far the clock that dates files may be behind the other: it moves by ticks of the kernel's timer."""
 
 
 class Content(NamedTuple):
@@ -39,10 +37,11 @@ class BucketStore:
         self.blobs: Blobs = files
         self._files = files
         self.catalog = Catalog(directory / "catalog.db", files.remove)
-        self._began = time.time() - FILE_CLOCK_SECONDS
+        for path in (directory, directory.parent):
+            sync_directory(path)
 
     async def receive(self, pieces: AsyncIterator[bytes], watch: Callable[[bytes], None]) -> Content:
-        """Take content in; `watch` sees each piece in order. Where anything raises, nothing of it stays."""
+        """Take content in; `watch` sees each piece in order. Where anything raises (`NoRoom`, say), nothing of it stays."""
         held: list[bytes] = []
         size = 0
         async for piece in pieces:
@@ -50,6 +49,8 @@ class BucketStore:
             size += len(piece)
             if size > SMALL_BYTES:
                 return await self._receive_large(held, pieces, watch)
+        if not self._files.has_room():
+            raise NoRoom("the disk is full")
         content = b"".join(held)
         if content:
             watch(content)
@@ -108,7 +109,7 @@ class BucketStore:
 
     def _sweep(self) -> int:
         view = self.catalog.another_view()
-        return self._files.sweep(view.knows, self._began)
+        return self._files.sweep(view.knows)
 
     async def close(self) -> None:
         await self.catalog.close()

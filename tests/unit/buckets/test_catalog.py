@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zonal.buckets.blobs import NoRoom
 from zonal.buckets.catalog import Catalog, Changes, decode
 from zonal.buckets.entries import NULL, Bucket, Entry, Part, Segment, Upload
 from zonal.buckets.walking import behind, page
@@ -119,6 +120,16 @@ async def test_a_commit_that_fails_fails_for_all_of_its_batch_and_the_next_works
         await catalog.change(break_down)
     await catalog.change(lambda changes: changes.put(1, entry("a")))
     assert catalog.view.current(1, "a") is not None
+
+
+async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is_room(catalog: Catalog) -> None:
+    await catalog.change(lambda changes: changes.put(1, entry("a")))
+    await catalog.change(lambda changes: changes._database.execute("PRAGMA max_page_count = 1").fetchone())
+    with pytest.raises(NoRoom):
+        await catalog.change(lambda changes: changes.add_small("blob", b"x" * 1_000_000))
+    await catalog.change(lambda changes: changes._database.execute("PRAGMA max_page_count = 100000").fetchone())
+    await catalog.change(lambda changes: changes.add_small("blob", b"x" * 1_000_000))
+    assert catalog.view.current(1, "a") is not None and catalog.view.small("blob") == b"x" * 1_000_000
 
 
 async def test_content_that_is_replaced_is_let_go_after_the_commit(catalog: Any) -> None:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +10,6 @@ from typing import Any
 import pytest
 
 from zonal.buckets.blobs import BlobMissing
-from zonal.buckets.catalog import decode
 from zonal.buckets.entries import Entry
 from zonal.buckets.store import SMALL_BYTES, BucketStore
 
@@ -87,86 +80,8 @@ async def test_a_sweep_removes_what_nobody_refers_to_and_nothing_else(tmp_path: 
     await first.catalog.change(lambda changes: changes.put(1, entry))
     (first._files.arriving / "torn").write_bytes(b"half")
     await first.close()
-    for path in files(first):
-        os.utime(path, (1, 1))
     second = BucketStore(tmp_path / "s3")
     new = (await second.receive(pieces(os.urandom(20_000)), lambda piece: None)).segment
     assert await second.sweep() == 2
     assert {path.name for path in files(second)} == {kept.blob, new.blob} and orphan.blob not in {path.name for path in files(second)}
     await second.close()
-
-
-WRITER = """
-import asyncio, hashlib, os, random, sys
-from pathlib import Path
-from zonal.buckets.entries import Entry
-from zonal.buckets.store import BucketStore
-
-async def pieces(content):
-    yield content
-
-async def main():
-    source = random.Random(int(sys.argv[2]))
-    store = BucketStore(Path(sys.argv[1]))
-    async def client(name):
-        while True:
-            key, content = f"{name}-{source.randrange(4)}", os.urandom(source.choice([10, 5000, 60000, 1500000]))
-            got = await store.receive(pieces(content), lambda piece: None)
-            digest = hashlib.md5(content).hexdigest()
-            entry = Entry(key=key, version="null", modified=1.0, owner="o", size=len(content), etag=digest, segments=(got.segment,))
-            print("begin", key, digest, flush=True)
-            def put(changes):
-                if got.small is not None:
-                    changes.add_small(got.segment.blob, got.small)
-                changes.put(1, entry)
-            await store.catalog.change(put)
-            print("done", key, digest, flush=True)
-    await asyncio.gather(*(client(f"c{number}") for number in range(4)))
-
-asyncio.run(main())
-"""
-
-
-def _live_and_die(directory: Path, seed: int, seconds: float) -> str:
-    """What a writer said before it was killed."""
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(directory), str(seed)], stdout=subprocess.PIPE, text=True)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    return process.communicate()[0]
-
-
-async def test_what_was_acknowledged_survives_kills_and_nothing_torn_is_visible(tmp_path: Path) -> None:
-    source = random.Random(20261123)
-    directory = tmp_path / "s3"
-    for life in range(6):
-        output = _live_and_die(directory, life, 0.4 + source.random() * 0.5)
-        done: dict[str, str] = {}
-        begun: dict[str, set[str]] = {}
-        for line in output.splitlines():
-            words = line.split()
-            if len(words) != 3 or len(words[2]) != 32:
-                continue  # The kill tore the line.
-            if words[0] == "done":
-                done[words[1]] = words[2]
-                begun[words[1]] = set()
-            else:
-                begun.setdefault(words[1], set()).add(words[2])
-        store = BucketStore(directory)
-        await _check_whole(store, done, begun)
-        for path in files(store):
-            os.utime(path, (1, 1))
-        await store.sweep()
-        known = [path for path in files(store) if store.catalog.view.knows(path.name)]
-        assert len(known) == len(files(store)), f"life {life} left orphans"
-        await store.close()
-
-
-async def _check_whole(store: BucketStore, done: dict[str, str], begun: dict[str, set[str]]) -> None:
-    for key, digest in done.items():
-        entry = store.catalog.view.current(1, key)
-        assert entry is not None, f"{key} was acknowledged and is gone"
-        assert entry.etag in {digest} | begun[key], f"{key} is older than what was acknowledged"
-    for row in store.catalog.view.walk_current(1, b"", None):
-        entry = decode(row)
-        content = b"".join([each async for each in store.read(entry.segments, 0, entry.size)])
-        assert hashlib.md5(content).hexdigest() == entry.etag, f"{entry.key} is torn"

@@ -37,6 +37,7 @@ from zonal.services.s3.listing import Listings
 from zonal.services.s3.locks import Locks
 from zonal.services.s3.multipart import Multipart
 from zonal.services.s3.objects import Objects
+from zonal.services.s3.room import with_room
 from zonal.services.s3.tags import Tags
 from zonal.services.s3.uploads import Uploads
 from zonal.services.s3.websites import Websites, is_website
@@ -77,7 +78,7 @@ class S3:
             self._cors,
             self._websites,
         )
-        self.handlers: Mapping[str, Handler] = access.guarded(handlers(*nouns))
+        self.handlers: Mapping[str, Handler] = access.guarded(with_room(handlers(*nouns)))
 
     async def before(self, request: Request) -> Response | None:
         """The answer to what is not an API call. Raises `AwsError`."""

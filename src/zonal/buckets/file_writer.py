@@ -1,0 +1,150 @@
+"""One piece of content on its way into a file.
+
+Pieces are gathered to batches. A batch goes to two threads at once: one writes it, one shows it to whoever watches (who computes hashes of
+it), while the next batch is gathered; so a writer holds two batches, however large the content is. At the end the file is synced while the
+last hashes are still computed. Large content is synced on the way as well, so that little is left to sync when everybody waits for it.
+
+The order at the end is what durability rests on: write, sync the file, rename it, sync the directory. (A rename that was not synced may be
+lost with the power, and then the content has no name.) Room is asked for before each batch: content leaves `RESERVE_BYTES` of the disk
+free, so that the catalog can still write down a deletion when content has no place any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from zonal.buckets.blobs import NoRoom
+
+BATCH_BYTES = 512 * 1024
+SYNC_BYTES = 32 * 1024 * 1024
+RESERVE_BYTES = 16 * 1024 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PIECES_AT_ONCE = 512
+
+
+class FileWriter:
+    """Writes to `path` and, when it is committed, has it at `kept`, whose name is the content's id."""
+
+    def __init__(self, path: Path, kept: Path, watch: Callable[[bytes], None], threads: Executor) -> None:
+        self._path = path
+        self._kept = kept
+        self._watch = watch
+        self._threads = threads
+        self._descriptor: int | None = None
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._unsynced_bytes = 0
+        self._flights: list[asyncio.Future[None]] = []
+
+    async def write(self, piece: bytes) -> None:
+        self._batch.append(piece)
+        self._batch_bytes += len(piece)
+        if self._batch_bytes >= BATCH_BYTES:
+            await self._take_off(self._append)
+
+    async def commit(self) -> str:
+        await self._take_off(self._append_and_finish)
+        await self._land()
+        return self._kept.name
+
+    async def abort(self) -> None:
+        self._batch = []
+        if self._flights:
+            await asyncio.wait(self._flights)
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, self._forget))
+
+    async def _take_off(self, work: Callable[[list[bytes]], None]) -> None:
+        """Hand the batch to the threads, once they are done with the one before."""
+        await self._land()
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        loop = asyncio.get_running_loop()
+        self._flights = [loop.run_in_executor(self._threads, each, batch) for each in (work, self._show)]
+
+    async def _land(self) -> None:
+        """Wait for the threads; raises what went wrong there. Whoever is cancelled here leaves the flights for `abort` to wait for."""
+        if self._flights:
+            await asyncio.wait(self._flights)
+        flights, self._flights = self._flights, []
+        for error in [each.exception() for each in flights]:
+            if error is not None:
+                raise error
+
+    def _show(self, batch: list[bytes]) -> None:
+        for piece in batch:
+            self._watch(piece)
+
+    def _append(self, batch: list[bytes]) -> None:
+        try:
+            if not has_room(self._path.parent):
+                raise NoRoom("the disk is full")
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            for start in range(0, len(batch), _PIECES_AT_ONCE):
+                _write(self._descriptor, batch[start : start + _PIECES_AT_ONCE])
+            self._unsynced_bytes += sum(map(len, batch))
+            if self._unsynced_bytes >= SYNC_BYTES:
+                sync_file(self._descriptor)
+                self._unsynced_bytes = 0
+        except OSError as error:
+            raise _explained(error) from error
+
+    def _append_and_finish(self, batch: list[bytes]) -> None:
+        self._append(batch)
+        assert self._descriptor is not None
+        try:
+            sync_file(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+            self._path.rename(self._kept)
+            sync_directory(self._kept.parent)
+        except OSError as error:
+            raise _explained(error) from error
+
+    def _forget(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        self._path.unlink(missing_ok=True)
+        self._kept.unlink(missing_ok=True)
+
+
+def has_room(path: Path) -> bool:
+    """Whether content may be added to the disk that holds `path`."""
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize > RESERVE_BYTES
+
+
+def sync_file(descriptor: int) -> None:
+    """Make a file's content durable."""
+    os.fdatasync(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a directory's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, pieces: list[bytes]) -> None:
+    """Write all of it, in one call where the kernel takes all at once."""
+    written = os.writev(descriptor, pieces)
+    for piece in pieces:
+        if written >= len(piece):
+            written -= len(piece)
+            continue
+        rest = memoryview(piece)[written:]
+        written = 0
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def _explained(error: OSError) -> Exception:
+    return NoRoom(str(error)) if error.errno in _FULL else error
