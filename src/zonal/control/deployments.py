@@ -158,6 +158,7 @@ class Deployments:
         if step.work not in LONG:
             await self._steps.run(id, step, again=again)
         else:
+            self._unsay(id, step)
             await self._do_unless_urgent(id, step, memory, again)
         if step.work in (Work.RESUME, Work.LAY_OUT, Work.START):
             memory.resumed = True
@@ -197,6 +198,13 @@ class Deployments:
         with self._store.transaction() as tx:
             tx.put(replace(standing, why=why))
             tx.note("failover.waiting", wanted.subject, node=step.node, why=why, epoch=standing.epoch)
+
+    def _unsay(self, id: str, step: Step) -> None:
+        """What was waited for earlier is not what keeps a long step busy: tell what it does. A step that is tried again has told already."""
+        standing = self._store.get(Standing, id)
+        if standing is not None and standing.why and step.why and not standing.why.startswith(step.why):
+            with self._store.transaction() as tx:
+                tx.put(replace(standing, why=step.why))
 
     def _rested(self, id: str, memory: _Memory) -> None:
         memory.repeats.clear()

@@ -325,6 +325,24 @@ def test_a_standby_lost_in_the_middle_of_its_copy_is_copied_again() -> None:
     run(test)
 
 
+def test_what_was_waited_for_is_not_told_any_more_while_the_standby_is_made_a_copy() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.fail(A, "power")
+            await until(lambda: world.name == "orders_2", within=10)
+            world.fail(C, "network")
+            await until(lambda: "nobody can tell who is cut off" in region.deployments.why("d-1"))
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(lambda: "rejoin" in world.engines["orders_1"].calls)
+            assert region.deployments.why("d-1") == "the standby has to become a copy of the leader"
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+            assert region.deployments.why("d-1") == ""
+
+    run(test)
+
+
 def test_a_leader_that_dies_while_its_standby_is_copied_is_started_in_place() -> None:
     async def test(world: World) -> None:
         async with Region(world):
