@@ -200,7 +200,7 @@ class Deployments:
             tx.note("failover.waiting", wanted.subject, node=step.node, why=why, epoch=standing.epoch)
 
     def _unsay(self, id: str, step: Step) -> None:
-        """What was waited for earlier is not what keeps a long step busy: tell what it does. A step that is tried again has told already."""
+        """What was waited for earlier is not what keeps a long step busy: tell what it does. One that is tried again has told already."""
         standing = self._store.get(Standing, id)
         if standing is not None and standing.why and step.why and not standing.why.startswith(step.why):
             with self._store.transaction() as tx:
