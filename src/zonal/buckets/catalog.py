@@ -26,7 +26,9 @@ from zonal.buckets.blobs import NoRoom
 from zonal.buckets.entries import NULL, Bucket, Entry, Part, Upload
 from zonal.records.store import StoreUnavailable
 
+K = TypeVar("K")
 T = TypeVar("T")
+REMEMBERED = 1000
 NONCURRENT, CURRENT, MARKER = 0, 1, 2
 """States of a version: an older one, the one that is visible, a delete marker that hides the key."""
 
@@ -40,21 +42,55 @@ Row = tuple[bytes, int, int, bytes]
 """A version: key, order (later ones are smaller), state, entry."""
 
 
-class View:
-    """What can be asked of a catalog."""
+class Memory:
+    """What was looked up since the last commit, which empties it: one call asks for the same bucket and key several times.
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    The reader keeps here what it has read, the writer forgets it all after each commit. What is read in between is new already.
+    """
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, Bucket | None] = {}
+        self.newest: dict[tuple[int, str], Entry | None] = {}
+
+    def forget(self) -> None:
+        """Begin anew; whoever still holds the old dictionaries fills them for nobody."""
+        self.buckets, self.newest = {}, {}
+
+
+def _remembered(memory: dict[K, T], key: K, look: Callable[[], T]) -> T:
+    if key not in memory:
+        if len(memory) >= REMEMBERED:
+            memory.clear()
+        memory[key] = look()
+    return memory[key]
+
+
+class View:
+    """What can be asked of a catalog. Without a `memory` every question is asked of the database."""
+
+    def __init__(self, database: sqlite3.Connection, memory: Memory | None = None) -> None:
         self._database = database
+        self._memory = memory
 
     def buckets(self) -> list[Bucket]:
         return [_bucket(body) for (body,) in self._database.execute("SELECT body FROM buckets ORDER BY name")]
 
     def bucket(self, name: str) -> Bucket | None:
+        if self._memory is None:
+            return self._bucket(name)
+        return _remembered(self._memory.buckets, name, lambda: self._bucket(name))
+
+    def _bucket(self, name: str) -> Bucket | None:
         row = self._database.execute("SELECT body FROM buckets WHERE name = ?", (name,)).fetchone()
         return _bucket(row[0]) if row else None
 
     def current(self, bucket: int, key: str) -> Entry | None:
         """The newest version of a key, which may be a delete marker."""
+        if self._memory is None:
+            return self._current(bucket, key)
+        return _remembered(self._memory.newest, (bucket, key), lambda: self._current(bucket, key))
+
+    def _current(self, bucket: int, key: str) -> Entry | None:
         row = self._newest(bucket, key)
         return _entry(row[1]) if row else None
 
@@ -236,7 +272,8 @@ class Catalog:
         self._on_removed = on_removed
         writer = _open(path)
         writer.executescript(_SCHEMA)
-        self.view = View(_open(path))
+        self._memory = Memory()
+        self.view = View(_open(path), self._memory)
         self._work: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_until_closed, args=(writer,), name="catalog-writer", daemon=True)
         self._thread.start()
@@ -277,6 +314,7 @@ class Catalog:
             for work, future in batch:
                 outcomes.append((future, *self._run(database, work, removed)))
             database.execute("COMMIT")
+            self._memory.forget()
         except sqlite3.Error as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")

@@ -7,9 +7,10 @@ the service does. Everything that is wrong with what was sent is an `AwsError` w
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -90,9 +91,9 @@ def _cbor(raw: bytes) -> Any:
 
 def _parse_rest(located: Located, request: Request, shape: Shape) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, member in shape.members.items():
-        if member.location is None or member.location == "body":
-            continue
+    outside = _outside(shape)
+    found = outside.always + (outside.queries if located.query else ())
+    for name, member in (*found, *(outside.headers[header] for header in request.headers if header in outside.headers)):
         try:
             value = _from_head(name, member, located, request)
         except Malformed as problem:
@@ -107,6 +108,24 @@ def _parse_rest(located: Located, request: Request, shape: Shape) -> dict[str, A
     elif documents.body_members(shape):
         values |= _structured(located, request, shape) or {}
     return values
+
+
+class _Outside(NamedTuple):
+    """An input's members that do not stand in the body, by what must be there for one of them to be: few of some forty are."""
+
+    always: tuple[tuple[str, Shape], ...]
+    queries: tuple[tuple[str, Shape], ...]
+    headers: dict[str, tuple[str, Shape]]
+
+
+@functools.cache
+def _outside(shape: Shape) -> _Outside:
+    members = {name: member for name, member in shape.members.items() if member.location not in (None, "body")}
+    headers = {(one.location_name or name).lower(): (name, one) for name, one in members.items() if one.location == "header"}
+    queries = tuple((name, one) for name, one in members.items() if one.location == "querystring")
+    always = tuple((name, one) for name, one in members.items() if one.location not in ("header", "querystring"))
+    assert len(headers) + len(queries) + len(always) == len(members), f"{shape} has two members in one header"
+    return _Outside(always, queries, headers)
 
 
 def _payload(located: Located, request: Request, member: Shape) -> Any:

@@ -32,18 +32,22 @@ class Routes:
 
     def __init__(self, service: Service) -> None:
         self._routes: dict[str, list[Route]] = {}
+        self._bare: dict[str, list[Route]] = {}
+        """Those that ask for nothing in the query: the only ones for a request without one."""
         for name in service.operation_names:
             operation = service.operation(name)
             assert operation is not None
             self._routes.setdefault(operation.http.method, []).append(_route(operation))
         for routes in self._routes.values():
             routes.sort(key=lambda route: route.weight, reverse=True)
+        for method, routes in self._routes.items():
+            self._bare[method] = [route for route in routes if not route.constants and not route.queries]
 
     def find(
         self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str]
     ) -> tuple[Operation, dict[str, str]] | None:
         """The operation and its labels (decoded), or None where nothing fits."""
-        for route in self._routes.get(method, ()):
+        for route in (self._routes if query else self._bare).get(method, ()):
             match = route.path.fullmatch(path)
             if match is None or not _has(route, query, headers):
                 continue

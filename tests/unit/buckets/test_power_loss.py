@@ -89,7 +89,7 @@ async def live(directory: Path, patch: pytest.MonkeyPatch, seed: int, *, acts: i
     source = random.Random(seed)
     root = directory / "region"
     root.mkdir()
-    losses = Losses(directory, source, of=12)
+    losses = Losses(directory, source, of=6)
     losses.disk = LosingDisk(root, patch, losses.perhaps)
     store = BucketStore(root / "s3")
     losses.client = Client(store, source)
