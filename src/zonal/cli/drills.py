@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from zonal.cli.options import json_option, state_option
+from zonal.cli.options import Amount, json_option, state_option
 from zonal.foundation.errors import ZonalError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +34,7 @@ def _options(command: F) -> F:
             click.option("--password", envvar="PGPASSWORD", help="Master password of --db. [env: PGPASSWORD]"),
             click.option("--engine-version", metavar="V", help="PostgreSQL version of the drill's own instance."),
             click.option("--clients", type=click.IntRange(1, 64), default=3, show_default=True, help="How many clients write."),
-            click.option("--seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="How long the outage lasts."),
+            click.option("--seconds", type=Amount(0), default=5.0, show_default=True, help="How long the outage lasts."),
             click.option("--seed", type=int, help="Repeats a drill's choices. [default: a new one, printed]"),
             click.option("--keep", is_flag=True, help="Keep the drill's own instance."),
             state_option,
@@ -97,6 +97,8 @@ def _drill(
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     say = partial(click.echo, err=True)
     hands = Hands(state)
+    if zone not in ("", *(zones := hands.zones())):
+        raise ZonalError(f"there is no zone '{zone}'; there are {', '.join(zones)}")
     options = Options(drill=drill, seed=seed, zone=zone, clients=clients, seconds=seconds)
     directory = state / "drills" / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}-{seed}"
     directory.parent.mkdir(mode=0o700, exist_ok=True)

@@ -26,6 +26,10 @@ class Hands:
         access = self._client.access()
         return Endpoint(access.endpoint, access.access_key, access.secret_key)
 
+    def zones(self) -> tuple[str, ...]:
+        """The zones that there are. Raises `RegionAbsent`."""
+        return tuple(each.name for each in self._client.status().zones)
+
     def pair(self, database: str) -> Pair:
         found = self._database(database)
         zones = {node.role: node.zone for node in found.nodes}

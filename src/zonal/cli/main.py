@@ -72,6 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # The reader of our output has gone; Python would complain about the flush.
         sys.exit(141)
+    except OSError as error:
+        click.echo(f"zonal: {error}", err=True)  # A full disk, a file that is not ours: the system's words name it.
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
     from zonal.foundation.settings import load
 
     settings = load(state, port=port, bind=bind)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(state)
     _check_absent(state)
     listener = _listen(settings)
     begun = time.monotonic()
@@ -73,6 +73,13 @@ def stop(state: Path) -> None:
         time.sleep(0.02)
     if sys.stderr.isatty() and time.monotonic() - begun > 1.0:
         click.echo(err=True)
+
+
+def _make(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotStarted(f"{state} cannot be made ({error.strerror}); `--state DIR` takes another state directory") from error
 
 
 def _check_absent(state: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zonal.cli.options import json_option, state_option
+from zonal.cli.options import Amount, json_option, state_option
 
 if TYPE_CHECKING:
     from zonal.console.shapes import ZoneStatus
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 @click.argument("zone")
 @click.option("--power", is_flag=True, help="Cut the links, then kill everything in the zone. [default]")
 @click.option("--network", is_flag=True, help="Cut the links; what is inside lives on, alone.")
-@click.option(
-    "--loss", type=click.FloatRange(0, 100, min_open=True), metavar="P", help="Lose P percent of the packets on the zone's links."
-)
-@click.option("--delay", type=click.FloatRange(0, min_open=True), metavar="MS", help="Delay the packets on the zone's links.")
+@click.option("--loss", type=Amount(0, 100, min_open=True), metavar="P", help="Lose P percent of the packets on the zone's links.")
+@click.option("--delay", type=Amount(0, min_open=True), metavar="MS", help="Delay the packets on the zone's links.")
 @state_option
 @json_option
 def fail(zone: str, power: bool, network: bool, loss: float | None, delay: float | None, state: Path, as_json: bool) -> None:

@@ -85,10 +85,18 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     path = state / "settings.toml"
-    if path.exists():
+    try:
+        written = path.read_text()
+    except FileNotFoundError:
+        written = None
+    except UnicodeDecodeError as error:
+        raise BadSetting(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise BadSetting(f"{path} cannot be read ({error.strerror}); `--state DIR` takes another state directory") from error
+    if written is not None:
         try:
-            values |= tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            values |= tomllib.loads(written)
+        except tomllib.TOMLDecodeError as error:
             raise BadSetting(f"{path} is not TOML: {error}") from error
         if "credentials" in values and path.stat().st_mode & 0o077:
             raise BadSetting(f"{path} holds credentials and may be read by others: chmod 600 it")

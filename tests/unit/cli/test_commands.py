@@ -157,6 +157,8 @@ def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, w
         ("--network", "--loss", "5"),
         ("--loss", "0"),
         ("--loss", "101"),
+        ("--loss", "nan"),
+        ("--delay", "inf"),
         ("--delay", "much"),
     ],
 )
@@ -168,6 +170,19 @@ def test_a_fault_that_makes_no_sense_is_wrong_usage(region: Region, tmp_path: Pa
 def test_a_zone_that_is_not_there_is_told_with_those_that_are(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("fail", "us-east-1z", "--state", str(tmp_path)) == 1
     assert "there are us-east-1a" in capfd.readouterr().err
+
+
+def test_a_drill_names_the_zones_before_it_makes_a_database(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("drill", "zone-outage", "--zone", "us-east-1z", "--state", str(tmp_path)) == 1
+    assert "there are us-east-1a" in capfd.readouterr().err
+    assert region.asked == [] and not (tmp_path / "drills").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/state"])
+def test_a_state_directory_that_cannot_be_is_told_and_nobody_sees_a_traceback(place: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("start", "-d", "--state", place) == 1
+    said = capfd.readouterr().err
+    assert said.startswith("zonal: ") and place in said and "--state DIR" in said
 
 
 def test_exec_hands_on_streams_and_exit_status_and_gives_the_place_back(
@@ -188,10 +203,12 @@ def test_a_command_that_a_signal_ended_has_the_status_that_a_shell_gives_it(regi
     assert run("exec", "--state", str(tmp_path), "--", "sh", "-c", "kill -9 $$") == 137
 
 
-@pytest.mark.parametrize("command", ["status", "env", "journal", "recover us-east-1a", "exec true", "stop"])
+@pytest.mark.parametrize(
+    "command",
+    ["status STATE", "env STATE", "journal STATE", "recover STATE us-east-1a", "exec STATE true", "stop STATE", "drill zone-outage STATE"],
+)
 def test_without_a_region_a_command_says_how_to_start_one(command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    first, *rest = command.split()
-    assert run(first, "--state", str(tmp_path / "nothing"), *rest) == 3
+    assert run(*command.replace("STATE", f"--state {tmp_path}/nothing").split()) == 3
     assert "zonal start" in capfd.readouterr().err
 
 

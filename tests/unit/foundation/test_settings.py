@@ -32,6 +32,19 @@ def test_a_wrong_setting_is_refused_and_named(tmp_path: Path, text: str, environ
         load(tmp_path, environment=environment)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").mkdir()
+    with pytest.raises(BadSetting, match="cannot be read"):
+        load(tmp_path, environment={})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadSetting, match="--state DIR"):
+        load(tmp_path / "file", environment={})
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "binary" / "settings.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadSetting, match="is not TOML"):
+        load(tmp_path / "binary", environment={})
+
+
 def test_leaving_loopback_demands_own_credentials(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="anybody knows test/test"):
         load(tmp_path, environment={}, bind="0.0.0.0")
