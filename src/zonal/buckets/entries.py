@@ -102,7 +102,7 @@ class Bucket(msgspec.Struct, frozen=True, omit_defaults=True):
     versioning: str = ""
     object_lock: bool = False
     ownership: str = "BucketOwnerEnforced"
-    grants: tuple[tuple[str, str], ...] = ()
+    grants: tuple[tuple[str, str], ...] | None = None
     tags: dict[str, str] = {}
     settings: dict[str, Any] = {}
 

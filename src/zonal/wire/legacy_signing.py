@@ -51,11 +51,24 @@ def verify(request: Request, secrets: Mapping[str, str], bucket: str, now: datet
         words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
         fields = {"AWSAccessKeyId": access_key, "StringToSign": to_sign, "SignatureProvided": signature}
         raise AwsError("SignatureDoesNotMatch", words, status=403, fields=fields)
+    request.headers = hoisted(request)
     return Signature(access_key, REGION, "s3", expires, "", signature, b"", "UNSIGNED-PAYLOAD")
 
 
+_HOISTED = re.compile(r"x-amz-[\w-]+|content-(type|md5)")
+_SIGNING_ONLY = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature"}
+
+
+def hoisted(request: Request) -> Mapping[str, str]:
+    """The headers of a presigned request with those that whoever signed it put into the query string, as SDKs do."""
+    pairs = [word.partition("=") for word in request.query.split("&") if word]
+    given = {unquote(name).lower(): unquote(value) for name, _, value in pairs}
+    found = {name: value for name, value in given.items() if _HOISTED.fullmatch(name) and name not in _SIGNING_ONLY}
+    return {**found, **request.headers} if found else request.headers
+
+
 def _string_to_sign(request: Request, bucket: str, expires: str) -> str:
-    headers = request.headers
+    headers = hoisted(request)
     own = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
     path = f"/{bucket}{request.path}" if bucket else request.path
     if path.count("/") == 1 and path != "/":

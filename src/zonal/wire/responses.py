@@ -166,7 +166,7 @@ def render_error(dialect: Dialect, error: AwsError, request_id: str, request: Re
         body = _ec2_error(code, error.message, request_id)
         return Response(status, [*headers, ("Content-Type", _XML_TYPE)], body)
     if dialect.protocol == REST_XML and dialect.name in ("s3", "s3control"):
-        return Response(status, [*headers, ("Content-Type", "application/xml")], _s3_error(code, error, request_id, request.path))
+        return Response(status, [*headers, ("Content-Type", "application/xml")], _s3_error(code, error, request_id))
     if dialect.protocol in (QUERY, REST_XML):
         body = _query_error(dialect.service, shape, code, error, sender, request_id)
         return Response(status, [*headers, ("Content-Type", _XML_TYPE)], body)
@@ -187,11 +187,9 @@ def _query_error(service: Service | None, shape: Shape | None, code: str, error:
     return "".join(out).encode()
 
 
-def _s3_error(code: str, error: AwsError, request_id: str, path: str) -> bytes:
+def _s3_error(code: str, error: AwsError, request_id: str) -> bytes:
     out = [f"{_PROLOGUE}<Error><Code>{markup.escape(code)}</Code><Message>{markup.escape(error.message)}</Message>"]
     _error_fields(out, None, error.fields)
-    if "Resource" not in error.fields:
-        out.append(f"<Resource>{markup.escape(path)}</Resource>")
     out.append(f"<RequestId>{request_id}</RequestId><HostId>{_host_id(request_id)}</HostId></Error>")
     return "".join(out).encode()
 

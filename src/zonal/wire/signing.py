@@ -64,12 +64,14 @@ class Verifier:
         if secret is None or "x-amz-security-token" in request.headers or claim.token:
             raise _unknown_key(dialect, claim.access_key, token=secret is not None)
         key = signing_key(secret, claim.date, claim.region, claim.service)
-        _check_signature(claim, dialect, request, key)
         scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
+        _check_signature(claim, dialect, request, key, scope)
         signature = Signature(
             claim.access_key, claim.region, claim.service, claim.timestamp, scope, claim.signature, key, claim.payload or UNSIGNED
         )
         _check_payload(claim, dialect, request)
+        if claim.expires is not None and _is_s3(dialect):
+            request.headers = legacy_signing.hoisted(request)
         return signature
 
     def _check_scope(self, claim: _Claim, dialect: Dialect) -> None:
@@ -217,7 +219,7 @@ def _query_claim(request: Request, dialect: Dialect) -> _Claim:
     signed = tuple(given["X-Amz-SignedHeaders"].split(";"))
     _check_signed_headers(request, dialect, signed)
     if s3:
-        payload = request.headers.get("x-amz-content-sha256", UNSIGNED)
+        payload = request.headers.get("x-amz-content-sha256") or given.get("X-Amz-Content-Sha256", UNSIGNED)
     else:
         payload = hashlib.sha256(request.body).hexdigest()
     token = given.get("X-Amz-Security-Token", "")
@@ -307,12 +309,30 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     return key
 
 
-def _check_signature(claim: _Claim, dialect: Dialect, request: Request, key: bytes) -> None:
+def sign(key: bytes, message: bytes) -> str:
+    """The HMAC-SHA256 of a message, in hexadecimal (RFC 2104: the key's two halves are the same for a day, so they are hashed once)."""
+    inner, outer = _halves(key)
+    digest = inner.copy()
+    digest.update(message)
+    signed = outer.copy()
+    signed.update(digest.digest())
+    return signed.hexdigest()
+
+
+@functools.lru_cache(256)
+def _halves(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    block = key.ljust(64, b"\0")  # A signing key has 32 bytes; only one longer than 64 would have to be hashed first.
+    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
+
+
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+def _check_signature(claim: _Claim, dialect: Dialect, request: Request, key: bytes, scope: str) -> None:
     canonical = _canonical_request(claim, request, s3=_is_s3(dialect))
-    scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
     to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    expected = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    if hmac.compare_digest(expected.encode(), claim.signature.encode()):
+    if hmac.compare_digest(sign(key, to_sign.encode()).encode(), claim.signature.encode()):
         return
     if _is_s3(dialect):
         words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
@@ -395,13 +415,13 @@ async def checked(pieces: AsyncIterator[bytes], signature: Signature) -> AsyncIt
 def chunk_signature(signature: Signature, previous: str, chunk: bytes) -> str:
     """What a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` must be signed with; `previous` is the signature before it, first the seed."""
     head = f"AWS4-HMAC-SHA256-PAYLOAD\n{signature.timestamp}\n{signature.scope}\n{previous}\n{_EMPTY_HASH}\n"
-    return hmac.digest(signature.key, (head + hashlib.sha256(chunk).hexdigest()).encode(), "sha256").hex()
+    return sign(signature.key, (head + hashlib.sha256(chunk).hexdigest()).encode())
 
 
 def trailer_signature(signature: Signature, previous: str, trailers: bytes) -> str:
     """What the trailing headers (`name:value` and a line feed each) must be signed with."""
     head = f"AWS4-HMAC-SHA256-TRAILER\n{signature.timestamp}\n{signature.scope}\n{previous}\n"
-    return hmac.digest(signature.key, (head + hashlib.sha256(trailers).hexdigest()).encode(), "sha256").hex()
+    return sign(signature.key, (head + hashlib.sha256(trailers).hexdigest()).encode())
 
 
 def missing(dialect: Dialect) -> AwsError:

@@ -37,6 +37,8 @@ def check(located: Located, shape: Shape, values: dict[str, Any]) -> None:
         raise _constraints_broken(located, found)
     path = found[0][0]
     if located.dialect.name == "s3":
+        if path == shape.payload:
+            raise AwsError("MissingRequestBodyError", "Request Body is empty")
         raise AwsError("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
     name = path.rpartition(".")[2]
     raise AwsError("MissingParameter", f"The request must contain the parameter {name}")
@@ -45,7 +47,7 @@ def check(located: Located, shape: Shape, values: dict[str, Any]) -> None:
 def wrong_type(located: Located, problem: Malformed) -> AwsError:
     """The service's answer to a value that is not of its type."""
     if located.dialect.name == "s3":
-        return AwsError("InvalidArgument", f"Argument {problem.path}: {problem.reason}", fields={"ArgumentName": problem.path})
+        return _wrong_argument(located, problem)
     if located.dialect.protocol == EC2:
         name = problem.path.rpartition(".")[2]
         name = name[:1].lower() + name[1:]
@@ -57,6 +59,16 @@ def wrong_type(located: Located, problem: Malformed) -> AwsError:
     if located.dialect.protocol == JSON:
         return AwsError("SerializationException", problem.reason)
     return AwsError("SerializationException", f"{problem.path}: {problem.reason}" if problem.path else problem.reason)
+
+
+def _wrong_argument(located: Located, problem: Malformed) -> AwsError:
+    """S3 calls an argument as it stands on the wire."""
+    shape = located.operation.input
+    member = shape.members.get(problem.path) if shape is not None else None
+    name = (member.location_name if member is not None else None) or problem.path
+    is_number = problem.type in ("integer", "long")
+    words = f"Provided {name} not an integer or within integer range" if is_number else f"Argument {name}: {problem.reason}"
+    return AwsError("InvalidArgument", words, fields={"ArgumentName": name, "ArgumentValue": problem.text})
 
 
 def _wanted(problem: Malformed) -> str:

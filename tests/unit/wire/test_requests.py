@@ -68,7 +68,7 @@ def rpc(body: bytes) -> Request:
         (put("/b?tagging", b"<Tagging>" + b"<TagSet>" * 200), "MalformedXML", "well-formed"),
         (put("/b?tagging", b'<!DOCTYPE x [<!ENTITY a "b">]><Tagging><TagSet/></Tagging>'), "MalformedXML", "well-formed"),
         (put("/b?versioning", b"<VersioningConfiguration><Status><x/></Status></VersioningConfiguration>"), "MalformedXML", ""),
-        (put("/b/k?partNumber=x&uploadId=u", b""), "InvalidArgument", "PartNumber"),
+        (put("/b/k?partNumber=x&uploadId=u", b""), "InvalidArgument", "Provided partNumber not an integer"),
         (rpc(b"\xbf"), "SerializationException", "malformed CBOR"),
         (rpc(b"\x9f" * 500), "SerializationException", "nested"),
         (rpc(b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"), "SerializationException", "ends too early"),

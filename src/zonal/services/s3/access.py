@@ -148,7 +148,7 @@ class Access:
                 acls.grants_of(bucket, entry, self._ground.accounts), caller, _ACL_PERMISSIONS[action], public=public
             )
         needed = _BUCKET_PERMISSIONS.get(action)
-        grants = bucket.grants or acls.full_control(self._ground.accounts.of(bucket.owner))
+        grants = acls.grants_of_bucket(bucket, self._ground.accounts)
         return needed is not None and acls.allows(grants, caller, needed, public=public)
 
     def _owner_suffices(self, bucket: Bucket, action: str, entry: Entry | None) -> bool:

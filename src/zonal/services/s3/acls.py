@@ -17,7 +17,7 @@ from zonal.buckets.entries import Bucket, Entry
 from zonal.foundation.credentials import Account, Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
-from zonal.services.s3.errors import absent, access_denied, invalid_argument, invalid_request, malformed_acl
+from zonal.services.s3.errors import absent, access_denied, invalid_argument, invalid_request, malformed_acl, malformed_xml
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.owners import ALL_USERS, AUTHENTICATED_USERS, GROUPS, LOG_DELIVERY
 
@@ -31,6 +31,7 @@ _HEADERS = {
     "GrantWrite": "WRITE",
     "GrantWriteACP": "WRITE_ACP",
 }
+OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 _PUBLIC = (ALL_USERS, AUTHENTICATED_USERS)
 
 
@@ -43,8 +44,7 @@ class Acls:
     @operation("GetBucketAcl")
     async def get_of_bucket(self, call: Call, request: Request) -> Request:
         bucket = self._ground.bucket(request["Bucket"])
-        grants = bucket.grants or full_control(self._ground.accounts.of(bucket.owner))
-        return {"Owner": self._ground.owner(bucket.owner), "Grants": self._shown(grants)}
+        return {"Owner": self._ground.owner(bucket.owner), "Grants": self._shown(grants_of_bucket(bucket, self._ground.accounts))}
 
     @operation("PutBucketAcl")
     async def put_of_bucket(self, call: Call, request: Request) -> None:
@@ -74,13 +74,13 @@ class Acls:
     @operation("PutBucketOwnershipControls")
     async def put_ownership(self, call: Call, request: Request) -> None:
         rules = request["OwnershipControls"]["Rules"]
-        if len(rules) != 1:
-            raise invalid_request("The request must have exactly one rule of ownership.")
-        wanted = ownership(rules[0]["ObjectOwnership"])
+        if len(rules) != 1 or rules[0]["ObjectOwnership"] not in OWNERSHIPS:
+            raise malformed_xml()
+        wanted = rules[0]["ObjectOwnership"]
 
         def change(bucket: Bucket) -> Bucket:
             owner = self._ground.accounts.of(bucket.owner).canonical_id
-            if wanted == "BucketOwnerEnforced" and any(grantee != owner for _, grantee in bucket.grants):
+            if wanted == "BucketOwnerEnforced" and any(grantee != owner for _, grantee in bucket.grants or ()):
                 words = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
                 raise AwsError("InvalidBucketAclWithObjectOwnership", words)
             return replace(bucket, ownership=wanted)
@@ -110,8 +110,10 @@ class Acls:
 
 
 def ownership(text: str) -> str:
-    if text not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
-        raise invalid_argument(f"Invalid x-amz-object-ownership header: {text}", "x-amz-object-ownership", text)
+    """The ownership that a header names. Raises `AwsError` InvalidArgument."""
+    if text not in OWNERSHIPS:
+        words = f"Invalid x-amz-object-ownership header: {text}"
+        raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-object-ownership"})
     return text
 
 
@@ -171,6 +173,13 @@ def is_public(grants: Grants) -> bool:
 
 def full_control(account: Account) -> Grants:
     return (("FULL_CONTROL", account.canonical_id),)
+
+
+def grants_of_bucket(bucket: Bucket, accounts: Accounts) -> Grants:
+    """The grants in force on a bucket."""
+    if bucket.ownership == "BucketOwnerEnforced" or bucket.grants is None:
+        return full_control(accounts.of(bucket.owner))
+    return bucket.grants
 
 
 def grants_of(bucket: Bucket, entry: Entry, accounts: Accounts) -> Grants:

@@ -6,7 +6,7 @@ from typing import Any
 
 from zonal.buckets.entries import Entry
 from zonal.services.operation import Call, operation
-from zonal.services.s3 import checksums, conditions, encryption, writing
+from zonal.services.s3 import checksums, conditions, encryption, versions
 from zonal.services.s3.errors import invalid_argument
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.objects import Objects
@@ -32,7 +32,7 @@ class Attributes:
         entry = self._objects.found(call, request, bucket, "GET")
         encryption.check_reading(call.raw.headers, entry)
         conditions.check_reading(call.raw.headers, entry)
-        answer: Request = {"LastModified": entry.at.replace(microsecond=0), **writing.version_members(bucket, entry)}
+        answer: Request = {"LastModified": entry.at.replace(microsecond=0), **versions.members(bucket, entry)}
         if "ETag" in wanted:
             answer["ETag"] = entry.etag
         if "Checksum" in wanted and entry.checksum is not None:

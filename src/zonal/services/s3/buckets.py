@@ -15,7 +15,7 @@ from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import Bucket
 from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3 import acls
 from zonal.services.s3.encryption import SSE_S3
 from zonal.services.s3.errors import access_denied, invalid_argument, malformed_xml, no_such_bucket, not_built
@@ -59,9 +59,10 @@ class Buckets:
         return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
 
     @operation("HeadBucket")
-    async def head(self, call: Call, request: Request) -> Request:
+    async def head(self, call: Call, request: Request) -> Answer:
         bucket = self._ground.bucket(request["Bucket"])
-        return {"BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{bucket.name}"}
+        members = {"BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{bucket.name}", "AccessPointAlias": False}
+        return Answer(members, headers=(("Content-Type", "application/xml"),))
 
     @operation("ListBuckets")
     async def list(self, call: Call, request: Request) -> Request:
@@ -132,7 +133,7 @@ def _check_location(configuration: Request, region: str) -> None:
         raise not_built("directory buckets")
     if not wanted:
         return
-    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d|EU", wanted):
+    if wanted == "us-east-1" or not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d|EU", wanted):  # The one region whose name is none here.
         raise AwsError("InvalidLocationConstraint", "The specified location-constraint is not valid", fields={"LocationConstraint": wanted})
     if wanted != region:
         words = f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to."
@@ -154,7 +155,7 @@ def _new(call: Call, request: Request, configuration: Request, accounts: Account
         bucket = _replace(bucket, object_lock=True, versioning="Enabled")
     if request.get("BucketNamespace", "global") != "global":
         raise malformed_xml()
-    return _replace(bucket, grants=acls.for_new_bucket(request, bucket, accounts) or ())
+    return _replace(bucket, grants=acls.for_new_bucket(request, bucket, accounts))
 
 
 def _replace(bucket: Bucket, **changes: Any) -> Bucket:

@@ -13,7 +13,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from zonal.buckets.entries import Entry
 from zonal.foundation.errors import AwsError
-from zonal.services.s3.errors import no_such_key, not_built, precondition_failed
+from zonal.services.s3.errors import no_such_key, precondition_failed
 
 
 def check_reading(headers: Mapping[str, str], entry: Entry, *, prefix: str = "") -> None:
@@ -37,16 +37,34 @@ def check_writing(headers: Mapping[str, str], entry: Entry | None, key: str) -> 
     """Raises `AwsError` where a condition on writing does not hold of what is there now."""
     there = entry if entry is not None and not entry.is_marker else None
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if match is not None and none_match is not None:
+        raise _not_accepted("If-Match,If-None-Match", "Multiple conditional request headers present in the request")
     if none_match is not None:
         if none_match.strip() != "*":
-            raise not_built("If-None-Match with anything but *")
+            raise _not_accepted("If-None-Match", "We don't accept the provided value of If-None-Match header for this API")
         if there is not None:
             raise precondition_failed("If-None-Match")
     if match is not None:
+        if match.strip() == "*":
+            raise _not_accepted("If-Match", "We don't accept the provided value of If-Match header for this API")
         if there is None:
             raise no_such_key(key)
         if not _matches(match, there.etag):
             raise precondition_failed("If-Match")
+
+
+def check_deleting(match: str, entry: Entry | None, key: str) -> None:
+    """Raises `AwsError` where an If-Match on deleting (an ETag, or * for anything) does not hold of what is there now."""
+    if entry is None or entry.is_marker:
+        raise no_such_key(key)
+    if not _matches(match, entry.etag):
+        raise precondition_failed("If-Match")
+
+
+def _not_accepted(header: str, why: str) -> AwsError:
+    """AWS's own refusal of a condition that it does not know either."""
+    words = "A header you provided implies functionality that is not implemented"
+    return AwsError("NotImplemented", words, status=501, fields={"Header": header, "additionalMessage": why})
 
 
 def _matches(text: str, etag: str) -> bool:

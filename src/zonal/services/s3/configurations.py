@@ -70,11 +70,15 @@ class Configurations:
         if len(configuration.get("Rules", [])) != 1:
             raise malformed_xml()
         rule = configuration["Rules"][0]
-        algorithm = rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm", "AES256")
+        default = rule.get("ApplyServerSideEncryptionByDefault", {})
+        algorithm = default.get("SSEAlgorithm", "AES256")
         if algorithm != "AES256":
             if algorithm in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
                 raise not_built(f"server-side encryption {algorithm}, as there is no key management service")
             raise malformed_xml()
+        if "KMSMasterKeyID" in default:
+            words = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
+            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "ApplyServerSideEncryptionByDefault"})
         types = rule.get("BlockedEncryptionTypes", {}).get("EncryptionType", ["NONE"])
         if not set(types) <= {"NONE", "SSE-C"}:
             raise malformed_xml()
@@ -185,8 +189,13 @@ class Configurations:
 
     @operation("PutBucketAccelerateConfiguration")
     async def put_acceleration(self, call: Call, request: Request) -> None:
-        self._ground.bucket(request["Bucket"])
-        if request["AccelerateConfiguration"].get("Status") == "Enabled":
+        bucket = self._ground.bucket(request["Bucket"])
+        status = request["AccelerateConfiguration"].get("Status")
+        if "." in bucket.name:
+            raise invalid_request("S3 Transfer Acceleration is not supported for buckets with periods (.) in their names")
+        if status not in ("Enabled", "Suspended"):
+            raise malformed_xml()
+        if status == "Enabled":
             raise not_built("transfer acceleration")
 
     @operation("GetBucketReplication")

@@ -15,7 +15,7 @@ from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.entries import Bucket, Entry
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
-from zonal.services.s3 import bodies, checksums, conditions, encryption, tags, writing
+from zonal.services.s3 import bodies, checksums, conditions, encryption, tags, versions, writing
 from zonal.services.s3.access import source_of
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_argument, invalid_request, no_such_key
@@ -51,7 +51,7 @@ class Copies:
         entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
         bucket, entry = await writing.put(self._ground, call, bucket.name, entry, taken.content)
         result = {"ETag": f'"{entry.etag}"', "LastModified": entry.at, **checksums.members(entry.checksum)}
-        members: Request = {"CopyObjectResult": result} | encryption.said(entry, key) | writing.version_members(bucket, entry)
+        members: Request = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
         return Answer(members)
@@ -114,7 +114,8 @@ def copy_range(text: str | None, size: int) -> tuple[int, int]:
         words = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets"
         raise invalid_argument(f"{words} of the first and last bytes to copy", "x-amz-copy-source-range", text[:100])
     first, last = int(match[1]), int(match[2])
+    if first >= size:
+        raise invalid_request("The specified copy range is invalid for the source object size")
     if last >= size:
-        words = f"Range specified is not valid for source object of size: {size}"
-        raise AwsError("InvalidRange" if first >= size else "InvalidArgument", words, status=416 if first >= size else 400)
+        raise invalid_argument(f"Range specified is not valid for source object of size: {size}", "x-amz-copy-source-range", text)
     return first, last - first + 1

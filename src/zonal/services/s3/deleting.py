@@ -13,9 +13,9 @@ from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import NULL, Bucket, Entry
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
-from zonal.services.s3 import conditions, locks, writing
+from zonal.services.s3 import conditions, locks, versions, writing
 from zonal.services.s3.access import Access
-from zonal.services.s3.errors import invalid_request, malformed_xml, no_such_bucket, not_built, precondition_failed
+from zonal.services.s3.errors import invalid_request, malformed_xml, no_such_bucket, no_such_version, not_built, precondition_failed
 from zonal.services.s3.ground import Ground
 
 Request = dict[str, Any]
@@ -38,6 +38,7 @@ class Deletions:
 
     @operation("DeleteObject")
     async def delete(self, call: Call, request: Request) -> Request:
+        self._check_bypass(request)
         bypass = self._bypass(call, request, request["Key"])
         for name in ("IfMatchLastModifiedTime", "IfMatchSize"):
             if name in request:
@@ -45,7 +46,7 @@ class Deletions:
 
         def condition(entry: Entry | None) -> None:
             if request.get("IfMatch"):
-                conditions.check_writing({"if-match": request["IfMatch"]}, entry, request["Key"])
+                conditions.check_deleting(request["IfMatch"], entry, request["Key"])
 
         def work(changes: Changes) -> tuple[Bucket, Deleted]:
             bucket = _bucket(changes, request["Bucket"])
@@ -64,6 +65,7 @@ class Deletions:
         if "content-md5" not in headers and not any(name.startswith(("x-amz-checksum-", "x-amz-sdk-checksum")) for name in headers):
             raise invalid_request("Missing required header for this request: Content-MD5")
         bucket = self._ground.bucket(request["Bucket"])
+        self._check_bypass(request)
         allowed, errors = [], []
         for each in wanted:
             action = "DeleteObjectVersion" if each.get("VersionId") else "DeleteObject"
@@ -81,6 +83,11 @@ class Deletions:
         errors += [each for each in outcomes if "Code" in each]
         deleted = [] if request["Delete"].get("Quiet") else [each for each in outcomes if "Code" not in each]
         return ({"Deleted": deleted} if deleted else {}) | ({"Errors": errors} if errors else {})
+
+    def _check_bypass(self, request: Request) -> None:
+        if "BypassGovernanceRetention" in request and not self._ground.bucket(request["Bucket"]).object_lock:
+            words = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
+            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-bypass-governance-retention"})
 
     def _bypass(self, call: Call, request: Request, key: str) -> bool:
         """Whether the caller wants to, and may, pass over GOVERNANCE."""
@@ -103,7 +110,7 @@ def _one(changes: Changes, bucket: Bucket, wanted: Request, call: Call, bypass: 
 
     def condition(entry: Entry | None) -> None:
         if wanted.get("ETag"):
-            conditions.check_writing({"if-match": wanted["ETag"]}, entry, wanted["Key"])
+            conditions.check_deleting(wanted["ETag"], entry, wanted["Key"])
         if wanted.get("Size") is not None and (entry is None or entry.size != wanted["Size"]):
             raise precondition_failed("Size")
         if wanted.get("LastModifiedTime") and (entry is None or entry.at.replace(microsecond=0) != wanted["LastModifiedTime"]):
@@ -112,6 +119,8 @@ def _one(changes: Changes, bucket: Bucket, wanted: Request, call: Call, bypass: 
     try:
         deleted = remove(changes, bucket, wanted["Key"], version, call, bypass=bypass, condition=condition)
     except AwsError as error:
+        if error.code == "InvalidArgument" and version:
+            error = no_such_version(wanted["Key"], version)  # Among many it is told so.
         return _failed(wanted, error)
     outcome: Request = {"Key": wanted["Key"]} | ({"VersionId": version} if version else {})
     if deleted.is_marker:
@@ -136,6 +145,8 @@ def remove(
 ) -> Deleted:
     """Delete a key, or one version of it. Raises `AwsError` where a lock or the condition forbids."""
     writing.check_key(key)
+    if version is not None and changes.version(bucket.number, key, version) is None:
+        versions.check(bucket, version)
     current = changes.current(bucket.number, key)
     if version is not None:
         entry = changes.version(bucket.number, key, version)
@@ -149,6 +160,6 @@ def remove(
     if not bucket.versioning:
         changes.delete(bucket.number, key, NULL)
         return Deleted("", False)
-    marker = Entry(key=key, version=writing.new_version(bucket), modified=call.now.timestamp(), owner=bucket.owner, is_marker=True)
+    marker = Entry(key=key, version=versions.new(bucket), modified=call.now.timestamp(), owner=bucket.owner, is_marker=True)
     changes.put(bucket.number, marker)
     return Deleted(marker.version, True)

@@ -9,7 +9,8 @@ from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import Bucket, Entry
 from zonal.buckets.store import BucketStore
 from zonal.foundation.credentials import Accounts
-from zonal.services.s3.errors import invalid_argument, method_not_allowed, no_such_bucket, no_such_key, no_such_version
+from zonal.services.s3 import versions
+from zonal.services.s3.errors import method_not_allowed, no_such_bucket, no_such_key
 from zonal.services.s3.owners import owner
 
 
@@ -32,20 +33,25 @@ class Ground:
             raise no_such_bucket(name)
         return bucket
 
-    def entry(self, request: Mapping[str, Any]) -> tuple[Bucket, Entry]:
-        """The version that a request names (`Bucket`, `Key`, `VersionId`), which is no delete marker. Raises `AwsError`."""
+    def entry(self, request: Mapping[str, Any], *, method: str = "") -> tuple[Bucket, Entry]:
+        """The version that a request names (`Bucket`, `Key`, `VersionId`), which is no delete marker. Raises `AwsError`.
+
+        With a `method` a delete marker that is the newest version is refused as such, as S3 does for tags; else the key is not there.
+        """
         bucket = self.bucket(request["Bucket"])
-        return bucket, self.found(bucket, request["Key"], request.get("VersionId"))
+        if method and request.get("VersionId") is None:
+            newest = self.catalog.view.current(bucket.number, request["Key"])
+            if newest is not None and newest.is_marker:
+                raise method_not_allowed(method, headers={"x-amz-delete-marker": "true", "x-amz-version-id": newest.version})
+        return bucket, self.found(bucket, request["Key"], request.get("VersionId"), method=method or "GET")
 
     def found(self, bucket: Bucket, key: str, version: str | None, *, method: str = "GET") -> Entry:
         """A version, the newest where none is named. Raises `AwsError`."""
         view = self.catalog.view
         if version is not None:
-            if not version:
-                raise invalid_argument("Version id cannot be the empty string", "versionId", "")
             entry = view.version(bucket.number, key, version)
             if entry is None:
-                raise _unknown_version(key, version)
+                raise versions.unknown(bucket, key, version)
             if entry.is_marker:
                 headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version, "Allow": "DELETE"}
                 raise method_not_allowed(method, headers=headers)
@@ -82,9 +88,3 @@ class Ground:
             return changed
 
         return await self.catalog.change(work)
-
-
-def _unknown_version(key: str, version: str) -> Exception:
-    if version != "null" and len(version) != 32:
-        return invalid_argument("Invalid version id specified", "versionId", version[:100])
-    return no_such_version(key, version)

@@ -19,7 +19,7 @@ from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import lifecycle_rules as rules
-from zonal.services.s3 import locks, writing
+from zonal.services.s3 import locks, versions
 from zonal.services.s3.ground import Ground
 
 Request = dict[str, Any]
@@ -121,16 +121,16 @@ def _due(found: list[Request], bucket: Bucket, rows: list[Row], now: datetime) -
     by_key: dict[bytes, list[tuple[Entry, int]]] = {}
     for row in rows:
         by_key.setdefault(row[0], []).append((decode(row), row[2]))
-    for versions in by_key.values():
-        newest, state = versions[0]
+    for found_versions in by_key.values():
+        newest, state = found_versions[0]
         for rule in found:
             if state == CURRENT and rules.concerns(rule, newest):
                 moment = rules.expires(rule, newest)
                 if moment is not None and moment <= now:
                     due.append((newest.key, ""))
-            elif state == MARKER and len(versions) == 1 and rules.concerns(rule, newest) and _clears_markers(rule, newest, now):
+            elif state == MARKER and len(found_versions) == 1 and rules.concerns(rule, newest) and _clears_markers(rule, newest, now):
                 due.append((newest.key, newest.version))
-            due += _noncurrent(rule, versions, now)
+            due += _noncurrent(rule, found_versions, now)
     return list(dict.fromkeys(due))
 
 
@@ -141,14 +141,14 @@ def _clears_markers(rule: Request, marker: Entry, now: datetime) -> bool:
     return bool(expiration.get("ExpiredObjectDeleteMarker")) or (moment is not None and moment <= now)
 
 
-def _noncurrent(rule: Request, versions: list[tuple[Entry, int]], now: datetime) -> list[Due]:
+def _noncurrent(rule: Request, found: list[tuple[Entry, int]], now: datetime) -> list[Due]:
     action = rule.get("NoncurrentVersionExpiration")
     if not action:
         return []
     kept = action.get("NewerNoncurrentVersions", 0)
     due: list[Due] = []
-    for at, (entry, _) in enumerate(versions[1:], start=1):
-        since = versions[at - 1][0].at  # A version becomes noncurrent when the next one comes.
+    for at, (entry, _) in enumerate(found[1:], start=1):
+        since = found[at - 1][0].at  # A version becomes noncurrent when the next one comes.
         if at > kept and rules.concerns(rule, entry) and rules.due(since, action["NoncurrentDays"]) <= now:
             due.append((entry.key, entry.version))
     return due
@@ -164,7 +164,7 @@ def _expire(changes: Changes, name: str, due: list[Due], now: datetime) -> int:
         if entry is None or (not version and entry.is_marker):
             continue
         if not version and bucket.versioning:
-            marker = Entry(key=key, version=writing.new_version(bucket), modified=now.timestamp(), owner=bucket.owner, is_marker=True)
+            marker = Entry(key=key, version=versions.new(bucket), modified=now.timestamp(), owner=bucket.owner, is_marker=True)
             changes.put(bucket.number, marker)
         else:
             try:

@@ -48,7 +48,7 @@ class Listings:
         found = self._objects(request, after, limit)
         encode = encoder(request)
         answer = _head(request, limit, encode) | {"KeyCount": len(found.rows) + len(found.prefixes), "IsTruncated": found.last is not None}
-        if "StartAfter" in request:
+        if "StartAfter" in request and token is None:
             answer["StartAfter"] = encode(start)
         if token is not None:
             answer["ContinuationToken"] = token

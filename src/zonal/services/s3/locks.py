@@ -36,8 +36,10 @@ class Locks:
 
     @operation("PutObjectLockConfiguration")
     async def put_configuration(self, call: Call, request: Request) -> Request:
-        configuration = request.get("ObjectLockConfiguration") or {}
-        if configuration.get("ObjectLockEnabled", "Enabled") != "Enabled":
+        configuration = request.get("ObjectLockConfiguration")
+        if configuration is None:
+            raise AwsError("MissingRequestBodyError", "Request Body is empty")
+        if configuration.get("ObjectLockEnabled") != "Enabled":
             raise malformed_xml()
         rule = _checked_rule(configuration.get("Rule"))
 

@@ -19,7 +19,7 @@ from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import Bucket, Checksum, Entry, Part, Upload
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
-from zonal.services.s3 import bodies, checksums, encryption, writing
+from zonal.services.s3 import bodies, checksums, encryption, versions, writing
 from zonal.services.s3.bodies import Taken
 from zonal.services.s3.copying import Copies, copy_range
 from zonal.services.s3.encryption import CustomerKey
@@ -130,6 +130,9 @@ class Multipart:
     async def list(self, call: Call, request: Request) -> Request:
         bucket, upload = self._upload(request)
         after, limit = request.get("PartNumberMarker", 0), page_limit(request, "MaxParts")
+        if after < 0:
+            words = "Argument part-number-marker must be an integer between 0 and 2147483647"
+            raise invalid_argument(words, "part-number-marker", after)
         parts = self._ground.catalog.view.parts(upload.id, after, limit + 1)
         shown = parts[:limit]
         answer: Request = {
@@ -197,7 +200,7 @@ class Multipart:
             "Key": entry.key,
             "ETag": f'"{entry.etag}"',
             **checksums.members(entry.checksum),
-            **writing.version_members(bucket, entry),
+            **versions.members_of_new(bucket, entry),
         }
         return answer if entry.customer_key else answer | {"ServerSideEncryption": "AES256"}
 

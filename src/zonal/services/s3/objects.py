@@ -15,7 +15,7 @@ from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.entries import Bucket, Entry
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
-from zonal.services.s3 import bodies, checksums, conditions, encryption, lifecycle_rules, locks, writing
+from zonal.services.s3 import bodies, checksums, conditions, encryption, lifecycle_rules, locks, versions, writing
 from zonal.services.s3.access import Access
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import access_denied, invalid_request
@@ -62,7 +62,7 @@ class Objects:
         entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
         bucket, entry = await writing.put(self._ground, call, bucket.name, entry, taken.content)
         said = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.said(entry, key)}
-        return said | writing.version_members(bucket, entry) | _expiration(bucket, entry)
+        return said | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
 
     @operation("GetObject")
     async def get(self, call: Call, request: Request) -> Answer:
@@ -124,7 +124,7 @@ class Objects:
         members = described(bucket, entry) | encryption.said(entry, key) | _expiration(bucket, entry)
         if call.access_key is None or not self._access.may(bucket, "GetObjectTagging", entry.key, call, request):
             members.pop("TagCount", None)
-        if request.get("ChecksumMode", "").upper() == "ENABLED" and (span.whole or "PartNumber" in request):
+        if request.get("ChecksumMode", "").upper() == "ENABLED" and (span.size == entry.size or "PartNumber" in request):
             members |= _checksum(entry, request.get("PartNumber"))
         headers = self._headers(call, request, entry)
         if "PartNumber" in request and entry.parts:
@@ -158,7 +158,7 @@ def described(bucket: Bucket, entry: Entry) -> Request:
         "ETag": f'"{entry.etag}"',
         "Metadata": entry.metadata,
         **locks.shown(entry),
-        **writing.version_members(bucket, entry),
+        **versions.members(bucket, entry),
     }
     if entry.storage_class != "STANDARD":
         members["StorageClass"] = entry.storage_class

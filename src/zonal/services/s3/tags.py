@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3.errors import absent, invalid_argument
 from zonal.services.s3.ground import Ground
 
@@ -32,9 +32,10 @@ class Tags:
         return {"TagSet": shown(bucket.tags)}
 
     @operation("PutBucketTagging")
-    async def put_of_bucket(self, call: Call, request: Request) -> None:
+    async def put_of_bucket(self, call: Call, request: Request) -> Answer:
         tags = checked_tags(request["Tagging"]["TagSet"], BUCKET_LIMIT)
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, tags=tags))
+        return Answer({}, status=204)
 
     @operation("DeleteBucketTagging")
     async def delete_of_bucket(self, call: Call, request: Request) -> None:
@@ -42,19 +43,19 @@ class Tags:
 
     @operation("GetObjectTagging")
     async def get_of_object(self, call: Call, request: Request) -> Request:
-        bucket, entry = self._ground.entry(request)
-        return {"TagSet": shown(entry.tags)} | ({"VersionId": entry.version} if bucket.versioning else {})
+        bucket, entry = self._ground.entry(request, method="GET")
+        return {"TagSet": shown(dict(sorted(entry.tags.items())))} | ({"VersionId": entry.version} if bucket.versioning else {})
 
     @operation("PutObjectTagging")
     async def put_of_object(self, call: Call, request: Request) -> Request:
-        bucket, entry = self._ground.entry(request)
+        bucket, entry = self._ground.entry(request, method="PUT")
         tags = checked_tags(request["Tagging"]["TagSet"], OBJECT_LIMIT)
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags=tags))
         return {"VersionId": entry.version} if bucket.versioning else {}
 
     @operation("DeleteObjectTagging")
     async def delete_of_object(self, call: Call, request: Request) -> Request:
-        bucket, entry = self._ground.entry(request)
+        bucket, entry = self._ground.entry(request, method="DELETE")
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags={}))
         return {"VersionId": entry.version} if bucket.versioning else {}
 
@@ -71,7 +72,12 @@ def checked_tags(pairs: Sequence[dict[str, str]], limit: int) -> dict[str, str]:
     tags: dict[str, str] = {}
     for pair in pairs:
         key, value = pair["Key"], pair["Value"]
-        if not 1 <= len(key) <= 128 or not _is_text(key) or key.lower().startswith("aws:"):
+        if key.lower().startswith("aws:"):
+            words = (
+                "Your TagKey cannot be prefixed with aws:" if limit == OBJECT_LIMIT else "System tags cannot be added/updated by requester"
+            )
+            raise AwsError("InvalidTag", words, fields={"TagKey": key[:200]})
+        if not 1 <= len(key) <= 128 or not _is_text(key):
             raise AwsError("InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": key[:200]})
         if len(value) > 256 or not _is_text(value):
             fields = {"TagKey": key, "TagValue": value[:300]}
@@ -84,13 +90,12 @@ def checked_tags(pairs: Sequence[dict[str, str]], limit: int) -> dict[str, str]:
 
 def from_header(text: str) -> dict[str, str]:
     """The tags of an `x-amz-tagging` header. Raises `AwsError`."""
-    pairs = []
-    for word in text.split("&") if text else []:
-        key, _, value = word.partition("=")
-        if not key:
-            words = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."
-            raise invalid_argument(words, "x-amz-tagging", text[:200])
-        pairs.append({"Key": unquote_plus(key), "Value": unquote_plus(value)})
+    words = [word.partition("=") for word in text.split("&") if word]
+    pairs = [{"Key": unquote_plus(key), "Value": unquote_plus(value)} for key, _, value in words]
+    keys = [pair["Key"] for pair in pairs]
+    if len(set(keys)) != len(keys) or not all(map(_is_text, (*keys, *(pair["Value"] for pair in pairs)))):
+        message = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."
+        raise invalid_argument(message, "x-amz-tagging", text[:1024])
     return checked_tags(pairs, OBJECT_LIMIT)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
 from zonal.buckets.catalog import Changes
-from zonal.buckets.entries import NULL, Bucket, Entry
+from zonal.buckets.entries import Bucket, Entry
 from zonal.buckets.store import Content
 from zonal.foundation.credentials import ANONYMOUS
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call
-from zonal.services.s3 import acls, conditions, locks, tags
+from zonal.services.s3 import acls, conditions, locks, tags, versions
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_argument, no_such_bucket, not_built
 from zonal.services.s3.ground import Ground
@@ -98,11 +97,6 @@ def _redirect(location: str | None) -> str:
     return location or ""
 
 
-def new_version(bucket: Bucket) -> str:
-    """The version id of what is written now: 32 letters where versioning is enabled, else `null`."""
-    return secrets.token_urlsafe(24) if bucket.versioning == "Enabled" else NULL
-
-
 async def put(ground: Ground, call: Call, name: str, entry: Entry, content: Content | None, *, also: Any = None) -> tuple[Bucket, Entry]:
     """Make an entry visible, with its small content, under the conditions of the request; where that fails its content goes.
 
@@ -116,7 +110,7 @@ async def put(ground: Ground, call: Call, name: str, entry: Entry, content: Cont
         conditions.check_writing(call.raw.headers, changes.current(bucket.number, entry.key), entry.key)
         if content is not None and content.small is not None:
             changes.add_small(content.segment.blob, content.small)
-        whole = replace(entry, version=new_version(bucket), modified=call.now.timestamp())
+        whole = replace(entry, version=versions.new(bucket), modified=call.now.timestamp())
         changes.put(bucket.number, whole)
         if also is not None:
             also(changes, bucket)
@@ -128,11 +122,6 @@ async def put(ground: Ground, call: Call, name: str, entry: Entry, content: Cont
         if content is not None:
             ground.store.forget(content)
         raise
-
-
-def version_members(bucket: Bucket, entry: Entry) -> dict[str, str]:
-    """The version id, where the bucket has versions."""
-    return {"VersionId": entry.version} if bucket.versioning else {}
 
 
 def check_part_number(number: int) -> None:

@@ -1,0 +1,189 @@
+"""S3's answers to what is unusual or wrong, as the real service was seen to give them: codes, messages and fields.
+
+Where a test says nothing else, the words were recorded against AWS by public suites (LocalStack's snapshots, moto's verified tests).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.s3_endpoint import Endpoint
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.fixture(scope="module")
+def client(endpoint: Endpoint) -> Any:
+    return endpoint.client()
+
+
+@pytest.fixture
+def bucket(client: Any) -> str:
+    name = f"bucket-{os.urandom(5).hex()}"
+    client.create_bucket(Bucket=name)
+    return name
+
+
+def refused(call: Any, /, **words: Any) -> dict[str, Any]:
+    """The error of a call that must fail, with its status."""
+    with pytest.raises(ClientError) as failed:
+        call(**words)
+    response = failed.value.response
+    return {**response["Error"], "Status": response["ResponseMetadata"]["HTTPStatusCode"]}
+
+
+def test_a_version_id_that_the_bucket_never_gave_is_no_version(client: Any, bucket: str) -> None:
+    invalid = {
+        "Code": "InvalidArgument",
+        "Message": "Invalid version id specified",
+        "ArgumentName": "versionId",
+        "ArgumentValue": "HPniJFCxqTsMuIH9KX8K8wEjNUgmABCD",
+        "Status": 400,
+    }
+    foreign = {"Bucket": bucket, "Key": "k", "VersionId": "HPniJFCxqTsMuIH9KX8K8wEjNUgmABCD"}
+    client.put_object(Bucket=bucket, Key="k", Body=b"1")
+    assert refused(client.get_object, **foreign) == invalid
+    assert refused(client.delete_object, **foreign) == invalid
+    objects = [{"Key": "k", "VersionId": foreign["VersionId"]}]
+    (error,) = client.delete_objects(Bucket=bucket, Delete={"Objects": objects})["Errors"]
+    assert (error["Code"], error["Message"]) == ("NoSuchVersion", "The specified version does not exist.")
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    gone = client.put_object(Bucket=bucket, Key="k", Body=b"2")["VersionId"]
+    client.delete_object(Bucket=bucket, Key="k", VersionId=gone)
+    assert refused(client.get_object, Bucket=bucket, Key="k", VersionId=gone) == {
+        "Code": "NoSuchVersion",
+        "Message": "The specified version does not exist.",
+        "Key": "k",
+        "VersionId": gone,
+        "Status": 404,
+    }
+
+
+def test_tags_of_a_delete_marker_are_not_allowed(client: Any, bucket: str) -> None:
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    marker = client.delete_object(Bucket=bucket, Key="k")["VersionId"]
+    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    for which in ({}, {"VersionId": marker}):
+        for call, method in ((client.get_object_tagging, "GET"), (client.delete_object_tagging, "DELETE")):
+            error = refused(call, Bucket=bucket, Key="k", **which)
+            assert (error["Code"], error["Method"], error["ResourceType"]) == ("MethodNotAllowed", method, "DeleteMarker")
+        assert refused(client.put_object_tagging, Bucket=bucket, Key="k", Tagging=tags, **which)["Method"] == "PUT"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("wrongquery&wrongagain", ["wrongagain", "wrongquery"]), ("key1&&key2", ["key1", "key2"]), ("tag=&b=1", ["b", "tag"])],
+)
+def test_tags_in_a_header_may_lack_values_and_come_back_in_order(client: Any, bucket: str, text: str, found: list[str]) -> None:
+    client.put_object(Bucket=bucket, Key="k", Tagging=text)
+    assert [tag["Key"] for tag in client.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]] == found
+
+
+@pytest.mark.parametrize("text", ["key1=val1&key1=val2", "key1=val1,key2=val2"])
+def test_tags_in_a_header_that_are_twice_there_or_no_text_are_refused(client: Any, bucket: str, text: str) -> None:
+    error = refused(client.put_object, Bucket=bucket, Key="k", Tagging=text)
+    assert error["Message"].endswith("URL query parameters without tag name duplicates.")
+    assert (error["Code"], error["ArgumentName"], error["ArgumentValue"]) == ("InvalidArgument", "x-amz-tagging", text)
+
+
+def test_tags_of_the_system_are_refused_in_words_for_each(client: Any, bucket: str) -> None:
+    tags = {"TagSet": [{"Key": "aws:a", "Value": "b"}]}
+    assert refused(client.put_bucket_tagging, Bucket=bucket, Tagging=tags)["Message"] == "System tags cannot be added/updated by requester"
+    client.put_object(Bucket=bucket, Key="k")
+    error = refused(client.put_object_tagging, Bucket=bucket, Key="k", Tagging=tags)
+    assert (error["Code"], error["Message"]) == ("InvalidTag", "Your TagKey cannot be prefixed with aws:")
+    answer = client.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+
+
+def test_conditions_that_writing_does_not_know_are_not_implemented(client: Any, bucket: str) -> None:
+    key = {"Bucket": bucket, "Key": "k"}
+    assert refused(client.put_object, **key, IfNoneMatch="etag") == {
+        "Code": "NotImplemented",
+        "Message": "A header you provided implies functionality that is not implemented",
+        "Header": "If-None-Match",
+        "additionalMessage": "We don't accept the provided value of If-None-Match header for this API",
+        "Status": 501,
+    }
+    assert refused(client.put_object, **key, IfMatch="*")["Header"] == "If-Match"
+    assert refused(client.put_object, **key, IfMatch="a", IfNoneMatch="*")["Header"] == "If-Match,If-None-Match"
+    assert refused(client.put_object, **key, IfMatch="nonsense")["Code"] == "NoSuchKey"
+
+
+def test_a_deletion_may_ask_for_anything_that_is_there(client: Any, bucket: str) -> None:
+    assert refused(client.delete_object, Bucket=bucket, Key="k", IfMatch="*")["Status"] == 404
+    client.put_object(Bucket=bucket, Key="k")
+    assert refused(client.delete_object, Bucket=bucket, Key="k", IfMatch="other")["Code"] == "PreconditionFailed"
+    client.delete_object(Bucket=bucket, Key="k", IfMatch="*")
+
+
+@pytest.mark.parametrize("value", ["bytes=-15", "bytes=0-100"])
+def test_a_range_that_is_everything_comes_with_the_checksum(client: Any, bucket: str, value: str) -> None:
+    client.put_object(Bucket=bucket, Key="k", Body=b"0123456789")
+    whole = client.get_object(Bucket=bucket, Key="k", Range=value)
+    assert (whole["ResponseMetadata"]["HTTPStatusCode"], whole["ContentRange"]) == (206, "bytes 0-9/10")
+    assert whole["ChecksumCRC32"] == "poTHxg=="
+    assert "ChecksumCRC32" not in client.get_object(Bucket=bucket, Key="k", Range="bytes=0-8")
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "message"),
+    [
+        ("0-8", "InvalidArgument", "must be of the form bytes=first-last"),
+        ("bytes=1-0", "InvalidArgument", "must be of the form bytes=first-last"),
+        ("bytes=0-1,3-4", "InvalidArgument", "must be of the form bytes=first-last"),
+        ("bytes=-2", "InvalidArgument", "must be of the form bytes=first-last"),
+        ("bytes=0-100", "InvalidArgument", "Range specified is not valid for source object of size: 10"),
+        ("bytes=100-200", "InvalidRequest", "The specified copy range is invalid for the source object size"),
+    ],
+)
+def test_the_range_of_a_copied_part_must_lie_in_its_source(client: Any, bucket: str, value: str, code: str, message: str) -> None:
+    client.put_object(Bucket=bucket, Key="source", Body=b"0123456789")
+    upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    part = {"Bucket": bucket, "Key": "k", "UploadId": upload, "PartNumber": 1, "CopySource": f"{bucket}/source"}
+    error = refused(client.upload_part_copy, **part, CopySourceRange=value)
+    assert error["Code"] == code and message in error["Message"]
+
+
+def test_passing_over_governance_needs_a_bucket_with_locks(client: Any, bucket: str) -> None:
+    for bypass in (True, False):
+        error = refused(client.delete_object, Bucket=bucket, Key="k", BypassGovernanceRetention=bypass)
+        assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "x-amz-bypass-governance-retention")
+
+
+def test_configurations_that_are_none_are_malformed(client: Any, bucket: str) -> None:
+    put = client.put_object_lock_configuration
+    assert refused(put, Bucket=bucket)["Code"] == "MissingRequestBodyError"
+    assert refused(put, Bucket=bucket, ObjectLockConfiguration={})["Code"] == "MalformedXML"
+    assert refused(put, Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {}})["Code"] == "MalformedXML"
+    assert refused(put, Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})["Code"] == "InvalidBucketState"
+    rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}, {"ObjectOwnership": "ObjectWriter"}]}
+    assert refused(client.put_bucket_ownership_controls, Bucket=bucket, OwnershipControls=rules)["Code"] == "MalformedXML"
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256", "KMSMasterKeyID": "k"}}
+    error = refused(client.put_bucket_encryption, Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "ApplyServerSideEncryptionByDefault")
+
+
+@pytest.mark.parametrize(("number", "message"), [(-42, "Argument max-parts must be an integer between 0 and 2147483647"), (2**31 + 42, "")])
+def test_numbers_out_of_range_are_named(client: Any, bucket: str, number: int, message: str) -> None:
+    upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    error = refused(client.list_parts, Bucket=bucket, Key="k", UploadId=upload, MaxParts=number)
+    assert error["Message"] == (message or "Provided max-parts not an integer or within integer range")
+    error = refused(client.list_parts, Bucket=bucket, Key="k", UploadId=upload, PartNumberMarker=number)
+    assert error["Message"] == (message or error["Message"]).replace("max-parts", "part-number-marker")
+
+
+def test_a_bucket_in_the_first_region_names_no_location(client: Any) -> None:
+    where = {"LocationConstraint": "us-east-1"}
+    error = refused(client.create_bucket, Bucket=f"bucket-{os.urandom(5).hex()}", CreateBucketConfiguration=where)
+    assert (error["Code"], error["LocationConstraint"]) == ("InvalidLocationConstraint", "us-east-1")
