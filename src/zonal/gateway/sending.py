@@ -1,8 +1,15 @@
-"""An answer as bytes: its head, and its body piece by piece."""
+"""An answer as bytes: its head, and its body piece by piece, or a file by the kernel.
+
+A file goes out by `sendfile`, from the page cache to the socket without passing through the program. uvloop has none, so it is called on a
+second descriptor of the connection's socket, while the transport itself has nothing to write. Only what is in the page cache is sent from
+the event loop's thread; what is not is read in by another one first, because a slow disk must not stop the region.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -12,6 +19,7 @@ from http import HTTPStatus
 from zonal.wire.messages import FileBody, Response, StreamBody
 
 PIECE_BYTES = 1024 * 1024
+_NOWAIT = getattr(os, "RWF_NOWAIT", None)
 
 
 def head_of(method: str, response: Response, *, keep_alive: bool) -> bytes:
@@ -75,7 +83,7 @@ async def send_body(
 
 
 async def _send_file(body: FileBody, write: Callable[[bytes], None], drain: Callable[[], Awaitable[None]], *, skip: bool) -> None:
-    """A file goes by pieces read in a thread: uvloop has no `sendfile`, and a slow disk must not stop the region."""
+    """A file where the kernel cannot send it: by pieces that are read in a thread."""
     with body.file as file:
         file.seek(body.offset)
         left = 0 if skip else body.size_bytes
@@ -86,3 +94,64 @@ async def _send_file(body: FileBody, write: Callable[[bytes], None], drain: Call
             left -= len(piece)
             write(piece)
             await drain()
+
+
+async def send_file(transport: asyncio.Transport, head: bytes, body: FileBody, *, within_seconds: float) -> bool:
+    """Send a head and a file by the kernel. False where the transport cannot be passed by: then nothing was done.
+
+    Raises `ConnectionError` where the client is gone, `TimeoutError` where it takes nothing for so long. The file is closed then too.
+    """
+    plain = transport.get_extra_info("socket")
+    if plain is None or transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
+        return False
+    with body.file, socket.socket(fileno=os.dup(plain.fileno())) as out:
+        while head:
+            try:
+                head = head[out.send(head, socket.MSG_MORE) :]
+            except BlockingIOError:
+                await _wait_writable(transport, out, within_seconds)
+        offset, end = body.offset, body.offset + body.size_bytes
+        while offset < end:
+            piece = min(PIECE_BYTES, end - offset)
+            if not _is_cached(body.file.fileno(), offset, piece):
+                await asyncio.to_thread(os.pread, body.file.fileno(), piece, offset)
+            offset += await _send_piece(transport, out, body.file.fileno(), offset, piece, within_seconds)
+    return True
+
+
+async def _send_piece(transport: asyncio.Transport, out: socket.socket, file: int, offset: int, size: int, within_seconds: float) -> int:
+    left = size
+    while left:
+        try:
+            sent = os.sendfile(out.fileno(), file, offset, left)
+        except BlockingIOError:
+            await _wait_writable(transport, out, within_seconds)
+            continue
+        if not sent:
+            raise ConnectionAbortedError(f"the file ended {left} bytes early")
+        offset += sent
+        left -= sent
+    return size
+
+
+def _is_cached(file: int, offset: int, size: int) -> bool:
+    """Whether a piece of a file is in the page cache, going by its first and its last byte."""
+    if _NOWAIT is None:
+        return False
+    try:
+        return all(os.preadv(file, [bytearray(1)], at, _NOWAIT) for at in (offset, offset + size - 1))
+    except OSError:  # It is not, or this file system does not tell.
+        return False
+
+
+async def _wait_writable(transport: asyncio.Transport, out: socket.socket, within_seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    writable = asyncio.Event()
+    loop.add_writer(out, writable.set)
+    try:
+        async with asyncio.timeout(within_seconds):
+            await writable.wait()
+    finally:
+        loop.remove_writer(out)
+    if transport.is_closing():
+        raise ConnectionResetError("the client went away")
