@@ -36,15 +36,16 @@ def status(state: Path, as_json: bool) -> None:
 def show_status(seen: Status) -> None:
     """Print a status for a person."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from zonal.cli import output
 
     console = output.console()
     readiness = "" if seen.ready else ", still building its networks"
-    console.print(f"[bold]{seen.region}[/] at {seen.endpoint} ({seen.fabric}{readiness}), state in {seen.state_directory}")
+    console.print(f"[bold]{seen.region}[/] at {seen.endpoint} ({seen.fabric}{readiness}), state in {escape(seen.state_directory)}")
     for trouble in seen.trouble:
-        console.print(f"[red]trouble:[/] {trouble}")
+        console.print(f"[red]trouble:[/] {escape(trouble)}")
     zones = Table("zone", "id", "state", "fault", box=box.SIMPLE)
     for zone in seen.zones:
         zones.add_row(zone.name, zone.id, zone.state if not zone.fault else f"[red]{zone.state}[/]", zone.fault)
@@ -53,7 +54,7 @@ def show_status(seen: Status) -> None:
         console.print(_databases(seen.databases))
     for database in seen.databases:
         if database.why:
-            console.print(f"{database.identifier}: {database.why}")
+            console.print(f"{database.identifier}: {escape(database.why)}")
     if seen.public_endpoints:
         publics = Table("public endpoint", "address", "from this machine", box=box.SIMPLE)
         for each in seen.public_endpoints:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from zonal.drills.scenario import Report
@@ -41,7 +42,7 @@ def show(report: Report, console: Console) -> None:
     if report.verdict.passed:
         console.print(f"[bold green]PASSED[/]: {report.verdict.acknowledged} acknowledged writes, none lost (seed {report.verdict.seed})")
     else:
-        console.print(f"[bold red]FAILED[/] (seed {report.verdict.seed}); ledgers are in {report.directory}")
+        console.print(f"[bold red]FAILED[/] (seed {report.verdict.seed}); ledgers are in {escape(str(report.directory))}")
         for reason in report.verdict.reasons:
             console.print(f"  {reason}")
 

@@ -37,11 +37,12 @@ STATUS = Status(
             redundancy="alone",
             epoch=2,
             nodes=(NodeStatus("orders-1", "us-east-1a", "primary", "serving", "172.31.0.10"),),
-            why="the standby's zone us-east-1b has no power",
+            why="the standby's zone us-east-1b has no power [/usr is full]",
         ),
     ),
     public_endpoints=(PublicEndpoint("orders", "203.0.113.7", "127.8.0.1", 5432),),
     vpcs=1,
+    trouble=("deployments orders: no space [left] on device",),
 )
 
 
@@ -112,7 +113,7 @@ def test_status_for_a_person_names_the_fault_and_what_a_database_waits_for(
 ) -> None:
     assert run("status", "--state", str(tmp_path)) == 0
     shown = capfd.readouterr().out
-    for word in ("us-east-1b", "power", "orders", "alone", "has no power", "127.8.0.1:5432"):
+    for word in ("us-east-1b", "power", "orders", "alone", "has no power [/usr is full]", "no space [left]", "127.8.0.1:5432"):
         assert word in shown
 
 
