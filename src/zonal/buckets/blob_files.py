@@ -11,14 +11,17 @@ Disk work is done by a few threads, never on the event loop. A reader holds one 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from zonal.buckets.blobs import BlobMissing
+from zonal.buckets.blobs import BlobMissing, Hold
 from zonal.buckets.file_writer import FileWriter, has_room, sync_directory
 
 PIECE_BYTES = 1024 * 1024
@@ -40,6 +43,10 @@ class BlobFiles:
         for path in (self.kept, directory):
             sync_directory(path)
         self._life = secrets.token_hex(LIFE_DIGITS // 2)
+        self._lock = threading.RLock()
+        self._held: Counter[str] = Counter()
+        self._doomed: set[str] = set()
+        """What goes as soon as nobody holds it any more."""
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
 
     def writer(self, watch: Callable[[bytes], None]) -> FileWriter:
@@ -56,8 +63,36 @@ class BlobFiles:
         except FileNotFoundError:
             raise BlobMissing(blob) from None
 
+    def hold(self, blobs: Sequence[str]) -> Hold:
+        with self._lock:
+            self._held.update(blobs)
+        hold = Hold(lambda: self._release(blobs))
+        for blob in blobs:
+            if not self.path(blob).exists():
+                raise BlobMissing(blob)
+        return hold
+
+    def _release(self, blobs: Sequence[str]) -> None:
+        with self._lock:
+            self._held.subtract(blobs)
+            free = [blob for blob in blobs if self._held[blob] <= 0]
+            for blob in free:
+                del self._held[blob]
+            doomed = self._doomed.intersection(free)
+            self._doomed -= doomed
+        for blob in doomed:
+            self.remove(blob)
+
     def remove(self, blob: str) -> None:
-        self.threads.submit(lambda: self.path(blob).unlink(missing_ok=True))
+        with contextlib.suppress(RuntimeError):  # Closed: the next life sweeps it.
+            self.threads.submit(self._remove, blob)
+
+    def _remove(self, blob: str) -> None:
+        with self._lock:
+            if self._held[blob] > 0:
+                self._doomed.add(blob)
+            else:
+                self.path(blob).unlink(missing_ok=True)
 
     def path(self, blob: str) -> Path:
         return self.kept / blob[:2] / blob

@@ -8,7 +8,8 @@ implementation behind this protocol; nothing above it knows files.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from zonal.records.store import StoreUnavailable
@@ -36,8 +37,18 @@ class Blobs(Protocol):
     def read(self, blob: str, offset: int, size: int) -> AsyncIterator[bytes]:
         """`size` bytes from `offset`. Raises `BlobMissing` at once where there is none; held open from then on."""
 
+    def hold(self, blobs: Sequence[str]) -> Hold:
+        """Keep content from going while what is returned lives. Raises `BlobMissing` where some has gone already."""
+
     def remove(self, blob: str) -> None:
-        """Let go of content. Those who read it now may read to its end."""
+        """Let go of content. Those who read or hold it now may read to its end."""
+
+
+class Hold:
+    """Keeps content there for as long as somebody has this object, whatever happens to the code that has it."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        weakref.finalize(self, release).atexit = False
 
 
 class BlobMissing(Exception):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from zonal.buckets.blob_files import BlobFiles
-from zonal.buckets.blobs import Blobs, NoRoom, new_id
+from zonal.buckets.blobs import BlobMissing, Blobs, Hold, NoRoom, new_id
 from zonal.buckets.catalog import Catalog
 from zonal.buckets.entries import Segment
 from zonal.buckets.file_writer import sync_directory
@@ -26,6 +26,15 @@ class Content(NamedTuple):
 
     segment: Segment
     small: bytes | None
+
+
+class Span(NamedTuple):
+    """A piece of a segment; `content` is there where it is small."""
+
+    blob: str
+    offset: int
+    size: int
+    content: bytes | None
 
 
 class BucketStore:
@@ -85,23 +94,49 @@ class BucketStore:
         """A large segment as an open file. Raises `BlobMissing`."""
         return self._files.open(segment.blob)
 
-    async def read(self, segments: Sequence[Segment], offset: int, size: int) -> AsyncIterator[bytes]:
-        """`size` bytes from `offset` of segments in a row. Raises `BlobMissing` where one has gone meanwhile."""
-        for segment in segments:
-            if size <= 0:
-                return
-            if offset >= segment.size:
-                offset -= segment.size
-                continue
-            taken = min(size, segment.size - offset)
-            if segment.small:
-                yield (self.small(segment) or b"")[offset : offset + taken]
+    def read(self, segments: Sequence[Segment], offset: int, size: int) -> AsyncIterator[bytes]:
+        """`size` bytes from `offset` of segments in a row, which stay until the end. Raises `BlobMissing` where one has gone."""
+        return self._read(*self._held(segments, offset, size))
+
+    async def _read(self, spans: list[Span], hold: Hold) -> AsyncIterator[bytes]:
+        for span in spans:
+            if span.content is not None:
+                yield span.content
             else:
-                async with contextlib.aclosing(self.blobs.read(segment.blob, offset, taken)) as pieces:  # type: ignore[type-var]
+                async with contextlib.aclosing(self.blobs.read(span.blob, span.offset, span.size)) as pieces:  # type: ignore[type-var]
                     async for piece in pieces:
                         yield piece
-            size -= taken
-            offset = 0
+        del hold  # Whoever stops earlier drops this frame, and the hold with it.
+
+    def files(self, segments: Sequence[Segment], offset: int, size: int) -> Iterator[bytes | tuple[IO[bytes], int, int]]:
+        """As `read`, for whoever can send files: in the place of large content an open file, an offset and a size."""
+        return self._files_of(*self._held(segments, offset, size))
+
+    def _files_of(self, spans: list[Span], hold: Hold) -> Iterator[bytes | tuple[IO[bytes], int, int]]:
+        for span in spans:
+            yield span.content if span.content is not None else (self._files.open(span.blob), span.offset, span.size)
+        del hold  # Whoever stops earlier drops this frame, and the hold with it.
+
+    def _held(self, segments: Sequence[Segment], offset: int, size: int) -> tuple[list[Span], Hold]:
+        """The spans of content that these bytes are, with small content at hand and large content held."""
+        spans = []
+        for segment in segments:
+            if size <= 0:
+                break
+            taken = min(size, segment.size - offset)
+            if taken > 0:
+                spans.append(self._span(segment, offset, taken))
+                size -= taken
+            offset = max(0, offset - segment.size)
+        return spans, self.blobs.hold([span.blob for span in spans if span.content is None])
+
+    def _span(self, segment: Segment, offset: int, size: int) -> Span:
+        if not segment.small:
+            return Span(segment.blob, offset, size, None)
+        content = self.small(segment)
+        if content is None:
+            raise BlobMissing(segment.blob)
+        return Span(segment.blob, offset, size, content[offset : offset + size])
 
     async def sweep(self) -> int:
         """Remove content that an earlier life left without an entry; returns how much."""

@@ -21,8 +21,8 @@ import httptools
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.settings import Settings
-from zonal.gateway.sending import head_of, send_body, send_file
-from zonal.wire.messages import FileBody, Request, Response
+from zonal.gateway.sending import head_of, send_body
+from zonal.wire.messages import Request, Response
 
 _log = logging.getLogger(__name__)
 
@@ -297,12 +297,8 @@ class Connection(asyncio.Protocol):
             if not self._writable.is_set():
                 await self._drain()
             return
-        if isinstance(response.body, FileBody) and not is_bodiless:
-            within = self._shared.timeout_seconds
-            if await send_file(self._transport, head, response.body, within_seconds=within):
-                return
-        self._transport.write(head)
-        await send_body(response.body, self._transport.write, self._drain, skip=is_bodiless)
+        within = self._shared.timeout_seconds
+        await send_body(self._transport, head, response.body, self._drain, within_seconds=within, skip=is_bodiless)
 
     async def _drain(self) -> None:
         async with asyncio.timeout(self._shared.timeout_seconds):

@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -61,36 +61,56 @@ def _phrase(status: int) -> str:
 
 
 async def send_body(
-    body: FileBody | StreamBody, write: Callable[[bytes], None], drain: Callable[[], Awaitable[None]], *, skip: bool = False
+    transport: asyncio.Transport,
+    head: bytes,
+    body: FileBody | StreamBody,
+    drain: Callable[[], Awaitable[None]],
+    *,
+    within_seconds: float,
+    skip: bool = False,
 ) -> None:
-    """Write a body that is not in memory, waiting for the client where it is slow. Its source is closed however this ends."""
-    if isinstance(body, FileBody):
-        await _send_file(body, write, drain, skip=skip)
-        return
+    """Send a head and a body that is not in memory, waiting for the client where it is slow. The body's source is closed however this ends.
+
+    With `skip` the head goes alone. Raises what `send_file` raises.
+    """
+    is_chunked = isinstance(body, StreamBody) and body.size_bytes is None
+    pieces = body.pieces if isinstance(body, StreamBody) else _alone(body)
     try:
-        async for piece in body.pieces:
+        async for piece in pieces:
             if skip:
                 break
-            if piece:
-                write(piece if body.size_bytes is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
-            await drain()
-        if body.size_bytes is None and not skip:
-            write(b"0\r\n\r\n")
+            if isinstance(piece, FileBody):
+                assert not is_chunked, "a file's size is known, so it has no place in a chunked answer"
+                if not await send_file(transport, head, piece, within_seconds=within_seconds):
+                    transport.write(head)
+                    await _send_read(piece, transport.write, drain)
+                head = b""
+            elif piece:
+                transport.write(head + (b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece))
+                head = b""
+                await drain()
+        if head or is_chunked:
+            transport.write(head + (b"0\r\n\r\n" if is_chunked and not skip else b""))
     finally:
-        close = getattr(body.pieces, "aclose", None)
+        close = getattr(pieces, "aclose", None)
         if close is not None:
             await close()
 
 
-async def _send_file(body: FileBody, write: Callable[[bytes], None], drain: Callable[[], Awaitable[None]], *, skip: bool) -> None:
+async def _alone(body: FileBody) -> AsyncIterator[FileBody]:
+    with body.file:
+        yield body
+
+
+async def _send_read(body: FileBody, write: Callable[[bytes], None], drain: Callable[[], Awaitable[None]]) -> None:
     """A file where the kernel cannot send it: by pieces that are read in a thread."""
     with body.file as file:
-        file.seek(body.offset)
-        left = 0 if skip else body.size_bytes
+        offset, left = body.offset, body.size_bytes
         while left:
-            piece = await asyncio.to_thread(file.read, min(left, PIECE_BYTES))
+            piece = await asyncio.to_thread(os.pread, file.fileno(), min(left, PIECE_BYTES), offset)
             if not piece:
                 raise ConnectionAbortedError(f"the file ended {left} bytes early")
+            offset += len(piece)
             left -= len(piece)
             write(piece)
             await drain()

@@ -62,9 +62,9 @@ class FileBody(NamedTuple):
 
 
 class StreamBody(NamedTuple):
-    """Pieces of an answer as they come; `size_bytes` is None where it is not known (then the answer is chunked)."""
+    """Pieces of an answer as they come, bytes or files; `size_bytes` is None where it is not known (then the answer is chunked)."""
 
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncIterator[bytes] | AsyncIterator[bytes | FileBody]
     size_bytes: int | None = None
 
 

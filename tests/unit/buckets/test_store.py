@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -71,6 +72,22 @@ async def test_a_reader_reads_to_the_end_of_what_was_removed_and_the_next_finds_
     assert first + b"".join([each async for each in reading]) == content
     with pytest.raises(BlobMissing):
         store.file(segment)
+
+
+async def test_what_is_held_goes_when_nobody_holds_it_any_more_and_not_before(store: BucketStore) -> None:
+    segments = [(await store.receive(pieces(os.urandom(20_000)), lambda piece: None)).segment for _ in range(2)]
+    begun, never_begun, other = store.read(segments, 0, 40_000), store.read(segments, 0, 1), store.files(segments, 0, 40_000)
+    first = await anext(begun)
+    for segment in segments:
+        store.blobs.remove(segment.blob)
+    await asyncio.to_thread(store._files.threads.submit(lambda: None).result)
+    assert len(first + b"".join([each async for each in begun])) == 40_000 and len(list(other)) == 2
+    assert len(files(store)) == 1, "the one that `never_begun` may still ask for"
+    del never_begun, other
+    await asyncio.to_thread(store._files.threads.submit(lambda: None).result)
+    assert files(store) == []
+    with pytest.raises(BlobMissing):
+        store.read(segments, 0, 1)
 
 
 async def test_a_sweep_removes_what_nobody_refers_to_and_nothing_else(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,8 +13,8 @@ import pytest
 import uvloop
 
 from zonal.gateway import sending
-from zonal.gateway.sending import send_file
-from zonal.wire.messages import FileBody
+from zonal.gateway.sending import send_body, send_file
+from zonal.wire.messages import FileBody, StreamBody
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -111,5 +111,28 @@ def test_a_file_that_ends_early_ends_the_connection(loop: Any, tmp_path: Path) -
         with pytest.raises(ConnectionAbortedError, match="1000 bytes early"):
             await send_file(transport, HEAD, FileBody(file, 0, 2000), within_seconds=1)
         assert file.closed
+
+    play(loop, scene)
+
+
+@LOOPS
+def test_a_body_of_files_and_bytes_goes_out_in_order(loop: Any, tmp_path: Path) -> None:
+    async def scene(transport: asyncio.Transport, client: socket.socket) -> None:
+        one, first = written(tmp_path / "one", 3_000_000)
+        two, second = written(tmp_path / "two", 9_000)
+
+        async def pieces() -> AsyncIterator[bytes | FileBody]:
+            yield FileBody(first, 0, len(one))
+            yield b"between"
+            yield FileBody(second, 10, len(two) - 10)
+
+        async def drain() -> None:
+            await asyncio.sleep(0)
+
+        size = len(one) + 7 + len(two) - 10
+        sent = asyncio.create_task(send_body(transport, HEAD, StreamBody(pieces(), size), drain, within_seconds=10))
+        assert await read_slowly(client, len(HEAD) + size) == HEAD + one + b"between" + two[10:]
+        await sent
+        assert first.closed and second.closed
 
     play(loop, scene)

@@ -6,8 +6,8 @@ out as an open file, which the gateway sends; what is small, encrypted or in par
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import IO, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -111,6 +111,8 @@ class Objects:
             if content is None:
                 raise BlobMissing(segment.blob)
             return content[span.offset : span.offset + span.size]
+        if key is None:
+            return StreamBody(_sendable(store.files(entry.segments, span.offset, span.size)), span.size)
         return StreamBody(self.content(entry, key, span.offset, span.size), span.size)
 
     def content(self, entry: Entry, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
@@ -122,7 +124,7 @@ class Objects:
         self, call: Call, request: Request, bucket: Bucket, entry: Entry, key: CustomerKey | None, span: Span, body: Body | None
     ) -> Answer:
         members = described(bucket, entry) | encryption.said(entry, key) | _expiration(bucket, entry)
-        if call.access_key is None or not self._access.may(bucket, "GetObjectTagging", entry.key, call, request):
+        if entry.tags and not (call.access_key and self._access.may(bucket, "GetObjectTagging", entry.key, call, request)):
             members.pop("TagCount", None)
         if request.get("ChecksumMode", "").upper() == "ENABLED" and (span.size == entry.size or "PartNumber" in request):
             members |= _checksum(entry, request.get("PartNumber"))
@@ -148,6 +150,11 @@ class Objects:
             given = forms.multiple(call.raw.query)
             shown |= {header: given[f"response-{header}"][0] for name, header in _OVERRIDES.items() if name in request}
         return tuple((name.title(), value) for name, value in shown.items())
+
+
+async def _sendable(pieces: Iterator[bytes | tuple[IO[bytes], int, int]]) -> AsyncIterator[bytes | FileBody]:
+    for piece in pieces:
+        yield piece if isinstance(piece, bytes) else FileBody(*piece)
 
 
 def described(bucket: Bucket, entry: Entry) -> Request:
