@@ -117,3 +117,24 @@ def test_a_new_bucket_with_an_acl_must_be_allowed_to_have_it(endpoint: Endpoint,
     )
     mine.create_bucket(Bucket=name, ACL="public-read", ObjectOwnership="ObjectWriter")
     assert ("AllUsers", "READ") in grants(mine.get_bucket_acl(Bucket=name))
+
+
+def test_grants_by_header_are_all_kept(mine: Any, bucket: str) -> None:
+    words = {name: f"id={OTHER}" for name in ("GrantRead", "GrantWrite", "GrantReadACP", "GrantWriteACP", "GrantFullControl")}
+    mine.put_bucket_acl(Bucket=bucket, **words)
+    found = [each["Permission"] for each in mine.get_bucket_acl(Bucket=bucket)["Grants"]]
+    assert found == ["READ", "WRITE", "READ_ACP", "WRITE_ACP", "FULL_CONTROL"]
+    mine.put_bucket_acl(Bucket=bucket, AccessControlPolicy={"Owner": {"ID": ME}, "Grants": []})
+    assert mine.get_bucket_acl(Bucket=bucket)["Grants"] == []
+    mine.create_bucket(Bucket=bucket)  # Made again, it begins anew as to its ACL.
+    assert grants(mine.get_bucket_acl(Bucket=bucket)) == {(ME, "FULL_CONTROL")}
+
+
+def test_who_may_write_by_policy_may_not_grant_by_it(mine: Any, theirs: Any, bucket: str) -> None:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    theirs.put_object(Bucket=bucket, Key="k")
+    assert code(theirs.put_object, Bucket=bucket, Key="k2", ACL="public-read") == "AccessDenied"
+    statement["Action"] = ["s3:PutObject", "s3:PutObjectAcl"]
+    mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    theirs.put_object(Bucket=bucket, Key="k2", ACL="public-read")

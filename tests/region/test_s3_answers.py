@@ -187,3 +187,10 @@ def test_a_bucket_in_the_first_region_names_no_location(client: Any) -> None:
     where = {"LocationConstraint": "us-east-1"}
     error = refused(client.create_bucket, Bucket=f"bucket-{os.urandom(5).hex()}", CreateBucketConfiguration=where)
     assert (error["Code"], error["LocationConstraint"]) == ("InvalidLocationConstraint", "us-east-1")
+
+
+def test_attributes_that_are_not_named_are_missing(client: Any, bucket: str) -> None:
+    client.put_object(Bucket=bucket, Key="k")
+    error = refused(client.get_object_attributes, Bucket=bucket, Key="k", ObjectAttributes=[])
+    assert (error["Code"], error["Status"]) == ("InvalidRequest", 400)
+    assert error["Message"] == "Missing required header for this request: x-amz-object-attributes"

@@ -374,7 +374,7 @@ def test_acls_count_where_they_are_enabled(endpoint: Endpoint, client: Any, buck
     assert raw(endpoint, "GET", f"/{bucket}/open")[::2] == (200, b"o")
     assert raw(endpoint, "GET", f"/{bucket}/closed")[0] == 403
     grants = client.get_object_acl(Bucket=bucket, Key="open")["Grants"]
-    assert [grant["Permission"] for grant in grants] == ["FULL_CONTROL", "READ"]
+    assert [grant["Permission"] for grant in grants] == ["READ", "FULL_CONTROL"]  # Groups come first.
     blocked = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
     client.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=blocked)
     assert raw(endpoint, "GET", f"/{bucket}/open")[0] == 403

@@ -2,7 +2,8 @@
 
 A model gives each operation a method and a template (`/{Bucket}/{Key+}?uploads`). Several may match one request: an operation is a
 candidate when the path fits, the template's query constants are there, and so are the query parameters and headers that its input
-requires (that tells UploadPart from PutObject, and CopyObject from both). The candidate that asks for most wins, and a deprecated one only
+requires (that tells UploadPart from PutObject, and CopyObject from both; where constants have told already, a header that lacks is for
+the operation to miss). The candidate that asks for most wins, and a deprecated one only
 where nothing else does (S3 has two of some).
 """
 
@@ -59,7 +60,7 @@ def _has(route: Route, query: Mapping[str, list[str]], headers: Mapping[str, str
     return (
         all(name in query and (not value or value in query[name]) for name, value in route.constants)
         and all(name in query for name in route.queries)
-        and all(name in headers for name in route.headers)
+        and (bool(route.constants) or all(name in headers for name in route.headers))
     )
 
 

@@ -39,6 +39,9 @@ def check(located: Located, shape: Shape, values: dict[str, Any]) -> None:
     if located.dialect.name == "s3":
         if path == shape.payload:
             raise AwsError("MissingRequestBodyError", "Request Body is empty")
+        if path in shape.members and shape.members[path].location == "header":
+            name = (shape.members[path].location_name or path).lower()
+            raise AwsError("InvalidRequest", f"Missing required header for this request: {name}")
         raise AwsError("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
     name = path.rpartition(".")[2]
     raise AwsError("MissingParameter", f"The request must contain the parameter {name}")

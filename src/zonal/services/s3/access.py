@@ -80,6 +80,7 @@ _BUCKET_PERMISSIONS = {
     "GetBucketAcl": "READ_ACP",
     "PutBucketAcl": "WRITE_ACP",
     "PutObject": "WRITE",
+    "PutObjectAcl": "WRITE",  # That is: as a part of a put.
     "DeleteObject": "WRITE",
     "AbortMultipartUpload": "WRITE",
     "ListMultipartUploadParts": "WRITE",
@@ -117,17 +118,17 @@ class Access:
         if name in _POLICY_OPERATIONS and call.access_key is not None and call.account == bucket.owner:
             return
         for action in _actions(name, request):
-            self.require(bucket, action, request.get("Key", ""), call, request)
+            self.require(bucket, action, request.get("Key", ""), call, request, writes=name != action)
         if request.get("CopySource"):
             self._check_source(call, request)
 
-    def require(self, bucket: Bucket, action: str, key: str, call: Call, request: Request) -> None:
+    def require(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, *, writes: bool = False) -> None:
         """Raises `AwsError` AccessDenied where the caller may not."""
-        if not self.may(bucket, action, key, call, request):
+        if not self.may(bucket, action, key, call, request, writes=writes):
             raise access_denied()
 
-    def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Request) -> bool:
-        """Whether the caller may do `action` to a key (empty: to the bucket)."""
+    def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, *, writes: bool = False) -> bool:
+        """Whether the caller may do `action` to a key (empty: to the bucket); `writes`: as a part of writing the object anew."""
         account = call.account if call.access_key is not None else None
         caller = self._ground.accounts.of(account) if account is not None else None
         entry = self._entry(bucket, action, key, request)
@@ -143,7 +144,7 @@ class Access:
         if bucket.ownership == "BucketOwnerEnforced":
             return False
         public = not acls.blocks(bucket, "IgnorePublicAcls")
-        if action in _ACL_PERMISSIONS:
+        if action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl"):
             return entry is not None and acls.allows(
                 acls.grants_of(bucket, entry, self._ground.accounts), caller, _ACL_PERMISSIONS[action], public=public
             )
@@ -204,14 +205,14 @@ def _actions(name: str, request: Request) -> list[str]:
             actions.append("BypassGovernanceRetention")
         return actions
     if request.get("ACL") or any(request.get(each) for each in ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")):
-        actions.append("PutObjectAcl*")
+        actions.append("PutObjectAcl")
     if request.get("Tagging"):
         actions.append("PutObjectTagging")
     if request.get("ObjectLockMode"):
         actions.append("PutObjectRetention")
     if request.get("ObjectLockLegalHoldStatus"):
         actions.append("PutObjectLegalHold")
-    return [each for each in actions if not each.endswith("*")]
+    return actions
 
 
 _QUERY_KEYS = {"Prefix": "s3:prefix", "Delimiter": "s3:delimiter", "MaxKeys": "s3:max-keys", "VersionId": "s3:versionid"}
@@ -230,6 +231,8 @@ _HEADER_KEYS = (
     "x-amz-grant-full-control",
     "x-amz-website-redirect-location",
     "x-amz-object-ownership",
+    "if-match",
+    "if-none-match",
 )
 
 

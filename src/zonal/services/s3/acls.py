@@ -25,11 +25,11 @@ Grants = tuple[tuple[str, str], ...]
 Request = dict[str, Any]
 PERMISSIONS = ("FULL_CONTROL", "WRITE", "WRITE_ACP", "READ", "READ_ACP")
 _HEADERS = {
-    "GrantFullControl": "FULL_CONTROL",
-    "GrantRead": "READ",
-    "GrantReadACP": "READ_ACP",
-    "GrantWrite": "WRITE",
-    "GrantWriteACP": "WRITE_ACP",
+    "x-amz-grant-read": "READ",
+    "x-amz-grant-write": "WRITE",
+    "x-amz-grant-read-acp": "READ_ACP",
+    "x-amz-grant-write-acp": "WRITE_ACP",
+    "x-amz-grant-full-control": "FULL_CONTROL",
 }
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 _PUBLIC = (ALL_USERS, AUTHENTICATED_USERS)
@@ -49,7 +49,7 @@ class Acls:
     @operation("PutBucketAcl")
     async def put_of_bucket(self, call: Call, request: Request) -> None:
         bucket = self._ground.bucket(request["Bucket"])
-        grants = self._replaced(request, bucket, bucket.owner)
+        grants = self._replaced(call, request, bucket, bucket.owner)
         await self._ground.change_bucket(bucket.name, lambda one: replace(one, grants=grants))
 
     @operation("GetObjectAcl")
@@ -60,7 +60,7 @@ class Acls:
     @operation("PutObjectAcl")
     async def put_of_object(self, call: Call, request: Request) -> Request:
         bucket, entry = self._ground.entry(request)
-        grants = self._replaced(request, bucket, entry.owner)
+        grants = self._replaced(call, request, bucket, entry.owner)
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, grants=grants))
         return {}
 
@@ -91,16 +91,17 @@ class Acls:
     async def delete_ownership(self, call: Call, request: Request) -> None:
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, ownership=""))
 
-    def _replaced(self, request: Request, bucket: Bucket, owner: str) -> Grants:
+    def _replaced(self, call: Call, request: Request, bucket: Bucket, owner: str) -> Grants:
         """The grants of a request that is there to say them. Raises `AwsError`."""
-        grants = asked(request, bucket, owner, self._ground.accounts, policy=request.get("AccessControlPolicy"))
+        grants = asked(call, request, bucket, owner, self._ground.accounts, policy=request.get("AccessControlPolicy"))
         if grants is None:
             raise AwsError("MissingSecurityHeader", "Your request was missing a required header", fields={"MissingHeaderName": "x-amz-acl"})
         return grants
 
     def _shown(self, grants: Grants) -> list[dict[str, Any]]:
-        """Grants as an answer shows them."""
-        return [{"Grantee": self._grantee(grantee), "Permission": permission} for permission, grantee in grants]
+        """Grants as an answer shows them, those to groups first."""
+        ordered = sorted(grants, key=lambda grant: grant[1] not in GROUPS)
+        return [{"Grantee": self._grantee(grantee), "Permission": permission} for permission, grantee in ordered]
 
     def _grantee(self, grantee: str) -> dict[str, str]:
         if grantee in GROUPS:
@@ -117,13 +118,16 @@ def ownership(text: str) -> str:
     return text
 
 
-def asked(request: Request, bucket: Bucket, owner: str, accounts: Accounts, *, policy: Mapping[str, Any] | None = None) -> Grants | None:
+def asked(
+    call: Call, request: Request, bucket: Bucket, owner: str, accounts: Accounts, *, policy: Mapping[str, Any] | None = None
+) -> Grants | None:
     """The grants that a request asks for on something of `owner`'s, or None where it says nothing of them.
 
     Raises `AwsError` where the bucket refuses them.
     """
+    headers: Mapping[str, str] = call.raw.headers
     holder, canned = accounts.of(owner), request.get("ACL")
-    named = [(permission, request[name]) for name, permission in _HEADERS.items() if request.get(name)]
+    named = [(permission, headers[name]) for name, permission in _HEADERS.items() if headers.get(name)]
     if canned and named:
         raise invalid_request("Specifying both Canned ACLs and Header Grants is not allowed")
     if policy is not None and (canned or named):
@@ -146,11 +150,11 @@ def asked(request: Request, bucket: Bucket, owner: str, accounts: Accounts, *, p
     return grants
 
 
-def for_new_bucket(request: Request, bucket: Bucket, accounts: Accounts) -> Grants | None:
+def for_new_bucket(call: Call, request: Request, bucket: Bucket, accounts: Accounts) -> Grants | None:
     """The grants that a bucket begins with. Raises `AwsError` where its own ownership or access block forbids them (CreateBucket)."""
     owner = accounts.of(bucket.owner)
     free = replace(bucket, ownership="ObjectWriter", settings={})
-    grants = asked(request, free, bucket.owner, accounts)
+    grants = asked(call, request, free, bucket.owner, accounts)
     if grants is None:
         return None
     if bucket.ownership == "BucketOwnerEnforced" and grants != full_control(owner):

@@ -54,6 +54,8 @@ class Buckets:
             elif existing.owner != call.account:
                 words = "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
                 raise AwsError("BucketAlreadyExists", f"{words} Please select a different name and try again.", status=409)
+            else:
+                changes.put_bucket(_replace(existing, grants=bucket.grants))  # In the first region this resets the ACL, and no more.
 
         await self._ground.catalog.change(work)
         return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
@@ -108,13 +110,13 @@ class Buckets:
         return {"LocationConstraint": "" if call.region == "us-east-1" else call.region}
 
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _RESERVED = re.compile(r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*-s3alias|.*--ol-s3|.*\.mrap|.*--x-s3|.*--table-s3")
 
 
 def check_name(name: str) -> None:
     """Raises `AwsError` InvalidBucketName where a bucket cannot be called so."""
-    good = _NAME.fullmatch(name) and ".." not in name and not _is_address(name) and not _RESERVED.fullmatch(name)
+    good = _NAME.fullmatch(name) and not _is_address(name) and not _RESERVED.fullmatch(name)
     if not good:
         raise AwsError("InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": name})
 
@@ -155,7 +157,7 @@ def _new(call: Call, request: Request, configuration: Request, accounts: Account
         bucket = _replace(bucket, object_lock=True, versioning="Enabled")
     if request.get("BucketNamespace", "global") != "global":
         raise malformed_xml()
-    return _replace(bucket, grants=acls.for_new_bucket(request, bucket, accounts))
+    return _replace(bucket, grants=acls.for_new_bucket(call, request, bucket, accounts))
 
 
 def _replace(bucket: Bucket, **changes: Any) -> Bucket:

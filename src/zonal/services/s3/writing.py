@@ -35,7 +35,7 @@ def template(ground: Ground, call: Call, bucket: Bucket, request: Request, key: 
         raise not_built("appending to an object")
     retention, hold = locks.for_new(bucket, request, call.now)
     owner = bucket.owner if bucket.ownership == "BucketOwnerEnforced" else call.account if call.access_key else ANONYMOUS
-    grants = acls.asked(request, bucket, owner, ground.accounts)
+    grants = acls.asked(call, request, bucket, owner, ground.accounts)
     if bucket.ownership == "BucketOwnerPreferred" and request.get("ACL") == "bucket-owner-full-control":
         owner, grants = bucket.owner, None
     return Entry(
