@@ -120,7 +120,7 @@ def test_a_new_bucket_with_an_acl_must_be_allowed_to_have_it(endpoint: Endpoint,
 
 
 def test_grants_by_header_are_all_kept(mine: Any, bucket: str) -> None:
-    words = {name: f"id={OTHER}" for name in ("GrantRead", "GrantWrite", "GrantReadACP", "GrantWriteACP", "GrantFullControl")}
+    words = dict.fromkeys(("GrantRead", "GrantWrite", "GrantReadACP", "GrantWriteACP", "GrantFullControl"), f"id={OTHER}")
     mine.put_bucket_acl(Bucket=bucket, **words)
     found = [each["Permission"] for each in mine.get_bucket_acl(Bucket=bucket)["Grants"]]
     assert found == ["READ", "WRITE", "READ_ACP", "WRITE_ACP", "FULL_CONTROL"]

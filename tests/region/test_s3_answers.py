@@ -5,11 +5,16 @@ Where a test says nothing else, the words were recorded against AWS by public su
 
 from __future__ import annotations
 
+import http.client
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.s3_endpoint import Endpoint
@@ -194,3 +199,88 @@ def test_attributes_that_are_not_named_are_missing(client: Any, bucket: str) -> 
     error = refused(client.get_object_attributes, Bucket=bucket, Key="k", ObjectAttributes=[])
     assert (error["Code"], error["Status"]) == ("InvalidRequest", 400)
     assert error["Message"] == "Missing required header for this request: x-amz-object-attributes"
+
+
+def part(client: Any, bucket: str, content: bytes = b"part") -> dict[str, Any]:
+    """An upload in one part of `k`, ready to be completed."""
+    upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    etag = client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=content)["ETag"]
+    return {"Bucket": bucket, "Key": "k", "UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}}
+
+
+def test_a_conditional_completion_conflicts_with_what_came_after_its_beginning(client: Any, bucket: str) -> None:
+    etag = client.put_object(Bucket=bucket, Key="k", Body=b"test")["ETag"]
+    upload = part(client, bucket)
+    assert refused(client.complete_multipart_upload, **upload, IfNoneMatch="*")["Code"] == "PreconditionFailed"
+    client.delete_object(Bucket=bucket, Key="k")
+    error = refused(client.complete_multipart_upload, **upload, IfNoneMatch="*")
+    assert (error["Code"], error["Condition"], error["Key"], error["Status"]) == ("ConditionalRequestConflict", "If-None-Match", "k", 409)
+    assert refused(client.complete_multipart_upload, **upload, IfMatch=etag)["Code"] == "NoSuchKey"
+    client.put_object(Bucket=bucket, Key="k", Body=b"test")
+    assert refused(client.complete_multipart_upload, **upload, IfMatch=etag)["Code"] == "ConditionalRequestConflict"
+    client.complete_multipart_upload(**part(client, bucket), IfMatch=etag)
+
+
+def test_a_completion_is_answered_again_while_its_object_is_there(client: Any, bucket: str) -> None:
+    upload = part(client, bucket)
+    first = client.complete_multipart_upload(**upload)
+    again = client.complete_multipart_upload(**upload)
+    assert (first["ETag"], first["ChecksumCRC64NVME"]) == (again["ETag"], again["ChecksumCRC64NVME"])
+    client.delete_object(Bucket=bucket, Key="k")
+    assert refused(client.complete_multipart_upload, **upload)["Code"] == "NoSuchUpload"
+
+
+KEY = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32}
+
+
+def test_an_objects_own_key_must_be_the_right_one(client: Any, bucket: str) -> None:
+    rule = {"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}
+    error = refused(client.put_object, Bucket=bucket, Key="k", **KEY)
+    assert error["Code"] == "AccessDenied" and "has blocked upload requests" in error["Message"]
+    client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    client.put_object(Bucket=bucket, Key="k", Body=b"x", **KEY)
+    error = refused(client.get_object, Bucket=bucket, Key="k", **KEY | {"SSECustomerKey": b"o" * 32})
+    assert (error["Code"], error["Status"]) == ("AccessDenied", 403) and "must provide the correct secret key" in error["Message"]
+    assert refused(client.get_object, Bucket=bucket, Key="k")["Code"] == "InvalidRequest"
+    error = refused(client.put_object, Bucket=bucket, Key="k", **KEY | {"SSECustomerAlgorithm": "AES128"})
+    assert (error["Code"], error["ArgumentValue"]) == ("InvalidEncryptionAlgorithmError", "AES128")
+    error = refused(client.put_object, Bucket=bucket, Key="k", **KEY | {"SSECustomerKey": b"short"})
+    assert error["Message"] == "The secret key was invalid for the specified algorithm."
+    error = refused(client.put_object, Bucket=bucket, Key="k", ServerSideEncryption="AES256", **KEY)
+    assert "incompatible with the encryption method" in error["Message"]
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    found = client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert found["BlockedEncryptionTypes"] == {"EncryptionType": ["NONE"]}  # What is not said stays as it is.
+
+
+def test_a_key_that_is_not_utf8_is_no_address(endpoint: Endpoint, bucket: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    request = AWSRequest("PUT", f"{endpoint.url}/{bucket}/%FF%FE", data=b"x")
+    S3SigV4Auth(Credentials("test", "test"), "s3", "us-east-1").add_auth(request)
+    connection.request("PUT", f"/{bucket}/%FF%FE", b"x", dict(request.headers))
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 400 and b"<Code>InvalidURI</Code>" in body, body
+    connection.close()
+
+
+def test_a_rule_without_an_id_is_given_the_same_again(client: Any, bucket: str) -> None:
+    rules = {"Rules": [{"Status": "Enabled", "Filter": {"Prefix": "a/"}, "Expiration": {"Days": 3}}]}
+    found = []
+    for _ in range(2):
+        client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
+        found.append(client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"][0]["ID"])
+        client.delete_bucket_lifecycle(Bucket=bucket)
+    assert found[0] == found[1] and len(found[0]) == 48
+
+
+def test_a_lock_of_governance_changes_its_mode_only_for_who_may_pass_over_it(client: Any) -> None:
+    name = f"bucket-{os.urandom(5).hex()}"
+    client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    until = datetime.now(UTC) + timedelta(days=1)
+    client.put_object(Bucket=name, Key="k", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until)
+    longer = {"Mode": "COMPLIANCE", "RetainUntilDate": until + timedelta(days=1)}
+    assert refused(client.put_object_retention, Bucket=name, Key="k", Retention=longer)["Code"] == "AccessDenied"
+    client.put_object_retention(Bucket=name, Key="k", Retention=longer | {"Mode": "GOVERNANCE"})
+    client.put_object_retention(Bucket=name, Key="k", Retention=longer, BypassGovernanceRetention=True)

@@ -497,7 +497,7 @@ def test_a_customers_key_really_encrypts(endpoint: Endpoint, client: Any, bucket
     assert client.get_object(Bucket=bucket, Key="k", **key)["Body"].read() == plain
     assert client.get_object(Bucket=bucket, Key="k", Range="bytes=30001-30050", **key)["Body"].read() == plain[30001:30051]
     fails("InvalidRequest", client.get_object, Bucket=bucket, Key="k")
-    fails("InvalidRequest", client.get_object, Bucket=bucket, Key="k", SSECustomerAlgorithm="AES256", SSECustomerKey="x" * 32)
+    fails("AccessDenied", client.get_object, Bucket=bucket, Key="k", SSECustomerAlgorithm="AES256", SSECustomerKey="x" * 32)
     upload, parts = parts_of_encrypted(client, bucket, key)
     client.complete_multipart_upload(Bucket=bucket, Key="parts", UploadId=upload, MultipartUpload={"Parts": parts}, **key)
     got = client.get_object(Bucket=bucket, Key="parts", Range="bytes=5242870-5242890", **key)["Body"].read()

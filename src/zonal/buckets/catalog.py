@@ -228,6 +228,13 @@ class Changes(View):
         row = (bucket, upload.template.key.encode(), upload.id, _pack(upload))
         self._database.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row)
 
+    def overtake_uploads(self, bucket: int, key: str) -> None:
+        """Mark the open uploads of a key as begun before it was deleted."""
+        raw = key.encode()
+        for _, upload in list(self.walk_uploads(bucket, raw, raw + b"\x00")):
+            row = (_pack(msgspec.structs.replace(upload, overtaken=True)), bucket, upload.id)
+            self._database.execute("UPDATE uploads SET body = ? WHERE bucket = ? AND upload = ?", row)
+
     def delete_upload(self, bucket: int, id: str, *, kept: frozenset[str] = frozenset()) -> None:
         """Close an upload; the content of its parts goes, but for the blobs that an object has taken over."""
         for part in self.parts(id):

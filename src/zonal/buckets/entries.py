@@ -52,7 +52,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of an object. A delete marker has no content (`is_marker`).
 
     `modified` is in seconds since 1970. `headers` are those given back as they came (`Content-Type`, …) by their lower-case names. `grants`
-    is the ACL where one was given. `customer_key` is the MD5 of an SSE-C key, for an object that is encrypted with it.
+    is the ACL where one was given. `customer_key` is the MD5 of an SSE-C key, for an object that is encrypted with it. `upload` is the
+    id of the upload that it was made by in parts.
     """
 
     key: str
@@ -74,6 +75,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     retention: Retention | None = None
     legal_hold: bool = False
     redirect: str = ""
+    upload: str = ""
 
     @property
     def at(self) -> datetime:
@@ -82,7 +84,10 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Upload(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A multipart upload that is open. `template` is the entry that it is going to be, without content."""
+    """A multipart upload that is open. `template` is the entry that it is going to be, without content.
+
+    `overtaken`: somebody has deleted the key since it was begun.
+    """
 
     id: str
     bucket: str
@@ -90,6 +95,7 @@ class Upload(msgspec.Struct, frozen=True, omit_defaults=True):
     initiated: float
     algorithm: str = ""
     checksum_type: str = ""
+    overtaken: bool = False
 
 
 class Bucket(msgspec.Struct, frozen=True, omit_defaults=True):

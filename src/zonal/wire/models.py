@@ -103,6 +103,10 @@ class Catalogue:
             raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
         if found is None:
             raise AwsError("UnknownOperationException", "", status=404)
+        if not all(map(_is_utf8, found[1].values())):
+            if dialect.name == "s3":
+                raise AwsError("InvalidURI", "Couldn't parse the specified URI.", fields={"URI": request.path[:1024]})
+            raise AwsError("SerializationException", "The path is not UTF-8.")
         return Located(dialect, found[0], {}, found[1], query)
 
     def _target_service(self, target: str) -> str:
@@ -131,6 +135,11 @@ def scope_of(request: Request) -> str:
     match = _QUERY_CREDENTIAL.search(request.query)
     words = unquote(match[1]).split("/") if match else []
     return words[-2] if len(words) >= 5 else ""
+
+
+def _is_utf8(label: str) -> bool:
+    """Whether a decoded label was UTF-8 on the wire (what was not stands in it as surrogates)."""
+    return label.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in label)
 
 
 def _host_service(request: Request) -> str:

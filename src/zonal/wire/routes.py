@@ -47,12 +47,12 @@ class Routes:
     def find(
         self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str]
     ) -> tuple[Operation, dict[str, str]] | None:
-        """The operation and its labels (decoded), or None where nothing fits."""
+        """The operation and its labels (decoded; what is not UTF-8 as surrogates), or None where nothing fits."""
         for route in (self._routes if query else self._bare).get(method, ()):
             match = route.path.fullmatch(path)
             if match is None or not _has(route, query, headers):
                 continue
-            return route.operation, {_label(name): unquote(text) for name, text in match.groupdict().items()}
+            return route.operation, {_label(name): unquote(text, errors="surrogateescape") for name, text in match.groupdict().items()}
         return None
 
 

@@ -271,6 +271,8 @@ def _context(call: Call, request: Request, bucket: Bucket, entry: Entry | None) 
 
 def _of_headers(headers: Mapping[str, str]) -> dict[str, list[str]]:
     found = {f"s3:{name}": [headers[name]] for name in _HEADER_KEYS if name in headers}
+    if "x-amz-copy-source" in headers:
+        found["s3:x-amz-copy-source"] = [unquote(headers["x-amz-copy-source"]).lstrip("/")]  # Clients send it with a slash or without.
     for name, key in (("referer", "aws:referer"), ("user-agent", "aws:useragent")):
         if name in headers:
             found[key] = [headers[name]]

@@ -30,19 +30,22 @@ class Taken(NamedTuple):
     content: Content
     etag: str
     checksum: Checksum
+    joint: Checksum
 
     @property
     def segment(self) -> Segment:
         return self.content.segment
 
 
-async def take(store: BucketStore, request: Request, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT) -> Taken:
-    """Take a request's body in. Raises `AwsError`; then nothing of it stays."""
+async def take(
+    store: BucketStore, request: Request, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, joins: bool = False
+) -> Taken:
+    """Take a request's body in; `joins`: with the checksum that parts are joined by. Raises `AwsError`; then nothing of it stays."""
     headers = request.headers
     _check_length(request)
     md5 = _claimed_md5(headers.get("content-md5"))
     claim = checksums.claimed(headers)
-    hashes = checksums.Hashes(checksums.wanted(headers, default))
+    hashes = checksums.Hashes(checksums.wanted(headers, default), joins=joins)
     chunked = _chunked(request)
     pieces = chunked.decoded() if chunked else _pieces(request)
     taken = await keep(store, pieces, hashes, key)
@@ -65,13 +68,13 @@ async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksu
     """Store content, encrypted where there is a key. The ETag of encrypted content is no MD5 of what is in it."""
     if key is None:
         content = await store.receive(pieces, hashes.update)
-        return Taken(content, hashes.md5.hex(), hashes.checksum)
+        return Taken(content, hashes.md5.hex(), hashes.checksum, hashes.joint)
     nonce = encryption.new_nonce()
     sealed = checksums.Hashes("MD5")
     content = await store.receive(encryption.encrypted(_watched(pieces, hashes), key, nonce), sealed.update)
     segment = content.segment
     content = Content(Segment(segment.blob, segment.size, segment.small, nonce), content.small)
-    return Taken(content, sealed.md5.hex(), hashes.checksum)
+    return Taken(content, sealed.md5.hex(), hashes.checksum, hashes.joint)
 
 
 async def _watched(pieces: AsyncIterator[bytes], hashes: checksums.Hashes) -> AsyncIterator[bytes]:

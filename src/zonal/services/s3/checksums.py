@@ -25,10 +25,15 @@ _UNBUILT = ("XXHASH64", "XXHASH3", "XXHASH128")
 
 
 class Hashes:
-    """Running hashes of content that passes by: MD5 for the ETag, and one checksum."""
+    """Running hashes of content that passes by: MD5 for the ETag, and one checksum.
 
-    def __init__(self, algorithm: str) -> None:
+    `joins`: also the CRC that parts are joined by, where the checksum is another.
+    """
+
+    def __init__(self, algorithm: str, *, joins: bool = False) -> None:
         self.algorithm = algorithm
+        self._joint = _crc_function(DEFAULT) if joins and algorithm != DEFAULT else None
+        self._joint_crc = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc = 0
         self._digest: Any = None if algorithm in CRCS else hashlib.new(algorithm.lower(), usedforsecurity=False)
@@ -40,6 +45,13 @@ class Hashes:
             self._crc = self._compute(piece, self._crc)
         else:
             self._digest.update(piece)
+        if self._joint is not None:
+            self._joint_crc = self._joint(piece, self._joint_crc)
+
+    @property
+    def joint(self) -> Checksum:
+        """The checksum that parts are joined by."""
+        return self.checksum if self._joint is None else Checksum(DEFAULT, _text(self._joint_crc, DEFAULT))
 
     @property
     def md5(self) -> bytes:
@@ -47,8 +59,13 @@ class Hashes:
 
     @property
     def checksum(self) -> Checksum:
-        raw = self._crc.to_bytes(CRCS[self.algorithm], "big") if self._compute is not None else self._digest.digest()
-        return Checksum(self.algorithm, base64.b64encode(raw).decode())
+        if self._compute is not None:
+            return Checksum(self.algorithm, _text(self._crc, self.algorithm))
+        return Checksum(self.algorithm, base64.b64encode(self._digest.digest()).decode())
+
+
+def _text(crc: int, algorithm: str) -> str:
+    return base64.b64encode(crc.to_bytes(CRCS[algorithm], "big")).decode()
 
 
 def _crc_function(algorithm: str) -> Callable[[bytes, int], int]:
@@ -124,7 +141,7 @@ def full(parts: Sequence[Part], algorithm: str) -> Checksum:
         assert part.checksum is not None
         crc = int.from_bytes(base64.b64decode(part.checksum.value), "big")
         joined = combine(joined, crc, part.size) if number else crc
-    return Checksum(algorithm, base64.b64encode(joined.to_bytes(CRCS[algorithm], "big")).decode())
+    return Checksum(algorithm, _text(joined, algorithm))
 
 
 def members(checksum: Checksum | None, *, with_type: bool = True) -> dict[str, str]:

@@ -79,12 +79,16 @@ class Configurations:
         if "KMSMasterKeyID" in default:
             words = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
             raise AwsError("InvalidArgument", words, fields={"ArgumentName": "ApplyServerSideEncryptionByDefault"})
-        types = rule.get("BlockedEncryptionTypes", {}).get("EncryptionType", ["NONE"])
-        if not set(types) <= {"NONE", "SSE-C"}:
+        types = rule.get("BlockedEncryptionTypes", {}).get("EncryptionType")
+        if types is not None and not set(types) <= {"NONE", "SSE-C"}:
             raise malformed_xml()
-        kept = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": bool(rule.get("BucketKeyEnabled"))}
-        kept |= {"BlockedEncryptionTypes": {"EncryptionType": types}}
-        await self._set(request["Bucket"], "encryption", {"Rules": [kept]})
+
+        def change(bucket: Bucket) -> Bucket:
+            kept = {**encryption.SSE_S3, "BucketKeyEnabled": bool(rule.get("BucketKeyEnabled"))}
+            kept["BlockedEncryptionTypes"] = {"EncryptionType": encryption.blocked(bucket) if types is None else types}
+            return replace(bucket, settings=bucket.settings | {"encryption": {"Rules": [kept]}})
+
+        await self._ground.change_bucket(request["Bucket"], change)
 
     @operation("DeleteBucketEncryption")
     async def delete_encryption(self, call: Call, request: Request) -> None:

@@ -159,7 +159,9 @@ def remove(
     condition(current)
     if not bucket.versioning:
         changes.delete(bucket.number, key, NULL)
+        changes.overtake_uploads(bucket.number, key)
         return Deleted("", False)
     marker = Entry(key=key, version=versions.new(bucket), modified=call.now.timestamp(), owner=bucket.owner, is_marker=True)
     changes.put(bucket.number, marker)
+    changes.overtake_uploads(bucket.number, key)
     return Deleted(marker.version, True)

@@ -59,22 +59,21 @@ def customer_key(headers: Mapping[str, str], *, source: bool = False) -> Custome
     algorithm, key, md5 = (headers.get(prefix + name) for name in ("algorithm", "key", "key-md5"))
     if algorithm is None and key is None and md5 is None:
         return None
+    words = "Requests specifying Server Side Encryption with Customer provided keys must provide"
     if algorithm is None:
-        raise invalid_argument("Requests specifying Server Side Encryption with Customer provided keys must provide a valid algorithm.")
+        raise invalid_argument(f"{words} a valid encryption algorithm.", SSE, "null")
     if algorithm != "AES256":
-        raise AwsError("InvalidEncryptionAlgorithmError", "The Encryption request you specified is not valid. Supported value: AES256.")
+        message = "The Encryption request you specified is not valid. Supported value: AES256."
+        raise AwsError("InvalidEncryptionAlgorithmError", message, fields={"ArgumentName": SSE, "ArgumentValue": algorithm[:100]})
     if key is None:
-        words = "Requests specifying Server Side Encryption with Customer provided keys must provide an appropriate secret key."
-        raise invalid_argument(words)
+        raise invalid_argument(f"{words} an appropriate secret key.", SSE, "null")
     if md5 is None:
-        raise invalid_argument(
-            "Requests specifying Server Side Encryption with Customer provided keys must provide the client calculated MD5."
-        )
+        raise invalid_argument(f"{words} the client calculated MD5 of the secret key.", SSE, "null")
     raw = _decoded(key)
-    if len(raw) != 32:
-        raise invalid_argument("The secret key was invalid for the specified algorithm.")
     if _decoded(md5) != hashlib.md5(raw, usedforsecurity=False).digest():
-        raise invalid_argument("The calculated MD5 hash of the key did not match the hash that was provided.")
+        raise invalid_argument("The calculated MD5 hash of the key did not match the hash that was provided.", SSE, "null")
+    if len(raw) != 32:
+        raise invalid_argument("The secret key was invalid for the specified algorithm.", SSE, "null")
     return CustomerKey(raw, md5)
 
 
@@ -88,6 +87,9 @@ def _decoded(text: str) -> bytes:
 def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | None:
     """The key to write with, None for SSE-S3. Raises `AwsError` for what the bucket refuses and zonal does not do."""
     asked = headers.get(SSE)
+    if asked == "AES256" and any(name.startswith(_PREFIX) for name in headers):
+        words = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
+        raise invalid_argument(words, SSE, asked)
     key = customer_key(headers)
     if asked is not None and asked != "AES256":
         if asked in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
@@ -96,11 +98,9 @@ def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | Non
     if "x-amz-server-side-encryption-aws-kms-key-id" in headers:
         words = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
         raise invalid_argument(words, SSE, asked or "null")
-    if key is not None and asked is not None:
-        raise invalid_argument("Server Side Encryption with Customer provided key is incompatible with the encryption method specified")
     if key is not None and "SSE-C" in blocked(bucket):
-        words = "SSE-C encryption is blocked for this bucket. Allow it in the bucket's encryption configuration (BlockedEncryptionTypes)."
-        raise AwsError("AccessDenied", words, status=403)
+        words = "This bucket has blocked upload requests that specify Server Side Encryption with Customer provided keys (SSE-C)."
+        raise AwsError("AccessDenied", f"{words} Please specify a different server-side encryption type", status=403)
     return key
 
 
@@ -121,7 +121,8 @@ def check_reading(headers: Mapping[str, str], entry: Entry, *, source: bool = Fa
         words = "The encryption parameters are not applicable to this object."
         raise invalid_request(words)
     if key is not None and not key.is_of(entry.customer_key):
-        raise invalid_request("The provided encryption parameters did not match the ones used originally to encrypt the object.")
+        words = "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key."
+        raise AwsError("AccessDenied", words, status=403)
     return key
 
 

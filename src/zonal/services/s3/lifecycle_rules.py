@@ -5,6 +5,8 @@ Days are counted from the day after, at midnight UTC, as S3 counts them. (S3 Use
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -49,7 +51,12 @@ def _checked(rule: Rule, number: int) -> Rule:
         if action is not None and (action.get(name) or 0) <= 0:
             raise invalid_argument(f"'{name}' for the action must be a positive integer")
     _check_filter(rule.get("Filter") or {})
-    return rule | {"ID": rule.get("ID") or f"rule-{number}-{abs(hash(str(rule))) % 10**12:012d}"}
+    return rule | {"ID": rule.get("ID") or _made_id(rule, number)}
+
+
+def _made_id(rule: Rule, number: int) -> str:
+    """The id of a rule that has none: the same for the same rule in the same place, whenever it is put."""
+    return hashlib.sha256(f"{number} {json.dumps(rule, default=str, sort_keys=True)}".encode()).hexdigest()[:48]
 
 
 def _check_expiration(expiration: Rule) -> None:

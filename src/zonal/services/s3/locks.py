@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from zonal.buckets.entries import Bucket, Entry, Retention
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
-from zonal.services.s3.errors import absent, access_denied, invalid_argument, invalid_request, malformed_xml, not_built
+from zonal.services.s3.errors import absent, invalid_argument, invalid_request, malformed_xml, not_built
 from zonal.services.s3.ground import Ground
 
 Request = dict[str, Any]
+PROTECTED = "Access Denied because object protected by object lock."
 MODES = ("GOVERNANCE", "COMPLIANCE")
 
 
@@ -70,9 +71,8 @@ class Locks:
             held = one.retention
             if held is not None and held.until > call.now:
                 weaker = retention is None or retention.until < held.until or retention.mode != held.mode
-                stronger = retention is not None and retention.mode == "COMPLIANCE" and retention.until >= held.until
-                if weaker and not stronger and (held.mode == "COMPLIANCE" or not bypass):
-                    raise access_denied()
+                if weaker and (held.mode == "COMPLIANCE" or not bypass):
+                    raise AwsError("AccessDenied", PROTECTED, status=403)
             return replace(one, retention=retention)
 
         await self._ground.change_entry(bucket, entry, change)
@@ -158,8 +158,7 @@ def check_deletion(entry: Entry, now: datetime, *, bypass: bool) -> None:
     """Raises `AwsError` AccessDenied where a version may not be deleted for good."""
     held = entry.retention
     if entry.legal_hold or (held is not None and held.until > now and (held.mode == "COMPLIANCE" or not bypass)):
-        words = "Access Denied because object protected by object lock."
-        raise AwsError("AccessDenied", words, status=403)
+        raise AwsError("AccessDenied", PROTECTED, status=403)
 
 
 def shown(entry: Entry) -> dict[str, Any]:

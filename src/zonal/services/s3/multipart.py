@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from zonal.buckets.catalog import Changes
+from zonal.buckets.catalog import Changes, decode
 from zonal.buckets.entries import Bucket, Checksum, Entry, Part, Upload
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
@@ -29,7 +27,6 @@ from zonal.services.s3.listing import page_limit
 
 Request = dict[str, Any]
 SMALLEST_PART_BYTES = 5 * 1024 * 1024
-REMEMBERED = 1000
 
 
 class Multipart:
@@ -38,7 +35,6 @@ class Multipart:
     def __init__(self, ground: Ground, copies: Copies) -> None:
         self._ground = ground
         self._copies = copies
-        self._completed: OrderedDict[str, tuple[list[tuple[int, str]], Request]] = OrderedDict()
 
     @operation("CreateMultipartUpload")
     async def create(self, call: Call, request: Request) -> Request:
@@ -61,9 +57,10 @@ class Multipart:
         headers = call.raw.headers
         key = _part_key(encryption.customer_key(headers), upload)
         _check_algorithm(headers, upload)
-        taken = await bodies.take(self._ground.store, call.raw, key=key, default=upload.algorithm or checksums.DEFAULT)
+        default = upload.algorithm or checksums.DEFAULT
+        taken = await bodies.take(self._ground.store, call.raw, key=key, default=default, joins=not upload.algorithm)
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
-        shown = checksums.members(part.checksum, with_type=False)
+        shown = checksums.members(taken.checksum, with_type=False)
         return {"ETag": f'"{part.etag}"', **shown, **encryption.said(upload.template, key)}
 
     @operation("UploadPartCopy")
@@ -89,10 +86,8 @@ class Multipart:
     async def complete(self, call: Call, request: Request) -> Request:
         wanted = _wanted(request)
         bucket = self._ground.bucket(request["Bucket"])
-        before = self._completed.get(request["UploadId"])
-        is_closed = self._ground.catalog.view.upload(bucket.number, request["UploadId"]) is None
-        if is_closed and before is not None and before[0] == [(number, etag) for number, etag, _ in wanted]:
-            return before[1]
+        if (done := self._done(bucket, request, wanted)) is not None:
+            return self._completion(call, bucket, done)
         _, upload = self._upload(request)
         headers = call.raw.headers
         _part_key(encryption.customer_key(headers), upload, optional=True)
@@ -102,6 +97,9 @@ class Multipart:
         self._check_claims(request, headers, entry, upload)
         kept = frozenset(part.segment.blob for part in parts)
 
+        def check(changes: Changes, now: Bucket) -> None:
+            _check_overtaken(headers, changes.upload(now.number, upload.id), changes.current(now.number, entry.key))
+
         def close(changes: Changes, now: Bucket) -> None:
             if changes.upload(now.number, upload.id) is None:
                 raise no_such_upload(upload.id)
@@ -110,10 +108,8 @@ class Multipart:
                     raise _invalid_part(upload, part.number)
             changes.delete_upload(now.number, upload.id, kept=kept)
 
-        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, None, also=close)
-        answer = self._completion(call, bucket, entry, upload)
-        self._remember(upload.id, [(number, etag) for number, etag, _ in wanted], answer)
-        return answer
+        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, None, first=check, also=close)
+        return self._completion(call, bucket, entry)
 
     @operation("AbortMultipartUpload")
     async def abort(self, call: Call, request: Request) -> None:
@@ -160,7 +156,9 @@ class Multipart:
         return bucket, upload
 
     async def _keep(self, call: Call, bucket: Bucket, upload: Upload, number: int, taken: Taken) -> Part:
-        part = Part(number, taken.segment.size, taken.etag, taken.segment, call.now.timestamp(), taken.checksum)
+        part = Part(
+            number, taken.segment.size, taken.etag, taken.segment, call.now.timestamp(), taken.checksum if upload.algorithm else taken.joint
+        )
 
         def work(changes: Changes) -> None:
             if changes.upload(bucket.number, upload.id) is None:
@@ -193,7 +191,19 @@ class Multipart:
             if name != checksum.algorithm or claimed.partition("-")[0] != checksum.value.partition("-")[0]:
                 raise checksums.mismatch(name)
 
-    def _completion(self, call: Call, bucket: Bucket, entry: Entry, upload: Upload) -> Request:
+    def _done(self, bucket: Bucket, request: Request, wanted: Wanted) -> Entry | None:
+        """The object that this same completion has made already: who did not hear the answer asks again."""
+        view, id = self._ground.catalog.view, request["UploadId"]
+        if view.upload(bucket.number, id) is not None:
+            return None
+        key = request["Key"].encode()
+        for row in view.walk_versions(bucket.number, key, key + b"\x00"):
+            entry = decode(row)
+            if entry.upload == id and [part.etag for part in entry.parts] == [etag for _, etag, _ in wanted]:
+                return entry
+        return None
+
+    def _completion(self, call: Call, bucket: Bucket, entry: Entry) -> Request:
         answer: Request = {
             "Location": f"http://{call.raw.headers.get('host', 's3')}/{bucket.name}/{entry.key}",
             "Bucket": bucket.name,
@@ -204,12 +214,10 @@ class Multipart:
         }
         return answer if entry.customer_key else answer | {"ServerSideEncryption": "AES256"}
 
-    def _remember(self, upload: str, wanted: Sequence[tuple[int, str]], answer: Request) -> None:
-        self._completed[upload] = (list(wanted), answer)
-        if len(self._completed) > REMEMBERED:
-            self._completed.popitem(last=False)
 
-
+_PART_KEY = (
+    "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate encryption parameters."
+)
 Wanted = list[tuple[int, str, Request]]
 
 
@@ -243,6 +251,18 @@ def _chosen(wanted: Wanted, stored: dict[int, Part], upload: Upload) -> list[Par
     return chosen
 
 
+def _check_overtaken(headers: Any, upload: Upload | None, current: Entry | None) -> None:
+    """Raises `AwsError` 409 where a conditional completion's key was written or deleted since the upload was begun."""
+    if upload is None:
+        return
+    for name in ("If-Match", "If-None-Match"):
+        is_written = current is not None and not current.is_marker and current.modified >= upload.initiated
+        if name.lower() in headers and (is_written if name == "If-Match" else upload.overtaken):
+            words = "The conditional request cannot succeed due to a conflicting operation against this resource."
+            fields = {"Condition": name, "Key": upload.template.key}
+            raise AwsError("ConditionalRequestConflict", words, status=409, fields=fields)
+
+
 def _invalid_part(upload: Upload, number: int) -> AwsError:
     words = "One or more of the specified parts could not be found."
     more = "The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."
@@ -256,6 +276,7 @@ def _assembled(upload: Upload, parts: list[Part]) -> Entry:
         upload.template,
         size=sum(part.size for part in parts),
         etag=f"{digest}-{len(parts)}",
+        upload=upload.id,
         segments=tuple(part.segment for part in parts),
         checksum=_checksum(upload, parts),
         parts=tuple(replace(part, number=at) for at, part in enumerate(parts, start=1)),
@@ -274,13 +295,10 @@ def _part_key(key: CustomerKey | None, upload: Upload, *, optional: bool = False
     mark = upload.template.customer_key
     if not mark:
         if key is not None:
-            raise invalid_request(
-                "The multipart upload initiate requested encryption with none. Subsequent part requests must not name a key."
-            )
+            raise invalid_request(_PART_KEY)
         return None
     if key is None and not optional:
-        words = "The multipart upload initiate requested encryption. Subsequent part requests must include its parameters."
-        raise invalid_request(words)
+        raise invalid_request(_PART_KEY)
     if key is not None and not key.is_of(mark):
         raise invalid_request("The provided encryption parameters did not match the ones used originally.")
     return key

@@ -97,10 +97,12 @@ def _redirect(location: str | None) -> str:
     return location or ""
 
 
-async def put(ground: Ground, call: Call, name: str, entry: Entry, content: Content | None, *, also: Any = None) -> tuple[Bucket, Entry]:
+async def put(
+    ground: Ground, call: Call, name: str, entry: Entry, content: Content | None, *, first: Any = None, also: Any = None
+) -> tuple[Bucket, Entry]:
     """Make an entry visible, with its small content, under the conditions of the request; where that fails its content goes.
 
-    `also` is called with the changes first, in the same step.
+    `first` and `also` are called with the changes before and after, in the same step.
     """
 
     def work(changes: Changes) -> tuple[Bucket, Entry]:
@@ -108,6 +110,8 @@ async def put(ground: Ground, call: Call, name: str, entry: Entry, content: Cont
         if bucket is None:
             raise no_such_bucket(name)
         conditions.check_writing(call.raw.headers, changes.current(bucket.number, entry.key), entry.key)
+        if first is not None:
+            first(changes, bucket)
         if content is not None and content.small is not None:
             changes.add_small(content.segment.blob, content.small)
         whole = replace(entry, version=versions.new(bucket), modified=call.now.timestamp())
