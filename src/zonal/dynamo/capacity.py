@@ -104,6 +104,20 @@ class Minute(NamedTuple):
     throttled: int
 
 
+class _Tally:
+    """A minute that is still being counted."""
+
+    __slots__ = ("minute", "read", "read_requests", "throttled", "write", "write_requests")
+
+    def __init__(self, minute: int) -> None:
+        self.minute = minute
+        self.read = self.write = 0.0
+        self.read_requests = self.write_requests = self.throttled = 0
+
+    def told(self) -> Minute:
+        return Minute(self.minute, self.read, self.write, self.read_requests, self.write_requests, self.throttled)
+
+
 class Governor:
     """Admits or throttles requests, and counts what they consume. `seconds` is region time, which may run faster than the wall."""
 
@@ -112,7 +126,7 @@ class Governor:
         self.throttles = throttles
         self._limits: dict[tuple[int, str], Bucket | Peak] = {}
         self._partitions: dict[tuple[bytes, str], Bucket] = {}
-        self._minutes: dict[str, deque[Minute]] = {}
+        self._minutes: dict[str, deque[_Tally]] = {}
 
     def admit(self, table: Table, kind: str, partition: bytes | None = None, index: str | None = None) -> None:
         """Let a Read or Write begin. Raises AWS's throttling errors."""
@@ -135,7 +149,13 @@ class Governor:
     def consume(self, table: Table, kind: str, cost: Cost, partition: bytes | None = None, *, requests: int = 1) -> None:
         """Count what a request consumed."""
         now = self._seconds()
-        self._count(table.name, kind, cost.total, requests, int(now) // 60)
+        tally = self._tally(table.name, int(now) // 60)
+        if kind == "Read":
+            tally.read += cost.total
+            tally.read_requests += requests
+        else:
+            tally.write += cost.total
+            tally.write_requests += requests
         if not self.throttles:
             return
         own = cost.table + sum((cost.locals or {}).values())
@@ -148,7 +168,7 @@ class Governor:
 
     def minutes(self, table: str) -> list[Minute]:
         """The consumption of a table by the minute, oldest first."""
-        return list(self._minutes.get(table, ()))
+        return [each.told() for each in self._minutes.get(table, ())]
 
     def forget(self, table: Table) -> None:
         """Drop the limits of a table that is gone."""
@@ -184,7 +204,7 @@ class Governor:
         bucket.take(units, now)
 
     def _refuse(self, table: Table, kind: str, index: str | None, *, by_partition: bool = False) -> None:
-        self._count(table.name, kind, 0.0, 0, int(self._seconds()) // 60, throttled=1)
+        self._tally(table.name, int(self._seconds()) // 60).throttled += 1
         resource = arn("dynamodb", f"table/{table.name}" + (f"/index/{index}" if index else ""))
         where = "Index" if index else "Table"
         _, maxima, _ = _configured(table, index)
@@ -201,19 +221,13 @@ class Governor:
             raise AwsError("ProvisionedThroughputExceededException", _INDEX_EXCEEDED if index else _PROVISIONED_EXCEEDED, fields=fields)
         raise AwsError("ThrottlingException", _ON_DEMAND_EXCEEDED, fields={"throttlingReasons": fields["ThrottlingReasons"]})
 
-    def _count(self, table: str, kind: str, units: float, requests: int, minute: int, *, throttled: int = 0) -> None:
-        kept = self._minutes.setdefault(table, deque(maxlen=KEPT_MINUTES))
+    def _tally(self, table: str, minute: int) -> _Tally:
+        kept = self._minutes.get(table)
+        if kept is None:
+            kept = self._minutes[table] = deque(maxlen=KEPT_MINUTES)
         if not kept or kept[-1].minute != minute:
-            kept.append(Minute(minute, 0.0, 0.0, 0, 0, 0))
-        last = kept[-1]
-        if kind == "Read":
-            kept[-1] = last._replace(
-                read=last.read + units, read_requests=last.read_requests + requests, throttled=last.throttled + throttled
-            )
-        else:
-            kept[-1] = last._replace(
-                write=last.write + units, write_requests=last.write_requests + requests, throttled=last.throttled + throttled
-            )
+            kept.append(_Tally(minute))
+        return kept[-1]
 
 
 def _configured(table: Table, index: str | None) -> tuple[Throughput, OnDemand | None, int]:

@@ -35,7 +35,11 @@ class Cost:
 
     @property
     def total(self) -> Units:
-        return self.table + sum((self.locals or {}).values()) + sum((self.globals or {}).values())
+        total = self.table
+        for indexes in (self.locals, self.globals):
+            if indexes:
+                total += sum(indexes.values())
+        return total
 
     def add_index(self, name: str, units: Units, *, is_global: bool) -> None:
         if is_global:

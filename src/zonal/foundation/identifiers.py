@@ -18,6 +18,7 @@ REGION = "us-east-1"
 
 
 _REQUESTS = random.Random(secrets.randbits(128))
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
 def resource_id(prefix: str, source: random.Random | None = None) -> str:
@@ -28,9 +29,8 @@ def resource_id(prefix: str, source: random.Random | None = None) -> str:
 
 def request_id() -> str:
     """A new request id, a UUID as AWS answers it. It need not be secret, only new, and every call makes one: so not from the kernel."""
-    bits = _REQUESTS.getrandbits(128)
-    head = f"{bits & 0xFFFFFFFF:08x}-{bits >> 32 & 0xFFFF:04x}-4{bits >> 48 & 0xFFF:03x}"
-    return f"{head}-{bits >> 60 & 0x3FFF | 0x8000:04x}-{bits >> 76 & 0xFFFFFFFFFFFF:012x}"
+    digits = f"{_REQUESTS.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:

@@ -1,9 +1,9 @@
 """HTTP/1.1 on one connection: requests read off it, answers written back in their order.
 
-httptools parses; this keeps state. A request is complete, and answered by a task of its own, one at a time; while one is being answered, at
-most what the socket's buffer held is parsed ahead, then reading pauses (so a client that pipelines waits for its answers). A body is
-gathered up to the limit, or for operations that stream handed over as it arrives. Time limits are kept by one sweep over all connections
-each second rather than by a timer for each.
+httptools parses; this keeps state. Complete requests wait for the connection's task, which answers them one at a time and lives as long as
+the connection; while one is being answered, at most what the socket's buffer held is parsed ahead, then reading pauses (so a client that
+pipelines waits for its answers). A body is gathered up to the limit, or for operations that stream handed over as it arrives. Time limits
+are kept by one sweep over all connections each second rather than by a timer for each.
 
 What is not HTTP, too large, or too slow is answered 400, 413, 431 or 408 and ends the connection.
 """
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._waiting: deque[_Turn] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._news: asyncio.Future[None] | None = None  # What the task waits on while there is nothing to answer.
         self._writable = asyncio.Event()
         self._writable.set()
         self._deadline: float | None = None
@@ -132,6 +132,7 @@ class Connection(asyncio.Protocol):
         self._begun = False  # A message has begun and is not complete.
         self._in_head = False
         self._is_paused = False
+        self._continue = False  # The client waits to be told that its body is welcome.
         self._messages = 0
         self._request: Request | None = None
         self._stream: BodyStream | None = None
@@ -144,6 +145,9 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._shared.open.add(self)
         self._deadline = self._loop.time() + IDLE_SECONDS
+        task = self._loop.create_task(self._answer_turns(), name=f"gateway connection {self._peer}")
+        self._shared.tasks.add(task)
+        task.add_done_callback(self._shared.tasks.discard)
 
     def connection_lost(self, exception: Exception | None) -> None:
         """An operation that has begun goes on without its caller, as it does at AWS; only a body that cannot come ends it."""
@@ -151,6 +155,7 @@ class Connection(asyncio.Protocol):
         self._ending = True
         self._writable.set()
         self._waiting.clear()
+        self._wake()
         if self._stream is not None:
             self._stream.end(_incomplete_body())
 
@@ -178,7 +183,7 @@ class Connection(asyncio.Protocol):
         self.update_reading()
 
     def eof_received(self) -> bool:
-        return self._task is not None  # An answer on its way is still written to a client that closed its own side.
+        return not self._is_idle  # An answer on its way is still written to a client that closed its own side.
 
     # What the parser calls.
 
@@ -187,8 +192,8 @@ class Connection(asyncio.Protocol):
         self._messages += 1
         self._deadline = self._loop.time() + self._shared.timeout_seconds
         self._url = b""
-        self._headers: dict[str, str] = {}
-        self._head_bytes = self._headers_bytes = 0
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
         self._request = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -199,18 +204,18 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = _header_name(name), value.decode("latin-1").strip()
-        self._headers_bytes += len(name) + len(value)
-        self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._check_head(len(self._url) + self._headers_bytes)
+        headers, size = _headers(self._fields)
+        self._check_head(len(self._url) + size)
         if self._ending:
             return
-        self._request = Request(self._parser.get_method().decode(), *_target(self._url), self._headers, peer=self._peer)
-        length = self._headers.get("content-length", "0")
-        has_body = length != "0" or "transfer-encoding" in self._headers
+        path, query = _target(self._url)
+        self._request = Request(self._parser.get_method().decode(), path, query, headers, peer=self._peer)
+        length = headers.get("content-length", "0")
+        has_body = length != "0" or "transfer-encoding" in headers
         if has_body and self._shared.streams(self._request):
             self._stream = BodyStream(self)
             self._request.stream = self._stream.pieces()
@@ -218,7 +223,7 @@ class Connection(asyncio.Protocol):
         elif int(length) > self._shared.body_limit_bytes:
             self._refuse_size()
             return
-        if has_body and self._headers.get("expect", "").lower() == "100-continue":
+        if has_body and headers.get("expect", "").lower() == "100-continue":
             self._continue = True
             self._send_continue()
 
@@ -252,14 +257,21 @@ class Connection(asyncio.Protocol):
 
     def _take_turn(self, turn: _Turn) -> None:
         self._waiting.append(turn)
-        if self._task is None:
-            self._task = self._loop.create_task(self._answer_waiting(), name="gateway request")
-            self._shared.tasks.add(self._task)
+        self._wake()
 
-    async def _answer_waiting(self) -> None:
-        """Answer what waits, one after the other."""
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is owed: the task waits for a request."""
+        return self._news is not None and not self._news.done()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def _answer_turns(self) -> None:
+        """Answer what comes, one after the other, until the connection ends."""
         try:
-            while self._waiting:
+            while await self._has_turn():
                 turn = self._waiting.popleft()
                 response = turn.refusal or await self._shared.answer(turn.request)
                 is_read = turn.stream is None or turn.stream.is_ended
@@ -268,25 +280,30 @@ class Connection(asyncio.Protocol):
                 if not keep_alive:
                     self._end(is_read=is_read and turn.refusal is None)
                     return
-                self.update_reading()
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             self.abort()
         except Exception:
             _log.exception("an answer could not be sent")
             self.abort()
-        finally:
-            if self._task is not None:
-                self._shared.tasks.discard(self._task)
-            self._task = None
-            self._after_answers()
 
-    def _after_answers(self) -> None:
-        """All that came has been answered: read on."""
-        if self._transport.is_closing() or self._ending:
-            return
+    async def _has_turn(self) -> bool:
+        """Wait until there is something to answer; False once nothing more will come."""
+        while not self._waiting:
+            if self._ending:
+                return False
+            self._news = self._loop.create_future()
+            self._read_on()
+            await self._news
+        self._news = None
+        self.update_reading()
+        return True
+
+    def _read_on(self) -> None:
+        """All that came has been answered."""
         if not self._begun:
             self._deadline = self._loop.time() + IDLE_SECONDS
-        self._send_continue()
+        if self._continue:
+            self._send_continue()
         self.update_reading()
 
     async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
@@ -308,12 +325,14 @@ class Connection(asyncio.Protocol):
 
     def _send_continue(self) -> None:
         """Tell a client that asked that its body is welcome, once what came before has been answered."""
-        if self._continue and (self._task is None or self._stream is not None):
+        if self._continue and (self._is_idle or self._stream is not None):
             self._continue = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def update_reading(self) -> None:
         """Read on, or wait: for answers to be written, or for a streamed body to be taken."""
+        if not self._is_paused and self._stream is None and len(self._waiting) < 2:
+            return
         if self._transport.is_closing():
             return
         pause = not self._ending and (len(self._waiting) > 1 or (self._stream is not None and self._stream.is_full))
@@ -347,6 +366,7 @@ class Connection(asyncio.Protocol):
     def _end(self, *, is_read: bool) -> None:
         """Close. While the client still sends, first only our side, because closing on unread data would destroy the answer."""
         self._ending = True
+        self._wake()
         if is_read or self._transport.is_closing() or not self._transport.can_write_eof():
             self._transport.close()
             return
@@ -365,13 +385,13 @@ class Connection(asyncio.Protocol):
         elif self._stream is not None:
             if not self._stream.is_full:
                 self._stream.end(_too_slow())
-        elif self._begun and self._task is None:
+        elif self._begun and self._is_idle:
             self._refuse(408, "RequestTimeout", "the request did not arrive in time")
-        elif self._task is None:
+        elif self._is_idle:
             self._end(is_read=True)
 
     def close_if_idle(self) -> None:
-        if self._task is None:
+        if self._is_idle:
             self._end(is_read=True)
 
 
@@ -382,6 +402,17 @@ class _Turn(NamedTuple):
     refusal: Response | None
     stream: BodyStream | None
     keep_alive: bool
+
+
+def _headers(fields: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], int]:
+    """The headers by name, those of one name joined, and how many bytes they have."""
+    headers: dict[str, str] = {}
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value)
+        key, text = _header_name(name), value.decode("latin-1").strip()
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers, size
 
 
 @lru_cache(512)

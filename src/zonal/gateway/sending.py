@@ -24,18 +24,22 @@ _NOWAIT = getattr(os, "RWF_NOWAIT", None)
 
 def head_of(method: str, response: Response, *, keep_alive: bool) -> bytes:
     """The status line and headers, with those that belong to the connection."""
-    lines = [f"HTTP/1.1 {response.status} {_phrase(response.status)}"]
-    lines += [f"{name}: {_clean(value)}" for name, value in response.headers if name.lower() != "content-length" or method == "HEAD"]
+    status = response.status
+    lines = [f"HTTP/1.1 {status} {_phrase(status)}"]
+    length: str | None = None
+    for name, value in response.headers:
+        if name.lower() == "content-length":
+            length = value
+        else:
+            lines.append(f"{name}: {value if value.isprintable() else _clean(value)}")
     lines.append(f"Date: {_date(int(time.time()))}")
-    if response.status not in (204, 304):
+    if length is not None and method == "HEAD":
+        lines.append(f"Content-Length: {length}")
+    elif status not in (204, 304):
         size = _size(response)
-        if size is None:
-            lines.append("Transfer-Encoding: chunked")
-        elif not any(name.lower() == "content-length" for name, _ in response.headers) or method != "HEAD":
-            lines.append(f"Content-Length: {size}")
-    if not keep_alive:
-        lines.append("Connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        lines.append("Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}")
+    lines.append("\r\n" if keep_alive else "Connection: close\r\n\r\n")
+    return "\r\n".join(lines).encode("latin-1", "replace")
 
 
 def _size(response: Response) -> int | None:
@@ -44,7 +48,7 @@ def _size(response: Response) -> int | None:
 
 def _clean(value: str) -> str:
     """A header's value on one line, whatever is in it."""
-    return value if value.isprintable() else "".join(letter if letter.isprintable() else " " for letter in value)
+    return "".join(letter if letter.isprintable() else " " for letter in value)
 
 
 @lru_cache(2)
