@@ -5,7 +5,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.running_region import RunningRegion, eventually
+import pytest
+
+from tests.running_region import ZONAL, RunningRegion, eventually
 
 
 def family(init: int) -> dict[int, str]:
@@ -119,3 +121,18 @@ def test_exec_is_at_its_place(region: RunningRegion) -> None:
     shown = region.execute("cat", "/proc/net/fib_trie", place=there["SubnetId"])
     assert there["CidrBlock"].rsplit(".", 2)[0] in shown
     assert subprocess.run(["cat", "/proc/net/fib_trie"], capture_output=True, text=True).stdout != shown
+
+
+@pytest.mark.parametrize(("script", "status"), [("trap 'exit 5' INT; echo up; sleep 30 & wait", 5), ("echo up; exec sleep 30", 130)])
+def test_an_interrupt_is_the_commands_to_handle(region: RunningRegion, script: str, status: int) -> None:
+    words = [*ZONAL, "exec", "--state", str(region.state), "--", "sh", "-c", script]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as command:
+        assert command.stdout is not None and command.stdout.readline() == b"up\n"
+        os.killpg(command.pid, signal.SIGINT)
+        assert command.wait(10) == status
+
+
+def test_a_command_that_cannot_be_run_has_the_status_that_a_shell_gives_it(region: RunningRegion) -> None:
+    for words, status in ((("no-such-command",), 127), (("/etc/passwd",), 126), (("sh", "-c", "yes | head -n 1"), 0)):
+        done = region.zonal("exec", "--", *words, check=False)
+        assert done.returncode == status, done.stderr

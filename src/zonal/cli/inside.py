@@ -62,11 +62,11 @@ def entrance(state: Path, target: int) -> tuple[str, ...]:
 
 def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mapping[str, str]) -> int:
     """Run a command behind a prefix on this process's own streams; its exit status (128 + n where signal n ended it)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.
     try:
         child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()} | dict(environment))
     except FileNotFoundError as error:
         raise ZonalError(f"{error.filename} is not installed on this machine (Debian and Ubuntu: apt-get install util-linux)") from error
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     status = child.wait()
     return status if status >= 0 else 128 - status

@@ -105,9 +105,13 @@ def create(client: RDSClient, *, engine_version: str | None, say: Callable[[str]
     )
     database = Database(client, identifier, password)
     started = time.monotonic()
-    while (state := database.description()["DBInstanceStatus"]) != "available":
-        if time.monotonic() - started > CREATION_SECONDS:
-            raise DrillFailed(f"{identifier} is still '{state}' after {CREATION_SECONDS:g} s; `zonal status` says what it waits for")
-        time.sleep(0.05)
+    try:
+        while (state := database.description()["DBInstanceStatus"]) != "available":
+            if time.monotonic() - started > CREATION_SECONDS:
+                raise DrillFailed(f"{identifier} is still '{state}' after {CREATION_SECONDS:g} s; `zonal status` says what it waits for")
+            time.sleep(0.05)
+    except BaseException:
+        database.delete()  # Nobody else knows of it, also where Ctrl-C ends the waiting.
+        raise
     say(f"{identifier} is available after {time.monotonic() - started:.1f} s")
     return database

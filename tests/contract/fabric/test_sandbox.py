@@ -116,8 +116,10 @@ def test_a_command_of_this_machine_runs_inside_with_its_streams_status_and_direc
         process = start(state, user, [f"{HERE}:stays"])
         init, inside, outside, _, _ = entry(state)
 
+        python = str(process.args[0])  # type: ignore[index]
+
         def run(target: str, *words: str, **given: object) -> subprocess.CompletedProcess[bytes]:
-            argv = [*enter_argv(int(init), int(target), rootless=user != "root", directory=str(state)), *words]
+            argv = [*enter_argv(int(init), int(target), rootless=user != "root", directory=str(state), python=python), *words]
             return subprocess.run(argv, capture_output=True, check=False, cwd="/", **(_as(user) | given))  # type: ignore[call-overload]
 
         done = run(inside, "/bin/sh", "-c", "cat; pwd; echo wrong >&2; exit 7", input=b"in\n")
@@ -125,7 +127,6 @@ def test_a_command_of_this_machine_runs_inside_with_its_streams_status_and_direc
         done = run(inside, "/bin/sh", "-c", f"echo written > {state}/file; ls {state}/entry")
         assert (done.returncode, (state / "file").read_text()) == (0, "written\n"), done
         program = "import socket; print(socket.gethostbyname('web.zonal.internal'))"
-        python = process.args[0]  # type: ignore[index]
         assert run(inside, python, "-S", "-c", program).stdout == b"10.0.0.20\n"
         assert run(outside, python, "-S", "-c", program).stdout == b"203.0.113.20\n"
         process.terminate()

@@ -1,0 +1,43 @@
+"""A drill's own database is removed whatever happens while it is made."""
+
+from typing import Any
+
+import pytest
+
+from zonal.drills.database import create
+
+
+class Account:
+    """RDS with one instance that is interrupted before it is available."""
+
+    def __init__(self, states: list[str | type[BaseException]]) -> None:
+        self.states = states
+        self.deleted: list[str] = []
+
+    def create_db_instance(self, **_: Any) -> None:
+        """Nothing is to be remembered: the drill chose the name."""
+
+    def describe_db_instances(self, DBInstanceIdentifier: str) -> dict[str, Any]:
+        state = self.states.pop(0)
+        if not isinstance(state, str):
+            raise state
+        return {"DBInstances": [{"DBInstanceIdentifier": DBInstanceIdentifier, "DBInstanceStatus": state}]}
+
+    def delete_db_instance(self, DBInstanceIdentifier: str, SkipFinalSnapshot: bool) -> None:
+        assert SkipFinalSnapshot
+        self.deleted.append(DBInstanceIdentifier)
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, ConnectionError])
+def test_a_database_that_is_not_waited_for_is_deleted(trouble: type[BaseException]) -> None:
+    account, said = Account(["creating", trouble]), list[str]()
+    with pytest.raises(trouble):
+        create(account, engine_version=None, say=said.append)  # type: ignore[arg-type]
+    [name] = account.deleted
+    assert name in said[0]
+
+
+def test_a_database_that_is_available_is_handed_over() -> None:
+    account, said = Account(["creating", "available"]), list[str]()
+    assert create(account, engine_version=None, say=said.append).identifier in said[-1]  # type: ignore[arg-type]
+    assert account.deleted == []
