@@ -17,15 +17,15 @@ class Account:
     def create_db_instance(self, **_: Any) -> None:
         """Nothing is to be remembered: the drill chose the name."""
 
-    def describe_db_instances(self, DBInstanceIdentifier: str) -> dict[str, Any]:
+    def describe_db_instances(self, **asked: str) -> dict[str, Any]:
         state = self.states.pop(0)
         if not isinstance(state, str):
             raise state
-        return {"DBInstances": [{"DBInstanceIdentifier": DBInstanceIdentifier, "DBInstanceStatus": state}]}
+        return {"DBInstances": [asked | {"DBInstanceStatus": state}]}
 
-    def delete_db_instance(self, DBInstanceIdentifier: str, SkipFinalSnapshot: bool) -> None:
-        assert SkipFinalSnapshot
-        self.deleted.append(DBInstanceIdentifier)
+    def delete_db_instance(self, **asked: Any) -> None:
+        assert asked["SkipFinalSnapshot"]
+        self.deleted.append(asked["DBInstanceIdentifier"])
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, ConnectionError])
