@@ -434,6 +434,15 @@ def test_a_browsers_form_uploads_what_its_policy_allows(endpoint: Endpoint, buck
     assert b"SignatureDoesNotMatch" in raw(endpoint, "POST", f"/{bucket}", body, Content_Type=kind)[2]
 
 
+def test_a_browsers_form_may_be_larger_than_what_is_held_in_memory(endpoint: Endpoint, client: Any, bucket: str) -> None:
+    signed = client.generate_presigned_post(bucket, "large")
+    content = os.urandom(1024 * 1024) * 18
+    body, kind = form(signed["fields"], content)
+    assert raw(endpoint, "POST", f"/{bucket}", body, Content_Type=kind)[0] == 204
+    head = client.head_object(Bucket=bucket, Key="large")
+    assert (head["ContentLength"], head["ETag"]) == (len(content), f'"{hashlib.md5(content).hexdigest()}"')
+
+
 def test_browsers_get_corss_headers(endpoint: Endpoint, client: Any, bucket: str) -> None:
     rule = {"AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["https://*.example.com"], "AllowedHeaders": ["x-*"], "MaxAgeSeconds": 9}
     client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule | {"ExposeHeaders": ["ETag"]}]})

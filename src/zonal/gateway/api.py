@@ -42,14 +42,15 @@ class Frontend(NamedTuple):
     the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
     checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `accounts`
     lets keys of other accounts in, which only a service may that keeps accounts apart. `before` may answer a request itself, before
-    anything else looks at it (CORS's preflights, websites, browsers' forms); `after` is shown every answer, errors too, and returns the one
-    that is sent (CORS's headers).
+    anything else looks at it (CORS's preflights, websites, browsers' forms); `arriving` tells which of them it takes while their body
+    arrives. `after` is shown every answer, errors too, and returns the one that is sent (CORS's headers).
     """
 
     streams: frozenset[str] = frozenset()
     anonymous: bool = False
     documents: bool = False
     accounts: bool = False
+    arriving: Callable[[Request], bool] | None = None
     before: Callable[[Request], Awaitable[Response | None]] | None = None
     after: Callable[[Request, Response], Response] | None = None
 
@@ -143,9 +144,12 @@ class Gateway:
         if "x-amz-target" in request.headers:
             return False
         dialect = self._catalogue.recognise(request)
-        streams = self._frontends.get(dialect.name, _PLAIN).streams
+        frontend = self._frontends.get(dialect.name, _PLAIN)
+        streams = frontend.streams
         if not streams:
             return False
+        if frontend.arriving is not None and frontend.arriving(request):
+            return True
         try:
             return self._catalogue.locate(request, dialect).operation.name in streams
         except AwsError:

@@ -1,20 +1,18 @@
 """Uploads from a browser's form (POST): the fields, the policy that somebody signed for them, the file.
 
 Whoever gives a form away signs a policy: until when, and what each field may hold. Signed by SigV4 (`x-amz-signature`) or, as old forms
-are, by an HMAC-SHA1 (`AWSAccessKeyId`, `signature`). What the form may do then is decided as for any other put. (S3 API Reference, "POST
-Object", "Creating a POST policy".)
+are, by an HMAC-SHA1 (`AWSAccessKeyId`, `signature`). What the form may do then is decided as for any other put, before the file is taken
+in. (S3 API Reference, "POST Object".)
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from zonal.foundation.clock import Clock
@@ -24,6 +22,8 @@ from zonal.foundation.settings import Settings
 from zonal.services.operation import Call
 from zonal.services.s3.access import Access
 from zonal.services.s3.errors import invalid_argument, malformed_xml
+from zonal.services.s3.form_body import FormBody
+from zonal.services.s3.form_policies import Bounds, check
 from zonal.services.s3.locating import bucket_and_key
 from zonal.services.s3.objects import Objects
 from zonal.wire import markup, signing
@@ -31,8 +31,6 @@ from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
 from zonal.wire.scalars import moment
 
-FIELDS_LIMIT_BYTES = 20 * 1024
-_UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file", "bucket")
 _MEMBERS = {
     "acl": "ACL",
     "x-amz-storage-class": "StorageClass",
@@ -40,14 +38,6 @@ _MEMBERS = {
     "x-amz-object-lock-mode": "ObjectLockMode",
     "x-amz-object-lock-legal-hold": "ObjectLockLegalHoldStatus",
 }
-
-
-class Form(NamedTuple):
-    """A form that came: its fields by their lower-case names, and its file, of the type that its section says."""
-
-    fields: dict[str, str]
-    file: bytes
-    kind: str
 
 
 class Forms:
@@ -63,16 +53,17 @@ class Forms:
     async def answer(self, request: HttpRequest) -> Response:
         """The answer to a form. Raises `AwsError`."""
         bucket, _ = bucket_and_key(request)
-        form = parse(request)
+        form = FormBody(request)
+        await form.read_fields()
         fields = form.fields
         if not fields.get("key"):
             raise invalid_argument(
                 "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.", "key"
             )
         access_key = self._signer(fields)
-        if access_key is not None:
-            check_policy(fields, bucket, len(form.file), datetime.now(UTC))
-        upload = HttpRequest("PUT", request.path, "", _headers(form, request), form.file, peer=request.peer)
+        bounds = Bounds() if access_key is None else check(fields, bucket, datetime.now(UTC))
+        file = bounds.watched(form.file())
+        upload = HttpRequest("PUT", request.path, "", _headers(form, request), stream=file, peer=request.peer)
         account = self._account_of[access_key] if access_key is not None else ACCOUNT
         call = Call("s3", "PutObject", None, self._clock.now(), request_id(), access_key, account, raw=upload)  # type: ignore[arg-type]
         asked = _parameters(fields, bucket)
@@ -113,10 +104,6 @@ class Forms:
         return self._secrets[access_key]
 
 
-def is_form(request: HttpRequest) -> bool:
-    return request.method == "POST" and request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-
-
 def _compared(expected: str, signature: str, access_key: str) -> str:
     if not hmac.compare_digest(expected.encode(), signature.encode()):
         words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
@@ -124,117 +111,7 @@ def _compared(expected: str, signature: str, access_key: str) -> str:
     return access_key
 
 
-def parse(request: HttpRequest) -> Form:
-    """The fields up to and with the file; what follows it is not looked at. Raises `AwsError` MalformedPOSTRequest."""
-    found = re.search(r'boundary="?([^";,]{1,70})"?', request.headers.get("content-type", ""))
-    if found is None:
-        raise _malformed()
-    mark = b"--" + found[1].encode("latin-1")
-    sections = (b"\r\n" + request.body).split(b"\r\n" + mark)
-    fields: dict[str, str] = {}
-    size = 0
-    for section in sections[1:]:
-        if section.startswith(b"--"):
-            break
-        head, separator, content = section.partition(b"\r\n\r\n")
-        if not separator:
-            raise _malformed()
-        name, filename, kind = _described(head.decode("utf-8", "replace"))
-        if name.lower() == "file":
-            if filename is not None and "key" in fields:
-                fields["key"] = fields["key"].replace("${filename}", filename.rpartition("/")[2])
-            return Form(fields, content, kind)
-        size += len(content)
-        if size > FIELDS_LIMIT_BYTES:
-            raise AwsError("MaxPostPreDataLengthExceeded", "Your POST request fields preceding the upload file were too large.")
-        fields[name.lower()] = content.decode("utf-8", "replace")
-    raise invalid_argument("POST requires exactly one file upload per request.", "file", "0")
-
-
-def _described(head: str) -> tuple[str, str | None, str]:
-    """Name, file name and type of a section."""
-    name = re.search(r'[;\s]name="((?:[^"\\]|\\.)*)"', head) or re.search(r"[;\s]name=([^;\s]+)", head)
-    if name is None:
-        raise _malformed()
-    filename = re.search(r'filename="((?:[^"\\]|\\.)*)"', head)
-    kind = re.search(r"(?im)^content-type:\s*(.+?)\s*$", head)
-    return name[1].replace('\\"', '"'), filename[1] if filename else None, kind[1] if kind else ""
-
-
-def check_policy(fields: Mapping[str, str], bucket: str, size: int, now: datetime) -> None:
-    """Raises `AwsError` where the form's policy is none, is over, or does not let these fields through."""
-    policy = _document(fields["policy"])
-    if policy["expiration"] <= now:
-        raise _refused("Policy expired.")
-    left = {name for name in fields if name not in _UNCHECKED and not name.startswith("x-ignore-")}
-    values = {**fields, "bucket": bucket}
-    for condition in policy["conditions"]:
-        left -= _hold(condition, values, size)
-    if left:
-        raise _refused(f"Extra input fields: {', '.join(sorted(left))}")
-
-
-def _document(encoded: str) -> dict[str, Any]:
-    """The policy with its expiration as a moment. Raises `AwsError` InvalidPolicyDocument."""
-    try:
-        policy = json.loads(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError, RecursionError):
-        raise _invalid("Invalid Policy: Invalid JSON.") from None
-    if not isinstance(policy, dict):
-        raise _invalid("Invalid Policy: Invalid JSON.")
-    if not isinstance(policy.get("expiration"), str):
-        raise _invalid("Invalid Policy: Policy missing expiration.")
-    if not isinstance(policy.get("conditions"), list) or not policy["conditions"]:
-        raise _invalid("Invalid Policy: Policy missing conditions.")
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", policy["expiration"]):
-        raise _invalid(f"Invalid Policy: Invalid 'expiration' value: '{policy['expiration'][:40]}'")
-    try:
-        return policy | {"expiration": moment(policy["expiration"])}
-    except ValueError:
-        raise _invalid("Invalid Policy: Invalid 'expiration' value") from None
-
-
-def _hold(condition: Any, values: Mapping[str, str], size: int) -> set[str]:
-    """The fields that a condition speaks for. Raises `AwsError` where it does not hold."""
-    if isinstance(condition, dict):
-        if not condition:
-            raise _invalid("Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.")
-        for name, value in condition.items():
-            if values.get(name.lower(), "") != str(value):
-                raise _failed(["eq", f"${name}", value])
-        return {name.lower() for name in condition}
-    if not isinstance(condition, list) or len(condition) != 3:
-        raise _invalid("Invalid Policy: Invalid Condition: the number of its arguments is wrong.")
-    operator, name, value = condition
-    operator = str(operator).lower()
-    if operator == "content-length-range":
-        _hold_size(name, value, size)
-        return set()
-    if operator not in ("eq", "starts-with") or not str(name).startswith("$"):
-        raise _invalid(f"Invalid Policy: Invalid Condition: unknown operation '{operator[:40]}'.")
-    field = str(name)[1:].lower()
-    given = values.get(field, "")
-    if given != str(value) if operator == "eq" else not given.startswith(str(value)):
-        raise _failed(condition)
-    return {field}
-
-
-def _hold_size(low: Any, high: Any, size: int) -> None:
-    try:
-        least, most = int(low), int(high)
-    except (TypeError, ValueError):
-        raise _invalid("Invalid Policy: Invalid content-length-range: bounds must be numbers.") from None
-    if least < 0 or most < least:
-        raise _invalid("Invalid Policy: Invalid content-length-range: bounds are out of order.")
-    if size < least:
-        fields = {"ProposedSize": size, "MinSizeAllowed": least}
-        raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", fields=fields)
-    if size > most:
-        fields = {"ProposedSize": size, "MaxSizeAllowed": most}
-        raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
-
-
-def _headers(form: Form, request: HttpRequest) -> dict[str, str]:
+def _headers(form: FormBody, request: HttpRequest) -> dict[str, str]:
     fields = form.fields
     kept = {name: value for name, value in fields.items() if name.startswith("x-amz-") and name not in ("x-amz-date", "x-amz-signature")}
     for name in ("cache-control", "content-type", "content-disposition", "content-encoding", "expires"):
@@ -242,7 +119,7 @@ def _headers(form: Form, request: HttpRequest) -> dict[str, str]:
             kept[name] = fields[name]
     if form.kind:
         kept.setdefault("content-type", form.kind)
-    return kept | {"content-length": str(len(form.file)), "host": request.headers.get("host", "")}
+    return kept | {"content-length": "0", "host": request.headers.get("host", "")}  # The file's length shows at its end.
 
 
 def _parameters(fields: Mapping[str, str], bucket: str) -> dict[str, Any]:
@@ -292,19 +169,3 @@ def _success(fields: Mapping[str, str], bucket: str, done: Mapping[str, str], re
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n<PostResponse>{inside}</PostResponse>'
         return Response(201, [*headers, ("Content-Type", "application/xml")], body.encode())
     return Response(200 if status == "200" else 204, headers, b"")
-
-
-def _malformed() -> AwsError:
-    return AwsError("MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.")
-
-
-def _invalid(message: str) -> AwsError:
-    return AwsError("InvalidPolicyDocument", message)
-
-
-def _refused(why: str) -> AwsError:
-    return AwsError("AccessDenied", f"Invalid according to Policy: {why}", status=403)
-
-
-def _failed(condition: Any) -> AwsError:
-    return _refused(f"Policy Condition failed: {json.dumps(condition)}")

@@ -30,7 +30,8 @@ from zonal.services.s3.configurations import Configurations
 from zonal.services.s3.copying import Copies
 from zonal.services.s3.cors import Cors
 from zonal.services.s3.deleting import Deletions
-from zonal.services.s3.forms import Forms, is_form
+from zonal.services.s3.form_body import is_form
+from zonal.services.s3.forms import Forms
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.lifecycle import Lifecycles, LifecycleUpkeep
 from zonal.services.s3.listing import Listings

@@ -1,0 +1,129 @@
+"""A browser's form as it arrives (multipart/form-data): its fields, which are small, then its file, which is a stream.
+
+The fields stand before the file; what stands behind it is read and not looked at. Memory holds the fields and one piece of the file.
+(RFC 7578; S3 API Reference, "POST Object".)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from zonal.foundation.errors import AwsError
+from zonal.services.s3.errors import invalid_argument
+from zonal.wire.messages import Request as HttpRequest
+
+FIELDS_LIMIT_BYTES = 20 * 1024
+HEAD_LIMIT_BYTES = 8 * 1024
+
+
+class _Section(NamedTuple):
+    """What the head of a section says: the field's name, its file's name and type where it has them."""
+
+    name: str
+    filename: str | None
+    kind: str
+
+
+class FormBody:
+    """A form. `fields`, by their lower-case names, and `kind`, the file's type, are there once `read_fields` has returned."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        found = re.search(r'boundary="?([^";,]{1,70})"?', request.headers.get("content-type", ""))
+        if found is None:
+            raise malformed()
+        self._mark = b"\r\n--" + found[1].encode("latin-1")
+        self._pieces = _pieces(request)
+        self._buffer = b"\r\n"
+        self.fields: dict[str, str] = {}
+        self.kind = ""
+
+    async def read_fields(self) -> None:
+        """Read up to the file. Raises `AwsError` where the form is none, or has no file."""
+        await self._up_to(self._mark, HEAD_LIMIT_BYTES)
+        size = 0
+        while await self._opens():
+            section = _described((await self._up_to(b"\r\n\r\n", HEAD_LIMIT_BYTES)).decode("utf-8", "replace"))
+            if section.name.lower() == "file":
+                self._take_file(section)
+                return
+            content = await self._up_to(self._mark, FIELDS_LIMIT_BYTES - size)
+            size += len(content)
+            self.fields[section.name.lower()] = content.decode("utf-8", "replace")
+        raise invalid_argument("POST requires exactly one file upload per request.", "file", "0")
+
+    def _take_file(self, section: _Section) -> None:
+        self.kind = section.kind
+        if section.filename is not None and "key" in self.fields:
+            self.fields["key"] = self.fields["key"].replace("${filename}", section.filename.rpartition("/")[2])
+
+    async def file(self) -> AsyncIterator[bytes]:
+        """The file's content, then the rest of the body. Raises `AwsError` where it ends too early."""
+        keep = len(self._mark) - 1
+        while (at := self._buffer.find(self._mark)) < 0:
+            if len(self._buffer) > keep:
+                yield self._buffer[: len(self._buffer) - keep]
+                self._buffer = self._buffer[len(self._buffer) - keep :]
+            if not await self._more():
+                raise malformed()
+        if at:
+            yield self._buffer[:at]
+        self._buffer = b""
+        async for _ in self._pieces:
+            pass
+
+    async def _opens(self) -> bool:
+        """Whether another section begins behind a mark; else the form is over."""
+        while len(self._buffer) < 2:
+            if not await self._more():
+                raise malformed()
+        return not self._buffer.startswith(b"--")
+
+    async def _up_to(self, end: bytes, limit: int) -> bytes:
+        """What stands before `end`, which is passed over."""
+        while (at := self._buffer.find(end)) < 0:
+            if len(self._buffer) > limit + len(end):
+                raise _too_much()
+            if not await self._more():
+                raise malformed()
+        if at > limit:
+            raise _too_much()
+        found, self._buffer = self._buffer[:at], self._buffer[at + len(end) :]
+        return found
+
+    async def _more(self) -> bool:
+        async for piece in self._pieces:
+            self._buffer += piece
+            return True
+        return False
+
+
+async def _pieces(request: HttpRequest) -> AsyncIterator[bytes]:
+    if request.stream is None:
+        yield request.body
+        return
+    async for piece in request.stream:
+        yield piece
+
+
+def is_form(request: HttpRequest) -> bool:
+    """Whether a request is a browser's form."""
+    return request.method == "POST" and request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+def _described(head: str) -> _Section:
+    name = re.search(r'[;\s]name="((?:[^"\\]|\\.)*)"', head) or re.search(r"[;\s]name=([^;\s]+)", head)
+    if name is None:
+        raise malformed()
+    filename = re.search(r'filename="((?:[^"\\]|\\.)*)"', head)
+    kind = re.search(r"(?im)^content-type:\s*(.+?)\s*$", head)
+    return _Section(name[1].replace('\\"', '"'), filename[1] if filename else None, kind[1] if kind else "")
+
+
+def malformed() -> AwsError:
+    return AwsError("MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.")
+
+
+def _too_much() -> AwsError:
+    return AwsError("MaxPostPreDataLengthExceeded", "Your POST request fields preceding the upload file were too large.")

@@ -1,0 +1,127 @@
+"""The policy of a browser's form: until when it holds, what each field may hold, how large the file may be.
+
+Whoever gives a form away signs this document; every field of the form but a few must be spoken for in it. How large the file is shows only
+when it has come, so `check` returns the bounds, which watch the file as it passes. (S3 API Reference, "Creating a POST policy".)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from zonal.foundation.errors import AwsError
+from zonal.wire.scalars import moment
+
+LARGEST_BYTES = 5 * 1024**3
+_UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file", "bucket")
+
+
+class Bounds(NamedTuple):
+    """How many bytes a file may have."""
+
+    least: int = 0
+    most: int = LARGEST_BYTES
+
+    def within(self, condition: list[Any]) -> Bounds:
+        """These bounds and those of a `content-length-range`. Raises `AwsError` InvalidPolicyDocument."""
+        try:
+            least, most = int(condition[1]), int(condition[2])
+        except (TypeError, ValueError):
+            raise _invalid("Invalid Policy: Invalid content-length-range: bounds must be numbers.") from None
+        if least < 0 or most < least:
+            raise _invalid("Invalid Policy: Invalid content-length-range: bounds are out of order.")
+        return Bounds(max(self.least, least), min(self.most, most))
+
+    async def watched(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A file on its way in. Raises `AwsError` where it is too large or, at its end, too small."""
+        size = 0
+        async for piece in pieces:
+            size += len(piece)
+            if size > self.most:
+                fields = {"ProposedSize": size, "MaxSizeAllowed": self.most}
+                raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+            yield piece
+        if size < self.least:
+            fields = {"ProposedSize": size, "MinSizeAllowed": self.least}
+            raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", fields=fields)
+
+
+def check(fields: Mapping[str, str], bucket: str, now: datetime) -> Bounds:
+    """How large the file may be. Raises `AwsError` where the form's policy is none, is over, or does not let these fields through."""
+    policy = _document(fields["policy"])
+    if policy["expiration"] <= now:
+        raise _refused("Policy expired.")
+    left = {name for name in fields if name not in _UNCHECKED and not name.startswith("x-ignore-")}
+    values = {**fields, "bucket": bucket}
+    bounds = Bounds()
+    for condition in policy["conditions"]:
+        if _is_size(condition):
+            bounds = bounds.within(condition)
+        else:
+            left -= _hold(condition, values)
+    if left:
+        raise _refused(f"Extra input fields: {', '.join(sorted(left))}")
+    return bounds
+
+
+def _is_size(condition: Any) -> bool:
+    return isinstance(condition, list) and len(condition) == 3 and str(condition[0]).lower() == "content-length-range"
+
+
+def _document(encoded: str) -> dict[str, Any]:
+    """The policy with its expiration as a moment. Raises `AwsError` InvalidPolicyDocument."""
+    try:
+        policy = json.loads(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise _invalid("Invalid Policy: Invalid JSON.") from None
+    if not isinstance(policy, dict):
+        raise _invalid("Invalid Policy: Invalid JSON.")
+    if not isinstance(policy.get("expiration"), str):
+        raise _invalid("Invalid Policy: Policy missing expiration.")
+    if not isinstance(policy.get("conditions"), list) or not policy["conditions"]:
+        raise _invalid("Invalid Policy: Policy missing conditions.")
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", policy["expiration"]):
+        raise _invalid(f"Invalid Policy: Invalid 'expiration' value: '{policy['expiration'][:40]}'")
+    try:
+        return policy | {"expiration": moment(policy["expiration"])}
+    except ValueError:
+        raise _invalid("Invalid Policy: Invalid 'expiration' value") from None
+
+
+def _hold(condition: Any, values: Mapping[str, str]) -> set[str]:
+    """The fields that a condition speaks for. Raises `AwsError` where it does not hold."""
+    if isinstance(condition, dict):
+        if not condition:
+            raise _invalid("Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.")
+        for name, value in condition.items():
+            if values.get(name.lower(), "") != str(value):
+                raise _failed(["eq", f"${name}", value])
+        return {name.lower() for name in condition}
+    if not isinstance(condition, list) or len(condition) != 3:
+        raise _invalid("Invalid Policy: Invalid Condition: the number of its arguments is wrong.")
+    operator, name, value = condition
+    operator = str(operator).lower()
+    if operator not in ("eq", "starts-with") or not str(name).startswith("$"):
+        raise _invalid(f"Invalid Policy: Invalid Condition: unknown operation '{operator[:40]}'.")
+    field = str(name)[1:].lower()
+    given = values.get(field, "")
+    if given != str(value) if operator == "eq" else not given.startswith(str(value)):
+        raise _failed(condition)
+    return {field}
+
+
+def _invalid(message: str) -> AwsError:
+    return AwsError("InvalidPolicyDocument", message)
+
+
+def _refused(why: str) -> AwsError:
+    return AwsError("AccessDenied", f"Invalid according to Policy: {why}", status=403)
+
+
+def _failed(condition: Any) -> AwsError:
+    return _refused(f"Policy Condition failed: {json.dumps(condition)}")
