@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import httptools
 
 from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway.sending import head_of, send_body
 from zonal.wire.messages import Request, Response
@@ -359,9 +360,8 @@ class Connection(asyncio.Protocol):
         self._deadline = None
         if self._stream is not None:
             self._stream.end(_incomplete_body())
-        body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
-        headers = [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)]
-        self._take_turn(_Turn(Request("POST", "/", "", {}), Response(status, headers, body), None, False))
+        refusal = _refusal(getattr(self, "_headers", {}), status, code, message)
+        self._take_turn(_Turn(Request("POST", "/", "", {}), refusal, None, False))
 
     def _end(self, *, is_read: bool) -> None:
         """Close. While the client still sends, first only our side, because closing on unread data would destroy the answer."""
@@ -426,6 +426,20 @@ def _target(url: bytes) -> tuple[str, str]:
     if not path.startswith("/"):  # A proxy's form: http://host/path
         path = "/" + path.partition("://")[2].partition("/")[2]
     return path, query
+
+
+def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> Response:
+    """The answer to what cannot be a request: in XML to what looks like S3's (which signs nothing, or names S3), else in JSON."""
+    signed = headers.get("authorization", "")
+    names_another = "x-amz-target" in headers or "urlencoded" in headers.get("content-type", "") or (signed and "/s3/" not in signed)
+    if names_another:
+        body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
+        return Response(status, [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)], body)
+    if status == 413 and signed:
+        status, code = 400, "MaxMessageLengthExceeded"
+    inside = f"<Code>{code}</Code><Message>{message}</Message><RequestId>{request_id()}</RequestId>"
+    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inside}</Error>'
+    return Response(status, [("Content-Type", "application/xml")], xml.encode())
 
 
 def _incomplete_body() -> AwsError:
