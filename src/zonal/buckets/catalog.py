@@ -3,26 +3,22 @@
 SQLite, not LMDB, because an index here is (bucket, key, order of the version), keys have up to 1,024 bytes and LMDB's end at 511; and
 because `state = CURRENT` as a partial index gives listings of what is visible for free. Keys are kept as UTF-8 bytes, whose order is S3's.
 
-Reads run on the event loop's thread: each costs a few look-ups. Changes are functions that a single writer thread runs, in order, inside
-one transaction for all that were waiting (group commit): each in a savepoint, so that one that raises (a condition that does not hold)
-undoes itself alone. A change is acknowledged when the transaction is on the disk (WAL, `synchronous=FULL`).
+Reads run on the event loop's thread: each costs a few look-ups. Changes are functions that run there too, in order, inside one transaction
+for all that were waiting (`commits`). A change is acknowledged when the transaction is on the disk (WAL, `synchronous=FULL`).
 
 >>> entry = await catalog.change(lambda changes: changes.put(bucket, entry))
 """
 
 from __future__ import annotations
 
-import asyncio
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from zonal.buckets.blobs import NoRoom
+from zonal.buckets.commits import Commits
 from zonal.buckets.entries import NULL, Bucket, Entry, Part, Upload
 from zonal.records.store import StoreUnavailable
 
@@ -160,7 +156,7 @@ class View:
 
 
 class Changes(View):
-    """A view that can also change; lives on the writer's thread. `removed` gathers content that nothing refers to any more."""
+    """A view that can also change, for one change. `removed` gathers content that nothing refers to any more."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         super().__init__(database)
@@ -267,9 +263,6 @@ class Changes(View):
             self.refer(segment.blob, small=segment.small)
 
 
-Work = Callable[[Changes], Any]
-
-
 class Catalog:
     """The catalog in one file. `on_removed` is told of content that no longer is referred to, after the commit."""
 
@@ -277,96 +270,32 @@ class Catalog:
         path.touch(mode=0o600, exist_ok=True)
         self._path = path
         self._on_removed = on_removed
-        writer = _open(path)
-        writer.executescript(_SCHEMA)
+        self._database = _open(path)
+        self._database.executescript(_SCHEMA)
         self._memory = Memory()
+        self._commits = Commits(self._database, self._memory.forget)
         self.view = View(_open(path), self._memory)
-        self._work: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write_until_closed, args=(writer,), name="catalog-writer", daemon=True)
-        self._thread.start()
 
     async def change(self, work: Callable[[Changes], T]) -> T:
-        """Run `work` on the writer's thread, and return what it returned once that is durable.
+        """Run `work` in its turn, and return what it returned once that is durable.
 
         What it raises is raised here, and nothing of it happened. Raises `StoreUnavailable` where it could not be made durable.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._work.put((work, future))
-        return await asyncio.shield(future)
+        changes = Changes(self._database)
+
+        def let_go() -> None:
+            for blob in changes.removed:
+                self._on_removed(blob)
+
+        return await self._commits.run(lambda: work(changes), let_go)
 
     def another_view(self) -> View:
         """A view for another thread."""
         return View(_open(self._path))
 
     async def close(self) -> None:
-        self._work.put(None)
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        await self._commits.close()
         self.view._database.close()
-
-    def _write_until_closed(self, database: sqlite3.Connection) -> None:
-        closing = False
-        while not closing:
-            batch = [self._work.get()]
-            while not self._work.empty():
-                batch.append(self._work.get())
-            closing = None in batch
-            self._commit(database, [each for each in batch if each is not None])
-        database.close()
-
-    def _commit(self, database: sqlite3.Connection, batch: list[tuple[Work, asyncio.Future[Any]]]) -> None:
-        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
-        removed: list[str] = []
-        try:
-            database.execute("BEGIN IMMEDIATE")
-            for work, future in batch:
-                outcomes.append((future, *self._run(database, work, removed)))
-            database.execute("COMMIT")
-            self._memory.forget()
-        except sqlite3.Error as error:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-            kind = NoRoom if is_full else StoreUnavailable
-            failure = kind(f"the buckets' catalog could not commit: {error}")
-            outcomes, removed = [(future, None, failure) for _, future in batch], []
-        for blob in removed:
-            self._on_removed(blob)
-        if outcomes:
-            _tell(outcomes)
-
-    def _run(self, database: sqlite3.Connection, work: Work, removed: list[str]) -> tuple[Any, BaseException | None]:
-        """One change in a savepoint of its own. A failure of SQLite itself ends the whole batch."""
-        changes = Changes(database)
-        database.execute("SAVEPOINT one")
-        try:
-            result = work(changes)
-        except sqlite3.Error:
-            raise
-        except Exception as error:
-            database.execute("ROLLBACK TO one")
-            database.execute("RELEASE one")
-            return None, error
-        database.execute("RELEASE one")
-        removed.extend(changes.removed)
-        return result, None
-
-
-def _tell(outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
-    """Wake those who wait, all with one call into their loop."""
-
-    def settle() -> None:
-        for future, result, error in outcomes:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-    try:
-        outcomes[0][0].get_loop().call_soon_threadsafe(settle)
-    except RuntimeError:
-        return  # The loop is gone, and with it everybody who waited.
 
 
 _SCHEMA = """

@@ -75,8 +75,7 @@ class FileWriter:
                 raise error
 
     def _show(self, batch: list[bytes]) -> None:
-        for piece in batch:
-            self._watch(piece)
+        self._watch(b"".join(batch))  # At once: between two pieces this thread would have to wait for the interpreter.
 
     def _append(self, batch: list[bytes]) -> None:
         try:

@@ -84,7 +84,7 @@ async def test_what_is_held_goes_when_nobody_holds_it_any_more_and_not_before(st
     assert len(first + b"".join([each async for each in begun])) == 40_000 and len(list(other)) == 2
     assert len(files(store)) == 1, "the one that `never_begun` may still ask for"
     del never_begun, other
-    await asyncio.to_thread(store._files.threads.submit(lambda: None).result)
+    await asyncio.to_thread(store._files.threads.shutdown)  # Waits for what was to be removed.
     assert files(store) == []
     with pytest.raises(BlobMissing):
         store.read(segments, 0, 1)
