@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from zonal.buckets.catalog import CURRENT, MARKER, Row, decode
 from zonal.buckets.entries import Entry
-from zonal.buckets.walking import Page, behind, page
+from zonal.buckets.walking import Page, page
 from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import invalid_argument
 from zonal.services.s3.ground import Ground
@@ -97,8 +97,6 @@ def _page(walk: Any, request: Request, start: bytes, after: str, limit: int) -> 
     if limit == 0:
         return Page([], [], None)
     prefix, delimiter = request.get("Prefix", ""), request.get("Delimiter", "")
-    if delimiter and after.endswith(delimiter) and after.startswith(prefix):
-        start = max(start, behind(after.encode()) or start)  # A common prefix was the last of the page before: go on behind it.
     return page(walk, _key, start=start, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
 
 

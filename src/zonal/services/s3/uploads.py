@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zonal.buckets.entries import Upload
-from zonal.buckets.walking import Page, behind, page
+from zonal.buckets.walking import Page, page
 from zonal.services.operation import Call, operation
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import encoder, page_limit
@@ -61,8 +61,6 @@ class Uploads:
         if limit == 0:
             return Page([], [], None)
         start = raw if id or not marker else raw + b"\x00"
-        if delimiter and marker.endswith(delimiter) and marker.startswith(prefix):
-            start = behind(raw) or start
         return page(walk, _key, start=start, prefix=prefix, delimiter=delimiter, after=marker, limit=limit)
 
 
