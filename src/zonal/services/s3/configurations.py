@@ -1,4 +1,4 @@
-"""A bucket's plain configurations: versioning, encryption, policy, public access, logging, and those that only say what is not there."""
+"""A bucket's plain configurations: versioning, encryption, policy, public access, and those that only say what is not there."""
 
 from __future__ import annotations
 
@@ -61,8 +61,9 @@ class Configurations:
     @operation("GetBucketEncryption")
     async def get_encryption(self, call: Call, request: Request) -> Request:
         bucket = self._ground.bucket(request["Bucket"])
-        rule = {**encryption.SSE_S3, "BlockedEncryptionTypes": {"EncryptionType": encryption.blocked(bucket)}}
-        return {"ServerSideEncryptionConfiguration": bucket.settings.get("encryption") or {"Rules": [rule]}}
+        rules = bucket.settings.get("encryption", {}).get("Rules") or [{}]
+        rule = {**encryption.SSE_S3, "BlockedEncryptionTypes": {"EncryptionType": encryption.blocked(bucket)}, **rules[0]}
+        return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
 
     @operation("PutBucketEncryption")
     async def put_encryption(self, call: Call, request: Request) -> None:
@@ -149,17 +150,6 @@ class Configurations:
         statements = bucket.settings["policy"]["Statement"]
         listed = statements if isinstance(statements, list) else [statements]
         return {"PolicyStatus": {"IsPublic": any(map(policies.is_public, listed))}}
-
-    @operation("GetBucketLogging")
-    async def get_logging(self, call: Call, request: Request) -> Request:
-        self._ground.bucket(request["Bucket"])
-        return {}
-
-    @operation("PutBucketLogging")
-    async def put_logging(self, call: Call, request: Request) -> None:
-        self._ground.bucket(request["Bucket"])
-        if request["BucketLoggingStatus"].get("LoggingEnabled"):
-            raise not_built("server access logging")
 
     @operation("GetBucketNotificationConfiguration")
     async def get_notification(self, call: Call, request: Request) -> Request:

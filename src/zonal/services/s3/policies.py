@@ -32,12 +32,16 @@ class Decision(Enum):
 
 
 class Question(NamedTuple):
-    """May this caller do this? `caller` is None for an anonymous one; `context` holds condition keys in lower case."""
+    """May this caller do this? `caller` is None for an anonymous one; `context` holds condition keys in lower case.
+
+    `service` is the name of a service of AWS (`logging.s3.amazonaws.com`) where that is the caller.
+    """
 
     caller: Account | None
     action: str
     resource: str
     context: Values
+    service: str = ""
 
 
 def decide(policy: Mapping[str, Any], question: Question, *, public: bool = True) -> Decision:
@@ -144,6 +148,7 @@ def _applies(statement: Mapping[str, Any], question: Question) -> bool:
 def _names_caller(statement: Mapping[str, Any], question: Question) -> bool:
     named = _principals(statement.get("Principal", statement.get("NotPrincipal", {})))
     found = "*" in named or (question.caller is not None and any(_is_account(each, question.caller) for each in named))
+    found = found or (bool(question.service) and question.service in _services(statement))
     return found if "Principal" in statement else not found
 
 
@@ -151,6 +156,11 @@ def _principals(principal: Any) -> list[str]:
     if principal == "*":
         return ["*"]
     return [str(value) for kind in ("AWS", "CanonicalUser") for value in _listed(principal.get(kind, []))]
+
+
+def _services(statement: Mapping[str, Any]) -> list[Any]:
+    principal = statement.get("Principal", statement.get("NotPrincipal", {}))
+    return _listed(principal.get("Service", [])) if isinstance(principal, dict) else []
 
 
 def _is_account(principal: str, account: Account) -> bool:

@@ -23,6 +23,7 @@ from zonal.foundation.credentials import Accounts
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Handler, handlers
 from zonal.services.s3.access import Access
+from zonal.services.s3.access_logs import AccessLogDelivery, AccessLogs
 from zonal.services.s3.acls import Acls
 from zonal.services.s3.attributes import Attributes
 from zonal.services.s3.buckets import Buckets
@@ -62,6 +63,7 @@ class S3:
         self._websites = Websites(ground, access, objects, clock)
         self._forms = Forms(objects, access, settings, clock)
         self.upkeep = LifecycleUpkeep(ground, clock)
+        self._logs = AccessLogDelivery(ground, clock, settings)
         nouns = (
             Buckets(ground, is_open=settings.s3_new_buckets == "before-2023"),
             objects,
@@ -76,6 +78,7 @@ class S3:
             Locks(ground),
             Lifecycles(ground),
             Configurations(ground),
+            AccessLogs(ground),
             self._cors,
             self._websites,
         )
@@ -92,19 +95,23 @@ class S3:
         return None
 
     def after(self, request: Request, response: Response) -> Response:
-        """An answer with CORS's headers."""
-        return self._cors.dress(request, response)
+        """An answer with CORS's headers, noted for the bucket's access log."""
+        dressed = self._cors.dress(request, response)
+        self._logs.note(request, dressed)
+        return dressed
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Sweep what an earlier life left, carry lifecycle rules out; at the end close the store."""
-        tasks = [asyncio.create_task(self._sweep(), name="s3 sweep"), asyncio.create_task(self.upkeep.run(), name="s3 lifecycle")]
+        """Sweep what an earlier life left, carry lifecycle rules out, deliver access logs; at the end close the store."""
+        work = {"s3 sweep": self._sweep(), "s3 lifecycle": self.upkeep.run(), "s3 access logs": self._logs.run()}
+        tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            await self._logs.deliver()
             await self.store.close()
 
     async def _sweep(self) -> None:

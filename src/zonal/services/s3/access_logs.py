@@ -1,0 +1,239 @@
+"""Server access logs: the configuration, and the delivery of what was logged.
+
+What is asked of a bucket that logs is noted line by line, and now and then delivered as an object into its target bucket, if that bucket
+lets S3's log delivery write there: by a policy for `logging.s3.amazonaws.com`, or by an ACL for the group LogDelivery. As at AWS delivery
+is best effort: lines that were not delivered when the process died are lost.
+(S3 User Guide, "Logging requests with server access logging".)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from zonal.buckets.catalog import Changes
+from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.store import Content
+from zonal.foundation.clock import Clock
+from zonal.foundation.credentials import Account
+from zonal.foundation.errors import AwsError, ZonalError
+from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
+from zonal.foundation.settings import Settings
+from zonal.services.operation import Call, operation
+from zonal.services.s3 import acls, log_records, policies, versions
+from zonal.services.s3.errors import malformed_xml
+from zonal.services.s3.ground import Ground
+from zonal.services.s3.locating import bucket_and_key, website_of
+from zonal.services.s3.owners import LOG_DELIVERY
+from zonal.wire.messages import Request as HttpRequest
+from zonal.wire.messages import Response
+
+_log = logging.getLogger(__name__)
+
+Request = dict[str, Any]
+SERVICE = "logging.s3.amazonaws.com"
+PAUSE_SECONDS = 5.0
+SHORTEST_PAUSE_SECONDS = 0.1
+MOST_LINES = 10_000
+"""So many lines are delivered without waiting for the next round: they are held in memory."""
+
+_GRANTED = ("FULL_CONTROL", "READ", "WRITE")
+
+
+class Target(NamedTuple):
+    """Where lines go: a bucket's own place in its target bucket."""
+
+    source: str
+    owner: str
+    bucket: str
+    prefix: str
+    partitioned_by: str
+    grants: tuple[tuple[str, str], ...]
+
+
+class AccessLogs:
+    """Operations on the configuration."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @operation("GetBucketLogging")
+    async def get(self, call: Call, request: Request) -> Request:
+        found = self._ground.bucket(request["Bucket"]).settings.get("logging")
+        return {"LoggingEnabled": found} if found else {}
+
+    @operation("PutBucketLogging")
+    async def put(self, call: Call, request: Request) -> None:
+        source = self._ground.bucket(request["Bucket"])
+        asked = request["BucketLoggingStatus"].get("LoggingEnabled")
+        kept = self._checked(source, asked) if asked is not None else None
+
+        def change(bucket: Bucket) -> Bucket:
+            others = {name: document for name, document in bucket.settings.items() if name != "logging"}
+            return replace(bucket, settings=others | {"logging": kept} if kept else others)
+
+        await self._ground.change_bucket(source.name, change)
+
+    def _checked(self, source: Bucket, asked: Request) -> Request:
+        """The configuration as it is kept. Raises `AwsError`."""
+        if "TargetBucket" not in asked or "TargetPrefix" not in asked:
+            raise malformed_xml()
+        bucket = self._ground.catalog.view.bucket(asked["TargetBucket"])
+        if bucket is None:
+            raise _invalid_target("The target bucket for logging does not exist", asked["TargetBucket"])
+        if bucket.owner != source.owner:
+            raise _invalid_target("The owner for the bucket to be logged and the target bucket must be the same.", bucket.name)
+        grants = asked.get("TargetGrants") or []
+        for grant in grants:
+            if grant.get("Permission") not in _GRANTED or "Grantee" not in grant:
+                raise malformed_xml()
+        if grants and bucket.ownership == "BucketOwnerEnforced":
+            words = "The target bucket's object ownership setting BucketOwnerEnforced disables ACLs: TargetGrants cannot be given"
+            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "TargetGrants"})
+        if not may_deliver(self._ground, source, bucket, asked["TargetPrefix"]):
+            raise _invalid_target("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket", bucket.name)
+        return {
+            name: asked[name] for name in ("TargetBucket", "TargetPrefix", "TargetGrants", "TargetObjectKeyFormat") if asked.get(name)
+        } | {"TargetPrefix": asked["TargetPrefix"]}
+
+
+class AccessLogDelivery:
+    """Notes requests, and delivers what it noted, from `run` to its cancellation and once more by `deliver`."""
+
+    def __init__(self, ground: Ground, clock: Clock, settings: Settings) -> None:
+        self._ground = ground
+        self._clock = clock
+        self._accounts = {each.access_key: each.account for each in settings.credentials} | {settings.access_key: ACCOUNT}
+        self._lines: defaultdict[Target, list[str]] = defaultdict(list)
+        self._count = 0
+        self._is_full = asyncio.Event()
+
+    def note(self, request: HttpRequest, response: Response) -> None:
+        """Log a request, if its bucket wants it."""
+        name, key = bucket_and_key(request)
+        if website := website_of(request.host):
+            name, key = website, request.path[1:]
+        bucket = self._ground.catalog.view.bucket(name) if name else None
+        configuration = bucket.settings.get("logging") if bucket is not None else None
+        if bucket is None or not configuration:
+            return
+        record = log_records.Record(
+            owner=self._ground.accounts.of(bucket.owner).canonical_id,
+            bucket=bucket.name,
+            key=key,
+            requester=self._requester(request),
+            at=self._clock.now(),
+        )
+        self._lines[_target(bucket, configuration)].append(log_records.line(record, request, response))
+        self._count += 1
+        if self._count >= MOST_LINES:
+            self._is_full.set()
+
+    async def run(self) -> None:
+        """Deliver every so many seconds of the region's clock, for ever."""
+        pause = max(SHORTEST_PAUSE_SECONDS, PAUSE_SECONDS / getattr(self._clock, "speed", 1.0))
+        while True:
+            try:
+                async with asyncio.timeout(pause):
+                    await self._is_full.wait()
+            except TimeoutError:
+                pass
+            await self.deliver()
+
+    async def deliver(self) -> None:
+        """Write what was noted into its target buckets; what cannot be written there is dropped."""
+        lines, self._lines, self._count = self._lines, defaultdict(list), 0
+        self._is_full.clear()
+        for target, found in lines.items():
+            try:
+                await self._write(target, "\n".join(found) + "\n")
+            except (AwsError, ZonalError, OSError) as error:
+                _log.warning("%d lines of the access log of %s were not delivered: %s", len(found), target.source, error)
+
+    async def _write(self, target: Target, text: str) -> None:
+        view, now, raw = self._ground.catalog.view, self._clock.now(), text.encode()
+        bucket, source = view.bucket(target.bucket), view.bucket(target.source)
+        if bucket is None or source is None or not may_deliver(self._ground, source, bucket, target.prefix):
+            return
+        content = await self._ground.store.receive(_one(raw), lambda _: None)
+        is_shared = bucket.ownership != "BucketOwnerEnforced"
+        entry = Entry(
+            key=_key(target, now),
+            version="",
+            modified=now.timestamp(),
+            owner=bucket.owner,
+            size=len(raw),
+            etag=hashlib.md5(raw, usedforsecurity=False).hexdigest(),
+            segments=(content.segment,),
+            headers={"content-type": "text/plain"},
+            grants=(*acls.full_control(self._ground.accounts.of(bucket.owner)), *target.grants) if is_shared and target.grants else None,
+        )
+        await self._ground.catalog.change(partial(_put, name=bucket.name, entry=entry, content=content))
+
+    def _requester(self, request: HttpRequest) -> str:
+        """The caller's canonical user id; empty where nobody known has signed."""
+        number = self._accounts.get(request.signature.access_key) if request.signature else None
+        return self._ground.accounts.of(number).canonical_id if number else ""
+
+
+def may_deliver(ground: Ground, source: Bucket, target: Bucket, prefix: str) -> bool:
+    """Whether a bucket lets the logs of another one be written under a prefix."""
+    policy = target.settings.get("policy")
+    if policy is not None:
+        context = {"aws:sourcearn": [f"arn:aws:s3:::{source.name}"], "aws:sourceaccount": [source.owner]}
+        resource = f"arn:aws:s3:::{target.name}/{prefix}0"
+        decision = policies.decide(policy, policies.Question(None, "s3:PutObject", resource, context, service=SERVICE))
+        if decision is not policies.Decision.SILENT:
+            return decision is policies.Decision.ALLOW
+    group = Account("", LOG_DELIVERY, "")
+    grants = acls.grants_of_bucket(target, ground.accounts)
+    return all(acls.allows(grants, group, permission, public=False) for permission in ("WRITE", "READ_ACP"))
+
+
+def _target(bucket: Bucket, configuration: Request) -> Target:
+    partitioned = configuration.get("TargetObjectKeyFormat", {}).get("PartitionedPrefix")
+    return Target(
+        source=bucket.name,
+        owner=bucket.owner,
+        bucket=configuration["TargetBucket"],
+        prefix=configuration["TargetPrefix"],
+        partitioned_by=partitioned.get("PartitionDateSource", "DeliveryTime") if partitioned is not None else "",
+        grants=tuple(
+            (grant["Permission"], grant["Grantee"].get("ID") or grant["Grantee"].get("URI", ""))
+            for grant in configuration.get("TargetGrants", [])
+        ),
+    )
+
+
+def _key(target: Target, now: datetime) -> str:
+    """The name of a new log object. (User Guide, "Log object key format".)"""
+    unique = request_id().replace("-", "")[:16].upper()
+    if not target.partitioned_by:
+        return f"{target.prefix}{now:%Y-%m-%d-%H-%M-%S}-{unique}"
+    moment = f"{now:%Y-%m-%d-%H-%M-%S}" if target.partitioned_by == "DeliveryTime" else f"{now:%Y-%m-%d}-00-00-00"
+    return f"{target.prefix}{target.owner}/{REGION}/{target.source}/{now:%Y/%m/%d}/{moment}-{unique}"
+
+
+def _put(changes: Changes, name: str, entry: Entry, content: Content) -> None:
+    bucket = changes.bucket(name)
+    if bucket is None:
+        return  # It went meanwhile; the sweep takes the content.
+    if content.small is not None:
+        changes.add_small(content.segment.blob, content.small)
+    changes.put(bucket.number, replace(entry, version=versions.new(bucket)))
+
+
+async def _one(raw: bytes) -> AsyncIterator[bytes]:
+    yield raw
+
+
+def _invalid_target(message: str, bucket: str) -> AwsError:
+    return AwsError("InvalidTargetBucketForLogging", message, fields={"TargetBucket": bucket})
