@@ -1,7 +1,7 @@
 """Reaching a region's door from another process: plain, blocking, and quick to import.
 
 Every answer is decoded into its shape. What goes wrong is a `RegionAbsent` (nobody is behind the door) or a `RegionRefused` (somebody is,
-and said why not).
+and said why not). A region that died is started again by its init within seconds; whoever asks meanwhile is patient.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
@@ -26,6 +27,11 @@ T = TypeVar("T")
 
 SOCKET = "operator.sock"
 """The door's name in the state directory."""
+
+RESTART_SECONDS = 15.0
+"""How long a region may be away that its init starts again; init waits up to 5 s between two attempts."""
+
+AGAIN_SECONDS = 0.1
 
 
 class RegionAbsent(ZonalError):
@@ -66,7 +72,7 @@ class RegionClient:
 
     def fail_node(self, database: str, node: str, fault: NodeFault) -> None:
         """Do something to one node of a database."""
-        self._ask("POST", f"/databases/{quote(database)}/nodes/{quote(node)}/fail", dict[str, str], fault)
+        self._ask("POST", f"/databases/{quote(database)}/nodes/{quote(node)}/fail", dict[str, str], fault, once=True)
 
     def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[Entry]:
         """Entries of the journal, as `records.store.Store.journal` gives them."""
@@ -81,21 +87,41 @@ class RegionClient:
         """Give a prepared place back."""
         self._ask("DELETE", f"/commands/{quote(place)}", dict[str, str])
 
-    def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None) -> T:
+    def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None, *, once: bool = False) -> T:
+        """Ask, and ask again for a while where the region died and is started again; not where what is for `once` may be done."""
+        begun = time.monotonic()
+        while True:
+            try:
+                status, content = self._exchange(method, path, None if body is None else msgspec.json.encode(body))
+                break
+            except (FileNotFoundError, ConnectionError, http.client.HTTPException) as error:
+                self._check_coming(error, begun=begun, once=once)
+                time.sleep(AGAIN_SECONDS)
+        if status != 200:
+            raise RegionRefused(msgspec.json.decode(content, type=Trouble).error)
+        return msgspec.json.decode(content, type=shape)
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         connection = _UnixConnection(self.state / SOCKET, self._timeout)
         try:
-            connection.request(method, path, None if body is None else msgspec.json.encode(body))
+            connection.request(method, path, body)
             answer = connection.getresponse()
-            content = answer.read()
-        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, http.client.RemoteDisconnected) as error:
-            raise RegionAbsent(f"no region runs on {self.state}; `zonal start` starts one") from error
+            return answer.status, answer.read()
         except TimeoutError as error:
             raise RegionRefused(f"the region on {self.state} did not answer within {self._timeout:g} s") from error
         finally:
             connection.close()
-        if answer.status != 200:
-            raise RegionRefused(msgspec.json.decode(content, type=Trouble).error)
-        return msgspec.json.decode(content, type=shape)
+
+    def _check_coming(self, error: Exception, *, begun: float, once: bool) -> None:
+        """Whether it makes sense to ask again: the region's init lives, and starts it again."""
+        from zonal.fabric.sandbox import init_pid
+
+        if init_pid(self.state) is None:
+            raise RegionAbsent(f"no region runs on {self.state}; `zonal start` starts one") from error
+        if once and not isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            raise RegionRefused("the region died while it was asked, and may have done it or not; `zonal status` shows") from error
+        if time.monotonic() - begun > RESTART_SECONDS:
+            raise RegionRefused(f"the region on {self.state} does not come back; `zonal logs` shows what it printed") from error
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +8,9 @@ import pytest
 
 from zonal.console.client import SOCKET, RegionAbsent, RegionClient, RegionRefused
 from zonal.console.door import BODY_LIMIT, Door, Request, Route, match
-from zonal.console.shapes import ZoneFault, ZoneStatus
+from zonal.console.shapes import NodeFault, ZoneFault, ZoneStatus
+from zonal.fabric.linux.processes import mark
+from zonal.fabric.sandbox import PID_FILE
 from zonal.foundation.errors import ZonalError
 
 
@@ -55,6 +58,42 @@ async def test_a_failure_inside_is_not_shown(state: Path) -> None:
 async def test_an_absent_region_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RegionAbsent, match="zonal start"):
         RegionClient(tmp_path).status()
+
+
+def say_that_init_lives(state: Path) -> None:
+    """This process takes init's part."""
+    (state / PID_FILE).write_text(f"{os.getpid()} {mark(os.getpid()).began}\n")
+
+
+async def test_a_region_that_is_being_started_again_is_waited_for(tmp_path: Path) -> None:
+    say_that_init_lives(tmp_path)
+    asking = asyncio.create_task(asyncio.to_thread(RegionClient(tmp_path).fail, "us-east-1a", ZoneFault("power")))
+    await asyncio.sleep(0.3)
+    door = Door(tmp_path / SOCKET, (Route("POST", "/zones/*/fail", fail),))
+    await door.open()
+    assert (await asking).state == "impaired"
+    await door.close()
+
+
+async def test_a_region_that_died_in_the_middle_is_asked_again_unless_that_could_do_harm(tmp_path: Path) -> None:
+    say_that_init_lives(tmp_path)
+    asked: list[bytes] = []
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_unix_server(die, tmp_path / SOCKET) as server:
+        with pytest.raises(RegionRefused, match="may have done it or not"):
+            await asyncio.to_thread(RegionClient(tmp_path).fail_node, "orders", "primary", NodeFault("host"))
+        assert len(asked) == 1
+        asking = asyncio.create_task(asyncio.to_thread(RegionClient(tmp_path).recover, "us-east-1a"))
+        await asyncio.sleep(0.3)
+        server.close()
+        (tmp_path / PID_FILE).unlink()
+        with pytest.raises(RegionAbsent):
+            await asking
+    assert len(asked) > 2
 
 
 async def test_only_the_owner_can_open_the_door(state: Path) -> None:
