@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import http.client
 import json
 import os
+import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -138,3 +143,40 @@ def test_who_may_write_by_policy_may_not_grant_by_it(mine: Any, theirs: Any, buc
     statement["Action"] = ["s3:PutObject", "s3:PutObjectAcl"]
     mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     theirs.put_object(Bucket=bucket, Key="k2", ACL="public-read")
+
+
+def test_who_may_list_is_told_that_a_key_is_not_there(mine: Any, nobody: Any, bucket: str) -> None:
+    assert code(nobody.get_object, Bucket=bucket, Key="k") == "AccessDenied"
+    mine.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    assert code(nobody.get_object, Bucket=bucket, Key="k") == "NoSuchKey"
+
+
+def test_a_body_that_would_be_refused_by_its_head_is_not_asked_for(endpoint: Endpoint, mine: Any, bucket: str) -> None:
+    def said() -> bytes:
+        with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+            connection.sendall(f"PUT /{bucket}/k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
+            return connection.recv(1024).split(b" ")[1]
+
+    assert said() == b"403"
+    mine.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    assert said() == b"100"
+
+
+def test_a_forms_policy_must_name_the_bucket(endpoint: Endpoint, bucket: str) -> None:
+    def post(*conditions: Any) -> tuple[int, bytes]:
+        until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        policy = base64.b64encode(json.dumps({"expiration": until, "conditions": [["starts-with", "$key", ""], *conditions]}).encode())
+        signature = base64.b64encode(hmac.digest(b"mine", policy, "sha1"))
+        fields = {"key": b"k", "AWSAccessKeyId": b"AKME", "policy": policy, "signature": signature, "file": b"content"}
+        sections = [b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (k.encode(), v) for k, v in fields.items()]
+        connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        connection.request("POST", f"/{bucket}", b"".join(sections) + b"--x--\r\n", headers)
+        answer = connection.getresponse()
+        found = answer.status, answer.read()
+        connection.close()
+        return found
+
+    assert post({"bucket": bucket})[0] == 204
+    status, body = post()
+    assert status == 403 and b"Invalid according to Policy: Extra input fields: bucket" in body

@@ -113,6 +113,7 @@ class BodyStream:
             if self._ended:
                 return
             self._news.clear()
+            self._connection.welcome()
             await self._news.wait()
 
 
@@ -325,8 +326,16 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError("the client went away")
 
     def _send_continue(self) -> None:
-        """Tell a client that asked that its body is welcome, once what came before has been answered."""
-        if self._continue and (self._is_idle or self._stream is not None):
+        """Tell a client that asked that its body is welcome, once what came before has been answered.
+
+        A streamed one is welcome when somebody begins to take it: who is refused by his head need not send it (as at S3).
+        """
+        if self._is_idle and self._stream is None:
+            self.welcome()
+
+    def welcome(self) -> None:
+        """Tell a client that waits for it to send its body."""
+        if self._continue and not self._transport.is_closing():
             self._continue = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

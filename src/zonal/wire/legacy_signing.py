@@ -55,7 +55,7 @@ def verify(request: Request, secrets: Mapping[str, str], bucket: str, now: datet
     return Signature(access_key, REGION, "s3", expires, "", signature, b"", "UNSIGNED-PAYLOAD")
 
 
-_HOISTED = re.compile(r"x-amz-[\w-]+|content-(type|md5)")
+_HOISTED = re.compile(r"x-amz-[\w-]+")
 _SIGNING_ONLY = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature"}
 
 

@@ -144,12 +144,13 @@ class Access:
         if bucket.ownership == "BucketOwnerEnforced":
             return False
         public = not acls.blocks(bucket, "IgnorePublicAcls")
-        if action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl"):
-            return entry is not None and acls.allows(
-                acls.grants_of(bucket, entry, self._ground.accounts), caller, _ACL_PERMISSIONS[action], public=public
-            )
-        needed = _BUCKET_PERMISSIONS.get(action)
         grants = acls.grants_of_bucket(bucket, self._ground.accounts)
+        if action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl"):
+            if entry is None or entry.is_marker:
+                return acls.allows(grants, caller, "READ", public=public)  # Who may list is told that it is not there.
+            held = acls.grants_of(bucket, entry, self._ground.accounts)
+            return acls.allows(held, caller, _ACL_PERMISSIONS[action], public=public)
+        needed = _BUCKET_PERMISSIONS.get(action)
         return needed is not None and acls.allows(grants, caller, needed, public=public)
 
     def _owner_suffices(self, bucket: Bucket, action: str, entry: Entry | None) -> bool:

@@ -17,14 +17,13 @@ from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3 import acls
-from zonal.services.s3.encryption import SSE_S3
 from zonal.services.s3.errors import access_denied, invalid_argument, malformed_xml, no_such_bucket, not_built
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.tags import checked_tags
 
 Request = dict[str, Any]
 BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
-OPEN = {"encryption": {"Rules": [{**SSE_S3, "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}}
+OPEN = {"encryption": {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}}
 """How a bucket began before April 2023: public access and SSE-C are not blocked (and no ownership is said, so ACLs count)."""
 
 LIMIT = 10_000

@@ -6,7 +6,7 @@ The copy is a new object with content of its own; it has one part however many i
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -84,14 +84,14 @@ class Copies:
         for name, value in (("MetadataDirective", directive), ("TaggingDirective", tagging)):
             if value not in ("COPY", "REPLACE"):
                 raise invalid_argument(f"Unknown {name} directive.", name, value)
-        _check_self_copy(call.raw.headers, request, source, directive)
+        _check_self_copy(request, bucket, directive)
         if directive == "COPY":
             entry = replace(entry, headers=source.headers, metadata=source.metadata)
         kept = source.tags if tagging == "COPY" else tags.from_header(request.get("Tagging", ""))
         return replace(entry, tags=kept)
 
 
-def _check_self_copy(headers: Mapping[str, str], request: Request, source: Entry, directive: str) -> None:
+def _check_self_copy(request: Request, bucket: Bucket, directive: str) -> None:
     """An object may be copied onto itself only to change something."""
     name, key, version = source_of(request["CopySource"])
     changes = ("StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "SSECustomerAlgorithm", "ChecksumAlgorithm")
@@ -100,6 +100,7 @@ def _check_self_copy(headers: Mapping[str, str], request: Request, source: Entry
         and version is None
         and directive == "COPY"
         and not any(map(request.get, changes))
+        and not encryption.is_configured(bucket)
     ):
         words = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata,"
         raise invalid_request(f"{words} storage class, website redirect location or encryption attributes.")

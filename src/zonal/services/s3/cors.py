@@ -84,7 +84,8 @@ class Cors:
             return response
         name, _ = bucket_and_key(request)
         bucket = self._ground.catalog.view.bucket(name) if name else None
-        rule = _fitting(bucket.settings.get("cors", []), origin, request.method, []) if bucket else None
+        method = request.headers.get("access-control-request-method", request.method)
+        rule = _fitting(bucket.settings.get("cors", []), origin, method, []) if bucket else None
         return response if rule is None else response._replace(headers=[*response.headers, *_headers(rule, origin)])
 
 

@@ -111,6 +111,12 @@ def blocked(bucket: Bucket) -> list[str]:
     return types
 
 
+def is_configured(bucket: Bucket) -> bool:
+    """Whether somebody has said how objects are encrypted by default."""
+    rules = bucket.settings.get("encryption", {}).get("Rules") or [{}]
+    return "ApplyServerSideEncryptionByDefault" in rules[0]
+
+
 def check_reading(headers: Mapping[str, str], entry: Entry, *, source: bool = False) -> CustomerKey | None:
     """The key to read this object with; None where it needs none. Raises `AwsError`."""
     key = customer_key(headers, source=source)

@@ -18,7 +18,7 @@ from zonal.foundation.errors import AwsError
 from zonal.wire.scalars import moment
 
 LARGEST_BYTES = 5 * 1024**3
-_UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file", "bucket")
+_UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file")
 
 
 class Bounds(NamedTuple):
@@ -56,8 +56,8 @@ def check(fields: Mapping[str, str], bucket: str, now: datetime) -> Bounds:
     policy = _document(fields["policy"])
     if policy["expiration"] <= now:
         raise _refused("Policy expired.")
-    left = {name for name in fields if name not in _UNCHECKED and not name.startswith("x-ignore-")}
     values = {**fields, "bucket": bucket}
+    left = {name for name in values if name not in _UNCHECKED and not name.startswith("x-ignore-")}
     bounds = Bounds()
     for condition in policy["conditions"]:
         if _is_size(condition):

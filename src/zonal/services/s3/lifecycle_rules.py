@@ -37,7 +37,7 @@ def _checked(rule: Rule, number: int) -> Rule:
         raise malformed_xml()
     if len(rule.get("ID", "")) > 255:
         raise invalid_argument("ID length should not exceed allowed limit of 255")
-    if "Filter" in rule and "Prefix" in rule:
+    if ("Filter" in rule) == ("Prefix" in rule):
         raise malformed_xml()
     if "Transitions" in rule or "Transition" in rule or "NoncurrentVersionTransitions" in rule or "NoncurrentVersionTransition" in rule:
         raise not_built("transitions to other storage classes")
