@@ -1,8 +1,8 @@
-"""LMDB as the store: a memory-mapped B-tree whose readers copy nothing and whose writer is one thread.
+"""LMDB as the store: a memory-mapped B-tree whose readers copy nothing and whose writer is one process, the keeper.
 
 Writers do not wait for each other. What is accepted while a commit is on its way to the disk is gathered, and the next commit takes
-all of it: one transaction and one sync carry everybody who waits (group commit). The event loop's thread decides and encodes, the
-writer's thread only hands sorted pairs to LMDB, which does its work and its waiting without the interpreter's lock.
+all of it: one transaction carries everybody who waits (group commit). The event loop decides and encodes; `keeper` does LMDB's work and
+waits for the disk, beside it.
 
 LMDB's keys end at 511 bytes, DynamoDB's sort keys at 1024. A long key is stored as its first 480 bytes and a digest; its value begins
 with the whole key, and `range` puts neighbours with one such beginning into their true order.
@@ -13,20 +13,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import queue
-import threading
 from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 
 import lmdb
 
+from zonal.dynamo.storage.keeper import open_environment
+from zonal.dynamo.storage.keeper_link import KeeperLink
 from zonal.dynamo.storage.storage import StorageFailed
 
 _SHORT = 480
 _BEGINNING = _SHORT
 _LONG = _BEGINNING + 16
-_MAP_SIZES = (1 << 40, 1 << 36, 1 << 32)
-_RELAXED_SYNC_SECONDS = 1.0
 
 Changes = dict[bytes, bytes | None]
 
@@ -36,16 +34,13 @@ class LmdbStorage:
 
     def __init__(self, directory: Path, *, durable: bool = True) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._durable = durable
-        self._environment = _open(directory, durable)
+        self._keeper = KeeperLink(directory, self._landed, durable=durable)
+        self._environment = open_environment(str(directory), readonly=True)
         self._reader: lmdb.Transaction[bytes] | None = None
         self._gathering: Changes = {}
         self._flying: Changes = {}
-        self._gathered: asyncio.Future[None] | None = None
-        self._flight: asyncio.Future[None] | None = None
-        self._work: queue.SimpleQueue[tuple[Changes, asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write_until_closed, name="dynamo-writer", daemon=True)
-        self._writer.start()
+        self._aboard: list[asyncio.Future[None]] | None = None  # Who waits for what is on its way.
+        self._queued: list[asyncio.Future[None]] = []  # Who waits for what is gathered.
 
     def get(self, key: bytes) -> bytes | None:
         reader = self._reader or self._read()
@@ -66,13 +61,17 @@ class LmdbStorage:
 
     def submit(self, changes: Mapping[bytes, bytes | None]) -> Awaitable[None]:
         self._gathering.update(changes)
-        return self._ticket()
+        loop = asyncio.get_running_loop()
+        if self._aboard is None and not self._queued:
+            # Whoever else is ready to run in this turn of the loop still gets on board.
+            loop.call_soon(self._take_off)
+        return _ticket(self._queued, loop)
 
     def settled(self) -> Awaitable[None]:
-        if self._gathering:
-            return self._ticket()
-        if self._flight is not None:
-            return asyncio.shield(self._flight)
+        if self._queued:
+            return _ticket(self._queued, asyncio.get_running_loop())
+        if self._aboard is not None:
+            return _ticket(self._aboard, asyncio.get_running_loop())
         return _done()
 
     def snapshot(self) -> _Snapshot:
@@ -82,96 +81,44 @@ class LmdbStorage:
         try:
             await self.settled()
         finally:
-            self._work.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+            self._keeper.hang_up()
+            await asyncio.to_thread(self._keeper.wait)
             if self._reader is not None:
                 self._reader.abort()
             self._environment.close()
 
-    def _ticket(self) -> Awaitable[None]:
-        loop = asyncio.get_running_loop()
-        if self._gathered is None:
-            self._gathered = loop.create_future()
-            self._gathered.add_done_callback(_retrieve)
-            if self._flight is None:
-                # Whoever else is ready to run in this turn of the loop still gets on board.
-                loop.call_soon(self._take_off)
-        return asyncio.shield(self._gathered)
-
     def _take_off(self) -> None:
-        if self._flight is not None or self._gathered is None:
-            return
         self._flying, self._gathering = self._gathering, {}
-        self._flight, self._gathered = self._gathered, None
-        self._work.put((self._flying, asyncio.get_running_loop()))
+        self._aboard, self._queued = self._queued, []
+        try:
+            self._keeper.send([_stored(key, value) for key, value in self._flying.items()])
+        except StorageFailed as error:
+            self._landed(str(error))
 
-    def _landed(self, error: Exception | None) -> None:
-        flight, self._flight, self._flying = self._flight, None, {}
+    def _landed(self, problem: str) -> None:
+        """What was on its way is durable, or not."""
+        aboard, self._aboard, self._flying = self._aboard, None, {}
+        assert aboard is not None
         if self._reader is not None:
             self._reader.abort()
             self._reader = None
-        assert flight is not None
-        if error is None:
-            flight.set_result(None)
-        else:
-            failure = StorageFailed(f"changes could not be made durable: {error}")
-            flight.set_exception(failure)
+        if problem:
             # What was accepted meanwhile may rest on what has just failed.
-            gathered, self._gathered, self._gathering = self._gathered, None, {}
-            if gathered is not None:
-                gathered.set_exception(failure)
-        if self._gathered is not None:
+            aboard, self._queued, self._gathering = aboard + self._queued, [], {}
+        for ticket in aboard:
+            if ticket.done():
+                continue  # Nobody waits any more.
+            if problem:
+                ticket.set_exception(StorageFailed(f"changes could not be made durable: {problem}"))
+            else:
+                ticket.set_result(None)
+        if self._queued:
             self._take_off()
 
     def _read(self) -> lmdb.Transaction[bytes]:
         """A reader of what is committed now; kept until the next commit, so that it never holds old pages back for long."""
         self._reader = self._environment.begin()
         return self._reader
-
-    def _write_until_closed(self) -> None:
-        unsynced = False
-        while True:
-            try:
-                work = self._work.get(timeout=_RELAXED_SYNC_SECONDS if unsynced else None)
-            except queue.Empty:
-                self._environment.sync(True)
-                unsynced = False
-                continue
-            if work is None:
-                self._environment.sync(True)
-                return
-            changes, loop = work
-            error = self._commit(changes)
-            unsynced = not self._durable
-            try:
-                loop.call_soon_threadsafe(self._landed, error)
-            except RuntimeError:
-                return  # The loop is gone, and with it everybody who waited.
-
-    def _commit(self, changes: Changes) -> Exception | None:
-        pairs = sorted((_stored(key, value) for key, value in changes.items()), key=_first)
-        try:
-            with self._environment.begin(write=True) as transaction:
-                for key, value in pairs:
-                    if value is None:
-                        transaction.delete(key)
-                    else:
-                        transaction.put(key, value)
-        except (lmdb.Error, OSError) as error:
-            return error
-        return None
-
-
-def _open(directory: Path, durable: bool) -> lmdb.Environment:
-    """Open with the largest map that the process may have: address space only, the file grows as it is filled."""
-    for map_size in _MAP_SIZES:
-        try:
-            return lmdb.open(
-                str(directory), map_size=map_size, sync=durable, metasync=durable, readahead=False, max_readers=1024, mode=0o600
-            )
-        except (lmdb.Error, OSError, MemoryError) as error:
-            failure = error
-    raise StorageFailed(f"the store in {directory} cannot be opened: {failure}") from failure
 
 
 class _Snapshot:
@@ -251,8 +198,11 @@ def _long_value(stored: bytes) -> tuple[bytes, bytes]:
     return stored[2 : 2 + length], stored[2 + length :]
 
 
-def _first(pair: tuple[bytes, bytes | None]) -> bytes:
-    return pair[0]
+def _ticket(waiting: list[asyncio.Future[None]], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+    ticket = loop.create_future()
+    ticket.add_done_callback(_retrieve)
+    waiting.append(ticket)
+    return ticket
 
 
 async def _done() -> None:

@@ -1,0 +1,120 @@
+"""The keeper: a process of its own that writes the store, so that nothing else has to wait for that.
+
+LMDB's calls give the interpreter's lock away and take it back, each of them. In a thread beside a busy event loop every put of a commit
+would wait for the loop's next pause, and the loop for the thread. So the region's process only reads (through the same memory map, without
+a call to the kernel), and hands each group of changes over a socket: its length, then pairs of keys and values (`marshal`; both ends are
+the same Python). The keeper makes each group one transaction and answers when it is on the disk: nothing, or what went wrong. When the
+socket ends, so does the keeper, after the commit in hand.
+
+There is never more than one: it holds a file lock before it says that it is ready, so the keeper of a region that was killed has made its
+last commit before the next region reads. Imports are few, because every region waits for this process to start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import marshal
+import os
+import select
+
+import lmdb
+
+READY = b""
+LENGTH = 8
+RELAXED_SYNC_SECONDS = 1.0
+_MAP_SIZES = (1 << 40, 1 << 36, 1 << 32)
+
+Pairs = list[tuple[bytes, bytes | None]]
+
+
+def main(socket: int, directory: str, durable: bool) -> None:
+    """Keep the store in `directory` for whoever is at the other end of the socket."""
+    lock = os.open(f"{directory}/keeper.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        environment = open_environment(directory, durable=durable)
+    except (lmdb.Error, OSError, MemoryError) as error:
+        _answer(socket, str(error).encode())
+        return
+    try:
+        _answer(socket, READY)
+        _keep(socket, environment, durable)
+    except OSError:
+        pass  # The region has gone; what it handed over is committed.
+    environment.sync(True)
+    environment.close()
+
+
+def open_environment(directory: str, *, durable: bool = True, readonly: bool = False) -> lmdb.Environment:
+    """Open with the largest map that the process may have: address space only, the file grows as it is filled."""
+    failure: Exception = MemoryError("no room for a map")
+    for map_size in _MAP_SIZES:
+        try:
+            return lmdb.open(
+                directory,
+                map_size=map_size,
+                readonly=readonly,
+                create=not readonly,
+                sync=durable,
+                metasync=durable,
+                readahead=False,
+                max_readers=1024,
+                mode=0o600,
+            )
+        except (lmdb.Error, OSError, MemoryError) as error:
+            failure = error
+    raise failure
+
+
+def framed(payload: bytes) -> bytes:
+    """A payload behind its length."""
+    return len(payload).to_bytes(LENGTH, "big") + payload
+
+
+def _keep(socket: int, environment: lmdb.Environment, durable: bool) -> None:
+    unsynced = False
+    while True:
+        if unsynced and not select.select([socket], [], [], RELAXED_SYNC_SECONDS)[0]:
+            environment.sync(True)
+            unsynced = False
+        head = _read(socket, LENGTH)
+        payload = _read(socket, int.from_bytes(head, "big"))
+        if not payload:
+            return
+        _answer(socket, _commit(environment, marshal.loads(payload)))
+        unsynced = not durable
+
+
+def _commit(environment: lmdb.Environment, pairs: Pairs) -> bytes:
+    """Make a group of changes one durable transaction; what went wrong, in words, or nothing."""
+    pairs.sort(key=_key)  # Neighbours touch the same pages.
+    try:
+        with environment.begin(write=True) as transaction:
+            for key, value in pairs:
+                if value is None:
+                    transaction.delete(key)
+                else:
+                    transaction.put(key, value)
+    except (lmdb.Error, OSError) as error:
+        return str(error).encode() or b"unknown"
+    return READY
+
+
+def _key(pair: tuple[bytes, bytes | None]) -> bytes:
+    return pair[0]
+
+
+def _answer(socket: int, payload: bytes) -> None:
+    os.write(socket, framed(payload))
+
+
+def _read(socket: int, size: int) -> bytes:
+    """So many bytes; nothing where the socket has ended."""
+    pieces: list[bytes] = []
+    while size:
+        piece = os.read(socket, min(size, 1 << 20))
+        if not piece:
+            return b""
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
