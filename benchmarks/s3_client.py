@@ -9,9 +9,11 @@ import itertools
 import multiprocessing
 import socket
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Link
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import httptools
 import uvloop
@@ -28,9 +30,17 @@ class Key(NamedTuple):
 
 def signed(port: int, method: str, path: str, body: bytes = b"", *, query: str = "", key: Key | None = None) -> bytes:
     """A whole request, signed with Signature Version 4 and its body's SHA-256. `query` is in order, and encoded."""
+    payload = hashlib.sha256(body).hexdigest()
+    return head(port, method, path, payload=payload, size=len(body), query=query, key=key) + body
+
+
+def head(
+    port: int, method: str, path: str, *, payload: str = "UNSIGNED-PAYLOAD", size: int = 0, query: str = "", key: Key | None = None
+) -> bytes:
+    """A signed request's head; a body of `size` bytes may follow."""
     key = key or Key()
     now = datetime.now(UTC)
-    moment, scope, payload = f"{now:%Y%m%dT%H%M%SZ}", f"{now:%Y%m%d}/us-east-1/s3/aws4_request", hashlib.sha256(body).hexdigest()
+    moment, scope = f"{now:%Y%m%dT%H%M%SZ}", f"{now:%Y%m%d}/us-east-1/s3/aws4_request"
     headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": payload, "x-amz-date": moment}
     names = ";".join(headers)
     canonical = "\n".join([method, path, query, *(f"{name}:{value}" for name, value in headers.items()), "", names, payload])
@@ -41,14 +51,18 @@ def signed(port: int, method: str, path: str, body: bytes = b"", *, query: str =
     signature = hmac.digest(secret, text.encode(), "sha256").hex()
     headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={key.name}/{scope}, SignedHeaders={names}, Signature={signature}"
     if method != "GET":
-        headers["content-length"] = str(len(body))
+        headers["content-length"] = str(size)
     target = f"{path}?{query}" if query else path
     return (
-        f"{method} {target} HTTP/1.1\r\n".encode()
-        + "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
-        + b"\r\n"
-        + body
+        f"{method} {target} HTTP/1.1\r\n".encode() + "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n"
     )
+
+
+def text_of(answer: bytes, name: str) -> str:
+    """The text of an element in an answer."""
+    found = ElementTree.fromstring(answer.partition(b"\r\n\r\n")[2]).find(f"{{*}}{name}")
+    assert found is not None and found.text
+    return found.text
 
 
 class Connection:
@@ -106,25 +120,40 @@ def rate(port: int, requests: list[bytes], *, connections: int, seconds: float) 
 
 def _drive(port: int, requests: list[bytes], connections: int, seconds: float, link: Link) -> None:
     async def run() -> None:
-        loop, source = asyncio.get_running_loop(), itertools.cycle(requests)
-        drivers = [(await loop.create_connection(lambda: _Driver(source), "127.0.0.1", port))[1] for _ in range(connections)]
+        drivers = [_Driver(port, itertools.cycle(requests)) for _ in range(connections)]
         began = time.perf_counter()
-        for driver in drivers:
-            driver.send()
+        tasks = [asyncio.create_task(driver.run()) for driver in drivers]
         await asyncio.sleep(seconds)
         link.send(sum(driver.done for driver in drivers) / (time.perf_counter() - began))
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
     uvloop.run(run())
 
 
 class _Driver(asyncio.Protocol):
-    def __init__(self, source: Any) -> None:
+    """Asks one request after the other, over one connection, or a new one where the server ended it (moto's does after each answer)."""
+
+    def __init__(self, port: int, source: Iterator[bytes]) -> None:
+        self._port = port
         self._source = source
-        self._parser = httptools.HttpResponseParser(self)
+        self._ended = asyncio.Event()
         self.done = 0
+
+    async def run(self) -> None:
+        while True:
+            self._ended.clear()
+            await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
+            await self._ended.wait()
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._send()
+
+    def connection_lost(self, exception: Exception | None) -> None:
+        self._ended.set()
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -132,9 +161,10 @@ class _Driver(asyncio.Protocol):
     def on_message_complete(self) -> None:
         assert self._parser.get_status_code() == 200
         self.done += 1
-        if not self._parser.should_keep_alive():
-            raise AssertionError("this server ends its connections")
-        self.send()
+        if self._parser.should_keep_alive():
+            self._send()
+        else:
+            self._transport.close()
 
-    def send(self) -> None:
+    def _send(self) -> None:
         self._transport.write(next(self._source))

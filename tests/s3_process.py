@@ -34,6 +34,8 @@ class S3Process:
         theirs.close()
         assert self._link.poll(30), "S3 does not begin"
         self.port: int = self._link.recv()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
 
     def client(self, **more: Any) -> Any:
         """A boto3 client that never tries again by itself: what was not answered stays unknown."""

@@ -39,18 +39,22 @@ Row = tuple[bytes, int, int, bytes]
 
 
 class Memory:
-    """What was looked up since the last commit, which empties it: one call asks for the same bucket and key several times.
-
-    The reader keeps here what it has read, the writer forgets it all after each commit. What is read in between is new already.
-    """
+    """What was looked up, until a change of it is committed: one call asks for the same bucket and key several times."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket | None] = {}
         self.newest: dict[tuple[int, str], Entry | None] = {}
 
-    def forget(self) -> None:
-        """Begin anew; whoever still holds the old dictionaries fills them for nobody."""
-        self.buckets, self.newest = {}, {}
+    def forget(self, changes: Changes) -> None:
+        """What these changes have touched."""
+        if changes.has_touched_buckets:
+            self.buckets.clear()
+        for place in changes.touched:
+            self.newest.pop(place, None)
+
+    def forget_all(self) -> None:
+        self.buckets.clear()
+        self.newest.clear()
 
 
 def _remembered(memory: dict[K, T], key: K, look: Callable[[], T]) -> T:
@@ -161,6 +165,8 @@ class Changes(View):
     def __init__(self, database: sqlite3.Connection) -> None:
         super().__init__(database)
         self.removed: list[str] = []
+        self.touched: list[tuple[int, str]] = []
+        self.has_touched_buckets = False
 
     def add_bucket(self, bucket: Bucket) -> Bucket:
         """Add a bucket under a number of its own."""
@@ -170,10 +176,12 @@ class Changes(View):
         return bucket
 
     def put_bucket(self, bucket: Bucket) -> None:
+        self.has_touched_buckets = True
         self._database.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?)", (bucket.name, _pack(bucket)))
 
     def delete_bucket(self, bucket: Bucket) -> None:
         """Remove an empty bucket, and with it the uploads that are open in it."""
+        self.has_touched_buckets = True
         for _, upload in list(self.walk_uploads(bucket.number, b"", None)):
             self.delete_upload(bucket.number, upload.id)
         self._database.execute("DELETE FROM buckets WHERE name = ?", (bucket.name,))
@@ -181,6 +189,7 @@ class Changes(View):
     def put(self, bucket: int, entry: Entry) -> Entry:
         """Add a version as the newest of its key. A null version takes the place of the one there was."""
         key = entry.key.encode()
+        self.touched.append((bucket, entry.key))
         if entry.version == NULL:
             self.delete(bucket, entry.key, NULL, promote=False)
         newest = self._newest(bucket, entry.key)
@@ -196,12 +205,14 @@ class Changes(View):
 
     def change(self, bucket: int, entry: Entry) -> None:
         """Write what may change of a version (tags, ACL, locks) in its place."""
+        self.touched.append((bucket, entry.key))
         words = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND version = ?"
         self._database.execute(words, (_pack(entry), bucket, entry.key.encode(), entry.version))
 
     def delete(self, bucket: int, key: str, version: str, *, promote: bool = True) -> Entry | None:
         """Remove a version for good; where it was the newest, the one before it comes to light."""
         raw = key.encode()
+        self.touched.append((bucket, key))
         words = "SELECT place, state, body FROM versions WHERE bucket = ? AND key = ? AND version = ?"
         row = self._database.execute(words, (bucket, raw, version)).fetchone()
         if row is None:
@@ -273,7 +284,7 @@ class Catalog:
         self._database = _open(path)
         self._database.executescript(_SCHEMA)
         self._memory = Memory()
-        self._commits = Commits(self._database, self._memory.forget)
+        self._commits = Commits(self._database)
         self.view = View(_open(path), self._memory)
 
     async def change(self, work: Callable[[Changes], T]) -> T:
@@ -283,11 +294,16 @@ class Catalog:
         """
         changes = Changes(self._database)
 
-        def let_go() -> None:
+        def settle() -> None:
+            self._memory.forget(changes)
             for blob in changes.removed:
                 self._on_removed(blob)
 
-        return await self._commits.run(lambda: work(changes), let_go)
+        try:
+            return await self._commits.run(lambda: work(changes), settle)
+        except StoreUnavailable:
+            self._memory.forget_all()  # Nobody knows what of it the disk has.
+            raise
 
     def another_view(self) -> View:
         """A view for another thread."""

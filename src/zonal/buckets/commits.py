@@ -29,11 +29,10 @@ class Waiting(NamedTuple):
 
 
 class Commits:
-    """The one writer of a database. `on_commit` is called after each commit."""
+    """The one writer of a database."""
 
-    def __init__(self, database: sqlite3.Connection, on_commit: Callable[[], None]) -> None:
+    def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self._on_commit = on_commit
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-commit")
@@ -74,8 +73,6 @@ class Commits:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             outcomes = [(None, _explained(error))] * len(batch)
-        else:
-            self._on_commit()
         for each, (result, failure) in zip(batch, outcomes, strict=True):
             if failure is None:
                 each.then()

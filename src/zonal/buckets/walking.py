@@ -27,8 +27,8 @@ Walk = Callable[[bytes, bytes | None], Iterator[R]]
 def page(walk: Walk[R], key_of: Callable[[R], bytes], *, start: bytes, prefix: str, delimiter: str, after: str, limit: int) -> Page[R]:
     """The rows with this prefix from `start` on, at most `limit` of them and common prefixes together.
 
-    Common prefixes that are not greater than `after` are left out, as S3 does (ListObjectsV2, "CommonPrefixes"); where `after` is one itself,
-    which the page before ended with, everything under it is passed over.
+    Common prefixes that are not greater than `after` are left out, as S3 does (ListObjectsV2, "CommonPrefixes"). Where `after` is one
+    itself, which the page before ended with, everything under it is passed over.
     """
     beginning, cut, end = prefix.encode(), delimiter.encode(), behind(prefix.encode())
     rows: list[R] = []
