@@ -147,6 +147,11 @@ class Standing(Record, frozen=True, kw_only=True):
         return self.member(self.leader)
 
     @property
+    def is_led(self) -> bool:
+        """Whether the leader is still there: the nodes of a deployment that is deleted are removed one by one."""
+        return any(member.name == self.leader for member in self.members)
+
+    @property
     def standby(self) -> Member | None:
         """The node that is not the leader, if there is one."""
         return next((member for member in self.members if member.name != self.leader), None)

@@ -125,7 +125,7 @@ class Deployments:
     def condition(self, id: str, node: str) -> Condition:
         """How a node was last seen, by vote."""
         wanted, standing = self._store.get(Wanted, id), self._store.get(Standing, id)
-        if wanted is None or standing is None:
+        if wanted is None or standing is None or not standing.is_led:
             return Condition.UNSURE
         seen = view(wanted, standing, self._seen(id, standing))
         for each in (seen.leader, seen.standby):

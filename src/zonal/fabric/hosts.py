@@ -349,8 +349,9 @@ class Hosts:
         if host is None:
             return
         await host.lose_power()
-        del self._hosts[name]
-        shutil.rmtree(self._records / name, ignore_errors=True)
+        if self._hosts.get(name) is host:  # Somebody else may have removed it meanwhile, and made another of that name.
+            del self._hosts[name]
+            shutil.rmtree(self._records / name, ignore_errors=True)
 
     def _add(self, spec: HostSpec) -> LinuxHost:
         host = LinuxHost(spec, self._zones, self._cables, records=self._records / spec.name, state=self._state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -155,7 +156,7 @@ async def test_a_number_that_belongs_to_another_process_now_is_not_taken_for_the
 @sandboxed
 async def test_a_host_that_is_removed_is_forgotten_and_can_be_made_anew(ground: Ground) -> None:
     host = await ground.host("host", A)
-    await ground.fabric.hosts.remove("host")
+    await asyncio.gather(ground.fabric.hosts.remove("host"), ground.fabric.hosts.remove("host"))
     await ground.fabric.hosts.remove("host")
     assert ground.fabric.hosts.get("host") is None and not host.is_on
     assert (await ground.host("host", A)).is_on

@@ -12,7 +12,7 @@ from tests import virtual_time
 from tests.steps import fails_once, runs_twice
 from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
 from zonal.control.deployment import Phase, Power, Standing, Wanted
-from zonal.control.failover import Redundancy
+from zonal.control.failover import Condition, Redundancy
 
 
 def run(test: Callable[[World], Awaitable[None]], world: World | None = None) -> World:
@@ -306,6 +306,19 @@ def test_what_cannot_be_reached_is_removed_when_its_zone_returns() -> None:
             region.deployments.zone_changed()
             await until(lambda: world.store.get(Standing, "d-1") is None)
             assert world.engines == {}
+
+    run(test)
+
+
+def test_a_node_is_told_of_though_the_leader_is_removed_already() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.fail(B, "power")
+            change(world, power=Power.GONE)
+            await until(lambda: standing(world).phase is Phase.DELETED)
+            assert [member.name for member in standing(world).members] == ["orders_2"] and not standing(world).is_led
+            assert region.deployments.condition("d-1", "orders_2") is Condition.UNSURE
 
     run(test)
 

@@ -71,7 +71,7 @@ class Logs:
     async def _files(self, identifier: str) -> list[LogFile]:
         instance: DbInstance = find_instance(self._store, identifier)
         wanted, standing = self._store.get(Wanted, instance.id), self._store.get(Standing, instance.id)
-        if self.nodes is None or wanted is None or standing is None or not standing.members:
+        if self.nodes is None or wanted is None or standing is None or not standing.is_led:
             raise AwsError("DBInstanceNotReady", f"The DB instance {instance.identifier} is not ready to show its log files.")
         return await self.nodes.node(wanted, standing.leading).logs()
 
