@@ -15,9 +15,10 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import httptools
+import msgspec
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import request_id
@@ -404,7 +405,7 @@ class Connection(asyncio.Protocol):
             self._end(is_read=True)
 
 
-class _Turn(NamedTuple):
+class _Turn(msgspec.Struct, frozen=True):
     """A request that waits for its answer, or a refusal that waits for the answers before it."""
 
     request: Request

@@ -20,11 +20,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
 from zonal.foundation.identifiers import ACCOUNT, REGION
 from zonal.records.store import Transaction
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """Who asks what, when. `transaction` is the open store transaction of a control-plane operation.
 
     `now` is region time. `access_key` is None for an anonymous caller, which only S3 lets in. `raw` is the HTTP request for the few

@@ -20,8 +20,10 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from zonal.foundation.errors import AwsError
 from zonal.wire import legacy_signing
@@ -90,7 +92,7 @@ class Verifier:
             raise _scope(dialect, claim, f"Credential should be scoped to correct service: '{dialect.service.metadata.signs_as}'. ")
 
 
-class _Claim(NamedTuple):
+class _Claim(msgspec.Struct, frozen=True):
     """What a request says of its signature. `expires` is None for a signed header, else the seconds that a presigned URL lives."""
 
     access_key: str

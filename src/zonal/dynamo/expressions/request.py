@@ -20,6 +20,7 @@ from zonal.dynamo.expressions.tokens import ExpressionError
 from zonal.dynamo.expressions.tree import Condition, Path
 from zonal.dynamo.expressions.updates import Update
 from zonal.dynamo.items import Value, kind_and_body, settle, validation
+from zonal.dynamo.wording import Reworded, in_newer_words
 from zonal.foundation.errors import AwsError
 
 _NAME = re.compile(r"#[0-9a-zA-Z_]+")
@@ -61,7 +62,7 @@ def read(request: Mapping[str, Any]) -> Expressions:
     key = (texts, tuple(names.items()) if names else (), shape)
     cached = _CACHE.get(key)
     if cached is not None:
-        return cached._replace(values=values or {})
+        return Expressions(*cached[:5], values or {}, *cached[6:])
     found, cacheable = _read(texts, Names(names, values))
     if cacheable:
         if len(_CACHE) >= _CACHE_SIZE:
@@ -129,7 +130,7 @@ def _check_names(names: Mapping[str, str]) -> None:
     if not names:
         raise validation("ExpressionAttributeNames must not be empty")
     for name in names:
-        if not _NAME.fullmatch(name):
+        if not _is_name(name):
             raise validation(f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{name}"')
 
 
@@ -137,13 +138,24 @@ def _check_values(values: Mapping[str, Value]) -> None:
     if not values:
         raise validation("ExpressionAttributeValues must not be empty")
     for name in values:
-        if not _VALUE.fullmatch(name):
+        if not _is_value_name(name):
             raise validation(f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{name}"')
     for name, value in values.items():
         try:
             settle(value)
         except AwsError as error:
-            raise validation(f"ExpressionAttributeValues contains invalid value: {error.message} for key {name}") from None
+            older = f"ExpressionAttributeValues contains invalid value: {error.message} for key {name}"
+            raise Reworded(older, in_newer_words(error).message) from None
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _is_value_name(name: str) -> bool:
+    return _VALUE.fullmatch(name) is not None
 
 
 def _check_unused(parameter: str, given: Mapping[str, Any], used: set[str]) -> None:

@@ -34,7 +34,7 @@ class Caller:
             result = await handler(call, body)
         else:
             with self.store.transaction() as transaction:
-                result = handler(call._replace(transaction=transaction), body)
+                result = handler(msgspec.structs.replace(call, transaction=transaction), body)
         return msgspec.json.decode(result if isinstance(result, bytes) else msgspec.json.encode(result or {}))
 
     async def error(self, operation: str, service: str = "dynamodb", /, **request: Any) -> AwsError:

@@ -1,0 +1,209 @@
+"""What DynamoDB's benchmarks share: a zonal of its own in another process, and a load from a third one.
+
+The load is raw HTTP/1.1 over connections that stay open, each with one request at a time. The requests are signed before the stopwatch
+runs, so that the client costs as little as it can; every answer must be a 200.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import multiprocessing
+import random
+import shutil
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httptools
+import msgspec
+import uvloop
+
+from zonal.control.reconciler import Driver
+from zonal.foundation.clock import RegionClock
+from zonal.foundation.settings import Settings
+from zonal.gateway.api import Frontend, Gateway
+from zonal.records.store import Store
+from zonal.services.dynamodb.service import open_dynamodb
+
+Serve = Callable[[Path, str, Connection], None]
+
+
+class Request(NamedTuple):
+    """One call: an operation and its body."""
+
+    operation: str
+    body: bytes
+
+
+class Outcome(NamedTuple):
+    """What a load measured: answers a second, and the time of each in seconds, in ascending order."""
+
+    rate: float
+    times: Sequence[float]
+
+    def quantile(self, share: float) -> float:
+        return self.times[min(int(len(self.times) * share), len(self.times) - 1)]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.times)
+
+
+def call(operation: str, **parameters: Any) -> Request:
+    """>>> call("GetItem", TableName="t", Key={"a": {"S": "1"}})"""
+    return Request(operation, msgspec.json.encode(parameters))
+
+
+def simple_table(name: str, sort: str | None = None) -> Request:
+    """CreateTable with a text `a` as partition key and, if wanted, a number as sort key."""
+    keys = [("a", "S", "HASH"), *([(sort, "N", "RANGE")] if sort else [])]
+    return call(
+        "CreateTable",
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind, _ in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": role} for key, _, role in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+@contextmanager
+def served(serve: Serve, durability: str, *, directory: Path | None = None) -> Iterator[int]:
+    """The port of a server in a process of its own; its directory goes with it, unless it was given."""
+    place = directory or Path(tempfile.mkdtemp(prefix="zonal-bench-", dir=Path.cwd()))
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(place, durability, there))
+    process.start()
+    try:
+        yield here.recv()
+    finally:
+        here.send("stop")
+        process.join(30)
+        if directory is None:
+            shutil.rmtree(place)
+
+
+def zonal(directory: Path, durability: str, link: Connection) -> None:
+    """zonal's gateway and DynamoDB, without throttling (which would answer instead of DynamoDB from 4,000 writes a second on)."""
+
+    async def run() -> None:
+        settings = Settings(dynamodb_durability=durability, dynamodb_throttling=False)  # type: ignore[arg-type]
+        clock = RegionClock()
+        store = Store(directory / "region.db", clock=clock)
+        dynamodb = open_dynamodb(directory / "items", store, clock, settings)
+        frontends = dict.fromkeys(dynamodb.handlers, Frontend(documents=True))
+        gateway = Gateway(settings, store, clock, dynamodb.handlers, frontends=frontends)
+        listener = socket.create_server(("127.0.0.1", 0))
+        async with Driver(store, dynamodb.reconcilers, clock=clock), gateway.serving([listener]):
+            link.send(listener.getsockname()[1])
+            await asyncio.to_thread(link.recv)
+        await dynamodb.engine.close()
+
+    uvloop.run(run())
+
+
+def ask(port: int, *requests: Request) -> None:
+    """Make some calls, one after the other, from this process."""
+    for request in requests:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(signed(port, request))
+            parser, seen = httptools.HttpResponseParser(reply := _Reply()), b""
+            while not reply.is_complete:
+                seen = connection.recv(1 << 20)
+                parser.feed_data(seen)
+            assert parser.get_status_code() == 200, seen
+
+
+class _Reply:
+    is_complete = False
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+
+def drive(port: int, requests: Sequence[Request], *, connections: int, seconds: float) -> Outcome:
+    """Make these calls in random order for so long, over so many connections."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_drive, args=(port, requests, connections, seconds, there))
+    process.start()
+    try:
+        outcome: Outcome = here.recv()
+    finally:
+        process.join()
+    return outcome
+
+
+def _drive(port: int, requests: Sequence[Request], connections: int, seconds: float, link: Connection) -> None:
+    raw = [signed(port, each) for each in requests]
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        clients = [(await loop.create_connection(lambda: _Client(raw), "127.0.0.1", port))[1] for _ in range(connections)]
+        start = time.perf_counter()
+        for client in clients:
+            client.send()
+        await asyncio.sleep(seconds)
+        taken = time.perf_counter() - start
+        times = sorted(each for client in clients for each in client.times)
+        assert not any(client.failed for client in clients), next(client.failed for client in clients if client.failed)
+        link.send(Outcome(len(times) / taken, times))
+
+    uvloop.run(run())
+
+
+class _Client(asyncio.Protocol):
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self._requests = requests
+        self._choice = random.Random().choice
+        self._parser = httptools.HttpResponseParser(self)
+        self.times: list[float] = []
+        self.failed = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._last = data
+        self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        self.times.append(time.perf_counter() - self._sent)
+        if self._parser.get_status_code() != 200:
+            self.failed = self._last
+            return
+        self.send()
+
+    def connection_lost(self, exception: Exception | None) -> None:
+        self.failed = self.failed or b"the server closed the connection"
+
+    def send(self) -> None:
+        self._sent = time.perf_counter()
+        self._transport.write(self._choice(self._requests))
+
+
+def signed(port: int, request: Request) -> bytes:
+    """A whole HTTP request with its Signature Version 4."""
+    now = datetime.now(UTC)
+    moment, scope = f"{now:%Y%m%dT%H%M%SZ}", f"{now:%Y%m%d}/us-east-1/dynamodb/aws4_request"
+    headers = {"host": f"127.0.0.1:{port}", "x-amz-date": moment, "x-amz-target": f"DynamoDB_20120810.{request.operation}"}
+    names = ";".join(headers)
+    canonical = "\n".join(["POST", "/", "", *(f"{name}:{value}" for name, value in headers.items()), "", names, _digest(request.body)])
+    key = b"AWS4test"
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(key, f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{_digest(canonical.encode())}".encode(), "sha256").hex()
+    headers["authorization"] = f"AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders={names}, Signature={signature}"
+    headers |= {"content-type": "application/x-amz-json-1.0", "content-length": str(len(request.body))}
+    return b"POST / HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n" + request.body
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
