@@ -20,7 +20,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,9 @@ def state_directory(user: str) -> Iterator[Path]:
             os.chown(state, NOBODY, NOBODY)
         yield state
     finally:
+        for process in processes_of(state):  # A test that failed half-way leaves its porter.
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         shutil.rmtree(state)
 
 
