@@ -83,6 +83,8 @@ def test_tags_of_a_delete_marker_are_not_allowed(client: Any, bucket: str) -> No
             error = refused(call, Bucket=bucket, Key="k", **which)
             assert (error["Code"], error["Method"], error["ResourceType"]) == ("MethodNotAllowed", method, "DeleteMarker")
         assert refused(client.put_object_tagging, Bucket=bucket, Key="k", Tagging=tags, **which)["Method"] == "PUT"
+        assert refused(client.put_object_acl, Bucket=bucket, Key="k", ACL="private", **which)["Method"] == "PUT"
+    assert refused(client.get_object_acl, Bucket=bucket, Key="k")["Code"] == "NoSuchKey"
 
 
 @pytest.mark.parametrize(
@@ -284,3 +286,25 @@ def test_a_lock_of_governance_changes_its_mode_only_for_who_may_pass_over_it(cli
     assert refused(client.put_object_retention, Bucket=name, Key="k", Retention=longer)["Code"] == "AccessDenied"
     client.put_object_retention(Bucket=name, Key="k", Retention=longer | {"Mode": "GOVERNANCE"})
     client.put_object_retention(Bucket=name, Key="k", Retention=longer, BypassGovernanceRetention=True)
+
+
+def test_a_legal_hold_is_told_once_somebody_has_spoken_of_it(client: Any) -> None:
+    name = f"bucket-{os.urandom(5).hex()}"
+    client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    client.put_object(Bucket=name, Key="k")
+    assert "ObjectLockLegalHoldStatus" not in client.head_object(Bucket=name, Key="k")
+    assert refused(client.get_object_legal_hold, Bucket=name, Key="k")["Code"] == "NoSuchObjectLockConfiguration"
+    for status in ("ON", "OFF"):
+        client.put_object_legal_hold(Bucket=name, Key="k", LegalHold={"Status": status})
+        assert client.get_object_legal_hold(Bucket=name, Key="k")["LegalHold"] == {"Status": status}
+        assert client.head_object(Bucket=name, Key="k")["ObjectLockLegalHoldStatus"] == status
+
+
+def test_a_copy_onto_itself_must_change_something_unless_the_bucket_says_how_it_encrypts(client: Any, bucket: str) -> None:
+    client.put_object(Bucket=bucket, Key="k")
+    assert refused(client.copy_object, Bucket=bucket, Key="k", CopySource=f"{bucket}/k")["Code"] == "InvalidRequest"
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    client.copy_object(Bucket=bucket, Key="k", CopySource=f"{bucket}/k")
+    rules = {"Rules": [{"Status": "Enabled", "Expiration": {"Days": 1}}]}
+    assert refused(client.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=rules)["Code"] == "MalformedXML"

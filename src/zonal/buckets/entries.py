@@ -52,8 +52,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of an object. A delete marker has no content (`is_marker`).
 
     `modified` is in seconds since 1970. `headers` are those given back as they came (`Content-Type`, …) by their lower-case names. `grants`
-    is the ACL where one was given. `customer_key` is the MD5 of an SSE-C key, for an object that is encrypted with it. `upload` is the
-    id of the upload that it was made by in parts.
+    is the ACL where one was given. `hold_said`: a legal hold was put on it or taken off it. `customer_key` is the MD5 of an SSE-C key, for
+    an object that is encrypted with it. `upload` is the id of the upload that it was made by in parts.
     """
 
     key: str
@@ -74,6 +74,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     customer_key: str = ""
     retention: Retention | None = None
     legal_hold: bool = False
+    hold_said: bool = False
     redirect: str = ""
     upload: str = ""
 

@@ -59,7 +59,7 @@ class Acls:
 
     @operation("PutObjectAcl")
     async def put_of_object(self, call: Call, request: Request) -> Request:
-        bucket, entry = self._ground.entry(request)
+        bucket, entry = self._ground.entry(request, method="PUT")
         grants = self._replaced(call, request, bucket, entry.owner)
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, grants=grants))
         return {}

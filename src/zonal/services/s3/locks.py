@@ -19,6 +19,7 @@ from zonal.services.s3.ground import Ground
 
 Request = dict[str, Any]
 PROTECTED = "Access Denied because object protected by object lock."
+_UNLOCKED = "The specified object does not have a ObjectLock configuration"
 MODES = ("GOVERNANCE", "COMPLIANCE")
 
 
@@ -57,7 +58,7 @@ class Locks:
     async def get_retention(self, call: Call, request: Request) -> Request:
         _, entry = self._locked(request)
         if entry.retention is None:
-            raise AwsError("NoSuchObjectLockConfiguration", "The specified object does not have a ObjectLock configuration", status=404)
+            raise AwsError("NoSuchObjectLockConfiguration", _UNLOCKED, status=404)
         return {"Retention": {"Mode": entry.retention.mode, "RetainUntilDate": entry.retention.until}}
 
     @operation("PutObjectRetention")
@@ -81,6 +82,8 @@ class Locks:
     @operation("GetObjectLegalHold")
     async def get_hold(self, call: Call, request: Request) -> Request:
         _, entry = self._locked(request)
+        if not (entry.hold_said or entry.legal_hold):
+            raise AwsError("NoSuchObjectLockConfiguration", _UNLOCKED, status=404)
         return {"LegalHold": {"Status": "ON" if entry.legal_hold else "OFF"}}
 
     @operation("PutObjectLegalHold")
@@ -89,7 +92,7 @@ class Locks:
         status = (request.get("LegalHold") or {}).get("Status")
         if status not in ("ON", "OFF"):
             raise malformed_xml()
-        await self._ground.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON"))
+        await self._ground.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
         return {}
 
     def _locked(self, request: Request) -> tuple[Bucket, Entry]:
@@ -166,6 +169,6 @@ def shown(entry: Entry) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if entry.retention is not None:
         members |= {"ObjectLockMode": entry.retention.mode, "ObjectLockRetainUntilDate": entry.retention.until}
-    if entry.legal_hold:
-        members["ObjectLockLegalHoldStatus"] = "ON"
+    if entry.legal_hold or entry.hold_said:
+        members["ObjectLockLegalHoldStatus"] = "ON" if entry.legal_hold else "OFF"
     return members

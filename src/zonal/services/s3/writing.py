@@ -51,6 +51,7 @@ def template(ground: Ground, call: Call, bucket: Bucket, request: Request, key: 
         customer_key=key.mark() if key else "",
         retention=retention,
         legal_hold=hold,
+        hold_said="ObjectLockLegalHoldStatus" in request,
         redirect=_redirect(request.get("WebsiteRedirectLocation")),
     )
 
