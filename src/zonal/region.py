@@ -60,11 +60,11 @@ class Region:
         access = Access(endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self.desk = Desk(self.store, access, state=state, fabric=fabric)
         self._door = Door(state / SOCKET, self.desk.routes())
-        self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings)
+        self._s3 = open_s3(state / "s3", self.clock, settings)
+        self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.shelf)
         self.desk.capacity = self._dynamodb.capacity
         self._engines = Catalog()
         self._database_logs = Logs(self.store)
-        self._s3 = open_s3(state / "s3", self.clock, settings)
         services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
         frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))
         frontends["s3"] = Frontend(

@@ -22,8 +22,7 @@ STEP_ITEMS = 500
 
 async def copy_space(engine: Engine, snapshot: Snapshot, source: int, target: int, *, undo: Mapping[bytes, bytes | None]) -> None:
     """Copy the items of a space into another, those in `undo` as they were before. May be repeated."""
-    low = space_bytes(source)
-    pairs = _undone(snapshot.range(low, keys.after(low)), undo)
+    pairs = state_at(snapshot, source, undo)
     prefix = space_bytes(target)
     while step := {prefix + key[4:]: value for key, value in islice(pairs, STEP_ITEMS)}:
         await engine.storage.submit(step)
@@ -39,8 +38,10 @@ def changes_since(snapshot: Snapshot, recovery: Recovery, moment: datetime) -> d
     return held
 
 
-def _undone(pairs: Iterator[tuple[bytes, bytes]], undo: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
-    for key, value in pairs:
+def state_at(snapshot: Snapshot, space: int, undo: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and stored items of a space, those in `undo` as they were before; the latter come last."""
+    low = space_bytes(space)
+    for key, value in snapshot.range(low, keys.after(low)):
         if key not in undo:
             yield key, value
     for key, before in undo.items():

@@ -67,7 +67,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableRecord(Record, frozen=True, kw_only=True):
-    """A table. `id` is its name; `space` the number under which its items lie."""
+    """A table. `id` is its name; `space` the number under which its items lie; `import_arn` what its items are being imported by."""
 
     kind: ClassVar[str] = "dynamodb-table"
 
@@ -92,6 +92,7 @@ class TableRecord(Record, frozen=True, kw_only=True):
     ttl_changed_at: datetime | None = None
     recovery: Recovery | None = None
     restored: Restored | None = None
+    import_arn: str = ""
     lag_seconds: float | None = None
 
     @property

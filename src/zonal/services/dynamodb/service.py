@@ -18,6 +18,8 @@ from zonal.records.store import Store
 from zonal.services.dynamodb.backups import Backups, BackupUpkeep
 from zonal.services.dynamodb.batches import Batches
 from zonal.services.dynamodb.documents import vetted
+from zonal.services.dynamodb.exports import Exports, ExportUpkeep
+from zonal.services.dynamodb.imports import Imports, ImportUpkeep
 from zonal.services.dynamodb.items import Items
 from zonal.services.dynamodb.queries import Queries
 from zonal.services.dynamodb.statements import Statements
@@ -27,6 +29,7 @@ from zonal.services.dynamodb.tags import Tags
 from zonal.services.dynamodb.time_to_live import TimeToLive, TimeToLiveUpkeep
 from zonal.services.dynamodb.transactions import Transactions
 from zonal.services.dynamodb.upkeep import LogUpkeep, RefuseUpkeep, TableUpkeep
+from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Handler, handlers
 
 NAMES = ("dynamodb", "dynamodbstreams")
@@ -35,12 +38,14 @@ NAMES = ("dynamodb", "dynamodbstreams")
 class DynamoDb:
     """The services `dynamodb` and `dynamodbstreams` over one engine.
 
-    The gateway must take both with `Frontend(documents=True)`; the driver must run `reconcilers`.
+    The gateway must take both with `Frontend(documents=True)`; the driver must run `reconcilers`. `objects` are the buckets that tables are
+    exported to and imported from; without them exports and imports are not offered.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, objects: ObjectStorage | None = None) -> None:
         self.engine = engine
         backups, items, transactions = Backups(engine), Items(engine), Transactions(engine)
+        transfers = (Exports(), Imports()) if objects is not None else ()
         nouns = (
             Tables(engine),
             items,
@@ -51,6 +56,7 @@ class DynamoDb:
             TimeToLive(engine),
             Tags(engine),
             backups,
+            *transfers,
         )
         self.handlers: Mapping[str, Mapping[str, Handler]] = {
             "dynamodb": vetted("dynamodb", handlers(*nouns)),
@@ -62,6 +68,7 @@ class DynamoDb:
             TimeToLiveUpkeep(engine),
             BackupUpkeep(engine, backups.snapshots),
             LogUpkeep(engine),
+            *((ExportUpkeep(engine, objects), ImportUpkeep(engine, objects)) if objects is not None else ()),
         )
 
     def capacity(self, table: str) -> Comparison | None:
@@ -73,7 +80,7 @@ class DynamoDb:
         return compare(found.name, self.engine.governor.minutes(found.name), read_units=throughput.read, write_units=throughput.write)
 
 
-def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Settings) -> DynamoDb:
+def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Settings, objects: ObjectStorage | None = None) -> DynamoDb:
     """DynamoDB over the items in `directory`, as the settings say. Close its engine at the end."""
     engine = open_engine(
         directory,
@@ -83,4 +90,4 @@ def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Setting
         throttles=settings.dynamodb_throttling,
         lag_seconds=settings.dynamodb_lag_seconds,
     )
-    return DynamoDb(engine)
+    return DynamoDb(engine, objects)

@@ -43,7 +43,7 @@ class TableUpkeep:
 
     async def converge(self, key: str) -> float | None:
         record = self._store.get(TableRecord, key)
-        if record is None or record.status == "ACTIVE":
+        if record is None or record.status == "ACTIVE" or record.import_arn:
             return None
         if record.status == "DELETING":
             self._bury(record)

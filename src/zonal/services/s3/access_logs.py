@@ -9,26 +9,21 @@ is best effort: lines that were not delivered when the process died are lost.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import Bucket, Entry
-from zonal.buckets.store import Content
 from zonal.foundation.clock import Clock
 from zonal.foundation.credentials import Account
 from zonal.foundation.errors import AwsError, ZonalError
 from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Call, operation
-from zonal.services.s3 import acls, log_records, policies, versions
+from zonal.services.s3 import acls, log_records, policies, shelf
 from zonal.services.s3.errors import malformed_xml
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.locating import bucket_and_key, website_of
@@ -159,24 +154,20 @@ class AccessLogDelivery:
                 _log.warning("%d lines of the access log of %s were not delivered: %s", len(found), target.source, error)
 
     async def _write(self, target: Target, text: str) -> None:
-        view, now, raw = self._ground.catalog.view, self._clock.now(), text.encode()
+        view, now = self._ground.catalog.view, self._clock.now()
         bucket, source = view.bucket(target.bucket), view.bucket(target.source)
         if bucket is None or source is None or not may_deliver(self._ground, source, bucket, target.prefix):
             return
-        content = await self._ground.store.receive(_one(raw), lambda _: None)
         is_shared = bucket.ownership != "BucketOwnerEnforced"
         entry = Entry(
             key=_key(target, now),
             version="",
             modified=now.timestamp(),
             owner=bucket.owner,
-            size=len(raw),
-            etag=hashlib.md5(raw, usedforsecurity=False).hexdigest(),
-            segments=(content.segment,),
             headers={"content-type": "text/plain"},
             grants=(*acls.full_control(self._ground.accounts.of(bucket.owner)), *target.grants) if is_shared and target.grants else None,
         )
-        await self._ground.catalog.change(partial(_put, name=bucket.name, entry=entry, content=content))
+        await shelf.deposit(self._ground, bucket, entry, text.encode())
 
     def _requester(self, request: HttpRequest) -> str:
         """The caller's canonical user id; empty where nobody known has signed."""
@@ -220,19 +211,6 @@ def _key(target: Target, now: datetime) -> str:
         return f"{target.prefix}{now:%Y-%m-%d-%H-%M-%S}-{unique}"
     moment = f"{now:%Y-%m-%d-%H-%M-%S}" if target.partitioned_by == "DeliveryTime" else f"{now:%Y-%m-%d}-00-00-00"
     return f"{target.prefix}{target.owner}/{REGION}/{target.source}/{now:%Y/%m/%d}/{moment}-{unique}"
-
-
-def _put(changes: Changes, name: str, entry: Entry, content: Content) -> None:
-    bucket = changes.bucket(name)
-    if bucket is None:
-        return  # It went meanwhile; the sweep takes the content.
-    if content.small is not None:
-        changes.add_small(content.segment.blob, content.small)
-    changes.put(bucket.number, replace(entry, version=versions.new(bucket)))
-
-
-async def _one(raw: bytes) -> AsyncIterator[bytes]:
-    yield raw
 
 
 def _invalid_target(message: str, bucket: str) -> AwsError:

@@ -40,6 +40,7 @@ from zonal.services.s3.locks import Locks
 from zonal.services.s3.multipart import Multipart
 from zonal.services.s3.objects import Objects
 from zonal.services.s3.room import with_room
+from zonal.services.s3.shelf import Shelf
 from zonal.services.s3.tags import Tags
 from zonal.services.s3.uploads import Uploads
 from zonal.services.s3.websites import Websites, is_website
@@ -63,6 +64,7 @@ class S3:
         self._websites = Websites(ground, access, objects, clock)
         self._forms = Forms(objects, access, settings, clock)
         self.upkeep = LifecycleUpkeep(ground, clock)
+        self.shelf = Shelf(ground, clock)
         self._logs = AccessLogDelivery(ground, clock, settings)
         nouns = (
             Buckets(ground, is_open=settings.s3_new_buckets == "before-2023"),

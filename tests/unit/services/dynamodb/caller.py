@@ -17,6 +17,7 @@ from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
 from zonal.services.dynamodb.service import DynamoDb
+from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Call
 
 
@@ -79,12 +80,14 @@ def schema(text: str, types: dict[str, str]) -> list[dict[str, str]]:
 
 
 @asynccontextmanager
-async def calling(directory: Path, **settings: Any) -> AsyncIterator[Caller]:
+async def calling(
+    directory: Path, *, objects: ObjectStorage | None = None, clock_speed: float = 1.0, **settings: Any
+) -> AsyncIterator[Caller]:
     """DynamoDB over the state in `directory`."""
-    clock = RegionClock()
+    clock = RegionClock(clock_speed)
     store = Store(directory / "records", clock=clock)
     engine = open_engine(directory / "items", store, clock, **({"durable": False} | settings))
-    service = DynamoDb(engine)
+    service = DynamoDb(engine, objects)
     async with Driver(store, service.reconcilers, clock=clock) as driver:
         yield Caller(service, driver, store, clock)
     await engine.close()

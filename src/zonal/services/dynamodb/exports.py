@@ -1,0 +1,347 @@
+"""Exports: a table's state at a moment, or what changed between two, written into a bucket.
+
+The state comes from a snapshot and the recovery log, so that an export takes no capacity and shows one moment, and one that was cut off is
+made again with the same content. Files lie as AWS lays them: `PREFIX/AWSDynamoDB/ID/data/*.json.gz` and the manifests beside them.
+(Developer Guide, "DynamoDB table export output format".)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from zonal.dynamo import stored
+from zonal.dynamo.copying import changes_since, state_at
+from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.items import validation
+from zonal.dynamo.storage.storage import Snapshot
+from zonal.dynamo.streams import undo_of, undo_range
+from zonal.dynamo.table import Recovery, Table, TableRecord
+from zonal.dynamo.transfers import ExportRecord, Place
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Record
+from zonal.services.dynamodb.descriptions import seconds, table_arn
+from zonal.services.object_storage import ObjectStorage
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+PART_BYTES = 16 * 1024 * 1024
+STEP_LINES = 500
+TOKEN_LIFE = timedelta(hours=8)
+_SHORTEST, _LONGEST = timedelta(minutes=15), timedelta(hours=24)
+_FAILURES = {"NoSuchBucket": "S3NoSuchBucket", "AccessDenied": "S3AccessDenied"}
+
+
+class Exports:
+    """Operations on exports."""
+
+    @operation("ExportTableToPointInTime")
+    def create(self, call: Call, request: Request) -> dict[str, Any]:
+        name = table_name(request["TableArn"])
+        if (known := _same(call, name, request)) is not None:
+            return {"ExportDescription": _description(known)}
+        record = call.transaction.get(TableRecord, name)
+        if record is None or record.status not in ("ACTIVE", "UPDATING"):
+            raise AwsError("TableNotFoundException", f"Table not found: {request['TableArn']}")
+        if record.recovery is None:
+            raise AwsError("PointInTimeRecoveryUnavailableException", f"Point in time recovery is not enabled for table '{name}'")
+        _refuse_unbuilt(request)
+        since, at = _period(record.recovery, call.now, request)
+        number = f"{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
+        export = ExportRecord(
+            id=f"{table_arn(name)}/export/{number}",
+            table=name,
+            table_id=record.table_id,
+            account=call.account,
+            target=Place(bucket=request["S3Bucket"], prefix=request.get("S3Prefix") or ""),
+            at=at,
+            since=since,
+            view=(request.get("IncrementalExportSpecification") or {}).get("ExportViewType") or "NEW_AND_OLD_IMAGES",
+            started_at=call.now,
+            client_token=request.get("ClientToken") or "",
+            asked=request,
+        )
+        call.transaction.put(export)
+        call.transaction.note("dynamodb.export.started", name, bucket=export.target.bucket)
+        return {"ExportDescription": _description(export)}
+
+    @operation("DescribeExport")
+    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+        export = call.transaction.get(ExportRecord, request["ExportArn"])
+        if export is None:
+            raise AwsError("ExportNotFoundException", f"Export not found: {request['ExportArn']}")
+        return {"ExportDescription": _description(export)}
+
+    @operation("ListExports")
+    def list(self, call: Call, request: Request) -> dict[str, Any]:
+        table, after, limit = request.get("TableArn"), request.get("NextToken"), request.get("MaxResults", 25)
+        found = [
+            export
+            for export in call.transaction.select(ExportRecord)
+            if (table is None or export.table == table_name(table)) and (after is None or export.id > after)
+        ]
+        told: dict[str, Any] = {"ExportSummaries": [_summary(export) for export in found[:limit]]}
+        return told | ({"NextToken": found[limit - 1].id} if len(found) > limit else {})
+
+
+class ExportUpkeep:
+    """Writes what exports ask for."""
+
+    name = "dynamodb-exports"
+    kinds: Sequence[type[Record]] = (ExportRecord,)
+
+    def __init__(self, engine: Engine, objects: ObjectStorage) -> None:
+        self._engine = engine
+        self._objects = objects
+
+    def key_of(self, kind: str, id: str) -> str:
+        return id
+
+    async def converge(self, key: str) -> float | None:
+        export = self._engine.store.get(ExportRecord, key)
+        if export is None or export.status != "IN_PROGRESS":
+            return None
+        try:
+            ended = await self._write(export)
+        except AwsError as error:
+            ended = replace(export, status="FAILED", failure=(_FAILURES.get(error.code, "UNKNOWN"), error.message))
+        with self._engine.store.transaction() as tx:
+            tx.put(replace(ended, ended_at=self._engine.now()))
+            tx.note(f"dynamodb.export.{ended.status.lower()}", export.table, bucket=export.target.bucket)
+        return None
+
+    async def _write(self, export: ExportRecord) -> ExportRecord:
+        """Write all files; returns the record of the completed export. Raises `AwsError`."""
+        await self._put(export, "_started", b"", "text/plain")
+        table = self._engine.any_table(export.table)
+        if table is None or table.record.recovery is None:
+            raise AwsError("TableNotFoundException", f"Table not found: {table_arn(export.table)}")
+        await self._engine.settled()
+        snapshot = self._engine.storage.snapshot()
+        try:
+            manifest, items, size = await self._write_data(export, _lines(snapshot, table, table.record.recovery, export))
+        finally:
+            snapshot.close()
+        done = replace(export, status="COMPLETED", items=items, size_bytes=size)
+        await self._put_with_sum(done, "manifest-files.json", manifest)
+        await self._put_with_sum(done, "manifest-summary.json", msgspec.json.encode(_manifest(done, self._engine.now())))
+        return done
+
+    async def _write_data(self, export: ExportRecord, lines: Iterator[tuple[bytes, int]]) -> tuple[bytes, int, int]:
+        """Write the data files; returns the manifest that lists them, how many items there are, and their size."""
+        manifest, held, held_bytes = b"", list[bytes](), 0
+        items = size = 0
+        for number, (line, item_size) in enumerate(lines, start=1):
+            held.append(line)
+            held_bytes += len(line)
+            items, size = items + 1, size + item_size
+            if held_bytes >= PART_BYTES:
+                manifest += await self._write_part(export, manifest.count(b"\n"), held)
+                held, held_bytes = [], 0
+            if number % STEP_LINES == 0:
+                await asyncio.sleep(0)
+        if held or not items:
+            manifest += await self._write_part(export, manifest.count(b"\n"), held)
+        return manifest, items, size
+
+    async def _write_part(self, export: ExportRecord, number: int, lines: list[bytes]) -> bytes:
+        """Write a data file; returns its line of the manifest. The same part has the same name and content when it is written again."""
+        content = gzip.compress(b"".join(lines), compresslevel=6, mtime=0)
+        name = base64.b32encode(hashlib.sha256(f"{export.id} {number}".encode()).digest())[:26].decode().lower()
+        key = await self._put(export, f"data/{name}.json.gz", content, "application/octet-stream")
+        digest = hashlib.md5(content, usedforsecurity=False)
+        told = {
+            "itemCount": len(lines),
+            "md5Checksum": base64.b64encode(digest.digest()).decode(),
+            "etag": digest.hexdigest(),
+            "dataFileS3Key": key,
+        }
+        return msgspec.json.encode(told) + b"\n"
+
+    async def _put_with_sum(self, export: ExportRecord, name: str, content: bytes) -> None:
+        await self._put(export, name, content, "application/json")
+        digest = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest())
+        await self._put(export, f"{name.removesuffix('.json')}.md5", digest, "text/plain")
+
+    async def _put(self, export: ExportRecord, name: str, content: bytes, content_type: str) -> str:
+        key = f"{_folder(export)}/{name}"
+        await self._objects.put(export.account, export.target.bucket, key, content, content_type=content_type)
+        return key
+
+
+def _lines(snapshot: Snapshot, table: Table, recovery: Recovery, export: ExportRecord) -> Iterator[tuple[bytes, int]]:
+    """The lines of an export, each with the size of the item that it is about."""
+    undo = changes_since(snapshot, recovery, export.at)
+    if export.since is None:
+        for _, packed in state_at(snapshot, table.space, undo):
+            yield b'{"Item":' + stored.json_of(packed) + b"}\n", stored.size_of(packed)
+        return
+    for key, change in _changes_between(snapshot, recovery, export.since, export.at).items():
+        after = undo[key] if key in undo else next((value for _, value in snapshot.range(key, key + b"\x00")), None)
+        yield _change_line(table, export.view, change, after), max(stored.size_of(change.before), stored.size_of(after))
+
+
+class Change(NamedTuple):
+    """What happened to an item between two moments: what it was at the first, when it changed last, and any of its states."""
+
+    before: bytes | None
+    micros: int
+    known: bytes | None
+
+
+def _changes_between(snapshot: Snapshot, recovery: Recovery, since: datetime, at: datetime) -> dict[bytes, Change]:
+    """The changes between two moments, by key."""
+    low, _ = undo_range(recovery, since)
+    high, _ = undo_range(recovery, at)
+    found: dict[bytes, Change] = {}
+    for log_key, value in snapshot.range(low, high):
+        undo, micros = undo_of(value), int.from_bytes(log_key[4:12], "big")
+        first = found.get(undo.key)
+        found[undo.key] = Change(undo.before if first is None else first.before, micros, undo.before or (first and first.known))
+    return found
+
+
+def _change_line(table: Table, view: str, change: Change, after: bytes | None) -> bytes:
+    """One item of an incremental export. What came and went in between has its keys alone."""
+    known = after or change.known
+    assert known is not None, "a key that held nothing before, in between, or after did not change"
+    keys = {name: value for name, value in stored.item_of(known).items() if name in table.key_names}
+    told: dict[str, Any] = {"Metadata": {"WriteTimestampMicros": {"N": str(change.micros)}}, "Keys": keys}
+    if change.before is not None and view == "NEW_AND_OLD_IMAGES":
+        told["OldImage"] = msgspec.Raw(stored.json_of(change.before))
+    if after is not None:
+        told["NewImage"] = msgspec.Raw(stored.json_of(after))
+    return msgspec.json.encode(told) + b"\n"
+
+
+def _same(call: Call, table: str, request: Request) -> ExportRecord | None:
+    """The export that this token has asked for already. Raises `ExportConflictException` where it asked for another."""
+    if not (token := request.get("ClientToken")):
+        return None
+    for export in call.transaction.select(ExportRecord, lambda one: one.client_token == token and call.now - one.started_at < TOKEN_LIFE):
+        if export.table != table or export.asked != request:
+            raise AwsError("ExportConflictException", "The client token was used with other parameters before")
+        return export
+    return None
+
+
+def _refuse_unbuilt(request: Request) -> None:
+    if request.get("ExportFormat") == "ION":
+        raise validation("ExportFormat ION is not available in this region: zonal writes DYNAMODB_JSON")
+    if request.get("S3SseAlgorithm") == "KMS" or request.get("S3SseKmsKeyId"):
+        raise validation("S3SseAlgorithm KMS is not available in this region: zonal has no key management service")
+
+
+def _period(recovery: Recovery, now: datetime, request: Request) -> tuple[datetime | None, datetime]:
+    """From when (None: the whole table) and of which moment. Raises `InvalidExportTimeException` or `ValidationException`."""
+    earliest = max(recovery.since, now - timedelta(days=recovery.days))
+    if request.get("ExportType") != "INCREMENTAL_EXPORT":
+        if request.get("IncrementalExportSpecification"):
+            raise validation("IncrementalExportSpecification is only valid for ExportType INCREMENTAL_EXPORT")
+        at = _moment(request.get("ExportTime")) or now
+        _check_within(earliest, at, now)
+        return None, at
+    asked = request.get("IncrementalExportSpecification") or {}
+    since, at = _moment(asked.get("ExportFromTime")), _moment(asked.get("ExportToTime")) or now
+    if since is None:
+        raise validation("ExportFromTime must be specified for ExportType INCREMENTAL_EXPORT")
+    if not _SHORTEST <= at - since <= _LONGEST:
+        raise validation("The export period must be at least 15 minutes and at most 24 hours long")
+    _check_within(earliest, since, now)
+    _check_within(earliest, at, now)
+    return since, at
+
+
+def _check_within(earliest: datetime, moment: datetime, now: datetime) -> None:
+    # A moment comes with milliseconds at best: "now" as a client knows it may lie a little before recovery began.
+    if not earliest - timedelta(seconds=1) <= moment <= now:
+        raise AwsError("InvalidExportTimeException", "The export time is outside of the point in time recovery window")
+
+
+def _moment(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+def _folder(export: ExportRecord) -> str:
+    prefix = f"{export.target.prefix}/" if export.target.prefix else ""
+    return f"{prefix}AWSDynamoDB/{export.id.rpartition('/')[2]}"
+
+
+def _type(export: ExportRecord) -> str:
+    return "FULL_EXPORT" if export.since is None else "INCREMENTAL_EXPORT"
+
+
+def _summary(export: ExportRecord) -> dict[str, Any]:
+    return {"ExportArn": export.id, "ExportStatus": export.status, "ExportType": _type(export)}
+
+
+def _description(export: ExportRecord) -> dict[str, Any]:
+    told: dict[str, Any] = _summary(export) | {
+        "StartTime": seconds(export.started_at),
+        "TableArn": table_arn(export.table),
+        "TableId": export.table_id,
+        "ClientToken": export.client_token or export.id.rpartition("/")[2],
+        "S3Bucket": export.target.bucket,
+        "S3SseAlgorithm": "AES256",
+        "ExportFormat": "DYNAMODB_JSON",
+    }
+    if export.target.prefix:
+        told["S3Prefix"] = export.target.prefix
+    if export.since is None:
+        told["ExportTime"] = seconds(export.at)
+    else:
+        told["IncrementalExportSpecification"] = {
+            "ExportFromTime": seconds(export.since),
+            "ExportToTime": seconds(export.at),
+            "ExportViewType": export.view,
+        }
+    if owner := export.asked.get("S3BucketOwner"):
+        told["S3BucketOwner"] = owner
+    if export.ended_at is not None:
+        told["EndTime"] = seconds(export.ended_at)
+    if export.status == "COMPLETED":
+        told |= {
+            "ItemCount": export.items,
+            "BilledSizeBytes": export.size_bytes,
+            "ExportManifest": f"{_folder(export)}/manifest-summary.json",
+        }
+    if export.status == "FAILED":
+        told |= {"FailureCode": export.failure[0], "FailureMessage": export.failure[1]}
+    return told
+
+
+def _manifest(export: ExportRecord, now: datetime) -> dict[str, Any]:
+    """The summary that lies beside the data files."""
+    told: dict[str, Any] = {
+        "version": "2020-06-30" if export.since is None else "2023-08-01",
+        "exportArn": export.id,
+        "startTime": _written(export.started_at),
+        "endTime": _written(now),
+        "tableArn": table_arn(export.table),
+        "tableId": export.table_id,
+        "s3Bucket": export.target.bucket,
+        "s3Prefix": export.target.prefix or None,
+        "s3SseAlgorithm": "AES256",
+        "s3SseKmsKeyId": None,
+        "manifestFilesS3Key": f"{_folder(export)}/manifest-files.json",
+        "billedSizeBytes": export.size_bytes,
+        "itemCount": export.items,
+        "outputFormat": "DYNAMODB_JSON",
+        "exportType": _type(export),
+    }
+    if export.since is None:
+        return told | {"exportTime": _written(export.at)}
+    return told | {"exportFromTime": _written(export.since), "exportToTime": _written(export.at), "outputView": export.view}
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,251 @@
+"""Imports: a new table filled from files in a bucket.
+
+The table is there, CREATING, while its items are brought; an import that was cut off begins anew, and puts the same items again. Items that
+are none fail the import and leave the others in the table; without the bucket there is no table. (Developer Guide, "DynamoDB data import".)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from zonal.dynamo import keys
+from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.items import MAX_ITEM_SIZE, Item, WrongShape, settle_item, validation
+from zonal.dynamo.table import Refuse, Table, TableRecord
+from zonal.dynamo.transfers import ImportRecord, Place
+from zonal.dynamo.writing import Batch
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Record, Store
+from zonal.services.dynamodb import schemas
+from zonal.services.dynamodb.descriptions import seconds, table_arn
+from zonal.services.dynamodb.import_files import Found, documents, rows
+from zonal.services.dynamodb.tables import new_record
+from zonal.services.object_storage import ObjectStorage
+from zonal.services.operation import Call, operation
+
+Request = dict[str, Any]
+STEP_ITEMS = 100
+TOKEN_LIFE = timedelta(hours=8)
+_FAILURES = {"NoSuchBucket": "S3NoSuchBucket", "AccessDenied": "S3AccessDenied"}
+_INVALID = "Some of the items failed validation checks and were not imported. Please check CloudWatch error logs for more details."
+
+
+class Imports:
+    """Operations on imports."""
+
+    @operation("ImportTable")
+    def create(self, call: Call, request: Request) -> dict[str, Any]:
+        if (known := _same(call, request)) is not None:
+            return {"ImportTableDescription": _description(known)}
+        _refuse_unbuilt(request)
+        wanted = request["TableCreationParameters"]
+        schemas.check_table(wanted)
+        name = wanted["TableName"]
+        if call.transaction.get(TableRecord, name) is not None:
+            raise AwsError("ResourceInUseException", f"Table already exists: {name}")
+        arn = f"{table_arn(name)}/import/{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
+        table = replace(new_record(call.transaction, name, wanted, call.now), import_arn=arn)
+        source = request["S3BucketSource"]
+        record = ImportRecord(
+            id=arn,
+            table=name,
+            table_id=table.table_id,
+            account=call.account,
+            source=Place(bucket=source["S3Bucket"], prefix=source.get("S3KeyPrefix") or ""),
+            started_at=call.now,
+            client_token=request.get("ClientToken") or "",
+            asked=request,
+        )
+        call.transaction.put(table)
+        call.transaction.put(record)
+        call.transaction.note("dynamodb.import.started", name, bucket=record.source.bucket)
+        return {"ImportTableDescription": _description(record)}
+
+    @operation("DescribeImport")
+    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+        found = call.transaction.get(ImportRecord, request["ImportArn"])
+        if found is None:
+            raise AwsError("ImportNotFoundException", f"Import not found: {request['ImportArn']}")
+        return {"ImportTableDescription": _description(found)}
+
+    @operation("ListImports")
+    def list(self, call: Call, request: Request) -> dict[str, Any]:
+        table, after, limit = request.get("TableArn"), request.get("NextToken"), request.get("PageSize", 25)
+        found = [
+            one
+            for one in call.transaction.select(ImportRecord)
+            if (table is None or one.table == table_name(table)) and (after is None or one.id > after)
+        ]
+        told: dict[str, Any] = {"ImportSummaryList": [_summary(one) for one in found[:limit]]}
+        return told | ({"NextToken": found[limit - 1].id} if len(found) > limit else {})
+
+
+class ImportUpkeep:
+    """Brings the items of imports."""
+
+    name = "dynamodb-imports"
+    kinds: Sequence[type[Record]] = (ImportRecord,)
+
+    def __init__(self, engine: Engine, objects: ObjectStorage) -> None:
+        self._engine = engine
+        self._objects = objects
+
+    def key_of(self, kind: str, id: str) -> str:
+        return id
+
+    async def converge(self, key: str) -> float | None:
+        record = self._engine.store.get(ImportRecord, key)
+        if record is None or record.status != "IN_PROGRESS":
+            return None
+        table = self._engine.any_table(record.table)
+        if table is None or table.record.import_arn != record.id:
+            return None
+        try:
+            ended = await Bringing(self._engine, self._objects, record, table).all()
+        except AwsError as error:
+            ended = replace(record, status="FAILED", failure=(_FAILURES.get(error.code, "UNKNOWN"), error.message))
+        _end(
+            self._engine.store, replace(ended, ended_at=self._engine.now()), keeps_table=ended.processed > 0 or ended.status == "COMPLETED"
+        )
+        return None
+
+
+class Bringing:
+    """One attempt at an import."""
+
+    def __init__(self, engine: Engine, objects: ObjectStorage, record: ImportRecord, table: Table) -> None:
+        self._engine = engine
+        self._objects = objects
+        self._record = record
+        self._table = table
+        self._sizes: list[int] = []
+        self._processed = self._imported = self._errors = 0
+
+    async def all(self) -> ImportRecord:
+        """Bring everything; returns the record of how it ended. Raises `AwsError`."""
+        source = self._record.source
+        batch, waiting = Batch(), 0
+        for key in self._objects.keys(self._record.account, source.bucket, source.prefix):
+            try:
+                async for found in self._found(key):
+                    self._processed += 1
+                    waiting += self._take(batch, found)
+                    if waiting >= STEP_ITEMS:
+                        await self._engine.submit(batch)
+                        batch, waiting = Batch(), 0
+                        await asyncio.sleep(0)
+            except ValueError:
+                self._processed += 1
+                self._errors += 1
+        if waiting:
+            await self._engine.submit(batch)
+        failed = self._errors > 0
+        return replace(
+            self._record,
+            status="FAILED" if failed else "COMPLETED",
+            failure=("ItemValidationError", _INVALID) if failed else ("", ""),
+            size_bytes=sum(self._sizes),
+            processed=self._processed,
+            imported=self._imported,
+            errors=self._errors,
+        )
+
+    def _found(self, key: str) -> AsyncIterator[Found]:
+        asked, source = self._record.asked, self._record.source
+        pieces = self._objects.read(self._record.account, source.bucket, key)
+        is_compressed = asked.get("InputCompressionType") == "GZIP"
+        if asked["InputFormat"] == "CSV":
+            options = (asked.get("InputFormatOptions") or {}).get("Csv") or {}
+            return rows(pieces, self._sizes, is_compressed=is_compressed, types=self._table.types, options=options)
+        return documents(pieces, self._sizes, is_compressed=is_compressed)
+
+    def _take(self, batch: Batch, found: Found) -> bool:
+        """Add an item to the batch; False for what is none."""
+        try:
+            if isinstance(found, str):
+                raise validation(found)
+            self._put(batch, found)
+        except (AwsError, WrongShape):
+            self._errors += 1
+            return False
+        self._imported += 1
+        return True
+
+    def _put(self, batch: Batch, item: Item) -> None:
+        table, engine = self._table, self._engine
+        size = settle_item(item)
+        if size > MAX_ITEM_SIZE:
+            raise validation("Item size has exceeded the maximum allowed size")
+        keys.check_item(item, table.schema)
+        table.check_index_keys(item)
+        key = table.schema.key(item)
+        before = batch.changes[key] if key in batch.changes else engine.storage.latest(key)
+        engine.writer.change(batch, table, key, before, item, size, now=engine.now())
+
+
+def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
+    """Record how an import ended; its table becomes active, or goes where nothing could be read at all."""
+    with store.transaction() as tx:
+        tx.put(record)
+        table = tx.get(TableRecord, record.table)
+        if table is not None and table.import_arn == record.id:
+            if keeps_table:
+                tx.put(replace(table, import_arn=""))
+            else:
+                tx.delete(TableRecord, table.id)
+                tx.put(Refuse(id=str(table.space)))
+        tx.note(f"dynamodb.import.{record.status.lower()}", record.table, bucket=record.source.bucket)
+
+
+def _same(call: Call, request: Request) -> ImportRecord | None:
+    """The import that this token has asked for already. Raises `ImportConflictException` where it asked for another."""
+    if not (token := request.get("ClientToken")):
+        return None
+    for known in call.transaction.select(ImportRecord, lambda one: one.client_token == token and call.now - one.started_at < TOKEN_LIFE):
+        if known.asked != request:
+            raise AwsError("ImportConflictException", "The client token was used with other parameters before")
+        return known
+    return None
+
+
+def _refuse_unbuilt(request: Request) -> None:
+    if request["InputFormat"] == "ION":
+        raise validation("InputFormat ION is not available in this region: zonal reads DYNAMODB_JSON and CSV")
+    if request.get("InputCompressionType") == "ZSTD":
+        raise validation("InputCompressionType ZSTD is not available in this region: zonal reads NONE and GZIP")
+
+
+def _summary(record: ImportRecord) -> dict[str, Any]:
+    told = {
+        "ImportArn": record.id,
+        "ImportStatus": record.status,
+        "TableArn": table_arn(record.table),
+        "S3BucketSource": record.asked["S3BucketSource"],
+        "InputFormat": record.asked["InputFormat"],
+        "StartTime": seconds(record.started_at),
+    }
+    return told | ({"EndTime": seconds(record.ended_at)} if record.ended_at is not None else {})
+
+
+def _description(record: ImportRecord) -> dict[str, Any]:
+    told: dict[str, Any] = _summary(record) | {
+        "TableId": record.table_id,
+        "ClientToken": record.client_token or record.id.rpartition("/")[2],
+        "InputCompressionType": record.asked.get("InputCompressionType") or "NONE",
+        "TableCreationParameters": record.asked["TableCreationParameters"],
+        "ErrorCount": record.errors,
+        "ProcessedItemCount": record.processed,
+        "ImportedItemCount": record.imported,
+        "ProcessedSizeBytes": record.size_bytes,
+    }
+    if "InputFormatOptions" in record.asked:
+        told["InputFormatOptions"] = record.asked["InputFormatOptions"]
+    if record.status == "FAILED":
+        told |= {"FailureCode": record.failure[0], "FailureMessage": record.failure[1]}
+    return told

@@ -1,0 +1,82 @@
+"""Objects that the region itself writes and reads: log files, exported and imported tables.
+
+They go the way of every object (content first, then the catalog's entry, both durable), without a request: no conditions, no customer's
+keys, no ACL but the target's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from msgspec.structs import replace
+
+from zonal.buckets.catalog import Changes, decode
+from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.store import Content
+from zonal.foundation.clock import Clock
+from zonal.services.s3 import versions
+from zonal.services.s3.errors import access_denied, no_such_bucket
+from zonal.services.s3.ground import Ground
+
+
+class Shelf:
+    """Implements `services.object_storage.ObjectStorage`. An account uses the buckets that it owns."""
+
+    def __init__(self, ground: Ground, clock: Clock) -> None:
+        self._ground = ground
+        self._clock = clock
+
+    async def put(self, account: str, bucket: str, key: str, content: bytes, *, content_type: str) -> None:
+        await deposit(self._ground, self._owned(account, bucket), self._entry(bucket, key, content_type), content)
+
+    def keys(self, account: str, bucket: str, prefix: str) -> list[str]:
+        found, low = self._owned(account, bucket), prefix.encode()
+        entries = (decode(row) for row in self._ground.catalog.view.walk_current(found.number, low, None))
+        keys = []
+        for entry in entries:
+            if not entry.key.startswith(prefix):
+                break
+            keys.append(entry.key)
+        return keys
+
+    async def read(self, account: str, bucket: str, key: str) -> AsyncIterator[bytes]:
+        entry = self._ground.found(self._owned(account, bucket), key, None)
+        async for piece in self._ground.store.read(entry.segments, 0, entry.size):
+            yield piece
+
+    def _owned(self, account: str, name: str) -> Bucket:
+        bucket = self._ground.bucket(name)
+        if bucket.owner != account:
+            raise access_denied()
+        return bucket
+
+    def _entry(self, bucket: str, key: str, content_type: str) -> Entry:
+        owner = self._ground.bucket(bucket).owner
+        return Entry(key=key, version="", modified=self._clock.now().timestamp(), owner=owner, headers={"content-type": content_type})
+
+
+async def deposit(ground: Ground, bucket: Bucket, entry: Entry, content: bytes) -> None:
+    """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket where the bucket went meanwhile."""
+    kept = await ground.store.receive(_one(content), lambda _: None)
+    etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    entry = replace(entry, size=len(content), etag=etag, segments=(kept.segment,))
+    try:
+        await ground.catalog.change(partial(_put, name=bucket.name, entry=entry, content=kept))
+    except Exception:
+        ground.store.forget(kept)
+        raise
+
+
+def _put(changes: Changes, name: str, entry: Entry, content: Content) -> None:
+    bucket = changes.bucket(name)
+    if bucket is None:
+        raise no_such_bucket(name)
+    if content.small is not None:
+        changes.add_small(content.segment.blob, content.small)
+    changes.put(bucket.number, replace(entry, version=versions.new(bucket)))
+
+
+async def _one(raw: bytes) -> AsyncIterator[bytes]:
+    yield raw

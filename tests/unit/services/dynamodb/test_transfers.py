@@ -1,0 +1,257 @@
+"""Tables written into buckets and read from them."""
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.services.dynamodb.caller import Caller, calling, schema
+from zonal.foundation.errors import AwsError
+
+QUARTER_HOURS_A_SECOND = 20
+ON = {"PointInTimeRecoveryEnabled": True}
+
+
+class Bucket:
+    """One bucket, `things`, of whoever asks."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    async def put(self, account: str, bucket: str, key: str, content: bytes, *, content_type: str) -> None:
+        self._check(bucket)
+        self.objects[key] = content
+
+    def keys(self, account: str, bucket: str, prefix: str) -> list[str]:
+        self._check(bucket)
+        return [key for key in sorted(self.objects) if key.startswith(prefix)]
+
+    async def read(self, account: str, bucket: str, key: str) -> AsyncIterator[bytes]:
+        content = self.objects[key]
+        for at in range(0, len(content), 7):  # Pieces end anywhere, within letters and numbers too.
+            yield content[at : at + 7]
+
+    def named(self, end: str) -> bytes:
+        [content] = [content for key, content in self.objects.items() if key.endswith(end)]
+        return content
+
+    def _check(self, bucket: str) -> None:
+        if bucket != "things":
+            raise AwsError("NoSuchBucket", "The specified bucket does not exist", status=404)
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket()
+
+
+@pytest.fixture
+async def call(tmp_path: Path, bucket: Bucket) -> AsyncIterator[Caller]:
+    async with calling(tmp_path, objects=bucket, clock_speed=QUARTER_HOURS_A_SECOND * 900) as caller:
+        yield caller
+
+
+async def exported(call: Caller, **more: Any) -> dict[str, Any]:
+    arn = (await call("DescribeTable", TableName="orders"))["Table"]["TableArn"]
+    told = (await call("ExportTableToPointInTime", TableArn=arn, S3Bucket="things", **more))["ExportDescription"]
+    await call.driver.idle()
+    return (await call("DescribeExport", ExportArn=told["ExportArn"]))["ExportDescription"]  # type: ignore[no-any-return]
+
+
+def lines(bucket: Bucket) -> list[dict[str, Any]]:
+    """The lines of all data files."""
+    files = [gzip.decompress(content) for key, content in bucket.objects.items() if "/data/" in key]
+    return [json.loads(line) for content in files for line in content.splitlines()]
+
+
+async def put(call: Caller, **items: int) -> None:
+    for key, value in items.items():
+        await call("PutItem", TableName="orders", Item={"a": {"S": key}, "v": {"N": str(value)}})
+
+
+async def recovering_table(call: Caller) -> None:
+    await call.table("orders")
+    await call("UpdateContinuousBackups", TableName="orders", PointInTimeRecoverySpecification=ON)
+
+
+async def test_an_export_holds_the_state_of_its_moment_and_manifests_that_are_right(call: Caller, bucket: Bucket) -> None:
+    await recovering_table(call)
+    await put(call, one=1, two=2)
+    await asyncio.sleep(0.002)
+    moment = call.clock.now().timestamp()
+    await asyncio.sleep(0.002)
+    await put(call, one=11, three=3)
+    told = await exported(call, S3Prefix="daily", ExportTime=moment)
+    assert (told["ExportStatus"], told["ItemCount"], told["ExportType"]) == ("COMPLETED", 2, "FULL_EXPORT")
+    assert sorted(line["Item"]["a"]["S"] + line["Item"]["v"]["N"] for line in lines(bucket)) == ["one1", "two2"]
+    assert all(key.startswith("daily/AWSDynamoDB/") for key in bucket.objects)
+    summary = json.loads(bucket.objects[told["ExportManifest"]])
+    assert (summary["itemCount"], summary["exportType"]) == (2, "FULL_EXPORT")
+    [listed] = [json.loads(line) for line in bucket.objects[summary["manifestFilesS3Key"]].splitlines()]
+    assert listed["md5Checksum"] == base64.b64encode(hashlib.md5(bucket.objects[listed["dataFileS3Key"]]).digest()).decode()
+    assert bucket.named("manifest-files.md5") == base64.b64encode(hashlib.md5(bucket.named("manifest-files.json")).digest())
+
+
+async def test_an_incremental_export_tells_what_changed_in_its_period(call: Caller, bucket: Bucket) -> None:
+    await recovering_table(call)
+    await put(call, kept=0, changed=1, deleted=2)
+    await asyncio.sleep(0.002)
+    since = call.clock.now().timestamp()
+    await asyncio.sleep(1.2 / QUARTER_HOURS_A_SECOND)
+    await put(call, changed=3, passing=4, new=6)
+    await put(call, changed=5)
+    for key in ("deleted", "passing"):
+        await call("DeleteItem", TableName="orders", Key={"a": {"S": key}})
+    await asyncio.sleep(0.002)
+    until = call.clock.now().timestamp()
+    await asyncio.sleep(0.002)
+    await put(call, kept=7, changed=8)
+    period = {"ExportFromTime": since, "ExportToTime": until}
+    told = await exported(call, ExportType="INCREMENTAL_EXPORT", IncrementalExportSpecification=period)
+    assert (told["ExportStatus"], told["ItemCount"]) == ("COMPLETED", 4)
+    found = {line["Keys"]["a"]["S"]: line for line in lines(bucket)}
+    images = {key: (line.get("OldImage", {}).get("v"), line.get("NewImage", {}).get("v")) for key, line in found.items()}
+    one, two, five, six = ({"N": each} for each in "1256")
+    assert images == {"changed": (one, five), "deleted": (two, None), "passing": (None, None), "new": (None, six)}
+    assert since * 1e6 < int(found["changed"]["Metadata"]["WriteTimestampMicros"]["N"]) <= until * 1e6
+
+
+async def test_a_large_export_is_parted_into_files(call: Caller, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zonal.services.dynamodb.exports.PART_BYTES", 200)
+    await recovering_table(call)
+    await put(call, **{f"item{number:02}": number for number in range(30)})
+    assert (await exported(call))["ItemCount"] == 30
+    assert len(lines(bucket)) == 30
+    listed = [json.loads(line) for line in bucket.named("manifest-files.json").splitlines()]
+    assert len(listed) > 3 and sum(file["itemCount"] for file in listed) == 30
+    assert {file["dataFileS3Key"] for file in listed} == {key for key in bucket.objects if "/data/" in key}
+
+
+async def test_an_export_that_cannot_be_made_says_why(call: Caller) -> None:
+    await call.table("orders")
+    arn = (await call("DescribeTable", TableName="orders"))["Table"]["TableArn"]
+    request = {"TableArn": arn, "S3Bucket": "things"}
+    assert (await call.error("ExportTableToPointInTime", **request)).code == "PointInTimeRecoveryUnavailableException"
+    await call("UpdateContinuousBackups", TableName="orders", PointInTimeRecoverySpecification=ON)
+    assert (await call.error("ExportTableToPointInTime", **request, ExportTime=1.0)).code == "InvalidExportTimeException"
+    assert (await call.error("ExportTableToPointInTime", **request | {"TableArn": arn + "x"})).code == "TableNotFoundException"
+    assert "ION is not available" in await call.complaint("ExportTableToPointInTime", **request, ExportFormat="ION")
+    told = (await call("ExportTableToPointInTime", **request | {"S3Bucket": "absent"}))["ExportDescription"]
+    await call.driver.idle()
+    failed = (await call("DescribeExport", ExportArn=told["ExportArn"]))["ExportDescription"]
+    assert (failed["ExportStatus"], failed["FailureCode"]) == ("FAILED", "S3NoSuchBucket")
+    assert (await call("ListExports"))["ExportSummaries"] == [
+        {"ExportArn": told["ExportArn"], "ExportStatus": "FAILED", "ExportType": "FULL_EXPORT"}
+    ]
+
+
+async def test_a_client_token_asks_for_one_export_only(call: Caller) -> None:
+    await recovering_table(call)
+    first, again = await exported(call, ClientToken="once"), await exported(call, ClientToken="once")
+    assert first["ExportArn"] == again["ExportArn"]
+    request = {"TableArn": first["TableArn"], "S3Bucket": "things", "ClientToken": "once", "S3Prefix": "other"}
+    assert (await call.error("ExportTableToPointInTime", **request)).code == "ExportConflictException"
+
+
+async def imported(call: Caller, *, bucket: str = "things", prefix: str = "", **more: Any) -> dict[str, Any]:
+    asked = request_of_import() | {"S3BucketSource": {"S3Bucket": bucket, "S3KeyPrefix": prefix}} | more
+    told = (await call("ImportTable", **asked))["ImportTableDescription"]
+    assert told["ImportStatus"] == "IN_PROGRESS"
+    await call.driver.idle()
+    return (await call("DescribeImport", ImportArn=told["ImportArn"]))["ImportTableDescription"]  # type: ignore[no-any-return]
+
+
+def document(a: str, b: int, **more: Any) -> bytes:
+    return json.dumps({"Item": {"a": {"S": a}, "b": {"N": str(b)}} | more}, ensure_ascii=False).encode()
+
+
+async def test_documents_in_lines_and_in_a_row_become_items(call: Caller, bucket: Bucket) -> None:
+    bucket.objects["in/one.json"] = b"\n".join([document("é", 1), document("two", 2), b""]) + document("three", 3) + document("four", 4)
+    bucket.objects["in/two.json"] = document("two", 2, note={"S": "later"})
+    bucket.objects["other.json"] = document("no", 1)
+    told = await imported(call, prefix="in/")
+    assert (told["ImportStatus"], told["ProcessedItemCount"], told["ImportedItemCount"], told["ErrorCount"]) == ("COMPLETED", 5, 5, 0)
+    assert told["ProcessedSizeBytes"] == len(bucket.objects["in/one.json"]) + len(bucket.objects["in/two.json"])
+    found = {item["a"]["S"]: item for item in await call.items("orders")}
+    assert set(found) == {"é", "two", "three", "four"} and found["two"]["note"] == {"S": "later"}
+    assert (await call("DescribeTable", TableName="orders"))["Table"]["ItemCount"] == 4
+
+
+async def test_compressed_files_may_be_several_in_one(call: Caller, bucket: Bucket) -> None:
+    bucket.objects["x.gz"] = gzip.compress(document("one", 1) + b"\n") + gzip.compress(document("two", 2))
+    assert (await imported(call, InputCompressionType="GZIP"))["ImportedItemCount"] == 2
+
+
+async def test_cells_become_attributes_with_the_keys_types(call: Caller, bucket: Bucket) -> None:
+    bucket.objects["x.csv"] = b'a;b;note\n"one; two";1;\nthree;2;"says ""so"""\n'
+    told = await imported(call, InputFormat="CSV", InputFormatOptions={"Csv": {"Delimiter": ";"}})
+    assert told["ImportStatus"] == "COMPLETED"
+    assert sorted(await call.items("orders"), key=lambda item: item["b"]["N"]) == [
+        {"a": {"S": "one; two"}, "b": {"N": "1"}},
+        {"a": {"S": "three"}, "b": {"N": "2"}, "note": {"S": 'says "so"'}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'{"a": {"S": "x"}}',
+        b"{not json",
+        b"\xff\xfe",
+        document("x", 1, v={"N": "much"}),
+        b'{"Item": {"a": {"S": "x"}}}',
+        document("", 1),
+        document("x", 1, v={"S": "y" * 410_000}),
+        document("x", 1, v={"Q": "?"}),
+    ],
+)
+async def test_what_is_no_item_fails_the_import_and_leaves_the_others(call: Caller, bucket: Bucket, broken: bytes) -> None:
+    bucket.objects["bad"], bucket.objects["good"] = broken, document("fine", 1)
+    told = await imported(call)
+    assert (told["ImportStatus"], told["FailureCode"]) == ("FAILED", "ItemValidationError")
+    assert (told["ProcessedItemCount"], told["ImportedItemCount"], told["ErrorCount"]) == (2, 1, 1)
+    assert [item["a"]["S"] for item in await call.items("orders")] == ["fine"]
+
+
+async def test_without_its_bucket_an_import_leaves_no_table(call: Caller) -> None:
+    told = await imported(call, bucket="absent")
+    assert (told["ImportStatus"], told["FailureCode"]) == ("FAILED", "S3NoSuchBucket")
+    assert (await call("ListTables"))["TableNames"] == []
+    assert [one["ImportStatus"] for one in (await call("ListImports"))["ImportSummaryList"]] == ["FAILED"]
+
+
+async def test_an_import_that_was_cut_off_begins_anew(tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zonal.services.dynamodb.imports.STEP_ITEMS", 10)
+    bucket.objects["x"] = b"\n".join(document(f"item{number}", number) for number in range(500))
+
+    class Slow(Bucket):
+        async def read(self, account: str, bucket: str, key: str) -> AsyncIterator[bytes]:
+            async for piece in super().read(account, bucket, key):
+                await asyncio.sleep(0.001)
+                yield piece
+
+    slow = Slow()
+    slow.objects = bucket.objects
+    async with calling(tmp_path, objects=slow) as call:
+        await call("ImportTable", **request_of_import())
+        await asyncio.sleep(0.3)
+        assert 0 < (await call("DescribeTable", TableName="orders"))["Table"]["ItemCount"] < 500
+    async with calling(tmp_path, objects=bucket) as call:
+        await call.driver.idle()
+        [told] = (await call("ListImports"))["ImportSummaryList"]
+        assert told["ImportStatus"] == "COMPLETED" and len(await call.items("orders")) == 500
+        assert (await call("DescribeTable", TableName="orders"))["Table"]["ItemCount"] == 500
+
+
+def request_of_import() -> dict[str, Any]:
+    types: dict[str, str] = {}
+    keys = schema("a:S b:N", types)
+    definitions = [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
+    table = {"TableName": "orders", "KeySchema": keys, "AttributeDefinitions": definitions, "BillingMode": "PAY_PER_REQUEST"}
+    return {"S3BucketSource": {"S3Bucket": "things"}, "InputFormat": "DYNAMODB_JSON", "TableCreationParameters": table}
