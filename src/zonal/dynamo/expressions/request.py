@@ -61,16 +61,42 @@ def read(request: Mapping[str, Any]) -> Expressions:
     key = (texts, tuple(names.items()) if names else (), shape)
     cached = _CACHE.get(key)
     if cached is not None:
-        return Expressions(*cached[:5], values or {}, *cached[6:])
+        return cached.with_values(values or {})
     found, cacheable = _read(texts, Names(names, values))
     if cacheable:
         if len(_CACHE) >= _CACHE_SIZE:
             _CACHE.clear()
-        _CACHE[key] = found
+        _CACHE[key] = _Remembered(found)
     return found
 
 
-_CACHE: dict[Any, Expressions] = {}
+class _Remembered:
+    """The expressions of requests that differ in their values alone. Only key conditions hold values; the others look them up."""
+
+    def __init__(self, found: Expressions) -> None:
+        self._found = found
+        names = {id(value): name for name, value in found.values.items()}
+        conditions = (found.key_conditions or {}).items()
+        self._keys = [(part, each.operator, [names[id(value)] for value in each.values]) for part, each in conditions]
+
+    def with_values(self, values: Mapping[str, Value]) -> Expressions:
+        found, keys = self._found, None
+        if found.key_conditions is not None:
+            keys = {part: KeyCondition(operator, tuple([values[name] for name in names])) for part, operator, names in self._keys}
+        return Expressions(
+            found.update,
+            found.condition,
+            keys,
+            found.filter,
+            found.projection,
+            values,
+            found.condition_paths,
+            found.filter_paths,
+            found.nested,
+        )
+
+
+_CACHE: dict[Any, _Remembered] = {}
 
 
 def _read(texts: tuple[str | None, ...], names: Names) -> tuple[Expressions, bool]:
@@ -100,7 +126,7 @@ def _read(texts: tuple[str | None, ...], names: Names) -> tuple[Expressions, boo
         frozenset(str(path.steps[0]) for path in paths["filter"]),
         tuple(dict.fromkeys(str(path.steps[0]) for found in paths.values() for path in found if len(path.steps) > 1)),
     )
-    values_matter = key_text is not None or _values_matter(condition_text) or _values_matter(filter_text)
+    values_matter = any(map(_values_matter, (condition_text, key_text, filter_text)))
     return expressions, not values_matter
 
 
