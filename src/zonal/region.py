@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -129,11 +130,19 @@ async def run(settings: Settings, state: Path) -> None:
         await stopped.wait()
 
 
+def allow_descriptors() -> None:
+    """Use as many descriptors as the machine allows: a shell gives 1,024, and a thousand idle clients must not keep a failover from its
+    sockets."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Entry of `python -m zonal.region STATE`, as the sandbox's init runs it."""
     import uvloop
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    allow_descriptors()
     state = Path(sys.argv[1])
     uvloop.run(run(load(state), state))
 
