@@ -38,7 +38,9 @@ class Deletions:
 
     @operation("DeleteObject")
     async def delete(self, call: Call, request: Request) -> Request:
-        self._check_bypass(request)
+        if "BypassGovernanceRetention" in request and not self._ground.bucket(request["Bucket"]).object_lock:
+            words = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
+            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-bypass-governance-retention"})
         bypass = self._bypass(call, request, request["Key"])
         for name in ("IfMatchLastModifiedTime", "IfMatchSize"):
             if name in request:
@@ -65,7 +67,6 @@ class Deletions:
         if "content-md5" not in headers and not any(name.startswith(("x-amz-checksum-", "x-amz-sdk-checksum")) for name in headers):
             raise invalid_request("Missing required header for this request: Content-MD5")
         bucket = self._ground.bucket(request["Bucket"])
-        self._check_bypass(request)
         allowed, errors = [], []
         for each in wanted:
             action = "DeleteObjectVersion" if each.get("VersionId") else "DeleteObject"
@@ -83,11 +84,6 @@ class Deletions:
         errors += [each for each in outcomes if "Code" in each]
         deleted = [] if request["Delete"].get("Quiet") else [each for each in outcomes if "Code" not in each]
         return ({"Deleted": deleted} if deleted else {}) | ({"Errors": errors} if errors else {})
-
-    def _check_bypass(self, request: Request) -> None:
-        if "BypassGovernanceRetention" in request and not self._ground.bucket(request["Bucket"]).object_lock:
-            words = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
-            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-bypass-governance-retention"})
 
     def _bypass(self, call: Call, request: Request, key: str) -> bool:
         """Whether the caller wants to, and may, pass over GOVERNANCE."""

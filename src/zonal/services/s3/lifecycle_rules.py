@@ -16,6 +16,7 @@ from urllib.parse import quote
 from zonal.buckets.entries import Bucket, Entry
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, not_built
+from zonal.wire.scalars import moment_text
 
 Rule = dict[str, Any]
 LIMIT = 1000
@@ -48,7 +49,9 @@ def _checked(rule: Rule, number: int) -> Rule:
     if expiration is not None:
         _check_expiration(expiration)
     for action, name in ((noncurrent, "NoncurrentDays"), (abort, "DaysAfterInitiation")):
-        if action is not None and (action.get(name) or 0) <= 0:
+        if action is not None and name not in action:
+            raise malformed_xml()
+        if action is not None and action[name] <= 0:
             raise invalid_argument(f"'{name}' for the action must be a positive integer")
     _check_filter(rule.get("Filter") or {})
     return rule | {"ID": rule.get("ID") or _made_id(rule, number)}
@@ -66,12 +69,15 @@ def _check_expiration(expiration: Rule) -> None:
         raise invalid_argument("'Days' for Expiration action must be a positive integer")
     date = expiration.get("Date")
     if date is not None and (date.hour, date.minute, date.second) != (0, 0, 0):
-        raise invalid_argument("'Date' must be at midnight GMT")
+        raise invalid_argument("'Date' must be at midnight GMT", "Date", moment_text(date, "iso8601"))
 
 
 def _check_filter(filter: Rule) -> None:
     if len(filter) > 1:
         raise malformed_xml()
+    keys = [tag["Key"] for tag in filter.get("And", {}).get("Tags", [])]
+    if len(set(keys)) != len(keys):
+        raise invalid_request("Duplicate Tag Keys are not allowed.")
     if "And" in filter and len(filter["And"].get("Tags", [])) + len(filter["And"]) - ("Tags" in filter["And"]) < 2:
         raise malformed_xml()
 

@@ -84,11 +84,11 @@ class Multipart:
 
     @operation("CompleteMultipartUpload")
     async def complete(self, call: Call, request: Request) -> Request:
-        wanted = _wanted(request)
         bucket = self._ground.bucket(request["Bucket"])
-        if (done := self._done(bucket, request, wanted)) is not None:
+        if (done := self._done(bucket, request)) is not None:
             return self._completion(call, bucket, done)
         _, upload = self._upload(request)
+        wanted = _wanted(request)
         headers = call.raw.headers
         _part_key(encryption.customer_key(headers), upload, optional=True)
         stored = {part.number: part for part in self._ground.catalog.view.parts(upload.id)}
@@ -191,15 +191,16 @@ class Multipart:
             if name != checksum.algorithm or claimed.partition("-")[0] != checksum.value.partition("-")[0]:
                 raise checksums.mismatch(name)
 
-    def _done(self, bucket: Bucket, request: Request, wanted: Wanted) -> Entry | None:
+    def _done(self, bucket: Bucket, request: Request) -> Entry | None:
         """The object that this same completion has made already: who did not hear the answer asks again."""
         view, id = self._ground.catalog.view, request["UploadId"]
         if view.upload(bucket.number, id) is not None:
             return None
-        key = request["Key"].encode()
+        key, parts = request["Key"].encode(), (request.get("MultipartUpload") or {}).get("Parts") or []
+        wanted = [part.get("ETag", "").strip('"') for part in parts]
         for row in view.walk_versions(bucket.number, key, key + b"\x00"):
             entry = decode(row)
-            if entry.upload == id and [part.etag for part in entry.parts] == [etag for _, etag, _ in wanted]:
+            if entry.upload == id and [part.etag for part in entry.parts] == wanted:
                 return entry
         return None
 

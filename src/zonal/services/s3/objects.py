@@ -123,7 +123,9 @@ class Objects:
     def _answer(
         self, call: Call, request: Request, bucket: Bucket, entry: Entry, key: CustomerKey | None, span: Span, body: Body | None
     ) -> Answer:
-        members = described(bucket, entry) | encryption.said(entry, key) | _expiration(bucket, entry)
+        members = described(bucket, entry) | encryption.said(entry, key)
+        if "VersionId" not in request:  # Of a version that is named S3 does not say when it expires as the current one.
+            members |= _expiration(bucket, entry)
         if entry.tags and not (call.access_key and self._access.may(bucket, "GetObjectTagging", entry.key, call, request)):
             members.pop("TagCount", None)
         if request.get("ChecksumMode", "").upper() == "ENABLED" and (span.size == entry.size or "PartNumber" in request):
