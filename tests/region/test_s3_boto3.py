@@ -215,6 +215,14 @@ def test_an_upload_in_parts_becomes_one_object(client: Any, bucket: str) -> None
     assert client.head_object(Bucket=bucket, Key="copy")["ETag"] == f'"{hashlib.md5(whole).hexdigest()}"'
 
 
+def test_a_composite_checksum_counts_its_parts_but_among_attributes(client: Any, bucket: str) -> None:
+    upload, parts = parts_of(client, bucket, "k", [os.urandom(5 * 1024 * 1024), b"end"], ChecksumAlgorithm="SHA256")
+    done = client.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload={"Parts": parts})
+    shown = client.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["Checksum"])["Checksum"]
+    assert done["ChecksumSHA256"] == shown["ChecksumSHA256"] + "-2"
+    assert shown["ChecksumType"] == "COMPOSITE"
+
+
 def test_the_checksum_of_a_whole_upload_is_that_of_its_content(client: Any, bucket: str) -> None:
     contents = [os.urandom(5 * 1024 * 1024), b"end"]
     more = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"}

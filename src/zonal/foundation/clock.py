@@ -8,7 +8,6 @@ come from the running event loop, so a test that runs on a virtual-time loop (`t
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -57,14 +56,9 @@ class RegionClock:
 
 def _is_virtual() -> bool:
     try:
-        return _has_virtual_time(type(asyncio.get_running_loop()))
+        return bool(getattr(asyncio.get_running_loop(), "is_virtual", False))
     except RuntimeError:
         return False
-
-
-@functools.cache
-def _has_virtual_time(loop: type) -> bool:
-    return bool(getattr(loop, "is_virtual", False))
 
 
 async def wait_for(look: Callable[[], T], *, within: timedelta, every: timedelta = timedelta(milliseconds=20)) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zonal.buckets.entries import Entry
+from zonal.buckets.entries import Checksum, Entry
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import checksums, conditions, encryption, versions
 from zonal.services.s3.errors import invalid_argument
@@ -36,7 +36,7 @@ class Attributes:
         if "ETag" in wanted:
             answer["ETag"] = entry.etag
         if "Checksum" in wanted and entry.checksum is not None:
-            answer["Checksum"] = checksums.members(entry.checksum)
+            answer["Checksum"] = checksums.members(_without_count(entry.checksum))
         if "ObjectParts" in wanted and entry.parts:
             answer["ObjectParts"] = _parts(entry, request)
         if "StorageClass" in wanted:
@@ -44,6 +44,11 @@ class Attributes:
         if "ObjectSize" in wanted:
             answer["ObjectSize"] = entry.size
         return answer
+
+
+def _without_count(checksum: Checksum) -> Checksum:
+    """A composite checksum as it is told here: without the number of parts that every other answer shows behind it."""
+    return Checksum(checksum.algorithm, checksum.value.partition("-")[0], checksum.type)
 
 
 def _parts(entry: Entry, request: Request) -> Request:
