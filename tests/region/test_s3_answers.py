@@ -176,6 +176,8 @@ def test_configurations_that_are_none_are_malformed(client: Any, bucket: str) ->
     assert refused(put, Bucket=bucket, ObjectLockConfiguration={})["Code"] == "MalformedXML"
     assert refused(put, Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {}})["Code"] == "MalformedXML"
     assert refused(put, Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})["Code"] == "InvalidBucketState"
+    never = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 0}}}
+    assert refused(put, Bucket=bucket, ObjectLockConfiguration=never)["Code"] == "InvalidRetentionPeriod"  # As ceph's suite has it.
     rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}, {"ObjectOwnership": "ObjectWriter"}]}
     assert refused(client.put_bucket_ownership_controls, Bucket=bucket, OwnershipControls=rules)["Code"] == "MalformedXML"
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256", "KMSMasterKeyID": "k"}}

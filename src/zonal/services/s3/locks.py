@@ -110,7 +110,7 @@ def _checked_rule(rule: Request | None) -> Request | None:
     if default.get("Mode") not in MODES or (days is None) == (years is None):
         raise malformed_xml()
     if (days or years or 0) <= 0:
-        raise invalid_argument("Default retention period must be a positive integer value")
+        raise AwsError("InvalidRetentionPeriod", "Default retention period must be a positive integer value")
     if (days or 0) > 36500 or (years or 0) > 100:
         raise invalid_argument("Default retention period is too large")
     return rule
