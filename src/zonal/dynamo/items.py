@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zonal.dynamo import numbers
+from zonal.dynamo.wording import Reworded
 from zonal.foundation.errors import AwsError
 
 Value = dict[str, Any]
@@ -22,7 +23,9 @@ Item = dict[str, Value]
 
 MAX_ITEM_SIZE = 400 * 1024
 MAX_DEPTH = 32
+"""Levels of an item's document: a scalar in an attribute itself stands at the first."""
 TYPES = ("S", "N", "B", "NULL", "BOOL", "SS", "NS", "BS", "L", "M")
+_TOO_DEEP = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 _INVALID = "One or more parameter values were invalid: "
 
 
@@ -101,7 +104,11 @@ def _string_set(value: Value, body: Any, depth: int) -> int:
     if not members:
         raise validation(_INVALID + "An string set  may not be empty")
     if len(set(members)) != len(members):
-        raise validation(f"{_INVALID}Input collection [{', '.join(members)}] contains duplicates.")
+        quoted = ", ".join(f'"{member}"' for member in _until_repeated(members))
+        raise Reworded(
+            f"{_INVALID}Input collection [{', '.join(members)}] contains duplicates.",
+            f"{_INVALID}Input collection [{quoted}] contains duplicates.",
+        )
     return sum(len(member.encode()) for member in members)
 
 
@@ -110,7 +117,7 @@ def _number_set(value: Value, body: Any, depth: int) -> int:
         raise validation(_INVALID + "An number set  may not be empty")
     members = value["NS"] = [numbers.canonical(_text(member)) for member in body]
     if len(set(members)) != len(members):
-        raise validation("Input collection contains duplicates")
+        raise Reworded("Input collection contains duplicates", f"{_INVALID}Input collection contains duplicates.")
     return sum(map(numbers.size, members))
 
 
@@ -119,8 +126,18 @@ def _binary_set(value: Value, body: Any, depth: int) -> int:
         raise validation(_INVALID + "Binary sets should not be empty")
     size = sum(len(decode_binary(member)) for member in body)
     if len(set(body)) != len(body):
-        raise validation(f"{_INVALID}Input collection [{', '.join(body)}]of type BS contains duplicates.")
+        quoted = ",".join(f'"{member}"' for member in _until_repeated(body, decode_binary))
+        raise Reworded(
+            f"{_INVALID}Input collection [{', '.join(body)}]of type BS contains duplicates.",
+            f"{_INVALID}Input collection [{quoted}]of type BS contains duplicates.",
+        )
     return size
+
+
+def _until_repeated(members: list[str], order: Callable[[str], bytes] = str.encode) -> list[str]:
+    """A set's members as the newer words list them: in the order of their bytes up to the first repeated one, then as they came."""
+    at = next(at for at, member in enumerate(members) if member in members[:at])
+    return sorted(members[:at], key=order) + members[at:]
 
 
 def _elements(value: Value, body: Any, depth: int) -> int:
@@ -150,8 +167,8 @@ _SETTLE: dict[str, Callable[[Value, Any, int], int]] = {
 
 
 def _check_depth(depth: int) -> None:
-    if depth >= MAX_DEPTH:
-        raise validation(_INVALID + "Nesting Levels have exceeded supported limits")
+    if depth >= MAX_DEPTH - 1:
+        raise validation(_TOO_DEEP)
 
 
 def _text(body: Any) -> str:

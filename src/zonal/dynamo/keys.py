@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from zonal.dynamo import numbers
 from zonal.dynamo.items import Item, Value, decode_binary, kind_and_body, validation
+from zonal.foundation.errors import AwsError
 
 PARTITION_LENGTH = 16
 SPACE_LENGTH = 4
 _MISMATCH = "The provided key element does not match the schema"
-_EMPTY_IN_ITEM = "One or more parameter values are not valid."
-_EMPTY_IN_KEY = "One or more parameter values were invalid:"
+_EMPTY = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
 
 
 class KeyPart(NamedTuple):
@@ -92,6 +92,10 @@ def after(prefix: bytes) -> bytes:
     return stripped[:-1] + bytes([stripped[-1] + 1])
 
 
+class EmptyKey(AwsError):
+    """A key attribute is empty. A transaction is refused for it as a whole, where other bad keys are a reason for cancellation."""
+
+
 def check_key(key: Item, schema: Schema) -> None:
     """That a `Key` has exactly the schema's attributes, of its types, neither empty nor too long. Raises `ValidationException`."""
     if len(key) != len(schema.parts):
@@ -99,7 +103,7 @@ def check_key(key: Item, schema: Schema) -> None:
     for part in schema.parts:
         if part.name not in key or part.type not in key[part.name]:
             raise validation(_MISMATCH)
-    check_lengths(key, schema, _EMPTY_IN_KEY)
+    check_lengths(key, schema)
 
 
 def check_item(item: Item, schema: Schema) -> None:
@@ -121,17 +125,14 @@ def check_key_of_item(item: Item, schema: Schema) -> None:
     check_key({part.name: item[part.name] for part in schema.parts if part.name in item}, schema)
 
 
-def check_lengths(item: Item, schema: Schema, complaint: str = _EMPTY_IN_ITEM) -> None:
+def check_lengths(item: Item, schema: Schema) -> None:
     """That the key attributes in `item` are neither empty nor longer than 2048 (partition) and 1024 (sort) bytes."""
     for part in schema.parts:
         if part.type == "N":
             continue
         body = item[part.name][part.type]
         if not body:
-            raise validation(
-                f"{complaint} The AttributeValue for a key attribute cannot contain an empty"
-                f" {'string' if part.type == 'S' else 'binary'} value. Key: {part.name}"
-            )
+            raise EmptyKey("ValidationException", f"{_EMPTY} {'string' if part.type == 'S' else 'binary'} value. Key: {part.name}")
         if len(body) > 250:
             _check_length(part, body, limit=2048 if part in schema.partition else 1024)
 

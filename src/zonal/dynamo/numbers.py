@@ -13,12 +13,16 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from zonal.dynamo.wording import Reworded
 from zonal.foundation.errors import AwsError
 
 DIGITS = 38
+_LARGEST_INT = 2**31 - 1
+_LARGEST_LONG = 2**63
 _TEXT = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
 _OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 _UNDERFLOW = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+_NOT_NUMERIC = "The parameter cannot be converted to a numeric value"
 _TOO_LONG = "Attempting to store more than 38 significant digits in a Number"
 _ARITHMETIC = decimal.Context(prec=400, Emin=-9999, Emax=9999)
 
@@ -42,24 +46,36 @@ def canonical(text: str) -> str:
 def parse(text: str) -> Parts:
     """Take a number apart; raises `ValidationException` as AWS words it."""
     if not text:
-        raise AwsError("ValidationException", "The parameter cannot be converted to a numeric value")
+        raise Reworded(_NOT_NUMERIC, f"{_NOT_NUMERIC}: ")
     match = _TEXT.fullmatch(text)
     if match is None or not (match[2] or match[3]):
-        raise AwsError("ValidationException", f"The parameter cannot be converted to a numeric value: {text}")
+        raise AwsError("ValidationException", f"{_NOT_NUMERIC}: {text}")
     whole, fraction, exponent = match[2] or "", match[3] or "", match[4] or "0"
+    if not -_LARGEST_LONG <= int(exponent[:30]) < _LARGEST_LONG:
+        raise AwsError("ValidationException", f"{_NOT_NUMERIC}: {text}")
     digits = (whole + fraction).lstrip("0")
     if not digits:
-        return Parts(False, "", 0)
+        return _zero(int(exponent))
     leading = len(whole) + len(fraction) - len(digits)
-    point = len(whole) - leading + (int(exponent) if len(exponent) < 8 else 10**8 * (-1 if exponent[0] == "-" else 1))
+    point = len(whole) - leading + int(exponent)
     digits = digits.rstrip("0")
     if point > 126:
+        if int(exponent) == _LARGEST_INT:
+            # The older layer reads numbers as Java's BigDecimal, whose exponent wraps around here.
+            raise Reworded(_UNDERFLOW, _OVERFLOW)
         raise AwsError("ValidationException", _OVERFLOW)
     if point < -129:
         raise AwsError("ValidationException", _UNDERFLOW)
     if len(digits) > DIGITS:
         raise AwsError("ValidationException", _TOO_LONG)
     return Parts(match[1] == "-", digits, point)
+
+
+def _zero(exponent: int) -> Parts:
+    """Zero, whose exponent must be in range although it means nothing."""
+    if exponent > 125 or exponent < -130:
+        raise AwsError("ValidationException", _OVERFLOW if exponent > 0 else _UNDERFLOW)
+    return Parts(False, "", 0)
 
 
 def size(text: str) -> int:

@@ -68,7 +68,7 @@ def test_sizes_are_those_that_aws_counts(value: dict[str, Any], size: int) -> No
 
 def test_values_nest_thirty_two_levels_and_no_more() -> None:
     value: dict[str, Any] = {"S": "x"}
-    for _ in range(32):
+    for _ in range(31):
         value = {"L": [value]}
     items.settle(value)
     with pytest.raises(AwsError, match="Nesting Levels have exceeded supported limits"):

@@ -231,12 +231,15 @@ def _check(condition: Simple, names: Names) -> None:
     if condition.operator in FUNCTIONS:
         _check_function(condition.operator, condition.operands, names, complaints)
     elif condition.operator == "BETWEEN":
+        complaints.type = complaints.type or _order_complaint("BETWEEN", condition.operands, names)
         complaints.type = complaints.type or _between_complaint(condition.operands[1:], names)
     elif condition.operator == "IN":
         if len(condition.operands) - 1 > MAX_CHOICES:
             complaints.count = _count_complaint("IN", len(condition.operands) - 1)
     else:
         _check_distinct(condition.operator, condition.operands, names, complaints)
+        if condition.operator not in ("=", "<>"):
+            complaints.type = complaints.type or _order_complaint(condition.operator, condition.operands, names)
     complaints.tell()
 
 
@@ -299,6 +302,13 @@ def _type_complaint(name: str, operands: tuple[RawOperand, ...], names: Names) -
             return f"Invalid attribute type name found; type: {wanted}, valid types: {{B,NULL,SS,BOOL,L,BS,N,NS,S,M}}"
     elif name == "size" and _type_of(first, names) in ("N", "BOOL", "NULL"):
         return _operand_complaint(name, _type_of(first, names))
+    return None
+
+
+def _order_complaint(operator: str, operands: tuple[RawOperand, ...], names: Names) -> str | None:
+    for operand in operands:
+        if (type := _type_of(operand, names)) not in (None, "S", "N", "B"):
+            return _operand_complaint(operator, type)
     return None
 
 

@@ -42,7 +42,7 @@ def _collect(node: Node, names: Names, found: dict[str, KeyCondition]) -> None:
     _check_operator(node)
     attribute = _attribute(node, names)
     if attribute in found:
-        raise validation("KeyConditionExpressions must only contain one condition per key")
+        raise validation("Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key")
     operator, operands = node.operator, node.operands
     if not isinstance(operands[0], RawPath):
         operator, operands = _MIRRORED[operator], (operands[1], operands[0])

@@ -20,6 +20,7 @@ from zonal.dynamo.expressions.tokens import ExpressionError
 from zonal.dynamo.expressions.tree import Condition, Path
 from zonal.dynamo.expressions.updates import Update
 from zonal.dynamo.items import Value, kind_and_body, settle, validation
+from zonal.dynamo.wording import Reworded, in_newer_words
 from zonal.foundation.errors import AwsError
 
 _NAME = re.compile(r"#[0-9a-zA-Z_]+")
@@ -169,7 +170,8 @@ def _check_values(values: Mapping[str, Value]) -> None:
         try:
             settle(value)
         except AwsError as error:
-            raise validation(f"ExpressionAttributeValues contains invalid value: {error.message} for key {name}") from None
+            older = f"ExpressionAttributeValues contains invalid value: {error.message} for key {name}"
+            raise Reworded(older, in_newer_words(error).message) from None
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

@@ -18,6 +18,7 @@ from zonal.dynamo.expressions.tree import Path
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.table import Table
 from zonal.dynamo.units import Cost, read_units
+from zonal.dynamo.wording import in_newer_words
 from zonal.dynamo.writing import Batch
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.items import PARTITION_KEY_LENGTH, Write, collection_metrics
@@ -127,13 +128,17 @@ class Read(NamedTuple):
 def _checked_reads(engine: Engine, request: dict[str, Request]) -> list[Read]:
     checked = []
     count = 0
+    _check_one_language(request)
     for name, each in request.items():
         check_mixture(each, ("ProjectionExpression",), ("AttributesToGet",))
         projection(each, NONE)
         expressions = read_expressions(each)
         seen: set[bytes] = set()
         for key in each["Keys"]:
-            settle_key(key)
+            try:
+                settle_key(key)
+            except AwsError as error:
+                raise in_newer_words(error) from None
             identity = msgspec.json.encode(key, order="sorted")
             if identity in seen:
                 raise validation("Provided list of item keys contains duplicates")
@@ -151,6 +156,15 @@ def _checked_reads(engine: Engine, request: dict[str, Request]) -> list[Read]:
         places = [table.schema.key(key) for key in each["Keys"]]
         reads.append(Read(name, table, places, each.get("ConsistentRead", False), projection(each, expressions), each))
     return reads
+
+
+def _check_one_language(request: dict[str, Request]) -> None:
+    """That no table is read by an expression while another is by legacy parameters."""
+    if any(each.get("ProjectionExpression") is not None for each in request.values()):
+        mixed: Request = {}
+        for each in request.values():
+            mixed |= {name: value for name, value in each.items() if value is not None}
+        check_mixture(mixed, ("ProjectionExpression",), ("AttributesToGet",))
 
 
 def _checked_writes(engine: Engine, request: dict[str, list[Request]]) -> list[tuple[str, Request, Write]]:

@@ -16,10 +16,11 @@ from zonal.dynamo.expressions import legacy
 from zonal.dynamo.expressions.projections import project
 from zonal.dynamo.expressions.request import NONE, Expressions
 from zonal.dynamo.expressions.updates import Update
-from zonal.dynamo.items import MAX_ITEM_SIZE, Item, item_size, settle, settle_item, validation
+from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.keys import PARTITION_LENGTH, SPACE_LENGTH
 from zonal.dynamo.table import Table
 from zonal.dynamo.units import Cost, read_units
+from zonal.dynamo.wording import enveloped, in_newer_words
 from zonal.dynamo.writing import Batch
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.parameters import (
@@ -71,16 +72,17 @@ class Items:
 
     @operation("GetItem")
     async def get(self, call: Call, request: Request) -> bytes | dict[str, Any]:
-        expressions = NONE
+        expressions, wanted = NONE, None
         if len(request) > 2:
             check_mixture(request, ("ProjectionExpression",), ("AttributesToGet",))
-        settle_key(request["Key"])
+        try:
+            settle_key(request["Key"])
+        except AwsError as error:
+            raise in_newer_words(error) from None
         if len(request) > 2:
             wanted = projection(request, NONE)
             expressions = read_expressions(request)
             wanted = expressions.projection or wanted
-        else:
-            wanted = None
         table = self._engine.table(request["TableName"])
         keys.check_key(request["Key"], table.schema)
         check_nested(expressions, table)
@@ -151,14 +153,18 @@ def refuse_conflict(engine: Engine, key: bytes) -> None:
         raise AwsError("TransactionConflictException", "Transaction is ongoing for the item")
 
 
+class TooLarge(AwsError):
+    """An item is too large to be put: told without an envelope by all operations."""
+
+
 def checked_put(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
     """Check a put, in AWS's order. `whole_request`: it is a PutItem, and not part of a batch or transaction."""
-    if whole_request:
-        check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
-    size = settle_item(request["Item"])
-    if size > MAX_ITEM_SIZE:
-        raise validation(_TOO_LARGE)
-    expressions = _checked_conditions(request) if len(request) > 2 else NONE
+    try:
+        size, expressions = read_put(request, whole_request=whole_request)
+    except TooLarge:
+        raise
+    except AwsError as error:
+        raise enveloped(error) if whole_request else error from None
     table = engine.table(request["TableName"])
     keys.check_item(request["Item"], table.schema)
     if table.indexes:
@@ -169,17 +175,44 @@ def checked_put(engine: Engine, request: Request, *, whole_request: bool = False
     )
 
 
+def read_put(request: Request, *, whole_request: bool = False) -> tuple[int, Expressions]:
+    """Check what can be checked of a put without its table: the item's size, and its expressions."""
+    if whole_request:
+        check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
+    size = settle_item(request["Item"])
+    if size > MAX_ITEM_SIZE:
+        raise TooLarge("ValidationException", _TOO_LARGE)
+    return size, _checked_conditions(request) if len(request) > 2 else NONE
+
+
 def checked_delete(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
     """Check a delete, in AWS's order."""
+    try:
+        expressions = read_delete(request, whole_request=whole_request)
+    except AwsError as error:
+        raise enveloped(error) if whole_request else error from None
+    return _keyed_write(engine, request, expressions, None)
+
+
+def read_delete(request: Request, *, whole_request: bool = False) -> Expressions:
+    """Check what can be checked of a delete without its table."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
     settle_key(request["Key"])
-    expressions = _checked_conditions(request) if len(request) > 2 else NONE
-    return _keyed_write(engine, request, expressions, None)
+    return _checked_conditions(request) if len(request) > 2 else NONE
 
 
 def checked_update(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
     """Check an update, in AWS's order."""
+    try:
+        change, expressions = read_update(request, whole_request=whole_request)
+    except AwsError as error:
+        raise enveloped(error) if whole_request else error from None
+    return _keyed_write(engine, request, expressions, change)
+
+
+def read_update(request: Request, *, whole_request: bool = False) -> tuple[Change, Expressions]:
+    """Check what can be checked of an update without its table: what it changes, and its expressions."""
     if whole_request:
         check_mixture(request, ("UpdateExpression", "ConditionExpression"), ("AttributeUpdates", "Expected", "ConditionalOperator"))
     settle_key(request["Key"])
@@ -188,14 +221,18 @@ def checked_update(engine: Engine, request: Request, *, whole_request: bool = Fa
         legacy.check_expected(request["Expected"])
     check_operator(request, "Expected")
     expressions = read_expressions(request)
-    change: Change = updates if expressions.update is None else expressions.update
-    return _keyed_write(engine, request, expressions, change)
+    return (updates if expressions.update is None else expressions.update), expressions
 
 
 def checked_condition(engine: Engine, request: Request) -> Write:
     """Check a transaction's condition check."""
+    return _keyed_write(engine, request, read_condition(request), None)
+
+
+def read_condition(request: Request) -> Expressions:
+    """Check what can be checked of a condition check without its table."""
     settle_key(request["Key"])
-    return _keyed_write(engine, request, read_expressions(request), None)
+    return read_expressions(request)
 
 
 def _keyed_write(engine: Engine, request: Request, expressions: Expressions, change: Change | None) -> Write:
@@ -250,9 +287,7 @@ def updated(write: Write, before: Item | None) -> tuple[Item | None, int]:
     if before is None and _only_removes(write.change):
         return None, 0
     after = write.change.apply(write.key_item if before is None else before, write.expressions.values)
-    for value in after.values():
-        settle(value)
-    size = item_size(after)
+    size = settle_item(after)
     if size > MAX_ITEM_SIZE:
         raise validation(_TOO_LARGE_UPDATE)
     for index in write.table.indexes:

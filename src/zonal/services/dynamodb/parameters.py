@@ -10,6 +10,7 @@ from zonal.dynamo.expressions.request import Expressions
 from zonal.dynamo.expressions.tree import Condition, Path, Values
 from zonal.dynamo.items import Item, settle, validation
 from zonal.dynamo.table import Table
+from zonal.dynamo.wording import Reworded
 from zonal.foundation.errors import AwsError
 
 
@@ -61,7 +62,8 @@ def check_mixture(given: Mapping[str, Any], expressions: Sequence[str], others: 
     takers = [name for name in expressions if name != "ProjectionExpression"]
     if takers and all(name == "ProjectionExpression" for name in used):
         verb = "are" if len(takers) > 1 else "is"
-        raise validation(f"ExpressionAttributeValues can only be specified when using expressions: {' and '.join(takers)} {verb} null")
+        message = "ExpressionAttributeValues can only be specified when using expressions"
+        raise Reworded(f"{message}: {' and '.join(takers)} {verb} null", message)
 
 
 def settle_key(key: Item) -> None:

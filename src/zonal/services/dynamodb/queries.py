@@ -18,6 +18,7 @@ from zonal.dynamo.keys import Schema
 from zonal.dynamo.reading import Ask, Page, query_range, read_page, scan_range
 from zonal.dynamo.table import Index, Table
 from zonal.dynamo.units import Cost, read_units
+from zonal.dynamo.wording import Reworded, enveloped, in_newer_words
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.parameters import (
     check_mixture,
@@ -46,18 +47,26 @@ class Queries:
             ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
             ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"),
         )
-        filter = _legacy_filter(request, "QueryFilter")
-        projection(request, read_expressions({}))
-        _settle_start(request)
-        if request.get("KeyConditions") is None and request.get("KeyConditionExpression") is None:
-            raise validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
-        expressions = read_expressions(request)
-        conditions = expressions.key_conditions
-        if conditions is None:
-            conditions = legacy.key_conditions(request["KeyConditions"])
+        try:
+            filter = _legacy_filter(request, "QueryFilter")
+            projection(request, read_expressions({}))
+            _settle_start(request)
+            if request.get("KeyConditions") is None and request.get("KeyConditionExpression") is None:
+                raise validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+            expressions = read_expressions(request)
+            conditions = expressions.key_conditions
+            if conditions is None:
+                conditions = legacy.key_conditions(request["KeyConditions"])
+        except AwsError as error:
+            raise in_newer_words(error) from None
         _check_select(request, expressions)
         table, index, schema = self._target(request)
         if len(conditions) not in (1, 2) and len(schema.parts) <= 2:
+            if expressions.key_conditions is not None:
+                raise validation(
+                    f"The number of query conditions ({len(conditions)}) exceeds the number of key attributes"
+                    f" defined in the schema ({len(schema.parts)})"
+                )
             raise validation("Conditions can be of length 1 or 2 only")
         start = request.get("ExclusiveStartKey")
         _check_start_shape(start, table, index)
@@ -203,7 +212,7 @@ def _settle_start(request: Request) -> None:
             # Recordings show AWS naming the starting key for some malformed values and not for others.
             bare = ("cannot be converted", "significant digits", "Number ", "duplicates", "An number set")
             prefix = "" if any(word in error.message for word in bare) else f"{_BAD_START}: "
-            raise validation(prefix + error.message) from None
+            raise Reworded(prefix + error.message, in_newer_words(error).message) from None
 
 
 def _segment(request: Request) -> tuple[int, int]:
@@ -223,17 +232,23 @@ def _segment(request: Request) -> tuple[int, int]:
 
 
 def _check_select(request: Request, expressions: Expressions) -> None:
+    if (complaint := _select_complaint(request, expressions)) is not None:
+        raise enveloped(validation(complaint))
+
+
+def _select_complaint(request: Request, expressions: Expressions) -> str | None:
     select = request.get("Select")
     named = expressions.projection is not None or request.get("AttributesToGet") is not None
     if select == "SPECIFIC_ATTRIBUTES" and not named:
-        raise validation("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+        return "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
     if named and select not in (None, "SPECIFIC_ATTRIBUTES"):
         which = "ProjectionExpression" if expressions.projection is not None else "AttributesToGet"
         if select == "COUNT":
-            raise validation(f"Cannot specify the {which} when choosing to get only the Count")
-        raise validation(f"Cannot specify the {which} when choosing to get {select}")
+            return f"Cannot specify the {which} when choosing to get only the Count"
+        return f"Cannot specify the {which} when choosing to get {select}"
     if select == "ALL_PROJECTED_ATTRIBUTES" and request.get("IndexName") is None:
-        raise validation("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+        return "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"
+    return None
 
 
 def _refuse_fetch(index: Index, select: str | None, needed: frozenset[str]) -> None:

@@ -14,7 +14,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from zonal.dynamo.items import WrongShape, decode_binary, validation
+from zonal.dynamo.wording import enveloped
 from zonal.foundation.errors import AwsError
 from zonal.wire import shapes
 from zonal.wire.shapes import Shape
@@ -38,6 +41,34 @@ _ENUM_ORDER = {
     "ScalarAttributeType": ("B", "N", "S"),
     "ProjectionType": ("ALL", "INCLUDE", "KEYS_ONLY"),
 }
+_NEWER_WRITES = frozenset(("PutItem", "UpdateItem", "DeleteItem"))
+_ENUM = "Failed to satisfy constraint: Member must satisfy enum value set: "
+_NEWER_ENUMS = {
+    "ReturnValue": _ENUM + "[ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",  # AWS writes UPDATE_NEW.
+    "ConditionalOperator": _ENUM + "[ALL, OR]",
+}
+_AT_LEAST_ONE = "Member must have length greater than or equal to 1"
+_FIRST = frozenset(("TableName", "ClientRequestToken", "RequestItems", "TransactItems", "ReturnConsumedCapacity", "GlobalSecondaryIndexes"))
+"""The members whose constraints are told first."""
+_ATTRIBUTE_MEMBERS = (
+    "S",
+    "N",
+    "B",
+    "INT",
+    "DECIMAL",
+    "DOUBLE",
+    "SS",
+    "NS",
+    "BS",
+    "INTSET",
+    "DECIMALSET",
+    "DOUBLESET",
+    "M",
+    "L",
+    "NULL",
+    "BOOL",
+)
+"""The members of an attribute value as AWS's own servers have them."""
 
 
 def vet(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -63,6 +94,7 @@ def explain(service: str, operation: str, request: Any) -> dict[str, Any]:
         _check_strict_name(cleaned)
     if "ResourceArn" in shape.definition.required and "ResourceArn" not in cleaned:
         raise validation("Invalid TableArn")
+    _check_newer(operation, cleaned)
     errors: list[str] = []
     _constrain_members(shape, cleaned, "", errors)
     if errors:
@@ -287,8 +319,27 @@ def _check_strict_name(request: dict[str, Any]) -> None:
         raise validation(_NAMED)
 
 
+def _check_newer(operation: str, request: dict[str, Any]) -> None:
+    """What the operations that AWS has moved to its newer checks say alone, before all other constraints."""
+    if operation in _NEWER_WRITES and request.get("TableName") == "":
+        raise _alone("TableName", _AT_LEAST_ONE)
+    if operation == "UpdateItem" and request.get("ReturnValues", "NONE") not in _ENUM_ORDER["ReturnValue"]:
+        raise enveloped(validation(_NEWER_ENUMS["ReturnValue"]))
+    if operation == "Query" and request.get("ConditionalOperator", "AND") not in _ENUM_ORDER["ConditionalOperator"]:
+        raise validation(_NEWER_ENUMS["ConditionalOperator"])
+    if operation == "Query" and request.get("Limit", 1) < 1:
+        raise _alone("Limit", "Member must have value greater than or equal to 1")
+    if operation in ("BatchGetItem", "BatchWriteItem") and request.get("RequestItems") == {}:
+        raise _alone("RequestItems", _AT_LEAST_ONE)
+
+
+def _alone(name: str, constraint: str) -> AwsError:
+    return enveloped(validation(f"Value at '{name}' failed to satisfy constraint: {constraint}"))
+
+
 def _constrain_members(shape: Shape, value: dict[str, Any], path: str, errors: list[str]) -> None:
-    for name, member in shape.members.items():
+    for name in sorted(shape.members, key=lambda name: name not in _FIRST):
+        member = shape.members[name]
         where = f"{path}.{_lower(name)}" if path else _lower(name)
         if name in value:
             _constrain(member, value[name], where, errors)
@@ -300,7 +351,12 @@ def _constrain(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
     if shape.name == "AttributeValue":
         return
     for constraint in _broken(shape, value, path):
-        errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: {constraint}")
+        if shape.name in _NEWER_ENUMS and path in ("returnValues", "conditionalOperator"):
+            errors.append(_NEWER_ENUMS[shape.name])
+        elif shape.name == "KeyList":
+            errors.append(f"Value at 'R{path[1:-4]}Keys' failed to satisfy constraint: {constraint}")
+        else:
+            errors.append(f"Value '{_shown(shape, value)}' at '{path}' failed to satisfy constraint: {constraint}")
     if shape.type == "structure":
         _constrain_members(shape, value, path, errors)
     elif shape.type == "list":
@@ -309,9 +365,13 @@ def _constrain(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
     elif shape.type == "map":
         if shape.value.name == "WriteRequests" and not all(1 <= len(each) <= 25 for each in value.values()):
             bounds = "[Member must have length less than or equal to 25, Member must have length greater than or equal to 1]"
-            errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: Map value must satisfy constraint: {bounds}")
+            errors.append(
+                f"Value '{_shown(shape, value)}' at '{path}' failed to satisfy constraint: Map value must satisfy constraint: {bounds}"
+            )
         if (keys := _broken_keys(shape.key, value)) is not None:
-            errors.append(f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: {keys}")
+            errors.append(
+                f"Value '{_shown(shape, value)}' at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: {keys}"
+            )
         for name, element in value.items():
             _constrain(shape.value, element, f"{path}.{name}.member", errors)
 
@@ -361,15 +421,27 @@ def _broken_keys(shape: Shape, value: dict[str, Any]) -> str | None:
     )
 
 
-def _shown(value: Any) -> str:
-    """A value as Java's toString shows it."""
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_shown, value)) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}={_shown(each)}" for name, each in value.items()) + "}"
+def _shown(shape: Shape, value: Any) -> str:
+    """A value as Java's toString shows it; the newer checks show a map of reads as JSON."""
+    if shape.name == "BatchGetRequestMap":
+        return msgspec.json.encode(value).decode()
+    if shape.type == "list":
+        return "[" + ", ".join(_shown(shape.member, each) for each in value) + "]"
+    if shape.type == "map":
+        return "{" + ", ".join(f"{name}={_shown(shape.value, each)}" for name, each in value.items()) + "}"
+    if shape.type == "structure":
+        members = _ATTRIBUTE_MEMBERS if shape.name == "AttributeValue" else shape.members
+        shown = {_lower(name): "null" if name not in value else _shown_member(shape, name, value[name]) for name in members}
+        if shape.name == "PutRequest":
+            shown["workloadProfileName"] = "null"
+        return f"{shape.name}({', '.join(f'{name}={text}' for name, text in shown.items())})"
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def _shown_member(shape: Shape, name: str, value: Any) -> str:
+    return _shown(shape.members[name], value)
 
 
 def _lower(name: str) -> str:

@@ -136,10 +136,10 @@ class Statements:
         if select.index_name is not None:
             index = table.by_name.get(select.index_name)
             if index is None:
-                raise validation(f"The table does not have the specified index: {select.index_name}")
+                raise validation("The table does not have the specified index")
         consistent = request.get("ConsistentRead", False)
         if index is not None and index.is_global and consistent:
-            raise validation("Consistent reads are not supported on global secondary indexes")
+            raise validation("Strongly consistent read is not supported on Global Secondary Indexes")
         schema = table.schema if index is None else index.schema
         low, high = _range(schema, select.condition)
         low, high = _behind(request.get("NextToken"), table, index, low, high, select.descending)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +19,7 @@ from zonal.dynamo import keys, stored
 from zonal.dynamo.engine import Engine
 from zonal.dynamo.expressions.projections import project
 from zonal.dynamo.items import Item, validation
+from zonal.dynamo.table import Table
 from zonal.dynamo.units import Cost, read_units, write_units
 from zonal.dynamo.writing import Batch
 from zonal.foundation.errors import AwsError
@@ -29,11 +31,16 @@ from zonal.services.dynamodb.items import (
     checked_put,
     checked_update,
     collection_metrics,
+    read_condition,
+    read_delete,
+    read_put,
+    read_update,
 )
 from zonal.services.dynamodb.parameters import check_nested, read_expressions, settle_key
 from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
+Fitting = TypeVar("Fitting")
 MAX_ITEMS = 100
 MAX_BYTES = 4 * 1024 * 1024
 TOKEN_SECONDS = 600
@@ -44,6 +51,12 @@ _CHECKS: dict[str, Callable[[Engine, Request], Write]] = {
     "Delete": checked_delete,
     "Update": checked_update,
     "ConditionCheck": checked_condition,
+}
+_READS: dict[str, Callable[[Request], Any]] = {
+    "Put": read_put,
+    "Delete": read_delete,
+    "Update": read_update,
+    "ConditionCheck": read_condition,
 }
 
 
@@ -91,15 +104,11 @@ class Transactions:
     @operation("TransactGetItems")
     async def get(self, call: Call, request: Request) -> dict[str, Any]:
         engine = self._engine
-        reads = []
-        for entry in request["TransactItems"]:
-            ask = entry["Get"]
+        asked = [entry["Get"] for entry in request["TransactItems"]]
+        for ask in asked:
             settle_key(ask["Key"])
-            expressions = read_expressions(ask)
-            table = engine.table(ask["TableName"])
-            keys.check_key(ask["Key"], table.schema)
-            check_nested(expressions, table)
-            reads.append((table, table.schema.key(ask["Key"]), expressions.projection))
+            read_expressions(ask)
+        reads = _all_fitting([partial(_checked_read, engine, ask) for ask in asked])
         if len({key for _, key, _ in reads}) != len(reads):
             raise validation("Transaction request cannot include multiple operations on one item")
         if any(key in engine.in_transaction for _, key, _ in reads):
@@ -164,6 +173,14 @@ class Transactions:
         return True
 
 
+def _checked_read(engine: Engine, ask: Request) -> tuple[Table, bytes, Any]:
+    expressions = read_expressions(ask)
+    table = engine.table(ask["TableName"])
+    keys.check_key(ask["Key"], table.schema)
+    check_nested(expressions, table)
+    return table, table.schema.key(ask["Key"]), expressions.projection
+
+
 def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
     """The error that tells, for each item, why the transaction was cancelled."""
     codes = ", ".join(reason["Code"] for reason in reasons)
@@ -175,15 +192,35 @@ def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
 
 
 def _checked_writes(engine: Engine, entries: list[Request]) -> list[tuple[str, Write]]:
-    writes: list[tuple[str, Write]] = []
+    """What the entries do. Each is read before any table is looked up; what then does not fit a table is a reason for cancellation."""
+    named: list[tuple[str, Request]] = []
     for entry in entries:
         kinds = [kind for kind in _CHECKS if entry.get(kind) is not None]
         if not kinds:
             raise validation(_INVALID_ACTION)
         if len(kinds) > 1:
             raise validation("TransactItems can only contain one of Check, Put, Update or Delete")
-        writes.append((kinds[0], _CHECKS[kinds[0]](engine, entry[kinds[0]])))
-    return writes
+        named.append((kinds[0], entry[kinds[0]]))
+        _READS[kinds[0]](entry[kinds[0]])
+    writes = _all_fitting([partial(_CHECKS[kind], engine, entry) for kind, entry in named])
+    return [(kind, write) for (kind, _), write in zip(named, writes, strict=True)]
+
+
+def _all_fitting(checks: list[Callable[[], Fitting]]) -> list[Fitting]:
+    """What the checks give. Raises the cancellation where one of them refuses its entry, unless for an empty key."""
+    found: list[Fitting] = []
+    reasons: list[dict[str, Any]] = []
+    for check in checks:
+        try:
+            found.append(check())
+            reasons.append(_reason())
+        except keys.EmptyKey:
+            raise
+        except AwsError as error:
+            reasons.append(_failure(error))
+    if len(found) < len(checks):
+        raise cancelled(reasons)
+    return found
 
 
 def _digest(identity: Any) -> bytes:

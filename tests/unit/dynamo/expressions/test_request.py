@@ -281,7 +281,7 @@ def test_the_cache_does_not_mix_up_values_of_one_text() -> None:
         ("b between c[1] and d", "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"),
         ("b[0] > a", "KeyConditionExpressions cannot have conditions on nested attributes"),
         (":b > :a AND a < :b", "Invalid condition in KeyConditionExpression: No key attribute specified"),
-        ("b > :a AND b < :b", "KeyConditionExpressions must only contain one condition per key"),
+        ("b > :a AND b < :b", "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key"),
         (
             ":a between :b and b",
             "Invalid condition in KeyConditionExpression: BETWEEN operator must have the key attribute as its first operand",

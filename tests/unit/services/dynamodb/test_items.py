@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.services.dynamodb.caller import Caller
 
+ONE = "1 validation error detected: "
 INVALID = "One or more parameter values were invalid: "
 
 
@@ -92,31 +93,30 @@ async def test_an_update_of_what_is_not_there_makes_it_unless_it_only_takes_away
         (
             "PutItem",
             {"TableName": "abc", "Item": {}, "ReturnValues": "hi"},
-            "1 validation error detected: Value 'hi' at 'returnValues' failed to satisfy constraint:"
-            " Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]",
+            ONE + "Failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",
         ),
-        ("PutItem", {"TableName": "abc", "Item": {}, "ReturnValues": "ALL_NEW"}, "ReturnValues can only be ALL_OLD or NONE"),
+        ("PutItem", {"TableName": "abc", "Item": {}, "ReturnValues": "ALL_NEW"}, ONE + "ReturnValues can only be ALL_OLD or NONE"),
         (
             "PutItem",
             {"TableName": "abc", "Item": {"a": {}}, "Expected": {"a": {}}, "ConditionExpression": ""},
-            "Can not use both expression and non-expression parameters in the same request: "
+            ONE + "Can not use both expression and non-expression parameters in the same request: "
             "Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}",
         ),
         (
             "PutItem",
             {"TableName": "abc", "Item": {"a": {}}, "Expected": {"a": {}}, "ExpressionAttributeValues": {}},
-            "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null",
+            ONE + "ExpressionAttributeValues can only be specified when using expressions",
         ),
         ("PutItem", {"TableName": "abc", "Item": {"a": {"S": "x" * 410_000}}}, "Item size has exceeded the maximum allowed size"),
         (
             "UpdateItem",
             {"TableName": "abc", "Key": {}, "Expected": {"a": {}}, "AttributeUpdates": {"a": {}}},
-            INVALID + "Only DELETE action is allowed when no attribute value is specified",
+            ONE + INVALID + "Only DELETE action is allowed when no attribute value is specified",
         ),
         (
             "UpdateItem",
             {"TableName": "abc", "Key": {}, "Expected": {"a": {"Exists": False, "Value": {"S": "a"}}}},
-            INVALID + "Value cannot be used when Exists is false for Attribute: a",
+            ONE + INVALID + "Value cannot be used when Exists is false for Attribute: a",
         ),
         ("PutItem", {"TableName": "things", "Item": {"b": {"S": "x"}}}, INVALID + "Missing the key a in the item"),
         (

@@ -69,7 +69,7 @@ async def test_a_row_that_is_there_is_not_inserted_again_and_one_that_is_not_is_
         ("UPDATE Music SET a = 1 WHERE Artist = 'Abba'", "Where clause does not contain a mandatory equality on all key attributes"),
         ("SELECT * FROM Music WHERE a = ?", "Number of parameters in request and statement don't match."),
         ("SELECT FROM", "Statement wasn't well formed, can't be processed: unexpected end of statement"),
-        ("SELECT * FROM Music.none", "The table does not have the specified index: none"),
+        ("SELECT * FROM Music.none", "The table does not have the specified index"),
     ],
 )
 async def test_statements_that_cannot_be_are_refused(call: Caller, statement: str, message: str) -> None:

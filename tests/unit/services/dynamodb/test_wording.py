@@ -1,0 +1,207 @@
+"""The two wordings of DynamoDB's refusals, by operation, and which of several faults is told (as recorded in October 2026)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.services.dynamodb.caller import Caller
+
+ONE = "1 validation error detected: "
+INVALID = "One or more parameter values were invalid: "
+NOT_NUMERIC = "The parameter cannot be converted to a numeric value"
+OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
+UNDERFLOW = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+TOO_DEEP = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+EMPTY_KEY = (
+    "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: a"
+)
+MISMATCH = "The provided key element does not match the schema"
+KEY = {"a": {"S": "1"}}
+
+FAULTS = [
+    ({"N": "abc"}, f"{NOT_NUMERIC}: abc", f"{NOT_NUMERIC}: abc"),
+    ({"N": ""}, f"{NOT_NUMERIC}: ", NOT_NUMERIC),
+    ({"N": "1e126"}, OVERFLOW, OVERFLOW),
+    ({"N": "1e2147483647"}, OVERFLOW, UNDERFLOW),
+    ({"NS": ["2", "1", "2"]}, f"{INVALID}Input collection contains duplicates.", "Input collection contains duplicates"),
+    (
+        {"SS": ["b", "a", "b"]},
+        f'{INVALID}Input collection ["a", "b", "b"] contains duplicates.',
+        f"{INVALID}Input collection [b, a, b] contains duplicates.",
+    ),
+    (
+        {"BS": ["/w==", "AA==", "AA=="]},
+        f'{INVALID}Input collection ["AA==","/w==","AA=="]of type BS contains duplicates.',
+        f"{INVALID}Input collection [/w==, AA==, AA==]of type BS contains duplicates.",
+    ),
+]
+
+
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"S": "leaf"}
+    for _ in range(levels):
+        value = {"M": {"n": value}}
+    return value
+
+
+@pytest.mark.parametrize(("value", "newer", "older"), FAULTS)
+async def test_a_bad_value_is_told_in_the_words_of_its_operation(call: Caller, value: dict[str, Any], newer: str, older: str) -> None:
+    await call.table("things")
+    condition = {"ConditionExpression": "b = :v", "ExpressionAttributeValues": {":v": value}}
+    writes: list[tuple[str, dict[str, Any]]] = [
+        ("PutItem", {"Item": KEY | {"b": value}}),
+        ("PutItem", {"Item": KEY | {"b": {"L": [value]}}}),
+        ("PutItem", {"Item": KEY} | condition),
+        ("PutItem", {"Item": KEY, "Expected": {"b": {"Value": value}}}),
+        ("UpdateItem", {"Key": {"a": value}}),
+        ("UpdateItem", {"Key": KEY, "AttributeUpdates": {"b": {"Value": value}}}),
+        ("DeleteItem", {"Key": KEY} | condition),
+    ]
+    for operation, request in writes:
+        assert await call.complaint(operation, TableName="things", **request) == ONE + newer
+    assert await call.complaint("GetItem", TableName="things", Key={"a": value}) == newer
+    assert await call.complaint("BatchGetItem", RequestItems={"things": {"Keys": [{"a": value}]}}) == newer
+    query = {"KeyConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": {"S": "1"}, ":v": value}, "FilterExpression": "b = :v"}
+    assert await call.complaint("Query", TableName="things", **query) == newer
+    wrapped = f"ExpressionAttributeValues contains invalid value: {older} for key :v"
+    scan = {"FilterExpression": "b = :v", "ExpressionAttributeValues": {":v": value}}
+    assert await call.complaint("Scan", TableName="things", **scan) == wrapped
+    put = {"PutRequest": {"Item": KEY | {"b": value}}}
+    assert await call.complaint("BatchWriteItem", RequestItems={"things": [put]}) == older
+    delete = {"Delete": {"TableName": "things", "Key": {"a": value}}}
+    assert await call.complaint("TransactWriteItems", TransactItems=[delete]) == older
+    check = {"ConditionCheck": {"TableName": "things", "Key": KEY} | condition}
+    assert await call.complaint("TransactWriteItems", TransactItems=[check]) == wrapped
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "message"),
+    [
+        (
+            "PutItem",
+            {"Item": KEY, "ExpressionAttributeNames": {"#a": "a"}},
+            "ExpressionAttributeNames can only be specified when using expressions",
+        ),
+        ("DeleteItem", {"Key": KEY, "ConditionExpression": ""}, "Invalid ConditionExpression: The expression can not be empty;"),
+        ("DeleteItem", {"Key": KEY, "ReturnValues": "UPDATED_NEW"}, "ReturnValues can only be ALL_OLD or NONE"),
+        (
+            "UpdateItem",
+            {"Key": KEY, "UpdateExpression": "INVALID SYNTAX HERE"},
+            'Invalid UpdateExpression: Syntax error; token: "INVALID", near: "INVALID SYNTAX"',
+        ),
+        (
+            "UpdateItem",
+            {"Key": KEY, "UpdateExpression": "SET b = :v", "ExpressionAttributeValues": {":v": KEY["a"], ":u": KEY["a"]}},
+            "Value provided in ExpressionAttributeValues unused in expressions: keys: {:u}",
+        ),
+        ("PutItem", {"Item": KEY | {"b": deep(32)}}, TOO_DEEP),
+        (
+            "PutItem",
+            {"TableName": "", "Item": KEY, "ReturnValues": "BAD"},
+            "Value at 'TableName' failed to satisfy constraint: Member must have length greater than or equal to 1",
+        ),
+        (
+            "UpdateItem",
+            {"Key": KEY, "ReturnValues": "BAD", "ReturnConsumedCapacity": "BAD"},
+            "Failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",
+        ),
+        ("Query", {"Limit": 0}, "Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1"),
+    ],
+)
+async def test_what_is_wrong_before_the_table_is_known_stands_in_an_envelope(
+    call: Caller, operation: str, request_: dict[str, Any], message: str
+) -> None:
+    assert await call.complaint(operation, **({"TableName": "absent"} | request_)) == ONE + message
+
+
+async def test_several_broken_constraints_are_told_together_in_awss_order(call: Caller) -> None:
+    bad = dict.fromkeys(("ReturnValues", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics"), "BAD")
+    assert await call.complaint("PutItem", TableName="things", Item=KEY, **bad) == (
+        "3 validation errors detected: Value 'BAD' at 'returnConsumedCapacity' failed to satisfy constraint: Member must satisfy enum value"
+        " set: [INDEXES, TOTAL, NONE]; Failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, UPDATED_OLD, ALL_NEW,"
+        " UPDATE_NEW, NONE]; Value 'BAD' at 'returnItemCollectionMetrics' failed to satisfy constraint: Member must satisfy enum value set:"
+        " [SIZE, NONE]"
+    )
+
+
+async def test_requests_are_shown_as_aws_shows_them(call: Caller) -> None:
+    bounds = "Member must have length less than or equal to 255, Member must have length greater than or equal to 3"
+    keys = f"[{bounds}, Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+]"
+    reads = {"bad!name": {"Keys": [KEY]}}
+    assert await call.complaint("BatchGetItem", RequestItems=reads) == (
+        f"""{ONE}Value '{{"bad!name":{{"Keys":[{{"a":{{"S":"1"}}}}]}}}}' at 'requestItems' failed to satisfy constraint:"""
+        f" Map keys must satisfy constraint: {keys}"
+    )
+    writes = {"bad!name": [{"PutRequest": {"Item": KEY}}]}
+    complaint = await call.complaint("BatchWriteItem", RequestItems=writes)
+    assert "{bad!name=[WriteRequest(putRequest=PutRequest(item={a=AttributeValue(s=1, n=null, b=null," in complaint
+    many = {"things": {"Keys": [{"a": {"S": str(number)}} for number in range(101)]}}
+    assert await call.complaint("BatchGetItem", RequestItems=many) == (
+        f"{ONE}Value at 'RequestItems.things.member.Keys' failed to satisfy constraint: Member must have length less than or equal to 100"
+    )
+    assert await call.complaint("BatchGetItem", RequestItems={}) == (
+        f"{ONE}Value at 'RequestItems' failed to satisfy constraint: Member must have length greater than or equal to 1"
+    )
+
+
+async def test_a_key_of_the_wrong_type_cancels_a_transaction_and_an_empty_one_refuses_it(call: Caller) -> None:
+    await call.table("things")
+    wrong = {"Delete": {"TableName": "things", "Key": {"a": {"N": "5"}}}}
+    good = {"Put": {"TableName": "things", "Item": KEY}}
+    error = await call.error("TransactWriteItems", TransactItems=[good, wrong])
+    assert error.code == "TransactionCanceledException"
+    assert error.fields["CancellationReasons"] == [{"Code": "None"}, {"Code": "ValidationError", "Message": MISMATCH}]
+    error = await call.error("TransactGetItems", TransactItems=[{"Get": {"TableName": "things", "Key": {}}}])
+    assert [reason["Code"] for reason in error.fields["CancellationReasons"]] == ["ValidationError"]
+    empty = {"Delete": {"TableName": "things", "Key": {"a": {"S": ""}}}}
+    assert await call.complaint("TransactWriteItems", TransactItems=[empty]) == EMPTY_KEY
+    assert await call.items("things") == []
+
+
+async def test_every_action_of_a_transaction_is_read_before_a_table_is_missed(call: Caller) -> None:
+    missing = {"Put": {"TableName": "absent", "Item": KEY}}
+    unclear = {"ConditionCheck": {"TableName": "absent", "Key": KEY, "ConditionExpression": "attribute_not_exists("}}
+    complaint = await call.complaint("TransactWriteItems", TransactItems=[missing, unclear])
+    assert complaint == 'Invalid ConditionExpression: Syntax error; token: "<EOF>", near: "("'
+    nested = {"Put": {"TableName": "absent", "Item": KEY | {"b": deep(32)}}}
+    assert await call.complaint("TransactWriteItems", TransactItems=[nested, unclear]) == TOO_DEEP
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "message"),
+    [
+        ("begins_with(b, :v)", {"N": "1"}, "operator or function: begins_with, operand type: N"),
+        ("b < :v", {"BOOL": True}, "operator or function: <, operand type: BOOL"),
+        (":v >= b", {"BOOL": True}, "operator or function: >=, operand type: BOOL"),
+        ("b BETWEEN :v AND :v", {"NULL": True}, "operator or function: BETWEEN, operand type: NULL"),
+    ],
+)
+async def test_what_has_no_order_is_not_compared(call: Caller, condition: str, value: dict[str, Any], message: str) -> None:
+    """AWS looks at the operands before it looks for the table."""
+    wrong = "Incorrect operand type for operator or function; " + message
+    values = {":v": value}
+    query = {"KeyConditionExpression": f"a = :a AND {condition}", "ExpressionAttributeValues": values | {":a": KEY["a"]}}
+    assert await call.complaint("Query", TableName="absent", **query) == f"Invalid KeyConditionExpression: {wrong}"
+    scan = {"FilterExpression": condition, "ExpressionAttributeValues": values}
+    assert await call.complaint("Scan", TableName="absent", **scan) == f"Invalid FilterExpression: {wrong}"
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [("0e126", OVERFLOW), ("0e-131", UNDERFLOW), ("1e9223372036854775808", f"{NOT_NUMERIC}: 1e9223372036854775808")]
+)
+async def test_exponents_count_even_where_they_mean_nothing(call: Caller, number: str, message: str) -> None:
+    await call.table("things")
+    assert await call.complaint("PutItem", TableName="things", Item=KEY | {"n": {"N": number}}) == ONE + message
+    await call("PutItem", TableName="things", Item=KEY | {"n": {"N": "0e125"}})
+    assert await call.items("things") == [KEY | {"n": {"N": "0"}}]
+
+
+async def test_three_key_conditions_are_too_many_for_two_key_attributes(call: Caller) -> None:
+    await call.table("pairs", keys="a:S b:N")
+    values = {":a": {"S": "1"}, ":b": {"N": "1"}}
+    query = {"KeyConditionExpression": "a = :a AND b > :b AND c = :b", "ExpressionAttributeValues": values}
+    assert await call.complaint("Query", TableName="pairs", **query) == (
+        "The number of query conditions (3) exceeds the number of key attributes defined in the schema (2)"
+    )
