@@ -14,8 +14,9 @@ from zonal.control.failover import Condition
 from zonal.engines.node import Node
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Store
+from zonal.records.view import View
 from zonal.services.ec2.model import NetworkInterface
-from zonal.services.rds.model import DbInstance, View
+from zonal.services.rds.model import DbInstance
 
 PRIMARY, STANDBY = "primary", "standby"
 PARTS = (PRIMARY, STANDBY)

@@ -21,9 +21,10 @@ from zonal.fabric.plan import VpcPlan
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError, ZonalError
 from zonal.records.store import Record, Store, Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import lookups, network_interfaces
 from zonal.services.ec2.convergence import vpc_plan
-from zonal.services.ec2.model import Subnet, View
+from zonal.services.ec2.model import Subnet
 
 REQUESTER = "zonal-exec"
 INTERNET = "internet"

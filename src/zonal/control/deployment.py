@@ -7,26 +7,17 @@ that was done, not a message that could get lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 from itertools import islice
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar
 
 import msgspec
 
 from zonal.control.failover import Redundancy
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Record
-
-R = TypeVar("R", bound=Record)
-
-
-class View(Protocol):
-    """Records to read: the store or a transaction."""
-
-    def get(self, kind: type[R], id: str) -> R | None: ...
-
-    def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]: ...
+from zonal.records.view import View
 
 
 class Power(StrEnum):

@@ -16,10 +16,11 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, resource_id
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import model
 from zonal.services.ec2.listing import Answer, Listing, refuse, strings
 from zonal.services.ec2.lookups import find, gateway_of
-from zonal.services.ec2.model import ElasticAddress, NetworkInterface, View
+from zonal.services.ec2.model import ElasticAddress, NetworkInterface
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, operation
 

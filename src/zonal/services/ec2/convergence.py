@@ -14,9 +14,9 @@ from typing import Protocol
 from zonal.fabric import plan
 from zonal.foundation.clock import Clock
 from zonal.records.store import Record, Store
+from zonal.records.view import View
 from zonal.services.ec2 import addresses, model, nat_gateways
 from zonal.services.ec2.lookups import gateway_of, network_acl_of, route_table_of, rules_of, subnets
-from zonal.services.ec2.model import View
 from zonal.services.ec2.route_tables import LOCAL, is_black_hole
 
 

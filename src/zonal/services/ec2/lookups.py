@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record
+from zonal.records.view import View
 from zonal.services.ec2 import model
-from zonal.services.ec2.model import View
 
 R = TypeVar("R", bound=Record)
 

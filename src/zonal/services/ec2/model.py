@@ -7,25 +7,12 @@ each has an id and tags. Each record's `kind` is AWS's name of the resource type
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar
 
 import msgspec
 
 from zonal.records.store import Record
-
-R = TypeVar("R", bound=Record)
-
-
-class View(Protocol):
-    """Records to read: the store (what is committed) or a transaction (with its own changes)."""
-
-    def get(self, kind: type[R], id: str) -> R | None: ...
-
-    def require(self, kind: type[R], id: str) -> R: ...
-
-    def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]: ...
 
 
 class Tagged(Record, frozen=True, kw_only=True):

@@ -18,11 +18,12 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import resource_id
 from zonal.records.lifecycle import Lifecycle, Row
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import addresses, network_interfaces
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Answer, Listing, needed, refuse
 from zonal.services.ec2.lookups import find, gateway_of
-from zonal.services.ec2.model import ElasticAddress, NatAddress, NatGateway, Subnet, View
+from zonal.services.ec2.model import ElasticAddress, NatAddress, NatGateway, Subnet
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, operation
 

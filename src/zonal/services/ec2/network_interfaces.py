@@ -19,9 +19,10 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import resource_id
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import addresses, cidrs
 from zonal.services.ec2.lookups import interfaces_in, security_groups_of
-from zonal.services.ec2.model import Attachment, NetworkInterface, Subnet, View
+from zonal.services.ec2.model import Attachment, NetworkInterface, Subnet
 
 MOST_GROUPS = 5
 """AWS's default quota of security groups for each interface."""

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import cidrs, model
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Answer, Listing, needed, one_of, refuse
 from zonal.services.ec2.lookups import find
-from zonal.services.ec2.model import Route, RouteTable, RouteTableAssociation, View
+from zonal.services.ec2.model import Route, RouteTable, RouteTableAssociation
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, operation
 

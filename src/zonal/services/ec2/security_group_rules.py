@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn
+from zonal.records.view import View
 from zonal.services.ec2 import model
 from zonal.services.ec2.lookups import find
-from zonal.services.ec2.model import SecurityGroupRule, View
+from zonal.services.ec2.model import SecurityGroupRule
 from zonal.services.ec2.tags import answer_tags
 
 if TYPE_CHECKING:

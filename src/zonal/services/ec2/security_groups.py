@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn, resource_id
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import model
 from zonal.services.ec2.listing import Answer, Listing, needed, strings
 from zonal.services.ec2.lookups import find, require_default_vpc, rules_of
-from zonal.services.ec2.model import SecurityGroup, SecurityGroupRule, View
+from zonal.services.ec2.model import SecurityGroup, SecurityGroupRule
 from zonal.services.ec2.security_group_rules import (
     MOST_RULES,
     Permission,

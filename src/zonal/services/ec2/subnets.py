@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn, resource_id
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import cidrs, model, network_acls, route_tables
 from zonal.services.ec2.listing import Answer, Listing, needed, refuse
 from zonal.services.ec2.lookups import default_vpc, find, interfaces_in, subnets
-from zonal.services.ec2.model import Subnet, View
+from zonal.services.ec2.model import Subnet
 from zonal.services.ec2.network_interfaces import free_address_count
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.ec2.zones import ZONES, zone_named

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import cidrs, dhcp_options, model, network_acls, route_tables, security_groups
 from zonal.services.ec2.listing import Answer, Listing, refuse
 from zonal.services.ec2.lookups import find, gateway_of, subnets
-from zonal.services.ec2.model import CidrAssociation, Network, View, Vpc
+from zonal.services.ec2.model import CidrAssociation, Network, Vpc
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, operation
 

@@ -13,7 +13,8 @@ from typing import TypeVar, cast
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import parse_arn
-from zonal.services.rds.model import DbInstance, SubnetGroup, View
+from zonal.records.view import View
+from zonal.services.rds.model import DbInstance, SubnetGroup
 
 T = TypeVar("T")
 

@@ -7,16 +7,13 @@ A DB instance is what a customer asked for, with AWS's status. The engines behin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar
 
 import msgspec
 
 from zonal.foundation.identifiers import ACCOUNT, REGION, arn
 from zonal.records.store import Record
-
-R = TypeVar("R", bound=Record)
 
 ENDPOINT_HASH = "c" + hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()[:11]
 """The part of every endpoint's name that AWS gives an account in a region."""
@@ -24,16 +21,6 @@ ENDPOINT_HASH = "c" + hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()
 DOMAIN = f"{ENDPOINT_HASH}.{REGION}.rds.zonal.internal"
 HOSTED_ZONE = "Z2R2ITUGPM61AM"
 """The hosted zone of RDS endpoints in us-east-1 ("Amazon RDS endpoints and quotas")."""
-
-
-class View(Protocol):
-    """Records to read: the store or a transaction."""
-
-    def get(self, kind: type[R], id: str) -> R | None: ...
-
-    def require(self, kind: type[R], id: str) -> R: ...
-
-    def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]: ...
 
 
 class SubnetGroup(Record, frozen=True, kw_only=True):

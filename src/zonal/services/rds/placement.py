@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from zonal.control.deployment import Place, free_management_address
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2 import addresses, network_interfaces
 from zonal.services.ec2.lookups import default_security_group, gateway_of
 from zonal.services.ec2.model import NetworkInterface, SecurityGroup, Subnet
-from zonal.services.rds.model import DbInstance, NodeInterface, SubnetGroup, View
+from zonal.services.rds.model import DbInstance, NodeInterface, SubnetGroup
 from zonal.services.rds.subnet_groups import subnets_of
 
 REQUESTER = "amazon-rds"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from zonal.control.deployment import Standing, Wanted
 from zonal.control.failover import Redundancy
+from zonal.records.view import View
 from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import AUTHORITY
 from zonal.services.rds.engine_versions import LICENSE
-from zonal.services.rds.model import HOSTED_ZONE, DbInstance, SubnetGroup, View
+from zonal.services.rds.model import HOSTED_ZONE, DbInstance, SubnetGroup
 from zonal.services.rds.subnet_groups import answer_group
 from zonal.services.rds.tags import answer_tags
 from zonal.wire.markup import Lasting

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.ec2.lookups import default_vpc, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.operation import Call, operation
 from zonal.services.rds.lookups import Answer, filters, find_subnet_group, page
-from zonal.services.rds.model import DbInstance, SubnetGroup, View
+from zonal.services.rds.model import DbInstance, SubnetGroup
 from zonal.services.rds.tags import merged
 
 if TYPE_CHECKING:

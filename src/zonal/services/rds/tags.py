@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, parse_arn
+from zonal.records.view import View
 from zonal.services.operation import Call, operation
 from zonal.services.rds.lookups import Answer, filters, find_instance, find_subnet_group
-from zonal.services.rds.model import DbInstance, SubnetGroup, View
+from zonal.services.rds.model import DbInstance, SubnetGroup
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import (
