@@ -23,6 +23,7 @@ from zonal.services.dynamodb.backups import stage
 from zonal.services.dynamodb.schemas import without_idle_attributes
 
 STEP_ITEMS = 200
+FILL_ITEMS = 32  # A step is one decision, a millisecond long at most, since other requests wait for it.
 STREAM_RETENTION = timedelta(hours=24)
 TRIM_SECONDS = 600.0
 _STEP_PAUSE_SECONDS = 0.0
@@ -96,9 +97,9 @@ class TableUpkeep:
         assert index.fill is not None
         storage, end = self._engine.storage, keys.after(space_bytes(table.space))
         low = index.fill.cursor + b"\x00" if index.fill.cursor else space_bytes(table.space)
-        found = [key for key, _ in islice(storage.range(low, end), STEP_ITEMS)]
+        found = [key for key, _ in islice(storage.range(low, end), FILL_ITEMS)]
         # From here on writes up to the cursor keep the index themselves. What was decided before that is committed a moment later.
-        index.fill.cursor = found[-1] if len(found) == STEP_ITEMS else end
+        index.fill.cursor = found[-1] if len(found) == FILL_ITEMS else end
         await self._engine.settled()
         batch = Batch()
         for key, _ in storage.range(low, index.fill.cursor + b"\x00"):
