@@ -82,13 +82,30 @@ def served(serve: Serve, durability: str, *, directory: Path | None = None) -> I
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(place, durability, there))
     process.start()
+    port = here.recv()
+    _processes[port] = process.pid or 0
     try:
-        yield here.recv()
+        yield port
     finally:
         here.send("stop")
         process.join(30)
         if directory is None:
             shutil.rmtree(place)
+
+
+_processes: dict[int, int] = {}
+
+
+def processor_seconds(port: int) -> float:
+    """The processor time that the server at this port has taken so far (without its keeper)."""
+    tasks = Path(f"/proc/{_processes[port]}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def memory_bytes(port: int, kind: str) -> int:
+    """The server's memory of one kind, as /proc's smaps_rollup has it: Rss, Pss, Anonymous."""
+    lines = Path(f"/proc/{_processes[port]}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def zonal(directory: Path, durability: str, link: Connection) -> None:
@@ -110,29 +127,36 @@ def zonal(directory: Path, durability: str, link: Connection) -> None:
     uvloop.run(run())
 
 
-def ask(port: int, *requests: Request) -> None:
-    """Make some calls, one after the other, from this process."""
+def ask(port: int, *requests: Request) -> list[bytes]:
+    """Make some calls, one after the other, from this process; the bodies of their answers."""
+    bodies = []
     for request in requests:
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(signed(port, request))
-            parser, seen = httptools.HttpResponseParser(reply := _Reply()), b""
+            parser = httptools.HttpResponseParser(reply := _Reply())
             while not reply.is_complete:
-                seen = connection.recv(1 << 20)
-                parser.feed_data(seen)
-            assert parser.get_status_code() == 200, seen
+                parser.feed_data(connection.recv(1 << 20))
+            assert parser.get_status_code() == 200, reply.body
+            bodies.append(reply.body)
+    return bodies
 
 
 class _Reply:
-    is_complete = False
+    def __init__(self) -> None:
+        self.body = b""
+        self.is_complete = False
+
+    def on_body(self, piece: bytes) -> None:
+        self.body += piece
 
     def on_message_complete(self) -> None:
         self.is_complete = True
 
 
-def drive(port: int, requests: Sequence[Request], *, connections: int, seconds: float) -> Outcome:
-    """Make these calls in random order for so long, over so many connections."""
+def drive(port: int, requests: Sequence[Request], *, connections: int, seconds: float, timed: range | None = None) -> Outcome:
+    """Make these calls in random order for so long, over so many connections. Only those in `timed` count, if it is given."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_drive, args=(port, requests, connections, seconds, there))
+    process = multiprocessing.get_context("spawn").Process(target=_drive, args=(port, requests, connections, seconds, timed, there))
     process.start()
     try:
         outcome: Outcome = here.recv()
@@ -141,8 +165,8 @@ def drive(port: int, requests: Sequence[Request], *, connections: int, seconds: 
     return outcome
 
 
-def _drive(port: int, requests: Sequence[Request], connections: int, seconds: float, link: Connection) -> None:
-    raw = [signed(port, each) for each in requests]
+def _drive(port: int, requests: Sequence[Request], connections: int, seconds: float, timed: range | None, link: Connection) -> None:
+    raw = [(signed(port, each), timed is None or number in timed) for number, each in enumerate(requests)]
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -160,7 +184,7 @@ def _drive(port: int, requests: Sequence[Request], connections: int, seconds: fl
 
 
 class _Client(asyncio.Protocol):
-    def __init__(self, requests: Sequence[bytes]) -> None:
+    def __init__(self, requests: Sequence[tuple[bytes, bool]]) -> None:
         self._requests = requests
         self._choice = random.Random().choice
         self._parser = httptools.HttpResponseParser(self)
@@ -175,7 +199,8 @@ class _Client(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
-        self.times.append(time.perf_counter() - self._sent)
+        if self._counts:
+            self.times.append(time.perf_counter() - self._sent)
         if self._parser.get_status_code() != 200:
             self.failed = self._last
             return
@@ -185,8 +210,9 @@ class _Client(asyncio.Protocol):
         self.failed = self.failed or b"the server closed the connection"
 
     def send(self) -> None:
+        raw, self._counts = self._choice(self._requests)
         self._sent = time.perf_counter()
-        self._transport.write(self._choice(self._requests))
+        self._transport.write(raw)
 
 
 def signed(port: int, request: Request) -> bytes:
