@@ -342,3 +342,10 @@ def test_an_expiration_is_told_of_the_current_version_only(client: Any, bucket: 
     version = client.put_object(Bucket=bucket, Key="k")["VersionId"]
     assert 'rule-id="r"' in client.head_object(Bucket=bucket, Key="k")["Expiration"]
     assert "Expiration" not in client.head_object(Bucket=bucket, Key="k", VersionId=version)
+
+
+def test_uploads_of_one_key_are_listed_as_they_were_begun(client: Any, bucket: str) -> None:
+    begun = [client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"] for _ in range(8)]
+    assert [each["UploadId"] for each in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == begun
+    rest = client.list_multipart_uploads(Bucket=bucket, KeyMarker="k", UploadIdMarker=begun[4])["Uploads"]
+    assert [each["UploadId"] for each in rest] == begun[5:]

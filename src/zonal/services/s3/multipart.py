@@ -43,7 +43,7 @@ class Multipart:
         algorithm = checksums.known(request["ChecksumAlgorithm"]) if request.get("ChecksumAlgorithm") else ""
         kind = checksums.check_type(algorithm, request.get("ChecksumType", ""))
         template = writing.template(self._ground, call, bucket, request, key)
-        upload = Upload(secrets.token_urlsafe(48), bucket.name, template, call.now.timestamp(), algorithm, kind)
+        upload = Upload(_new_id(call), bucket.name, template, call.now.timestamp(), algorithm, kind)
         await self._ground.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
         answer: Request = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
         if algorithm:
@@ -220,6 +220,11 @@ _PART_KEY = (
     "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate encryption parameters."
 )
 Wanted = list[tuple[int, str, Request]]
+
+
+def _new_id(call: Call) -> str:
+    """An upload's id. It begins with the time, so that uploads of one key are listed in the order in which they were begun."""
+    return f"{int(call.now.timestamp() * 1_000_000):014x}{secrets.token_urlsafe(36)}"
 
 
 def _wanted(request: Request) -> Wanted:
