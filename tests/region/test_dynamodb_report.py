@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tests.running_region import RunningRegion
 
@@ -27,6 +28,11 @@ def test_reports_tell_what_was_consumed_and_what_a_question_costs(tmp_path: Path
         both = json.loads(region.zonal("report", "query-vs-scan", "Users", "UserId", "7", "--json").stdout)
         assert (both["query"]["items_read"], both["scan"]["items_read"]) == (1, 20)
         assert both["query"]["read_units"] == 0.5 and both["scan"]["read_units"] == 4
-        assert "Cheaper" in region.zonal("report", "capacity", "Users").stdout
+        picture = tmp_path / "traffic.svg"
+        assert "Cheaper" in region.zonal("report", "capacity", "Users", "--picture", str(picture)).stdout
+        drawn = ElementTree.parse(picture).getroot()
+        assert drawn.tag.endswith("svg") and "write, provisioned" in picture.read_text()
+        refused = region.zonal("report", "capacity", "Users", "--picture", str(tmp_path / "no" / "where.svg"), check=False)
+        assert refused.returncode and "cannot be written" in refused.stderr
     finally:
         region.zonal("stop", check=False)

@@ -24,13 +24,21 @@ def report() -> None:
 @state_option
 @json_option
 @click.argument("table")
-def capacity(state: Path, as_json: bool, table: str) -> None:
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg", help="Draw the traffic there too, as SVG.")
+def capacity(state: Path, as_json: bool, table: str, picture: Path | None) -> None:
     """Replay TABLE's recorded traffic in both capacity modes: units, throttling, a month's cost."""
     import msgspec
 
     from zonal.console.client import RegionClient
 
     seen = RegionClient(state).capacity(table)
+    if picture is not None:
+        from zonal.cli.picture import draw
+
+        try:
+            picture.write_bytes(draw(seen))
+        except OSError as error:
+            raise ZonalError(f"the picture cannot be written to {picture}: {error.strerror}") from error
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(seen)).decode())
     else:

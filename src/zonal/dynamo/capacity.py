@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from zonal.dynamo.table import OnDemand, Table, Throughput
 from zonal.dynamo.units import Cost
@@ -93,8 +94,8 @@ class Peak:
             self._window_at, self._highest = now, 0.0
 
 
-class Minute(NamedTuple):
-    """What a table consumed in one minute, and how many requests were turned away."""
+class Minute(msgspec.Struct, frozen=True):
+    """What a table consumed in one minute (counted from 1970), and how many requests were turned away."""
 
     minute: int
     read: float

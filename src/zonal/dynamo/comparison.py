@@ -42,7 +42,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Both modes on one table's traffic; `cheaper` names the one that costs less."""
+    """Both modes on one table's traffic, which is kept as it was recorded; `cheaper` names the one that costs less."""
 
     table: str
     minutes: int
@@ -53,6 +53,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     cheaper: str
     currency: str
     prices: str
+    traffic: tuple[Minute, ...] = ()
 
 
 def prices() -> Prices:
@@ -94,6 +95,7 @@ def compare(table: str, traffic: Sequence[Minute], *, read_units: int = 0, write
         cheaper=cheaper,
         currency=known.currency,
         prices=f"{known.source}, {known.date}",
+        traffic=tuple(traffic),
     )
 
 

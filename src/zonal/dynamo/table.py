@@ -15,6 +15,10 @@ from zonal.dynamo.items import Item, kind_and_body, validation
 from zonal.dynamo.keys import KeyPart, Schema, tie_digest
 from zonal.records.store import Record
 
+LAG_TAG = "zonal:lag-seconds"
+"""The tag by which a table has a lag of its own, whatever the region's is; a table on AWS may have it too, where it does nothing."""
+
+LONGEST_LAG_SECONDS = 60.0
 STREAM_VIEWS = ("NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY")
 
 
@@ -93,7 +97,12 @@ class TableRecord(Record, frozen=True, kw_only=True):
     recovery: Recovery | None = None
     restored: Restored | None = None
     import_arn: str = ""
-    lag_seconds: float | None = None
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How far its eventually consistent reads may be behind, where it has a word of its own on that."""
+        value = self.tags.get(LAG_TAG)
+        return None if value is None else lag_of(value)
 
     @property
     def stream(self) -> Stream | None:
@@ -150,6 +159,17 @@ class Refuse(Record, frozen=True, kw_only=True):
     """A space whose items nobody needs any more, to be emptied in the background. `id` is its number."""
 
     kind: ClassVar[str] = "dynamodb-refuse"
+
+
+def lag_of(text: str) -> float:
+    """The lag that a tag's value says, in seconds. Raises `ValidationException` where it says none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_LAG_SECONDS:
+        raise validation(f"The tag {LAG_TAG} must be a number of seconds from 0 to {LONGEST_LAG_SECONDS:g}, not '{text}'")
+    return seconds
 
 
 def space_bytes(space: int) -> bytes:

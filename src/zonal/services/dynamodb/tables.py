@@ -23,6 +23,7 @@ from zonal.foundation.identifiers import REGION
 from zonal.records.store import Transaction
 from zonal.services.dynamodb import schemas
 from zonal.services.dynamodb.descriptions import describe_table
+from zonal.services.dynamodb.tags import tags_of
 from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
@@ -158,7 +159,7 @@ def new_record(transaction: Transaction, name: str, request: Request, now: datet
         deletion_protection=bool(request.get("DeletionProtectionEnabled")),
         table_class=request.get("TableClass") or "",
         encryption=_encryption(request.get("SSESpecification")),
-        tags={tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()},
+        tags=tags_of(request.get("Tags") or ()),
     )
 
 

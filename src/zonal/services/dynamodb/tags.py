@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from zonal.dynamo.engine import Engine
 from zonal.dynamo.items import validation
-from zonal.dynamo.table import TableRecord
+from zonal.dynamo.table import LAG_TAG, TableRecord, lag_of
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION
 from zonal.records.store import Transaction
@@ -33,7 +34,7 @@ class Tags:
         record = _tagged(call.transaction, request["ResourceArn"], "TagResource")
         if not request["Tags"]:
             raise validation("Atleast one Tag needs to be provided as Input.")
-        tags = record.tags | {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        tags = record.tags | tags_of(request["Tags"])
         if len(tags) > MAX_TAGS:
             raise validation(f"The number of tags exceeds the limit of {MAX_TAGS} tags per resource")
         call.transaction.put(replace(record, tags=tags))
@@ -56,6 +57,14 @@ class Tags:
         if len(names) > PAGE:
             answer["NextToken"] = names[PAGE - 1]
         return answer
+
+
+def tags_of(request: Sequence[Request]) -> dict[str, str]:
+    """Tags as they are kept. Raises `ValidationException` for one that zonal gives a meaning, and whose value has none."""
+    tags = {tag["Key"]: tag["Value"] for tag in request}
+    if LAG_TAG in tags:
+        lag_of(tags[LAG_TAG])
+    return tags
 
 
 def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:

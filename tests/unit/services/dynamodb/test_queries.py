@@ -229,3 +229,19 @@ async def test_stale_reads_show_the_near_past_and_consistent_ones_never(tmp_path
         assert (await call("Query", TableName="things", IndexName="by-c", **query))["Count"] == 0
         assert (await call("Scan", TableName="things"))["Count"] == 0
         assert (await call("Scan", TableName="things", ConsistentRead=True))["Count"] == 1
+
+
+async def test_a_table_may_have_a_lag_of_its_own_by_a_tag(call: Caller) -> None:
+    await call.table("stale", Tags=[{"Key": "zonal:lag-seconds", "Value": "30"}])
+    await call.table("current")
+    for name in ("stale", "current"):
+        await call("PutItem", TableName=name, Item={"a": {"S": "1"}})
+    key = {"a": {"S": "1"}}
+    assert await call("GetItem", TableName="stale", Key=key) == {}
+    assert "Item" in await call("GetItem", TableName="current", Key=key)
+    arn = (await call("DescribeTable", TableName="stale"))["Table"]["TableArn"]
+    for value in ("long", "-1", "61", "nan"):
+        complaint = await call.complaint("TagResource", ResourceArn=arn, Tags=[{"Key": "zonal:lag-seconds", "Value": value}])
+        assert "must be a number of seconds from 0 to 60" in complaint
+    await call("TagResource", ResourceArn=arn, Tags=[{"Key": "zonal:lag-seconds", "Value": "0"}])
+    assert "Item" in await call("GetItem", TableName="stale", Key=key)
