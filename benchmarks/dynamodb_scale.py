@@ -1,8 +1,8 @@
 """DynamoDB with much in it: what a Query, a Scan, a back-fill, memory and start-up cost, whatever the size.
 
-Three stores of their own, filled directly, since HTTP would take an hour: partitions of 5,000 and of 1,000,000 items asked for ten each, ten
-million small items opened and read, and a table that is read and written while a new index is filled in. Filling ten million items takes some
-minutes and a few GB; `--items` makes it less.
+Three stores of their own, filled directly, since HTTP would take an hour: partitions of 5,000 and of 1,000,000 items asked for ten each,
+ten million small items opened and read, and a table that is read and written while a new index is filled in. Filling ten million items
+takes some minutes and a few GB; `--items` makes it less.
 """
 
 from __future__ import annotations
