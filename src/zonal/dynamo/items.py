@@ -1,8 +1,9 @@
 """Items: what may be stored, in which form, and how large AWS says it is.
 
 An attribute value is a dictionary of one type and its value, as on the wire: `{"S": "text"}`, `{"N": "1"}`, `{"B": "base64"}`.
-`settle` is the one walk over a value that a write makes: it checks every rule, brings numbers into their canonical form in place, and
-returns the size that limits and capacity count. What was settled is stored as it is and never checked again.
+`settle` is the one walk over a value that a write makes: it checks every rule, brings numbers into their canonical form and sets into
+DynamoDB's order in place (strings and binary values by their bytes, numbers by value), and returns the size that limits and capacity
+count. What was settled is stored as it is and never checked again.
 (Developer Guide: "Supported data types and naming rules", "DynamoDB item sizes and formats", "Quotas": item size and nesting.)
 """
 
@@ -109,6 +110,8 @@ def _string_set(value: Value, body: Any, depth: int) -> int:
             f"{_INVALID}Input collection [{', '.join(members)}] contains duplicates.",
             f"{_INVALID}Input collection [{quoted}] contains duplicates.",
         )
+    members.sort()
+    value["SS"] = members
     return sum(len(member.encode()) for member in members)
 
 
@@ -118,6 +121,7 @@ def _number_set(value: Value, body: Any, depth: int) -> int:
     members = value["NS"] = [numbers.canonical(_text(member)) for member in body]
     if len(set(members)) != len(members):
         raise Reworded("Input collection contains duplicates", f"{_INVALID}Input collection contains duplicates.")
+    members.sort(key=numbers.encode)
     return sum(map(numbers.size, members))
 
 
@@ -131,6 +135,7 @@ def _binary_set(value: Value, body: Any, depth: int) -> int:
             f"{_INVALID}Input collection [{', '.join(body)}]of type BS contains duplicates.",
             f"{_INVALID}Input collection [{quoted}]of type BS contains duplicates.",
         )
+    body.sort(key=decode_binary)
     return size
 
 

@@ -79,3 +79,9 @@ def test_sets_are_equal_whatever_their_order_and_lists_are_not() -> None:
     assert items.equal({"M": {"a": {"SS": ["x", "y"]}}}, {"M": {"a": {"SS": ["y", "x"]}}})
     assert not items.equal({"L": [{"S": "x"}, {"S": "y"}]}, {"L": [{"S": "y"}, {"S": "x"}]})
     assert not items.equal({"S": "1"}, {"N": "1"})
+
+
+def test_sets_are_kept_in_dynamodbs_order() -> None:
+    value: dict[str, Any] = {"M": {"s": {"SS": ["b", "", "a"]}, "n": {"NS": ["10", "9", "-1"]}, "b": {"BS": ["/w==", "AA=="]}}}
+    items.settle(value)
+    assert value["M"] == {"s": {"SS": ["", "a", "b"]}, "n": {"NS": ["-1", "9", "10"]}, "b": {"BS": ["AA==", "/w=="]}}

@@ -14,10 +14,15 @@ from zonal.dynamo.expressions import tree
 from zonal.dynamo.expressions.syntax import overlap
 from zonal.dynamo.expressions.tree import Condition, Operand, Path, Step
 from zonal.dynamo.expressions.updates import Action, IfNotExists, ListAppend, Sum, Update
-from zonal.dynamo.items import Item, Value, settle, validation
-from zonal.dynamo.partiql.tokens import END, Tokens
+from zonal.dynamo.items import Item, Value, kind_and_body, settle, validation
+from zonal.dynamo.partiql.tokens import END, NOT_WELL_FORMED, Tokens
+from zonal.foundation.errors import AwsError
 
 _COMPARATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
+_LEFT_OVER = NOT_WELL_FORMED + "Unexpected token after expression"
+_CLAUSES = ("WHERE", "SET", "REMOVE", "ORDER", "RETURNING")
+_TYPE_NAMES = {"NULL": "NULL", "BOOL": "BOOL", "STRING": "S"}
+_NUMBER_FAULTS = ("Number overflow", "Number underflow", "Attempting to store more than")
 
 
 class Select(NamedTuple):
@@ -81,6 +86,15 @@ def equalities(condition: Condition | None) -> dict[str, Value]:
     return found
 
 
+def heads(condition: object) -> frozenset[str]:
+    """The top-level attributes that a condition looks at."""
+    if isinstance(condition, Path):
+        return frozenset((str(condition.steps[0]),))
+    if isinstance(condition, tree.Literal) or not isinstance(condition, tuple):
+        return frozenset()
+    return frozenset().union(*map(heads, condition))
+
+
 class _Parser:
     def __init__(self, text: str, parameters: list[Value]) -> None:
         self.tokens = Tokens(text)
@@ -97,12 +111,14 @@ class _Parser:
             statement = self._update()
         elif tokens.takes_word("DELETE"):
             statement = self._delete()
+        elif tokens.takes_word("FROM"):
+            statement = self._from_first()
         elif tokens.takes_word("EXISTS"):
             statement = self._exists()
         else:
             raise tokens.error()
         if tokens.next.kind != END:
-            raise tokens.error()
+            raise validation(_LEFT_OVER)
         if self.used != len(self.parameters):
             raise validation("Number of parameters in request and statement don't match.")
         return statement
@@ -116,8 +132,7 @@ class _Parser:
             if (clash := overlap(wanted)) is not None:
                 raise validation(clash)
         self.tokens.expect_word("FROM")
-        table = self._name()
-        index = self._name() if self.tokens.takes(".") else None
+        table, index = self._source()
         condition = self._where()
         return Select(table, index, None if wanted is None else tuple(wanted), condition, self._order())
 
@@ -134,14 +149,40 @@ class _Parser:
     def _insert(self) -> Insert:
         self.tokens.expect_word("INTO")
         table = self._name()
+        if not self.tokens.is_word("VALUE") and self.tokens.next.kind in ("word", "quoted"):
+            raise validation(_LEFT_OVER)
         self.tokens.expect_word("VALUE")
         value = self._literal()
         if "M" not in value:
-            raise validation("Statement wasn't well formed, can't be processed: VALUE must be a tuple")
+            raise validation(NOT_WELL_FORMED + "VALUE must be a tuple")
         return Insert(table, value["M"])
 
     def _update(self) -> Change:
-        table = self._name()
+        table, _ = self._source()
+        update = self._changes()
+        condition = self._where()
+        return Change(table, update, condition, self._returning())
+
+    def _from_first(self) -> Change:
+        """An update that names the item before what changes."""
+        table, _ = self._source()
+        condition = self._where()
+        return Change(table, self._changes(), condition, self._returning())
+
+    def _source(self) -> tuple[str, str | None]:
+        """The table, and the index behind it."""
+        names = [self._name()]
+        while self.tokens.takes("."):
+            names.append(self._name())
+        if not all(names):
+            raise validation("Path component cannot be an empty string")
+        if len(names) > 2:
+            raise validation("A path may contain at most 2 components in the FROM clause")
+        if self.tokens.next.kind in ("word", "quoted") and not self.tokens.is_word(*_CLAUSES):
+            raise validation("Aliasing is not supported")
+        return names[0], names[1] if len(names) > 1 else None
+
+    def _changes(self) -> Update:
         actions: list[Action] = []
         while self.tokens.is_word("SET", "REMOVE"):
             section = self.tokens.take().text.upper()
@@ -152,8 +193,7 @@ class _Parser:
             raise self.tokens.error()
         if (clash := overlap([action.path for action in actions])) is not None:
             raise validation(clash)
-        condition = self._where()
-        return Change(table, Update(tuple(actions)), condition, self._returning())
+        return Update(tuple(actions))
 
     def _action(self, section: str) -> Action:
         path = self._path()
@@ -179,9 +219,13 @@ class _Parser:
 
     def _delete(self) -> Change:
         self.tokens.expect_word("FROM")
-        table = self._name()
+        table, _ = self._source()
         condition = self._where()
-        return Change(table, None, condition, self._returning())
+        returning = self._returning()
+        if returning not in ("NONE", "ALL_OLD"):
+            which = returning.replace("UPDATED", "MODIFIED").replace("_", " ")
+            raise validation(f"Invalid returning clause: RETURNING {which} *. Only RETURNING ALL OLD * is allowed in DELETE statements.")
+        return Change(table, None, condition, returning)
 
     def _exists(self) -> Exists:
         self.tokens.expect("(")
@@ -226,14 +270,23 @@ class _Parser:
             return inner
         if tokens.next.kind == "word" and tokens.following.text == "(" and tokens.next.text.lower() in _FUNCTIONS:
             make = _FUNCTIONS[tokens.take().text.lower()]
-            return make(*self._operands())
+            return self._compared_with_truth(make(*self._operands()))
         left = self._operand()
         if tokens.next.kind == "sign" and tokens.next.text in _COMPARATORS:
             sign = tokens.take().text
-            return tree.Comparison("<>" if sign == "!=" else sign, left, self._operand())
+            right = self._operand()
+            _check_order(sign, left, right)
+            return tree.Comparison("<>" if sign == "!=" else sign, left, right)
         negated = tokens.takes_word("NOT")
         condition = self._worded(left)
         return tree.Not(condition) if negated else condition
+
+    def _compared_with_truth(self, condition: Condition) -> Condition:
+        """A function's answer, which may be compared with TRUE or FALSE."""
+        if not (self.tokens.next.text in ("=", "<>", "!=") and self.tokens.following.text.upper() in ("TRUE", "FALSE")):
+            return condition
+        same = self.tokens.take().text == "="
+        return condition if same == (self.tokens.take().text.upper() == "TRUE") else tree.Not(condition)
 
     def _worded(self, left: Operand) -> Condition:
         tokens = self.tokens
@@ -256,8 +309,9 @@ class _Parser:
             if tokens.takes_word("MISSING"):
                 condition = tree.Not(tree.Exists(left))
             else:
-                tokens.expect_word("NULL")
-                condition = tree.TypeIs(left, tree.Literal({"S": "NULL"}))
+                if not tokens.is_word(*_TYPE_NAMES):
+                    raise tokens.error()
+                condition = tree.TypeIs(left, tree.Literal({"S": _TYPE_NAMES[tokens.take().text.upper()]}))
             return tree.Not(condition) if negated else condition
         raise tokens.error()
 
@@ -278,7 +332,7 @@ class _Parser:
                 return tree.Size(operands[0])
             if name in ("if_not_exists", "list_append") and len(operands) == 2:
                 return (IfNotExists if name == "if_not_exists" else ListAppend)(*operands)
-            raise validation(f"Statement wasn't well formed, can't be processed: unknown function {name}")
+            raise validation(f"{NOT_WELL_FORMED}unknown function {name}")
         is_literal = tokens.next.kind in ("text", "number") or tokens.next.text in ("?", "{", "[", "<<", "-", "+")
         if is_literal or tokens.is_word("TRUE", "FALSE", "NULL"):
             return tree.Literal(self._literal())
@@ -304,7 +358,12 @@ class _Parser:
 
     def _literal(self) -> Value:
         value = self._raw_literal()
-        settle(value)
+        try:
+            settle(value)
+        except AwsError as error:
+            if error.message.startswith(_NUMBER_FAULTS):
+                raise validation(f"{error.message} under root{_place_of_fault(value)}") from None
+            raise
         return value
 
     def _raw_literal(self) -> Value:
@@ -360,6 +419,26 @@ _FUNCTIONS: dict[str, Callable[..., Condition]] = {
     "attribute_exists": tree.Exists,
     "attribute_not_exists": lambda operand: tree.Not(tree.Exists(operand)),
 }
+
+
+def _check_order(sign: str, *operands: Operand) -> None:
+    for operand in operands:
+        if isinstance(operand, tree.Literal) and sign in ("<", "<=", ">", ">=") and not operand.value.keys() & {"S", "N", "B"}:
+            kind = kind_and_body(operand.value)[0]
+            raise validation(f"Incorrect operand type for operator or function; operator or function: {sign}, operand type: {kind}")
+
+
+def _place_of_fault(value: Value) -> str:
+    """Where in a value the first bad number stands, as a path."""
+    kind, body = kind_and_body(value)
+    inner = [(f".{name}", each) for name, each in body.items()] if kind == "M" else []
+    inner += [(f"[{at}]", each) for at, each in enumerate(body)] if kind == "L" else []
+    for place, each in inner:
+        try:
+            settle(each)
+        except AwsError:
+            return place + _place_of_fault(each)
+    return ""
 
 
 def _set(elements: list[Value]) -> Value:

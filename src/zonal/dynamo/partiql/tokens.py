@@ -9,8 +9,11 @@ from zonal.dynamo.items import validation
 from zonal.foundation.errors import AwsError
 
 END = "end"
+NOT_WELL_FORMED = "Statement wasn't well formed, can't be processed: "
+_INTEGERS = range(-(2**31), 2**31)
+"""What AWS's parser takes for an exponent, and for the digits behind the point that it leaves."""
 _TOKEN = re.compile(
-    r"""(?P<space>\s+|--[^\n]*)
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
     |(?P<text>'(?:[^']|'')*')
     |(?P<quoted>"(?:[^"]|"")*")
     |(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)
@@ -37,7 +40,9 @@ class Tokens:
         for match in _TOKEN.finditer(statement):
             kind, text = match.lastgroup or "", match[0]
             if kind == "stray":
-                raise validation(f"Statement wasn't well formed, can't be processed: unexpected character '{text}' at {match.start()}")
+                raise validation(NOT_WELL_FORMED)
+            if kind == "number":
+                _check_exponent(text)
             if kind == "text":
                 text = text[1:-1].replace("''", "'")
             elif kind == "quoted":
@@ -88,4 +93,11 @@ class Tokens:
         """The error at the next token."""
         token = self.next
         what = "unexpected end of statement" if token.kind == END else f"unexpected token '{token.text}' at {token.start}"
-        return validation(f"Statement wasn't well formed, can't be processed: {what}")
+        return validation(NOT_WELL_FORMED + what)
+
+
+def _check_exponent(number: str) -> None:
+    digits, _, exponent = number.lower().partition("e")
+    scale = len(digits.partition(".")[2]) - int(exponent or "0")
+    if int(exponent or "0") not in _INTEGERS or scale not in _INTEGERS:
+        raise validation(NOT_WELL_FORMED)

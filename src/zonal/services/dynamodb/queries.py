@@ -136,7 +136,7 @@ class Queries:
                 _refuse_fetch(index, select, needed)
             if beyond:
                 view = self._engine.view(table, consistent=request.get("ConsistentRead", False))
-                fetch = _Fetch(table, view.get)
+                fetch = Fetch(table, view.get)
         return Ask(request.get("Limit"), filter, expressions.values, wanted, select == "COUNT", fetch)
 
     def _page(
@@ -162,7 +162,7 @@ class Queries:
         return _told(page, request, table, index, cost)
 
 
-class _Fetch:
+class Fetch:
     """Fetches the table's item of an index entry."""
 
     def __init__(self, table: Table, get: Any) -> None:

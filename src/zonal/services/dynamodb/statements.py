@@ -21,18 +21,20 @@ from zonal.dynamo.expressions.request import NONE
 from zonal.dynamo.expressions.tree import Condition, Path
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.keys import Schema
-from zonal.dynamo.partiql.statements import Change, Exists, Insert, Select, Statement, conjuncts, equalities, parse
+from zonal.dynamo.partiql.statements import Change, Exists, Insert, Select, Statement, conjuncts, equalities, heads, parse
 from zonal.dynamo.reading import Ask, query_range, read_page, scan_range
 from zonal.dynamo.table import Index, Table
 from zonal.dynamo.units import Cost, read_units
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.items import Items, Write
 from zonal.services.dynamodb.parameters import Guard
+from zonal.services.dynamodb.queries import Fetch
 from zonal.services.dynamodb.transactions import Transactions
 from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
 _NO_KEY = "Where clause does not contain a mandatory equality on all key attributes"
+_INVALID = "One or more parameter values were invalid: "
 _OPERATORS = {"<": "LT", "<=": "LE", ">": "GT", ">=": "GE", "=": "EQ"}
 _BATCH_CODES = {
     "ConditionalCheckFailedException": "ConditionalCheckFailed",
@@ -92,6 +94,9 @@ class Statements:
     @operation("ExecuteTransaction")
     async def transaction(self, call: Call, request: Request) -> dict[str, Any]:
         statements = [parse(entry["Statement"], entry.get("Parameters")) for entry in request["TransactStatements"]]
+        for at, statement in enumerate(statements):
+            if (complaint := _unfit_for_transaction(statement)) is not None:
+                raise validation(f"Validation failed in TransactStatements[{at}]: {complaint}")
         reads = [statement for statement in statements if isinstance(statement, Select)]
         if reads and len(reads) != len(statements):
             raise validation("Transaction statements must be all reads or all writes")
@@ -103,7 +108,7 @@ class Statements:
             for statement, entry in zip(statements, request["TransactStatements"], strict=True)
         ]
         answer = await self._transactions.make(call, request, writes, identity=request["TransactStatements"])
-        return answer | {"Responses": [{} for _ in writes]}
+        return answer | {"Responses": []}
 
     def _write(self, statement: Statement, request: Request) -> Write:
         table = self._engine.table(statement.table)
@@ -140,15 +145,17 @@ class Statements:
         consistent = request.get("ConsistentRead", False)
         if index is not None and index.is_global and consistent:
             raise validation("Strongly consistent read is not supported on Global Secondary Indexes")
+        fetch = None if index is None else self._fetch(select, table, index, consistent=consistent)
         schema = table.schema if index is None else index.schema
         low, high = _range(schema, select.condition)
         low, high = _behind(request.get("NextToken"), table, index, low, high, select.descending)
         engine.governor.admit(table, "Read", index=index.name if index is not None and index.is_global else None)
         pairs = engine.view(table, consistent=consistent).range(low, high, reverse=select.descending)
-        page = read_page(pairs, Ask(request.get("Limit"), select.condition, {}, select.wanted))
+        page = read_page(pairs, Ask(request.get("Limit"), select.condition, {}, select.wanted, fetch=fetch))
         units = read_units(page.size, consistent=consistent)
         cost = Cost(units if index is None else 0.0)
         if index is not None:
+            cost = Cost(page.fetched_units if consistent else page.fetched_units / 2)
             cost.add_index(index.name, units, is_global=index.is_global)
         engine.governor.consume(table, "Read", cost)
         parts = [b'{"Items":[', b",".join(page.items), b"]"]
@@ -160,6 +167,27 @@ class Statements:
         if told := cost.told(table.name, request.get("ReturnConsumedCapacity")):
             parts += [b',"ConsumedCapacity":', msgspec.json.encode(told)]
         return b"".join([*parts, b"}"])
+
+    def _fetch(self, select: Select, table: Table, index: Index, *, consistent: bool) -> Fetch | None:
+        """What fetches from the table the attributes that a local index lacks. Raises where a global one lacks them, or the condition."""
+        if index.projects_all:
+            return None
+        if beyond := heads(select.condition) - index.attributes:
+            raise validation(
+                f"{_INVALID}Secondary index {index.name} does not project one or more filter attributes: [{', '.join(sorted(beyond))}]"
+            )
+        lacking = frozenset(str(path.steps[0]) for path in select.wanted or ()) - index.attributes
+        if lacking and index.is_global:
+            raise validation(f"{_INVALID}Global secondary index {index.name} does not project [{', '.join(sorted(lacking))}]")
+        return Fetch(table, self._engine.view(table, consistent=consistent).get) if lacking else None
+
+
+def _unfit_for_transaction(statement: Statement) -> str | None:
+    if isinstance(statement, Change) and statement.returning != "NONE":
+        return "RETURNING clause is not supported in ExecuteTransaction."
+    if isinstance(statement, Select) and statement.index_name is not None:
+        return "Reads on indices are not supported within transactions."
+    return None
 
 
 class _Absent(Guard):

@@ -4,6 +4,10 @@ import pytest
 
 from tests.unit.services.dynamodb.caller import Caller
 
+BROKEN = "Statement wasn't well formed, can't be processed: "
+LEFT_OVER = BROKEN + "Unexpected token after expression"
+OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
+
 
 async def run(call: Caller, statement: str, *parameters: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
     given = {"Parameters": list(parameters)} if parameters else {}
@@ -70,6 +74,27 @@ async def test_a_row_that_is_there_is_not_inserted_again_and_one_that_is_not_is_
         ("SELECT * FROM Music WHERE a = ?", "Number of parameters in request and statement don't match."),
         ("SELECT FROM", "Statement wasn't well formed, can't be processed: unexpected end of statement"),
         ("SELECT * FROM Music.none", "The table does not have the specified index"),
+        ("SELECT * FROM Music.none.more", "A path may contain at most 2 components in the FROM clause"),
+        ('SELECT * FROM ""', "Path component cannot be an empty string"),
+        ("SELECT * FROM Music WHERE Artist = 'Abba' more", LEFT_OVER),
+        ("SELECT * FROM Music ORDER BY Artist WHERE Artist = 'Abba'", LEFT_OVER),
+        ("INSERT INTO Music m VALUE {'Artist': 'x', 'Year': 1}", LEFT_OVER),
+        ("SELECT * FROM Music m WHERE Artist = 'Abba'", "Aliasing is not supported"),
+        ("UPDATE Music AS m SET a = 1 WHERE Artist = 'Abba'", "Aliasing is not supported"),
+        ("SELECT * FROM Music # note", BROKEN),
+        ("SELECT * FROM Music /* note", BROKEN),
+        ("SELECT * FROM Music WHERE Sales = 1e2147483648", BROKEN),
+        ("SELECT * FROM Music WHERE Sales = 1.5e-2147483647", BROKEN),
+        ("SELECT * FROM Music WHERE Sales = 1e126", f"{OVERFLOW} under root"),
+        ("INSERT INTO Music VALUE {'Artist': 'x', 'Year': 1, 'm': {'x': [1, 1e126]}}", f"{OVERFLOW} under root.m.x[1]"),
+        (
+            "DELETE FROM Music WHERE Artist = 'Abba' RETURNING MODIFIED OLD *",
+            "Invalid returning clause: RETURNING MODIFIED OLD *. Only RETURNING ALL OLD * is allowed in DELETE statements.",
+        ),
+        (
+            "SELECT * FROM Music WHERE Sales < true",
+            "Incorrect operand type for operator or function; operator or function: <, operand type: BOOL",
+        ),
     ],
 )
 async def test_statements_that_cannot_be_are_refused(call: Caller, statement: str, message: str) -> None:
@@ -101,3 +126,49 @@ async def test_statements_in_a_transaction_are_all_made_or_none(call: Caller) ->
     assert (await call("ExecuteTransaction", TransactStatements=read))["Responses"] == [
         {"Item": {"Artist": {"S": "New"}, "Year": {"N": "1"}}}
     ]
+
+
+async def test_an_update_may_name_its_item_first(call: Caller) -> None:
+    await filled(call)
+    statement = "FROM Music WHERE Artist='Abba' AND \"Year\"=1974 SET a = 1 REMOVE Genre RETURNING MODIFIED NEW *"
+    assert await run(call, statement) == [{"a": {"N": "1"}}]
+    error = await call.error("ExecuteStatement", Statement="FROM Music WHERE Artist='Nobody' AND \"Year\"=1 SET a = 1")
+    assert error.code == "ConditionalCheckFailedException"
+
+
+async def test_conditions_take_functions_types_and_comments(call: Caller) -> None:
+    await filled(call)
+    one = 'SELECT "Year" FROM Music /* all of them */ WHERE Artist=\'Abba\' AND "Year"=1974 -- one\n AND '
+    for condition, holds in (
+        ("attribute_exists(Genre) = true", True),
+        ("attribute_exists(Genre) <> true", False),
+        ("ATTRIBUTE_NOT_EXISTS(none) = TRUE", True),
+        ("Genre IS STRING", True),
+        ("Genre IS BOOL", False),
+        ("Genre IS NOT NULL", True),
+        ("size(Genre) = 3", True),
+    ):
+        assert len(await run(call, one + condition)) == holds, condition
+
+
+async def test_an_index_answers_what_it_holds_and_a_local_one_fetches_the_rest(call: Caller) -> None:
+    await call.table("things", keys="a:S b:S", indexes={"near": "a:S c:S LOCAL KEYS_ONLY", "far": "c:S KEYS_ONLY"})
+    await call("PutItem", TableName="things", Item={name: {"S": name} for name in "abcd"})
+    assert await run(call, "SELECT d FROM things.near WHERE a = 'a'") == [{"d": {"S": "d"}}]
+    refused = "One or more parameter values were invalid: "
+    complaint = await call.complaint("ExecuteStatement", Statement="SELECT d FROM things.far WHERE c = 'c'")
+    assert complaint == refused + "Global secondary index far does not project [d]"
+    for index in ("near", "far"):
+        complaint = await call.complaint("ExecuteStatement", Statement=f"SELECT a FROM things.{index} WHERE c = 'c' AND d = 'd'")
+        assert complaint == f"{refused}Secondary index {index} does not project one or more filter attributes: [d]"
+
+
+async def test_a_transaction_takes_neither_indexes_nor_returned_items(call: Caller) -> None:
+    await filled(call)
+    first = "Validation failed in TransactStatements[0]: "
+    update = {"Statement": "UPDATE Music SET a = 1 WHERE Artist='Abba' AND \"Year\"=1974 RETURNING ALL NEW *"}
+    complaint = await call.complaint("ExecuteTransaction", TransactStatements=[update])
+    assert complaint == first + "RETURNING clause is not supported in ExecuteTransaction."
+    read = {"Statement": "SELECT * FROM Music.far WHERE Artist='Abba'"}
+    complaint = await call.complaint("ExecuteTransaction", TransactStatements=[read])
+    assert complaint == first + "Reads on indices are not supported within transactions."
