@@ -1,7 +1,8 @@
 """zonal: an AWS region on one machine, with Availability Zones that can really fail.
 
-Read `docs/architecture.md` for the map. Imports point downwards only (held by import-linter): `cli`, `region`, `gateway` and
-`drills`, `services`, `control`, the engines, `fabric`, `wire` and `records`, `foundation`.
+Read `docs/architecture.md` for the map. Imports point downwards only (held by import-linter): `cli`; `region` and `world`, which
+build everything; `gateway`, `console` and `drills`; `services`; `control`; `engines`, `dynamo` and `buckets`; `fabric`; `wire` and
+`records`; `foundation`.
 """
 
 __version__ = "0.1.0"

@@ -91,10 +91,9 @@ class World:
         await asyncio.gather(*stopping)
 
     async def _stop_deployment(self, wanted: Wanted) -> None:
-        """The leader first, so that its last words reach the standby."""
+        """Shut the engines of one deployment down, one after the other."""
         standing = self._store.get(Standing, wanted.id)
-        members = sorted(standing.members, key=lambda member: member.name != standing.leader) if standing else []
-        for member in members:
+        for member in standing.leader_first if standing else ():
             try:
                 await self.nodes.node(wanted, member).stop(within=ENGINE_STOP)
             except HostUnreachable:

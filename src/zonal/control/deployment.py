@@ -147,6 +147,11 @@ class Standing(Record, frozen=True, kw_only=True):
         """The node that is not the leader, if there is one."""
         return next((member for member in self.members if member.name != self.leader), None)
 
+    @property
+    def leader_first(self) -> tuple[Member, ...]:
+        """The members in the order in which they are stopped, so that the leader's last words reach the standby."""
+        return tuple(sorted(self.members, key=lambda member: member.name != self.leader))
+
     def with_member(self, member: Member) -> Standing:
         members = tuple(member if each.name == member.name else each for each in self.members)
         return msgspec.structs.replace(self, members=members)

@@ -102,7 +102,7 @@ class Life(Hands):
         with deployment.change() as (tx, standing):
             tx.put(replace(standing, phase=Phase.STOPPING))
         self.health.watch(deployment.id, {})
-        reached = [await self._stop_one(deployment, member) for member in _leader_first(deployment.standing) if member.is_on]
+        reached = [await self._stop_one(deployment, member) for member in deployment.standing.leader_first if member.is_on]
         with deployment.change() as (tx, standing):
             if deployment.was_phase is not Phase.STOPPED:
                 tx.note("deployment.stopped", deployment.subject, epoch=standing.epoch)
@@ -224,10 +224,6 @@ class Life(Hands):
         await self.node(deployment.id, deployment.standing.leading).set_master_password(deployment.secrets.master)
         with deployment.change() as (tx, standing):
             tx.put(replace(standing, password=wished))
-
-
-def _leader_first(standing: Standing) -> list[Member]:
-    return sorted(standing.members, key=lambda member: member.name != standing.leader)
 
 
 async def _power_on_if_possible(node: Node) -> None:

@@ -52,9 +52,7 @@ class Database:
 
     def clients(self, count: int, *, first_zone: str) -> tuple[Client, ...]:
         """So many clients, spread over the zones of the database's subnet group; `first_zone` gets one only where there are enough."""
-        subnets = {
-            each["SubnetAvailabilityZone"]["Name"]: each["SubnetIdentifier"] for each in self.description()["DBSubnetGroup"]["Subnets"]
-        }
+        subnets = self._subnets()
         zones = sorted(subnets, key=lambda zone: (zone == first_zone, zone))
         return tuple(Client(number + 1, zones[number % len(zones)], subnets[zones[number % len(zones)]]) for number in range(count))
 
@@ -69,6 +67,7 @@ class Database:
         self._client.delete_db_instance(DBInstanceIdentifier=self.identifier, SkipFinalSnapshot=True)
 
     def _subnets(self) -> dict[str, str]:
+        """A subnet's id by its zone's name."""
         return {each["SubnetAvailabilityZone"]["Name"]: each["SubnetIdentifier"] for each in self.description()["DBSubnetGroup"]["Subnets"]}
 
 

@@ -77,7 +77,6 @@ class LinuxHost:
         self._power = asyncio.Lock()
         self._starting = asyncio.Lock()
         self._underway: set[str] = set()
-        self._starting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property

@@ -1,6 +1,6 @@
 """Region time and the stopwatch.
 
-Region time paces what AWS paces (statuses, TTL, windows, certificate dates) and may run faster than the wall; the stopwatch
+Region time paces what AWS paces (statuses, TTL, windows) and may run faster than the wall; the stopwatch
 (`monotonic`) never does, because drills measure with it. Everything that waits or dates takes a `Clock` argument. Both readings
 come from the running event loop, so a test that runs on a virtual-time loop (`tests/virtual_time.py`) moves them without sleeping.
 """
