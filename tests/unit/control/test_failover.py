@@ -96,6 +96,11 @@ def test_a_standby_that_missed_writes_is_not_promoted() -> None:
             assert action(view(leader(answer), standby(SERVING), redundancy)) is Action.RESTART_IN_PLACE
 
 
+def test_a_standby_that_has_to_be_rewound_or_copied_first_is_not_promoted() -> None:
+    for needs in ("rejoin", "clone"):
+        assert action(view(leader(SILENT), standby(SERVING, needs=needs))) is Action.RESTART_IN_PLACE
+
+
 def test_a_single_node_is_started_again_where_it_is() -> None:
     assert action(view(leader(SILENT), None, Redundancy.SINGLE)) is Action.RESTART_IN_PLACE
     assert action(view(leader(SERVING, standby="none"), None, Redundancy.SINGLE)) is Action.NOTHING

@@ -169,6 +169,13 @@ def test_a_file_that_is_no_store_is_refused_with_its_path(path: Path) -> None:
         Store(path)
 
 
+def test_a_commit_is_on_the_disk_before_it_returns(path: Path) -> None:
+    """A kill cannot show it (what was written survives it in the kernel), and pulling the plug is no unit test; so SQLite is asked."""
+    opened = Store(path)
+    assert opened._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert opened._database.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: the log is synced at every commit"
+
+
 def test_the_file_is_readable_by_its_owner_only(path: Path) -> None:
     Store(path)
     assert path.stat().st_mode & 0o777 == 0o600
