@@ -20,6 +20,8 @@ from zonal.services.rds.model import DbInstance
 
 PRIMARY, STANDBY = "primary", "standby"
 PARTS = (PRIMARY, STANDBY)
+KINDS = ("process", "host")
+"""What can be done to a node: its engine dies, or the plug of its host is pulled."""
 
 
 class NoSuchNode(ZonalError):
@@ -78,6 +80,8 @@ class DatabaseDesk:
 
         Raises `NoSuchNode`, `NotReady`, and `HostUnreachable` where its zone is lost.
         """
+        if kind not in KINDS:
+            raise NoSuchNode(f"a node's fault is {' or '.join(KINDS)}, not '{kind}'")
         if self.ground is None:
             raise NotReady
         instance = next((each for each in self._store.select(DbInstance) if each.identifier == database), None)
@@ -92,10 +96,8 @@ class DatabaseDesk:
             tx.note("node.failed", instance.identifier, node=member.name, zone=member.place.zone, fault=kind)
         if kind == "process":
             await found.kill()
-        elif kind == "host":
-            await found.host.power_off()
         else:
-            raise NoSuchNode(f"a node's fault is process or host, not '{kind}'")
+            await found.host.power_off()
 
     def _status(self, instance: DbInstance) -> DatabaseStatus:
         standing = self._store.get(Standing, instance.id)

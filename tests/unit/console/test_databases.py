@@ -1,0 +1,126 @@
+"""What an operator sees of a database's nodes, and does to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from zonal.console.databases import DatabaseDesk, Ground, NoSuchNode
+from zonal.console.readiness import NotReady
+from zonal.control.deployment import Member, Needs, Phase, Place, Standing, Wanted
+from zonal.control.failover import Condition, Redundancy
+from zonal.records.store import Store
+from zonal.services.rds.model import DbInstance
+
+PLACES = tuple(Place(f"orders_{zone}", f"host-{zone}", f"us-east-1{zone}", f"172.31.0.{n}", f"100.64.{n}.9") for n, zone in enumerate("ab"))
+
+
+class Fabric:
+    """Nodes and hosts that only remember what was done to them; each node is its own host."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str]] = []
+
+    def node(self, wanted: Wanted, member: Member) -> Any:
+        async def kill() -> None:
+            self.done.append(("kill", member.name))
+
+        async def power_off() -> None:
+            self.done.append(("power off", member.place.host))
+
+        return SimpleNamespace(kill=kill, host=SimpleNamespace(power_off=power_off))
+
+    def condition(self, id: str, node: str) -> Condition:
+        return Condition.UP if node == "orders_a" else Condition.LOST
+
+
+def store() -> Store:
+    made = Store(":memory:")
+    members = tuple(Member(place, Needs.NOTHING, "18.1", 1, 1 << 30, is_on=True) for place in PLACES)
+    instance = DbInstance(
+        id="db-1",
+        identifier="orders",
+        status="available",
+        created=datetime(2026, 11, 1, tzinfo=UTC),
+        engine="postgres",
+        engine_version="18.1",
+        instance_class="db.t3.micro",
+        allocated_storage=20,
+        storage_type="gp3",
+        master_username="shop",
+        port=5432,
+        subnet_group="default",
+        group_ids=(),
+        multi_az=True,
+        publicly_accessible=False,
+        maintenance_window="sun:05:00-sun:06:00",
+        backup_window="03:00-04:00",
+        certificate_until=datetime(2027, 11, 1, tzinfo=UTC),
+    )
+    with made.transaction() as tx:
+        tx.put(instance)
+        tx.put(wanted())
+        tx.put(Standing(id="db-1", phase=Phase.RUNNING, leader="orders_a", members=members, redundancy=Redundancy.SYNCHRONOUS))
+    return made
+
+
+def wanted() -> Wanted:
+    return Wanted(
+        id="db-1",
+        subject="orders",
+        engine="postgres",
+        engine_version="18.1",
+        port=5432,
+        places=PLACES,
+        vpc_id="vpc-1",
+        master_user="shop",
+    )
+
+
+def desk() -> tuple[DatabaseDesk, Fabric, Store]:
+    records, fabric = store(), Fabric()
+    made = DatabaseDesk(records)
+    made.ground = Ground(fabric, fabric, SimpleNamespace())  # type: ignore[arg-type]
+    return made, fabric, records
+
+
+async def test_a_node_is_named_by_its_part_and_its_end_is_on_record() -> None:
+    databases, fabric, records = desk()
+    await databases.fail("orders", "primary", "process")
+    await databases.fail("orders", "standby", "host")
+    assert fabric.done == [("kill", "orders_a"), ("power off", "host-b")]
+    assert [(entry.fields["node"], entry.fields["fault"]) for entry in records.journal(event="node.failed")] == [
+        ("orders_a", "process"),
+        ("orders_b", "host"),
+    ]
+
+
+async def test_a_fault_that_does_not_exist_leaves_no_trace_in_the_journal() -> None:
+    databases, fabric, records = desk()
+    with pytest.raises(NoSuchNode, match="process or host, not 'fire'"):
+        await databases.fail("orders", "primary", "fire")
+    assert (fabric.done, records.journal()) == ([], [])
+
+
+@pytest.mark.parametrize(("database", "node"), [("other", "primary"), ("orders", "third")])
+async def test_what_is_not_there_is_not_failed(database: str, node: str) -> None:
+    databases, fabric, records = desk()
+    with pytest.raises(NoSuchNode, match=r"no database 'other'|orders has no node 'third'; it has orders_a, orders_b"):
+        await databases.fail(database, node, "process")
+    assert (fabric.done, records.journal()) == ([], [])
+
+
+async def test_nodes_are_told_as_recorded_until_there_is_somebody_who_has_seen_them() -> None:
+    databases, _, records = desk()
+    [seen] = databases.statuses()
+    assert [(node.role, node.zone, node.state) for node in seen.nodes] == [
+        ("primary", "us-east-1a", "up"),
+        ("standby", "us-east-1b", "lost"),
+    ]
+    [unseen] = DatabaseDesk(records).statuses()
+    assert [node.state for node in unseen.nodes] == ["unseen", "unseen"]
+    with pytest.raises(NotReady):
+        await DatabaseDesk(records).fail("orders", "primary", "process")
