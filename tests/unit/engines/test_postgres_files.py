@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from zonal.engines.node import NodeSpec, Origin, Secrets
-from zonal.engines.postgres import accounts, configuration
+from zonal.engines.postgres import accounts, configuration, quoting
 from zonal.engines.postgres.layout import Layout, Part, Role, write
 
 SPEC = NodeSpec("orders_a", Path("/engines/postgres/18.6"), "18.6", 5433, "master", "orders", ())
@@ -82,7 +82,7 @@ def test_names_and_texts_cannot_leave_their_quotes() -> None:
     statements = accounts.layout_statements(replace(SPEC, master_user='a"; drop', database="b'c"), SECRETS)
     assert any(statement.startswith('CREATE ROLE "a""; drop" LOGIN') for statement in statements)
     assert 'CREATE DATABASE "b\'c" OWNER "a""; drop"' in statements
-    assert accounts.literal("it's") == "'it''s'"
+    assert quoting.literal("it's") == "'it''s'"
 
 
 @pytest.mark.parametrize(("version", "has"), [("14.1", 0), ("15.1", 1), ("17.1", 4), ("18.1", 5)])

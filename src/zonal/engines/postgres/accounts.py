@@ -14,6 +14,7 @@ import os
 
 from zonal.engines.node import NodeSpec, Secrets
 from zonal.engines.postgres.configuration import OPERATOR, REPLICATION, major
+from zonal.engines.postgres.quoting import identifier, literal
 
 _ITERATIONS = 4096
 
@@ -55,22 +56,12 @@ def password_statement(user: str, verifier: str) -> str:
 
 
 def scram_verifier(password: str) -> str:
-    """What PostgreSQL keeps of a password (RFC 5803): enough to check it, not enough to know it. Deterministic in nothing but its form."""
+    """What PostgreSQL keeps of a password (RFC 5803): enough to check it, not enough to know it. Its salt is new each time."""
     salt = os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
     return f"SCRAM-SHA-256${_ITERATIONS}:{_base64(salt)}${_base64(stored)}:{_base64(server)}"
-
-
-def identifier(name: str) -> str:
-    """A name as SQL quotes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as SQL quotes it (standard_conforming_strings)."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _base64(value: bytes) -> str:

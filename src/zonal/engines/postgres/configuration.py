@@ -8,6 +8,7 @@ RDS"), and is modest otherwise, so that ten instances fit on a laptop. Since Pos
 from __future__ import annotations
 
 from zonal.engines.node import NodeSpec, Origin, Secrets
+from zonal.engines.postgres import quoting
 from zonal.engines.postgres.layout import Layout, Part, Role
 
 OPERATOR = "rdsadmin"
@@ -27,7 +28,7 @@ def configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
     lines: dict[str, str] = {}
     for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, part, layout)):
         lines |= settings
-    return "".join(f"{name} = {_quoted(value)}\n" for name, value in lines.items())
+    return "".join(f"{name} = {quoting.literal(value)}\n" for name, value in lines.items())
 
 
 def admission(spec: NodeSpec, part: Part) -> str:
@@ -55,7 +56,7 @@ def connection_string(origin: Origin, user: str, layout: Layout, *, name: str = 
     words |= {"application_name": name} if name else {}
     words |= {"dbname": database} if database else {}
     words |= {"connect_timeout": 3, "sslmode": "prefer", "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
-    return " ".join(f"{key}={_libpq_quoted(str(value))}" for key, value in words.items())
+    return quoting.connection_string(words)
 
 
 def major(version: str) -> int:
@@ -129,14 +130,6 @@ def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
     if part.origin is not None:
         settings["primary_conninfo"] = connection_string(part.origin, REPLICATION, layout, name=spec.name)
     return settings
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _libpq_quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _escaped(password: str) -> str:

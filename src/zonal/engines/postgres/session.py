@@ -14,6 +14,7 @@ import psycopg
 from psycopg import pq
 from psycopg.pq.abc import PGconn, PGresult
 
+from zonal.engines.postgres.quoting import connection_string
 from zonal.foundation.errors import ZonalError
 
 
@@ -40,7 +41,7 @@ class Session:
     """
 
     def __init__(self, words: dict[str, str], *, deadline: float) -> None:
-        self._handle: PGconn = pq.PGconn.connect_start(" ".join(f"{key}={_quoted(value)}" for key, value in words.items()).encode())
+        self._handle: PGconn = pq.PGconn.connect_start(connection_string(words).encode())
         self._handle.notice_handler = self._notice
         self.opened = time.monotonic()
         self.warnings: list[str] = []
@@ -121,7 +122,3 @@ def _query_failure(result: PGresult) -> ZonalError:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode(errors="replace")
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
