@@ -12,9 +12,10 @@ import queue
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from zonal.fabric.linux import calls
+from zonal.fabric.linux.threads import handed_over
 
 T = TypeVar("T")
 
@@ -56,37 +57,13 @@ class _Post:
         self._lock = threading.Lock()
 
     async def run(self, work: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
-
-        def settle(result: Any, error: BaseException | None) -> None:
-            if done.done():
-                return
-            if error is None:
-                done.set_result(result)
-            else:
-                done.set_exception(error)
-
-        def task() -> None:
-            if done.cancelled():
-                return
-            result, failure = None, None
-            try:
-                result = work()
-            except BaseException as error:
-                failure = error
-            try:
-                loop.call_soon_threadsafe(settle, result, failure)
-            except RuntimeError:
-                pass  # The loop has ended: nobody waits any more.
-
+        done, task = handed_over(work)
         self._work.put(task)
         with self._lock:
             if self._idle < self._work.qsize() and self._started < THREADS:
                 self._started += 1
                 threading.Thread(target=self._live, name=f"monitor {self._zone} {next(self._threads)}", daemon=True).start()
-        value: T = await done
-        return value
+        return await done
 
     def close(self) -> None:
         for _ in range(self._started):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,27 +13,31 @@ T = TypeVar("T")
 
 async def in_own_thread(work: Callable[[], T], *, name: str) -> T:
     """Run `work` in a thread that is made for it and ends with it."""
+    done, run = handed_over(work)
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await done
+
+
+def handed_over(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], None]]:
+    """A future of the running loop, and what a thread calls to do `work` and settle it; nothing is done once it was cancelled."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
+    def settle(outcome: Callable[[], None]) -> None:
+        if not done.done():
+            outcome()
 
     def run() -> None:
-        result, failure = None, None
+        if done.cancelled():
+            return
         try:
             result = work()
+            outcome = functools.partial(done.set_result, result)
         except BaseException as error:
-            failure = error
+            outcome = functools.partial(done.set_exception, error)
         try:
-            loop.call_soon_threadsafe(settle, result, failure)
+            loop.call_soon_threadsafe(settle, outcome)
         except RuntimeError:
             pass  # The loop has ended: nobody waits any more.
 
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return await done
+    return done, run
