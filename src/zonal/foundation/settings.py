@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -83,23 +83,8 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
     Raises `BadSetting` naming the setting and where its value came from.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, Any] = {}
     path = state / "settings.toml"
-    try:
-        written = path.read_text()
-    except FileNotFoundError:
-        written = None
-    except UnicodeDecodeError as error:
-        raise BadSetting(f"{path} is not TOML: {error}") from error
-    except OSError as error:
-        raise BadSetting(f"{path} cannot be read ({error.strerror}); `--state DIR` takes another state directory") from error
-    if written is not None:
-        try:
-            values |= tomllib.loads(written)
-        except tomllib.TOMLDecodeError as error:
-            raise BadSetting(f"{path} is not TOML: {error}") from error
-        if "credentials" in values and path.stat().st_mode & 0o077:
-            raise BadSetting(f"{path} holds credentials and may be read by others: chmod 600 it")
+    values = _written(path)
     values |= {name: environment[f"ZONAL_{name.upper()}"] for name in Settings.__struct_fields__ if f"ZONAL_{name.upper()}" in environment}
     if isinstance(values.get("credentials"), str):
         values["credentials"] = _listed(values["credentials"])
@@ -108,12 +93,23 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise BadSetting(f"a setting (command line, ZONAL_… or {path}) is wrong: {error}") from error
-    if not is_loopback(settings.bind) and (settings.access_key, settings.secret_key) == ("test", "test"):
-        raise BadSetting(f"binding to {settings.bind} needs access_key and secret_key of your own: anybody knows test/test")
-    keys = [settings.access_key, *(each.access_key for each in settings.credentials)]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise BadSetting(f"the access key {twice!r} is there twice: access_key and credentials each name other keys")
+    _check_keys(settings)
     return settings
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """What stands in the settings file; nothing where there is none."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise BadSetting(f"{path} cannot be read ({error.strerror}); `--state DIR` takes another state directory") from error
+    if "credentials" in values and path.stat().st_mode & 0o077:
+        raise BadSetting(f"{path} holds credentials and may be read by others: chmod 600 it")
+    return values
 
 
 def _listed(text: str) -> Any:
@@ -124,6 +120,15 @@ def _listed(text: str) -> Any:
         raise BadSetting("ZONAL_CREDENTIALS is not JSON") from None  # What it holds is not shown.
 
 
+def _check_keys(settings: Settings) -> None:
+    """Whoever can reach the API must need a key that is not known to everybody, and each key must have one secret."""
+    if not is_loopback(settings.bind) and (settings.access_key, settings.secret_key) == ("test", "test"):
+        raise BadSetting(f"binding to {settings.bind} needs access_key and secret_key of your own: anybody knows test/test")
+    keys = [settings.access_key, *(each.access_key for each in settings.credentials)]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise BadSetting(f"the access key {twice!r} is there twice: access_key and credentials each name other keys")
+
+
 def is_loopback(address: str) -> bool:
     """Whether an address to bind to is reachable from this machine only."""
     return address.startswith("127.") or address in ("::1", "localhost")
@@ -132,10 +137,7 @@ def is_loopback(address: str) -> bool:
 def table() -> str:
     """Every setting as a Markdown table, for the docs."""
     rows = ["| setting | default | what it does |", "|---|---|---|"]
-    types = msgspec.inspect.type_info(Settings)
-    assert isinstance(types, msgspec.inspect.StructType)
-    hints = Settings.__annotations__
-    for field in types.fields:
-        meta = eval(hints[field.name], globals()).__metadata__[0]  # The annotation above, as written.
+    for field in msgspec.structs.fields(Settings):
+        meta = next(each for each in get_args(field.type) if isinstance(each, Meta))
         rows.append(f"| `{field.name}` | `{field.default}` | {meta.description} |")
     return "\n".join(rows)
