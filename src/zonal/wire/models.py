@@ -100,6 +100,10 @@ class Catalogue:
         query = forms.multiple(request.query)
         found = self._routes(dialect.service).find(request.method, path, query, request.headers)
         if found is None and dialect.name == "s3":
+            if request.method == "POST" and not query and path.count("/") == 1 + path.endswith("/"):
+                words = "At least one of the pre-conditions you specified did not hold"
+                condition = "Bucket POST must be of the enclosure-type multipart/form-data"
+                raise AwsError("PreconditionFailed", words, status=412, fields={"Condition": condition})
             raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
         if found is None:
             raise AwsError("UnknownOperationException", "", status=404)

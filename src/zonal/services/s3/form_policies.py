@@ -19,6 +19,8 @@ from zonal.wire.scalars import moment
 
 LARGEST_BYTES = 5 * 1024**3
 _UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file")
+_FREE = ("x-ignore-", "x-amz-checksum-")
+"""Beginnings of the names of fields that no condition needs to speak for."""
 
 
 class Bounds(NamedTuple):
@@ -32,7 +34,7 @@ class Bounds(NamedTuple):
         try:
             least, most = int(condition[1]), int(condition[2])
         except (TypeError, ValueError):
-            raise _invalid("Invalid Policy: Invalid content-length-range: bounds must be numbers.") from None
+            raise _failed(condition) from None
         if least < 0 or most < least:
             raise _invalid("Invalid Policy: Invalid content-length-range: bounds are out of order.")
         return Bounds(max(self.least, least), min(self.most, most))
@@ -57,7 +59,7 @@ def check(fields: Mapping[str, str], bucket: str, now: datetime) -> Bounds:
     if policy["expiration"] <= now:
         raise _refused("Policy expired.")
     values = {**fields, "bucket": bucket}
-    left = {name for name in values if name not in _UNCHECKED and not name.startswith("x-ignore-")}
+    left = {name for name in values if name not in _UNCHECKED and not name.startswith(_FREE)}
     bounds = Bounds()
     for condition in policy["conditions"]:
         if _is_size(condition):
@@ -96,9 +98,11 @@ def _document(encoded: str) -> dict[str, Any]:
 def _hold(condition: Any, values: Mapping[str, str]) -> set[str]:
     """The fields that a condition speaks for. Raises `AwsError` where it does not hold."""
     if isinstance(condition, dict):
-        if not condition:
+        if len(condition) != 1:
             raise _invalid("Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.")
         for name, value in condition.items():
+            if not isinstance(value, str):
+                raise _invalid("Invalid Policy: Invalid Simple-Condition: value must be a string.")
             if values.get(name.lower(), "") != str(value):
                 raise _failed(["eq", f"${name}", value])
         return {name.lower() for name in condition}
@@ -106,8 +110,10 @@ def _hold(condition: Any, values: Mapping[str, str]) -> set[str]:
         raise _invalid("Invalid Policy: Invalid Condition: the number of its arguments is wrong.")
     operator, name, value = condition
     operator = str(operator).lower()
-    if operator not in ("eq", "starts-with") or not str(name).startswith("$"):
+    if operator not in ("eq", "starts-with"):
         raise _invalid(f"Invalid Policy: Invalid Condition: unknown operation '{operator[:40]}'.")
+    if not str(name).startswith("$"):
+        raise _failed(condition)
     field = str(name)[1:].lower()
     given = values.get(field, "")
     if given != str(value) if operator == "eq" else not given.startswith(str(value)):

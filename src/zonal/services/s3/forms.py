@@ -31,6 +31,9 @@ from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
 from zonal.wire.scalars import moment
 
+_SIGNED = ("Policy", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature")
+_SIGNED_BEFORE = ("Policy", "AWSAccessKeyId", "Signature")
+_ORDER = "If it is specified, please check the order of the fields."
 _MEMBERS = {
     "acl": "ACL",
     "x-amz-storage-class": "StorageClass",
@@ -57,9 +60,7 @@ class Forms:
         await form.read_fields()
         fields = form.fields
         if not fields.get("key"):
-            raise invalid_argument(
-                "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.", "key"
-            )
+            raise invalid_argument(f"Bucket POST must contain a field named 'key'.  {_ORDER}", "key")
         access_key = self._signer(fields)
         bounds = Bounds() if access_key is None else check(fields, bucket, datetime.now(UTC))
         file = bounds.watched(form.file())
@@ -72,30 +73,21 @@ class Forms:
         return _success(fields, bucket, done, request)
 
     def _signer(self, fields: Mapping[str, str]) -> str | None:
-        """Who signed the form's policy; None for a form without one. Raises `AwsError`."""
-        policy = fields.get("policy")
-        if policy is None:
-            if "awsaccesskeyid" in fields or "x-amz-credential" in fields:
-                raise invalid_argument("Bucket POST must contain a field named 'policy'.", "policy")
-            return None
-        if "x-amz-credential" in fields or "x-amz-algorithm" in fields:
-            return self._signer_by_v4(fields, policy)
-        access_key, signature = fields.get("awsaccesskeyid"), fields.get("signature")
-        if access_key is None or signature is None:
-            missing = "AWSAccessKeyId" if access_key is None else "Signature"
-            raise invalid_argument(
-                f"Bucket POST must contain a field named '{missing}'.  If it is specified, please check the order of the fields."
-            )
-        expected = base64.b64encode(hmac.digest(self._secret(access_key).encode(), policy.encode(), "sha1")).decode()
-        return _compared(expected, signature, access_key)
-
-    def _signer_by_v4(self, fields: Mapping[str, str], policy: str) -> str:
-        credential, signature = fields.get("x-amz-credential", ""), fields.get("x-amz-signature", "")
-        words = credential.split("/")
-        if fields.get("x-amz-algorithm") != signing.ALGORITHM or len(words) != 5 or not signature or "x-amz-date" not in fields:
-            raise invalid_argument("The form's signature is not complete: x-amz-algorithm, x-amz-credential, x-amz-date, x-amz-signature.")
-        key = signing.signing_key(self._secret(words[0]), words[1], words[2], words[3])
-        return _compared(hmac.digest(key, policy.encode(), "sha256").hex(), signature, words[0])
+        """Who signed the form's policy; None for a form that nobody signed, whatever its policy says. Raises `AwsError`."""
+        if any(name.lower() in fields for name in _SIGNED[1:]):
+            _require(fields, _SIGNED)
+            access_key, words = fields["x-amz-credential"].partition("/")[0], fields["x-amz-credential"].split("/")
+            if fields["x-amz-algorithm"] != signing.ALGORITHM or len(words) != 5:
+                raise invalid_argument("The form's algorithm or credential is not one.", "X-Amz-Credential", fields["x-amz-credential"])
+            key = signing.signing_key(self._secret(access_key), words[1], words[2], words[3])
+            expected = hmac.digest(key, fields["policy"].encode(), "sha256").hex()
+            return _compared(expected, fields["x-amz-signature"], access_key, fields["policy"])
+        if any(name.lower() in fields for name in _SIGNED_BEFORE[1:]):
+            _require(fields, _SIGNED_BEFORE)
+            access_key = fields["awsaccesskeyid"]
+            expected = base64.b64encode(hmac.digest(self._secret(access_key).encode(), fields["policy"].encode(), "sha1")).decode()
+            return _compared(expected, fields["signature"], access_key, fields["policy"])
+        return None
 
     def _secret(self, access_key: str) -> str:
         if access_key not in self._secrets:
@@ -104,10 +96,19 @@ class Forms:
         return self._secrets[access_key]
 
 
-def _compared(expected: str, signature: str, access_key: str) -> str:
+def _require(fields: Mapping[str, str], names: tuple[str, ...]) -> None:
+    """Raises `AwsError` for the first field that is not there."""
+    for name in names:
+        if name.lower() not in fields:
+            raise invalid_argument(f"Bucket POST must contain a field named '{name}'.  {_ORDER}", name)
+
+
+def _compared(expected: str, signature: str, access_key: str, policy: str) -> str:
     if not hmac.compare_digest(expected.encode(), signature.encode()):
         words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
-        raise AwsError("SignatureDoesNotMatch", words, status=403, fields={"AWSAccessKeyId": access_key})
+        fields = {"AWSAccessKeyId": access_key, "StringToSign": policy, "SignatureProvided": signature}
+        fields["StringToSignBytes"] = policy.encode().hex(" ")
+        raise AwsError("SignatureDoesNotMatch", words, status=403, fields=fields)
     return access_key
 
 
@@ -151,8 +152,13 @@ def _tagging(text: str) -> str:
 
 def _success(fields: Mapping[str, str], bucket: str, done: Mapping[str, str], request: HttpRequest) -> Response:
     key, etag = fields["key"], done["ETag"]
-    location = f"http://{request.headers.get('host', '')}/{bucket}/{quote(key)}"
+    location = f"http://{request.headers.get('host', '')}/{bucket}/{quote(key, safe='')}"
     headers = [("ETag", etag), ("Location", location)]
+    for name, value in done.items():
+        if name.startswith("Checksum"):
+            headers.append((f"x-amz-checksum-{name.removeprefix('Checksum').lower()}", value))
+    if "ServerSideEncryption" in done:
+        headers.append(("x-amz-server-side-encryption", done["ServerSideEncryption"]))
     if "VersionId" in done:
         headers.append(("x-amz-version-id", done["VersionId"]))
     target = fields.get("success_action_redirect") or fields.get("redirect")
