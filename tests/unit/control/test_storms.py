@@ -139,7 +139,7 @@ def healthy(world: World) -> bool:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(STORM)
 @example([(("fail", A, "power"), 1.5), (("fail", B, "power"), 6.0), (("recover", B), 6.0)])
 @example([(("fail", B, "network"), 6.0), (("fail", A, "network"), 2.5), (("recover", B), 12.0)])

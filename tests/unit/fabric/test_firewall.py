@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.fabric.packets import NUMBERS, Packet, admitted, passes, ways
 from zonal.fabric import firewall
@@ -81,7 +83,7 @@ def plans(draw: st.DrawFn) -> VpcPlan:
 
 
 @given(data=st.data(), plan=plans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_compiled_rules_let_through_exactly_what_the_plan_admits(data: st.DataObject, plan: VpcPlan) -> None:
     sender, receiver = data.draw(st.sampled_from(plan.interfaces)), data.draw(st.sampled_from(plan.interfaces))
     if sender.id == receiver.id:
@@ -133,6 +135,62 @@ def test_an_interface_without_groups_admits_nothing() -> None:
     rules_of_zone = firewall.ruleset(lonely, ZONES[0])
     packet = Packet("core", port_name("eni-1"), "10.0.1.1", "10.0.0.5", 6, dport=22)
     assert not passes(rules_of_zone, packet)
+
+
+@pytest.mark.parametrize(
+    ("rule", "let_through", "dropped"),
+    [
+        (("tcp", 22, 80), [(6, 22), (6, 50), (6, 80)], [(6, 21), (6, 81), (17, 50)]),
+        (("udp", 53, 53), [(17, 53)], [(17, 52), (17, 54), (6, 53)]),
+        (("tcp", 0, 65535), [(6, 0), (6, 65535)], [(17, 0)]),
+        (("icmp", 8, -1), [(1, 8, 0), (1, 8, 1)], [(1, 0, 0)]),
+        (("icmp", 3, 1), [(1, 3, 1)], [(1, 3, 0), (1, 1, 1)]),
+        (("icmp", -1, -1), [(1, 3, 1), (1, 8, 0)], [(6, 8)]),
+        (("50", None, None), [(50, 0)], [(51, 0), (6, 0)]),
+    ],
+)
+def test_a_rule_admits_its_ports_or_its_icmp_type_and_code_to_the_last_one_and_nothing_beyond(
+    rule: tuple[str, int | None, int | None], let_through: list[tuple[int, ...]], dropped: list[tuple[int, ...]]
+) -> None:
+    group = SecurityGroupPlan("sg-1", (Rule(*rule, cidr="0.0.0.0/0"),), ())
+    compiled = firewall.ruleset(replace(small(interface("eni-1", "sg-1")), security_groups=(group,)), ZONES[0])
+
+    def arrives(protocol: int, first: int, second: int = 0) -> bool:
+        numbers = {"icmp_type": first, "icmp_code": second} if protocol == 1 else {"dport": first}
+        return passes(compiled, Packet("core", port_name("eni-1"), "10.0.1.1", "10.0.0.5", protocol, **numbers))
+
+    assert [packet for packet in let_through if not arrives(*packet)] == []
+    assert [packet for packet in dropped if arrives(*packet)] == []
+
+
+def test_acl_entries_count_in_the_order_of_their_numbers_and_the_first_that_matches_decides() -> None:
+    deny, allow = AclEntry(100, False, "tcp", "0.0.0.0/0", 22, 22), AclEntry(200, True, "-1", "0.0.0.0/0")
+    open_group = SecurityGroupPlan("sg-1", (Rule("-1", None, None, cidr="0.0.0.0/0"),), ())
+    acl = NetworkAclPlan("acl-0", (allow, deny), (AclEntry(1, True, "-1", "0.0.0.0/0"),))
+    plan = replace(small(interface("eni-1", "sg-1")), security_groups=(open_group,), network_acls=(acl,))
+    compiled = firewall.ruleset(plan, ZONES[0])
+    arriving = Packet("core", port_name("eni-1"), "10.0.1.1", "10.0.0.5", 6)
+    assert [passes(compiled, arriving._replace(dport=port)) for port in (22, 23)] == [False, True]
+
+
+def test_an_acl_that_is_open_on_one_side_only_still_guards_the_other() -> None:
+    everything = AclEntry(100, True, "-1", "0.0.0.0/0")
+    open_group = SecurityGroupPlan("sg-1", (Rule("-1", None, None, cidr="0.0.0.0/0"),), (Rule("-1", None, None, cidr="0.0.0.0/0"),))
+    acl = NetworkAclPlan("acl-0", (everything,), ())
+    plan = replace(small(interface("eni-1", "sg-1")), security_groups=(open_group,), network_acls=(acl,))
+    compiled = firewall.ruleset(plan, ZONES[0])
+    assert passes(compiled, Packet("core", port_name("eni-1"), "10.0.1.1", "10.0.0.5", 6, dport=22))
+    assert not passes(compiled, Packet(port_name("eni-1"), "core", "10.0.0.5", "10.0.1.1", 6, dport=22))
+
+
+def test_a_packet_in_the_name_of_another_interface_is_dropped_unless_its_sender_forwards() -> None:
+    open_group = SecurityGroupPlan("sg-1", (), (Rule("-1", None, None, cidr="0.0.0.0/0"),))
+    sender = interface("eni-1", "sg-1")
+    spoofed = Packet(port_name("eni-1"), "core", "10.0.0.77", "10.0.1.1", 6, dport=22)
+    for forwards in (False, True):
+        plan = replace(small(replace(sender, forwards=forwards)), security_groups=(open_group,))
+        assert passes(firewall.ruleset(plan, ZONES[0]), spoofed) is forwards
+        assert passes(firewall.ruleset(plan, ZONES[0]), spoofed._replace(saddr="10.0.0.5"))
 
 
 def test_a_nat_gateway_has_no_gates_and_may_send_in_all_names() -> None:

@@ -329,5 +329,5 @@ def check_plan(plan: VpcPlan) -> None:
 
 TestAccount = Account.TestCase
 TestAccount.settings = settings(
-    max_examples=20, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=20, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
