@@ -1,4 +1,4 @@
-"""What every part stands on: time, errors, identifiers, the journal's entries, settings.
+"""What every part stands on: time, errors, identifiers, keys and certificates, the journal's entries, files, settings.
 
 Knows nothing of AWS's services nor of Linux, and imports nothing of zonal from outside this package.
 """

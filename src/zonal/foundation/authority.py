@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from zonal.foundation.files import replace_file
+
 AUTHORITY_LIFE = timedelta(days=40 * 365)
 """As long as RDS's own `rds-ca-rsa2048-g1` ("Using SSL/TLS to encrypt a connection to a DB instance")."""
 SERVER_LIFE = timedelta(days=365)
@@ -67,7 +69,7 @@ class Authority:
         return Credentials(chain, _pem(key), certificate.not_valid_after_utc)
 
     def _make(self) -> None:
-        """The key first: a certificate that is there always has its key beside it."""
+        """The key first: a certificate that is there always has its key beside it, whenever the machine lost its power."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         subject = _name("zonal us-east-1 root CA")
@@ -84,8 +86,8 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
-        _write(self._key_path, _pem(key))
-        _write(self.bundle_path, certificate.public_bytes(serialization.Encoding.PEM))
+        replace_file(self._key_path, _pem(key))
+        replace_file(self.bundle_path, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _usage() -> x509.KeyUsage:
@@ -99,10 +101,3 @@ def _name(common_name: str) -> x509.Name:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-
-
-def _write(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_bytes(content)
-    new.replace(path)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from psycopg.conninfo import conninfo_to_dict
 
 from zonal.engines.node import NodeSpec, Origin, Secrets
 from zonal.engines.postgres import accounts, configuration, quoting
-from zonal.engines.postgres.layout import Layout, Part, Role, write
+from zonal.engines.postgres.layout import Layout, Part, Role
 
 SPEC = NodeSpec("orders_a", Path("/engines/postgres/18.6"), "18.6", 5433, "master", "orders", ())
 ORIGIN = Origin("orders_b", "100.64.17.0", 5433)
@@ -85,6 +86,15 @@ def test_names_and_texts_cannot_leave_their_quotes() -> None:
     assert quoting.literal("it's") == "'it''s'"
 
 
+def test_a_standby_finds_its_passwords_also_in_a_directory_with_quotes_and_backslashes(tmp_path: Path) -> None:
+    path = tmp_path / "the user's \\ own"
+    lines = configuration.configuration(SPEC, Part(Role.STANDBY, ORIGIN), Layout(path)).splitlines()
+    [quoted] = [line.removeprefix("primary_conninfo = ") for line in lines if line.startswith("primary_conninfo = ")]
+    value = quoting.setting_value(quoted)
+    assert quoting.setting(value) == quoted
+    assert conninfo_to_dict(value)["passfile"] == str(Layout(path).passwords)
+
+
 @pytest.mark.parametrize(("version", "has"), [("14.1", 0), ("15.1", 1), ("17.1", 4), ("18.1", 5)])
 def test_the_superuser_role_gets_what_its_major_has(version: str, has: int) -> None:
     newer = ("pg_checkpoint", "pg_use_reserved_connections", "pg_create_subscription", "pg_maintain", "pg_signal_autovacuum_worker")
@@ -92,17 +102,12 @@ def test_the_superuser_role_gets_what_its_major_has(version: str, has: int) -> N
     assert [role in text for role in newer] == [True] * has + [False] * (5 - has)
 
 
-def test_a_part_is_remembered_and_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_part_is_remembered(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     assert layout.part() == Part(Role.LEADER)
     part = Part(Role.STANDBY, ORIGIN)
     layout.write_part(part)
     assert Layout(tmp_path).part() == part
-    write(tmp_path / "file", "one")
-    write(tmp_path / "file", "two")
-    assert (tmp_path / "file").read_text() == "two"
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "part.json"]
 
 
 def test_secrets_do_not_show(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
     lines: dict[str, str] = {}
     for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, part, layout)):
         lines |= settings
-    return "".join(f"{name} = {quoting.literal(value)}\n" for name, value in lines.items())
+    return "".join(f"{name} = {quoting.setting(value)}\n" for name, value in lines.items())
 
 
 def admission(spec: NodeSpec, part: Part) -> str:

@@ -6,7 +6,6 @@ the data leaves them alone. A step that takes long works in `data.new` and renam
 
 from __future__ import annotations
 
-import os
 import shutil
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from zonal.engines.node import Origin
+from zonal.foundation.files import replace_file, sync_directory
 
 
 class Role(StrEnum):
@@ -64,7 +64,7 @@ class Layout:
             return Part(Role.LEADER)
 
     def write_part(self, part: Part) -> None:
-        write(self._part, msgspec.json.encode(part))
+        replace_file(self._part, msgspec.json.encode(part))
 
     def discard_new(self) -> None:
         """Remove what an interrupted step left behind."""
@@ -83,24 +83,3 @@ class Layout:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-
-
-def write(path: Path, content: bytes | str) -> None:
-    """Replace a file durably and at once: readable by its owner only, either the old content or the new one, never half."""
-    new = path.with_name(f".{path.name}.new")
-    new.touch(mode=0o600)
-    with new.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

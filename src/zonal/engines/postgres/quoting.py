@@ -11,8 +11,18 @@ def identifier(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text as SQL (standard_conforming_strings) and `postgresql.conf` quote it."""
+    """A text as SQL quotes it (standard_conforming_strings)."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def setting(value: str) -> str:
+    """A value as `postgresql.conf` quotes it, where a backslash escapes too (`GUC_scanstr`)."""
+    return literal(value.replace("\\", "\\\\"))
+
+
+def setting_value(quoted: str) -> str:
+    """The value that `setting` quoted."""
+    return quoted[1:-1].replace("''", "'").replace("\\\\", "\\")
 
 
 def connection_string(words: Mapping[str, object]) -> str:

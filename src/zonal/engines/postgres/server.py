@@ -22,9 +22,11 @@ from msgspec.structs import replace
 from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, Secrets, Sighting
 from zonal.engines.postgres import accounts, configuration
 from zonal.engines.postgres.eye import Eye
-from zonal.engines.postgres.layout import Layout, Part, Role, write
+from zonal.engines.postgres.layout import Layout, Part, Role
 from zonal.engines.postgres.programs import Programs
+from zonal.engines.postgres.quoting import setting_value
 from zonal.fabric.plan import ProcessSpec
+from zonal.foundation.files import replace_file
 
 PROCESS = "postgres"
 IMMEDIATE = timedelta(milliseconds=400)
@@ -54,7 +56,7 @@ class PostgresNode:
         layout.discard_new()
         self._write_secrets(secrets)
         secret = layout.directory / "operator"
-        write(secret, secrets.operator)
+        replace_file(secret, secrets.operator)
         try:
             await self._programs.lay_out(layout.new_data, secret)
             await self._programs.single_user(layout.new_data, accounts.layout_statements(self.spec, secrets))
@@ -200,15 +202,15 @@ class PostgresNode:
 
     def _write_files(self, part: Part) -> None:
         layout = self._layout
-        write(layout.configuration, configuration.configuration(self.spec, part, layout))
-        write(layout.admission, configuration.admission(self.spec, part))
-        write(layout.identity, "")
+        replace_file(layout.configuration, configuration.configuration(self.spec, part, layout))
+        replace_file(layout.admission, configuration.admission(self.spec, part))
+        replace_file(layout.identity, "")
 
     def _write_secrets(self, secrets: Secrets) -> None:
         os.chmod(self._layout.directory, 0o700)  # noqa: PTH101 (the host's directory is ours)
-        write(self._layout.passwords, configuration.passwords(secrets))
-        write(self._layout.certificate, secrets.certificate)
-        write(self._layout.private_key, secrets.private_key)
+        replace_file(self._layout.passwords, configuration.passwords(secrets))
+        replace_file(self._layout.certificate, secrets.certificate)
+        replace_file(self._layout.private_key, secrets.private_key)
 
 
 _PROMOTE = """
@@ -224,5 +226,5 @@ end $$;
 
 def _setting(text: str, name: str) -> str:
     """A setting's value in the text of a configuration file."""
-    found = re.search(rf"^{name} = '(.*)'$", text, re.MULTILINE)
-    return found[1].replace("''", "'") if found else ""
+    found = re.search(rf"^{name} = ('.*')$", text, re.MULTILINE)
+    return setting_value(found[1]) if found else ""
