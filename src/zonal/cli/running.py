@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOG = "region.log"
 READY_SECONDS = 30.0
 STOP_SECONDS = 40.0
+LAST_LINES = 3
 
 
 class NotStarted(ZonalError):
@@ -45,7 +46,7 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
     begun = time.monotonic()
     process = _start_porter(state, settings, listener, detach=detach)
     listener.close()
-    _wait_ready(process, state, detach=detach)
+    await_ready(process, state, detach=detach)
     click.echo(f"the region answers at http://{settings.bind}:{settings.port} after {time.monotonic() - begun:.1f} s", err=not detach)
     if detach and sys.stdout.isatty():
         click.echo('eval "$(zonal env)" lets aws and boto3 talk to it; `zonal status` shows it, `zonal stop` stops it')
@@ -107,7 +108,8 @@ def _start_porter(state: Path, settings: Settings, listener: socket.socket, *, d
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=[listener.fileno()], **more)
 
 
-def _wait_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) -> None:
+def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) -> None:
+    """Return when the porter says that the API answers. Raises `NotStarted` with what is known of the reason."""
     assert process.stdout is not None
     found, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
     line = process.stdout.readline().decode(errors="replace").strip() if found else ""
@@ -115,8 +117,14 @@ def _wait_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) 
         return
     process.terminate()
     process.wait()
-    hint = f"; {state / LOG} has what it printed" if detach else ""
-    raise NotStarted(line or f"the region did not answer within {READY_SECONDS:g} s{hint}")
+    what = "ended before it answered" if found else f"did not answer within {READY_SECONDS:g} s"
+    raise NotStarted(line or f"the region {what}{_last_words(state) if detach else ''}")
+
+
+def _last_words(state: Path) -> str:
+    """Why, as far as the region's log tells: its last lines."""
+    lines = (state / LOG).read_text(errors="replace").splitlines()[-LAST_LINES:]
+    return "".join([f"; the end of {state / LOG}:", *(f"\n  {line}" for line in lines)]) if lines else ""
 
 
 def _stay(process: subprocess.Popen[bytes]) -> int:
