@@ -26,6 +26,9 @@ MAX_ITEM_SIZE = 400 * 1024
 MAX_DEPTH = 32
 """Levels of an item's document: a scalar in an attribute itself stands at the first."""
 TYPES = ("S", "N", "B", "NULL", "BOOL", "SS", "NS", "BS", "L", "M")
+MAX_NAME_LENGTH = 65_535
+_EMPTY_NAME = "Empty attribute name"
+_LONG_NAME = "Attribute name is too large, must be less than 65536 bytes"
 _TOO_DEEP = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 _INVALID = "One or more parameter values were invalid: "
 
@@ -43,7 +46,10 @@ def settle_item(item: Item) -> int:
     """Check every attribute, make numbers canonical in place, and return the item's size in bytes."""
     size = 0
     for name, value in item.items():
-        size += (len(name) if name.isascii() else len(name.encode())) + settle(value)
+        length = len(name) if name.isascii() else len(name.encode())
+        if not 0 < length <= MAX_NAME_LENGTH:
+            raise validation(_EMPTY_NAME if not length else _LONG_NAME)
+        size += length + settle(value)
     return size
 
 
@@ -154,6 +160,8 @@ def _members(value: Value, body: Any, depth: int) -> int:
     _check_depth(depth)
     if type(body) is not dict:
         raise WrongShape
+    if "" in body:
+        raise validation(_EMPTY_NAME)
     return 3 + sum(1 + len(name.encode()) + settle(member, depth + 1) for name, member in body.items())
 
 

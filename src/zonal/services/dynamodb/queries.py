@@ -77,6 +77,10 @@ class Queries:
         for part in schema.parts:
             if part.name in names:
                 raise validation(f"{what} can only contain non-primary key attributes: Primary key attribute: {part.name}")
+        if index is not None and (beyond := sorted(names - index.attributes)) and not index.projects_all:
+            raise validation(
+                f"{_INVALID}Secondary index {index.name} does not project one or more filter attributes: [{', '.join(beyond)}]"
+            )
         check_nested(expressions, table)
         low, high = query_range(schema, partition, sort)
         reverse = request.get("ScanIndexForward") is False
@@ -130,7 +134,7 @@ class Queries:
         wanted = projection(request, expressions)
         fetch = None
         if index is not None and not index.projects_all:
-            needed = _heads(wanted) | expressions.filter_paths if wanted is not None else expressions.filter_paths
+            needed = _heads(wanted)
             beyond = select == "ALL_ATTRIBUTES" or (select != "COUNT" and not needed <= index.attributes)
             if beyond and index.is_global:
                 _refuse_fetch(index, select, needed)

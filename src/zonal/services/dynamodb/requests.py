@@ -91,7 +91,7 @@ def explain(service: str, operation: str, request: Any) -> dict[str, Any]:
         raise serialization("Start of list found where not expected" if isinstance(request, list) else "")
     cleaned: dict[str, Any] = _structure(shape, request)
     if operation in _STRICT_NAMES:
-        _check_strict_name(cleaned)
+        _check_strict_name(operation, cleaned)
     if "ResourceArn" in shape.definition.required and "ResourceArn" not in cleaned:
         raise validation("Invalid TableArn")
     _check_newer(operation, cleaned)
@@ -311,10 +311,13 @@ def _generic(shape: Shape) -> str:
 # The second round: the model's constraints.
 
 
-def _check_strict_name(request: dict[str, Any]) -> None:
+def _check_strict_name(operation: str, request: dict[str, Any]) -> None:
     name = request.get("TableName")
     if name is None:
         raise validation("The parameter 'TableName' is required but was not present in the request")
+    if operation == "CreateTable" and len(name) < 3:
+        at_least = "Member must have length greater than or equal to 3"
+        raise enveloped(validation(f"Value '{name}' at 'tableName' failed to satisfy constraint: {at_least}"))
     if not name.startswith("arn:") and not 3 <= len(name) <= 255:
         raise validation(_NAMED)
 

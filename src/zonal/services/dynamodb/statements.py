@@ -172,7 +172,9 @@ class Statements:
         """What fetches from the table the attributes that a local index lacks. Raises where a global one lacks them, or the condition."""
         if index.projects_all:
             return None
-        if beyond := heads(select.condition) - index.attributes:
+        if _fixes(select.condition, [part.name for part in index.schema.partition]) and (
+            beyond := heads(select.condition) - index.attributes
+        ):
             raise validation(
                 f"{_INVALID}Secondary index {index.name} does not project one or more filter attributes: [{', '.join(sorted(beyond))}]"
             )

@@ -159,7 +159,8 @@ async def test_an_index_answers_what_it_holds_and_a_local_one_fetches_the_rest(c
     complaint = await call.complaint("ExecuteStatement", Statement="SELECT d FROM things.far WHERE c = 'c'")
     assert complaint == refused + "Global secondary index far does not project [d]"
     for index in ("near", "far"):
-        complaint = await call.complaint("ExecuteStatement", Statement=f"SELECT a FROM things.{index} WHERE c = 'c' AND d = 'd'")
+        statement = f"SELECT a FROM things.{index} WHERE a = 'a' AND c = 'c' AND d = 'd'"
+        complaint = await call.complaint("ExecuteStatement", Statement=statement)
         assert complaint == f"{refused}Secondary index {index} does not project one or more filter attributes: [d]"
 
 

@@ -17,7 +17,11 @@ ALL = {"ProjectionType": "ALL"}
     ("request_", "message"),
     [
         ({}, "The parameter 'TableName' is required but was not present in the request"),
-        ({"TableName": "a;"}, "TableName must be at least 3 characters long and at most 255 characters long"),
+        (
+            {"TableName": "a;"},
+            "1 validation error detected: Value 'a;' at 'tableName' failed to satisfy constraint:"
+            " Member must have length greater than or equal to 3",
+        ),
         (
             {"AttributeDefinitions": [], "KeySchema": [HASH]},
             INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",

@@ -205,3 +205,26 @@ async def test_three_key_conditions_are_too_many_for_two_key_attributes(call: Ca
     assert await call.complaint("Query", TableName="pairs", **query) == (
         "The number of query conditions (3) exceeds the number of key attributes defined in the schema (2)"
     )
+
+
+async def test_a_query_filters_only_by_what_its_index_holds_and_a_scan_misses_the_rest(call: Caller) -> None:
+    await call.table("things", keys="a:S b:S", indexes={"near": "a:S c:S LOCAL KEYS_ONLY", "far": "c:S KEYS_ONLY"})
+    await call("PutItem", TableName="things", Item={name: {"S": name} for name in "abcd"})
+    for index, key in (("near", "a"), ("far", "c")):
+        values = {":k": {"S": key}, ":d": {"S": "d"}}
+        query = {"KeyConditionExpression": f"{key} = :k", "FilterExpression": "d = :d", "ExpressionAttributeValues": values}
+        complaint = await call.complaint("Query", TableName="things", IndexName=index, **query)
+        assert complaint == f"{INVALID}Secondary index {index} does not project one or more filter attributes: [d]"
+        scan = {"FilterExpression": "d = :d", "ExpressionAttributeValues": {":d": {"S": "d"}}}
+        assert (await call("Scan", TableName="things", IndexName=index, **scan))["Count"] == 0
+
+
+async def test_attribute_names_are_neither_empty_nor_endless(call: Caller) -> None:
+    await call.table("things")
+    for item in ({"": {"S": "x"}}, {"b": {"M": {"": {"S": "x"}}}}):
+        assert await call.complaint("PutItem", TableName="things", Item=KEY | item) == ONE + "Empty attribute name"
+    put = {"Put": {"TableName": "absent", "Item": KEY | {"": {"S": "x"}}}}
+    assert await call.complaint("TransactWriteItems", TransactItems=[put]) == "Empty attribute name"
+    await call("PutItem", TableName="things", Item=KEY | {"b" * 65_535: {"S": "x"}})
+    complaint = await call.complaint("PutItem", TableName="things", Item=KEY | {"b" * 65_536: {"S": "x"}})
+    assert complaint == ONE + "Attribute name is too large, must be less than 65536 bytes"
