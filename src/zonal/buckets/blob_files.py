@@ -110,7 +110,10 @@ class BlobFiles:
     def _remove_older(self, path: Path) -> bool:
         if path.name.endswith(self._life):
             return False
-        path.unlink(missing_ok=True)
+        if path.parent == self.arriving:
+            path.unlink(missing_ok=True)
+        else:
+            self._remove(path.name)
         return True
 
     def close(self) -> None:

@@ -305,6 +305,10 @@ class Catalog:
             self._memory.forget_all()  # Nobody knows what of it the disk has.
             raise
 
+    def look_again(self) -> None:
+        """Forget what was read: it was found to be out of date before its change was told (the commit is there a moment earlier)."""
+        self._memory.forget_all()
+
     def another_view(self) -> View:
         """A view for another thread."""
         return View(_open(self._path))

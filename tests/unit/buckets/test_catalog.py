@@ -131,6 +131,18 @@ async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is
     assert catalog.view.current(1, "a") is not None and catalog.view.small("blob") == b"x" * 1_000_000
 
 
+async def test_what_was_read_is_forgotten_with_its_change_and_when_it_is_found_out_of_date(catalog: Catalog) -> None:
+    await catalog.change(lambda changes: changes.put(1, entry("a", blob="one")))
+    assert catalog.view.current(1, "a") is not None
+    await catalog.change(lambda changes: changes.put(1, entry("a", blob="two")))
+    found = catalog.view.current(1, "a")
+    assert found is not None and found.segments[0].blob == "two"
+    catalog._database.execute("DELETE FROM versions")  # As a commit that is there and was not told yet.
+    assert catalog.view.current(1, "a") is not None
+    catalog.look_again()
+    assert catalog.view.current(1, "a") is None
+
+
 async def test_content_that_is_replaced_is_let_go_after_the_commit(catalog: Any) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="one")))
     assert catalog.view.knows("one") and catalog.removed == []

@@ -102,3 +102,16 @@ async def test_a_sweep_removes_what_nobody_refers_to_and_nothing_else(tmp_path: 
     assert await second.sweep() == 2
     assert {path.name for path in files(second)} == {kept.blob, new.blob} and orphan.blob not in {path.name for path in files(second)}
     await second.close()
+
+
+async def test_a_sweep_leaves_what_is_held_until_nobody_holds_it(tmp_path: Path) -> None:
+    first = BucketStore(tmp_path / "s3")
+    segment = (await first.receive(pieces(os.urandom(20_000)), lambda piece: None)).segment
+    await first.close()
+    second = BucketStore(tmp_path / "s3")
+    reading = second.read([segment], 0, 20_000)
+    await second.sweep()
+    assert len(b"".join([each async for each in reading])) == 20_000
+    del reading
+    await second.close()
+    assert files(second) == []

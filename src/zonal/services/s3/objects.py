@@ -71,7 +71,8 @@ class Objects:
             try:
                 body = self._body(entry, key, span)
             except BlobMissing:
-                continue  # It was replaced since: the next look finds what is there now.
+                self._ground.catalog.look_again()  # It was replaced since: the next look finds what is there now.
+                continue
             return self._answer(call, request, bucket, entry, key, span, body)
         raise AwsError("ServiceUnavailable", "Please reduce your request rate.", status=503)
 
