@@ -114,13 +114,15 @@ class Gateway:
         try:
             if frontend.before and (answer := await frontend.before(request)):
                 return answer
-            request.signature = self._authenticate(request, dialect)
+            request.signature = self._authenticate(request, dialect, frontend)
             if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # To S3 it says what an object is.
                 request.body = requests.unpacked(request, limit_bytes=self._settings.body_limit_bytes)
             located = self._catalogue.locate(request, dialect)
             handler = self._handler(located)
             parameters = requests.document(request.body) if frontend.documents else requests.parse(located, request)
-            result = await self._invoke(located, handler, request, parameters, identifier)
+            result = self._invoke(located, handler, request, parameters, identifier)
+            if (dialect.name, located.operation.name) in self._waiting:
+                result = await result
             if frontend.documents:
                 return responses.render_document(dialect, result, identifier)
             if isinstance(result, Answer):
@@ -155,15 +157,15 @@ class Gateway:
         except AwsError:
             return False
 
-    def _authenticate(self, request: Request, dialect: Dialect) -> Signature | None:
+    def _authenticate(self, request: Request, dialect: Dialect, frontend: Frontend) -> Signature | None:
         signature = self._verifier.verify(request, dialect, datetime.now(UTC))
         if signature is not None:
-            if self._account_of[signature.access_key] != ACCOUNT and not self._frontends.get(dialect.name, _PLAIN).accounts:
+            if not frontend.accounts and self._account_of[signature.access_key] != ACCOUNT:
                 raise signing.other_account(dialect)
             if request.stream is not None:
                 request.stream = signing.checked(request.stream, signature)
             return signature
-        if not self._frontends.get(dialect.name, _PLAIN).anonymous:
+        if not frontend.anonymous:
             raise signing.missing(dialect)
         return None
 
@@ -173,13 +175,14 @@ class Gateway:
             raise not_implemented(located.dialect.name, located.operation.name)
         return handler
 
-    async def _invoke(self, located: Located, handler: Handler, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
+    def _invoke(self, located: Located, handler: Handler, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
+        """What a plain handler answers, once its transaction is committed; of an `async` one the coroutine."""
         service, name = located.dialect.name, located.operation.name
         access_key = request.signature.access_key if request.signature else None
         account = self._account_of[access_key] if access_key else ACCOUNT
         now = self._clock.now()
         if (service, name) in self._waiting:
-            return await handler(Call(service, name, None, now, identifier, access_key, account, raw=request), parameters)  # type: ignore[arg-type]
+            return handler(Call(service, name, None, now, identifier, access_key, account, raw=request), parameters)  # type: ignore[arg-type]
         with self._store.transaction() as transaction:
             return handler(Call(service, name, transaction, now, identifier, access_key, account, raw=request), parameters)
 
