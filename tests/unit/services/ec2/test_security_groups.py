@@ -150,6 +150,14 @@ def test_a_rule_names_groups_of_its_own_vpc_only(ec2: Ec2, web: str) -> None:
     assert code(error) == "InvalidGroup.NotFound"
 
 
+def test_rules_that_differ_in_the_group_they_name_are_two(ec2: Ec2, vpc_id: str, web: str) -> None:
+    peers = [group(ec2, name, vpc_id) for name in ("one", "two")]
+    named = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": peer}]} for peer in peers]
+    ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=named)
+    ec2.revoke_security_group_ingress(GroupId=web, IpPermissions=named[:1])
+    assert [rule["ReferencedGroupInfo"]["GroupId"] for rule in rules(ec2, web)] == peers[1:]
+
+
 def test_ports_mean_nothing_where_the_protocol_has_none(ec2: Ec2, web: str) -> None:
     wanted = [
         {"IpProtocol": protocol, "FromPort": 5, "ToPort": 5, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]} for protocol in ("-1", "50", "all")
