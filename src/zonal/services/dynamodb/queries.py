@@ -99,8 +99,9 @@ class Queries:
         _check_select(request, expressions)
         table, index, schema = self._target(request)
         start = request.get("ExclusiveStartKey")
-        _check_start_shape(start, table, index)
         if start is not None:
+            if index is not None:
+                _check_start_shape(start, table, index)
             _check_start_types(start, table, index)
         check_nested(expressions, table)
         low, high = scan_range(schema.space, segment, segments)
@@ -216,7 +217,7 @@ def _settle_start(request: Request) -> None:
             # Recordings show AWS naming the starting key for some malformed values and not for others.
             bare = ("cannot be converted", "significant digits", "Number ", "duplicates", "An number set")
             prefix = "" if any(word in error.message for word in bare) else f"{_BAD_START}: "
-            raise Reworded(prefix + error.message, in_newer_words(error).message) from None
+            raise Reworded(prefix + error.message, prefix + in_newer_words(error).message) from None
 
 
 def _segment(request: Request) -> tuple[int, int]:
@@ -278,11 +279,14 @@ def _check_start_shape(start: Item | None, table: Table, index: Index | None) ->
 
 
 def _check_start_types(start: Item, table: Table, index: Index | None) -> None:
-    for schema in [table.schema] if index is None else [index.schema, table.schema]:
-        try:
-            keys.check_key_of_item(start, schema)
-        except AwsError as error:
-            raise validation(f"{_BAD_START}: {error.message}") from None
+    try:
+        if index is None:
+            keys.check_key(start, table.schema)
+        else:
+            keys.check_key_of_item(start, index.schema)
+            keys.check_key_of_item(start, table.schema)
+    except AwsError as error:
+        raise validation(f"{_BAD_START}: {error.message}") from None
 
 
 def _checked_conditions(conditions: Mapping[str, KeyCondition], schema: Schema, start: Item | None) -> tuple[list[Any], list[KeyCondition]]:

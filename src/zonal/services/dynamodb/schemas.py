@@ -57,6 +57,8 @@ def check_update(request: Request) -> None:
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification"
             " or ReplicaUpdates is required"
         )
+    if request.get("BillingMode") == "PROVISIONED" and "ProvisionedThroughput" not in request:
+        raise validation(_INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
     _check_units(request.get("ProvisionedThroughput"))
     names: set[str] = set()
     online = 0

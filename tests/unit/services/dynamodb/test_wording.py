@@ -228,3 +228,20 @@ async def test_attribute_names_are_neither_empty_nor_endless(call: Caller) -> No
     await call("PutItem", TableName="things", Item=KEY | {"b" * 65_535: {"S": "x"}})
     complaint = await call.complaint("PutItem", TableName="things", Item=KEY | {"b" * 65_536: {"S": "x"}})
     assert complaint == ONE + "Attribute name is too large, must be less than 65536 bytes"
+
+
+async def test_a_place_to_go_on_from_is_told_to_be_wrong_as_each_read_tells_it(call: Caller) -> None:
+    await call.table("things", keys="a:S b:S", indexes={"far": "c:S"})
+    bad = "The provided starting key is invalid"
+    query = {"KeyConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": {"S": "1"}}}
+    assert await call.complaint("Query", TableName="things", **query, ExclusiveStartKey=KEY) == bad
+    empty = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+    assert await call.complaint("Query", TableName="things", **query, ExclusiveStartKey={"a": {}}) == f"{bad}: {empty}"
+    for start in (KEY, {"a": {"S": "1"}, "b": {"S": "1"}, "c": {"S": "1"}}):
+        assert await call.complaint("Scan", TableName="things", ExclusiveStartKey=start) == f"{bad}: {MISMATCH}"
+    assert await call.complaint("Scan", TableName="things", IndexName="far", ExclusiveStartKey=KEY) == bad
+
+
+async def test_a_mode_without_throughput_is_refused_before_the_table_is_missed(call: Caller) -> None:
+    complaint = await call.complaint("UpdateTable", TableName="absent", BillingMode="PROVISIONED")
+    assert complaint == INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
