@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
@@ -175,15 +176,14 @@ class Health:
 
     async def _keep_knocking(self, here: str, there: str) -> None:
         """Ask one monitoring host from another; a refusal is an answer, since somebody must have sent it."""
+        within = self._pace.timeout
+        knocking = functools.partial(knock, self._beacons[there], within)
         while True:
             if self._watched:
-                within = self._pace.timeout
-                answered = False
                 try:
-                    address = self._beacons[there]
-                    answered = await self._monitors.look(here, lambda: knock(address, within), within=timedelta(seconds=within))  # noqa: B023
+                    answered = await self._monitors.look(here, knocking, within=timedelta(seconds=within))
                 except (TimeoutError, OSError):
-                    pass
+                    answered = False
                 self._heard(here, there, answered)
             await asyncio.sleep(2 * self._pace.interval)
 

@@ -8,6 +8,7 @@ fabric: a zone is cut (`network`) or cut and killed (`power`), an engine dies or
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -115,8 +116,8 @@ class Monitors:
         self.world = world
 
     async def look(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
-        address = next(cell.cell_contents for cell in work.__closure__ or () if isinstance(cell.cell_contents, str))  # type: ignore[attr-defined]
-        if not self.world.joined(zone, address):
+        assert isinstance(work, functools.partial), "only knocks go through here: a fake node is looked at directly"
+        if not self.world.joined(zone, work.args[0]):
             await asyncio.sleep(within.total_seconds())
             raise TimeoutError
         return True  # type: ignore[return-value]

@@ -40,7 +40,7 @@ def test_waiting_returns_the_value_that_was_waited_for() -> None:
 
 def test_waiting_in_vain_says_what_was_last_seen() -> None:
     async def story() -> None:
-        await wait_for(lambda: [], within=timedelta(seconds=10))
+        await wait_for(list, within=timedelta(seconds=10))
 
     with pytest.raises(TimeoutError, match=r"still \[\] after 10 s"):
         virtual_time.run(story())

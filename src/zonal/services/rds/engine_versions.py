@@ -146,8 +146,7 @@ class EngineVersions:
             for storage in STORAGE_TYPES.values()
             if request.get("LicenseModel") in (None, LICENSE) and request.get("Vpc") in (None, True)
         ]
-        key = lambda option: f"{_key(option[0])}/{option[1].name}/{option[2].name}"  # noqa: E731
-        return page(options, request, "OrderableDBInstanceOptions", key, lambda option: _orderable(*option))
+        return page(options, request, "OrderableDBInstanceOptions", _option_key, lambda option: _orderable(*option))
 
     def _answer(self, version: Installed) -> DBEngineVersionTypeDef:
         return {
@@ -189,6 +188,11 @@ def family(version: Installed) -> str:
 
 def _key(version: Installed) -> str:
     return ".".join(f"{part:04}" for part in version.order)
+
+
+def _option_key(option: tuple[Installed, InstanceClass, StorageType]) -> str:
+    version, size, storage = option
+    return f"{_key(version)}/{size.name}/{storage.name}"
 
 
 def _passes(asked: dict[str, list[str]], name: str, value: str) -> bool:

@@ -88,9 +88,7 @@ async def test_a_table_is_creating_then_active_then_deleting_then_gone(call: Cal
     assert described["TableStatus"] == "ACTIVE" and described["TableArn"].endswith(":table/things")
     assert described["ProvisionedThroughput"] == {"NumberOfDecreasesToday": 0, **ONE}
     assert (
-        await call.error(
-            "CreateTable", **{"TableName": "things", "AttributeDefinitions": [A], "KeySchema": [HASH], "ProvisionedThroughput": ONE}
-        )
+        await call.error("CreateTable", TableName="things", AttributeDefinitions=[A], KeySchema=[HASH], ProvisionedThroughput=ONE)
     ).code == "ResourceInUseException"
     deleting = await call("DeleteTable", TableName="things")
     assert deleting["TableDescription"]["TableStatus"] == "DELETING"
