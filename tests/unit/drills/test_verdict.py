@@ -88,6 +88,12 @@ def test_a_client_that_never_comes_back_fails_the_drill() -> None:
     assert "still silent" in result.reasons[0]
 
 
+def test_a_client_that_was_heard_during_the_outage_but_never_after_the_heal_has_not_come_back() -> None:
+    attempts = acknowledged([row for row in WHOLE if row[0] < MOMENTS.healed])  # type: ignore[operator]
+    result = verdict(attempts, rows(attempts))
+    assert not result.passed and "still silent" in result.reasons[0]
+
+
 def test_a_client_in_the_lost_zone_does_not_count_for_the_silence_but_its_rows_do() -> None:
     inside = acknowledged([row for row in WHOLE if row[0] < 10], client=2)
     outside = acknowledged(WHOLE)
