@@ -43,3 +43,24 @@ def test_a_port_where_nothing_listens_refuses(listener: socket.socket) -> None:
     listener.close()
     with pytest.raises(Refused):
         Connection(target(port))
+
+
+class WarningSession:
+    """A session whose commits come with a warning, as PostgreSQL's do when the wait for the standby was cancelled."""
+
+    def __init__(self, words: dict[str, str], *, deadline: float) -> None:
+        self.warnings: list[str] = []
+
+    def rows(self, query: str, *, deadline: float) -> list[list[str | None]]:
+        if query.startswith("insert"):
+            self.warnings = ["canceling wait for synchronous replication due to user request"]
+            return []
+        return [["10.0.0.1", "1"]]
+
+
+def test_a_commit_with_a_warning_is_not_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zonal.drills.connection.Session", WarningSession)
+    connection = Connection(target(5432))
+    assert (connection.server, connection.timeline) == ("10.0.0.1", 1)
+    with pytest.raises(Silent, match="canceling wait"):
+        connection.insert(1, 1)

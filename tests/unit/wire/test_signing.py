@@ -162,6 +162,21 @@ def test_a_scope_must_be_of_this_day_and_this_service() -> None:
         VERIFIER.verify(other_service, CATALOGUE.recognise(good), now())
 
 
+class WithoutHost(botocore.auth.SigV4Auth):
+    """Signs everything but the host: such a request could be sent to another one."""
+
+    def headers_to_sign(self, request: AWSRequest) -> Any:
+        headers = super().headers_to_sign(request)
+        del headers["host"]
+        return headers
+
+
+def test_the_host_must_be_signed() -> None:
+    refused = refusal(signed("rds", headers=FORM, signer=WithoutHost))
+    assert refused.code == "SignatureDoesNotMatch"
+    assert refused.message == "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+
+
 def test_an_unsigned_request_carries_no_signature_and_is_refused_as_the_service_does() -> None:
     for headers, target, code in [
         (FORM, "/?Action=DescribeDBInstances", "MissingAuthenticationToken"),
