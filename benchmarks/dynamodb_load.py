@@ -169,11 +169,9 @@ def _drive(port: int, requests: Sequence[Request], connections: int, seconds: fl
     raw = [(signed(port, each), timed is None or number in timed) for number, each in enumerate(requests)]
 
     async def run() -> None:
-        loop = asyncio.get_running_loop()
-        clients = [(await loop.create_connection(lambda: _Client(raw), "127.0.0.1", port))[1] for _ in range(connections)]
+        clients = [_Client(raw, port) for _ in range(connections)]
         start = time.perf_counter()
-        for client in clients:
-            client.send()
+        await asyncio.gather(*(client.connect() for client in clients))
         await asyncio.sleep(seconds)
         taken = time.perf_counter() - start
         times = sorted(each for client in clients for each in client.times)
@@ -184,15 +182,22 @@ def _drive(port: int, requests: Sequence[Request], connections: int, seconds: fl
 
 
 class _Client(asyncio.Protocol):
-    def __init__(self, requests: Sequence[tuple[bytes, bool]]) -> None:
+    """One connection with one request at a time; opened anew where the server closes it after an answer."""
+
+    def __init__(self, requests: Sequence[tuple[bytes, bool]], port: int) -> None:
         self._requests = requests
+        self._port = port
         self._choice = random.Random().choice
-        self._parser = httptools.HttpResponseParser(self)
         self.times: list[float] = []
         self.failed = b""
 
+    async def connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
+
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._send()
 
     def data_received(self, data: bytes) -> None:
         self._last = data
@@ -201,16 +206,23 @@ class _Client(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._counts:
             self.times.append(time.perf_counter() - self._sent)
+        self._is_answered = True
         if self._parser.get_status_code() != 200:
             self.failed = self._last
-            return
-        self.send()
+        elif self._parser.should_keep_alive():
+            self._send()
+        else:
+            self._transport.close()
 
     def connection_lost(self, exception: Exception | None) -> None:
-        self.failed = self.failed or b"the server closed the connection"
+        if not self._is_answered:
+            self.failed = self.failed or b"the server closed the connection"
+        elif not self.failed:
+            self._connecting = asyncio.ensure_future(self.connect())
 
-    def send(self) -> None:
+    def _send(self) -> None:
         raw, self._counts = self._choice(self._requests)
+        self._is_answered = False
         self._sent = time.perf_counter()
         self._transport.write(raw)
 
