@@ -26,6 +26,7 @@ from tests.s3_process import S3Process
 
 KIB, MIB = 1024, 1024**2
 PART_BYTES = 8 * MIB
+KEYS = 64
 BUCKET = "bench"
 GOALS = {
     "GET 1 MiB of nginx": "≥ 0.7",
@@ -167,7 +168,10 @@ def small(figures: Figures, given: Namespace, scratch: Path, tools: Path) -> Non
         for rival in s3_rivals.RIVALS:
             servers[rival.name] = (stack.enter_context(s3_rivals.serving(rival, tools)), rival.key)
         for port, key in servers.values():
-            _client(port, key).create_bucket(Bucket=BUCKET)
+            client = _client(port, key)
+            client.create_bucket(Bucket=BUCKET)
+            for number in range(KEYS):
+                client.put_object(Bucket=BUCKET, Key=f"small-{number}", Body=bytes(KIB))
         for _ in range(given.runs):
             for method in ("PUT", "GET"):
                 for connections in (1, 8):
@@ -186,7 +190,7 @@ def _client(port: int, key: Key) -> Any:
 
 def _rate(port: int, key: Key, method: str, connections: int) -> float:
     body = os.urandom(KIB) if method == "PUT" else b""
-    requests = [signed(port, method, f"/{BUCKET}/small-{number}", body, key=key) for number in range(64)]
+    requests = [signed(port, method, f"/{BUCKET}/small-{number}", body, key=key) for number in range(KEYS)]
     return rate(port, requests, connections=connections, seconds=1.5)
 
 
