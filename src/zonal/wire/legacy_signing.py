@@ -56,14 +56,20 @@ def verify(request: Request, secrets: Mapping[str, str], bucket: str, now: datet
 
 
 _HOISTED = re.compile(r"x-amz-[\w-]+")
+_CHECKSUM = re.compile(r"x-amz-(sdk-)?checksum-.+")
 _SIGNING_ONLY = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature"}
 
 
 def hoisted(request: Request) -> Mapping[str, str]:
-    """The headers of a presigned request with those that whoever signed it put into the query string, as SDKs do."""
+    """The headers of a presigned request with those that whoever signed it put into the query string, as SDKs do.
+
+    Checksums are left out, as S3 leaves them: SDKs that sign before there is a body put that of an empty one there
+    (localstack issue 12169, aws-sdk issue 480, aws-sdk-go-v2 issue 2610).
+    """
     pairs = [word.partition("=") for word in request.query.split("&") if word]
     given = {unquote(name).lower(): unquote(value) for name, _, value in pairs}
     found = {name: value for name, value in given.items() if _HOISTED.fullmatch(name) and name not in _SIGNING_ONLY}
+    found = {name: value for name, value in found.items() if not _CHECKSUM.fullmatch(name)}
     return {**found, **request.headers} if found else request.headers
 
 
