@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from zonal.buckets.blobs import BlobMissing, Hold
-from zonal.buckets.file_writer import FileWriter, has_room, sync_directory
+from zonal.buckets.file_writer import FileWriter, has_room
+from zonal.foundation.files import sync_directory
 
 PIECE_BYTES = 1024 * 1024
 THREADS = 8

@@ -19,6 +19,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from zonal.buckets.blobs import NoRoom
+from zonal.foundation.files import sync_directory
 
 BATCH_BYTES = 512 * 1024
 SYNC_BYTES = 32 * 1024 * 1024
@@ -121,15 +122,6 @@ def has_room(path: Path) -> bool:
 def sync_file(descriptor: int) -> None:
     """Make a file's content durable."""
     os.fdatasync(descriptor)
-
-
-def sync_directory(path: Path) -> None:
-    """Make a directory's entries durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(descriptor: int, pieces: list[bytes]) -> None:

@@ -16,7 +16,7 @@ from zonal.buckets.blob_files import BlobFiles
 from zonal.buckets.blobs import BlobMissing, Blobs, Hold, NoRoom, new_id
 from zonal.buckets.catalog import Catalog
 from zonal.buckets.entries import Segment
-from zonal.buckets.file_writer import sync_directory
+from zonal.foundation.files import sync_directory
 
 SMALL_BYTES = 8 * 1024
 
