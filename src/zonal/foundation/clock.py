@@ -1,8 +1,8 @@
 """Region time and the stopwatch.
 
 Region time paces what AWS paces (statuses, TTL, windows) and may run faster than the wall; the stopwatch
-(`monotonic`) never does, because drills measure with it. Everything that waits or dates takes a `Clock` argument. Both readings
-come from the running event loop, so a test that runs on a virtual-time loop (`tests/virtual_time.py`) moves them without sleeping.
+(`monotonic`) never does, because drills measure with it. Everything that waits or dates takes a `Clock` argument. Both readings of a
+clock whose first loop is one of virtual time (`tests/virtual_time.py`) come from that loop, so a test moves them without sleeping.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ class RegionClock:
         if speed <= 0:
             raise ValueError(f"a clock's speed must be positive, not {speed}")
         self.speed = speed
+        self._is_wall = None if speed == 1.0 else False  # Found out once, on a loop: every request asks for the time.
         self._started_wall = datetime.now(UTC)
         self._started_monotonic = self.monotonic()
 
     def now(self) -> datetime:
-        if self.speed == 1.0 and not _is_virtual():
+        if self._is_wall is None:
+            self._is_wall = _is_of_the_wall()
+        if self._is_wall is not False:
             return datetime.now(UTC)
         return self._started_wall + timedelta(seconds=(self.monotonic() - self._started_monotonic) * self.speed)
 
@@ -54,11 +57,12 @@ class RegionClock:
         await asyncio.sleep(seconds / self.speed)
 
 
-def _is_virtual() -> bool:
+def _is_of_the_wall() -> bool | None:
+    """Whether the running loop's time is the wall's; None where none runs."""
     try:
-        return bool(getattr(asyncio.get_running_loop(), "is_virtual", False))
+        return not getattr(asyncio.get_running_loop(), "is_virtual", False)
     except RuntimeError:
-        return False
+        return None
 
 
 async def wait_for(look: Callable[[], T], *, within: timedelta, every: timedelta = timedelta(milliseconds=20)) -> T:
