@@ -159,7 +159,7 @@ class Governor:
             tally.write_requests += requests
         if not self.throttles:
             return
-        own = cost.table + sum((cost.locals or {}).values())
+        own = cost.table + (sum(cost.locals.values()) if cost.locals else 0.0)
         if own:
             self._limit(table, kind, None, now).take(own, now)
         for name, units in (cost.globals or {}).items():

@@ -12,6 +12,7 @@ items of one key; there the digest of the table's primary key tells them apart.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -60,7 +61,12 @@ class Schema(NamedTuple):
 
 def partition_digest(values: Sequence[Value]) -> bytes:
     """Sixteen bytes that place a partition."""
-    raw = b"".join(map(_hashed, values)) if len(values) == 1 else b"".join(map(encode, values))
+    return _placed(_hashed(values[0]) if len(values) == 1 else b"".join(map(encode, values)))
+
+
+@functools.lru_cache(4096)
+def _placed(raw: bytes) -> bytes:
+    """The digest of a partition key's bytes; a program asks for the same partitions again and again."""
     return hashlib.md5(b"Outliers" + raw, usedforsecurity=False).digest()[:8] + hashlib.blake2b(raw, digest_size=8).digest()
 
 

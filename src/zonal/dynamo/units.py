@@ -36,9 +36,10 @@ class Cost:
     @property
     def total(self) -> Units:
         total = self.table
-        for indexes in (self.locals, self.globals):
-            if indexes:
-                total += sum(indexes.values())
+        if self.locals:
+            total += sum(self.locals.values())
+        if self.globals:
+            total += sum(self.globals.values())
         return total
 
     def add_index(self, name: str, units: Units, *, is_global: bool) -> None:

@@ -6,6 +6,7 @@ Ids have AWS's shape: a prefix and seventeen hexadecimal digits (`vpc-0a1b…`).
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import secrets
@@ -17,8 +18,14 @@ REGION = "us-east-1"
 """The region's name; one process is one region."""
 
 
-_REQUESTS = random.Random(secrets.randbits(128))
-_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+def _uuid_head() -> str:
+    """A random UUID up to its last twelve digits."""
+    digits = secrets.token_hex(9)
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
+
+
+_REQUEST_HEAD = _uuid_head()
+_REQUESTS = itertools.count(secrets.randbits(46))
 
 
 def resource_id(prefix: str, source: random.Random | None = None) -> str:
@@ -28,9 +35,8 @@ def resource_id(prefix: str, source: random.Random | None = None) -> str:
 
 
 def request_id() -> str:
-    """A new request id, a UUID as AWS answers it. It need not be secret, only new, and every call makes one: so not from the kernel."""
-    digits = f"{_REQUESTS.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    """A new request id, a UUID as AWS answers it. It need not be secret, only new, and every call makes one: so they are counted."""
+    return f"{_REQUEST_HEAD}{next(_REQUESTS):012x}"
 
 
 def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
