@@ -251,7 +251,7 @@ def _parsed(timestamp: str) -> datetime | None:
     if not _ISO.fullmatch(timestamp):
         return None
     try:
-        return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(timestamp)
     except ValueError:
         return None
 
