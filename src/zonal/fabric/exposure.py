@@ -1,7 +1,7 @@
 """Which public endpoints the host reaches on which loopback address, and the forwarder that serves them.
 
 The address is worked out from the region's state directory and the public address, so it is the same after every restart and two
-regions side by side do not meet: 203.0.113.5 becomes 127.R.113.5. The forwarder is started with the first endpoint, found again by a
+regions side by side do not meet: 203.0.113.5 becomes 127.R.S.5, where R and S are one of 25,000 pairs. The forwarder is started with the first endpoint, found again by a
 restarted region, and started again when it dies.
 """
 
@@ -62,8 +62,9 @@ class Exposure:
 
     def address(self, public_address: str) -> str:
         """The loopback address that stands for a public one."""
-        words = public_address.split(".")
-        return f"127.{20 + crc32(str(self._state).encode()) % 200}.{words[2]}.{words[3]}"
+        _, _, block, host = map(int, public_address.split("."))
+        first, second = divmod(crc32(str(self._state).encode()) % 25_000, 125)
+        return f"127.{20 + first}.{2 * second + block % 2}.{host}"  # The blocks are 203.0.113.0/24 and 198.51.100.0/24: odd and even.
 
     async def expose(self, public_address: str, port: int) -> str:
         """Serve an endpoint on the host; the loopback address, on which it is served on return. Raises `NotExposed`."""
