@@ -1,8 +1,8 @@
 """Which public endpoints the host reaches on which loopback address, and the forwarder that serves them.
 
 The address is worked out from the region's state directory and the public address, so it is the same after every restart and two
-regions side by side do not meet: 203.0.113.5 becomes 127.R.S.5, where R and S are one of 25,000 pairs. The forwarder is started with the first endpoint, found again by a
-restarted region, and started again when it dies.
+regions side by side do not meet: 203.0.113.5 becomes 127.R.S.5, where R and S are one of 25,000 pairs. The forwarder is started with the
+first endpoint, found again by a restarted region, and started again when it dies.
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ class Gateway:
         self._catalogue = Catalogue(services)
         self._verifier = signing.Verifier(settings.secrets(), REGION)
         self._account_of = settings.account_of()
+        self._waiting = {each for handlers in services.values() for each in handlers.values() if inspect.iscoroutinefunction(each)}
         self._routes: dict[tuple[str, str], _Route] = {}
         """The ways that JSON requests took, by target and content type: the same few are gone by the thousand."""
 
@@ -181,7 +182,7 @@ class Gateway:
         handler = self._services[dialect.name].get(located.operation.name)
         if handler is None:
             raise not_implemented(dialect.name, located.operation.name)
-        route = _Route(located, handler, inspect.iscoroutinefunction(handler))
+        route = _Route(located, handler, handler in self._waiting)
         assert dialect.service is not None, "who has a handler is owned"
         target = _target(request)
         if dialect.protocol == JSON and target[0].partition(".")[0] == dialect.service.metadata.target_prefix:

@@ -155,6 +155,7 @@ def _host_service(request: Request) -> str:
 _BUCKET = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-].+|localhost)|s3(?:[.-].*)?")
 
 
+@functools.lru_cache(1024)
 def bucket_of(host: str) -> str:
     """The bucket of a virtual-hosted S3 request (`photos.s3.us-east-1.amazonaws.com`, `photos.localhost`); empty where there is none."""
     match = _BUCKET.fullmatch(host)

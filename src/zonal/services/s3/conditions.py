@@ -90,12 +90,15 @@ def _date(text: str | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
+_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*", re.ASCII | re.IGNORECASE)
+
+
 def byte_range(text: str | None, size: int) -> tuple[int, int] | None:
     """The first byte and the number of bytes of a `Range`; None for all of it. Raises `AwsError` InvalidRange (416).
 
     What is not one range of bytes is ignored, as S3 does.
     """
-    match = re.fullmatch(r"\s*bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*", text or "", re.ASCII | re.IGNORECASE)
+    match = _RANGE.fullmatch(text) if text else None
     if match is None or match[1] == match[2] == "":
         return None
     if match[1] == "":

@@ -146,12 +146,12 @@ class Objects:
 
     def _headers(self, call: Call, request: Request, entry: Entry) -> tuple[tuple[str, str], ...]:
         """The object's own headers, or what the request wants to see in their place (only signed ones may)."""
-        shown = dict(entry.headers)
-        if any(name in request for name in _OVERRIDES):
+        shown = entry.headers
+        if not _OVERRIDES.keys().isdisjoint(request):
             if call.access_key is None:
                 raise invalid_request("Request specific response headers cannot be used for anonymous GET requests.")
             given = forms.multiple(call.raw.query)
-            shown |= {header: given[f"response-{header}"][0] for name, header in _OVERRIDES.items() if name in request}
+            shown = {**shown} | {header: given[f"response-{header}"][0] for name, header in _OVERRIDES.items() if name in request}
         return tuple((name.title(), value) for name, value in shown.items())
 
 
