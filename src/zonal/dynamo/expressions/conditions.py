@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from zonal.dynamo.expressions import tree
 from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
-from zonal.dynamo.expressions.tokens import END, ExpressionError, Tokens
+from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
 from zonal.dynamo.items import TYPES, Value, kind_and_body, order
+from zonal.dynamo.tokens import END
 
 MAX_OPERATORS = 300
 MAX_CHOICES = 100

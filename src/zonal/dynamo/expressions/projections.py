@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zonal.dynamo.expressions.syntax import Names, RawPath, overlap, read_path
-from zonal.dynamo.expressions.tokens import END, ExpressionError, Tokens
+from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
 from zonal.dynamo.expressions.tree import Path, Step
 from zonal.dynamo.items import Item, Value
+from zonal.dynamo.tokens import END
 
 
 @dataclass

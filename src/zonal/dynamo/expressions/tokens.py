@@ -6,10 +6,10 @@ AWS names the token it stumbled over and what stands around it: `Syntax error; t
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from zonal.dynamo.tokens import END, Token, TokenReader
 
 MAX_EXPRESSION_SIZE = 4096
-END = "end"
 _TOKEN = re.compile(
     r"(?P<space>[ \t\r\n]+)"
     r"|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
@@ -26,16 +26,8 @@ class ExpressionError(Exception):
     """What is wrong with an expression, in AWS's words, without the name of the parameter."""
 
 
-class Token(NamedTuple):
-    """A piece of the text. `kind` is name, reference (#…), value (:…), index (digits), sign, stray or end."""
-
-    kind: str
-    text: str
-    start: int
-
-
-class Tokens:
-    """The tokens of one expression and how far the parser has come."""
+class Tokens(TokenReader):
+    """The tokens of one expression, of the kinds name, reference (#…), value (:…), index (digits), sign, stray and end."""
 
     def __init__(self, text: str) -> None:
         if not text:
@@ -44,45 +36,8 @@ class Tokens:
         if size > MAX_EXPRESSION_SIZE:
             raise ExpressionError(f"Expression size has exceeded the maximum allowed size; expression size: {size}")
         self._text = text
-        self._tokens = [Token(m.lastgroup or "", m[0], m.start()) for m in _TOKEN.finditer(text) if m.lastgroup != "space"]
-        self._tokens.append(Token(END, "<EOF>", len(text)))
-        self._at = 0
-
-    @property
-    def next(self) -> Token:
-        return self._tokens[self._at]
-
-    @property
-    def following(self) -> Token:
-        """The token behind the next one."""
-        return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
-
-    def take(self) -> Token:
-        token = self._tokens[self._at]
-        if token.kind != END:
-            self._at += 1
-        return token
-
-    def takes(self, sign: str) -> bool:
-        """Take the next token if it is this sign."""
-        if self.next.kind == "sign" and self.next.text == sign:
-            self._at += 1
-            return True
-        return False
-
-    def expect(self, sign: str) -> None:
-        if not self.takes(sign):
-            raise self.error()
-
-    def is_word(self, *words: str) -> bool:
-        """Whether the next token is one of these keywords, in whatever case."""
-        return self.next.kind == "name" and self.next.text.upper() in words
-
-    def takes_word(self, word: str) -> bool:
-        if self.is_word(word):
-            self._at += 1
-            return True
-        return False
+        tokens = [Token(m.lastgroup or "", m[0], m.start()) for m in _TOKEN.finditer(text) if m.lastgroup != "space"]
+        super().__init__([*tokens, Token(END, "<EOF>", len(text))])
 
     def error(self) -> ExpressionError:
         """The syntax error at the next token."""

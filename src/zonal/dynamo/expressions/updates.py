@@ -13,9 +13,10 @@ from typing import NamedTuple
 from zonal.dynamo import numbers
 from zonal.dynamo.expressions import tree
 from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawPath, RawValue, overlap, read_path
-from zonal.dynamo.expressions.tokens import END, ExpressionError, Tokens
+from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
 from zonal.dynamo.expressions.tree import Path, Step, Values
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
+from zonal.dynamo.tokens import END
 
 SECTIONS = ("SET", "REMOVE", "ADD", "DELETE")
 FUNCTIONS = ("if_not_exists", "list_append", "+", "-")

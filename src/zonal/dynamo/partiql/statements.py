@@ -15,7 +15,8 @@ from zonal.dynamo.expressions.syntax import overlap
 from zonal.dynamo.expressions.tree import Condition, Operand, Path, Step
 from zonal.dynamo.expressions.updates import Action, IfNotExists, ListAppend, Sum, Update
 from zonal.dynamo.items import Item, Value, kind_and_body, settle, validation
-from zonal.dynamo.partiql.tokens import END, NOT_WELL_FORMED, Tokens
+from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED, Tokens
+from zonal.dynamo.tokens import END
 from zonal.foundation.errors import AwsError
 
 _COMPARATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
@@ -149,7 +150,7 @@ class _Parser:
     def _insert(self) -> Insert:
         self.tokens.expect_word("INTO")
         table = self._name()
-        if not self.tokens.is_word("VALUE") and self.tokens.next.kind in ("word", "quoted"):
+        if not self.tokens.is_word("VALUE") and self.tokens.next.kind in ("name", "quoted"):
             raise validation(_LEFT_OVER)
         self.tokens.expect_word("VALUE")
         value = self._literal()
@@ -178,7 +179,7 @@ class _Parser:
             raise validation("Path component cannot be an empty string")
         if len(names) > 2:
             raise validation("A path may contain at most 2 components in the FROM clause")
-        if self.tokens.next.kind in ("word", "quoted") and not self.tokens.is_word(*_CLAUSES):
+        if self.tokens.next.kind in ("name", "quoted") and not self.tokens.is_word(*_CLAUSES):
             raise validation("Aliasing is not supported")
         return names[0], names[1] if len(names) > 1 else None
 
@@ -268,7 +269,7 @@ class _Parser:
             inner = self._or()
             tokens.expect(")")
             return inner
-        if tokens.next.kind == "word" and tokens.following.text == "(" and tokens.next.text.lower() in _FUNCTIONS:
+        if tokens.next.kind == "name" and tokens.following.text == "(" and tokens.next.text.lower() in _FUNCTIONS:
             make = _FUNCTIONS[tokens.take().text.lower()]
             return self._compared_with_truth(make(*self._operands()))
         left = self._operand()
@@ -325,7 +326,7 @@ class _Parser:
 
     def _operand(self) -> Operand:
         tokens = self.tokens
-        if tokens.next.kind == "word" and tokens.following.text == "(":
+        if tokens.next.kind == "name" and tokens.following.text == "(":
             name = tokens.take().text.lower()
             operands = self._operands()
             if name == "size" and len(operands) == 1:
@@ -352,7 +353,7 @@ class _Parser:
                 return Path(tuple(steps))
 
     def _name(self) -> str:
-        if self.tokens.next.kind not in ("word", "quoted"):
+        if self.tokens.next.kind not in ("name", "quoted"):
             raise self.tokens.error()
         return self.tokens.take().text
 
@@ -404,7 +405,7 @@ class _Parser:
         while not self.tokens.takes("}"):
             if members:
                 self.tokens.expect(",")
-            if self.tokens.next.kind not in ("text", "quoted", "word"):
+            if self.tokens.next.kind not in ("text", "quoted", "name"):
                 raise self.tokens.error()
             name = self.tokens.take().text
             self.tokens.expect(":")
