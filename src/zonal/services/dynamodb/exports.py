@@ -11,7 +11,6 @@ import asyncio
 import base64
 import gzip
 import hashlib
-import secrets
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from zonal.dynamo.table import Recovery, Table, TableRecord
 from zonal.dynamo.transfers import ExportRecord, Place
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record
+from zonal.services.dynamodb import transfers
 from zonal.services.dynamodb.descriptions import seconds, table_arn
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Call, operation
@@ -36,9 +36,7 @@ from zonal.services.operation import Call, operation
 Request = dict[str, Any]
 PART_BYTES = 16 * 1024 * 1024
 STEP_LINES = 500
-TOKEN_LIFE = timedelta(hours=8)
 _SHORTEST, _LONGEST = timedelta(minutes=15), timedelta(hours=24)
-_FAILURES = {"NoSuchBucket": "S3NoSuchBucket", "AccessDenied": "S3AccessDenied"}
 
 
 class Exports:
@@ -56,9 +54,8 @@ class Exports:
             raise AwsError("PointInTimeRecoveryUnavailableException", f"Point in time recovery is not enabled for table '{name}'")
         _refuse_unbuilt(request)
         since, at = _period(record.recovery, call.now, request)
-        number = f"{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
         export = ExportRecord(
-            id=f"{table_arn(name)}/export/{number}",
+            id=f"{table_arn(name)}/export/{transfers.new_number(call)}",
             table=name,
             table_id=record.table_id,
             account=call.account,
@@ -83,14 +80,8 @@ class Exports:
 
     @operation("ListExports")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
-        table, after, limit = request.get("TableArn"), request.get("NextToken"), request.get("MaxResults", 25)
-        found = [
-            export
-            for export in call.transaction.select(ExportRecord)
-            if (table is None or export.table == table_name(table)) and (after is None or export.id > after)
-        ]
-        told: dict[str, Any] = {"ExportSummaries": [_summary(export) for export in found[:limit]]}
-        return told | ({"NextToken": found[limit - 1].id} if len(found) > limit else {})
+        found, more = transfers.page(call, ExportRecord, request, request.get("MaxResults", 25))
+        return {"ExportSummaries": [_summary(export) for export in found]} | more
 
 
 class ExportUpkeep:
@@ -113,7 +104,7 @@ class ExportUpkeep:
         try:
             ended = await self._write(export)
         except AwsError as error:
-            ended = replace(export, status="FAILED", failure=(_FAILURES.get(error.code, "UNKNOWN"), error.message))
+            ended = transfers.failed(export, error)
         with self._engine.store.transaction() as tx:
             tx.put(replace(ended, ended_at=self._engine.now()))
             tx.note(f"dynamodb.export.{ended.status.lower()}", export.table, bucket=export.target.bucket)
@@ -225,13 +216,10 @@ def _change_line(table: Table, view: str, change: Change, after: bytes | None) -
 
 def _same(call: Call, table: str, request: Request) -> ExportRecord | None:
     """The export that this token has asked for already. Raises `ExportConflictException` where it asked for another."""
-    if not (token := request.get("ClientToken")):
-        return None
-    for export in call.transaction.select(ExportRecord, lambda one: one.client_token == token and call.now - one.started_at < TOKEN_LIFE):
-        if export.table != table or export.asked != request:
-            raise AwsError("ExportConflictException", "The client token was used with other parameters before")
-        return export
-    return None
+    export = transfers.asked_before(call, ExportRecord, request)
+    if export is not None and (export.table != table or export.asked != request):
+        raise AwsError("ExportConflictException", "The client token was used with other parameters before")
+    return export
 
 
 def _refuse_unbuilt(request: Request) -> None:

@@ -7,22 +7,20 @@ are none fail the import and leave the others in the table; without the bucket t
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
 from zonal.dynamo import keys
-from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.engine import Engine
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, WrongShape, settle_item, validation
 from zonal.dynamo.table import Refuse, Table, TableRecord
 from zonal.dynamo.transfers import ImportRecord, Place
 from zonal.dynamo.writing import Batch
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record, Store
-from zonal.services.dynamodb import schemas
+from zonal.services.dynamodb import schemas, transfers
 from zonal.services.dynamodb.descriptions import seconds, table_arn
 from zonal.services.dynamodb.import_files import Found, documents, rows
 from zonal.services.dynamodb.tables import new_record
@@ -31,8 +29,6 @@ from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
 STEP_ITEMS = 100
-TOKEN_LIFE = timedelta(hours=8)
-_FAILURES = {"NoSuchBucket": "S3NoSuchBucket", "AccessDenied": "S3AccessDenied"}
 _INVALID = "Some of the items failed validation checks and were not imported. Please check CloudWatch error logs for more details."
 
 
@@ -49,7 +45,7 @@ class Imports:
         name = wanted["TableName"]
         if call.transaction.get(TableRecord, name) is not None:
             raise AwsError("ResourceInUseException", f"Table already exists: {name}")
-        arn = f"{table_arn(name)}/import/{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
+        arn = f"{table_arn(name)}/import/{transfers.new_number(call)}"
         table = replace(new_record(call.transaction, name, wanted, call.now), import_arn=arn)
         source = request["S3BucketSource"]
         record = ImportRecord(
@@ -76,14 +72,8 @@ class Imports:
 
     @operation("ListImports")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
-        table, after, limit = request.get("TableArn"), request.get("NextToken"), request.get("PageSize", 25)
-        found = [
-            one
-            for one in call.transaction.select(ImportRecord)
-            if (table is None or one.table == table_name(table)) and (after is None or one.id > after)
-        ]
-        told: dict[str, Any] = {"ImportSummaryList": [_summary(one) for one in found[:limit]]}
-        return told | ({"NextToken": found[limit - 1].id} if len(found) > limit else {})
+        found, more = transfers.page(call, ImportRecord, request, request.get("PageSize", 25))
+        return {"ImportSummaryList": [_summary(one) for one in found]} | more
 
 
 class ImportUpkeep:
@@ -109,7 +99,7 @@ class ImportUpkeep:
         try:
             ended = await Bringing(self._engine, self._objects, record, table).all()
         except AwsError as error:
-            ended = replace(record, status="FAILED", failure=(_FAILURES.get(error.code, "UNKNOWN"), error.message))
+            ended = transfers.failed(record, error)
         _end(
             self._engine.store, replace(ended, ended_at=self._engine.now()), keeps_table=ended.processed > 0 or ended.status == "COMPLETED"
         )
@@ -205,13 +195,10 @@ def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
 
 def _same(call: Call, request: Request) -> ImportRecord | None:
     """The import that this token has asked for already. Raises `ImportConflictException` where it asked for another."""
-    if not (token := request.get("ClientToken")):
-        return None
-    for known in call.transaction.select(ImportRecord, lambda one: one.client_token == token and call.now - one.started_at < TOKEN_LIFE):
-        if known.asked != request:
-            raise AwsError("ImportConflictException", "The client token was used with other parameters before")
-        return known
-    return None
+    known = transfers.asked_before(call, ImportRecord, request)
+    if known is not None and known.asked != request:
+        raise AwsError("ImportConflictException", "The client token was used with other parameters before")
+    return known
 
 
 def _refuse_unbuilt(request: Request) -> None:
