@@ -7,7 +7,7 @@ the right shape that names nothing is not found.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from zonal.foundation.errors import AwsError
@@ -138,3 +138,17 @@ def route_table_of(view: View, subnet: model.Subnet) -> model.RouteTable:
 def network_acl_of(view: View, subnet_id: str) -> model.NetworkAcl:
     """The ACL at a subnet's edge; every subnet has exactly one."""
     return next(acl for acl in view.select(model.NetworkAcl) if any(association.subnet_id == subnet_id for association in acl.associations))
+
+
+def group_named(view: View, request: Mapping[str, object]) -> model.SecurityGroup:
+    """The group that a request names by id, or by name in the default VPC."""
+    id, name = request.get("GroupId"), request.get("GroupName")
+    if id is not None:
+        return find(view, model.SecurityGroup, str(id))
+    if name is None:
+        raise AwsError("MissingParameter", "The request must contain the parameter groupName or groupId")
+    vpc = require_default_vpc(view)
+    for group in view.select(model.SecurityGroup, lambda group: group.vpc_id == vpc.id):
+        if group.name == name:
+            return group
+    raise AwsError("InvalidGroup.NotFound", f"The security group '{name}' does not exist in default VPC '{vpc.id}'")

@@ -1,228 +1,250 @@
-"""What a security group permits: reading rules out of requests, comparing them, and showing them.
+"""The rules of security groups: authorize, revoke, modify, describe.
 
-A request names permissions in one of two ways: `IpPermissions`, or the flat `CidrIp`, `IpProtocol`, `FromPort`, `ToPort` and
-`SourceSecurityGroupName`. Either way each pair of a port range and one peer (a range of addresses or another group) is one rule with an
-id of its own. Two rules of a group are the same if direction, protocol, ports and peer are; the description does not count.
-IPv6 ranges and prefix lists are refused: zonal's networks carry IPv4, and a rule that can never match promises nothing true.
+A call names a group by id, or by name in the default VPC, and its rules by their ids or by their values (`permissions`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
-from zonal.foundation.identifiers import ACCOUNT, arn
+from zonal.foundation.identifiers import resource_id
+from zonal.records.store import Transaction
 from zonal.records.view import View
 from zonal.services.ec2 import model
-from zonal.services.ec2.lookups import find
-from zonal.services.ec2.model import SecurityGroupRule
-from zonal.services.ec2.tags import answer_tags
+from zonal.services.ec2.listing import Answer, Listing, needed, strings
+from zonal.services.ec2.lookups import find, group_named, rules_of
+from zonal.services.ec2.model import SecurityGroup, SecurityGroupRule
+from zonal.services.ec2.permissions import (
+    MOST_RULES,
+    Permission,
+    answer_permissions,
+    answer_rule,
+    peer_group,
+    permission,
+    permissions,
+)
+from zonal.services.ec2.tags import given_tags
+from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:
-    from types_boto3_ec2.type_defs import IpPermissionOutputTypeDef, SecurityGroupRuleTypeDef
-
-MOST_RULES = 60
-"""AWS's default quota of rules for each direction of a group."""
-
-_PROTOCOLS = {"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "icmp": "icmp", "1": "icmp", "-1": "-1", "all": "-1"}
-
-
-class Permission(NamedTuple):
-    """A rule without its identity: what traffic, and with whom."""
-
-    protocol: str
-    from_port: int | None
-    to_port: int | None
-    cidr: str | None
-    group_id: str | None
-    description: str | None = None
-
-    def same_as(self, rule: SecurityGroupRule) -> bool:
-        return self[:5] == (rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.referenced_group_id)
-
-    def __str__(self) -> str:
-        """The permission as EC2 writes it into its messages."""
-        peer = self.cidr or self.group_id
-        if self.protocol == "-1":
-            return f"peer: {peer}, ALL, ALLOW"
-        if self.from_port is None:
-            return f"peer: {peer}, protocol: {self.protocol}, ALLOW"
-        if self.protocol == "icmp":
-            return f"peer: {peer}, ICMP, type: {self.from_port}, code: {self.to_port}, ALLOW"
-        return f"peer: {peer}, {self.protocol.upper()}, from port: {self.from_port}, to port: {self.to_port}, ALLOW"
-
-
-def permissions(view: View, group: model.SecurityGroup, request: Mapping[str, object]) -> list[Permission]:
-    """The permissions that a request names. Raises `MissingParameter`, `InvalidParameterValue`, `InvalidGroup.NotFound`."""
-    structured = cast("list[Mapping[str, object]] | None", request.get("IpPermissions"))
-    flat = [name for name in ("CidrIp", "IpProtocol", "SourceSecurityGroupName") if request.get(name) is not None]
-    if structured and flat:
-        raise AwsError("InvalidParameterCombination", "The parameter 'ipPermissions' may not be used in combination with flat parameters")
-    if structured:
-        return [each for permission in structured for each in _structured(view, group, permission)]
-    if not flat:
-        raise AwsError("MissingParameter", "The request must contain the parameter ipPermissions")
-    return [_flat(view, group, request)]
-
-
-def permission(
-    protocol: object, from_port: object, to_port: object, *, cidr: str | None, group_id: str | None, description: str | None
-) -> Permission:
-    """One permission, checked and in canonical form."""
-    if protocol is None:
-        raise AwsError("MissingParameter", "The request must contain the parameter ipProtocol")
-    name = _protocol(str(protocol))
-    ports = _ports(name, cast("int | None", from_port), cast("int | None", to_port))
-    if description is not None and not re.fullmatch(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}", description):
-        raise AwsError(
-            "InvalidParameterValue",
-            "Invalid rule description. Valid descriptions are strings less than 256 characters from the "
-            "following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*",
-        )
-    return Permission(name, *ports, _cidr(cidr) if cidr is not None else None, group_id, description or None)
-
-
-def peer_group(view: View, group: model.SecurityGroup, *, id: str | None, name: str | None) -> str:
-    """The id of a group that a rule names, by id or by name, in the same VPC. Raises `InvalidGroup.NotFound`."""
-    if id is not None:
-        if find(view, model.SecurityGroup, id).vpc_id != group.vpc_id:
-            raise AwsError(
-                "InvalidGroup.NotFound", f"You have specified two resources that belong to different networks. ({group.id}, {id})"
-            )
-        return id
-    for other in view.select(model.SecurityGroup, lambda other: other.vpc_id == group.vpc_id):
-        if other.name == name:
-            return other.id
-    raise AwsError("InvalidGroup.NotFound", f"The security group '{name}' does not exist in VPC '{group.vpc_id}'")
-
-
-def _structured(view: View, group: model.SecurityGroup, given: Mapping[str, object]) -> list[Permission]:
-    if given.get("Ipv6Ranges") or given.get("PrefixListIds"):
-        raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
-    peers: list[tuple[str | None, str | None, str | None]] = []
-    for each in cast("list[dict[str, str]]", given.get("IpRanges") or []):
-        peers.append((_required(each, "CidrIp"), None, each.get("Description")))
-    for pair in cast("list[dict[str, str]]", given.get("UserIdGroupPairs") or []):
-        if pair.get("VpcPeeringConnectionId"):
-            raise AwsError("InvalidParameterValue", "zonal has no VPC peering: a rule may name groups of its own VPC")
-        if pair.get("GroupId") is None and pair.get("GroupName") is None:
-            raise AwsError("MissingParameter", "Missing source specification: include source security group or CIDR information")
-        peers.append((None, peer_group(view, group, id=pair.get("GroupId"), name=pair.get("GroupName")), pair.get("Description")))
-    if not peers:
-        raise AwsError("MissingParameter", "Missing source specification: include source security group or CIDR information")
-    protocol, low, high = given.get("IpProtocol"), given.get("FromPort"), given.get("ToPort")
-    return [permission(protocol, low, high, cidr=cidr, group_id=id, description=note) for cidr, id, note in peers]
-
-
-def _flat(view: View, group: model.SecurityGroup, request: Mapping[str, object]) -> Permission:
-    source, cidr = request.get("SourceSecurityGroupName"), request.get("CidrIp")
-    if source is not None:
-        group_id = peer_group(view, group, id=None, name=str(source))
-        return permission(
-            request.get("IpProtocol") or "-1",
-            request.get("FromPort"),
-            request.get("ToPort"),
-            cidr=None,
-            group_id=group_id,
-            description=None,
-        )
-    if cidr is None:
-        raise AwsError("MissingParameter", "Missing source specification: include source security group or CIDR information")
-    return permission(
-        request.get("IpProtocol"), request.get("FromPort"), request.get("ToPort"), cidr=str(cidr), group_id=None, description=None
+    from types_boto3_ec2.type_defs import (
+        AuthorizeSecurityGroupEgressRequestTypeDef,
+        AuthorizeSecurityGroupIngressRequestTypeDef,
+        DescribeSecurityGroupRulesRequestTypeDef,
+        ModifySecurityGroupRulesRequestTypeDef,
+        RevokeSecurityGroupEgressRequestTypeDef,
+        RevokeSecurityGroupIngressRequestTypeDef,
+        UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef,
+        UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef,
     )
 
-
-def _required(given: Mapping[str, str], member: str) -> str:
-    if given.get(member) is None:
-        raise AwsError("MissingParameter", f"The request must contain the parameter {member[0].lower()}{member[1:]}")
-    return given[member]
-
-
-def _protocol(text: str) -> str:
-    lower = text.lower()
-    if lower in _PROTOCOLS:
-        return _PROTOCOLS[lower]
-    if lower in ("icmpv6", "58"):
-        raise AwsError("InvalidParameterValue", "zonal has no IPv6: a rule for icmpv6 cannot be kept")
-    if re.fullmatch(r"\d{1,3}", lower) and int(lower) < 256:
-        return str(int(lower))
-    raise AwsError("InvalidParameterValue", f"Invalid value '{text}' for IP protocol. Unknown protocol.")
+_RULES = Listing(
+    SecurityGroupRule,
+    ids="SecurityGroupRuleIds",
+    id="SecurityGroupRuleId",
+    answers="SecurityGroupRules",
+    paths={"group-id": "GroupId", "security-group-rule-id": "SecurityGroupRuleId"},
+)
 
 
-def _ports(protocol: str, low: int | None, high: int | None) -> tuple[int | None, int | None]:
-    if protocol in ("tcp", "udp"):
-        if low is None or high is None:
-            raise AwsError("InvalidParameterValue", "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.")
-        if not 0 <= low <= high <= 65535:
-            raise AwsError("InvalidParameterValue", f"Invalid TCP/UDP port range ({low}:{high})")
-        return low, high
-    if protocol == "icmp":
-        kind, code = -1 if low is None else low, -1 if high is None else high
-        if not -1 <= kind <= 255 or not -1 <= code <= 255 or (kind == -1 and code != -1):
-            raise AwsError("InvalidParameterValue", f"ICMP code ({code}) and type ({kind}) are not a valid combination")
-        return kind, code
-    return None, None
+def add_rule(
+    transaction: Transaction, group: SecurityGroup, wanted: Permission, *, is_egress: bool, tags: Mapping[str, str] | None = None
+) -> SecurityGroupRule:
+    """Give a group a rule more; whether it has that one already is the caller's to know."""
+    rule = SecurityGroupRule(
+        id=resource_id("sgr"),
+        group_id=group.id,
+        is_egress=is_egress,
+        protocol=wanted.protocol,
+        from_port=wanted.from_port,
+        to_port=wanted.to_port,
+        cidr=wanted.cidr,
+        referenced_group_id=wanted.group_id,
+        description=wanted.description,
+        tags=dict(tags or {}),
+    )
+    transaction.put(rule)
+    return rule
 
 
-def _cidr(text: str) -> str:
-    try:
-        if "/" not in text:
-            raise ValueError(text)
-        return str(IPv4Network(text, strict=False))
-    except ValueError:
-        raise AwsError("InvalidParameterValue", f"CIDR block {text} is malformed") from None
+class SecurityGroupRules:
+    """The operations on the rules of groups."""
+
+    @operation("AuthorizeSecurityGroupIngress")
+    def authorize_ingress(self, call: Call, request: AuthorizeSecurityGroupIngressRequestTypeDef) -> Answer:
+        return _authorize(call, request, is_egress=False)
+
+    @operation("AuthorizeSecurityGroupEgress")
+    def authorize_egress(self, call: Call, request: AuthorizeSecurityGroupEgressRequestTypeDef) -> Answer:
+        return _authorize(call, request, is_egress=True)
+
+    @operation("RevokeSecurityGroupIngress")
+    def revoke_ingress(self, call: Call, request: RevokeSecurityGroupIngressRequestTypeDef) -> Answer:
+        return _revoke(call, request, is_egress=False)
+
+    @operation("RevokeSecurityGroupEgress")
+    def revoke_egress(self, call: Call, request: RevokeSecurityGroupEgressRequestTypeDef) -> Answer:
+        return _revoke(call, request, is_egress=True)
+
+    @operation("DescribeSecurityGroupRules")
+    def describe(self, call: Call, request: DescribeSecurityGroupRulesRequestTypeDef) -> Answer:
+        return _RULES.describe(call, request, lambda rule: answer_rule(rule, call.transaction))
+
+    @operation("ModifySecurityGroupRules")
+    def modify(self, call: Call, request: ModifySecurityGroupRulesRequestTypeDef) -> Answer:
+        """Replace whole rules, keeping their ids, direction and tags; the result may hold no two alike."""
+        tx = call.transaction
+        group = find(tx, SecurityGroup, request["GroupId"])
+        for update in request["SecurityGroupRules"]:
+            rule = _rule_of(call, group, update["SecurityGroupRuleId"])
+            wanted = _replacement(tx, group, cast("Mapping[str, object]", update.get("SecurityGroupRule") or {}))
+            tx.put(_changed(rule, wanted))
+        _check_distinct(rules_of(tx, group.id))
+        return {"Return": True}
+
+    @operation("UpdateSecurityGroupRuleDescriptionsIngress")
+    def describe_ingress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef) -> Answer:
+        return _update_descriptions(call, request, is_egress=False)
+
+    @operation("UpdateSecurityGroupRuleDescriptionsEgress")
+    def describe_egress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> Answer:
+        return _update_descriptions(call, request, is_egress=True)
 
 
-def answer_rule(rule: SecurityGroupRule, view: View) -> SecurityGroupRuleTypeDef:
-    """A rule as DescribeSecurityGroupRules shows it: ports of a protocol without ports are -1."""
-    shown: SecurityGroupRuleTypeDef = {
+def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) -> Answer:
+    """Add rules: all of them, or none where one is there already."""
+    tx = call.transaction
+    group = group_named(call.transaction, request)
+    tags = given_tags(request, SecurityGroupRule)
+    present = [rule for rule in rules_of(tx, group.id) if rule.is_egress == is_egress]
+    added: list[SecurityGroupRule] = []
+    for wanted in permissions(tx, group, request):
+        if any(wanted.same_as(rule) for rule in present + added):
+            raise AwsError("InvalidPermission.Duplicate", f'the specified rule "{wanted}" already exists')
+        added.append(add_rule(tx, group, wanted, is_egress=is_egress, tags=tags))
+    if len(present) + len(added) > MOST_RULES:
+        raise AwsError("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
+    return {"Return": True, "SecurityGroupRules": [answer_rule(rule, tx) for rule in added]}
+
+
+def _revoke(call: Call, request: Mapping[str, object], *, is_egress: bool) -> Answer:
+    """Remove rules by id or by value.
+
+    For values that no rule has, a default VPC's group answers with what it did not know, any other refuses everything: "For a
+    non-default VPC, if the values you specify do not match the existing rule's values, an InvalidPermission.NotFound client error is
+    returned, and no rules are revoked" (RevokeSecurityGroupIngress).
+    """
+    tx = call.transaction
+    group = group_named(call.transaction, request)
+    ids = strings(request, "SecurityGroupRuleIds")
+    unknown: list[Permission] = []
+    if ids:
+        gone = [_rule_of(call, group, id, is_egress=is_egress) for id in ids]
+    else:
+        present = [rule for rule in rules_of(tx, group.id) if rule.is_egress == is_egress]
+        wanted = permissions(tx, group, request)
+        unknown = [each for each in wanted if not any(each.same_as(rule) for rule in present)]
+        gone = [rule for rule in present if any(each.same_as(rule) for each in wanted)]
+    if unknown and not find(tx, model.Vpc, group.vpc_id).is_default:
+        raise AwsError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+    for rule in gone:
+        tx.delete(SecurityGroupRule, rule.id)
+    return {
+        "Return": True,
+        "UnknownIpPermissions": _answer_unknown(group, unknown),
+        "RevokedSecurityGroupRules": list(map(_answer_revoked, gone)),
+    }
+
+
+def _answer_unknown(group: SecurityGroup, unknown: Iterable[Permission]) -> list[Mapping[str, object]]:
+    rules = [
+        SecurityGroupRule(
+            id="",
+            group_id=group.id,
+            is_egress=False,
+            protocol=each.protocol,
+            from_port=each.from_port,
+            to_port=each.to_port,
+            cidr=each.cidr,
+            referenced_group_id=each.group_id,
+        )
+        for each in unknown
+    ]
+    return list(answer_permissions(rules))
+
+
+def _answer_revoked(rule: SecurityGroupRule) -> Mapping[str, object]:
+    shown: dict[str, object] = {
         "SecurityGroupRuleId": rule.id,
         "GroupId": rule.group_id,
-        "GroupOwnerId": ACCOUNT,
         "IsEgress": rule.is_egress,
         "IpProtocol": rule.protocol,
         "FromPort": -1 if rule.from_port is None else rule.from_port,
         "ToPort": -1 if rule.to_port is None else rule.to_port,
-        "Tags": answer_tags(rule),
-        "SecurityGroupRuleArn": arn("ec2", f"security-group-rule/{rule.id}"),
     }
-    if rule.cidr is not None:
-        shown["CidrIpv4"] = rule.cidr
-    if rule.referenced_group_id is not None:
-        vpc_id = view.require(model.SecurityGroup, rule.referenced_group_id).vpc_id
-        shown["ReferencedGroupInfo"] = {"GroupId": rule.referenced_group_id, "UserId": ACCOUNT, "VpcId": vpc_id}
-    if rule.description is not None:
-        shown["Description"] = rule.description
-    return shown
+    optional = {"CidrIpv4": rule.cidr, "ReferencedGroupId": rule.referenced_group_id, "Description": rule.description}
+    return shown | {name: value for name, value in optional.items() if value is not None}
 
 
-def answer_permissions(rules: Iterable[SecurityGroupRule]) -> list[IpPermissionOutputTypeDef]:
-    """Rules grouped as DescribeSecurityGroups shows them: one entry for each protocol and port range."""
-    grouped: dict[tuple[str, int | None, int | None], IpPermissionOutputTypeDef] = {}
+def _rule_of(call: Call, group: SecurityGroup, id: str, *, is_egress: bool | None = None) -> SecurityGroupRule:
+    rule = find(call.transaction, SecurityGroupRule, id)
+    if rule.group_id != group.id or is_egress not in (None, rule.is_egress):
+        raise AwsError(
+            "InvalidSecurityGroupRuleId.NotFound", f"The security group rule ID '{id}' does not exist in the security group '{group.id}'"
+        )
+    return rule
+
+
+def _replacement(view: View, group: SecurityGroup, given: Mapping[str, object]) -> Permission:
+    if given.get("CidrIpv6") or given.get("PrefixListId"):
+        raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
+    cidr, other = cast("str | None", given.get("CidrIpv4")), cast("str | None", given.get("ReferencedGroupId"))
+    if (cidr is None) == (other is None):
+        raise AwsError("InvalidParameterCombination", "Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be given")
+    group_id = peer_group(view, group, id=other, name=None) if other is not None else None
+    note = cast("str | None", given.get("Description"))
+    return permission(given.get("IpProtocol"), given.get("FromPort"), given.get("ToPort"), cidr=cidr, group_id=group_id, description=note)
+
+
+def _changed(rule: SecurityGroupRule, wanted: Permission) -> SecurityGroupRule:
+    return replace(
+        rule,
+        protocol=wanted.protocol,
+        from_port=wanted.from_port,
+        to_port=wanted.to_port,
+        cidr=wanted.cidr,
+        referenced_group_id=wanted.group_id,
+        description=wanted.description,
+    )
+
+
+def _check_distinct(rules: Iterable[SecurityGroupRule]) -> None:
+    seen: set[tuple[bool, Permission]] = set()
     for rule in rules:
-        key = (rule.protocol, rule.from_port, rule.to_port)
-        entry = grouped.setdefault(key, _entry(*key))
-        note = {"Description": rule.description} if rule.description is not None else {}
-        if rule.cidr is not None:
-            entry["IpRanges"] = [*entry.get("IpRanges", ()), {"CidrIp": rule.cidr, **note}]  # type: ignore[typeddict-item]
-        elif rule.referenced_group_id is not None:
-            pair = {"GroupId": rule.referenced_group_id, "UserId": ACCOUNT, **note}
-            entry["UserIdGroupPairs"] = [*entry.get("UserIdGroupPairs", ()), pair]  # type: ignore[list-item]
-    return list(grouped.values())
+        wanted = Permission(rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.referenced_group_id)
+        if (rule.is_egress, wanted) in seen:
+            raise AwsError("InvalidPermission.Duplicate", f'the specified rule "{wanted}" already exists')
+        seen.add((rule.is_egress, wanted))
 
 
-def _entry(protocol: str, low: int | None, high: int | None) -> IpPermissionOutputTypeDef:
-    entry: IpPermissionOutputTypeDef = {
-        "IpProtocol": protocol,
-        "IpRanges": [],
-        "UserIdGroupPairs": [],
-        "Ipv6Ranges": [],
-        "PrefixListIds": [],
-    }
-    if low is not None and high is not None:
-        entry["FromPort"], entry["ToPort"] = low, high
-    return entry
+def _update_descriptions(call: Call, request: Mapping[str, object], *, is_egress: bool) -> Answer:
+    """Change, add or (where none is given) remove the descriptions of existing rules, named by id or by value."""
+    tx = call.transaction
+    group = group_named(call.transaction, request)
+    by_id = cast("list[Mapping[str, str]]", request.get("SecurityGroupRuleDescriptions") or [])
+    if by_id:
+        for each in by_id:
+            rule = _rule_of(call, group, needed(each, "SecurityGroupRuleId"), is_egress=is_egress)
+            tx.put(replace(rule, description=each.get("Description") or None))
+        return {"Return": True}
+    present = [rule for rule in rules_of(tx, group.id) if rule.is_egress == is_egress]
+    for wanted in permissions(tx, group, request):
+        found = next((rule for rule in present if wanted.same_as(rule)), None)
+        if found is None:
+            raise AwsError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+        tx.put(replace(found, description=wanted.description))
+    return {"Return": True}

@@ -18,6 +18,7 @@ from zonal.services.ec2.internet_gateways import InternetGateways
 from zonal.services.ec2.nat_gateways import NatGateways
 from zonal.services.ec2.network_acls import NetworkAcls
 from zonal.services.ec2.route_tables import RouteTables
+from zonal.services.ec2.security_group_rules import SecurityGroupRules
 from zonal.services.ec2.security_groups import SecurityGroups
 from zonal.services.ec2.subnets import Subnets
 from zonal.services.ec2.tags import Tags
@@ -36,6 +37,7 @@ def operations() -> dict[str, Handler]:
         RouteTables(),
         InternetGateways(),
         SecurityGroups(),
+        SecurityGroupRules(),
         NetworkAcls(),
         NetworkInterfaces(),
         Addresses(),
