@@ -7,7 +7,6 @@ and said why not). A region that died is started again by its init within second
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from zonal.console.shapes import Access, CommandPlace, CommandRequest, NodeFault, Status, Trouble, ZoneFault, ZoneStatus
+from zonal.foundation import unix_sockets
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import Entry
 
@@ -125,17 +125,13 @@ class RegionClient:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """`http.client` over a unix socket. The path is opened by descriptor, since a socket's path may have 107 bytes only."""
+    """`http.client` over a unix socket."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("zonal", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
-        directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
-        try:
-            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
-        finally:
-            os.close(directory)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        unix_sockets.connect(self.sock, self._path)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from zonal.console.shapes import Trouble
+from zonal.foundation import unix_sockets
 from zonal.foundation.errors import ZonalError
 
 _log = logging.getLogger(__name__)
@@ -69,8 +69,9 @@ class Door:
 
     async def open(self) -> None:
         """Listen. A socket that a killed region left behind is replaced."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, sock=_bound(self._path), limit=HEAD_LIMIT)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        unix_sockets.bind(listener, self._path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=HEAD_LIMIT)
 
     async def close(self) -> None:
         """Stop listening and remove the socket; requests in hand are cut off."""
@@ -121,19 +122,6 @@ class Door:
         if others:
             raise BadRequest(405, f"{path} takes {' or '.join(others)}, not {method}")
         raise BadRequest(404, f"there is no {path}; there is {', '.join(sorted({route.path for route in self._routes}))}")
-
-
-def _bound(path: Path) -> socket.socket:
-    """A unix socket at `path`, mode 0600, named through its directory's descriptor: a socket's own path may have 107 bytes only."""
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    mask = os.umask(0o177)
-    try:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(f"/proc/self/fd/{directory}/{path.name}")
-        return listener
-    finally:
-        os.umask(mask)
-        os.close(directory)
 
 
 async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:

@@ -23,6 +23,7 @@ from zonal.fabric.linux.processes import ProcessMark, find, mark, spawn
 from zonal.fabric.linux.threads import in_own_thread
 from zonal.foundation.clock import wait_for
 from zonal.foundation.errors import ZonalError
+from zonal.foundation.files import replace_file
 
 _VARIABLE, _NAME = "ZONAL_PROCESS", ".forwarder"
 _RUN = "asyncio.run(main(sys.argv[1:]))"
@@ -93,9 +94,7 @@ class Exposure:
         self._forwarder().send(signal.SIGHUP)
 
     def _save(self) -> None:
-        new = self._table.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(self._rows))
-        new.replace(self._table)
+        replace_file(self._table, msgspec.json.encode(self._rows), durable=False)
         self._status.unlink(missing_ok=True)
 
     def _said(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from zonal.fabric.porter import ask
+from zonal.foundation.files import replace_file
 
 CHUNK = 1 << 16
 _Endpoint = tuple[str, int]
@@ -73,9 +74,7 @@ class Forwarder:
         return await asyncio.start_server(connect, sock=listener)
 
     def _say(self, report: dict[str, str]) -> None:
-        new = self._status.with_suffix(".new")
-        new.write_text(json.dumps(report))
-        new.replace(self._status)
+        replace_file(self._status, json.dumps(report), durable=False)
 
 
 async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: _Endpoint) -> None:

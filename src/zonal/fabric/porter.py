@@ -6,10 +6,11 @@ names an address (127.x.y.z) and a port, and gets a listening socket's descripto
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 from types import TracebackType
+
+from zonal.foundation import unix_sockets
 
 BACKLOG = 1024
 
@@ -22,14 +23,7 @@ class Porter:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def __enter__(self) -> Porter:
-        self._path.unlink(missing_ok=True)
-        directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
-        mask = os.umask(0o177)
-        try:
-            self._socket.bind(f"/proc/self/fd/{directory}/{self._path.name}")  # A path of its own may be too long for a socket.
-        finally:
-            os.umask(mask)
-            os.close(directory)
+        unix_sockets.bind(self._socket, self._path)
         self._socket.listen(16)
         return self
 
@@ -58,15 +52,11 @@ class Porter:
 
 def ask(path: Path, address: str, port: int) -> socket.socket:
     """A listener of the host, from inside the sandbox. Raises `OSError` with the porter's reason."""
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
-            caller.settimeout(5.0)
-            caller.connect(f"/proc/self/fd/{directory}/{path.name}")
-            caller.send(f"{address} {port}".encode())
-            answer, descriptors, _, _ = socket.recv_fds(caller, 1024, 1)
-    finally:
-        os.close(directory)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
+        caller.settimeout(5.0)
+        unix_sockets.connect(caller, path)
+        caller.send(f"{address} {port}".encode())
+        answer, descriptors, _, _ = socket.recv_fds(caller, 1024, 1)
     if not descriptors:
         raise OSError(f"the host gives no listener on {address}:{port}: {answer.decode(errors='replace')}")
     return socket.socket(fileno=descriptors[0])

@@ -6,17 +6,22 @@ import os
 from pathlib import Path
 
 
-def replace_file(path: Path, content: bytes | str) -> None:
-    """Replace a file durably and at once, readable by its owner only. Text is written as UTF-8."""
+def replace_file(path: Path, content: bytes | str, *, durable: bool = True) -> None:
+    """Replace a file at once, readable by its owner only; by one writer at a time. Text is written as UTF-8.
+
+    What need not outlive the machine's power (`durable=False`) waits for no disk.
+    """
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)
     with new.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     new.replace(path)
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:
