@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import lru_cache
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 HEAD_LIMIT_BYTES = 64 * 1024
 STREAM_BUFFER_BYTES = 512 * 1024
 IDLE_SECONDS = 300.0
+OPEN_SHARE = 0.5
+"""The share of the process's file descriptors that callers may hold; the rest is for what answers them."""
 LINGER_SECONDS = 2.0
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -44,9 +47,17 @@ class Connections:
         self.timeout_seconds = settings.request_timeout_seconds
         self.answer = answer
         self.streams = streams
+        self.most = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * OPEN_SHARE)
         self.open: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.closing = False
+
+    def take_in(self, connection: Connection) -> None:
+        """Count a new connection. Where there are too many, the one that has been idle for longest makes room, or else it goes itself."""
+        self.open.add(connection)
+        if len(self.open) > self.most:
+            oldest = min((each for each in self.open if each.idle_until is not None), key=lambda each: each.idle_until or 0.0, default=None)
+            (oldest or connection).abort()
 
     async def sweep(self) -> None:
         """End connections whose time ran out, for ever."""
@@ -146,11 +157,11 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses.
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        self._shared.open.add(self)
         self._deadline = self._loop.time() + IDLE_SECONDS
         task = self._loop.create_task(self._answer_turns(), name=f"gateway connection {self._peer}")
         self._shared.tasks.add(task)
         task.add_done_callback(self._shared.tasks.discard)
+        self._shared.take_in(self)
 
     def connection_lost(self, exception: Exception | None) -> None:
         """An operation that has begun goes on without its caller, as it does at AWS; only a body that cannot come ends it."""
@@ -266,6 +277,11 @@ class Connection(asyncio.Protocol):
     def _is_idle(self) -> bool:
         """Whether nothing is owed: the task waits for a request."""
         return self._news is not None and not self._news.done()
+
+    @property
+    def idle_until(self) -> float | None:
+        """When the connection will have been idle for too long; None where something is owed or on its way."""
+        return self._deadline if self._is_idle and not self._begun and not self._ending else None
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

@@ -9,6 +9,9 @@ import re
 import pytest
 
 from tests.unit.gateway.conftest import Wire
+from zonal.foundation.settings import Settings
+from zonal.gateway.connection import Connection, Connections
+from zonal.wire.messages import Request, Response
 
 HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -117,3 +120,30 @@ async def test_noise_never_shows_a_traceback_nor_ends_the_gateway(wire: Wire, ca
         assert statuses(answer)[0] not in (500, 502), head + body
     assert "Traceback" not in caplog.text
     assert statuses(await wire.say(LAST)) == [200]
+
+
+async def test_too_many_connections_cost_the_one_that_is_idle_for_longest() -> None:
+    async def answer(request: Request) -> Response:
+        return Response(200, [], b"{}")
+
+    shared = Connections(Settings(), answer, lambda request: False)
+    shared.most = 4
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+    for reader, writer in streams:
+        writer.write(HEALTH)
+        assert statuses(await reader.readuntil(b"}")) == [200]
+    busy, idle = streams[:2]
+    busy[1].write(b"GET / HTTP/1.1\r\n")  # It has begun a request.
+    await asyncio.sleep(0.05)
+    late = await asyncio.open_connection("127.0.0.1", port)
+    late[1].write(HEALTH)
+    assert statuses(await late[0].readuntil(b"}")) == [200]
+    assert await idle[0].read() == b""
+    busy[1].write(b"Host: x\r\nConnection: close\r\n\r\n")
+    assert statuses(await busy[0].read()) == [200]
+    for _, writer in (*streams, late):
+        writer.close()
+    server.close()
+    await shared.close(0)
