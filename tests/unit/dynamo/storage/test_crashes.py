@@ -44,6 +44,8 @@ def test_no_acknowledged_write_is_lost_and_no_group_is_torn_when_region_or_keepe
         time.sleep(source.uniform(0.05, 0.3))
         for victim in source.sample([writer.pid, keeper], source.choice([1, 1, 2])):
             os.kill(victim, signal.SIGKILL)
+        time.sleep(source.uniform(0, 0.1))  # A writer that was not killed may have gone on with a new keeper; it, too, ends suddenly.
+        writer.kill()
         for line in writer.stdout:
             if line.endswith("\n"):  # The kill may have cut the last one off.
                 lane, _, number = line.partition(" ")
