@@ -34,7 +34,8 @@ class View(Protocol):
 
 
 class Ask(NamedTuple):
-    """What a page is made of. `fetch` turns an index entry into the table's item where the index does not hold what is wanted."""
+    """What a page is made of. `fetch` turns an index entry into the table's item where the index does not hold what is wanted;
+    `shape` makes of an item what the projection wants."""
 
     limit: int | None = None
     filter: Condition | None = None
@@ -42,6 +43,7 @@ class Ask(NamedTuple):
     projection: Sequence[Path] | None = None
     counts_only: bool = False
     fetch: Callable[[Item], bytes | None] | None = None
+    shape: Callable[[Sequence[Path], Item], Item] = project
 
 
 class Page(NamedTuple):
@@ -103,7 +105,7 @@ def _seen(value: bytes, ask: Ask) -> bytes | None:
         return None
     if ask.projection is None or ask.counts_only:
         return stored.json_of(value)
-    return msgspec.json.encode(project(ask.projection, item))
+    return msgspec.json.encode(ask.shape(ask.projection, item))
 
 
 def query_range(schema: Schema, partition: Sequence[Value], conditions: Sequence[KeyCondition]) -> tuple[bytes, bytes]:

@@ -1,1 +1,4 @@
-"""PartiQL, as much of it as DynamoDB speaks: text into statements (`statements`) whose conditions are the trees of `expressions`."""
+"""PartiQL, as much of it as DynamoDB speaks: text into statements (`statements`) of terms (`terms`) and conditions (`conditions`).
+
+What a condition becomes is a tree of `expressions`.
+"""

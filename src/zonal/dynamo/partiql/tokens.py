@@ -17,7 +17,7 @@ _TOKEN = re.compile(
     |(?P<quoted>"(?:[^"]|"")*")
     |(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)
     |(?P<name>[A-Za-z_][A-Za-z0-9_]*)
-    |(?P<sign><<|>>|<=|>=|<>|!=|[=<>(){}\[\],.:*?+\-])
+    |(?P<sign><<|>>|<=|>=|<>|!=|[=<>(){}\[\],.:;*?+\-])
     |(?P<stray>.)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -32,15 +32,23 @@ class Tokens(TokenReader):
             kind, text = match.lastgroup or "", match[0]
             if kind == "stray":
                 raise validation(NOT_WELL_FORMED)
-            if kind == "number":
-                _check_exponent(text)
+            if kind == "number" and not is_readable_number(text):
+                raise validation(NOT_WELL_FORMED)
             if kind == "text":
                 text = text[1:-1].replace("''", "'")
             elif kind == "quoted":
                 text = text[1:-1].replace('""', '"')
             if kind != "space":
                 tokens.append(Token(kind, text, match.start()))
+        if tokens and tokens[-1].text == ";" and tokens[-1].kind == "sign":
+            tokens.pop()
         super().__init__([*tokens, Token(END, "", len(statement))])
+        self._statement = statement
+
+    def place(self, token: Token) -> str:
+        """Where a token stands, as AWS writes it: `line:column:length`, counted from 1."""
+        before = self._statement[: token.start]
+        return f"{before.count(chr(10)) + 1}:{token.start - before.rfind(chr(10))}:{len(token.text)}"
 
     def error(self) -> AwsError:
         """The error at the next token."""
@@ -49,8 +57,10 @@ class Tokens(TokenReader):
         return validation(NOT_WELL_FORMED + what)
 
 
-def _check_exponent(number: str) -> None:
+def is_readable_number(number: str) -> bool:
+    """Whether a number's exponent, and the scale that it leaves, fit into 32 bits, as those of Java's BigDecimal must."""
     digits, _, exponent = number.lower().partition("e")
-    scale = len(digits.partition(".")[2]) - int(exponent or "0")
-    if int(exponent or "0") not in _INTEGERS or scale not in _INTEGERS:
-        raise validation(NOT_WELL_FORMED)
+    if not exponent.lstrip("+-").isdigit():
+        return not exponent
+    scale = len(digits.partition(".")[2]) - int(exponent)
+    return int(exponent) in _INTEGERS and scale in _INTEGERS

@@ -7,7 +7,6 @@ of its condition guards it.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,8 @@ from zonal.dynamo.expressions.request import NONE
 from zonal.dynamo.expressions.tree import Condition, Path
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.keys import Schema
-from zonal.dynamo.partiql.statements import Change, Exists, Insert, Select, Statement, conjuncts, equalities, heads, parse
+from zonal.dynamo.partiql.statements import Change, Exists, Insert, Select, Statement, columns, conjuncts, equalities, heads, parse
+from zonal.dynamo.partiql.terms import check_parameters
 from zonal.dynamo.reading import Ask, query_range, read_page, scan_range
 from zonal.dynamo.table import Index, Table
 from zonal.dynamo.units import Cost, read_units
@@ -35,6 +35,8 @@ from zonal.services.operation import Call, operation
 Request = dict[str, Any]
 _NO_KEY = "Where clause does not contain a mandatory equality on all key attributes"
 _INVALID = "One or more parameter values were invalid: "
+_KEY_ONLY = " must specify the primary key in the where clause."
+_AFTER_RUNNING = ("ConditionalCheckFailedException", "DuplicateItemException")
 _OPERATORS = {"<": "LT", "<=": "LE", ">": "GT", ">=": "GE", "=": "EQ"}
 _BATCH_CODES = {
     "ConditionalCheckFailedException": "ConditionalCheckFailed",
@@ -57,7 +59,10 @@ class Statements:
 
     @operation("ExecuteStatement")
     async def execute(self, call: Call, request: Request) -> Any:
-        statement = parse(request["Statement"], request.get("Parameters"))
+        check_parameters(request.get("Parameters"))
+        return await self._execute(call, request, parse(request["Statement"], request.get("Parameters")))
+
+    async def _execute(self, call: Call, request: Request, statement: Statement) -> Any:
         if isinstance(statement, Select):
             return self._select(statement, request)
         write = self._write(statement, request)
@@ -72,19 +77,26 @@ class Statements:
         costs: list[dict[str, Any]] = []
         for entry in request["Statements"]:
             entry = entry | {"ReturnConsumedCapacity": request.get("ReturnConsumedCapacity")}
-            try:
-                responses.append(await self._one_of_batch(call, entry, costs))
-            except AwsError as error:
-                code = _BATCH_CODES.get(error.code, "InternalServerError")
-                responses.append({"Error": {"Code": code, "Message": error.message} | dict(error.fields)})
+            responses.append(await self._one_of_batch(call, entry, costs))
         return {"Responses": responses} | ({"ConsumedCapacity": costs} if costs else {})
 
     async def _one_of_batch(self, call: Call, entry: Request, costs: list[dict[str, Any]]) -> dict[str, Any]:
-        statement = parse(entry["Statement"], entry.get("Parameters"))
-        table = self._engine.table(statement.table)
-        if isinstance(statement, Select) and not _fixes(statement.condition, table.key_names):
-            raise validation("Select statements within BatchExecuteStatement must specify the primary key in the where clause.")
-        answer = await self.execute(call, entry)
+        """The answer to one statement. It names the table once the statement is one that can be run."""
+        named: dict[str, Any] = {}
+        try:
+            check_parameters(entry.get("Parameters"))
+            statement = parse(entry["Statement"], entry.get("Parameters"))
+            table = self._engine.table(statement.table)
+            if isinstance(statement, Select):
+                index = _index(table, statement)
+                if index is not None or not _names_only_key(statement.condition, table.key_names):
+                    raise validation("Select statements within BatchExecuteStatement" + _KEY_ONLY)
+            answer = await self._execute(call, entry, statement)
+        except AwsError as error:
+            if error.code in _AFTER_RUNNING:
+                named = {"TableName": table.name}
+            code = _BATCH_CODES.get(error.code, "InternalServerError")
+            return named | {"Error": {"Code": code, "Message": error.message}}
         if isinstance(answer, bytes):
             answer = msgspec.json.decode(answer)
         if "ConsumedCapacity" in answer:
@@ -93,22 +105,48 @@ class Statements:
 
     @operation("ExecuteTransaction")
     async def transaction(self, call: Call, request: Request) -> dict[str, Any]:
-        statements = [parse(entry["Statement"], entry.get("Parameters")) for entry in request["TransactStatements"]]
-        for at, statement in enumerate(statements):
-            if (complaint := _unfit_for_transaction(statement)) is not None:
-                raise validation(f"Validation failed in TransactStatements[{at}]: {complaint}")
+        for entry in request["TransactStatements"]:
+            check_parameters(entry.get("Parameters"))
+        statements = [self._one_of_transaction(at, entry) for at, entry in enumerate(request["TransactStatements"])]
         reads = [statement for statement in statements if isinstance(statement, Select)]
         if reads and len(reads) != len(statements):
             raise validation("Transaction statements must be all reads or all writes")
         if reads:
             gets = [{"Get": {"TableName": read.table, "Key": _key(self._engine.table(read.table), read.condition)}} for read in reads]
-            return await self._transactions.get(call, request | {"TransactItems": gets})
+            answer = await self._transactions.get(call, request | {"TransactItems": gets})
+            for read, response in zip(reads, answer["Responses"], strict=True):
+                if read.wanted is not None and "Item" in response:
+                    response["Item"] = columns(read.wanted, response["Item"])
+            return answer
         writes = [
             (_kind(statement), self._write(statement, entry))
             for statement, entry in zip(statements, request["TransactStatements"], strict=True)
         ]
         answer = await self._transactions.make(call, request, writes, identity=request["TransactStatements"])
         return answer | {"Responses": []}
+
+    def _one_of_transaction(self, at: int, entry: Request) -> Statement:
+        """The statement, which must be one that a transaction can hold."""
+        try:
+            statement = parse(entry["Statement"], entry.get("Parameters"))
+            self._check_fit(statement)
+        except AwsError as error:
+            if error.code != "ValidationException":
+                raise
+            raise validation(f"Validation failed in TransactStatements[{at}]: {error.message}") from None
+        return statement
+
+    def _check_fit(self, statement: Statement) -> None:
+        if isinstance(statement, Change) and statement.returning != "NONE":
+            raise validation("RETURNING clause is not supported in ExecuteTransaction.")
+        if isinstance(statement, Select) and statement.index_name is not None:
+            raise validation("Reads on indices are not supported within transactions.")
+        if isinstance(statement, Select | Exists):
+            names_only_key = _names_only_key(statement.condition, self._engine.table(statement.table).key_names)
+            if isinstance(statement, Exists) and names_only_key:
+                raise validation("EXISTS() must contain a single item read with additional condition")
+            if isinstance(statement, Select) and not names_only_key:
+                raise validation("Select statements within ExecuteTransaction" + _KEY_ONLY)
 
     def _write(self, statement: Statement, request: Request) -> Write:
         table = self._engine.table(statement.table)
@@ -137,21 +175,20 @@ class Statements:
 
     def _select(self, select: Select, request: Request) -> bytes:
         engine, table = self._engine, self._engine.table(select.table)
-        index = None
-        if select.index_name is not None:
-            index = table.by_name.get(select.index_name)
-            if index is None:
-                raise validation("The table does not have the specified index")
+        index = _index(table, select)
+        if select.unfit is not None:
+            raise validation(select.unfit)
         consistent = request.get("ConsistentRead", False)
         if index is not None and index.is_global and consistent:
             raise validation("Strongly consistent read is not supported on Global Secondary Indexes")
         fetch = None if index is None else self._fetch(select, table, index, consistent=consistent)
         schema = table.schema if index is None else index.schema
+        _check_overlap(schema, select.condition)
         low, high = _range(schema, select.condition)
         low, high = _behind(request.get("NextToken"), table, index, low, high, select.descending)
         engine.governor.admit(table, "Read", index=index.name if index is not None and index.is_global else None)
         pairs = engine.view(table, consistent=consistent).range(low, high, reverse=select.descending)
-        page = read_page(pairs, Ask(request.get("Limit"), select.condition, {}, select.wanted, fetch=fetch))
+        page = read_page(pairs, Ask(request.get("Limit"), select.condition, {}, select.wanted, fetch=fetch, shape=columns))
         units = read_units(page.size, consistent=consistent)
         cost = Cost(units if index is None else 0.0)
         if index is not None:
@@ -163,7 +200,8 @@ class Statements:
             item = stored.item_of(page.last)
             names = table.key_names if index is None else index.key_names
             last = msgspec.json.encode({name: item[name] for name in names})
-            parts += [b',"LastEvaluatedKey":', last, b',"NextToken":"', base64.b64encode(last), b'"']
+            token = base64.b64encode(msgspec.json.encode([select.index_name, last.decode()]))
+            parts += [b',"LastEvaluatedKey":', last, b',"NextToken":"', token, b'"']
         if told := cost.told(table.name, request.get("ReturnConsumedCapacity")):
             parts += [b',"ConsumedCapacity":', msgspec.json.encode(told)]
         return b"".join([*parts, b"}"])
@@ -172,24 +210,29 @@ class Statements:
         """What fetches from the table the attributes that a local index lacks. Raises where a global one lacks them, or the condition."""
         if index.projects_all:
             return None
-        if _fixes(select.condition, [part.name for part in index.schema.partition]) and (
+        if _chooses(select.condition, [part.name for part in index.schema.partition]) and (
             beyond := heads(select.condition) - index.attributes
         ):
             raise validation(
                 f"{_INVALID}Secondary index {index.name} does not project one or more filter attributes: [{', '.join(sorted(beyond))}]"
             )
-        lacking = frozenset(str(path.steps[0]) for path in select.wanted or ()) - index.attributes
+        wanted = dict.fromkeys(str(path.steps[0]) for path in select.wanted or ())
+        lacking = [name for name in wanted if name not in index.attributes]
         if lacking and index.is_global:
-            raise validation(f"{_INVALID}Global secondary index {index.name} does not project [{', '.join(sorted(lacking))}]")
+            raise validation(f"{_INVALID}Global secondary index {index.name} does not project [{', '.join(lacking)}]")
         return Fetch(table, self._engine.view(table, consistent=consistent).get) if lacking else None
 
 
-def _unfit_for_transaction(statement: Statement) -> str | None:
-    if isinstance(statement, Change) and statement.returning != "NONE":
-        return "RETURNING clause is not supported in ExecuteTransaction."
-    if isinstance(statement, Select) and statement.index_name is not None:
-        return "Reads on indices are not supported within transactions."
-    return None
+def _index(table: Table, select: Select) -> Index | None:
+    """The index that a SELECT reads, which must be one that PartiQL can read."""
+    if select.index_name is None:
+        return None
+    index = table.by_name.get(select.index_name)
+    if index is None:
+        raise validation("The table does not have the specified index")
+    if len(index.schema.partition) > 1 or (index.is_global and len(index.schema.sort) > 1):
+        raise validation("PartiQL statements cannot be executed on tables with multi-attribute HASH keys or multi-attribute RANGE keys.")
+    return index
 
 
 class _Absent(Guard):
@@ -210,6 +253,21 @@ def _kind(statement: Statement) -> str:
 
 def _fixes(condition: Condition | None, names: Sequence[str]) -> bool:
     return equalities(condition).keys() >= set(names)
+
+
+def _chooses(condition: Condition | None, names: Sequence[str]) -> bool:
+    """Whether a condition fixes these attributes or picks each from a list."""
+    listed = {
+        str(part.operand.steps[0])
+        for part in conjuncts(condition)
+        if isinstance(part, tree.In) and isinstance(part.operand, Path) and len(part.operand.steps) == 1
+    }
+    return equalities(condition).keys() | listed >= set(names)
+
+
+def _names_only_key(condition: Condition | None, names: Sequence[str]) -> bool:
+    """Whether a condition fixes the primary key and says nothing else."""
+    return _fixes(condition, names) and len(conjuncts(condition)) == len(names)
 
 
 def _key(table: Table, condition: Condition | None) -> Item:
@@ -245,6 +303,25 @@ def _range(schema: Schema, condition: Condition | None) -> tuple[bytes, bytes]:
     return query_range(schema, partition, sort)
 
 
+def _check_overlap(schema: Schema, condition: Condition | None) -> None:
+    """Refuse a condition of which two branches may find the same item in a partition, unless one says what a sort key is not."""
+    if not isinstance(condition, tree.Or) or not schema.sort:
+        return
+    name = schema.sort[0].name
+    branches = [branch for branch in condition.conditions if not any(_excludes(part) and name in heads(part) for part in conjuncts(branch))]
+    for at, second in enumerate(branches):
+        for first in branches[:at]:
+            (low, high), (other_low, other_high) = _range(schema, first), _range(schema, second)
+            narrowed = any(_sort_condition(branch, name, schema.sort[0].type) for branch in (first, second))
+            keyed = all(_fixes(branch, [part.name for part in schema.partition]) for branch in (first, second))
+            if narrowed and keyed and max(low, other_low) < min(high, other_high):
+                raise validation("Overlapping conditions with range keys are not supported in where clause")
+
+
+def _excludes(condition: Condition) -> bool:
+    return isinstance(condition, tree.Not) or (isinstance(condition, tree.Comparison) and condition.operator == "<>")
+
+
 def _sort_condition(condition: Condition | None, name: str, type: str) -> KeyCondition | None:
     path = Path((name,))
     for part in conjuncts(condition):
@@ -266,8 +343,11 @@ def _behind(token: str | None, table: Table, index: Index | None, low: bytes, hi
     if token is None:
         return low, high
     try:
-        last: Item = msgspec.json.decode(base64.b64decode(token, validate=True))
+        name, key = msgspec.json.decode(base64.b64decode(token, validate=True))
+        if name != (None if index is None else index.name):
+            raise ValueError
+        last: Item = msgspec.json.decode(key)
         place = table.schema.key(last) if index is None else index.entry(last)
-    except (binascii.Error, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise validation("Invalid NextToken") from None
     return (low, min(high, place)) if descending else (max(low, place + b"\x00"), high)

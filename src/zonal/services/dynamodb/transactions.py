@@ -76,7 +76,7 @@ class Transactions:
         engine = self._engine
         token, digest = request.get("ClientRequestToken"), _digest(identity)
         if token is not None and self._was_done(token, digest, call):
-            return _told(request, [], {}, "Read")
+            return _told(request, [(write, self._reread(write)) for _, write in writes], {}, "Read")
         if len({write.key for _, write in writes}) != len(writes):
             raise validation("Transaction request cannot include multiple operations on one item")
         batch = Batch()
@@ -132,6 +132,10 @@ class Transactions:
         if any(told):
             answer["ConsumedCapacity"] = told
         return answer
+
+    def _reread(self, write: Write) -> Cost:
+        """What a repeated write costs: the reading of what it left."""
+        return Cost(2 * read_units(stored.size_of(self._engine.storage.latest(write.key)), consistent=True))
 
     async def _decide(self, writes: list[tuple[str, Write]], batch: Batch, call: Call) -> list[tuple[Write, Cost]]:
         """Make every change, or raise with the reasons why none is made."""

@@ -72,7 +72,7 @@ async def test_a_row_that_is_there_is_not_inserted_again_and_one_that_is_not_is_
     [
         ("UPDATE Music SET a = 1 WHERE Artist = 'Abba'", "Where clause does not contain a mandatory equality on all key attributes"),
         ("SELECT * FROM Music WHERE a = ?", "Number of parameters in request and statement don't match."),
-        ("SELECT FROM", "Statement wasn't well formed, can't be processed: unexpected end of statement"),
+        ("INSERT INTO Music VALUE", BROKEN + "unexpected end of statement"),
         ("SELECT * FROM Music.none", "The table does not have the specified index"),
         ("SELECT * FROM Music.none.more", "A path may contain at most 2 components in the FROM clause"),
         ('SELECT * FROM ""', "Path component cannot be an empty string"),
@@ -86,7 +86,7 @@ async def test_a_row_that_is_there_is_not_inserted_again_and_one_that_is_not_is_
         ("SELECT * FROM Music WHERE Sales = 1e2147483648", BROKEN),
         ("SELECT * FROM Music WHERE Sales = 1.5e-2147483647", BROKEN),
         ("SELECT * FROM Music WHERE Sales = 1e126", f"{OVERFLOW} under root"),
-        ("INSERT INTO Music VALUE {'Artist': 'x', 'Year': 1, 'm': {'x': [1, 1e126]}}", f"{OVERFLOW} under root.m.x[1]"),
+        ("INSERT INTO Music VALUE {'Artist': 'x', 'Year': 1, 'm': {'x': [1, 1e126]}}", f"{OVERFLOW} under root.x[1]"),
         (
             "DELETE FROM Music WHERE Artist = 'Abba' RETURNING MODIFIED OLD *",
             "Invalid returning clause: RETURNING MODIFIED OLD *. Only RETURNING ALL OLD * is allowed in DELETE statements.",
@@ -173,3 +173,162 @@ async def test_a_transaction_takes_neither_indexes_nor_returned_items(call: Call
     read = {"Statement": "SELECT * FROM Music.far WHERE Artist='Abba'"}
     complaint = await call.complaint("ExecuteTransaction", TransactStatements=[read])
     assert complaint == first + "Reads on indices are not supported within transactions."
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("SELECT * FROM", "Unexpected term"),
+        ("SELECT * FROM Music WHERE", "Unexpected term"),
+        ("DELETE FROM Music WHERE ;", "Unexpected term"),
+        ("SELECT * FROM Music WHERE NOT", "Unexpected term"),
+        ("SELECT * FROM Music WHERE Genre = 'x' AND", "Missing right-hand side expression of infix operator"),
+        ("SELECT * FROM Music WHERE ORDER BY Genre", "Unexpected keyword"),
+        ("SELECT * FROM Music WHERE Genre = LIKE", "Unexpected operator"),
+        ("SELECT * FROM Music WHERE Genre IS NOTHING", "Expected type name"),
+        ("SELECT * FROM Music WHERE attribute_exists(Info.inner)", "Invalid path dot component"),
+        ("DELETE FROM WHERE Genre = 'x'", "Expected identifier for simple path"),
+        ("CHOOSE * FROM Music", "Expected data manipulation"),
+    ],
+)
+async def test_a_broken_statement_is_told_by_what_stands_where_it_breaks(call: Caller, statement: str, message: str) -> None:
+    assert await call.complaint("ExecuteStatement", Statement=statement) == BROKEN + message
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("Genre IS DOUBLE PRECISION", "Unsupported operation: IsType"),
+        ("INSERT INTO Music.far VALUE {'Artist': 'x', 'Year': 1}", "FROM clause may only contain a single table name"),
+        ("UPDATE Music.far SET a = 1 WHERE Artist = 'x'", "This operation is not supported on an index"),
+        ("SELECT count(*) FROM Music", "Unexpected path component at 1:8:5"),
+        ("SELECT * FROM Music WHERE\n guess(Genre) = 1", "Unrecognized function: guess at 2:2:5"),
+        ("INSERT INTO Music VALUE {'Artist': now()}", "Unsupported data type: now under key root at 1:36:3"),
+        ("UPDATE Music SET a = set_add(b, <<1>>)", "The first argument to SET_ADD must equal the assignment value at 1:22:7"),
+        ("UPDATE Music SET a = set_add(a, 1)", "The second argument to SET_ADD must be a value with type SET at 1:30:1"),
+        ("UPDATE Music SET a = set_delete(a)", "SET_DELETE must have exactly two arguments at 1:22:10"),
+        ("UPDATE Music SET a = set_add(a, <<>>)", "Empty bags are not supported"),
+        (
+            "SELECT * FROM Music WHERE attribute_exists('x')",
+            "Operator or function requires a document path; operator or function: attribute_exists",
+        ),
+        (
+            "SELECT * FROM Music WHERE begins_with(Genre)",
+            "Incorrect number of operands for operator or function; operator or function: begins_with, number of operands: 1",
+        ),
+        (
+            "SELECT * FROM Music WHERE Sales BETWEEN true AND 5",
+            "Incorrect operand type for operator or function; operator or function: BETWEEN, operand type: BOOL",
+        ),
+        (
+            "SELECT * FROM Music WHERE Artist = 'a' AND Genre = 'x' OR Artist = 'a' AND \"Year\" = 1",
+            "Overlapping conditions with range keys are not supported in where clause",
+        ),
+    ],
+)
+async def test_what_reads_well_and_means_nothing_is_refused_with_its_place(call: Caller, statement: str, message: str) -> None:
+    await filled(call)
+    assert await call.complaint("ExecuteStatement", Statement=statement) == message
+
+
+async def test_branches_that_name_other_rows_or_say_what_a_sort_key_is_not_are_joined(call: Caller) -> None:
+    await filled(call)
+    for condition, years in (
+        ("Artist='Abba' AND \"Year\"=1974 OR Artist='Abba' AND \"Year\"=1976", ["1974", "1976"]),
+        ("Artist='Abba' AND NOT \"Year\"=1974 OR Artist='Abba' AND \"Year\"=1976", ["1976"]),
+        ("Artist='Abba' AND \"Year\"=1974 OR Artist='Bach'", ["1721", "1974"]),
+    ):
+        rows = await run(call, f"SELECT * FROM Music WHERE {condition}")
+        assert sorted(row["Year"]["N"] for row in rows) == years, condition
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"N": "1e2147483648"}, "The parameter cannot be converted to a numeric value: 1e2147483648"),
+        ({"L": [{"N": "1"}, {"NS": ["1e-99999999999"]}]}, "The parameter cannot be converted to a numeric value: 1e-99999999999"),
+        ({"N": ""}, "The parameter cannot be converted to a numeric value"),
+        ({"N": "1e126"}, OVERFLOW),
+    ],
+)
+async def test_a_bad_parameter_is_told_before_the_statement_is_read(call: Caller, parameter: dict[str, Any], message: str) -> None:
+    statement = {"Statement": "SELECT * FROM nowhere WHERE a = ? more", "Parameters": [parameter]}
+    assert await call.complaint("ExecuteStatement", **statement) == message
+    assert await call.complaint("ExecuteTransaction", TransactStatements=[statement]) == message
+    responses = (await call("BatchExecuteStatement", Statements=[statement]))["Responses"]
+    assert responses == [{"Error": {"Code": "ValidationError", "Message": message}}]
+
+
+async def test_reads_in_batches_and_transactions_name_the_primary_key_and_nothing_else(call: Caller) -> None:
+    await filled(call)
+    key = "Artist='Abba' AND \"Year\"=1974"
+    ending = " must specify the primary key in the where clause."
+    too_much = {"Statement": f"SELECT * FROM Music WHERE {key} AND attribute_exists(Genre)"}
+    plain = {"Statement": f"SELECT Genre, Tags FROM Music WHERE {key}"}
+    indexed = {"Statement": f'SELECT * FROM Music."by-genre" WHERE {key}'}
+    responses = (await call("BatchExecuteStatement", Statements=[too_much, plain, indexed]))["Responses"]
+    refused = {"Error": {"Code": "ValidationError", "Message": "Select statements within BatchExecuteStatement" + ending}}
+    row = {"Genre": {"S": "pop"}, "Tags": {"SS": ["a", "b"]}}
+    assert responses == [refused, {"TableName": "Music", "Item": row}, refused]
+    assert (await call("ExecuteTransaction", TransactStatements=[plain]))["Responses"] == [{"Item": row}]
+    first = "Validation failed in TransactStatements[0]: "
+    complaint = await call.complaint("ExecuteTransaction", TransactStatements=[too_much])
+    assert complaint == first + "Select statements within ExecuteTransaction" + ending
+    exists = {"Statement": f"EXISTS(SELECT * FROM Music WHERE {key})"}
+    complaint = await call.complaint("ExecuteTransaction", TransactStatements=[exists])
+    assert complaint == first + "EXISTS() must contain a single item read with additional condition"
+
+
+async def test_a_statement_of_a_batch_that_ran_and_failed_names_its_table_and_shows_no_item(call: Caller) -> None:
+    await filled(call)
+    update = {
+        "Statement": "UPDATE Music SET a = 1 WHERE Artist='Abba' AND \"Year\"=1974 AND Genre='rock'",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    responses = (await call("BatchExecuteStatement", Statements=[update]))["Responses"]
+    failed = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
+    assert responses == [{"TableName": "Music", "Error": failed}]
+
+
+async def test_an_index_with_several_key_attributes_is_closed_to_statements(call: Caller) -> None:
+    schema = [{"AttributeName": name, "KeyType": "HASH"} for name in ("b", "c")]
+    index = {"IndexName": "both", "KeySchema": schema, "Projection": {"ProjectionType": "ALL"}}
+    types = [{"AttributeName": name, "AttributeType": "S"} for name in "abc"]
+    await call.table("things", GlobalSecondaryIndexes=[index], AttributeDefinitions=types)
+    complaint = await call.complaint("ExecuteStatement", Statement="SELECT count(*) FROM things.both")
+    closed = "PartiQL statements cannot be executed on tables with multi-attribute HASH keys or multi-attribute RANGE keys."
+    assert complaint == closed
+    responses = (await call("BatchExecuteStatement", Statements=[{"Statement": "SELECT * FROM things.both"}]))["Responses"]
+    assert responses[0]["Error"]["Message"] == closed
+    assert await run(call, "SELECT * FROM things WHERE a = 'a'") == []
+
+
+async def test_a_row_names_nested_columns_by_their_last_step(call: Caller) -> None:
+    await filled(call)
+    await run(call, "UPDATE Music SET Info = {'k': [1, 2]} WHERE Artist='Bach' AND \"Year\"=1721")
+    rows = await run(call, "SELECT Genre, Info.k FROM Music WHERE Artist='Bach'")
+    assert rows == [{"Genre": {"S": "old"}, "k": {"L": [{"N": "1"}, {"N": "2"}]}}]
+
+
+async def test_a_token_leads_on_only_in_the_index_that_gave_it(call: Caller) -> None:
+    await call.table("things", indexes={"one": "c:S", "two": "c:S"})
+    for name in "ab":
+        await call("PutItem", TableName="things", Item={"a": {"S": name}, "c": {"S": "c"}})
+    answer = await call("ExecuteStatement", Statement="SELECT a FROM things.one WHERE c = 'c'", Limit=1)
+    rest = await run(call, "SELECT a FROM things.one WHERE c = 'c'", NextToken=answer["NextToken"])
+    assert sorted(row["a"]["S"] for row in answer["Items"] + rest) == ["a", "b"]
+    wrong = await call.complaint("ExecuteStatement", Statement="SELECT a FROM things.two WHERE c = 'c'", NextToken=answer["NextToken"])
+    assert wrong == "Invalid NextToken"
+
+
+async def test_a_repeated_transaction_costs_the_reading_of_what_it_left(call: Caller) -> None:
+    await filled(call)
+    request = {
+        "TransactStatements": [{"Statement": "UPDATE Music SET Sales = 5 WHERE Artist='Bach' AND \"Year\"=1721"}],
+        "ClientRequestToken": "once",
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+    written = (await call("ExecuteTransaction", **request))["ConsumedCapacity"]
+    assert written == [{"TableName": "Music", "CapacityUnits": 4.0, "WriteCapacityUnits": 4.0}]
+    again = (await call("ExecuteTransaction", **request))["ConsumedCapacity"]
+    assert again == [{"TableName": "Music", "CapacityUnits": 2.0, "ReadCapacityUnits": 2.0}]

@@ -1,0 +1,175 @@
+"""Conditions: what stands behind WHERE, read into the trees that expressions become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zonal.dynamo.expressions import tree
+from zonal.dynamo.expressions.tree import Condition, Operand, Path
+from zonal.dynamo.items import kind_and_body, validation
+from zonal.dynamo.partiql.terms import TermReader
+from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED
+
+_COMPARATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
+_ORDERING = ("<", "<=", ">", ">=", "BETWEEN")
+_TYPE_NAMES = {"NULL": "NULL", "BOOL": "BOOL", "STRING": "S"}
+_OTHER_TYPES = frozenset(
+    [
+        "ANY",
+        "BAG",
+        "BIGINT",
+        "BLOB",
+        "BOOLEAN",
+        "CHAR",
+        "CHARACTER",
+        "CLOB",
+        "DATE",
+        "DEC",
+        "DECIMAL",
+        "DOUBLE",
+        "FLOAT",
+        "INT",
+        "INT2",
+        "INT4",
+        "INT8",
+        "INTEGER",
+        "INTEGER2",
+        "INTEGER4",
+        "INTEGER8",
+        "LIST",
+        "NUMERIC",
+        "REAL",
+        "SEXP",
+        "SMALLINT",
+        "STRUCT",
+        "SYMBOL",
+        "TIME",
+        "TIMESTAMP",
+        "TUPLE",
+        "VARCHAR",
+    ]
+)
+"""Types that PartiQL has and DynamoDB does not test for."""
+_SECOND_WORDS = {"DOUBLE": "PRECISION", "CHARACTER": "VARYING"}
+
+
+class _Function(NamedTuple):
+    """A function that is a condition: what it makes, of how many operands, and whether the first must be a path."""
+
+    make: Callable[..., Condition]
+    operands: int
+    takes_path: bool = False
+
+
+_FUNCTIONS = {
+    "begins_with": _Function(tree.BeginsWith, 2),
+    "contains": _Function(tree.Contains, 2),
+    "attribute_type": _Function(tree.TypeIs, 2, takes_path=True),
+    "attribute_exists": _Function(tree.Exists, 1, takes_path=True),
+    "attribute_not_exists": _Function(lambda operand: tree.Not(tree.Exists(operand)), 1, takes_path=True),
+}
+
+
+class ConditionReader(TermReader):
+    """Reads conditions from a statement's tokens."""
+
+    def _where(self) -> Condition | None:
+        return self._or() if self.tokens.takes_word("WHERE") else None
+
+    def _or(self) -> Condition:
+        conditions = [self._and()]
+        while self.tokens.takes_word("OR"):
+            self._check_right_hand()
+            conditions.append(self._and())
+        return conditions[0] if len(conditions) == 1 else tree.Or(tuple(conditions))
+
+    def _and(self) -> Condition:
+        conditions = [self._not()]
+        while self.tokens.takes_word("AND"):
+            self._check_right_hand()
+            conditions.append(self._not())
+        return conditions[0] if len(conditions) == 1 else tree.And(tuple(conditions))
+
+    def _not(self) -> Condition:
+        return tree.Not(self._not()) if self.tokens.takes_word("NOT") else self._condition()
+
+    def _condition(self) -> Condition:
+        tokens = self.tokens
+        if tokens.takes("("):
+            inner = self._or()
+            tokens.expect(")")
+            return inner
+        if tokens.next.kind == "name" and tokens.following.text == "(" and tokens.next.text.lower() in _FUNCTIONS:
+            return self._compared_with_truth(self._function_call())
+        left = self._operand()
+        if tokens.next.kind == "sign" and tokens.next.text in _COMPARATORS:
+            sign = tokens.take().text
+            right = self._right_hand()
+            _check_order(sign, left, right)
+            return tree.Comparison("<>" if sign == "!=" else sign, left, right)
+        negated = tokens.takes_word("NOT")
+        condition = self._worded(left)
+        return tree.Not(condition) if negated else condition
+
+    def _function_call(self) -> Condition:
+        name = self.tokens.take().text.lower()
+        function = _FUNCTIONS[name]
+        operands = self._operands(name, function.operands)
+        if function.takes_path and not isinstance(operands[0], Path):
+            raise validation(f"Operator or function requires a document path; operator or function: {name}")
+        return function.make(*operands)
+
+    def _compared_with_truth(self, condition: Condition) -> Condition:
+        """A function's answer, which may be compared with TRUE or FALSE."""
+        if not (self.tokens.next.text in ("=", "<>", "!=") and self.tokens.following.text.upper() in ("TRUE", "FALSE")):
+            return condition
+        same = self.tokens.take().text == "="
+        return condition if same == (self.tokens.take().text.upper() == "TRUE") else tree.Not(condition)
+
+    def _worded(self, left: Operand) -> Condition:
+        tokens = self.tokens
+        if tokens.takes_word("BETWEEN"):
+            low = self._right_hand()
+            tokens.expect_word("AND")
+            high = self._right_hand()
+            _check_order("BETWEEN", left, low, high)
+            return tree.Between(left, low, high)
+        if tokens.takes_word("IN"):
+            return tree.In(left, self._choices())
+        if tokens.takes_word("IS"):
+            negated = tokens.takes_word("NOT")
+            condition = self._type_test(left)
+            return tree.Not(condition) if negated else condition
+        raise tokens.error()
+
+    def _choices(self) -> tuple[Operand, ...]:
+        closing = "]" if self.tokens.takes("[") else ")"
+        if closing == ")":
+            self.tokens.expect("(")
+        choices = [self._operand()]
+        while self.tokens.takes(","):
+            choices.append(self._operand())
+        self.tokens.expect(closing)
+        return tuple(choices)
+
+    def _type_test(self, left: Operand) -> Condition:
+        """What stands behind IS."""
+        name = self.tokens.next.text.upper()
+        if self.tokens.takes_word("MISSING"):
+            return tree.Not(tree.Exists(left))
+        if not self.tokens.is_word(*_TYPE_NAMES, *_OTHER_TYPES):
+            raise validation(NOT_WELL_FORMED + "Expected type name")
+        self.tokens.take()
+        if name in _SECOND_WORDS:
+            self.tokens.takes_word(_SECOND_WORDS[name])
+        if name not in _TYPE_NAMES:
+            raise validation("Unsupported operation: IsType")
+        return tree.TypeIs(left, tree.Literal({"S": _TYPE_NAMES[name]}))
+
+
+def _check_order(sign: str, *operands: Operand) -> None:
+    for operand in operands:
+        if isinstance(operand, tree.Literal) and sign in _ORDERING and not operand.value.keys() & {"S", "N", "B"}:
+            kind = kind_and_body(operand.value)[0]
+            raise validation(f"Incorrect operand type for operator or function; operator or function: {sign}, operand type: {kind}")

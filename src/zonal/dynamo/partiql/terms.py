@@ -1,0 +1,241 @@
+"""Terms: the values, paths and operands that statements are made of, and the parameters that stand for values.
+
+Parameters are checked before a statement is read: AWS tells of a bad one whatever is wrong with the statement, in the words of its older
+layer and as Java's BigDecimal reads numbers. Numbers written into the statement are told with their place in the value ("under root").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zonal.dynamo.expressions import tree
+from zonal.dynamo.expressions.tree import Operand, Path, Step
+from zonal.dynamo.expressions.updates import IfNotExists, ListAppend
+from zonal.dynamo.items import Value, kind_and_body, settle, validation
+from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED, Tokens, is_readable_number
+from zonal.dynamo.tokens import END
+from zonal.foundation.errors import AwsError
+
+_NUMBER_FAULTS = ("Number overflow", "Number underflow", "Attempting to store more than")
+_OPERATORS = ("AND", "BETWEEN", "IN", "IS", "LIKE", "OR")
+_KEYWORDS = frozenset(
+    [
+        "AS",
+        "BY",
+        "CROSS",
+        "DELETE",
+        "FROM",
+        "FULL",
+        "GROUP",
+        "HAVING",
+        "INNER",
+        "INSERT",
+        "INTO",
+        "JOIN",
+        "LEFT",
+        "ORDER",
+        "OUTER",
+        "RIGHT",
+        "SELECT",
+        "SET",
+        "UPDATE",
+        "WHERE",
+    ]
+)
+_NO_MEMBERS = _KEYWORDS | {"SIZE"}
+"""Words that cannot stand behind a dot without quotes."""
+
+
+def check_parameters(parameters: Sequence[Value] | None) -> None:
+    """Bring parameters into their canonical form. Raises `ValidationException` for the first that cannot be."""
+    for parameter in parameters or ():
+        try:
+            settle(parameter)
+        except AwsError as error:
+            unreadable = _unreadable(parameter) if error.message.startswith(_NUMBER_FAULTS) else None
+            if unreadable is not None:
+                raise validation(f"The parameter cannot be converted to a numeric value: {unreadable}") from None
+            raise
+
+
+def _unreadable(value: Value) -> str | None:
+    """The first number in a value whose exponent AWS cannot read."""
+    kind, body = kind_and_body(value)
+    if kind in ("N", "NS"):
+        return next((text for text in ([body] if kind == "N" else body) if not is_readable_number(text)), None)
+    inner: list[Value] = list(body.values()) if kind == "M" else body if kind == "L" else []
+    return next((found for each in inner if (found := _unreadable(each)) is not None), None)
+
+
+class TermReader:
+    """Reads terms from a statement's tokens."""
+
+    def __init__(self, text: str, parameters: list[Value]) -> None:
+        self.tokens = Tokens(text)
+        self.parameters = parameters
+        self.used = 0
+
+    def _operand(self) -> Operand:
+        tokens = self.tokens
+        if tokens.next.kind == "name" and tokens.following.text == "(":
+            return self._function()
+        is_literal = tokens.next.kind in ("text", "number") or tokens.next.text in ("?", "{", "[", "<<", "-", "+")
+        if is_literal or tokens.is_word("TRUE", "FALSE", "NULL"):
+            return tree.Literal(self._literal())
+        self._check_term()
+        return self._path()
+
+    def _right_hand(self) -> Operand:
+        """The operand behind a sign."""
+        self._check_right_hand()
+        return self._operand()
+
+    def _check_right_hand(self) -> None:
+        if self.tokens.next.kind == END:
+            raise validation(NOT_WELL_FORMED + "Missing right-hand side expression of infix operator")
+
+    def _check_term(self) -> None:
+        """Refuse what cannot begin a term."""
+        if self.tokens.next.kind == END:
+            raise validation(NOT_WELL_FORMED + "Unexpected term")
+        if self.tokens.is_word(*_OPERATORS):
+            raise validation(NOT_WELL_FORMED + "Unexpected operator")
+        if self.tokens.is_word(*_KEYWORDS):
+            raise validation(NOT_WELL_FORMED + "Unexpected keyword")
+
+    def _function(self) -> Operand:
+        """A function that gives a value."""
+        token = self.tokens.take()
+        name = token.text.lower()
+        if name not in ("size", "if_not_exists", "list_append"):
+            raise validation(f"Unrecognized function: {name} at {self.tokens.place(token)}")
+        operands = self._operands(name, 1 if name == "size" else 2)
+        if name == "size":
+            return tree.Size(operands[0])
+        return (IfNotExists if name == "if_not_exists" else ListAppend)(*operands)
+
+    def _operands(self, function: str, count: int) -> list[Operand]:
+        operands = self._list_in_parentheses()
+        if len(operands) != count:
+            raise validation(
+                "Incorrect number of operands for operator or function; "
+                f"operator or function: {function}, number of operands: {len(operands)}"
+            )
+        return operands
+
+    def _list_in_parentheses(self) -> list[Operand]:
+        self.tokens.expect("(")
+        operands: list[Operand] = []
+        while not self.tokens.takes(")"):
+            if operands:
+                self.tokens.expect(",")
+            operands.append(self._operand())
+        return operands
+
+    def _path(self) -> Path:
+        steps: list[Step] = [self._name()]
+        while True:
+            if self.tokens.takes("."):
+                if self.tokens.is_word(*_NO_MEMBERS):
+                    raise validation(NOT_WELL_FORMED + "Invalid path dot component")
+                steps.append(self._name())
+            elif self.tokens.takes("["):
+                if self.tokens.next.kind != "number" or not self.tokens.next.text.isdigit():
+                    raise self.tokens.error()
+                steps.append(int(self.tokens.take().text))
+                self.tokens.expect("]")
+            else:
+                return Path(tuple(steps))
+
+    def _name(self) -> str:
+        if self.tokens.next.kind not in ("name", "quoted"):
+            raise self.tokens.error()
+        return self.tokens.take().text
+
+    def _literal(self) -> Value:
+        value = self._raw_literal()
+        check_written(value)
+        return value
+
+    def _raw_literal(self) -> Value:
+        tokens = self.tokens
+        if tokens.next.kind == "text":
+            return {"S": tokens.take().text}
+        if tokens.next.kind == "number":
+            return {"N": tokens.take().text}
+        if tokens.next.text in ("-", "+") and tokens.following.kind == "number":
+            return {"N": tokens.take().text + tokens.take().text}
+        if tokens.takes("?"):
+            self.used += 1
+            if self.used > len(self.parameters):
+                raise validation("Number of parameters in request and statement don't match.")
+            return self.parameters[self.used - 1]
+        if tokens.is_word("TRUE", "FALSE"):
+            return {"BOOL": tokens.take().text.upper() == "TRUE"}
+        if tokens.takes_word("NULL"):
+            return {"NULL": True}
+        if tokens.takes("["):
+            return {"L": self._elements("]")}
+        if tokens.takes("<<"):
+            return _set(self._elements(">>"))
+        if tokens.takes("{"):
+            return {"M": self._members()}
+        if tokens.next.kind == "name" and tokens.following.text == "(":
+            token = tokens.take()
+            raise validation(f"Unsupported data type: {token.text.lower()} under key root at {tokens.place(token)}")
+        raise tokens.error()
+
+    def _elements(self, closing: str) -> list[Value]:
+        elements: list[Value] = []
+        while not self.tokens.takes(closing):
+            if elements:
+                self.tokens.expect(",")
+            elements.append(self._raw_literal())
+        return elements
+
+    def _members(self) -> dict[str, Value]:
+        members: dict[str, Value] = {}
+        while not self.tokens.takes("}"):
+            if members:
+                self.tokens.expect(",")
+            if self.tokens.next.kind not in ("text", "quoted", "name"):
+                raise self.tokens.error()
+            name = self.tokens.take().text
+            self.tokens.expect(":")
+            members[name] = self._raw_literal()
+        return members
+
+
+def check_written(value: Value) -> None:
+    """Bring a value that the statement spells out into its canonical form; a bad number in it is told with its place."""
+    try:
+        settle(value)
+    except AwsError as error:
+        if error.message.startswith(_NUMBER_FAULTS):
+            raise validation(f"{error.message} under root{_place_of_fault(value)}") from None
+        raise
+
+
+def _place_of_fault(value: Value) -> str:
+    """Where in a value the first bad number stands, as a path."""
+    kind, body = kind_and_body(value)
+    inner = [(f".{name}", each) for name, each in body.items()] if kind == "M" else []
+    inner += [(f"[{at}]", each) for at, each in enumerate(body)] if kind == "L" else []
+    for place, each in inner:
+        try:
+            settle(each)
+        except AwsError:
+            return place + _place_of_fault(each)
+    return ""
+
+
+def _set(elements: list[Value]) -> Value:
+    if not elements:
+        raise validation("Empty bags are not supported")
+    kinds: set[str] = {kind for element in elements for kind in element}
+    if len(kinds) != 1 or not kinds <= {"S", "N", "B"}:
+        raise validation("A set holds strings, numbers or binary values, all of one type")
+    kind = kinds.pop()
+    members: list[Any] = [element[kind] for element in elements]
+    return {kind + "S": members}
