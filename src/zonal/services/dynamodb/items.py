@@ -13,6 +13,7 @@ import msgspec
 from zonal.dynamo import keys, stored
 from zonal.dynamo.engine import Engine
 from zonal.dynamo.expressions import legacy
+from zonal.dynamo.expressions.charges import charge
 from zonal.dynamo.expressions.projections import project
 from zonal.dynamo.expressions.request import NONE, Expressions
 from zonal.dynamo.expressions.updates import Update
@@ -112,6 +113,8 @@ class Items:
     @operation("UpdateItem")
     async def update(self, call: Call, request: Request) -> dict[str, Any]:
         write = checked_update(self._engine, request, whole_request=True)
+        if isinstance(write.change, Update) and charge(write.change, write.expressions.values) > MAX_ITEM_SIZE:
+            raise TooLarge("ValidationException", _TOO_LARGE_UPDATE)
         return await self.make(call, request, write)
 
     async def make(self, call: Call, request: Request, write: Write) -> dict[str, Any]:

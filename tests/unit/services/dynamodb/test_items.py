@@ -218,3 +218,51 @@ async def test_reads_cost_half_when_they_may_be_stale(call: Caller) -> None:
     key = {"TableName": "things", "Key": {"a": {"S": "1"}}, "ReturnConsumedCapacity": "TOTAL"}
     assert (await call("GetItem", **key))["ConsumedCapacity"] == {"TableName": "things", "CapacityUnits": 1.0}
     assert (await call("GetItem", **key, ConsistentRead=True))["ConsumedCapacity"]["CapacityUnits"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("clause", "seed", "values", "bytes_charged"),
+    [
+        ("SET c = :c", {}, {":c": {"S": "y" * 500}}, 20 + 500),
+        ("SET c = m.z", {"m": {"M": {"z": {"S": "y"}}}}, {}, 20 + 31),
+        ("SET d[0] = :c", {"d": {"L": []}}, {":c": {"S": "y"}}, 19 + 6 + 1),
+        ("SET l = list_append(l, :c)", {"l": {"L": []}}, {":c": {"L": [{"S": "y"}]}}, 20 + 37 + 16 + 5),
+        ("SET c = if_not_exists(c, :c), d = :c", {"c": {"S": "x"}}, {":c": {"S": "y" * 100}}, 20 + 39 + 16 + 100 + 20 + 100),
+        ("SET n = n + :c", {"n": {"N": "12345678"}}, {":c": {"N": "1"}}, 20 + 34 + 16 + 2),
+        ("SET n = n - :c", {"n": {"N": "1"}}, {":c": {"N": "1"}}, 20 + 37 + 16 + 2),
+        ("ADD tags :c", {"tags": {"SS": ["x"]}}, {":c": {"SS": ["y" * 20]}}, 19 + 4 + 20),
+        ("DELETE tags :c", {"tags": {"SS": ["x", "y"]}}, {":c": {"SS": ["y"]}}, 1 + 4),
+        ("REMOVE m.z", {"m": {"M": {"z": {"S": "y"}}}}, {}, 1 + 6),
+    ],
+)
+async def test_an_update_is_charged_for_its_statement_to_the_byte(
+    call: Caller, clause: str, seed: dict[str, Any], values: dict[str, Any], bytes_charged: int
+) -> None:
+    await call.table("things")
+    room = 409_600 - 3 - 20 - bytes_charged
+    expression = clause.replace("SET ", "SET b = :b, ") if clause.startswith("SET") else f"SET b = :b {clause}"
+    for length, fits in ((room, True), (room + 1, False)):
+        await call("PutItem", TableName="things", Item={"a": {"S": "k"}} | seed)
+        request = {
+            "TableName": "things",
+            "Key": {"a": {"S": "k"}},
+            "UpdateExpression": expression,
+            "ExpressionAttributeValues": {":b": {"S": "x" * length}} | values,
+        }
+        if fits:
+            await call("UpdateItem", **request)
+        else:
+            assert await call.complaint("UpdateItem", **request) == "Item size to update has exceeded the maximum allowed size"
+
+
+async def test_a_statement_too_large_is_told_before_its_condition_fails_and_only_by_update_item(call: Caller) -> None:
+    await call.table("things")
+    update = {
+        "TableName": "things",
+        "Key": {"a": {"S": "k"}},
+        "UpdateExpression": "SET b = :b",
+        "ExpressionAttributeValues": {":b": {"S": "x" * (409_600 - 3)}},
+    }
+    complaint = await call.complaint("UpdateItem", **update, ConditionExpression="attribute_exists(b)")
+    assert complaint == "Item size to update has exceeded the maximum allowed size"
+    await call("TransactWriteItems", TransactItems=[{"Update": update}])
