@@ -37,6 +37,13 @@ class WrongShape(Exception):
     """A JSON value is of a kind that the request's model does not allow; the service layer says which, in AWS's words."""
 
 
+class EmptyName(AwsError):
+    """A map within an item has a member without a name; of an item too deep AWS says that first."""
+
+    def __init__(self) -> None:
+        super().__init__("ValidationException", _EMPTY_NAME)
+
+
 def validation(message: str) -> AwsError:
     """AWS's `ValidationException`."""
     return AwsError("ValidationException", message)
@@ -44,12 +51,19 @@ def validation(message: str) -> AwsError:
 
 def settle_item(item: Item) -> int:
     """Check every attribute, make numbers canonical in place, and return the item's size in bytes."""
+    if "" in item:
+        raise validation(_EMPTY_NAME)
     size = 0
-    for name, value in item.items():
-        length = len(name) if name.isascii() else len(name.encode())
-        if not 0 < length <= MAX_NAME_LENGTH:
-            raise validation(_EMPTY_NAME if not length else _LONG_NAME)
-        size += length + settle(value)
+    try:
+        for name, value in item.items():
+            length = len(name) if name.isascii() else len(name.encode())
+            if length > MAX_NAME_LENGTH:
+                raise validation(_LONG_NAME)
+            size += length + settle(value)
+    except EmptyName:
+        if any(_is_too_deep(value, 0) for value in item.values()):
+            raise validation(_TOO_DEEP) from None
+        raise
     return size
 
 
@@ -161,7 +175,7 @@ def _members(value: Value, body: Any, depth: int) -> int:
     if type(body) is not dict:
         raise WrongShape
     if "" in body:
-        raise validation(_EMPTY_NAME)
+        raise EmptyName
     return 3 + sum(1 + len(name.encode()) + settle(member, depth + 1) for name, member in body.items())
 
 
@@ -182,6 +196,14 @@ _SETTLE: dict[str, Callable[[Value, Any, int], int]] = {
 def _check_depth(depth: int) -> None:
     if depth >= MAX_DEPTH - 1:
         raise validation(_TOO_DEEP)
+
+
+def _is_too_deep(value: Any, depth: int) -> bool:
+    """Whether a value that was not settled yet has more levels than it may."""
+    body = (value.get("M") or value.get("L")) if isinstance(value, dict) else None
+    if not isinstance(body, dict | list):
+        return False
+    return depth >= MAX_DEPTH - 1 or any(_is_too_deep(each, depth + 1) for each in (body.values() if isinstance(body, dict) else body))
 
 
 def _text(body: Any) -> str:

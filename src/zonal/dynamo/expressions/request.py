@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from zonal.dynamo.expressions import conditions, keyconditions, projections, updates
 from zonal.dynamo.expressions.keyconditions import KeyCondition
 from zonal.dynamo.expressions.syntax import Names
-from zonal.dynamo.expressions.tokens import ExpressionError
+from zonal.dynamo.expressions.tokens import ExpressionError, TooLong
 from zonal.dynamo.expressions.tree import Condition, Path
 from zonal.dynamo.expressions.updates import Update
 from zonal.dynamo.items import Value, kind_and_body, settle, validation
@@ -136,6 +136,9 @@ def _bound(parameter: str, text: str | None, parse: Callable[[str], Any], bind: 
         return None
     try:
         return bind(parse(text), names)
+    except TooLong as error:
+        size = "" if parameter == "UpdateExpression" else f" expression size: {error.size}"
+        raise validation(f"Invalid {parameter}: {error}{size}") from None
     except ExpressionError as error:
         raise validation(f"Invalid {parameter}: {error}") from None
 

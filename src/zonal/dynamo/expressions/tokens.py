@@ -26,6 +26,14 @@ class ExpressionError(Exception):
     """What is wrong with an expression, in AWS's words, without the name of the parameter."""
 
 
+class TooLong(ExpressionError):
+    """An expression has more bytes than an expression may have."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("Expression size has exceeded the maximum allowed size;")
+        self.size = size
+
+
 class Tokens(TokenReader):
     """The tokens of one expression, of the kinds name, reference (#…), value (:…), index (digits), sign, stray and end."""
 
@@ -34,7 +42,7 @@ class Tokens(TokenReader):
             raise ExpressionError("The expression can not be empty;")
         size = len(text.encode())
         if size > MAX_EXPRESSION_SIZE:
-            raise ExpressionError(f"Expression size has exceeded the maximum allowed size; expression size: {size}")
+            raise TooLong(size)
         self._text = text
         tokens = [Token(m.lastgroup or "", m[0], m.start()) for m in _TOKEN.finditer(text) if m.lastgroup != "space"]
         super().__init__([*tokens, Token(END, "<EOF>", len(text))])

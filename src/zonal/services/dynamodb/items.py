@@ -35,6 +35,7 @@ from zonal.services.dynamodb.parameters import (
     read_expressions,
     settle_key,
 )
+from zonal.services.dynamodb.requests import is_deep
 from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
@@ -114,7 +115,7 @@ class Items:
     async def update(self, call: Call, request: Request) -> dict[str, Any]:
         write = checked_update(self._engine, request, whole_request=True)
         if isinstance(write.change, Update) and charge(write.change, write.expressions.values) > MAX_ITEM_SIZE:
-            raise TooLarge("ValidationException", _TOO_LARGE_UPDATE)
+            raise Bare("ValidationException", _TOO_LARGE_UPDATE)
         return await self.make(call, request, write)
 
     async def make(self, call: Call, request: Request, write: Write) -> dict[str, Any]:
@@ -156,15 +157,15 @@ def refuse_conflict(engine: Engine, key: bytes) -> None:
         raise AwsError("TransactionConflictException", "Transaction is ongoing for the item")
 
 
-class TooLarge(AwsError):
-    """An item is too large to be put: told without an envelope by all operations."""
+class Bare(AwsError):
+    """What all operations tell without an envelope: an item is too large, or a request read in the older way does not fit."""
 
 
 def checked_put(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
     """Check a put, in AWS's order. `whole_request`: it is a PutItem, and not part of a batch or transaction."""
     try:
         size, expressions = read_put(request, whole_request=whole_request)
-    except TooLarge:
+    except Bare:
         raise
     except AwsError as error:
         raise enveloped(error) if whole_request else error from None
@@ -184,7 +185,7 @@ def read_put(request: Request, *, whole_request: bool = False) -> tuple[int, Exp
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
     size = settle_item(request["Item"])
     if size > MAX_ITEM_SIZE:
-        raise TooLarge("ValidationException", _TOO_LARGE)
+        raise Bare("ValidationException", _TOO_LARGE)
     return size, _checked_conditions(request) if len(request) > 2 else NONE
 
 
@@ -192,17 +193,23 @@ def checked_delete(engine: Engine, request: Request, *, whole_request: bool = Fa
     """Check a delete, in AWS's order."""
     try:
         expressions = read_delete(request, whole_request=whole_request)
+    except Bare:
+        raise
     except AwsError as error:
         raise enveloped(error) if whole_request else error from None
     return _keyed_write(engine, request, expressions, None)
 
 
 def read_delete(request: Request, *, whole_request: bool = False) -> Expressions:
-    """Check what can be checked of a delete without its table."""
+    """Check what can be checked of a delete without its table. A transaction looks at its key last."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
-    settle_key(request["Key"])
-    return _checked_conditions(request) if len(request) > 2 else NONE
+    if whole_request:
+        settle_key(request["Key"])
+    expressions = _checked_conditions(request) if len(request) > 2 else NONE
+    if not whole_request:
+        settle_key(request["Key"])
+    return expressions
 
 
 def checked_update(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
@@ -249,7 +256,7 @@ def _keyed_write(engine: Engine, request: Request, expressions: Expressions, cha
 
 def _checked_conditions(request: Request) -> Expressions:
     if request.get("ReturnValues") not in (None, "ALL_OLD", "NONE"):
-        raise validation("ReturnValues can only be ALL_OLD or NONE")
+        raise (Bare if is_deep(request) else AwsError)("ValidationException", "ReturnValues can only be ALL_OLD or NONE")
     if request.get("Expected"):
         legacy.check_expected(request["Expected"])
     check_operator(request, "Expected")

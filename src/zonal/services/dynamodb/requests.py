@@ -48,8 +48,13 @@ _NEWER_ENUMS = {
     "ConditionalOperator": _ENUM + "[ALL, OR]",
 }
 _AT_LEAST_ONE = "Member must have length greater than or equal to 1"
-_FIRST = frozenset(("TableName", "ClientRequestToken", "RequestItems", "TransactItems", "ReturnConsumedCapacity", "GlobalSecondaryIndexes"))
-"""The members whose constraints are told first."""
+_FIRST = (
+    *("ClientRequestToken", "RequestItems", "TransactItems", "GlobalSecondaryIndexes", "ReturnConsumedCapacity", "TableName"),
+    *("ReturnValues", "ReturnItemCollectionMetrics", "ConditionalOperator"),
+)
+"""The members whose constraints are told first, in this order."""
+_DEEP = 120
+"""Levels of JSON beyond which AWS reads a write in its older way: about 60 of maps and lists."""
 _ATTRIBUTE_MEMBERS = (
     "S",
     "N",
@@ -94,9 +99,13 @@ def explain(service: str, operation: str, request: Any) -> dict[str, Any]:
         _check_strict_name(operation, cleaned)
     if "ResourceArn" in shape.definition.required and "ResourceArn" not in cleaned:
         raise validation("Invalid TableArn")
-    _check_newer(operation, cleaned)
+    older = (operation in _NEWER_WRITES and is_deep(cleaned)) or (operation == "UpdateItem" and "Key" not in cleaned)
+    if not older:
+        _check_newer(operation, cleaned)
     errors: list[str] = []
-    _constrain_members(shape, cleaned, "", errors)
+    _constrain_members(shape, cleaned, "", errors, older=older)
+    if operation == "BatchWriteItem" and len(errors) > 1:
+        errors = [error for error in errors if "Map keys must satisfy" not in error] or errors
     if errors:
         errors = errors[:MAX_ERRORS]
         raise validation(f"{len(errors)} validation error{'s' if len(errors) > 1 else ''} detected: {'; '.join(errors)}")
@@ -340,21 +349,40 @@ def _alone(name: str, constraint: str) -> AwsError:
     return enveloped(validation(f"Value at '{name}' failed to satisfy constraint: {constraint}"))
 
 
-def _constrain_members(shape: Shape, value: dict[str, Any], path: str, errors: list[str]) -> None:
-    for name in sorted(shape.members, key=lambda name: name not in _FIRST):
+def is_deep(value: Any) -> bool:
+    """Whether a request is nested so deep that AWS reads it in its older way."""
+    layer, levels = [value], 0
+    while layer and levels <= _DEEP:
+        layer = [
+            inner
+            for each in layer
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        levels += 1
+    return bool(layer)
+
+
+def _turn(name: str) -> int:
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
+
+
+def _constrain_members(shape: Shape, value: dict[str, Any], path: str, errors: list[str], *, older: bool = False) -> None:
+    for name in sorted(shape.members, key=_turn):
         member = shape.members[name]
         where = f"{path}.{_lower(name)}" if path else _lower(name)
         if name in value:
-            _constrain(member, value[name], where, errors)
+            _constrain(member, value[name], where, errors, older=older)
         elif name in _required(shape):
             errors.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
 
 
-def _constrain(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+def _constrain(shape: Shape, value: Any, path: str, errors: list[str], *, older: bool = False) -> None:
     if shape.name == "AttributeValue":
         return
-    for constraint in _broken(shape, value, path):
-        if shape.name in _NEWER_ENUMS and path in ("returnValues", "conditionalOperator"):
+    for constraint in [_AT_LEAST_ONE] if older and path == "tableName" and value == "" else _broken(shape, value, path):
+        if not older and shape.name in _NEWER_ENUMS and path in ("returnValues", "conditionalOperator"):
             errors.append(_NEWER_ENUMS[shape.name])
         elif shape.name == "KeyList":
             errors.append(f"Value at 'R{path[1:-4]}Keys' failed to satisfy constraint: {constraint}")
@@ -388,7 +416,7 @@ def _broken(shape: Shape, value: Any, path: str) -> list[str]:
     if shape.type == "string":
         if definition.enum:
             choices = _ENUM_ORDER.get(shape.name, definition.enum)
-            return [] if value in choices else [f"Member must satisfy enum value set: [{', '.join(choices)}]"]
+            return [] if value in choices or shape.name == "TableClass" else [f"Member must satisfy enum value set: [{', '.join(choices)}]"]
         return _broken_text(value, definition.pattern, *_bounds(shape))
     low, high = _bounds(shape)
     if shape.name == "KeySchema":

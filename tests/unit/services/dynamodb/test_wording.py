@@ -245,3 +245,66 @@ async def test_a_place_to_go_on_from_is_told_to_be_wrong_as_each_read_tells_it(c
 async def test_a_mode_without_throughput_is_refused_before_the_table_is_missed(call: Caller) -> None:
     complaint = await call.complaint("UpdateTable", TableName="absent", BillingMode="PROVISIONED")
     assert complaint == INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
+
+
+OLDER_VALUES = (
+    "Value 'BAD' at 'returnValues' failed to satisfy constraint: Member must satisfy enum value set:"
+    " [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]"
+)
+
+
+async def test_a_write_nested_very_deep_is_read_in_the_older_way(call: Caller) -> None:
+    expected = {"b": {"Value": deep(100)}, "c": {"Exists": False}}
+    complaint = await call.complaint("PutItem", TableName="absent", Item=KEY, Expected=expected, ConditionalOperator="XOR")
+    older = "Value 'XOR' at 'conditionalOperator' failed to satisfy constraint: Member must satisfy enum value set: [OR, AND]"
+    assert complaint == ONE + older
+    assert await call.complaint("DeleteItem", TableName="absent", Key={"a": deep(63)}, ReturnValues="BAD") == ONE + OLDER_VALUES
+    request: dict[str, Any] = {"TableName": "absent", "Key": KEY, "ConditionExpression": "b = :b", "ReturnValues": "UPDATED_NEW"}
+    for levels, envelope in ((100, ""), (20, ONE)):
+        complaint = await call.complaint("DeleteItem", **request, ExpressionAttributeValues={":b": deep(levels)})
+        assert complaint == envelope + "ReturnValues can only be ALL_OLD or NONE"
+
+
+async def test_an_update_without_a_key_is_told_of_everything_in_the_older_way(call: Caller) -> None:
+    bad = {"TableName": "", "ReturnValues": "BAD", "ReturnConsumedCapacity": "BAD"}
+    assert await call.complaint("UpdateItem", **bad) == (
+        "4 validation errors detected: Value 'BAD' at 'returnConsumedCapacity' failed to satisfy constraint: Member must satisfy enum value"
+        " set: [INDEXES, TOTAL, NONE]; Value '' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal"
+        f" to 1; {OLDER_VALUES}; Value null at 'key' failed to satisfy constraint: Member must not be null"
+    )
+
+
+async def test_a_token_is_told_of_first_and_a_bad_name_among_batched_writes_only_alone(call: Caller) -> None:
+    put = {"Put": {"TableName": "absent", "Item": KEY}}
+    complaint = await call.complaint("TransactWriteItems", TransactItems=[put], ClientRequestToken="x" * 37, ReturnConsumedCapacity="BAD")
+    assert complaint.startswith(f"2 validation errors detected: Value '{'x' * 37}' at 'clientRequestToken' failed")
+    writes = {"bad!name": [{"PutRequest": {"Item": KEY}}]}
+    complaint = await call.complaint("BatchWriteItem", RequestItems=writes, ReturnConsumedCapacity="BAD")
+    assert complaint.startswith(ONE + "Value 'BAD' at 'returnConsumedCapacity' failed")
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        ({"Put": {"Item": KEY | {"d": deep(40), "": {"S": "x"}}}}, "Empty attribute name"),
+        ({"Put": {"Item": KEY | {"m": {"M": {"": {"S": "x"}}}, "d": deep(40)}}}, TOO_DEEP),
+        ({"Put": {"Item": KEY | {"m": {"M": {"": {"S": "x"}}}, "d": deep(20)}}}, "Empty attribute name"),
+        (
+            {"Delete": {"Key": {"a": deep(40)}, "ConditionExpression": "a = = b"}},
+            'Invalid ConditionExpression: Syntax error; token: "=", near: "= = b"',
+        ),
+        (
+            {"Update": {"Key": KEY, "UpdateExpression": "SET " + "b" * 4100}},
+            "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;",
+        ),
+        (
+            {"Delete": {"Key": KEY, "ConditionExpression": "b" * 4100}},
+            "Invalid ConditionExpression: Expression size has exceeded the maximum allowed size; expression size: 4100",
+        ),
+    ],
+)
+async def test_of_an_action_of_a_transaction_names_come_first_then_depth_and_keys_last(
+    call: Caller, action: dict[str, Any], message: str
+) -> None:
+    named = {kind: body | {"TableName": "absent"} for kind, body in action.items()}
+    assert await call.complaint("TransactWriteItems", TransactItems=[named]) == message
