@@ -89,6 +89,7 @@ class TableRecord(Record, frozen=True, kw_only=True):
     streams: tuple[Stream, ...] = ()
     deletion_protection: bool = False
     table_class: str = ""
+    table_class_changed_at: datetime | None = None
     encryption: str = ""
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     ttl_attribute: str = ""

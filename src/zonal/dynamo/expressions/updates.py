@@ -234,6 +234,8 @@ def _check_functions(operand: RawOperand | None, names: Names) -> None:
         if not isinstance(operand.operands[0], RawPath):
             raise ExpressionError(f"Operator or function requires a document path; operator or function: {name}")
         return
+    if name == "list_append" and any(isinstance(inner, RawFunction) and inner.name == name for inner in operand.operands):
+        raise ExpressionError(f"The function is not allowed to be used this way in an expression; function: {name}")
     wanted = "L" if name == "list_append" else "N"
     for inner in operand.operands:
         kind = _known_type(inner, names) if not isinstance(inner, RawFunction) else None

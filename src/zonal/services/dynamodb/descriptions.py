@@ -62,7 +62,10 @@ def describe_table(record: TableRecord, writer: Writer) -> dict[str, Any]:
         if record.stream is not None:
             told["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": latest.view}
     if record.table_class:
-        told["TableClassSummary"] = {"TableClass": record.table_class}
+        changed = record.table_class_changed_at
+        told["TableClassSummary"] = {"TableClass": record.table_class} | (
+            {} if changed is None else {"LastUpdateDateTime": seconds(changed)}
+        )
     if record.encryption:
         told["SSEDescription"] = {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": arn("kms", DEFAULT_KEY)}
     if record.restored is not None:

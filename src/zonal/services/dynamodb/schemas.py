@@ -14,6 +14,7 @@ from zonal.foundation.errors import AwsError
 Request = Mapping[str, Any]
 MAX_LOCAL, MAX_GLOBAL, MAX_PARTS, MAX_PROJECTED = 5, 20, 4, 100
 MAX_UNITS = 1_000_000_000_000
+_CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
 _INVALID = "One or more parameter values were invalid: "
 NO_THROUGHPUT = _INVALID + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
 BOTH_UNITS = _INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
@@ -27,6 +28,7 @@ def key_elements(request: Sequence[Request]) -> tuple[KeyElement, ...]:
 def check_table(request: Request) -> None:
     """Check CreateTable. Raises `ValidationException`."""
     _check_billing(request)
+    _check_class(request)
     definitions = [each["AttributeName"] for each in request["AttributeDefinitions"]]
     _check_table_keys(request["KeySchema"], definitions)
     locals_, globals_ = request.get("LocalSecondaryIndexes"), request.get("GlobalSecondaryIndexes")
@@ -45,12 +47,20 @@ def check_table(request: Request) -> None:
     _check_stream(request.get("StreamSpecification"))
 
 
+def _check_class(request: Request) -> None:
+    if request.get("TableClass", "STANDARD") not in _CLASSES:
+        raise validation(
+            f"Invalid table-class parameter provided. Please try again with a valid table-class value: [{', '.join(_CLASSES)}]."
+        )
+
+
 def check_update(request: Request) -> None:
     """Check UpdateTable as far as the table itself does not matter. Raises `ValidationException` or `LimitExceededException`."""
     told = (
         *("ProvisionedThroughput", "BillingMode", "StreamSpecification", "SSESpecification", "DeletionProtectionEnabled"),
         *("TableClass", "OnDemandThroughput"),
     )
+    _check_class(request)
     updates = request.get("GlobalSecondaryIndexUpdates")
     if not any(name in request for name in told) and not updates:
         raise validation(

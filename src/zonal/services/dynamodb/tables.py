@@ -243,7 +243,7 @@ def _updated(transaction: Transaction, record: TableRecord, request: Request, no
     if "DeletionProtectionEnabled" in request:
         record = replace(record, deletion_protection=request["DeletionProtectionEnabled"])
     if "TableClass" in request:
-        record = replace(record, table_class=request["TableClass"])
+        record = replace(record, table_class=request["TableClass"], table_class_changed_at=now)
     return schemas.without_idle_attributes(record)
 
 

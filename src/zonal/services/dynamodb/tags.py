@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ Request = dict[str, Any]
 MAX_TAGS = 50
 PAGE = 10
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+")
+_TAG_SIGNS, _TAG_LETTERS = frozenset("_.:/=+-@"), frozenset("LNZ")
+_TAG_PATTERN = r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$"
 _TABLE_ARN = re.compile(r"arn:aws:dynamodb:(.+):(\d+):table/([^/]{3,})")
 
 
@@ -35,8 +38,7 @@ class Tags:
         if not request["Tags"]:
             raise validation("Atleast one Tag needs to be provided as Input.")
         tags = record.tags | tags_of(request["Tags"])
-        if len(tags) > MAX_TAGS:
-            raise validation(f"The number of tags exceeds the limit of {MAX_TAGS} tags per resource")
+        _check_count(tags)
         call.transaction.put(replace(record, tags=tags))
 
     @operation("UntagResource")
@@ -60,11 +62,23 @@ class Tags:
 
 
 def tags_of(request: Sequence[Request]) -> dict[str, str]:
-    """Tags as they are kept. Raises `ValidationException` for one that zonal gives a meaning, and whose value has none."""
+    """Tags as they are kept. Raises `ValidationException` for ones that are too many, for letters that no tag has, and for a value that
+    means nothing where zonal gives its tag a meaning."""
     tags = {tag["Key"]: tag["Value"] for tag in request}
+    _check_count(tags)
+    for name, text in (each for tag in tags.items() for each in zip(("Key", "Value"), tag, strict=True)):
+        if not all(letter in _TAG_SIGNS or unicodedata.category(letter)[0] in _TAG_LETTERS for letter in text):
+            raise validation(
+                f"One or more parameter values were invalid: Tag {name} must satisfy regular expression pattern: {_TAG_PATTERN}"
+            )
     if LAG_TAG in tags:
         lag_of(tags[LAG_TAG])
     return tags
+
+
+def _check_count(tags: dict[str, str]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise validation(f"The number of tags exceeds the limit of {MAX_TAGS} tags per resource")
 
 
 def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:

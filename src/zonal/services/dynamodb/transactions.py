@@ -161,7 +161,8 @@ class Transactions:
             except AwsError as error:
                 reasons.append(_failure(error))
         if size > MAX_BYTES:
-            raise validation("Aggregated size of items in transaction exceeds the limit of 4 MB")
+            too_large = "Transaction payload size cannot exceed 4MB. Payload Size: "
+            raise validation(f"{too_large}: {too_large}{size}")
         if any(reason["Code"] != "None" for reason in reasons):
             await engine.settled()
             raise cancelled(reasons)
@@ -211,17 +212,18 @@ def _checked_writes(engine: Engine, entries: list[Request]) -> list[tuple[str, W
 
 
 def _all_fitting(checks: list[Callable[[], Fitting]]) -> list[Fitting]:
-    """What the checks give. Raises the cancellation where one of them refuses its entry, unless for an empty key."""
+    """What the checks give. Raises the cancellation, which tells of the first entry alone that is refused, unless for an empty key."""
     found: list[Fitting] = []
     reasons: list[dict[str, Any]] = []
-    for check in checks:
+    for at, check in enumerate(checks):
         try:
             found.append(check())
             reasons.append(_reason())
         except keys.EmptyKey:
             raise
         except AwsError as error:
-            reasons.append(_failure(error))
+            failure = _failure(error)
+            reasons.append(failure if len(found) == at else _reason())
     if len(found) < len(checks):
         raise cancelled(reasons)
     return found

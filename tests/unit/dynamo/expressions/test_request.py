@@ -169,6 +169,10 @@ def test_names_and_values_are_checked_before_expressions_and_must_be_used(reques
             "set a = list_append(:a, a)",
             "Incorrect operand type for operator or function; operator or function: list_append, operand type: S",
         ),
+        (
+            "set a = list_append(list_append(a, b), c)",
+            "The function is not allowed to be used this way in an expression; function: list_append",
+        ),
         ("set a = a + :a", "Incorrect operand type for operator or function; operator or function: +, operand type: S"),
         ("add a.b :a", "Incorrect operand type for operator or function; operator: ADD, operand type: STRING"),
         (

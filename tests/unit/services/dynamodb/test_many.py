@@ -102,6 +102,22 @@ async def test_one_item_twice_in_a_transaction_is_refused(call: Caller) -> None:
     )
 
 
+async def test_a_cancelled_transaction_tells_of_the_first_entry_alone_that_does_not_fit(call: Caller) -> None:
+    await call.table("things")
+    unfit = {"Put": {"TableName": "things", "Item": {"a": {"N": "7"}}}}
+    unmet = {"Put": {"TableName": "things", "Item": {"a": {"S": "x"}}, "ConditionExpression": "attribute_exists(a)"}}
+    error = await call.error("TransactWriteItems", TransactItems=[unfit, unfit, unmet])
+    assert [reason["Code"] for reason in error.fields["CancellationReasons"]] == ["ValidationError", "None", "None"]
+
+
+async def test_a_transaction_that_writes_more_than_four_megabytes_is_refused(call: Caller) -> None:
+    await call.table("things")
+    large = {"x": {"S": "x" * 390_000}}
+    puts = [{"Put": {"TableName": "things", "Item": {"a": {"S": str(number)}} | large}} for number in range(11)]
+    assert "Transaction payload size cannot exceed 4MB" in await call.complaint("TransactWriteItems", TransactItems=puts)
+    assert await call.items("things") == []
+
+
 async def test_a_stream_holds_keys_only_when_that_was_asked_for_and_ends_when_closed(call: Caller) -> None:
     await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "v": {"N": "1"}})

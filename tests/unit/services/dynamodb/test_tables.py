@@ -181,3 +181,30 @@ async def test_tags_come_and_go(call: Caller) -> None:
     await call("TagResource", ResourceArn=arn, Tags=[{"Key": "b", "Value": "2"}])
     await call("UntagResource", ResourceArn=arn, TagKeys=["a"])
     assert await call("ListTagsOfResource", ResourceArn=arn) == {"Tags": [{"Key": "b", "Value": "2"}]}
+
+
+@pytest.mark.parametrize("tag", [{"Key": "hi!", "Value": "dog"}, {"Key": "dog", "Value": "d%g"}, {"Key": "dog", "Value": "a\nb"}])
+async def test_a_tag_of_signs_that_no_tag_has_is_refused(call: Caller, tag: dict[str, str]) -> None:
+    await call.table("things", Tags=[{"Key": "законные буквы", "Value": "+-=._:/@ 7"}])
+    arn = (await call("DescribeTable", TableName="things"))["Table"]["TableArn"]
+    assert "must satisfy regular expression pattern" in await call.complaint("TagResource", ResourceArn=arn, Tags=[tag])
+    assert len((await call("ListTagsOfResource", ResourceArn=arn))["Tags"]) == 1
+
+
+async def test_a_table_of_too_many_tags_is_not_created(call: Caller) -> None:
+    tags = [{"Key": str(number), "Value": "x"} for number in range(51)]
+    request = {"TableName": "things", "AttributeDefinitions": [A], "KeySchema": [HASH], "BillingMode": "PAY_PER_REQUEST", "Tags": tags}
+    assert "exceeds the limit of 50 tags" in await call.complaint("CreateTable", **request)
+    assert (await call("ListTables"))["TableNames"] == []
+
+
+async def test_a_table_says_when_its_class_was_changed(call: Caller) -> None:
+    await call.table("things", TableClass="STANDARD_INFREQUENT_ACCESS")
+    assert (await call("DescribeTable", TableName="things"))["Table"]["TableClassSummary"] == {"TableClass": "STANDARD_INFREQUENT_ACCESS"}
+    await call("UpdateTable", TableName="things", TableClass="STANDARD")
+    told = (await call("DescribeTable", TableName="things"))["Table"]
+    assert told["TableClassSummary"]["TableClass"] == "STANDARD"
+    assert told["TableClassSummary"]["LastUpdateDateTime"] >= told["CreationDateTime"]
+    assert await call.complaint("UpdateTable", TableName="things", TableClass="junk") == (
+        "Invalid table-class parameter provided. Please try again with a valid table-class value: [STANDARD, STANDARD_INFREQUENT_ACCESS]."
+    )
