@@ -349,3 +349,20 @@ def test_uploads_of_one_key_are_listed_as_they_were_begun(client: Any, bucket: s
     assert [each["UploadId"] for each in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == begun
     rest = client.list_multipart_uploads(Bucket=bucket, KeyMarker="k", UploadIdMarker=begun[4])["Uploads"]
     assert [each["UploadId"] for each in rest] == begun[5:]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("deflate, gzip", "deflate, gzip"),
+        ("gzip,br", "gzip,br"),
+        ("aws-chunked, gzip", "gzip"),
+        ("gzip,AWS-Chunked", "gzip"),
+        ("aws-chunked, aws-chunked", None),
+    ],
+)
+def test_the_encoding_of_content_comes_back_as_it_was_written_without_the_transfers(
+    client: Any, bucket: str, given: str, kept: str | None
+) -> None:
+    client.put_object(Bucket=bucket, Key="k", Body=b"content", ContentEncoding=given)
+    assert client.head_object(Bucket=bucket, Key="k").get("ContentEncoding") == kept

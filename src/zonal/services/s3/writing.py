@@ -57,13 +57,13 @@ def template(ground: Ground, call: Call, bucket: Bucket, request: Request, key: 
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that are given back with the object. `aws-chunked` was the transfer's, not the object's."""
+    """The headers that are given back with the object, as they were written. `aws-chunked` was the transfer's, not the object's."""
     kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
-    if "content-encoding" in kept:
+    if "aws-chunked" in kept.get("content-encoding", "").lower():
         words = [word.strip() for word in kept["content-encoding"].split(",")]
         kept["content-encoding"] = ",".join(word for word in words if word and word.lower() != "aws-chunked")
-        if not kept["content-encoding"]:
-            del kept["content-encoding"]
+    if not kept.get("content-encoding", "").strip():
+        kept.pop("content-encoding", None)
     kept.setdefault("content-type", "binary/octet-stream")
     return kept
 
