@@ -229,10 +229,7 @@ def _segment(request: Request) -> tuple[int, int]:
     if segment is None:
         raise validation("The Segment parameter is required but was not present in the request when parameter TotalSegments is present")
     if segment >= segments:
-        raise validation(
-            "The Segment parameter is zero-based and must be less than parameter TotalSegments:"
-            f" Segment: {segment} is not less than TotalSegments: {segments}"
-        )
+        raise validation("The Segment parameter is zero-based and must be less than parameter TotalSegments")
     return segment, segments
 
 
@@ -285,8 +282,10 @@ def _check_start_types(start: Item, table: Table, index: Index | None) -> None:
         else:
             keys.check_key_of_item(start, index.schema)
             keys.check_key_of_item(start, table.schema)
-    except AwsError as error:
+    except keys.EmptyKey as error:
         raise validation(f"{_BAD_START}: {error.message}") from None
+    except AwsError:
+        raise validation(_BAD_START) from None
 
 
 def _checked_conditions(conditions: Mapping[str, KeyCondition], schema: Schema, start: Item | None) -> tuple[list[Any], list[KeyCondition]]:

@@ -339,8 +339,10 @@ def _check_newer(operation: str, request: dict[str, Any]) -> None:
         raise enveloped(validation(_NEWER_ENUMS["ReturnValue"]))
     if operation == "Query" and request.get("ConditionalOperator", "AND") not in _ENUM_ORDER["ConditionalOperator"]:
         raise validation(_NEWER_ENUMS["ConditionalOperator"])
-    if operation == "Query" and request.get("Limit", 1) < 1:
+    if operation in ("Query", "Scan") and request.get("Limit", 1) < 1:
         raise _alone("Limit", "Member must have value greater than or equal to 1")
+    if operation == "Scan" and request.get("Segment", 0) < 0:
+        raise _alone("Segment", "Member must have value greater than or equal to 0")
     if operation in ("BatchGetItem", "BatchWriteItem") and request.get("RequestItems") == {}:
         raise _alone("RequestItems", _AT_LEAST_ONE)
 

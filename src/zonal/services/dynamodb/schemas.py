@@ -242,4 +242,4 @@ def _check_stream(stream: Request | None) -> None:
     if stream["StreamEnabled"] and "StreamViewType" not in stream:
         raise validation(_INVALID + "StreamViewType is required when StreamEnabled is true")
     if not stream["StreamEnabled"] and "StreamViewType" in stream:
-        raise validation(_INVALID + "StreamViewType is specified when StreamEnabled is false")
+        raise validation(_INVALID + "Table is being created with a stream disabled, UpdateViewType should not be specified")

@@ -162,16 +162,16 @@ class Statements:
         assert isinstance(statement, Change | Exists)
         key = _key(table, statement.condition)
         update = statement.update if isinstance(statement, Change) else None
-        condition = statement.condition
+        guard = Guard(statement.condition, {}, shows)
         if isinstance(statement, Change) and update is None:
-            condition = _beyond_key(statement.condition, table.key_names)
+            guard = _IfThere(_beyond_key(statement.condition, table.key_names), {}, shows)
         if update is not None:
             for name in table.key_names:
                 if any(path.steps[0] == name for path in update.paths):
                     raise validation(
                         f"One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
                     )
-        return Write(table, table.schema.key(key), Guard(condition, {}, shows), update, None, 0, NONE, key)
+        return Write(table, table.schema.key(key), guard, update, None, 0, NONE, key)
 
     def _select(self, select: Select, request: Request) -> bytes:
         engine, table = self._engine, self._engine.table(select.table)
@@ -245,6 +245,14 @@ class _Absent(Guard):
     @property
     def looks(self) -> bool:
         return True
+
+
+class _IfThere(Guard):
+    """The guard of a DELETE: what it demands, it demands of an item that is there."""
+
+    def check(self, item: Item | None) -> None:
+        if item is not None:
+            super().check(item)
 
 
 def _kind(statement: Statement) -> str:

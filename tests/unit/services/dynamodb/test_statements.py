@@ -64,7 +64,9 @@ async def test_a_row_that_is_there_is_not_inserted_again_and_one_that_is_not_is_
     assert (await call.error("ExecuteStatement", Statement=again)).code == "DuplicateItemException"
     absent = "UPDATE Music SET a = 1 WHERE Artist='Nobody' AND \"Year\"=1"
     assert (await call.error("ExecuteStatement", Statement=absent)).code == "ConditionalCheckFailedException"
-    await run(call, "DELETE FROM Music WHERE Artist='Nobody' AND \"Year\"=1")
+    await run(call, "DELETE FROM Music WHERE Artist='Nobody' AND \"Year\"=1 AND Genre='pop'")
+    wrong = "DELETE FROM Music WHERE Artist='Abba' AND \"Year\"=1974 AND Genre='rock'"
+    assert (await call.error("ExecuteStatement", Statement=wrong)).code == "ConditionalCheckFailedException"
 
 
 @pytest.mark.parametrize(

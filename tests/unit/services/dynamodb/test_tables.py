@@ -208,3 +208,15 @@ async def test_a_table_says_when_its_class_was_changed(call: Caller) -> None:
     assert await call.complaint("UpdateTable", TableName="things", TableClass="junk") == (
         "Invalid table-class parameter provided. Please try again with a valid table-class value: [STANDARD, STANDARD_INFREQUENT_ACCESS]."
     )
+
+
+async def test_a_table_made_without_a_stream_has_no_view_of_one(call: Caller) -> None:
+    request = {
+        "TableName": "quiet",
+        "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    complaint = await call.complaint("CreateTable", **request, StreamSpecification={"StreamEnabled": False, "StreamViewType": "NEW_IMAGE"})
+    refused = "One or more parameter values were invalid: "
+    assert complaint == refused + "Table is being created with a stream disabled, UpdateViewType should not be specified"

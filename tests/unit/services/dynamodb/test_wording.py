@@ -108,6 +108,12 @@ async def test_a_bad_value_is_told_in_the_words_of_its_operation(call: Caller, v
             "Failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",
         ),
         ("Query", {"Limit": 0}, "Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1"),
+        ("Scan", {"Limit": 0}, "Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1"),
+        (
+            "Scan",
+            {"Segment": -1, "TotalSegments": 4},
+            "Value at 'Segment' failed to satisfy constraint: Member must have value greater than or equal to 0",
+        ),
     ],
 )
 async def test_what_is_wrong_before_the_table_is_known_stands_in_an_envelope(
@@ -238,7 +244,7 @@ async def test_a_place_to_go_on_from_is_told_to_be_wrong_as_each_read_tells_it(c
     empty = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
     assert await call.complaint("Query", TableName="things", **query, ExclusiveStartKey={"a": {}}) == f"{bad}: {empty}"
     for start in (KEY, {"a": {"S": "1"}, "b": {"S": "1"}, "c": {"S": "1"}}):
-        assert await call.complaint("Scan", TableName="things", ExclusiveStartKey=start) == f"{bad}: {MISMATCH}"
+        assert await call.complaint("Scan", TableName="things", ExclusiveStartKey=start) == bad
     assert await call.complaint("Scan", TableName="things", IndexName="far", ExclusiveStartKey=KEY) == bad
 
 
