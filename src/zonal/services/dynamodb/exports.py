@@ -26,6 +26,7 @@ from zonal.dynamo.storage.storage import Snapshot
 from zonal.dynamo.streams import undo_of, undo_range
 from zonal.dynamo.table import Recovery, Table, TableRecord
 from zonal.dynamo.transfers import ExportRecord, Place
+from zonal.dynamo.wording import enveloped
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record
 from zonal.services.dynamodb import transfers
@@ -44,6 +45,11 @@ class Exports:
 
     @operation("ExportTableToPointInTime")
     def create(self, call: Call, request: Request) -> dict[str, Any]:
+        if not request["TableArn"].startswith("arn:"):
+            raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {request['TableArn']}")
+        if request.get("S3Prefix") == "":
+            at_least = "Member must have length greater than or equal to 1"
+            raise enveloped(validation(f"Value '' at 's3Prefix' failed to satisfy constraint: {at_least}"))
         name = table_name(request["TableArn"])
         if (known := _same(call, name, request)) is not None:
             return {"ExportDescription": _description(known)}
@@ -73,14 +79,16 @@ class Exports:
 
     @operation("DescribeExport")
     def describe(self, call: Call, request: Request) -> dict[str, Any]:
-        export = call.transaction.get(ExportRecord, request["ExportArn"])
-        if export is None:
-            raise AwsError("ExportNotFoundException", f"Export not found: {request['ExportArn']}")
-        return {"ExportDescription": _description(export)}
+        return {"ExportDescription": _description(transfers.known(call, ExportRecord, request["ExportArn"], "Export"))}
 
     @operation("ListExports")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
-        found, more = transfers.page(call, ExportRecord, request, request.get("MaxResults", 25))
+        def is_of_todays(export: ExportRecord) -> bool:
+            """Is the export of the table that has its name now? A deleted table's exports are not listed under its ARN."""
+            table = call.transaction.get(TableRecord, export.table)
+            return table is not None and table.table_id == export.table_id
+
+        found, more = transfers.page(call, ExportRecord, request, request.get("MaxResults", 25), shows=is_of_todays)
         return {"ExportSummaries": [_summary(export) for export in found]} | more
 
 
@@ -218,7 +226,7 @@ def _same(call: Call, table: str, request: Request) -> ExportRecord | None:
     """The export that this token has asked for already. Raises `ExportConflictException` where it asked for another."""
     export = transfers.asked_before(call, ExportRecord, request)
     if export is not None and (export.table != table or export.asked != request):
-        raise AwsError("ExportConflictException", "The client token was used with other parameters before")
+        raise AwsError("ExportConflictException", transfers.CONFLICT)
     return export
 
 
@@ -243,7 +251,8 @@ def _period(recovery: Recovery, now: datetime, request: Request) -> tuple[dateti
     if since is None:
         raise validation("ExportFromTime must be specified for ExportType INCREMENTAL_EXPORT")
     if not _SHORTEST <= at - since <= _LONGEST:
-        raise validation("The export period must be at least 15 minutes and at most 24 hours long")
+        wrong = "less than 15 minutes" if at - since < _SHORTEST else "more than 24 hours"
+        raise AwsError("InvalidExportTimeException", f"Difference between export period from time and to time is {wrong}")
     _check_within(earliest, since, now)
     _check_within(earliest, at, now)
     return since, at
@@ -252,7 +261,7 @@ def _period(recovery: Recovery, now: datetime, request: Request) -> tuple[dateti
 def _check_within(earliest: datetime, moment: datetime, now: datetime) -> None:
     # A moment comes with milliseconds at best: "now" as a client knows it may lie a little before recovery began.
     if not earliest - timedelta(seconds=1) <= moment <= now:
-        raise AwsError("InvalidExportTimeException", "The export time is outside of the point in time recovery window")
+        raise AwsError("InvalidExportTimeException", "The specified ExportTime is outside of the point in time recovery window")
 
 
 def _moment(value: float | None) -> datetime | None:
@@ -273,7 +282,9 @@ def _summary(export: ExportRecord) -> dict[str, Any]:
 
 
 def _description(export: ExportRecord) -> dict[str, Any]:
-    told: dict[str, Any] = _summary(export) | {
+    told: dict[str, Any] = {
+        "ExportArn": export.id,
+        "ExportStatus": export.status,
         "StartTime": seconds(export.started_at),
         "TableArn": table_arn(export.table),
         "TableId": export.table_id,
@@ -282,6 +293,8 @@ def _description(export: ExportRecord) -> dict[str, Any]:
         "S3SseAlgorithm": "AES256",
         "ExportFormat": "DYNAMODB_JSON",
     }
+    if "ExportType" in export.asked:
+        told["ExportType"] = export.asked["ExportType"]
     if export.target.prefix:
         told["S3Prefix"] = export.target.prefix
     if export.since is None:

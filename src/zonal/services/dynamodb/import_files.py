@@ -22,10 +22,15 @@ Found = Item | str
 
 
 async def documents(pieces: AsyncIterator[bytes], sizes: list[int], *, is_compressed: bool) -> AsyncIterator[Found]:
-    """The items of a file of DynamoDB JSON: documents in a row, each `{"Item": {...}}`. `sizes` takes the bytes that were read."""
+    """The items of a file of DynamoDB JSON: documents in a row, each `{"Item": {...}}`. `sizes` takes the bytes that were read.
+
+    What is no such document ends the reading of its file, as AWS has it.
+    """
     async for line in _lines(pieces, sizes, is_compressed=is_compressed):
         for found in _documents_of(line):
             yield found
+            if isinstance(found, str):
+                return
 
 
 async def rows(
@@ -77,13 +82,15 @@ async def _lines(pieces: AsyncIterator[bytes], sizes: list[int], *, is_compresse
 async def _plain(pieces: AsyncIterator[bytes], sizes: list[int], *, is_compressed: bool) -> AsyncIterator[bytes]:
     decompressor = zlib.decompressobj(GZIP_WINDOW)
     async for piece in pieces:
-        sizes.append(len(piece))
         if not is_compressed:
+            sizes.append(len(piece))
             yield piece
             continue
         try:
             while piece:
-                yield decompressor.decompress(piece)
+                plain = decompressor.decompress(piece)
+                sizes.append(len(plain))
+                yield plain
                 piece = decompressor.unused_data
                 if piece:  # A file may be several, one behind the other.
                     decompressor = zlib.decompressobj(GZIP_WINDOW)

@@ -37,13 +37,16 @@ class Imports:
 
     @operation("ImportTable")
     def create(self, call: Call, request: Request) -> dict[str, Any]:
+        wanted = request["TableCreationParameters"]
+        name = wanted["TableName"]
+        there = call.transaction.get(TableRecord, name)
+        if there is not None and not there.import_arn:
+            raise AwsError("ResourceInUseException", f"Table already exists: {name}")
         if (known := _same(call, request)) is not None:
             return {"ImportTableDescription": _description(known)}
         _refuse_unbuilt(request)
-        wanted = request["TableCreationParameters"]
         schemas.check_table(wanted)
-        name = wanted["TableName"]
-        if call.transaction.get(TableRecord, name) is not None:
+        if there is not None:
             raise AwsError("ResourceInUseException", f"Table already exists: {name}")
         arn = f"{table_arn(name)}/import/{transfers.new_number(call)}"
         table = replace(new_record(call.transaction, name, wanted, call.now), import_arn=arn)
@@ -65,10 +68,7 @@ class Imports:
 
     @operation("DescribeImport")
     def describe(self, call: Call, request: Request) -> dict[str, Any]:
-        found = call.transaction.get(ImportRecord, request["ImportArn"])
-        if found is None:
-            raise AwsError("ImportNotFoundException", f"Import not found: {request['ImportArn']}")
-        return {"ImportTableDescription": _description(found)}
+        return {"ImportTableDescription": _description(transfers.known(call, ImportRecord, request["ImportArn"], "Import"))}
 
     @operation("ListImports")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
@@ -194,14 +194,17 @@ def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
 
 
 def _same(call: Call, request: Request) -> ImportRecord | None:
-    """The import that this token has asked for already. Raises `ImportConflictException` where it asked for another."""
+    """The import that this token has asked for already. Raises `ImportConflictException` where it asked for another table: AWS compares
+    nothing else."""
     known = transfers.asked_before(call, ImportRecord, request)
-    if known is not None and known.asked != request:
-        raise AwsError("ImportConflictException", "The client token was used with other parameters before")
+    if known is not None and known.table != request["TableCreationParameters"]["TableName"]:
+        raise AwsError("ImportConflictException", transfers.CONFLICT)
     return known
 
 
 def _refuse_unbuilt(request: Request) -> None:
+    if request["InputFormat"] != "CSV" and request.get("InputFormatOptions"):
+        raise validation("InputFormatOptions can only be specified for InputFormat CSV")
     if request["InputFormat"] == "ION":
         raise validation("InputFormat ION is not available in this region: zonal reads DYNAMODB_JSON and CSV")
     if request.get("InputCompressionType") == "ZSTD":
@@ -229,8 +232,9 @@ def _description(record: ImportRecord) -> dict[str, Any]:
         "ErrorCount": record.errors,
         "ProcessedItemCount": record.processed,
         "ImportedItemCount": record.imported,
-        "ProcessedSizeBytes": record.size_bytes,
     }
+    if record.size_bytes:
+        told["ProcessedSizeBytes"] = record.size_bytes
     if "InputFormatOptions" in record.asked:
         told["InputFormatOptions"] = record.asked["InputFormatOptions"]
     if record.status == "FAILED":

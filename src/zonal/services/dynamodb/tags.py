@@ -83,13 +83,13 @@ def _check_count(tags: dict[str, str]) -> None:
 
 def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:
     if not _ANY_ARN.fullmatch(arn):
-        raise _denied(arn, operation)
+        raise denied(arn, operation)
     match = _TABLE_ARN.fullmatch(arn)
     if match is None:
         raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
     region, account, name = match.groups()
     if (region, account) != (REGION, ACCOUNT):
-        raise _denied(arn, operation)
+        raise denied(arn, operation)
     record = transaction.get(TableRecord, name)
     if record is None:
         more = "" if operation == "UntagResource" else f": ResourcArn: {arn} not found"
@@ -97,7 +97,8 @@ def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:
     return record
 
 
-def _denied(arn: str, operation: str) -> AwsError:
+def denied(arn: str, operation: str) -> AwsError:
+    """The error of who names what is not of this region and account."""
     caller = f"arn:aws:iam::{ACCOUNT}:root"
     message = f"User: {caller} is not authorized to perform: dynamodb:{operation} on resource: {arn or '*'}"
     return AwsError("AccessDeniedException", message)

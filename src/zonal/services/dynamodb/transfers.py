@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from zonal.dynamo.engine import table_name
+from zonal.dynamo.items import validation
 from zonal.dynamo.transfers import TransferRecord
 from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import ACCOUNT, REGION
+from zonal.services.dynamodb.tags import denied
 from zonal.services.operation import Call
 
 T = TypeVar("T", bound=TransferRecord)
 TOKEN_LIFE = timedelta(hours=8)
+CONFLICT = "Duplicate request detected with conflicting parameters"
+_ARN = re.compile(r"arn:([^:]*:[^:]*:[^:]*:[^:]*):table/.*")
 _FAILURES = {"NoSuchBucket": "S3NoSuchBucket", "AccessDenied": "S3AccessDenied"}
 
 
@@ -31,15 +39,38 @@ def asked_before(call: Call, kind: type[T], request: dict[str, Any]) -> T | None
     return next(iter(found), None)
 
 
-def page(call: Call, kind: type[T], request: dict[str, Any], limit: int) -> tuple[list[T], dict[str, str]]:
-    """The next transfers of a table or of all, and the answer's `NextToken`, if more are to come."""
-    table, after = request.get("TableArn"), request.get("NextToken")
-    found = [
-        one
-        for one in call.transaction.select(kind)
-        if (table is None or one.table == table_name(table)) and (after is None or one.id > after)
-    ]
-    return found[:limit], {"NextToken": found[limit - 1].id} if len(found) > limit else {}
+def known(call: Call, kind: type[T], arn: str, word: str) -> T:
+    """The transfer of this ARN; `word` is Export or Import. Raises AWS's error where there is none, or the ARN is another's."""
+    match = _ARN.fullmatch(arn)
+    if match is not None and match[1] != f"aws:dynamodb:{REGION}:{ACCOUNT}":
+        raise denied(arn, f"Describe{word}")
+    if match is None or not re.fullmatch(rf".*:table/[a-zA-Z0-9_.-]{{3,255}}/{word.lower()}/[^/]+", arn):
+        raise validation(f"Invalid {word} ARN")
+    found = call.transaction.get(kind, arn)
+    if found is None:
+        raise AwsError(f"{word}NotFoundException", f"{word} not found: {arn}")
+    return found
+
+
+def page(
+    call: Call, kind: type[T], request: dict[str, Any], limit: int, *, shows: Callable[[T], bool] = lambda one: True
+) -> tuple[list[T], dict[str, str]]:
+    """The next transfers of a table or of all, a table's newest first, and the answer's `NextToken`, if more are to come."""
+    table, token = request.get("TableArn"), request.get("NextToken")
+    found = [one for one in call.transaction.select(kind) if table is None or (one.table == table_name(table) and shows(one))]
+    found.sort(key=lambda one: one.id, reverse=True)
+    found.sort(key=lambda one: one.table)
+    if token is not None:
+        places = [at for at, one in enumerate(found, start=1) if _page_token(one) == token]
+        if not places:
+            raise validation("The NextToken is not one of this list")
+        found = found[places[0] :]
+    return found[:limit], {"NextToken": _page_token(found[limit - 1])} if len(found) > limit else {}
+
+
+def _page_token(last: TransferRecord) -> str:
+    # AWS's model bounds the token: sixteens of hexadecimal digits, seven at least.
+    return hashlib.sha512(last.id.encode()).hexdigest()
 
 
 def failed(transfer: T, error: AwsError) -> T:

@@ -88,7 +88,7 @@ async def test_an_export_holds_the_state_of_its_moment_and_manifests_that_are_ri
     await asyncio.sleep(0.002)
     await put(call, one=11, three=3)
     told = await exported(call, S3Prefix="daily", ExportTime=moment)
-    assert (told["ExportStatus"], told["ItemCount"], told["ExportType"]) == ("COMPLETED", 2, "FULL_EXPORT")
+    assert (told["ExportStatus"], told["ItemCount"], "ExportType" in told) == ("COMPLETED", 2, False)
     assert sorted(line["Item"]["a"]["S"] + line["Item"]["v"]["N"] for line in lines(bucket)) == ["one1", "two2"]
     assert all(key.startswith("daily/AWSDynamoDB/") for key in bucket.objects)
     summary = json.loads(bucket.objects[told["ExportManifest"]])
@@ -141,6 +141,8 @@ async def test_an_export_that_cannot_be_made_says_why(call: Caller) -> None:
     await call("UpdateContinuousBackups", TableName="orders", PointInTimeRecoverySpecification=ON)
     assert (await call.error("ExportTableToPointInTime", **request, ExportTime=1.0)).code == "InvalidExportTimeException"
     assert (await call.error("ExportTableToPointInTime", **request | {"TableArn": arn + "x"})).code == "TableNotFoundException"
+    assert "TableArn" in await call.complaint("ExportTableToPointInTime", **request | {"TableArn": "orders"})
+    assert "'s3Prefix'" in await call.complaint("ExportTableToPointInTime", **request, S3Prefix="")
     assert "ION is not available" in await call.complaint("ExportTableToPointInTime", **request, ExportFormat="ION")
     told = (await call("ExportTableToPointInTime", **request | {"S3Bucket": "absent"}))["ExportDescription"]
     await call.driver.idle()
@@ -157,6 +159,44 @@ async def test_a_client_token_asks_for_one_export_only(call: Caller) -> None:
     assert first["ExportArn"] == again["ExportArn"]
     request = {"TableArn": first["TableArn"], "S3Bucket": "things", "ClientToken": "once", "S3Prefix": "other"}
     assert (await call.error("ExportTableToPointInTime", **request)).code == "ExportConflictException"
+
+
+async def test_too_short_an_export_period_is_refused(call: Caller) -> None:
+    await recovering_table(call)
+    now = call.clock.now().timestamp()
+    request = {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": {"ExportFromTime": now - 2, "ExportToTime": now}}
+    arn = (await call("DescribeTable", TableName="orders"))["Table"]["TableArn"]
+    error = await call.error("ExportTableToPointInTime", TableArn=arn, S3Bucket="things", **request)
+    assert error.code == "InvalidExportTimeException"
+    assert error.message == "Difference between export period from time and to time is less than 15 minutes"
+
+
+async def test_a_tables_exports_are_listed_page_by_page_from_the_newest_until_it_is_gone(call: Caller) -> None:
+    await recovering_table(call)
+    made = [await exported(call, ExportType="FULL_EXPORT") for _ in range(3)]
+    assert made[0]["ExportType"] == "FULL_EXPORT"
+    arn, listed, token = made[0]["TableArn"], list[str](), dict[str, str]()
+    while token or not listed:
+        answer = await call("ListExports", TableArn=arn, MaxResults=2, **token)
+        listed += [one["ExportArn"] for one in answer["ExportSummaries"]]
+        token = {"NextToken": answer["NextToken"]} if "NextToken" in answer else {}
+    assert listed == sorted((one["ExportArn"] for one in made), reverse=True)
+    await call.complaint("ListExports", NextToken="0123456789abcdef" * 16)
+    await call("DeleteTable", TableName="orders")
+    await call.driver.idle()
+    assert (await call("ListExports", TableArn=arn))["ExportSummaries"] == []
+    assert (await call("DescribeExport", ExportArn=listed[0]))["ExportDescription"]["ExportStatus"] == "COMPLETED"
+
+
+async def test_what_is_described_must_be_a_transfer_of_this_region(call: Caller) -> None:
+    table = "arn:aws:dynamodb:us-east-1:000000000000:table/absent"
+    assert await call.complaint("DescribeExport", ExportArn=table) == "Invalid Export ARN"
+    assert (
+        await call.complaint("DescribeImport", ImportArn=table.replace("absent", "x/import/1658528578619-c4d4e311")) == "Invalid Import ARN"
+    )
+    assert (await call.error("DescribeExport", ExportArn=table.replace("us-east-1", "elsewhere"))).code == "AccessDeniedException"
+    assert (await call.error("DescribeExport", ExportArn=table + "/export/1658528578619-c4d4e311")).code == "ExportNotFoundException"
+    assert (await call.error("DescribeImport", ImportArn=table + "/import/1658528578619-c4d4e311")).code == "ImportNotFoundException"
 
 
 async def imported(call: Caller, *, bucket: str = "things", prefix: str = "", **more: Any) -> dict[str, Any]:
@@ -185,7 +225,9 @@ async def test_documents_in_lines_and_in_a_row_become_items(call: Caller, bucket
 
 async def test_compressed_files_may_be_several_in_one(call: Caller, bucket: Bucket) -> None:
     bucket.objects["x.gz"] = gzip.compress(document("one", 1) + b"\n") + gzip.compress(document("two", 2))
-    assert (await imported(call, InputCompressionType="GZIP"))["ImportedItemCount"] == 2
+    told = await imported(call, InputCompressionType="GZIP")
+    assert told["ImportedItemCount"] == 2
+    assert told["ProcessedSizeBytes"] == len(document("one", 1) + b"\n" + document("two", 2))
 
 
 async def test_cells_become_attributes_with_the_keys_types(call: Caller, bucket: Bucket) -> None:
@@ -217,6 +259,39 @@ async def test_what_is_no_item_fails_the_import_and_leaves_the_others(call: Call
     assert (told["ImportStatus"], told["FailureCode"]) == ("FAILED", "ItemValidationError")
     assert (told["ProcessedItemCount"], told["ImportedItemCount"], told["ErrorCount"]) == (2, 1, 1)
     assert [item["a"]["S"] for item in await call.items("orders")] == ["fine"]
+
+
+async def test_what_is_no_document_ends_its_file_and_not_the_others(call: Caller, bucket: Bucket) -> None:
+    bucket.objects["bad"] = b"\n".join([document("before", 1), b'{"a": 1}', b"{not json", document("behind", 2)])
+    bucket.objects["good"] = document("fine", 1)
+    told = await imported(call)
+    assert (told["ProcessedItemCount"], told["ImportedItemCount"], told["ErrorCount"]) == (3, 2, 1)
+    assert {item["a"]["S"] for item in await call.items("orders")} == {"before", "fine"}
+
+
+async def test_a_prefix_of_nothing_makes_an_empty_table(call: Caller) -> None:
+    told = await imported(call, prefix="nowhere/")
+    assert (told["ImportStatus"], told["ProcessedItemCount"], "ProcessedSizeBytes" in told) == ("COMPLETED", 0, False)
+    assert (await call("DescribeTable", TableName="orders"))["Table"]["TableStatus"] == "ACTIVE"
+
+
+async def test_a_token_asks_for_one_import_while_that_goes_on_and_for_one_table_after(call: Caller, bucket: Bucket) -> None:
+    asked = request_of_import() | {"ClientToken": "once"}
+    first = (await call("ImportTable", **asked))["ImportTableDescription"]
+    other = asked | {"S3BucketSource": {"S3Bucket": "elsewhere"}, "InputFormat": "CSV"}
+    assert (await call("ImportTable", **other))["ImportTableDescription"] == first
+    elsewhere = asked | {"TableCreationParameters": asked["TableCreationParameters"] | {"TableName": "others"}}
+    error = await call.error("ImportTable", **elsewhere)
+    assert (error.code, error.message) == ("ImportConflictException", "Duplicate request detected with conflicting parameters")
+    await call.driver.idle()
+    assert (await call.error("ImportTable", **asked)).code == "ResourceInUseException"
+
+
+async def test_an_import_needs_a_token_and_options_that_fit_its_format(call: Caller) -> None:
+    asked = request_of_import()
+    assert "InputFormatOptions" in await call.complaint("ImportTable", **asked, InputFormatOptions={"Csv": {"Delimiter": ","}})
+    del asked["ClientToken"]
+    assert "clientToken" in await call.complaint("ImportTable", **asked)
 
 
 async def test_without_its_bucket_an_import_leaves_no_table(call: Caller) -> None:
@@ -254,4 +329,5 @@ def request_of_import() -> dict[str, Any]:
     keys = schema("a:S b:N", types)
     definitions = [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
     table = {"TableName": "orders", "KeySchema": keys, "AttributeDefinitions": definitions, "BillingMode": "PAY_PER_REQUEST"}
-    return {"S3BucketSource": {"S3Bucket": "things"}, "InputFormat": "DYNAMODB_JSON", "TableCreationParameters": table}
+    source = {"S3Bucket": "things"}
+    return {"ClientToken": "token", "S3BucketSource": source, "InputFormat": "DYNAMODB_JSON", "TableCreationParameters": table}
