@@ -366,3 +366,14 @@ def test_the_encoding_of_content_comes_back_as_it_was_written_without_the_transf
 ) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"content", ContentEncoding=given)
     assert client.head_object(Bucket=bucket, Key="k").get("ContentEncoding") == kept
+
+
+@pytest.mark.parametrize("text", ["Hello World\xe9", "voil\xe0", "\u6771\u4eac \u90fd"])
+def test_metadata_that_is_no_ascii_is_signed_as_the_bytes_that_were_sent(client: Any, bucket: str, text: str) -> None:
+    def say(params: dict[str, Any], **_: Any) -> None:
+        params["headers"]["x-amz-meta-words"] = text  # Past boto3's own check, which takes ASCII only.
+
+    client.meta.events.register("before-call.s3.PutObject", say)
+    client.put_object(Bucket=bucket, Key="k")
+    answered = client.head_object(Bucket=bucket, Key="k")["Metadata"]["words"]
+    assert answered.encode("latin-1").decode() == text

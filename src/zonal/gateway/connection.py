@@ -436,7 +436,7 @@ def _headers(fields: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], int]:
     size = 0
     for name, value in fields:
         size += len(name) + len(value)
-        key, text = _header_name(name), value.decode("latin-1").strip()
+        key, text = _header_name(name), value.strip().decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
     return headers, size
 

@@ -48,7 +48,7 @@ def _size(response: Response) -> int | None:
 
 def _clean(value: str) -> str:
     """A header's value on one line, whatever is in it."""
-    return "".join(letter if letter.isprintable() else " " for letter in value)
+    return "".join(" " if letter < " " or letter == "\x7f" else letter for letter in value)
 
 
 @lru_cache(2)

@@ -333,7 +333,8 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 def _check_signature(claim: _Claim, dialect: Dialect, request: Request, key: bytes, scope: str) -> None:
     canonical = _canonical_request(claim, request, s3=_is_s3(dialect))
-    to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    # A header came as bytes, each of which is a character here: those bytes were signed, be they UTF-8 or not.
+    to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashlib.sha256(canonical.encode('latin-1')).hexdigest()}"
     if hmac.compare_digest(sign(key, to_sign.encode()).encode(), claim.signature.encode()):
         return
     if _is_s3(dialect):
@@ -352,16 +353,21 @@ def _shown(claim: _Claim, to_sign: str, canonical: str) -> dict[str, Any]:
         "SignatureProvided": claim.signature,
         "StringToSignBytes": to_sign.encode().hex(" "),
         "CanonicalRequest": canonical,
-        "CanonicalRequestBytes": canonical.encode().hex(" "),
+        "CanonicalRequestBytes": canonical.encode("latin-1").hex(" "),
     }
 
 
 def _canonical_request(claim: _Claim, request: Request, *, s3: bool) -> str:
     headers = request.headers
-    lines = "".join([f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in claim.signed_headers])
+    lines = "".join([f"{name}:{_trimmed(headers.get(name, ''))}\n" for name in claim.signed_headers])
     path = request.path if s3 or request.path == "/" else _normal_path(request.path)
     query = _canonical_query(request.query) if request.query else ""
     return f"{request.method}\n{path}\n{query}\n{lines}\n{';'.join(claim.signed_headers)}\n{claim.payload}"
+
+
+def _trimmed(value: str) -> str:
+    """A header's value with single spaces. What is no ASCII is half a character of UTF-8, also where it looks like a space."""
+    return " ".join(value.split() if value.isascii() else re.findall(r"[^ \t]+", value))
 
 
 def _normal_path(path: str) -> str:
