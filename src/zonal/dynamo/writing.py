@@ -77,7 +77,7 @@ class Writer:
             old = None if before is None else stored.item_of(before)
             for index in table.indexes:
                 self._change_entry(batch, index, key, old, after, cost)
-            if table.is_watched and (before is None or before != packed):
+            if table.is_watched and before != packed and old != after:  # The same attributes in another order are no change.
                 self._log.note(batch.changes, table, key, before, old, packed, after, now=now, by_ttl=by_ttl)
         return cost
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,9 @@ import msgspec
 
 from zonal.dynamo import keys, streams
 from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.items import validation
 from zonal.dynamo.table import Stream, TableRecord, space_bytes
+from zonal.dynamo.wording import enveloped
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.services.dynamodb.descriptions import seconds, stream_arn
@@ -23,8 +26,10 @@ from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
 ITERATOR_SECONDS = 15 * 60
+MAX_STREAMS = 100
 MAX_RECORDS = 1000
 MAX_BYTES = 1024 * 1024
+_ARN = re.compile(r"arn:[^:]+:dynamodb:[^:]*:\d+:table/[^/]+/stream/.+")
 
 
 class Iterator(msgspec.Struct, frozen=True, array_like=True):
@@ -44,7 +49,9 @@ class Streams:
     @operation("ListStreams")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
         name, start = request.get("TableName"), request.get("ExclusiveStartStreamArn")
-        limit = request.get("Limit", 100)
+        limit = _limit(request, MAX_STREAMS)
+        if start is not None:
+            _check_arn(start)
         told = [
             {"StreamArn": stream_arn(record.id, stream.label), "TableName": record.id, "StreamLabel": stream.label}
             for record in call.transaction.select(TableRecord)
@@ -86,6 +93,8 @@ class Streams:
         if request["ShardId"] != shard_id(stream):
             raise AwsError("ResourceNotFoundException", f"Requested resource not found: Shard: {request['ShardId']} not found")
         kind, number = request["ShardIteratorType"], request.get("SequenceNumber")
+        if kind in ("TRIM_HORIZON", "LATEST") and number is not None:
+            raise validation(f"The SequenceNumber parameter must not be specified for ShardIteratorType {kind}")
         if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
             if number is None or not number.isdigit():
                 raise AwsError("ValidationException", f"The SequenceNumber parameter is required for ShardIteratorType {kind}")
@@ -106,7 +115,7 @@ class Streams:
             raise AwsError("ExpiredIteratorException", message)
         with self._engine.store.transaction() as tx:
             _, stream = _stream(tx, place.arn)
-        limit = request.get("Limit", MAX_RECORDS)
+        limit = _limit(request, MAX_RECORDS)
         oldest = call.now.timestamp() - streams.RETENTION_SECONDS
         found, sequence, size = [], place.sequence, 0
         space = space_bytes(stream.space)
@@ -134,7 +143,22 @@ def shard_id(stream: Stream) -> str:
     return f"shardId-{int(stream.created_at.timestamp() * 1000):020d}-{stream.space:08x}"
 
 
+def _limit(request: Request, most: int) -> int:
+    limit: int = request.get("Limit", most)
+    if limit > most:
+        raise enveloped(
+            validation(f"Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value less than or equal to {most}")
+        )
+    return limit
+
+
+def _check_arn(arn: str) -> None:
+    if not _ARN.fullmatch(arn):
+        raise validation(f"Invalid StreamArn: {arn}")
+
+
 def _stream(transaction: Transaction, arn: str) -> tuple[TableRecord, Stream]:
+    _check_arn(arn)
     record = transaction.get(TableRecord, table_name(arn))
     label = arn.rpartition("/stream/")[2]
     for stream in record.streams if record is not None else ():

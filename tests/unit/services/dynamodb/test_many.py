@@ -137,6 +137,42 @@ async def test_a_stream_holds_keys_only_when_that_was_asked_for_and_ends_when_cl
     assert (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["StreamStatus"] == "DISABLED"
 
 
+async def test_what_changes_nothing_is_in_no_stream(call: Caller) -> None:
+    await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
+    key, more = {"a": {"S": "1"}}, {"b": {"N": "2"}, "c": {"SS": ["x", "y"]}}
+    await call("DeleteItem", TableName="things", Key=key)
+    await call("PutItem", TableName="things", Item=key | more)
+    await call("PutItem", TableName="things", Item={"c": {"SS": ["y", "x"]}, "b": {"N": "2.0"}} | key)
+    await call("UpdateItem", TableName="things", Key=key, UpdateExpression="REMOVE z")
+    await call("DeleteItem", TableName="things", Key=key)
+    await call("BatchWriteItem", RequestItems={"things": [{"DeleteRequest": {"Key": key}}]})
+    arn = (await call("DescribeTable", TableName="things"))["Table"]["LatestStreamArn"]
+    shard = (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["Shards"][0]["ShardId"]
+    ask = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = (await call("GetShardIterator", "dynamodbstreams", **ask))["ShardIterator"]
+    records = (await call("GetRecords", "dynamodbstreams", ShardIterator=iterator))["Records"]
+    assert [record["eventName"] for record in records] == ["INSERT", "REMOVE"]
+
+
+async def test_streams_refuse_what_is_no_arn_and_numbers_that_do_not_fit(call: Caller) -> None:
+    await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    arn = (await call("DescribeTable", TableName="things"))["Table"]["LatestStreamArn"]
+    [shard] = (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["Shards"]
+    ask = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "LATEST"}
+    iterator = (await call("GetShardIterator", "dynamodbstreams", **ask))["ShardIterator"]
+    start = shard["SequenceNumberRange"]["StartingSequenceNumber"]
+    refused: list[tuple[str, dict[str, Any]]] = [
+        ("ListStreams", {"Limit": 101}),
+        ("ListStreams", {"ExclusiveStartStreamArn": "x" * 40}),
+        ("DescribeStream", {"StreamArn": "x" * 40}),
+        ("GetShardIterator", ask | {"StreamArn": "x" * 40}),
+        ("GetShardIterator", ask | {"SequenceNumber": start}),
+        ("GetRecords", {"ShardIterator": iterator, "Limit": 1001}),
+    ]
+    for operation, request in refused:
+        assert (await call.error(operation, "dynamodbstreams", **request)).code == "ValidationException", operation
+
+
 async def test_items_whose_time_is_over_go_and_the_stream_says_who_did_it(call: Caller) -> None:
     await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"}, indexes={"by-c": "c:S"})
     now = int(call.clock.now().timestamp())
