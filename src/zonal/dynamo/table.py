@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 
 from zonal.dynamo.items import Item, kind_and_body, validation
-from zonal.dynamo.keys import KeyPart, Schema, tie_digest
+from zonal.dynamo.keys import EmptyKey, KeyPart, Schema, tie_digest
 from zonal.records.store import Record
 
 LAG_TAG = "zonal:lag-seconds"
@@ -254,10 +254,11 @@ class Table:
                     )
                 if not value[part.type]:
                     kind = "string" if part.type == "S" else "binary"
-                    raise validation(
+                    raise EmptyKey(
+                        "ValidationException",
                         "One or more parameter values are not valid. A value specified for a secondary index key is not supported."
                         f" The AttributeValue for a key attribute cannot contain an empty {kind} value."
-                        f" IndexName: {index.name}, IndexKey: {part.name}"
+                        f" IndexName: {index.name}, IndexKey: {part.name}",
                     )
 
 

@@ -82,7 +82,7 @@ def _check_count(tags: dict[str, str]) -> None:
 
 
 def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:
-    if not _ANY_ARN.fullmatch(arn):
+    if ":" in arn and not _ANY_ARN.fullmatch(arn):
         raise denied(arn, operation)
     match = _TABLE_ARN.fullmatch(arn)
     if match is None:

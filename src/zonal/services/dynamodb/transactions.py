@@ -158,6 +158,8 @@ class Transactions:
                     cost = engine.writer.change(batch, write.table, write.key, before, after, after_size, now=call.now)
                 costs.append((write, cost.times(2)))
                 reasons.append(_reason())
+            except keys.EmptyKey:
+                raise
             except AwsError as error:
                 reasons.append(_failure(error))
         if size > MAX_BYTES:

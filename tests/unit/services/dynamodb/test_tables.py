@@ -220,3 +220,9 @@ async def test_a_table_made_without_a_stream_has_no_view_of_one(call: Caller) ->
     complaint = await call.complaint("CreateTable", **request, StreamSpecification={"StreamEnabled": False, "StreamViewType": "NEW_IMAGE"})
     refused = "One or more parameter values were invalid: "
     assert complaint == refused + "Table is being created with a stream disabled, UpdateViewType should not be specified"
+
+
+async def test_what_is_no_arn_has_no_tags(call: Caller) -> None:
+    complaint = await call.complaint("TagResource", ResourceArn="things", Tags=[{"Key": "a", "Value": "b"}])
+    assert complaint == "Invalid TableArn: Invalid ResourceArn provided as input things"
+    assert (await call.error("ListTagsOfResource", ResourceArn="a:b:c:d:e/f")).code == "AccessDeniedException"

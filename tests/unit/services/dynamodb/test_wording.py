@@ -314,3 +314,14 @@ async def test_of_an_action_of_a_transaction_names_come_first_then_depth_and_key
 ) -> None:
     named = {kind: body | {"TableName": "absent"} for kind, body in action.items()}
     assert await call.complaint("TransactWriteItems", TransactItems=[named]) == message
+
+
+async def test_an_empty_key_of_an_index_refuses_a_transaction_as_a_whole(call: Caller) -> None:
+    await call.table("things", indexes={"far": "c:S"})
+    update = {"Key": KEY, "UpdateExpression": "SET c = :c", "ExpressionAttributeValues": {":c": {"S": ""}}}
+    for action in ({"Put": {"TableName": "things", "Item": KEY | {"c": {"S": ""}}}}, {"Update": {"TableName": "things"} | update}):
+        complaint = await call.complaint("TransactWriteItems", TransactItems=[action])
+        assert "secondary index key is not supported" in complaint and complaint.endswith("IndexName: far, IndexKey: c")
+    mistyped = {"Put": {"TableName": "things", "Item": KEY | {"c": {"N": "1"}}}}
+    error = await call.error("TransactWriteItems", TransactItems=[mistyped])
+    assert error.fields["CancellationReasons"][0]["Code"] == "ValidationError"
