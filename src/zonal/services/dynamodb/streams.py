@@ -117,7 +117,7 @@ class Streams:
             _, stream = _stream(tx, place.arn)
         limit = _limit(request, MAX_RECORDS)
         oldest = call.now.timestamp() - streams.RETENTION_SECONDS
-        found, sequence, size = [], place.sequence, 0
+        found, sequence, size, ends = [], place.sequence, 0, stream.closed_at is not None
         space = space_bytes(stream.space)
         for key, value in self._engine.storage.range(streams.record_key(stream, place.sequence), keys.after(space)):
             sequence = streams.sequence_of(key) + 1
@@ -125,9 +125,10 @@ class Streams:
                 found.append(streams.record_of(value))
                 size += len(value)
             if len(found) == limit or size >= MAX_BYTES:
+                ends = False
                 break
         parts = [b'{"Records":[', b",".join(found), b"]"]
-        if stream.closed_at is None or found:
+        if not ends:
             following = _written(Iterator(place.arn, sequence, call.now.timestamp()))
             parts += [b',"NextShardIterator":', msgspec.json.encode(following)]
         return b"".join([*parts, b"}"])

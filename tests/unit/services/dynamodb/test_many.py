@@ -134,6 +134,10 @@ async def test_a_stream_holds_keys_only_when_that_was_asked_for_and_ends_when_cl
     await call.driver.idle()
     last = await call("GetRecords", "dynamodbstreams", ShardIterator=answer["NextShardIterator"])
     assert "NextShardIterator" not in last
+    again = await call("GetRecords", "dynamodbstreams", ShardIterator=iterator)  # The last records of what is closed lead on to nothing.
+    assert len(again["Records"]) == 1 and "NextShardIterator" not in again
+    part = await call("GetRecords", "dynamodbstreams", ShardIterator=iterator, Limit=1)
+    assert len(part["Records"]) == 1 and "NextShardIterator" in part
     assert (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["StreamStatus"] == "DISABLED"
 
 
