@@ -180,3 +180,28 @@ def test_a_forms_policy_must_name_the_bucket(endpoint: Endpoint, bucket: str) ->
     assert post({"bucket": bucket})[0] == 204
     status, body = post()
     assert status == 403 and b"Invalid according to Policy: Extra input fields: bucket" in body
+
+
+def test_a_missing_key_is_told_where_a_policy_lets_list_its_prefix(mine: Any, theirs: Any, bucket: str) -> None:
+    statement: dict[str, Any] = {"Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
+    statement["Condition"] = {"StringLike": {"s3:prefix": "public/*"}}
+    mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    assert code(theirs.head_object, Bucket=bucket, Key="public/none") == "404"
+    assert code(theirs.head_object, Bucket=bucket, Key="private/none") == "403"
+
+
+def test_a_completion_of_an_upload_with_checksums_brings_the_key_of_its_parts(mine: Any, bucket: str) -> None:
+    ours, other = ({"SSECustomerAlgorithm": "AES256", "SSECustomerKey": letter * 32} for letter in "ab")
+    upload = mine.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="CRC32", **ours)["UploadId"]
+    part = mine.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"one", **ours)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}]}
+    for wrong in ({}, other):
+        asked = {"Bucket": bucket, "Key": "k", "UploadId": upload, "MultipartUpload": parts, **wrong}
+        assert code(mine.complete_multipart_upload, **asked) == "InvalidRequest"
+    mine.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts, **ours)
+    assert mine.get_object(Bucket=bucket, Key="k", **ours)["Body"].read() == b"one"
+
+
+def test_a_key_of_the_customers_does_not_go_with_kms(mine: Any, bucket: str) -> None:
+    asked = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "a" * 32, "ServerSideEncryption": "aws:kms"}
+    assert code(mine.put_object, Bucket=bucket, Key="k", **asked) == "InvalidArgument"

@@ -327,6 +327,14 @@ def test_an_upload_that_is_not_there_is_told_before_its_parts_are_looked_at(clie
         ({"Expiration": {"Days": 1, "ExpiredObjectDeleteMarker": True}}, "MalformedXML", ""),
         ({"Filter": {"And": {"Tags": [{"Key": "a", "Value": "1"}] * 2}}}, "InvalidRequest", "Duplicate Tag Keys are not allowed."),
         ({"Filter": {"Prefix": "a", "ObjectSizeLessThan": 1}}, "MalformedXML", ""),
+        (
+            {"Transitions": [{"Date": "2030-01-01T05:00:00Z", "StorageClass": "GLACIER"}]},
+            "InvalidArgument",
+            "'Date' must be at midnight GMT",
+        ),
+        ({"Transitions": [{"Days": 1}]}, "MalformedXML", ""),
+        ({"Transitions": [{"Days": -1, "StorageClass": "GLACIER"}]}, "InvalidArgument", ""),
+        ({"Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}, "NotImplemented", ""),
     ],
 )
 def test_lifecycle_rules_that_are_none_are_refused(client: Any, bucket: str, more: dict[str, Any], code: str, message: str) -> None:
@@ -377,3 +385,29 @@ def test_metadata_that_is_no_ascii_is_signed_as_the_bytes_that_were_sent(client:
     client.put_object(Bucket=bucket, Key="k")
     answered = client.head_object(Bucket=bucket, Key="k")["Metadata"]["words"]
     assert answered.encode("latin-1").decode() == text
+
+
+def test_reading_has_no_use_for_a_header_that_asks_for_encryption(client: Any, bucket: str) -> None:
+    client.put_object(Bucket=bucket, Key="k")
+    client.meta.events.register("before-call.s3.HeadObject", asks_for_encryption)
+    client.meta.events.register("before-call.s3.GetObject", asks_for_encryption)
+    try:
+        error = refused(client.get_object, Bucket=bucket, Key="k")
+        assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "x-amz-server-side-encryption")
+        assert refused(client.head_object, Bucket=bucket, Key="k")["Code"] == "400"
+    finally:
+        client.meta.events.unregister("before-call.s3.HeadObject", asks_for_encryption)
+        client.meta.events.unregister("before-call.s3.GetObject", asks_for_encryption)
+
+
+def asks_for_encryption(params: dict[str, Any], **_: Any) -> None:
+    params["headers"]["x-amz-server-side-encryption"] = "AES256"
+
+
+def test_a_part_is_told_with_the_type_of_its_objects_checksum(client: Any, bucket: str) -> None:
+    upload = client.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
+    part = client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"one", ChecksumAlgorithm="SHA256")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]}
+    client.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts)
+    got = client.get_object(Bucket=bucket, Key="k", PartNumber=1, ChecksumMode="ENABLED")
+    assert (got["ChecksumSHA256"], got["ChecksumType"]) == (part["ChecksumSHA256"], "COMPOSITE")

@@ -141,13 +141,15 @@ class Access:
                 return decision is Decision.ALLOW
         if account == bucket.owner and self._owner_suffices(bucket, action, entry):
             return True
+        reads = action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl")
+        if reads and (entry is None or entry.is_marker):  # Who may list is told that it is not there.
+            return self.may(bucket, "ListBucket", "", call, {"Bucket": bucket.name, "Prefix": key})
         if bucket.ownership == "BucketOwnerEnforced":
             return False
         public = not acls.blocks(bucket, "IgnorePublicAcls")
         grants = acls.grants_of_bucket(bucket, self._ground.accounts)
-        if action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl"):
-            if entry is None or entry.is_marker:
-                return acls.allows(grants, caller, "READ", public=public)  # Who may list is told that it is not there.
+        if reads:
+            assert entry is not None
             held = acls.grants_of(bucket, entry, self._ground.accounts)
             return acls.allows(held, caller, _ACL_PERMISSIONS[action], public=public)
         needed = _BUCKET_PERMISSIONS.get(action)

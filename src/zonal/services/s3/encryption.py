@@ -28,6 +28,7 @@ SSE_S3 = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "Buc
 """The rule that every bucket has unless it was given another."""
 
 SSE = "x-amz-server-side-encryption"
+_KMS = ("aws:kms", "aws:kms:dsse")
 
 
 class CustomerKey(NamedTuple):
@@ -87,12 +88,12 @@ def _decoded(text: str) -> bytes:
 def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | None:
     """The key to write with, None for SSE-S3. Raises `AwsError` for what the bucket refuses and zonal does not do."""
     asked = headers.get(SSE)
-    if asked == "AES256" and any(name.startswith(_PREFIX) for name in headers):
+    if asked in ("AES256", *_KMS) and any(name.startswith(_PREFIX) for name in headers):
         words = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
         raise invalid_argument(words, SSE, asked)
     key = customer_key(headers)
     if asked is not None and asked != "AES256":
-        if asked in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
+        if asked in (*_KMS, "aws:fsx", "aws:backup"):
             raise not_built(f"server-side encryption {asked}, as there is no key management service")
         raise invalid_argument("The encryption method specified is not supported", SSE, asked)
     if "x-amz-server-side-encryption-aws-kms-key-id" in headers:
@@ -119,6 +120,8 @@ def is_configured(bucket: Bucket) -> bool:
 
 def check_reading(headers: Mapping[str, str], entry: Entry, *, source: bool = False) -> CustomerKey | None:
     """The key to read this object with; None where it needs none. Raises `AwsError`."""
+    if not source and SSE in headers:  # What a copy asks for its target says nothing of its source.
+        raise invalid_argument(f"{SSE} header is not supported for this operation.", SSE, headers[SSE])
     key = customer_key(headers, source=source)
     if entry.customer_key and key is None:
         words = "The object was stored using a form of Server Side Encryption."

@@ -28,8 +28,9 @@ def checked(rules: list[Rule]) -> list[Rule]:
         raise malformed_xml()
     kept = [_checked(rule, number) for number, rule in enumerate(rules, start=1)]
     ids = [rule["ID"] for rule in kept]
-    if len(set(ids)) != len(ids):
-        raise invalid_argument(f"Rule ID must be unique. Found same ID for more than one rule: {ids[0]}")
+    for id in ids:
+        if ids.count(id) > 1:
+            raise invalid_argument(f"Rule ID must be unique. Found same ID for more than one rule: {id}")
     return kept
 
 
@@ -40,11 +41,12 @@ def _checked(rule: Rule, number: int) -> Rule:
         raise invalid_argument("ID length should not exceed allowed limit of 255")
     if ("Filter" in rule) == ("Prefix" in rule):
         raise malformed_xml()
-    if "Transitions" in rule or "Transition" in rule or "NoncurrentVersionTransitions" in rule or "NoncurrentVersionTransition" in rule:
-        raise not_built("transitions to other storage classes")
+    for transition in (*rule.get("Transitions", ()), *rule.get("NoncurrentVersionTransitions", ())):
+        _check_transition(transition)
     expiration, noncurrent = rule.get("Expiration"), rule.get("NoncurrentVersionExpiration")
     abort = rule.get("AbortIncompleteMultipartUpload")
-    if expiration is None and noncurrent is None and abort is None:
+    moves = bool(rule.get("Transitions") or rule.get("NoncurrentVersionTransitions"))
+    if expiration is None and noncurrent is None and abort is None and not moves:
         raise invalid_request("At least one action needs to be specified in a rule.")
     if expiration is not None:
         _check_expiration(expiration)
@@ -54,6 +56,8 @@ def _checked(rule: Rule, number: int) -> Rule:
         if action is not None and action[name] <= 0:
             raise invalid_argument(f"'{name}' for the action must be a positive integer")
     _check_filter(rule.get("Filter") or {})
+    if moves:
+        raise not_built("transitions to other storage classes")
     return rule | {"ID": rule.get("ID") or _made_id(rule, number)}
 
 
@@ -67,7 +71,20 @@ def _check_expiration(expiration: Rule) -> None:
         raise malformed_xml()
     if "Days" in expiration and expiration["Days"] <= 0:
         raise invalid_argument("'Days' for Expiration action must be a positive integer")
-    date = expiration.get("Date")
+    _check_date(expiration.get("Date"))
+
+
+def _check_transition(transition: Rule) -> None:
+    """Raises `AwsError` for one that is none at AWS either; what is one is refused as not built, when all else of the rule is right."""
+    if "StorageClass" not in transition or len([name for name in ("Date", "Days", "NoncurrentDays") if name in transition]) != 1:
+        raise malformed_xml()
+    for name in ("Days", "NoncurrentDays"):
+        if transition.get(name, 0) < 0:
+            raise invalid_argument(f"'{name}' in the Transition action must be a nonnegative integer")
+    _check_date(transition.get("Date"))
+
+
+def _check_date(date: datetime | None) -> None:
     if date is not None and (date.hour, date.minute, date.second) != (0, 0, 0):
         raise invalid_argument("'Date' must be at midnight GMT", "Date", moment_text(date, "iso8601"))
 

@@ -90,7 +90,7 @@ class Multipart:
         _, upload = self._upload(request)
         wanted = _wanted(request)
         headers = call.raw.headers
-        _part_key(encryption.customer_key(headers), upload, optional=True)
+        _part_key(encryption.customer_key(headers), upload, optional=not upload.algorithm)
         stored = {part.number: part for part in self._ground.catalog.view.parts(upload.id)}
         parts = _chosen(wanted, stored, upload)
         entry = _assembled(upload, parts)

@@ -94,7 +94,7 @@ class Objects:
         try:
             return self._ground.found(bucket, request["Key"], request.get("VersionId"), method=method)
         except AwsError as error:
-            listing = {"Bucket": bucket.name}
+            listing = {"Bucket": bucket.name, "Prefix": request["Key"]}  # A policy may let list under some prefixes only.
             if error.code == "NoSuchKey" and not self._access.may(bucket, "ListBucket", "", call, listing):
                 raise access_denied() from None
             raise
@@ -200,7 +200,8 @@ def _span(headers: Mapping[str, str], request: Request, entry: Entry) -> Span:
 def _checksum(entry: Entry, number: int | None) -> dict[str, str]:
     if number is None or not entry.parts:
         return checksums.members(entry.checksum)
-    return checksums.members(entry.parts[number - 1].checksum, with_type=False)
+    shown = checksums.members(entry.parts[number - 1].checksum, with_type=False)
+    return shown | {"ChecksumType": entry.checksum.type} if shown and entry.checksum is not None else shown
 
 
 def _expiration(bucket: Bucket, entry: Entry) -> Request:
