@@ -44,6 +44,8 @@ class Memory:
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket | None] = {}
         self.newest: dict[tuple[int, str], Entry | None] = {}
+        self.small: dict[str, bytes | None] = {}
+        """Small content, which never changes under its name: nothing makes it wrong."""
 
     def forget(self, changes: Changes) -> None:
         """What these changes have touched."""
@@ -55,6 +57,7 @@ class Memory:
     def forget_all(self) -> None:
         self.buckets.clear()
         self.newest.clear()
+        self.small.clear()
 
 
 def _remembered(memory: dict[K, T], key: K, look: Callable[[], T]) -> T:
@@ -127,7 +130,12 @@ class View:
         return iter(self._database.execute(f"{words} {order}", values))
 
     def small(self, blob: str) -> bytes | None:
-        """Content that is kept in the catalog itself."""
+        """Content that is kept in the catalog itself; None where it has gone meanwhile."""
+        if self._memory is None:
+            return self._small(blob)
+        return _remembered(self._memory.small, blob, lambda: self._small(blob))
+
+    def _small(self, blob: str) -> bytes | None:
         row = self._database.execute("SELECT content FROM small WHERE blob = ?", (blob,)).fetchone()
         return row[0] if row else None
 

@@ -133,10 +133,7 @@ class Gateway:
             if frontend.documents:
                 return responses.render_document(dialect, result, identifier)
             if isinstance(result, Answer):
-                response = responses.render(located, result.members, identifier)
-                own = {name.lower() for name, _ in result.headers}
-                headers = [*(each for each in response.headers if each[0].lower() not in own), *result.headers]
-                return response._replace(status=result.status or response.status, headers=headers)
+                return _with_own(result, responses.render(located, result.members, identifier))
             return responses.render(located, result, identifier)
         except AwsError as error:
             return responses.render_error(dialect, error, identifier, request)
@@ -205,6 +202,15 @@ class Gateway:
     def _health(self) -> Response:
         body = {"status": "running", "region": REGION, "services": sorted(self._services)}
         return Response(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
+
+
+def _with_own(answer: Answer, response: Response) -> Response:
+    """The response with the status and the headers that a handler gave itself, in place of the model's."""
+    headers = response.headers
+    if answer.headers:
+        own = {name.lower() for name, _ in answer.headers}
+        headers = [*(each for each in headers if each[0].lower() not in own), *answer.headers]
+    return Response(answer.status or response.status, headers, response.body)
 
 
 def _target(request: Request) -> tuple[str, str]:

@@ -6,6 +6,7 @@ A body is held as bytes unless the operation streams: then `Request.stream` yiel
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Mapping
 from typing import IO, NamedTuple
 
@@ -49,8 +50,14 @@ class Request(msgspec.Struct):
     @property
     def host(self) -> str:
         """The host that was asked, without its port, in lower case."""
-        host = self.headers.get("host", "").lower()
-        return host if host.endswith("]") else host.rsplit(":", 1)[0] if ":" in host else host
+        return _host_of(self.headers.get("host", ""))
+
+
+@functools.lru_cache(maxsize=1024)
+def _host_of(header: str) -> str:
+    """The host in a `Host` header: asked of each request several times, and the same for most."""
+    host = header.lower()
+    return host if host.endswith("]") else host.rsplit(":", 1)[0] if ":" in host else host
 
 
 class FileBody(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from urllib.parse import unquote
 
 from zonal.wire.messages import Request
@@ -20,6 +21,7 @@ def bucket_and_key(request: Request) -> tuple[str, str]:
     return unquote(name), unquote(key)
 
 
+@functools.lru_cache(maxsize=1024)
 def website_of(host: str) -> str:
     """The bucket whose website a host is (`photos.s3-website.us-east-1.amazonaws.com`, `photos.s3-website.localhost`), else empty."""
     for mark in WEBSITE_MARKS:
