@@ -14,6 +14,7 @@ from zonal.dynamo.expressions import tree
 from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
 from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
 from zonal.dynamo.items import TYPES, Value, kind_and_body, order
+from zonal.dynamo.nesting import room_for
 from zonal.dynamo.tokens import END
 
 MAX_OPERATORS = 300
@@ -72,7 +73,8 @@ class Draft:
 
 def parse(text: str) -> Draft:
     """Read a condition. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
-    return _Parser(text).draft
+    with room_for(text):
+        return _Parser(text).draft
 
 
 def bind(draft: Draft, names: Names) -> tree.Condition:

@@ -16,6 +16,7 @@ from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawP
 from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
 from zonal.dynamo.expressions.tree import Path, Step, Values
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
+from zonal.dynamo.nesting import room_for
 from zonal.dynamo.tokens import END
 
 SECTIONS = ("SET", "REMOVE", "ADD", "DELETE")
@@ -92,7 +93,8 @@ class Draft:
 
 def parse(text: str) -> Draft:
     """Read an update expression. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
-    return _Parser(text).draft
+    with room_for(text):
+        return _Parser(text).draft
 
 
 def bind(draft: Draft, names: Names) -> Update:

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from zonal.dynamo.expressions import tree
+from zonal.dynamo.expressions.conditions import MAX_OPERATORS
 from zonal.dynamo.expressions.syntax import overlap
 from zonal.dynamo.expressions.tree import Condition, Operand, Path
 from zonal.dynamo.expressions.updates import Action, Sum, Update
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
+from zonal.dynamo.nesting import room_for
 from zonal.dynamo.partiql.conditions import ConditionReader
 from zonal.dynamo.partiql.terms import check_written
 from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED
@@ -64,7 +66,13 @@ Statement = Select | Insert | Change | Exists
 
 def parse(text: str, parameters: Sequence[Value] | None) -> Statement:
     """Read a statement. Raises `ValidationException`."""
-    return _Parser(text, list(parameters or ())).statement()
+    parser = _Parser(text, list(parameters or ()))
+    nesting = parser.tokens.nesting()
+    if nesting > MAX_OPERATORS:
+        # AWS's word for this is not known; this is what it says of expressions.
+        raise validation(f"The expression contains too many operators; maximum operators: {MAX_OPERATORS}, operator count: {nesting}")
+    with room_for(text):
+        return parser.statement()
 
 
 def conjuncts(condition: Condition | None) -> list[Condition]:

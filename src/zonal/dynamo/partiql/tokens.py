@@ -50,6 +50,23 @@ class Tokens(TokenReader):
         before = self._statement[: token.start]
         return f"{before.count(chr(10)) + 1}:{token.start - before.rfind(chr(10))}:{len(token.text)}"
 
+    def nesting(self) -> int:
+        """How many parentheses and NOTs stand within each other at most."""
+        deepest = outside = nots = 0
+        opened: list[int] = []
+        for token in self._tokens:
+            if token.kind == "sign" and token.text == "(":
+                opened.append(nots + 1)
+                outside, nots = outside + nots + 1, 0
+            elif token.kind == "name" and token.text.upper() == "NOT":
+                nots += 1
+            else:
+                nots = 0
+                if token.kind == "sign" and token.text == ")" and opened:
+                    outside -= opened.pop()
+            deepest = max(deepest, outside + nots)
+        return deepest
+
     def error(self) -> AwsError:
         """The error at the next token."""
         token = self.next

@@ -297,6 +297,8 @@ def _checked_conditions(conditions: Mapping[str, KeyCondition], schema: Schema, 
             keys.check_key({part.name: start[part.name]}, Schema(b"", (part,), ()))
         condition = conditions.get(part.name)
         is_partition = part in schema.partition
+        if not is_partition and not sort:
+            _check_gaps(conditions, schema)
         if not schema.sort and len(conditions) > len(schema.partition):
             raise validation("Query key condition not supported")
         if condition is None:
@@ -309,10 +311,22 @@ def _checked_conditions(conditions: Mapping[str, KeyCondition], schema: Schema, 
                 raise validation("Query key condition not supported")
             partition.append(condition.values[0])
         else:
-            if sort and sort[-1].operator != "EQ":
-                raise validation("Query key condition not supported")
             sort.append(condition)
     return partition, sort
+
+
+def _check_gaps(conditions: Mapping[str, KeyCondition], schema: Schema) -> None:
+    """In a sort key of several attributes, a condition on one asks for equality on all before it."""
+    names = [part.name for part in schema.sort]
+    if len(names) == 1 or not (given := [name for name in names if name in conditions]):
+        return
+    before = names[: names.index(given[-1])]
+    loose = [name for name in before if name not in conditions or conditions[name].operator != "EQ"]
+    if loose:
+        raise validation(
+            f"RANGE key attributes {', '.join(loose)} must have equality conditions specified in the query"
+            f" because a condition is present on key attribute {given[-1]}"
+        )
 
 
 def _check_condition(condition: KeyCondition, type: str) -> None:

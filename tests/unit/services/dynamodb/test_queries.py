@@ -216,6 +216,16 @@ async def test_a_key_of_several_attributes_is_queried_from_the_left(call: Caller
         ExpressionAttributeValues={":p": {"S": "p"}, ":one": {"S": "1"}, ":zero": {"S": "0"}},
     )
     assert [item["a"]["S"] for item in answer["Items"]] == ["111"]
+    for condition in ("s = :one", "r > :one AND s = :one"):
+        assert await call.complaint(
+            "Query",
+            TableName="multi",
+            IndexName="wide",
+            KeyConditionExpression=f"p = :p AND q = :one AND {condition}",
+            ExpressionAttributeValues={":p": {"S": "p"}, ":one": {"S": "1"}},
+        ) == (
+            "RANGE key attributes r must have equality conditions specified in the query because a condition is present on key attribute s"
+        )
 
 
 async def test_stale_reads_show_the_near_past_and_consistent_ones_never(tmp_path: Path) -> None:

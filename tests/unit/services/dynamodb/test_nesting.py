@@ -1,0 +1,58 @@
+"""What nests as deep as DynamoDB lets a text be is read to its end, and answered or refused for what it says."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from tests.unit.services.dynamodb.caller import Caller
+from zonal.dynamo.expressions.request import read
+from zonal.foundation.errors import AwsError
+
+ITEM = {"a": {"N": "1"}, "b": {"N": "2"}}
+
+
+def condition(text: str) -> Any:
+    return read({"ConditionExpression": text}).condition
+
+
+@pytest.mark.parametrize(
+    "text", ["a < b " + "OR (a < b " * 149 + ")" * 149, "NOT " * 298 + "a < b", "NOT (" * 98 + "a < b" + " AND a < b)" * 98]
+)
+def test_conditions_of_three_hundred_operators_are_answered_however_they_nest(text: str) -> None:
+    assert condition(text).holds(ITEM, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("(" * 4096, 'Syntax error; token: "<EOF>", near: "("'),
+        ("(" * 2046 + "a<b" + ")" * 2046, "The expression has redundant parentheses;"),
+        ("a<" + "(" * 2046 + "b" + ")" * 2046, "The expression has redundant parentheses;"),
+        ("NOT " * 1000 + "a<b", "The expression contains too many operators; maximum operators: 300, operator count: 1001"),
+        ("a<" + "f(" * 1300 + "b" + ")" * 1300, "Invalid function name; function: f"),
+    ],
+)
+def test_conditions_that_nest_deeper_are_refused_for_what_is_wrong_with_them(text: str, message: str) -> None:
+    usual = sys.getrecursionlimit()
+    with pytest.raises(AwsError) as caught:
+        condition(text)
+    assert caught.value.message.endswith(f"Invalid ConditionExpression: {message}")
+    assert sys.getrecursionlimit() == usual
+
+
+def test_updates_may_wrap_a_value_in_as_many_parentheses_as_fit() -> None:
+    expressions = read({"UpdateExpression": "SET a = " + "(" * 2000 + "b" + ")" * 2000})
+    assert expressions.update is not None
+    assert expressions.update.apply(ITEM, {}) == {"a": {"N": "2"}, "b": {"N": "2"}}
+
+
+async def test_statements_that_nest_too_deep_are_refused(call: Caller) -> None:
+    await call.table("things")
+    for opening, closing in (("(", ")"), ("NOT ", ""), ("size(", ")")):
+        statement = f"SELECT * FROM things WHERE {opening * 1000}a{closing * 1000} = 'x'"
+        assert await call.complaint("ExecuteStatement", Statement=statement) == (
+            "The expression contains too many operators; maximum operators: 300, operator count: 1000"
+        )
+    answer = await call("ExecuteStatement", Statement="SELECT * FROM things WHERE " + "NOT (" * 150 + "a = 'x'" + ")" * 150)
+    assert answer["Items"] == []
