@@ -134,11 +134,19 @@ _QUERY_CREDENTIAL = re.compile(r"(?:^|&)X-Amz-Credential=([^&]*)")
 
 def scope_of(request: Request) -> str:
     """The signing name in the request's credential scope; empty for a request that is not signed."""
-    if match := _CREDENTIAL.search(request.headers.get("authorization", "")):
-        return match[1]
+    authorization = request.headers.get("authorization", "")
+    if name := _signing_name(authorization.partition("Signature=")[0]) or _signing_name(authorization):
+        return name
     match = _QUERY_CREDENTIAL.search(request.query)
     words = unquote(match[1]).split("/") if match else []
     return words[-2] if len(words) >= 5 else ""
+
+
+@functools.lru_cache(256)
+def _signing_name(authorization: str) -> str:
+    """The same in every request of a client, all day, up to the signature."""
+    match = _CREDENTIAL.search(authorization)
+    return match[1] if match else ""
 
 
 def _is_utf8(label: str) -> bool:

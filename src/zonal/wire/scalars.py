@@ -97,12 +97,22 @@ def moment(value: str | float) -> datetime:
 @lru_cache(1024)
 def moment_text(value: datetime, format: str) -> str:
     """A moment as `iso8601`, `rfc822` or `unixTimestamp`; a naive one counts as UTC."""
-    value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     if format == "rfc822":
-        return format_datetime(value, usegmt=True)
+        return _http_date(value)
+    value = _utc(value)
     if format in ("unixTimestamp", "unixtimestamp"):
         return str(seconds(value))
     return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+
+
+@lru_cache(1024)
+def _http_date(value: datetime) -> str:
+    """A moment as headers tell it. An object that is read again and again tells the same one each time."""
+    return format_datetime(_utc(value), usegmt=True)
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def seconds(value: datetime) -> int | float:

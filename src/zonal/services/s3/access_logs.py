@@ -26,7 +26,7 @@ from zonal.services.operation import Call, operation
 from zonal.services.s3 import acls, log_records, policies, shelf
 from zonal.services.s3.errors import malformed_xml
 from zonal.services.s3.ground import Ground
-from zonal.services.s3.locating import bucket_and_key, website_of
+from zonal.services.s3.locating import bucket_and_key, bucket_name, website_of
 from zonal.services.s3.owners import LOG_DELIVERY
 from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
@@ -113,13 +113,13 @@ class AccessLogDelivery:
 
     def note(self, request: HttpRequest, response: Response) -> None:
         """Log a request, if its bucket wants it."""
-        name, key = bucket_and_key(request)
-        if website := website_of(request.host):
-            name, key = website, request.path[1:]
+        website = website_of(request.host)
+        name = website or bucket_name(request)
         bucket = self._ground.catalog.view.bucket(name) if name else None
         configuration = bucket.settings.get("logging") if bucket is not None else None
         if bucket is None or not configuration:
             return
+        key = request.path[1:] if website else bucket_and_key(request)[1]
         record = log_records.Record(
             owner=self._ground.accounts.of(bucket.owner).canonical_id,
             bucket=bucket.name,

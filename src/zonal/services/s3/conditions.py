@@ -15,9 +15,14 @@ from zonal.buckets.entries import Entry
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import no_such_key, precondition_failed
 
+_NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+_CONDITIONS = {prefix: frozenset(prefix + name for name in _NAMES) for prefix in ("", "x-amz-copy-source-")}
+
 
 def check_reading(headers: Mapping[str, str], entry: Entry, *, prefix: str = "") -> None:
     """Raises `AwsError` 412 or 304 where a condition on reading does not hold. With a `prefix` (a copy's source) all are 412."""
+    if _CONDITIONS[prefix].isdisjoint(headers):
+        return
     match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
     since, unmodified = _date(headers.get(f"{prefix}if-modified-since")), _date(headers.get(f"{prefix}if-unmodified-since"))
     modified = entry.at.replace(microsecond=0)

@@ -13,12 +13,19 @@ WEBSITE_MARKS = (".s3-website.", ".s3-website-")
 
 def bucket_and_key(request: Request) -> tuple[str, str]:
     """Bucket and key by path or by virtual host; empty where the address names none."""
-    path = request.path.lstrip("/") if not request.path.startswith("//") else request.path[1:]
-    bucket = bucket_of(request.host)
-    if bucket:
+    if bucket := bucket_of(request.host):
         return bucket, unquote(request.path[1:])
-    name, _, key = path.partition("/")
+    name, _, key = _path(request).partition("/")
     return unquote(name), unquote(key)
+
+
+def bucket_name(request: Request) -> str:
+    """The bucket alone."""
+    return bucket_of(request.host) or unquote(_path(request).partition("/")[0])
+
+
+def _path(request: Request) -> str:
+    return request.path[1:] if request.path.startswith("//") else request.path.lstrip("/")
 
 
 @functools.lru_cache(maxsize=1024)
