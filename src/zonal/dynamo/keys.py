@@ -23,8 +23,12 @@ from zonal.foundation.errors import AwsError
 
 PARTITION_LENGTH = 16
 SPACE_LENGTH = 4
+_SURELY_FITS = 250
 _MISMATCH = "The provided key element does not match the schema"
 _EMPTY = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
+_INVALID = "One or more parameter values were invalid: "
+_LONG_PARTITION_KEY = _INVALID + "Size of hashkey has exceeded the maximum size limit of2048 bytes"
+_LONG_SORT_KEY = _INVALID + "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
 
 
 class KeyPart(NamedTuple):
@@ -55,8 +59,24 @@ class Schema(NamedTuple):
         return prefix + b"".join(encode(item[part.name]) for part in self.sort) if self.sort else prefix
 
     def covers(self, item: Item) -> bool:
-        """Whether the item has every key attribute, and so appears in the index."""
-        return all(part.name in item and part.type in item[part.name] for part in self.parts)
+        """Whether the item has every key attribute, as a key may be, and so appears in the index."""
+        for part in self.parts:
+            value = item.get(part.name)
+            body = None if value is None else value.get(part.type)
+            if not body or self.excess(part, body):
+                return False
+        return True
+
+    def limit(self, part: KeyPart) -> int:
+        """How many bytes a key attribute may have."""
+        return 2048 if part in self.partition else 1024
+
+    def excess(self, part: KeyPart, body: str) -> int:
+        """The bytes of a key attribute where those are too many, otherwise 0."""
+        if len(body) <= _SURELY_FITS or part.type == "N":
+            return 0
+        size = len(body.encode()) if part.type == "S" else len(decode_binary(body))
+        return size if size > self.limit(part) else 0
 
 
 def partition_digest(values: Sequence[Value]) -> bytes:
@@ -117,12 +137,9 @@ def check_item(item: Item, schema: Schema) -> None:
     for part in schema.parts:
         value = item.get(part.name)
         if value is None:
-            raise validation(f"One or more parameter values were invalid: Missing the key {part.name} in the item")
+            raise validation(f"{_INVALID}Missing the key {part.name} in the item")
         if part.type not in value:
-            raise validation(
-                f"One or more parameter values were invalid: Type mismatch for key {part.name}"
-                f" expected: {part.type} actual: {kind_and_body(value)[0]}"
-            )
+            raise validation(f"{_INVALID}Type mismatch for key {part.name} expected: {part.type} actual: {kind_and_body(value)[0]}")
     check_lengths(item, schema)
 
 
@@ -139,19 +156,8 @@ def check_lengths(item: Item, schema: Schema) -> None:
         body = item[part.name][part.type]
         if not body:
             raise EmptyKey("ValidationException", f"{_EMPTY} {'string' if part.type == 'S' else 'binary'} value. Key: {part.name}")
-        if len(body) > 250:
-            _check_length(part, body, limit=2048 if part in schema.partition else 1024)
-
-
-def _check_length(part: KeyPart, body: str, *, limit: int) -> None:
-    length = len(body.encode()) if part.type == "S" else len(decode_binary(body))
-    if length <= limit:
-        return
-    if limit == 2048:
-        raise validation("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes")
-    raise validation(
-        "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
-    )
+        if schema.excess(part, body):
+            raise validation(_LONG_PARTITION_KEY if part in schema.partition else _LONG_SORT_KEY)
 
 
 def _escape(raw: bytes) -> bytes:

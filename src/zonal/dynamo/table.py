@@ -241,7 +241,7 @@ class Table:
         self.needs_before = bool(self.indexes) or self.is_watched
 
     def check_index_keys(self, item: Item) -> None:
-        """That index key attributes, where the item has them, are of the index's types and not empty. Raises `ValidationException`."""
+        """That index key attributes in the item are of the index's types, neither empty nor too long. Raises `ValidationException`."""
         for index in self.indexes:
             for part in index.schema.parts:
                 value = item.get(part.name)
@@ -259,6 +259,11 @@ class Table:
                         "One or more parameter values are not valid. A value specified for a secondary index key is not supported."
                         f" The AttributeValue for a key attribute cannot contain an empty {kind} value."
                         f" IndexName: {index.name}, IndexKey: {part.name}",
+                    )
+                if size := index.schema.excess(part, value[part.type]):
+                    raise validation(
+                        f"One or more parameter values were invalid: Size limit exceeded for Index Key {part.name}"
+                        f" Actual Size: {size} bytes Max Size: {index.schema.limit(part)} bytes IndexName: {index.name}"
                     )
 
 

@@ -137,6 +137,36 @@ async def test_an_index_made_later_is_filled_with_what_was_there(call: Caller) -
     assert (index["IndexStatus"], index["ItemCount"]) == ("ACTIVE", 225)
 
 
+async def test_an_index_leaves_out_what_is_empty_or_too_long_for_its_key(call: Caller) -> None:
+    await call.table("things", keys="a:S b:S")
+    for name, length in (("empty", 0), ("sort", 1024), ("partition", 2048), ("long", 2049)):
+        await call("PutItem", TableName="things", Item={"a": {"S": name}, "b": {"S": "b"}, "c": {"S": "c" * length}})
+    for index, keys in (("by-c", ["c"]), ("by-b", ["b", "c"])):
+        schema = [{"AttributeName": key, "KeyType": "RANGE" if at else "HASH"} for at, key in enumerate(keys)]
+        await call(
+            "UpdateTable",
+            TableName="things",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            GlobalSecondaryIndexUpdates=[{"Create": {"IndexName": index, "KeySchema": schema, "Projection": ALL}}],
+        )
+        await call.driver.idle()
+    found = {
+        index: {item["a"]["S"] for item in (await call("Scan", TableName="things", IndexName=index))["Items"]} for index in ("by-c", "by-b")
+    }
+    assert found == {"by-c": {"sort", "partition"}, "by-b": {"sort"}}
+    item = {"a": {"S": "new"}, "b": {"S": "b"}}
+    assert await call.complaint("PutItem", TableName="things", Item=item | {"c": {"S": "c" * 2049}}) == (
+        INVALID + "Size limit exceeded for Index Key c Actual Size: 2049 bytes Max Size: 2048 bytes IndexName: by-c"
+    )
+    assert await call.complaint(
+        "UpdateItem",
+        TableName="things",
+        Key=item,
+        UpdateExpression="SET c = :c",
+        ExpressionAttributeValues={":c": {"S": "ü" * 513}},
+    ) == (INVALID + "Size limit exceeded for Index Key c Actual Size: 1026 bytes Max Size: 1024 bytes IndexName: by-b")
+
+
 async def test_an_index_is_deleted_with_its_definitions(call: Caller) -> None:
     await call.table("things", indexes={"by-c": "c:S"})
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "c": {"S": "x"}})
