@@ -209,7 +209,8 @@ def _with_own(answer: Answer, response: Response) -> Response:
     headers = response.headers
     if answer.headers:
         own = {name.lower() for name, _ in answer.headers}
-        headers = [*(each for each in headers if each[0].lower() not in own), *answer.headers]
+        headers = [each for each in headers if each[0].lower() not in own]
+        headers += answer.headers
     return Response(answer.status or response.status, headers, response.body)
 
 

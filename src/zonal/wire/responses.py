@@ -111,7 +111,7 @@ def _render_rest(located: Located, output: Shape | None, result: Mapping[str, An
     body, content_type = _rest_body(located.dialect.protocol, located.operation.name, output, result)
     if located.dialect.name == "s3" and content_type == "application/xml" and isinstance(body, bytes):
         body = bucket_markup.dressed(located.operation.name, body, result)
-    if content_type and not any(name.lower() == "content-type" for name, _ in headers):
+    if content_type and "content-type" not in [name.lower() for name, _ in headers]:
         headers.append(("Content-Type", content_type))
     return Response(status, headers, body)
 

@@ -18,10 +18,14 @@ from zonal.wire.shapes import Operation, Service
 
 
 class Route(NamedTuple):
-    """An operation's way in. `constants` are the template's query words with their values ("": only has to be there)."""
+    """An operation's way in.
+
+    `labels` name the path's groups in turn, `constants` are the template's query words with their values ("": only has to be there).
+    """
 
     operation: Operation
     path: re.Pattern[str]
+    labels: tuple[str, ...]
     constants: tuple[tuple[str, str], ...]
     queries: tuple[str, ...]
     headers: tuple[str, ...]
@@ -52,7 +56,8 @@ class Routes:
             match = route.path.fullmatch(path)
             if match is None or not _has(route, query, headers):
                 continue
-            return route.operation, {_label(name): unquote(text, errors="surrogateescape") for name, text in match.groupdict().items()}
+            values = [unquote(text, errors="surrogateescape") for text in match.groups()]
+            return route.operation, dict(zip(route.labels, values, strict=True))
         return None
 
 
@@ -73,11 +78,11 @@ def _has(route: Route, query: Mapping[str, list[str]], headers: Mapping[str, str
 
 def _route(operation: Operation) -> Route:
     path, _, constants = operation.http.request_uri.partition("?")
-    pattern, literals = _pattern(path)
+    pattern, labels, literals = _pattern(path)
     wanted = tuple((name, value) for name, _, value in (word.partition("=") for word in constants.split("&") if word))
     queries, headers = _required(operation)
     weight = (not operation.is_deprecated, literals, len(wanted), len(queries) + len(headers))
-    return Route(operation, re.compile(pattern, re.DOTALL), wanted, queries, headers, weight)
+    return Route(operation, re.compile(pattern, re.DOTALL), labels, wanted, queries, headers, weight)
 
 
 def _required(operation: Operation) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -92,27 +97,18 @@ def _required(operation: Operation) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(queries), tuple(headers)
 
 
-def _pattern(template: str) -> tuple[str, int]:
-    """The template as a regular expression, and how many of its segments are literal."""
+def _pattern(template: str) -> tuple[str, tuple[str, ...], int]:
+    """The template as a regular expression, the labels that are its groups in turn, and how many of its segments are literal."""
     parts, literals = [], 0
+    labels = tuple(label.strip("+") for label in re.findall(r"\{([^}]+)\}", template))
     for segment in template.strip("/").split("/"):
         if not segment.startswith("{"):
             literals += bool(segment)
         parts.append("".join(_piece(piece) for piece in re.split(r"(\{[^}]+\})", segment) if piece))
-    return "/" + "/".join(parts) + ("/?" if parts != [""] else ""), literals
+    return "/" + "/".join(parts) + ("/?" if parts != [""] else ""), labels, literals
 
 
 def _piece(piece: str) -> str:
     if not piece.startswith("{"):
         return re.escape(piece)
-    greedy = piece.endswith("+}")
-    return f"(?P<{_group(piece.strip('{+}'))}>{'.+' if greedy else '[^/]+'})"
-
-
-def _group(label: str) -> str:
-    """A label as a group's name, which may hold letters, digits and underscores only."""
-    return "label_" + label.encode().hex()
-
-
-def _label(group: str) -> str:
-    return bytes.fromhex(group.removeprefix("label_")).decode()
+    return "(.+)" if piece.endswith("+}") else "([^/]+)"

@@ -396,10 +396,13 @@ def _check_payload(claim: _Claim, dialect: Dialect, request: Request) -> None:
     """S3 signs the hash that a header claims; whether the body has it is looked at here (for a stream by `checked`)."""
     if not _is_s3(dialect) or request.stream is not None or claim.payload == UNSIGNED or claim.payload in STREAMING:
         return
+    computed = hashlib.sha256(request.body).hexdigest() if request.body else _EMPTY_HASH
+    if claim.payload == computed:
+        return
     if not re.fullmatch(r"[0-9a-f]{64}", claim.payload):
         words = f"x-amz-content-sha256 must be {UNSIGNED}, {', '.join(STREAMING)}, or a valid sha256 value."
         raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": claim.payload[:100]})
-    _compare_payload(claim.payload, hashlib.sha256(request.body).hexdigest())
+    _compare_payload(claim.payload, computed)
 
 
 def _compare_payload(claimed: str, computed: str) -> None:
