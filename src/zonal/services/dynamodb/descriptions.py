@@ -31,7 +31,7 @@ def describe_table(record: TableRecord, writer: Writer) -> dict[str, Any]:
     """A `TableDescription`. Counts are current, where AWS's are up to six hours old."""
     count = writer.count(record.space)
     told: dict[str, Any] = {
-        "AttributeDefinitions": [{"AttributeName": part.name, "AttributeType": part.type} for part in record.attributes],
+        "AttributeDefinitions": [{"AttributeName": part.name, "AttributeType": part.type} for part in sorted(record.attributes)],
         "TableName": record.id,
         "KeySchema": _keys(record.keys),
         "TableStatus": record.status,
@@ -81,7 +81,7 @@ def _index(index: IndexRecord, record: TableRecord, writer: Writer) -> dict[str,
     count = writer.count(index.space)
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.attributes:
-        projection["NonKeyAttributes"] = list(index.attributes)
+        projection["NonKeyAttributes"] = sorted(index.attributes)
     told: dict[str, Any] = {
         "IndexName": index.name,
         "KeySchema": _keys(index.keys),

@@ -1,4 +1,4 @@
-"""Key schemas, indexes and throughput as CreateTable and UpdateTable take them, checked in AWS's order and words."""
+"""Key schemas, indexes and throughput as CreateTable takes them, checked in AWS's order and words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from zonal.dynamo.items import validation
 from zonal.dynamo.table import KeyElement, TableRecord
-from zonal.foundation.errors import AwsError
 
 Request = Mapping[str, Any]
 MAX_LOCAL, MAX_GLOBAL, MAX_PARTS, MAX_PROJECTED = 5, 20, 4, 100
@@ -28,7 +27,7 @@ def key_elements(request: Sequence[Request]) -> tuple[KeyElement, ...]:
 def check_table(request: Request) -> None:
     """Check CreateTable. Raises `ValidationException`."""
     _check_billing(request)
-    _check_class(request)
+    check_class(request)
     definitions = [each["AttributeName"] for each in request["AttributeDefinitions"]]
     _check_table_keys(request["KeySchema"], definitions)
     locals_, globals_ = request.get("LocalSecondaryIndexes"), request.get("GlobalSecondaryIndexes")
@@ -37,7 +36,8 @@ def check_table(request: Request) -> None:
             _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions"
         )
     if len(set(definitions)) != len(definitions):
-        raise validation("Cannot have two attributes with the same name")
+        twice = next(name for at, name in enumerate(definitions) if name in definitions[:at])
+        raise validation(f"Attribute Name is duplicated: {twice}")
     names: set[str] = set()
     if locals_ is not None:
         _check_locals(locals_, request, definitions, names)
@@ -47,59 +47,12 @@ def check_table(request: Request) -> None:
     _check_stream(request.get("StreamSpecification"))
 
 
-def _check_class(request: Request) -> None:
+def check_class(request: Request) -> None:
+    """Check the `TableClass`, if the request has one."""
     if request.get("TableClass", "STANDARD") not in _CLASSES:
         raise validation(
             f"Invalid table-class parameter provided. Please try again with a valid table-class value: [{', '.join(_CLASSES)}]."
         )
-
-
-def check_update(request: Request) -> None:
-    """Check UpdateTable as far as the table itself does not matter. Raises `ValidationException` or `LimitExceededException`."""
-    told = (
-        *("ProvisionedThroughput", "BillingMode", "StreamSpecification", "SSESpecification", "DeletionProtectionEnabled"),
-        *("TableClass", "OnDemandThroughput"),
-    )
-    _check_class(request)
-    updates = request.get("GlobalSecondaryIndexUpdates")
-    if not any(name in request for name in told) and not updates:
-        raise validation(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification"
-            " or ReplicaUpdates is required"
-        )
-    if request.get("BillingMode") == "PROVISIONED" and "ProvisionedThroughput" not in request:
-        raise validation(_INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
-    _check_units(request.get("ProvisionedThroughput"))
-    names: set[str] = set()
-    online = 0
-    for update in updates or ():
-        kinds = [kind for kind in ("Update", "Create", "Delete") if update.get(kind) is not None]
-        if len(kinds) != 1:
-            raise validation(
-                _INVALID + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create,"
-                " GlobalSecondaryIndexUpdate.Delete must not be null"
-            )
-        change = update[kinds[0]]
-        if change["IndexName"] in names:
-            raise validation(
-                f"{_INVALID}Only one global secondary index update per index is allowed simultaneously. Index: {change['IndexName']}"
-            )
-        names.add(change["IndexName"])
-        _check_units(change.get("ProvisionedThroughput"), change["IndexName"])
-        online += kinds[0] != "Update"
-    if online > 1:
-        raise AwsError(
-            "LimitExceededException",
-            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
-        )
-
-
-def check_new_index(request: Request, record: TableRecord) -> None:
-    """Check the creation of a global index on an existing table."""
-    definitions = [part.name for part in record.attributes]
-    _check_globals([request], definitions, set(), on_demand=record.billing == "PAY_PER_REQUEST")
-    if sum(index.is_global for index in record.indexes) >= MAX_GLOBAL:
-        raise AwsError("LimitExceededException", f"GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL}")
 
 
 def without_idle_attributes(record: TableRecord) -> TableRecord:
@@ -116,10 +69,11 @@ def _check_billing(request: Request) -> None:
             raise validation(NO_THROUGHPUT)
     elif throughput is None:
         raise validation(BOTH_UNITS)
-    _check_units(throughput)
+    check_units(throughput)
 
 
-def _check_units(throughput: Request | None, index: str = "") -> None:
+def check_units(throughput: Request | None, index: str = "") -> None:
+    """Check that capacity units are as few as DynamoDB can count."""
     for name in ("ReadCapacityUnits", "WriteCapacityUnits") if throughput else ():
         assert throughput is not None
         if throughput[name] > MAX_UNITS:
@@ -178,10 +132,7 @@ def _check_globals(indexes: Sequence[Request], definitions: Sequence[str], names
     if not indexes:
         raise validation(_INVALID + "List of GlobalSecondaryIndexes is empty")
     for index in indexes:
-        schema = index["KeySchema"]
-        _check_defined([element["AttributeName"] for element in schema], definitions)
-        _check_roles(schema) if len(schema) <= 2 and schema[-1]["KeyType"] == "RANGE" else _check_many(schema)
-        _check_projection(index, names)
+        check_global(index, definitions, names)
         throughput = index.get("ProvisionedThroughput")
         if on_demand and throughput is not None:
             raise validation(
@@ -189,10 +140,18 @@ def _check_globals(indexes: Sequence[Request], definitions: Sequence[str], names
                 " when BillingMode is PAY_PER_REQUEST"
             )
         if not on_demand and throughput is None:
-            raise validation(f"{_INVALID}ProvisionedThroughput must be specified for index: {index['IndexName']}")
-        _check_units(throughput, index["IndexName"])
+            raise validation(f"{_INVALID}ProvisionedThroughput is not specified for index: {index['IndexName']}")
+        check_units(throughput, index["IndexName"])
     if len(indexes) > MAX_GLOBAL:
         raise validation(f"{_INVALID}GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL}")
+
+
+def check_global(index: Request, definitions: Sequence[str], names: set[str]) -> None:
+    """Check the key and projection of a global index, whose name may not be among `names` and is added to them."""
+    schema = index["KeySchema"]
+    _check_defined([element["AttributeName"] for element in schema], definitions)
+    _check_roles(schema) if len(schema) <= 2 and schema[-1]["KeyType"] == "RANGE" else _check_many(schema)
+    _check_projection(index, names)
 
 
 def _check_many(schema: Sequence[Request]) -> None:
@@ -200,14 +159,15 @@ def _check_many(schema: Sequence[Request]) -> None:
     roles = [element["KeyType"] for element in schema]
     names = [element["AttributeName"] for element in schema]
     if len(set(names)) != len(names):
-        raise validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+        raise validation("The KeySchema contains multiple key attributes with the same name")
     if roles[0] != "HASH":
         raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
     hashes = roles.count("HASH")
     if roles != ["HASH"] * hashes + ["RANGE"] * (len(roles) - hashes):
-        raise validation("Invalid KeySchema: The HASH key elements must precede the RANGE key elements")
-    if hashes > MAX_PARTS or len(roles) - hashes > MAX_PARTS:
-        raise validation(f"Invalid KeySchema: A key may have at most {MAX_PARTS} HASH and {MAX_PARTS} RANGE elements")
+        raise validation(_INVALID + "All HASH key attributes must precede RANGE key attributes in the KeySchema")
+    for role in ("HASH", "RANGE"):
+        if roles.count(role) > MAX_PARTS:
+            raise validation(f"{_INVALID}The KeySchema exceeds the maximum allowed number of {role} key attributes")
 
 
 def _check_projection(index: Request, names: set[str]) -> None:
@@ -219,6 +179,10 @@ def _check_projection(index: Request, names: set[str]) -> None:
         raise validation(f"{_INVALID}ProjectionType is {kind}, but NonKeyAttributes is specified")
     if kind == "INCLUDE" and projection.get("NonKeyAttributes") is None:
         raise validation(_INVALID + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    projected = projection.get("NonKeyAttributes") or ()
+    for at, name in enumerate(projected):
+        if name in projected[:at]:
+            raise validation(f"{_INVALID}Duplicate element in NonKeyAttributes: {name}")
     if index["IndexName"] in names:
         raise validation(f"{_INVALID}Duplicate index name: {index['IndexName']}")
     names.add(index["IndexName"])

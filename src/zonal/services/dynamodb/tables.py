@@ -8,7 +8,6 @@ AWS's does.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ from zonal.foundation.identifiers import REGION
 from zonal.records.store import Transaction
 from zonal.services.dynamodb import schemas
 from zonal.services.dynamodb.descriptions import describe_table
+from zonal.services.dynamodb.schema_changes import check_update, new_attributes
 from zonal.services.dynamodb.tags import tags_of
 from zonal.services.operation import Call, operation
 
@@ -82,6 +82,12 @@ class Tables:
     @operation("DeleteTable")
     def delete(self, call: Call, request: Request) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
+        if record.status == "UPDATING" and any(index.status != "ACTIVE" for index in record.indexes):
+            raise AwsError(
+                "ResourceInUseException",
+                "Attempt to change a resource which is still in use:"
+                " Cannot delete table while indexes are being created, updated, or deleted.",
+            )
         _check_at_rest(record)
         if record.deletion_protection:
             raise validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
@@ -96,7 +102,7 @@ class Tables:
     @operation("UpdateTable")
     def update(self, call: Call, request: Request) -> dict[str, Any]:
         _refuse_unbuilt(request)
-        schemas.check_update(request)
+        check_update(request)
         record = existing(call.transaction, request["TableName"])
         _check_at_rest(record)
         changed = _updated(call.transaction, record, request, call.now)
@@ -137,7 +143,7 @@ def existing(transaction: Transaction, name: str) -> TableRecord:
 
 def new_record(transaction: Transaction, name: str, request: Request, now: datetime) -> TableRecord:
     """The record of a table as CreateTable's members describe it."""
-    on_demand = request.get("BillingMode") == "PAY_PER_REQUEST"
+    billing = request.get("BillingMode") or "PROVISIONED"
     stream = request.get("StreamSpecification")
     streams = (_new_stream(transaction, stream["StreamViewType"], now),) if stream and stream["StreamEnabled"] else ()
     return TableRecord(
@@ -147,14 +153,14 @@ def new_record(transaction: Transaction, name: str, request: Request, now: datet
         keys=schemas.key_elements(request["KeySchema"]),
         space=new_space(transaction),
         indexes=(
-            *(_new_index(transaction, each, is_global=False) for each in request.get("LocalSecondaryIndexes") or ()),
-            *(_new_index(transaction, each, is_global=True) for each in request.get("GlobalSecondaryIndexes") or ()),
+            *(_new_index(transaction, each, billing, is_global=False) for each in request.get("LocalSecondaryIndexes") or ()),
+            *(_new_index(transaction, each, billing, is_global=True) for each in request.get("GlobalSecondaryIndexes") or ()),
         ),
         created_at=now,
-        billing="PAY_PER_REQUEST" if on_demand else "PROVISIONED",
-        on_demand_since=now if on_demand else None,
+        billing=billing,
+        on_demand_since=now if billing == "PAY_PER_REQUEST" else None,
         throughput=_throughput(request.get("ProvisionedThroughput")),
-        on_demand=_on_demand(request.get("OnDemandThroughput")),
+        on_demand=_on_demand(request.get("OnDemandThroughput"), billing),
         streams=streams,
         deletion_protection=bool(request.get("DeletionProtectionEnabled")),
         table_class=request.get("TableClass") or "",
@@ -170,7 +176,7 @@ def new_space(transaction: Transaction) -> int:
     return spaces.next
 
 
-def _new_index(transaction: Transaction, request: Request, *, is_global: bool, status: str = "ACTIVE") -> IndexRecord:
+def _new_index(transaction: Transaction, request: Request, billing: str, *, is_global: bool, status: str = "ACTIVE") -> IndexRecord:
     projection = request["Projection"]
     return IndexRecord(
         name=request["IndexName"],
@@ -181,7 +187,7 @@ def _new_index(transaction: Transaction, request: Request, *, is_global: bool, s
         space=new_space(transaction),
         status=status,
         throughput=_throughput(request.get("ProvisionedThroughput")),
-        on_demand=_on_demand(request.get("OnDemandThroughput")),
+        on_demand=_on_demand(request.get("OnDemandThroughput"), billing, request["IndexName"]),
     )
 
 
@@ -194,8 +200,17 @@ def _throughput(request: Request | None) -> Throughput:
     return Throughput() if request is None else Throughput(read=request["ReadCapacityUnits"], write=request["WriteCapacityUnits"])
 
 
-def _on_demand(request: Request | None) -> OnDemand | None:
-    return None if request is None else OnDemand(request.get("MaxReadRequestUnits", -1), request.get("MaxWriteRequestUnits", -1))
+def _on_demand(request: Request | None, billing: str, index: str = "") -> OnDemand | None:
+    if request is None:
+        return None
+    if billing == "PROVISIONED":
+        member = next((name for name in ("MaxReadRequestUnits", "MaxWriteRequestUnits") if name in request), "MaxReadRequestUnits")
+        where = f" for index : {index}" if index else ""
+        raise validation(
+            f"One or more parameter values were invalid: {member} for OnDemandThroughput{where} cannot be specified"
+            " when the table BillingMode is PROVISIONED"
+        )
+    return OnDemand(request.get("MaxReadRequestUnits", -1), request.get("MaxWriteRequestUnits", -1))
 
 
 def _encryption(request: Request | None) -> str:
@@ -222,10 +237,6 @@ def _check_at_rest(record: TableRecord) -> None:
 
 
 def _updated(transaction: Transaction, record: TableRecord, request: Request, now: datetime) -> TableRecord:
-    if request.get("AttributeDefinitions") is not None:
-        known = {part.name: part for part in record.attributes}
-        known |= {each["AttributeName"]: KeyPart(each["AttributeName"], each["AttributeType"]) for each in request["AttributeDefinitions"]}
-        record = replace(record, attributes=tuple(known.values()))
     if "BillingMode" in request:
         record = _billed(record, request, now)
     if "ProvisionedThroughput" in request:
@@ -233,9 +244,14 @@ def _updated(transaction: Transaction, record: TableRecord, request: Request, no
             raise validation(schemas.NO_THROUGHPUT)
         record = replace(record, throughput=_changed_throughput(record.throughput, request["ProvisionedThroughput"], now, "table"))
     if "OnDemandThroughput" in request:
-        record = replace(record, on_demand=_on_demand(request["OnDemandThroughput"]))
+        record = replace(record, on_demand=_on_demand(request["OnDemandThroughput"], record.billing))
     for update in request.get("GlobalSecondaryIndexUpdates") or ():
-        record = _index_updated(transaction, record, update, now)
+        if create := update.get("Create"):
+            attributes = new_attributes(create, record, request.get("AttributeDefinitions"))
+            index = _new_index(transaction, create, record.billing, is_global=True, status="CREATING")
+            record = replace(record, attributes=attributes, indexes=(*record.indexes, index))
+        else:
+            record = _index_updated(record, update, now)
     if "StreamSpecification" in request:
         record = _streamed(transaction, record, request["StreamSpecification"], now)
     if "SSESpecification" in request:
@@ -261,16 +277,18 @@ def _billed(record: TableRecord, request: Request, now: datetime) -> TableRecord
     for index in record.indexes:
         if index.is_global and record.billing != mode and index.name not in given:
             raise validation(f"One or more parameter values were invalid: ProvisionedThroughput must be specified for index: {index.name}")
-    return replace(record, billing=mode)
+    indexes = tuple(replace(index, on_demand=None) for index in record.indexes)
+    return replace(record, billing=mode, on_demand=None, indexes=indexes)
 
 
 def _changed_throughput(held: Throughput, request: Request, now: datetime, what: str) -> Throughput:
     read, write = request["ReadCapacityUnits"], request["WriteCapacityUnits"]
     if (read, write) == (held.read, held.write):
+        where = "the table" if what == "table" else what
         raise validation(
             f"The provisioned throughput for the {what} will not change. The requested value equals the current value. "
-            f"Current ReadCapacityUnits provisioned for the {what}: {held.read}. Requested ReadCapacityUnits: {read}. "
-            f"Current WriteCapacityUnits provisioned for the {what}: {held.write}. Requested WriteCapacityUnits: {write}. "
+            f"Current ReadCapacityUnits provisioned for {where}: {held.read}. Requested ReadCapacityUnits: {read}. "
+            f"Current WriteCapacityUnits provisioned for {where}: {held.write}. Requested WriteCapacityUnits: {write}. "
             "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
         )
     if read > held.read or write > held.write:
@@ -294,34 +312,31 @@ def _decreased(held: Throughput, now: datetime) -> Throughput:
     return replace(held, decreased_at=now, decreases_today=today + 1)
 
 
-def _index_updated(transaction: Transaction, record: TableRecord, update: Request, now: datetime) -> TableRecord:
-    if create := update.get("Create"):
-        if any(index.name == create["IndexName"] for index in record.indexes):
-            raise validation("Attempting to create an index which already exists")
-        schemas.check_new_index(create, record)
-        return replace(record, indexes=(*record.indexes, _new_index(transaction, create, is_global=True, status="CREATING")))
+def _index_updated(record: TableRecord, update: Request, now: datetime) -> TableRecord:
     change = update.get("Update") or update.get("Delete") or {}
-    position = _global_index(record.indexes, change["IndexName"])
+    name = change["IndexName"]
+    position = next((at for at, index in enumerate(record.indexes) if index.name == name), None)
     if position is None:
-        raise AwsError("ResourceNotFoundException", "Requested resource not found")
+        raise AwsError("ResourceNotFoundException", f"Requested resource not found: Index {name} for table {record.id}")
     held = record.indexes[position]
+    if not held.is_global:
+        what = "delete" if update.get("Delete") else "update"
+        raise validation(f"Cannot {what} an index that is not a GlobalSecondaryIndex: {name}")
     if update.get("Delete"):
         changed = replace(held, status="DELETING")
     else:
         changed = replace(held, status="UPDATING")
         if "ProvisionedThroughput" in change:
-            throughput = _changed_throughput(held.throughput, change["ProvisionedThroughput"], now, f"index: {held.name}")
+            if record.billing == "PAY_PER_REQUEST":
+                raise validation(
+                    f"One or more parameter values were invalid: The only Updates for index: {name} when TableThroughputMode is"
+                    " PAY_PER_REQUEST can be to OnDemandThroughput, WarmThroughput"
+                )
+            throughput = _changed_throughput(held.throughput, change["ProvisionedThroughput"], now, f"index {name}")
             changed = replace(changed, throughput=throughput)
         if "OnDemandThroughput" in change:
-            changed = replace(changed, on_demand=_on_demand(change["OnDemandThroughput"]))
+            changed = replace(changed, on_demand=_on_demand(change["OnDemandThroughput"], record.billing, name))
     return replace(record, indexes=(*record.indexes[:position], changed, *record.indexes[position + 1 :]))
-
-
-def _global_index(indexes: Sequence[IndexRecord], name: str) -> int | None:
-    for position, index in enumerate(indexes):
-        if index.is_global and index.name == name:
-            return position
-    return None
 
 
 def _streamed(transaction: Transaction, record: TableRecord, request: Request, now: datetime) -> TableRecord:

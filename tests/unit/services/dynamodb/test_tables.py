@@ -70,6 +70,43 @@ ALL = {"ProjectionType": "ALL"}
             },
             INVALID + "ProjectionType is ALL, but NonKeyAttributes is specified",
         ),
+        (
+            {
+                "AttributeDefinitions": [A, B],
+                "KeySchema": [HASH, RANGE],
+                "ProvisionedThroughput": ONE,
+                "LocalSecondaryIndexes": [
+                    {
+                        "IndexName": "abc",
+                        "KeySchema": [HASH, RANGE],
+                        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["c", "d", "c"]},
+                    }
+                ],
+            },
+            INVALID + "Duplicate element in NonKeyAttributes: c",
+        ),
+        (
+            {"AttributeDefinitions": [A, A | {"AttributeType": "N"}], "KeySchema": [HASH], "ProvisionedThroughput": ONE},
+            "Attribute Name is duplicated: a",
+        ),
+        (
+            {
+                "AttributeDefinitions": [A, B],
+                "KeySchema": [HASH],
+                "ProvisionedThroughput": ONE,
+                "GlobalSecondaryIndexes": [{"IndexName": "abc", "KeySchema": [HASH, RANGE, HASH], "Projection": ALL}],
+            },
+            "The KeySchema contains multiple key attributes with the same name",
+        ),
+        (
+            {
+                "AttributeDefinitions": [A, B],
+                "KeySchema": [HASH],
+                "ProvisionedThroughput": ONE,
+                "GlobalSecondaryIndexes": [{"IndexName": "abc", "KeySchema": [HASH, RANGE], "Projection": ALL}],
+            },
+            INVALID + "ProvisionedThroughput is not specified for index: abc",
+        ),
     ],
 )
 async def test_tables_that_cannot_be_are_refused_in_awss_words(call: Caller, request_: dict[str, Any], message: str) -> None:

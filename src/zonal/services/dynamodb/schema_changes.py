@@ -1,0 +1,144 @@
+"""What UpdateTable may ask for: which changes in one request, and which new indexes; checked in AWS's order and words.
+
+Most kinds of change must come alone; an index may be made or deleted beside a switch of the billing mode or other indexes' throughput.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zonal.dynamo.items import validation
+from zonal.dynamo.keys import KeyPart
+from zonal.dynamo.table import KeyElement, TableRecord
+from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb.schemas import MAX_GLOBAL, check_class, check_global, check_units
+
+Request = Mapping[str, Any]
+_INVALID = "One or more parameter values were invalid: "
+_CHANGES = (
+    *("ProvisionedThroughput", "BillingMode", "StreamSpecification", "GlobalSecondaryIndexUpdates", "SSESpecification"),
+    *("DeletionProtectionEnabled", "OnDemandThroughput", "TableClass"),
+)
+_NO_CHANGE = (
+    "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, SSESpecification,"
+    " ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, DeletionProtectionEnabled,"
+    " OnDemandThroughput, WarmThroughput or TableClass is required"
+)
+_ALONE = {
+    "SSESpecification": "Server-Side Encryption",
+    "TableClass": "TableClass",
+    "DeletionProtectionEnabled": "DeletionProtection",
+}
+_ONE_KIND = (
+    "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null"
+)
+
+
+def check_update(request: Request) -> None:
+    """Check UpdateTable as far as the table itself does not matter. Raises `ValidationException` or `LimitExceededException`."""
+    check_class(request)
+    updates = request.get("GlobalSecondaryIndexUpdates")
+    told = {name for name in _CHANGES if name in request} - (set() if updates else {"GlobalSecondaryIndexUpdates"})
+    if not told:
+        raise validation(_NO_CHANGE)
+    if updates is not None and not updates:
+        raise validation(_INVALID + "List of GlobalSecondaryIndexUpdates is empty")
+    if request.get("BillingMode") == "PROVISIONED" and "ProvisionedThroughput" not in request:
+        raise validation(_INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+    check_units(request.get("ProvisionedThroughput"))
+    online = _online(updates or ())
+    _check_together(told, online=online > 0)
+    if online > 1:
+        raise AwsError(
+            "LimitExceededException",
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
+        )
+
+
+def _online(updates: Sequence[Request]) -> int:
+    """How many indexes the updates would make or delete."""
+    names: set[str] = set()
+    online = 0
+    for update in updates:
+        kinds = [kind for kind in ("Update", "Create", "Delete") if update.get(kind) is not None]
+        if not kinds:
+            raise validation(_INVALID + _ONE_KIND)
+        if len(kinds) > 1:
+            raise validation(_INVALID + "Only one global secondary index action is allowed per GlobalSecondaryIndexUpdate object")
+        change = update[kinds[0]]
+        if change["IndexName"] in names:
+            raise validation(
+                f"{_INVALID}Only one global secondary index update per index is allowed simultaneously. Index: {change['IndexName']}"
+            )
+        names.add(change["IndexName"])
+        check_units(change.get("ProvisionedThroughput"), change["IndexName"])
+        online += kinds[0] != "Update"
+    return online
+
+
+def _check_together(told: set[str], *, online: bool) -> None:
+    for name, what in _ALONE.items():
+        if name in told and len(told) > 1:
+            raise validation(f"{_INVALID}{what} modification must be the only operation in the request")
+    if "OnDemandThroughput" in told and told - {"OnDemandThroughput", "BillingMode"}:
+        raise validation(_INVALID + "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request")
+    if {"StreamSpecification", "ProvisionedThroughput"} <= told:
+        raise validation(_INVALID + "You cannot modify stream status while updating table IOPS")
+    if online and "ProvisionedThroughput" in told:
+        raise validation(_INVALID + "You cannot create or delete index while updating table IOPS")
+    if online and "StreamSpecification" in told:
+        raise validation(_INVALID + "You cannot create or delete index while changing stream status")
+
+
+def new_attributes(create: Request, record: TableRecord, definitions: Sequence[Request] | None) -> tuple[KeyPart, ...]:
+    """The table's key attributes with those of a new global index, once that index may be.
+
+    `definitions` are the request's own: they must tell of every attribute of the index's key, also where the table knows it.
+    """
+    name = create["IndexName"]
+    if any(index.name == name for index in record.indexes):
+        raise validation("Attempting to create an index which already exists")
+    if definitions is None:
+        raise validation(f"{_INVALID}AttributeDefinitions is not specified for index: {name}")
+    check_global(create, [each["AttributeName"] for each in definitions], set())
+    _check_throughput(create, record)
+    if sum(index.is_global for index in record.indexes) >= MAX_GLOBAL:
+        raise AwsError(
+            "LimitExceededException",
+            f"Subscriber limit exceeded: Number of global secondary indexes exceeds per-table limit of {MAX_GLOBAL}",
+        )
+    known = {part.name: part for part in record.attributes}
+    given = {each["AttributeName"]: KeyPart(each["AttributeName"], each["AttributeType"]) for each in definitions}
+    for element in create["KeySchema"]:
+        attribute = element["AttributeName"]
+        if known.setdefault(attribute, given[attribute]) != given[attribute]:
+            raise validation(_redefined(create, record, given, attribute))
+    return tuple(known.values())
+
+
+def _check_throughput(create: Request, record: TableRecord) -> None:
+    throughput, name = create.get("ProvisionedThroughput"), create["IndexName"]
+    if record.billing == "PAY_PER_REQUEST" and throughput is not None:
+        raise validation(
+            f"{_INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name}"
+            " when BillingMode is PAY_PER_REQUEST"
+        )
+    if record.billing != "PAY_PER_REQUEST" and throughput is None:
+        raise validation(f"{_INVALID}Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}")
+
+
+def _redefined(create: Request, record: TableRecord, given: Mapping[str, KeyPart], attribute: str) -> str:
+    schemas = [record.keys, *(index.keys for index in record.indexes)]
+    existing = next(keys for keys in schemas if any(element.name == attribute for element in keys))
+    new = [KeyElement(element["AttributeName"], element["KeyType"]) for element in create["KeySchema"]]
+    types = {part.name: part for part in record.attributes}
+    return (
+        f"{_INVALID}Attributes cannot be redefined. Please check that your attribute has the same type as previously defined."
+        f" Existing schema: {_schema(existing, types)} New schema: {_schema(new, given)}"
+    )
+
+
+def _schema(keys: Sequence[KeyElement], types: Mapping[str, KeyPart]) -> str:
+    elements = (f"SchemaElement: key{{{element.name}:{types[element.name].type}:{element.role}}}" for element in keys)
+    return f"Schema:[{', '.join(elements)}]"
