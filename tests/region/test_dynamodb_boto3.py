@@ -193,3 +193,10 @@ def test_a_stream_tells_what_happened(endpoint: Endpoint, client: Any) -> None:
     records = streams.get_records(ShardIterator=iterator)["Records"]
     assert [record["eventName"] for record in records] == ["INSERT", "MODIFY", "REMOVE"]
     assert records[1]["dynamodb"]["OldImage"]["v"] == {"N": "1"} and records[1]["dynamodb"]["NewImage"]["v"] == {"N": "2"}
+
+
+def test_tagging_is_answered_with_an_empty_body(client: Any, users: Any) -> None:
+    arn = client.describe_table(TableName=users.name)["Table"]["TableArn"]
+    tagged = client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}])
+    untagged = client.untag_resource(ResourceArn=arn, TagKeys=["a"])
+    assert [answer["ResponseMetadata"]["HTTPHeaders"]["content-length"] for answer in (tagged, untagged)] == ["0", "0"]

@@ -128,12 +128,22 @@ def compare(left: str, right: str) -> int:
 
 def add(left: str, right: str) -> str:
     """The exact sum; raises `ValidationException` where it needs more than 38 digits or leaves the range."""
-    return canonical(str(_ARITHMETIC.add(decimal.Decimal(left), decimal.Decimal(right))))
+    return _result(_ARITHMETIC.add(decimal.Decimal(left), decimal.Decimal(right)))
 
 
 def subtract(left: str, right: str) -> str:
     """The exact difference; raises like `add`."""
-    return canonical(str(_ARITHMETIC.subtract(decimal.Decimal(left), decimal.Decimal(right))))
+    return _result(_ARITHMETIC.subtract(decimal.Decimal(left), decimal.Decimal(right)))
+
+
+def _result(number: decimal.Decimal) -> str:
+    """A result as DynamoDB returns it; one of too many digits is to AWS an overflow, whatever its magnitude."""
+    try:
+        return canonical(str(number))
+    except AwsError as error:
+        if error.message == _TOO_LONG:
+            raise AwsError("ValidationException", _OVERFLOW) from None
+        raise
 
 
 def _write(parts: Parts) -> str:

@@ -48,8 +48,8 @@ def render(located: Located, result: Mapping[str, Any] | None, request_id: str) 
 
 
 def render_document(dialect: Dialect, result: Any, request_id: str) -> Response:
-    """The answer of a JSON service's handler that has made the document itself: encoded already, or plain values."""
-    raw = result if isinstance(result, bytes) else msgspec.json.encode({} if result is None else result)
+    """The answer of a JSON service's handler that has made the document itself: encoded already, plain values, or none at all."""
+    raw = result if isinstance(result, bytes) else b"" if result is None else msgspec.json.encode(result)
     return Response(200, _json_headers(dialect, _request_id_headers(dialect, request_id), raw), raw)
 
 

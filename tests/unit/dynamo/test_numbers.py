@@ -70,5 +70,6 @@ def test_sizes_are_those_that_aws_counts() -> None:
 def test_a_sum_that_would_need_rounding_is_refused() -> None:
     assert numbers.add("0.1", "0.2") == "0.3"
     assert numbers.subtract("1", "3") == "-2"
-    with pytest.raises(AwsError):
+    with pytest.raises(AwsError) as caught:
         numbers.add("1e100", "1")
+    assert caught.value.message == "Number overflow. Attempting to store a number with magnitude larger than supported range"

@@ -33,7 +33,8 @@ _MAKE: dict[str, Callable[[Path, list[tree.Operand]], tree.Condition]] = {
     "NULL": lambda path, values: tree.Not(tree.Exists(path)),
     "NOT_NULL": lambda path, values: tree.Exists(path),
     "CONTAINS": lambda path, values: tree.Contains(path, values[0]),
-    "NOT_CONTAINS": lambda path, values: tree.Not(tree.Contains(path, values[0])),
+    # Unlike NE it holds for no attribute that is not there.
+    "NOT_CONTAINS": lambda path, values: tree.And((tree.Exists(path), tree.Not(tree.Contains(path, values[0])))),
     "BEGINS_WITH": lambda path, values: tree.BeginsWith(path, values[0]),
     "IN": lambda path, values: tree.In(path, tuple(values)),
     "BETWEEN": lambda path, values: tree.Between(path, values[0], values[1]),

@@ -53,6 +53,8 @@ _FIRST = (
     *("ReturnValues", "ReturnItemCollectionMetrics", "ConditionalOperator"),
 )
 """The members whose constraints are told first, in this order."""
+_CHECKED_LATER = frozenset(("AttributeValue", "Tag", "TagKeyString"))
+"""Shapes whose values have words of their own for what is wrong with them."""
 _DEEP = 120
 """Levels of JSON beyond which AWS reads a write in its older way: about 60 of maps and lists."""
 _ATTRIBUTE_MEMBERS = (
@@ -76,9 +78,11 @@ _ATTRIBUTE_MEMBERS = (
 """The members of an attribute value as AWS's own servers have them."""
 
 
-def vet(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+def vet(service: str, operation: str, request: Any) -> dict[str, Any]:
     """The request without its nulls, once nothing is wrong with it as far as the model goes. Raises AWS's error otherwise."""
     checks, required = _compiled(service, operation)
+    if not isinstance(request, dict):
+        return explain(service, operation, request)
     for name, value in request.items():
         check = checks.get(name)
         if check is not None and not check(value):
@@ -381,7 +385,7 @@ def _constrain_members(shape: Shape, value: dict[str, Any], path: str, errors: l
 
 
 def _constrain(shape: Shape, value: Any, path: str, errors: list[str], *, older: bool = False) -> None:
-    if shape.name == "AttributeValue":
+    if shape.name in _CHECKED_LATER:
         return
     for constraint in [_AT_LEAST_ONE] if older and path == "tableName" and value == "" else _broken(shape, value, path):
         if not older and shape.name in _NEWER_ENUMS and path in ("returnValues", "conditionalOperator"):

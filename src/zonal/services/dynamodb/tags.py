@@ -18,11 +18,9 @@ from zonal.records.store import Transaction
 from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
-MAX_TAGS = 50
-PAGE = 10
+MAX_TAGS, MAX_KEY, MAX_VALUE = 50, 128, 256
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+")
 _TAG_SIGNS, _TAG_LETTERS = frozenset("_.:/=+-@"), frozenset("LNZ")
-_TAG_PATTERN = r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$"
 _TABLE_ARN = re.compile(r"arn:aws:dynamodb:(.+):(\d+):table/([^/]{3,})")
 
 
@@ -38,7 +36,7 @@ class Tags:
         if not request["Tags"]:
             raise validation("Atleast one Tag needs to be provided as Input.")
         tags = record.tags | tags_of(request["Tags"])
-        _check_count(tags)
+        _check_count(len(tags))
         call.transaction.put(replace(record, tags=tags))
 
     @operation("UntagResource")
@@ -47,38 +45,49 @@ class Tags:
         if not request["TagKeys"]:
             raise validation("Atleast one Tag Key needs to be provided as Input.")
         gone = set(request["TagKeys"])
+        for key in gone:
+            _check_key(key)
+        _check_count(len(gone))
         call.transaction.put(replace(record, tags={key: value for key, value in record.tags.items() if key not in gone}))
 
     @operation("ListTagsOfResource")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
         record = _tagged(call.transaction, request["ResourceArn"], "ListTagsOfResource")
-        start = request.get("NextToken")
-        names = sorted(record.tags)
-        names = [name for name in names if start is None or name > start]
-        answer: dict[str, Any] = {"Tags": [{"Key": name, "Value": record.tags[name]} for name in names[:PAGE]]}
-        if len(names) > PAGE:
-            answer["NextToken"] = names[PAGE - 1]
-        return answer
+        return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(record.tags.items())]}
 
 
 def tags_of(request: Sequence[Request]) -> dict[str, str]:
-    """Tags as they are kept. Raises `ValidationException` for ones that are too many, for letters that no tag has, and for a value that
-    means nothing where zonal gives its tag a meaning."""
-    tags = {tag["Key"]: tag["Value"] for tag in request}
-    _check_count(tags)
-    for name, text in (each for tag in tags.items() for each in zip(("Key", "Value"), tag, strict=True)):
-        if not all(letter in _TAG_SIGNS or unicodedata.category(letter)[0] in _TAG_LETTERS for letter in text):
-            raise validation(
-                f"One or more parameter values were invalid: Tag {name} must satisfy regular expression pattern: {_TAG_PATTERN}"
-            )
+    """Tags as they are kept. Raises `ValidationException` for ones that are doubled or too many, for what no tag may be, and for a value
+    that means nothing where zonal gives its tag a meaning."""
+    tags: dict[str, str] = {}
+    for tag in request:
+        key, value = tag.get("Key"), tag.get("Value")
+        _check_key(key)
+        if value is None or not _fits(value, MAX_VALUE):
+            raise validation(f"The Tag Value provided is invalid, Value: {'null' if value is None else value}")
+        if key in tags:
+            raise validation(f"Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}")
+        tags[str(key)] = value
+    _check_count(len(tags))
     if LAG_TAG in tags:
         lag_of(tags[LAG_TAG])
     return tags
 
 
-def _check_count(tags: dict[str, str]) -> None:
-    if len(tags) > MAX_TAGS:
-        raise validation(f"The number of tags exceeds the limit of {MAX_TAGS} tags per resource")
+def _check_key(key: str | None) -> None:
+    if not key or not _fits(key, MAX_KEY):
+        raise validation(f"The Tag Key provided is invalid, Key: {'null' if key is None else key}")
+    if key.lower().startswith("aws:"):
+        raise validation(f"Tag Key cannot be prefixed with aws:, Key: {key}")
+
+
+def _fits(text: str, most: int) -> bool:
+    return len(text) <= most and all(letter in _TAG_SIGNS or unicodedata.category(letter)[0] in _TAG_LETTERS for letter in text)
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_TAGS:
+        raise validation("Number of Tags exceed the current limit for the provided ResourceArn")
 
 
 def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:

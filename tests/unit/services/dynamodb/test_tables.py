@@ -250,18 +250,45 @@ async def test_tags_come_and_go(call: Caller) -> None:
     assert await call("ListTagsOfResource", ResourceArn=arn) == {"Tags": [{"Key": "b", "Value": "2"}]}
 
 
-@pytest.mark.parametrize("tag", [{"Key": "hi!", "Value": "dog"}, {"Key": "dog", "Value": "d%g"}, {"Key": "dog", "Value": "a\nb"}])
-async def test_a_tag_of_signs_that_no_tag_has_is_refused(call: Caller, tag: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ([{"Key": "hi!", "Value": "dog"}], "The Tag Key provided is invalid, Key: hi!"),
+        ([{"Key": "", "Value": "dog"}], "The Tag Key provided is invalid, Key: "),
+        ([{"Key": "k" * 129, "Value": "dog"}], "The Tag Key provided is invalid, Key: " + "k" * 129),
+        ([{"Value": "dog"}], "The Tag Key provided is invalid, Key: null"),
+        ([{"Key": "dog"}], "The Tag Value provided is invalid, Value: null"),
+        ([{"Key": "dog", "Value": "d%g"}], "The Tag Value provided is invalid, Value: d%g"),
+        ([{"Key": "dog", "Value": "a\nb"}], "The Tag Value provided is invalid, Value: a\nb"),
+        ([{"Key": "dog", "Value": "v" * 257}], "The Tag Value provided is invalid, Value: " + "v" * 257),
+        ([{"Key": "Aws:dog", "Value": "x"}], "Tag Key cannot be prefixed with aws:, Key: Aws:dog"),
+        ([{"Key": "dog", "Value": "x"}] * 2, "Duplicate Tag Keys provided as input: Duplicate Tag Key found dog"),
+    ],
+)
+async def test_a_tag_that_cannot_be_is_refused(call: Caller, tags: list[dict[str, str]], message: str) -> None:
     await call.table("things", Tags=[{"Key": "законные буквы", "Value": "+-=._:/@ 7"}])
     arn = (await call("DescribeTable", TableName="things"))["Table"]["TableArn"]
-    assert "must satisfy regular expression pattern" in await call.complaint("TagResource", ResourceArn=arn, Tags=[tag])
+    assert await call.complaint("TagResource", ResourceArn=arn, Tags=[{"Key": "good", "Value": ""}, *tags]) == message
     assert len((await call("ListTagsOfResource", ResourceArn=arn))["Tags"]) == 1
+    assert (
+        await call.complaint("UntagResource", ResourceArn=arn, TagKeys=["aws:dog"]) == "Tag Key cannot be prefixed with aws:, Key: aws:dog"
+    )
+
+
+async def test_all_tags_are_told_at_once(call: Caller) -> None:
+    await call.table("things", Tags=[{"Key": str(number), "Value": ""} for number in range(50)])
+    arn = (await call("DescribeTable", TableName="things"))["Table"]["TableArn"]
+    told = await call("ListTagsOfResource", ResourceArn=arn)
+    assert len(told["Tags"]) == 50 and "NextToken" not in told
+    too_many = "Number of Tags exceed the current limit for the provided ResourceArn"
+    assert await call.complaint("TagResource", ResourceArn=arn, Tags=[{"Key": "more", "Value": ""}]) == too_many
+    assert await call.complaint("UntagResource", ResourceArn=arn, TagKeys=[str(number) for number in range(51)]) == too_many
 
 
 async def test_a_table_of_too_many_tags_is_not_created(call: Caller) -> None:
     tags = [{"Key": str(number), "Value": "x"} for number in range(51)]
     request = {"TableName": "things", "AttributeDefinitions": [A], "KeySchema": [HASH], "BillingMode": "PAY_PER_REQUEST", "Tags": tags}
-    assert "exceeds the limit of 50 tags" in await call.complaint("CreateTable", **request)
+    assert "exceed the current limit" in await call.complaint("CreateTable", **request)
     assert (await call("ListTables"))["TableNames"] == []
 
 

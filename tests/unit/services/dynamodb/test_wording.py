@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.unit.services.dynamodb.caller import Caller
+from zonal.foundation.errors import AwsError
 
 ONE = "1 validation error detected: "
 INVALID = "One or more parameter values were invalid: "
@@ -325,3 +327,19 @@ async def test_an_empty_key_of_an_index_refuses_a_transaction_as_a_whole(call: C
     mistyped = {"Put": {"TableName": "things", "Item": KEY | {"c": {"N": "1"}}}}
     error = await call.error("TransactWriteItems", TransactItems=[mistyped])
     assert error.fields["CancellationReasons"][0]["Code"] == "ValidationError"
+
+
+@pytest.mark.parametrize("body", [b"7", b'"things"', b"[]", b"null", b"true"])
+async def test_a_body_that_is_no_object_is_none_that_can_be_read(call: Caller, body: bytes) -> None:
+    handler = call.service.handlers["dynamodb"]["ListTables"]
+    with pytest.raises(AwsError) as caught:
+        handler(None, msgspec.json.decode(body))  # type: ignore[arg-type]
+    assert caught.value.code == "SerializationException"
+
+
+async def test_not_contains_holds_for_no_attribute_that_is_not_there(call: Caller) -> None:
+    await call.table("things")
+    await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "list": {"L": [{"N": "1"}]}})
+    for name, found in (("list", 1), ("absent", 0)):
+        filter = {name: {"ComparisonOperator": "NOT_CONTAINS", "AttributeValueList": [{"N": "2"}]}}
+        assert (await call("Scan", TableName="things", ScanFilter=filter))["Count"] == found
