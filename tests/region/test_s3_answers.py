@@ -411,3 +411,9 @@ def test_a_part_is_told_with_the_type_of_its_objects_checksum(client: Any, bucke
     client.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts)
     got = client.get_object(Bucket=bucket, Key="k", PartNumber=1, ChecksumMode="ENABLED")
     assert (got["ChecksumSHA256"], got["ChecksumType"]) == (part["ChecksumSHA256"], "COMPOSITE")
+
+
+def test_a_part_that_no_object_can_have_is_refused_before_the_key_is_looked_for(client: Any, bucket: str) -> None:
+    assert refused(client.head_object, Bucket=bucket, Key="none", PartNumber=-3)["Code"] == "400"
+    assert refused(client.get_object, Bucket=bucket, Key="none", PartNumber=10001)["Code"] == "InvalidArgument"
+    assert refused(client.get_object, Bucket=bucket, Key="none", PartNumber=1, Range="bytes=0-1")["Code"] == "InvalidRequest"

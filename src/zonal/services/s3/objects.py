@@ -83,8 +83,10 @@ class Objects:
 
     def _located(self, call: Call, request: Request, method: str) -> tuple[Bucket, Entry, CustomerKey | None, Span]:
         bucket = self._ground.bucket(request["Bucket"])
-        entry = self.found(call, request, bucket, method)
         headers = call.raw.headers
+        if "PartNumber" in request:
+            _check_part(headers, request["PartNumber"])
+        entry = self.found(call, request, bucket, method)
         key = encryption.check_reading(headers, entry)
         conditions.check_reading(headers, entry)
         return bucket, entry, key, _span(headers, request, entry)
@@ -179,15 +181,19 @@ def described(bucket: Bucket, entry: Entry) -> Request:
     return members
 
 
+def _check_part(headers: Mapping[str, str], number: int) -> None:
+    """Raises `AwsError` where no object could have this part, or a range is wanted besides. S3 says so before it looks for the key."""
+    if "range" in headers:
+        raise invalid_request("Cannot specify both Range header and partNumber query parameter")
+    writing.check_part_number(number)
+
+
 def _span(headers: Mapping[str, str], request: Request, entry: Entry) -> Span:
-    """The bytes that a request wants. Raises `AwsError` InvalidRange, InvalidPartNumber or InvalidRequest."""
+    """The bytes that a request wants. Raises `AwsError` InvalidRange or InvalidPartNumber."""
     number = request.get("PartNumber")
     if number is None:
         found = conditions.byte_range(headers.get("range"), entry.size)
         return Span(0, entry.size, True) if found is None else Span(*found, False)
-    if "range" in headers:
-        raise invalid_request("Cannot specify both Range header and partNumber query parameter")
-    writing.check_part_number(number)
     if not entry.parts and number == 1:
         return Span(0, entry.size, entry.size == 0)
     if number > len(entry.parts):
