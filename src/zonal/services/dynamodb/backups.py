@@ -110,6 +110,8 @@ class Backups:
             new = Recovery(since=call.now, days=days, space=new_space(call.transaction))
             recovery = new if recovery is None else replace(recovery, days=days)
             record = replace(record, recovery=recovery)
+        elif "RecoveryPeriodInDays" in wanted:
+            raise validation("Invalid Request: Cannot specify RecoveryPeriodInDays when disabling point-in-time recovery.")
         elif record.recovery is not None:
             call.transaction.put(Refuse(id=str(record.recovery.space)))
             record = replace(record, recovery=None)
@@ -125,9 +127,9 @@ class Backups:
         source = _table(call.transaction, request.get("SourceTableName") or request.get("SourceTableArn") or "")
         if source.recovery is None:
             raise AwsError("PointInTimeRecoveryUnavailableException", f"Point in time recovery is not enabled for table '{source.id}'")
-        moment = call.now if request.get("UseLatestRestorableTime") else _moment(request.get("RestoreDateTime"))
-        if moment is None:
-            raise validation("One of RestoreDateTime or UseLatestRestorableTime must be specified")
+        if bool(request.get("UseLatestRestorableTime")) == ("RestoreDateTime" in request):
+            raise validation("Invalid Request: Either one of RestoreDateTime or UseLatestRestorableTime must be specified, but not both")
+        moment = _moment(request.get("RestoreDateTime")) or call.now
         if not _earliest(source.recovery, call.now) <= moment <= call.now:
             raise AwsError("InvalidRestoreTimeException", "RestoreDateTime is outside of the restorable time range")
         restored = Restored(

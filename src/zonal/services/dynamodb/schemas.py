@@ -69,7 +69,17 @@ def _check_billing(request: Request) -> None:
             raise validation(NO_THROUGHPUT)
     elif throughput is None:
         raise validation(BOTH_UNITS)
+    else:
+        _refuse_on_demand(request, "")
+        for index in request.get("GlobalSecondaryIndexes") or ():
+            _refuse_on_demand(index, f" for index: {index['IndexName']}")
     check_units(throughput)
+
+
+def _refuse_on_demand(request: Request, where: str) -> None:
+    if maxima := request.get("OnDemandThroughput"):
+        member = "MaxReadRequestUnits" if "MaxReadRequestUnits" in maxima else "MaxWriteRequestUnits"
+        raise validation(f"{_INVALID}{member} for OnDemandThroughput{where} cannot be specified when table BillingMode is PROVISIONED.")
 
 
 def check_units(throughput: Request | None, index: str = "") -> None:
@@ -204,6 +214,6 @@ def _check_stream(stream: Request | None) -> None:
     if stream is None:
         return
     if stream["StreamEnabled"] and "StreamViewType" not in stream:
-        raise validation(_INVALID + "StreamViewType is required when StreamEnabled is true")
+        raise validation(_INVALID + "Table is being created with a stream enabled, UpdateViewType is required")
     if not stream["StreamEnabled"] and "StreamViewType" in stream:
         raise validation(_INVALID + "Table is being created with a stream disabled, UpdateViewType should not be specified")

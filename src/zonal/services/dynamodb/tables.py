@@ -255,7 +255,10 @@ def _updated(transaction: Transaction, record: TableRecord, request: Request, no
     if "StreamSpecification" in request:
         record = _streamed(transaction, record, request["StreamSpecification"], now)
     if "SSESpecification" in request:
-        record = replace(record, encryption=_encryption(request["SSESpecification"]))
+        encryption = _encryption(request["SSESpecification"])
+        if not encryption and not record.encryption:
+            raise validation("One or more parameter values were invalid: Table is already encrypted by default")
+        record = replace(record, encryption=encryption)
     if "DeletionProtectionEnabled" in request:
         record = replace(record, deletion_protection=request["DeletionProtectionEnabled"])
     if "TableClass" in request:
@@ -344,8 +347,12 @@ def _streamed(transaction: Transaction, record: TableRecord, request: Request, n
         if record.stream is not None:
             raise validation(f"Table already has an enabled stream: TableName: {record.id}")
         if "StreamViewType" not in request:
-            raise validation("One or more parameter values were invalid: StreamViewType is required when StreamEnabled is true")
+            raise validation("One or more parameter values were invalid: If stream is being enabled then UpdateViewType is required")
         return replace(record, streams=(*record.streams, _new_stream(transaction, request["StreamViewType"], now)))
+    if "StreamViewType" in request:
+        raise validation(
+            "One or more parameter values were invalid: If stream is being disabled, then UpdateViewType must not be specified"
+        )
     if record.stream is None:
         raise validation(f"Table has no stream to disable: TableName: {record.id}")
     return replace(record, streams=(*record.streams[:-1], replace(record.streams[-1], closed_at=now)))

@@ -62,3 +62,17 @@ async def test_a_time_before_recovery_was_on_cannot_be_restored_to(call: Caller)
     told = told["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
     assert (told["PointInTimeRecoveryStatus"], told["RecoveryPeriodInDays"]) == ("ENABLED", 7)
     assert (await call.error("RestoreTableToPointInTime", **request)).code == "InvalidRestoreTimeException"
+
+
+async def test_recovery_is_asked_for_in_one_way_at_a_time(call: Caller) -> None:
+    await call.table("things")
+    off = {"PointInTimeRecoveryEnabled": False, "RecoveryPeriodInDays": 7}
+    assert await call.complaint("UpdateContinuousBackups", TableName="things", PointInTimeRecoverySpecification=off) == (
+        "Invalid Request: Cannot specify RecoveryPeriodInDays when disabling point-in-time recovery."
+    )
+    on = {"PointInTimeRecoveryEnabled": True}
+    await call("UpdateContinuousBackups", TableName="things", PointInTimeRecoverySpecification=on)
+    for times in ({}, {"RestoreDateTime": call.clock.now().timestamp(), "UseLatestRestorableTime": True}):
+        assert await call.complaint("RestoreTableToPointInTime", SourceTableName="things", TargetTableName="then", **times) == (
+            "Invalid Request: Either one of RestoreDateTime or UseLatestRestorableTime must be specified, but not both"
+        )

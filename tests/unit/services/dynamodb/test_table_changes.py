@@ -83,6 +83,13 @@ def deleting(name: str) -> dict[str, Any]:
             {"OnDemandThroughput": {"MaxReadRequestUnits": 5}, "StreamSpecification": {"StreamEnabled": False}},
             INVALID + "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
         ),
+        ({"SSESpecification": {"Enabled": False}}, INVALID + "Table is already encrypted by default"),
+        ({"StreamSpecification": {"StreamEnabled": True}}, INVALID + "If stream is being enabled then UpdateViewType is required"),
+        (
+            {"StreamSpecification": {"StreamEnabled": False, "StreamViewType": "NEW_IMAGE"}},
+            INVALID + "If stream is being disabled, then UpdateViewType must not be specified",
+        ),
+        ({"StreamSpecification": {"StreamEnabled": False}}, "Table has no stream to disable: TableName: things"),
     ],
 )
 async def test_changes_that_cannot_be_are_refused_in_awss_words(call: Caller, request_: dict[str, Any], message: str) -> None:
@@ -147,3 +154,33 @@ async def test_limits_of_on_demand_tables_go_with_their_billing_mode(call: Calle
     complaint = await call.complaint("UpdateTable", TableName="things", GlobalSecondaryIndexUpdates=[index])
     assert complaint.startswith("The provisioned throughput for the index by-c will not change.")
     assert "Current ReadCapacityUnits provisioned for index by-c: 1." in complaint
+
+
+async def test_a_table_that_pays_for_units_has_no_limits_of_on_demand_ones(call: Caller) -> None:
+    request = {
+        "TableName": "things",
+        "AttributeDefinitions": definitions("a"),
+        "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+        "ProvisionedThroughput": ONE,
+        "OnDemandThroughput": {"MaxReadRequestUnits": 5},
+    }
+    assert await call.complaint("CreateTable", **request) == (
+        INVALID + "MaxReadRequestUnits for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED."
+    )
+
+
+async def test_time_to_live_is_changed_by_turning_it_off_first(call: Caller) -> None:
+    await call.table("things")
+
+    async def complaint(name: str, *, enabled: bool) -> str:
+        wanted = {"AttributeName": name, "Enabled": enabled}
+        return await call.complaint("UpdateTimeToLive", TableName="things", TimeToLiveSpecification=wanted)
+
+    assert await complaint("ends", enabled=False) == "TimeToLive is already disabled"
+    await call("UpdateTimeToLive", TableName="things", TimeToLiveSpecification={"AttributeName": "ends", "Enabled": True})
+    assert await complaint("ends", enabled=True) == "TimeToLive is already enabled"
+    for enabled in (True, False):
+        assert await complaint("dies", enabled=enabled) == (
+            "TimeToLive is active on a different AttributeName: current AttributeName is ends"
+        )
+    assert await complaint("ends", enabled=False) == "Time to live has been modified multiple times within a fixed interval"
