@@ -417,3 +417,11 @@ def test_a_part_that_no_object_can_have_is_refused_before_the_key_is_looked_for(
     assert refused(client.head_object, Bucket=bucket, Key="none", PartNumber=-3)["Code"] == "400"
     assert refused(client.get_object, Bucket=bucket, Key="none", PartNumber=10001)["Code"] == "InvalidArgument"
     assert refused(client.get_object, Bucket=bucket, Key="none", PartNumber=1, Range="bytes=0-1")["Code"] == "InvalidRequest"
+
+
+def test_a_marker_of_an_upload_counts_with_one_of_a_key_only(client: Any, bucket: str) -> None:
+    uploads = [client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in "abc"]
+    listed = client.list_multipart_uploads(Bucket=bucket, UploadIdMarker=uploads[1])
+    assert [upload["UploadId"] for upload in listed["Uploads"]] == uploads
+    after = client.list_multipart_uploads(Bucket=bucket, KeyMarker="b", UploadIdMarker=uploads[1])
+    assert [upload["UploadId"] for upload in after["Uploads"]] == uploads[2:]

@@ -326,9 +326,3 @@ def _part_shown(part: Part, upload: Upload) -> Request:
     shown: Request = {"PartNumber": part.number, "LastModified": datetime.fromtimestamp(part.modified, UTC)}
     shown |= {"ETag": f'"{part.etag}"', "Size": part.size}
     return shown | (checksums.members(part.checksum, with_type=False) if upload.algorithm else {})
-
-
-def check_marker(request: Request) -> None:
-    """An upload-id marker stands behind a key marker only."""
-    if request.get("UploadIdMarker") and not request.get("KeyMarker"):
-        raise invalid_argument("A key marker must be specified with an upload-id marker.", "upload-id-marker", request["UploadIdMarker"])

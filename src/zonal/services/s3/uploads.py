@@ -11,7 +11,6 @@ from zonal.buckets.walking import Page, page
 from zonal.services.operation import Call, operation
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import encoder, page_limit
-from zonal.services.s3.multipart import check_marker
 
 Request = dict[str, Any]
 Row = tuple[bytes, Upload]
@@ -26,9 +25,9 @@ class Uploads:
     @operation("ListMultipartUploads")
     async def list(self, call: Call, request: Request) -> Request:
         bucket = self._ground.bucket(request["Bucket"])
-        check_marker(request)
         limit = page_limit(request, "MaxUploads")
-        marker, id = request.get("KeyMarker", ""), request.get("UploadIdMarker", "")
+        marker = request.get("KeyMarker", "")
+        id = request.get("UploadIdMarker", "") if marker else ""  # S3 ignores it without a key's.
         found = self._page(bucket.number, request, marker, id, limit)
         encode = encoder(request)
         answer: Request = {
