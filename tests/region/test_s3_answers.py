@@ -425,3 +425,11 @@ def test_a_marker_of_an_upload_counts_with_one_of_a_key_only(client: Any, bucket
     assert [upload["UploadId"] for upload in listed["Uploads"]] == uploads
     after = client.list_multipart_uploads(Bucket=bucket, KeyMarker="b", UploadIdMarker=uploads[1])
     assert [upload["UploadId"] for upload in after["Uploads"]] == uploads[2:]
+
+
+def test_a_lock_that_is_none_is_refused_before_its_object_is_looked_for(client: Any) -> None:
+    name = f"bucket-{os.urandom(5).hex()}"
+    client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    past = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) - timedelta(hours=3)}
+    assert refused(client.put_object_retention, Bucket=name, Key="none", Retention=past)["Code"] == "InvalidArgument"
+    assert refused(client.put_object_legal_hold, Bucket=name, Key="none", LegalHold={"Status": "PERHAPS"})["Code"] == "MalformedXML"

@@ -63,9 +63,9 @@ class Locks:
 
     @operation("PutObjectRetention")
     async def put_retention(self, call: Call, request: Request) -> Request:
-        bucket, entry = self._locked(request)
         wanted = request.get("Retention") or {}
         retention = checked_retention(wanted.get("Mode"), wanted.get("RetainUntilDate"), call.now)
+        bucket, entry = self._locked(request)
         bypass = bool(request.get("BypassGovernanceRetention"))
 
         def change(one: Entry) -> Entry:
@@ -88,10 +88,10 @@ class Locks:
 
     @operation("PutObjectLegalHold")
     async def put_hold(self, call: Call, request: Request) -> Request:
-        bucket, entry = self._locked(request)
         status = (request.get("LegalHold") or {}).get("Status")
         if status not in ("ON", "OFF"):
             raise malformed_xml()
+        bucket, entry = self._locked(request)
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
         return {}
 
