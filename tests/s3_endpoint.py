@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 from zonal.foundation.clock import RegionClock
@@ -85,3 +86,10 @@ def client(port: int, style: str = "path", *, key: tuple[str, str] = ("test", "t
         aws_secret_access_key=key[1],
         config=Config(s3={"addressing_style": style}, **given),
     )
+
+
+def resolve_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every name below `localhost` lead to this machine, which not every resolver does."""
+    resolve = socket.getaddrinfo
+    local = "127.0.0.1"
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: resolve(local if "localhost" in host else host, *more, **named))

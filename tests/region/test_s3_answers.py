@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.s3_endpoint import Endpoint
+from tests.s3_endpoint import Endpoint, resolve_localhost
 
 
 @pytest.fixture(scope="module")
@@ -433,3 +433,21 @@ def test_a_lock_that_is_none_is_refused_before_its_object_is_looked_for(client: 
     past = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) - timedelta(hours=3)}
     assert refused(client.put_object_retention, Bucket=name, Key="none", Retention=past)["Code"] == "InvalidArgument"
     assert refused(client.put_object_legal_hold, Bucket=name, Key="none", LegalHold={"Status": "PERHAPS"})["Code"] == "MalformedXML"
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_headers_signed_by_version_2_are_taken(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_localhost(monkeypatch)
+    old = endpoint.client(style, signature_version="s3")
+    old.put_object(Bucket=bucket, Key="a b+ü?&", Body=b"cat", Metadata={"place": "here"}, Tagging="kind=pet")
+    answer = old.get_object(Bucket=bucket, Key="a b+ü?&", ResponseContentType="text/ü plain")
+    assert (answer["Body"].read(), answer["Metadata"], answer["ContentType"]) == (b"cat", {"place": "here"}, "text/ü plain")
+    assert old.get_object_tagging(Bucket=bucket, Key="a b+ü?&")["TagSet"] == [{"Key": "kind", "Value": "pet"}]
+    assert old.list_objects_v2(Bucket=bucket, Prefix="a ")["KeyCount"] == 1
+    assert old.head_bucket(Bucket=bucket)["BucketRegion"] == "us-east-1"
+    old.meta.events.register("before-call.s3.GetObject", lambda params, **_: params["headers"].update({"x-amz-date": "Bad Date"}))
+    assert refused(old.get_object, Bucket=bucket, Key="a b+ü?&") == {
+        "Code": "AccessDenied",
+        "Message": "AWS authentication requires a valid Date or x-amz-date header",
+        "Status": 403,
+    }

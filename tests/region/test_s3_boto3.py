@@ -7,7 +7,6 @@ import http.client
 import io
 import json
 import os
-import socket
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.s3_endpoint import Endpoint
+from tests.s3_endpoint import Endpoint, resolve_localhost
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +98,7 @@ def test_a_bucket_that_is_not_empty_is_not_deleted(client: Any, bucket: str) -> 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
 def test_an_object_comes_back_as_it_was_put(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve = socket.getaddrinfo
-    local = "127.0.0.1"
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: resolve(local if "localhost" in host else host, *more, **named))
+    resolve_localhost(monkeypatch)
     client = endpoint.client(style)
     content = os.urandom(300_000)
     put = client.put_object(

@@ -1,7 +1,7 @@
-"""S3's old presigned URLs, which boto3 still makes unless it is told `signature_version="s3v4"`.
+"""S3's old signatures, version 2: presigned URLs, which boto3 still makes unless it is told `signature_version="s3v4"`, and headers.
 
-`?AWSAccessKeyId=…&Expires=…&Signature=…`: an HMAC-SHA1 of method, three headers, AWS's headers, bucket, key and sub-resources.
-Only the presigned form is taken; requests signed this way by a header are refused, as in regions younger than 2014.
+`?AWSAccessKeyId=…&Expires=…&Signature=…` or `Authorization: AWS KEY:SIGNATURE`: an HMAC-SHA1 of method, three headers, AWS's headers,
+bucket, key and sub-resources. us-east-1 takes both, as the regions older than 2014 do.
 (S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)".)
 """
 
@@ -12,11 +12,13 @@ import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import REGION
 from zonal.wire.messages import Request, Signature
+from zonal.wire.refusals import SKEW, invalid_token, mismatch, too_skewed, unknown_key
 
 _SUBRESOURCES = re.compile(
     "accelerate|acl|cors|defaultObjectAcl|location|logging|partNumber|policy|requestPayment|torrent|versioning|versionId|versions|website"
@@ -26,33 +28,77 @@ _SUBRESOURCES = re.compile(
 )
 
 
-def is_signed(request: Request) -> bool:
+def is_presigned(request: Request) -> bool:
     """Whether this is such a URL."""
     names = {word.partition("=")[0] for word in request.query.split("&")}
     return {"AWSAccessKeyId", "Signature", "Expires"} <= names
 
 
-def verify(request: Request, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
-    """What the signature says. `bucket` is the one in the host's name, else empty. Raises `AwsError`."""
+def verify_presigned(request: Request, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
+    """What the signature of a URL says. `bucket` is the one in the host's name, else empty. Raises `AwsError`."""
     pairs = [word.partition("=") for word in request.query.split("&") if word]
     given = {name: unquote(value) for name, _, value in pairs}
-    access_key, signature, expires = given["AWSAccessKeyId"], given["Signature"], given["Expires"]
+    expires = given["Expires"]
     if not re.fullmatch(r"\d{1,11}", expires, re.ASCII):
         raise AwsError("AccessDenied", f"Invalid date (should be seconds since epoch): {expires[:40]}", status=403)
     if now.timestamp() > int(expires):
         fields = {"Expires": _iso(datetime.fromtimestamp(int(expires), UTC)), "ServerTime": _iso(now)}
         raise AwsError("AccessDenied", "Request has expired", status=403, fields=fields)
+    headers = hoisted(request)
+    forms = _strings_to_sign(request, headers, bucket, expires)
+    signature = _compared(given["AWSAccessKeyId"], given["Signature"], forms, headers, secrets, expires)
+    request.headers = headers
+    return signature
+
+
+def is_header(authorization: str) -> bool:
+    """Whether this is such an Authorization header."""
+    return authorization.partition(" ")[0] == "AWS"
+
+
+def verify_header(request: Request, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
+    """What a signed header says. `bucket` is the one in the host's name, else empty. Raises `AwsError`."""
+    headers = request.headers
+    authorization = headers["authorization"]
+    access_key, colon, signature = authorization.removeprefix("AWS").strip().rpartition(":")
+    if not (access_key and colon and signature):
+        words = "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature"
+        raise AwsError("InvalidArgument", words, fields={"ArgumentName": "Authorization", "ArgumentValue": authorization[:100]})
+    date = headers.get("x-amz-date", headers.get("date", ""))
+    moment = _moment(date)
+    if moment is None:
+        raise AwsError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", status=403)
+    if abs(now - moment) > SKEW:
+        raise too_skewed(date, now)
+    forms = _strings_to_sign(request, headers, bucket, "" if "x-amz-date" in headers else date)
+    return _compared(access_key, signature, forms, headers, secrets, date)
+
+
+def _moment(date: str) -> datetime | None:
+    """The moment that a header names, as HTTP writes dates or as ISO 8601; None where there is none, or none after 1970."""
+    try:
+        if not date.endswith("Z"):
+            found = parsedate_to_datetime(date)
+            moment = found if found.tzinfo else found.replace(tzinfo=UTC)
+        else:
+            moment = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return moment if moment.timestamp() >= 0 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _compared(
+    access_key: str, signature: str, forms: list[str], headers: Mapping[str, str], secrets: Mapping[str, str], timestamp: str
+) -> Signature:
     if access_key not in secrets:
-        words = "The AWS Access Key Id you provided does not exist in our records."
-        raise AwsError("InvalidAccessKeyId", words, status=403, fields={"AWSAccessKeyId": access_key})
-    to_sign = _string_to_sign(request, bucket, expires)
-    expected = base64.b64encode(hmac.digest(secrets[access_key].encode(), to_sign.encode(), "sha1"))
-    if not hmac.compare_digest(expected, signature.encode()):
-        words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
-        fields = {"AWSAccessKeyId": access_key, "StringToSign": to_sign, "SignatureProvided": signature}
-        raise AwsError("SignatureDoesNotMatch", words, status=403, fields=fields)
-    request.headers = hoisted(request)
-    return Signature(access_key, REGION, "s3", expires, "", signature, b"", "UNSIGNED-PAYLOAD")
+        raise unknown_key(access_key)
+    if "x-amz-security-token" in headers:
+        raise invalid_token()
+    secret = secrets[access_key].encode()
+    expected = [base64.b64encode(hmac.digest(secret, form.encode("latin-1"), "sha1")) for form in forms]
+    if not any(hmac.compare_digest(each, signature.encode()) for each in expected):
+        raise mismatch(access_key, forms[0], signature)
+    return Signature(access_key, REGION, "s3", timestamp, "", signature, b"", "UNSIGNED-PAYLOAD")
 
 
 _HOISTED = re.compile(r"x-amz-[\w-]+")
@@ -67,32 +113,24 @@ def hoisted(request: Request) -> Mapping[str, str]:
     (localstack issue 12169, aws-sdk issue 480, aws-sdk-go-v2 issue 2610).
     """
     pairs = [word.partition("=") for word in request.query.split("&") if word]
-    given = {unquote(name).lower(): unquote(value) for name, _, value in pairs}
+    given = {unquote(name).lower(): unquote(value, encoding="latin-1") for name, _, value in pairs}
     found = {name: value for name, value in given.items() if _HOISTED.fullmatch(name) and name not in _SIGNING_ONLY}
     found = {name: value for name, value in found.items() if not _CHECKSUM.fullmatch(name)}
     return {**found, **request.headers} if found else request.headers
 
 
-def _string_to_sign(request: Request, bucket: str, expires: str) -> str:
-    headers = hoisted(request)
+def _strings_to_sign(request: Request, headers: Mapping[str, str], bucket: str, date: str) -> list[str]:
+    """What may have been signed, a character for each byte, as headers are: a bucket's own address with or without a slash at its end."""
     own = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
     path = f"/{bucket}{request.path}" if bucket else request.path
-    if path.count("/") == 1 and path != "/":
-        path += "/"  # A bucket's own address is signed as botocore and S3 do, with a slash at its end.
-    return "\n".join(
-        [
-            request.method,
-            headers.get("content-md5", ""),
-            headers.get("content-type", ""),
-            expires,
-            own + path + _subresources(request.query),
-        ]
-    )
+    paths = [path, f"{path}/"] if path.count("/") == 1 and path != "/" else [path]
+    content = (headers.get("content-md5", ""), headers.get("content-type", ""))
+    return ["\n".join([request.method, *content, date, own + each + _subresources(request.query)]) for each in paths]
 
 
 def _subresources(query: str) -> str:
     words = [word.partition("=") for word in query.split("&") if _SUBRESOURCES.fullmatch(word.partition("=")[0])]
-    named = [name + equals + unquote(value) for name, equals, value in sorted(words)]
+    named = [name + equals + unquote(value, encoding="latin-1") for name, equals, value in sorted(words)]
     return f"?{'&'.join(named)}" if named else ""
 
 

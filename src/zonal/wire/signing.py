@@ -20,18 +20,17 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from zonal.foundation.errors import AwsError
-from zonal.wire import legacy_signing
+from zonal.wire import legacy_signing, refusals
 from zonal.wire.messages import Request, Signature
 from zonal.wire.models import EC2, QUERY, REST_JSON, REST_XML, Dialect, bucket_of
+from zonal.wire.refusals import SKEW
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-SKEW = timedelta(minutes=15)
 UNSIGNED = "UNSIGNED-PAYLOAD"
 STREAMING = (
     "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
@@ -52,11 +51,13 @@ class Verifier:
     def verify(self, request: Request, dialect: Dialect, now: datetime) -> Signature | None:
         """What the signature says, or None for a request that carries none. `now` is the wall's time. Raises `AwsError`."""
         if authorization := request.headers.get("authorization"):
+            if _is_s3(dialect) and legacy_signing.is_header(authorization):
+                return legacy_signing.verify_header(request, self._secrets, bucket_of(request.host), now)
             claim = _header_claim(request, dialect, authorization)
         elif "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
             claim = _query_claim(request, dialect)
-        elif _is_s3(dialect) and legacy_signing.is_signed(request):
-            return legacy_signing.verify(request, self._secrets, bucket_of(request.host), now)
+        elif _is_s3(dialect) and legacy_signing.is_presigned(request):
+            return legacy_signing.verify_presigned(request, self._secrets, bucket_of(request.host), now)
         else:
             return None
         self._check_scope(claim, dialect)
@@ -262,9 +263,7 @@ def _check_date(claim: _Claim, dialect: Dialect, moment: datetime, now: datetime
     elif abs(now - moment) <= SKEW:
         return
     elif _is_s3(dialect):
-        fields = {"RequestTime": claim.timestamp, "ServerTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "MaxAllowedSkewMilliseconds": 900000}
-        words = "The difference between the request time and the current time is too large."
-        raise AwsError("RequestTimeTooSkewed", words, status=403, fields=fields)
+        raise refusals.too_skewed(claim.timestamp, now)
     elif dialect.protocol == EC2:
         raise AwsError("RequestExpired", "Request has expired.")
     elif moment < now:
@@ -338,23 +337,10 @@ def _check_signature(claim: _Claim, dialect: Dialect, request: Request, key: byt
     if hmac.compare_digest(sign(key, to_sign.encode()).encode(), claim.signature.encode()):
         return
     if _is_s3(dialect):
-        words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
-        raise AwsError("SignatureDoesNotMatch", words, status=403, fields=_shown(claim, to_sign, canonical))
+        raise refusals.mismatch(claim.access_key, to_sign, claim.signature, canonical)
     words = "The request signature we calculated does not match the signature you provided."
     advice = "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
     raise _mismatch(dialect, f"{words} {advice}")
-
-
-def _shown(claim: _Claim, to_sign: str, canonical: str) -> dict[str, Any]:
-    """What S3 shows a caller of the forms that it built, to find the difference."""
-    return {
-        "AWSAccessKeyId": claim.access_key,
-        "StringToSign": to_sign,
-        "SignatureProvided": claim.signature,
-        "StringToSignBytes": to_sign.encode().hex(" "),
-        "CanonicalRequest": canonical,
-        "CanonicalRequestBytes": canonical.encode("latin-1").hex(" "),
-    }
 
 
 def _canonical_request(claim: _Claim, request: Request, *, s3: bool) -> str:
@@ -457,10 +443,9 @@ def other_account(dialect: Dialect) -> AwsError:
 
 def _unknown_key(dialect: Dialect, access_key: str, *, token: bool) -> AwsError:
     if _is_s3(dialect) and token:
-        return AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
+        return refusals.invalid_token()
     if _is_s3(dialect):
-        words = "The AWS Access Key Id you provided does not exist in our records."
-        return AwsError("InvalidAccessKeyId", words, status=403, fields={"AWSAccessKeyId": access_key})
+        return refusals.unknown_key(access_key)
     words = "The security token included in the request is invalid."
     if dialect.protocol == EC2:
         return _mismatch(dialect, words)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -281,5 +283,60 @@ def test_s3s_old_presigned_urls_are_verified() -> None:
     assert refusal(request).code == "AccessDenied"
 
 
+def test_s3s_old_signed_headers_are_verified() -> None:
+    words = {"x-amz-meta-place": "Zürich ", "content-type": "text/plain"}
+    request = signed("s3", method="PUT", target="/photos/a%20b?versionId=1&acl", headers=words, signer=header_signer)
+    request.headers = {name: value.encode().decode("latin-1") for name, value in request.headers.items()}  # As they arrive.
+    assert (verify(request).access_key, verify(request).key) == ("AKID", b"")
+    request.headers = {**request.headers, "content-type": "text/html"}
+    assert refusal(request).code == "SignatureDoesNotMatch"
+    assert refusal(signed("s3", target="/b", signer=header_signer, credentials=Credentials("NO", "x"))).code == "InvalidAccessKeyId"
+    borrowed = Credentials("AKID", "secret", "token")
+    assert refusal(signed("s3", target="/b", signer=header_signer, credentials=borrowed)).code == "InvalidToken"
+
+
+@pytest.mark.parametrize("authorization", ["AWS HAHAHA", "AWS ", "AWS :", "AWS AKID:"])
+def test_an_old_signed_header_that_is_none_is_refused(authorization: str) -> None:
+    request = signed("s3", target="/photos", signer=header_signer)
+    request.headers = {**request.headers, "authorization": authorization}
+    assert refusal(request).code == "InvalidArgument"
+
+
+@pytest.mark.parametrize(
+    ("date", "code"),
+    [
+        ("Bad Date", "AccessDenied"),
+        ("", "AccessDenied"),
+        ("20260230T000000Z", "AccessDenied"),
+        ("Tue, 07 Jul 1950 21:53:04 GMT", "AccessDenied"),
+        ("Tue, 07 Jul 2010 21:53:04 GMT", "RequestTimeTooSkewed"),
+        ("20100707T215304Z", "RequestTimeTooSkewed"),
+        ("Tue, 07 Jul 2010 21:53:04", "RequestTimeTooSkewed"),
+        ("Tue, 07 Jul 9999 21:53:04 GMT", "RequestTimeTooSkewed"),
+    ],
+)
+def test_an_old_signed_header_needs_a_date_that_is_near(date: str, code: str) -> None:
+    assert refusal(signed("s3", target="/photos", headers={"x-amz-date": date}, signer=header_signer)).code == code
+
+
+@pytest.mark.parametrize("form", ["%Y%m%dT%H%M%SZ", "%a, %d %b %Y %H:%M:%S GMT"])
+def test_amazons_date_stands_in_an_old_signed_header_for_the_date(form: str) -> None:
+    date = now().strftime(form)
+    to_sign = f"GET\n\n\n\nx-amz-date:{date}\n/photos/cat.jpg"  # botocore signs the other date as well, which S3 does not.
+    signature = base64.b64encode(hmac.digest(b"secret", to_sign.encode(), "sha1")).decode()
+    headers = {"host": "photos.localhost:4566", "date": "long ago", "x-amz-date": date, "authorization": f"AWS AKID:{signature}"}
+    assert verify(Request("GET", "/cat.jpg", "", headers)).access_key == "AKID"
+
+
+def test_an_old_signed_header_without_a_date_is_refused() -> None:
+    request = signed("s3", target="/photos", signer=header_signer)
+    request.headers = {name: value for name, value in request.headers.items() if name != "date"}
+    assert refusal(request).code == "AccessDenied"
+
+
 def old_signer(credentials: Credentials, service: str, region: str, **options: Any) -> Any:
     return botocore.auth.HmacV1QueryAuth(credentials, **options)
+
+
+def header_signer(credentials: Credentials, service: str, region: str, **options: Any) -> Any:
+    return botocore.auth.HmacV1Auth(credentials, **options)

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 from zonal.foundation.clock import Clock
-from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, request_id
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Call
@@ -26,7 +25,7 @@ from zonal.services.s3.form_body import FormBody
 from zonal.services.s3.form_policies import Bounds, check
 from zonal.services.s3.locating import bucket_and_key
 from zonal.services.s3.objects import Objects
-from zonal.wire import markup, signing
+from zonal.wire import markup, refusals, signing
 from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
 from zonal.wire.scalars import moment
@@ -91,8 +90,7 @@ class Forms:
 
     def _secret(self, access_key: str) -> str:
         if access_key not in self._secrets:
-            words = "The AWS Access Key Id you provided does not exist in our records."
-            raise AwsError("InvalidAccessKeyId", words, status=403, fields={"AWSAccessKeyId": access_key[:100]})
+            raise refusals.unknown_key(access_key)
         return self._secrets[access_key]
 
 
@@ -105,10 +103,7 @@ def _require(fields: Mapping[str, str], names: tuple[str, ...]) -> None:
 
 def _compared(expected: str, signature: str, access_key: str, policy: str) -> str:
     if not hmac.compare_digest(expected.encode(), signature.encode()):
-        words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
-        fields = {"AWSAccessKeyId": access_key, "StringToSign": policy, "SignatureProvided": signature}
-        fields["StringToSignBytes"] = policy.encode().hex(" ")
-        raise AwsError("SignatureDoesNotMatch", words, status=403, fields=fields)
+        raise refusals.mismatch(access_key, policy, signature)
     return access_key
 
 
