@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -93,3 +95,19 @@ def resolve_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = socket.getaddrinfo
     local = "127.0.0.1"
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: resolve(local if "localhost" in host else host, *more, **named))
+
+
+def raw(endpoint: Endpoint, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """An unsigned request, as a browser sends it."""
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    connection.close()
+    return found
+
+
+def open_to_all(client: Any, bucket: str) -> None:
+    client.delete_public_access_block(Bucket=bucket)
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))

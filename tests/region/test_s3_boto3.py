@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.s3_endpoint import Endpoint, resolve_localhost
+from tests.s3_endpoint import Endpoint, open_to_all, raw, resolve_localhost
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +45,6 @@ def fails(code: str, call: Any, /, **words: Any) -> Any:
         call(**words)
     assert failed.value.response["Error"]["Code"] == code, failed.value
     return failed.value.response
-
-
-def raw(endpoint: Endpoint, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """An unsigned request, as a browser sends it."""
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    connection.close()
-    return found
-
-
-def open_to_all(client: Any, bucket: str) -> None:
-    client.delete_public_access_block(Bucket=bucket)
-    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
-    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
 
 
 def test_a_new_bucket_is_what_a_new_one_is_at_aws(client: Any, bucket: str) -> None:
@@ -458,23 +442,6 @@ def test_browsers_get_corss_headers(endpoint: Endpoint, client: Any, bucket: str
     assert raw(endpoint, "OPTIONS", f"/{bucket}/k", **asked | {"Origin": "https://evil.org"})[0] == 403
     _, headers, _ = raw(endpoint, "GET", f"/{bucket}/k", Origin="https://a.example.com")
     assert headers["access-control-expose-headers"] == "ETag"
-
-
-def test_a_website_answers_on_its_own_host(endpoint: Endpoint, client: Any, bucket: str) -> None:
-    open_to_all(client, bucket)
-    rules = [{"Condition": {"KeyPrefixEquals": "old/"}, "Redirect": {"ReplaceKeyPrefixWith": "new/"}}]
-    website = {"IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "error.html"}, "RoutingRules": rules}
-    client.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
-    for key, content in {"index.html": b"home", "docs/index.html": b"docs", "error.html": b"oops"}.items():
-        client.put_object(Bucket=bucket, Key=key, Body=content, ContentType="text/html")
-    host = f"{bucket}.s3-website.localhost"
-    status, headers, body = raw(endpoint, "GET", "/", Host=host)
-    assert (status, body, headers["content-type"]) == (200, b"home", "text/html")
-    assert raw(endpoint, "GET", "/docs/", Host=host)[::2] == (200, b"docs")
-    assert raw(endpoint, "GET", "/docs", Host=host)[1]["location"] == "/docs/"
-    assert raw(endpoint, "GET", "/old/page", Host=host)[1]["location"] == f"http://{host}/new/page"
-    status, _, body = raw(endpoint, "GET", "/absent", Host=host)
-    assert (status, body) == (403, b"oops")  # Who may not list is not told what is missing.
 
 
 def test_object_lock_holds_versions(client: Any) -> None:

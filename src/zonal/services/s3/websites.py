@@ -145,11 +145,7 @@ def _check(website: Request) -> None:
         if index or website.get("ErrorDocument") or website.get("RoutingRules"):
             words = "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules."
             raise AwsError("InvalidArgument", words)
-        if everything.get("Protocol", "http") not in ("http", "https"):
-            raise AwsError(
-                "InvalidRequest",
-                "Invalid protocol, protocol can be http or https. If not defined the protocol will be selected automatically.",
-            )
+        _check_protocol(everything)
         return
     if index is None or not index.get("Suffix") or "/" in index["Suffix"]:
         raise invalid_argument("The IndexDocument Suffix is not well formed", "IndexDocument", (index or {}).get("Suffix", "null"))
@@ -159,9 +155,16 @@ def _check(website: Request) -> None:
         redirect = rule.get("Redirect") or {}
         if not redirect or ("ReplaceKeyWith" in redirect and "ReplaceKeyPrefixWith" in redirect):
             raise malformed_xml()
+        _check_protocol(redirect)
         code = redirect.get("HttpRedirectCode", "301")
         if code not in ("301", "302", "303", "304", "305", "307", "308"):
             raise AwsError("InvalidRequest", f"The provided HTTP redirect code ({code}) is not valid. Valid codes are 3XX except 300.")
+
+
+def _check_protocol(redirect: Request) -> None:
+    if redirect.get("Protocol", "http") not in ("http", "https"):
+        words = "Invalid protocol, protocol can be http or https. If not defined the protocol will be selected automatically."
+        raise AwsError("InvalidRequest", words)
 
 
 def _by_rule(rule: Request, path: str, host: str) -> Response:
