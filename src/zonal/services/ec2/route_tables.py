@@ -107,11 +107,17 @@ def is_black_hole(view: View, table: RouteTable, route: Route) -> bool:
         return gateway is None or gateway.vpc_id != table.vpc_id
     if kind == "nat":
         nat = view.get(model.NatGateway, route.target)
-        return nat is None or nat.state not in ("pending", "available")
+        return nat is None or not _forwards(nat)
     if kind == "eni":
         interface = view.get(model.NetworkInterface, route.target)
-        return interface is None or (interface.attachment is None and interface.interface_type != "nat_gateway")
+        if interface is None or interface.interface_type != "nat_gateway":
+            return interface is None or interface.attachment is None
+        return not any(map(_forwards, view.select(model.NatGateway, lambda nat: nat.interface_id == route.target)))
     return False
+
+
+def _forwards(nat: model.NatGateway) -> bool:
+    return nat.state in ("pending", "available")
 
 
 def _local(cidr: str) -> Route:
@@ -343,7 +349,7 @@ def _target(call: Call, table: RouteTable, request: Mapping[str, object]) -> str
             raise AwsError("InvalidParameterValue", f"route table {table.id} and network gateway {id} belong to different networks")
     elif member == "NatGatewayId":
         nat = find(call.transaction, model.NatGateway, id)
-        if nat.state not in ("pending", "available"):
+        if not _forwards(nat):
             raise AwsError("InvalidNatGatewayID.NotFound", f"The natGateway ID '{id}' does not exist")
         if nat.vpc_id != table.vpc_id:
             raise AwsError("InvalidParameterValue", f"route table {table.id} and nat gateway {id} belong to different networks")

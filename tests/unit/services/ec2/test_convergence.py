@@ -207,6 +207,23 @@ def test_a_deleted_nat_gateway_frees_its_things_when_the_fabric_is_done(world: W
     assert world.ec2.store.select(model.NatGateway) == []
 
 
+def test_a_route_to_the_interface_of_a_nat_gateway_that_goes_is_a_black_hole(world: World) -> None:
+    ids = tiers(world.ec2)
+    nat_id = public_nat(world.ec2, ids)
+    world.settle()
+    [address] = world.nat(nat_id)["NatGatewayAddresses"]
+    interface_id = address["NetworkInterfaceId"]
+    world.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=interface_id)
+
+    def route() -> plan.Route:
+        public = next(subnet for subnet in planned(world.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
+        return next(each for each in public.routes if each.cidr == "192.168.0.0/16")
+
+    assert route() == plan.Route("192.168.0.0/16", "interface", interface_id)
+    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    assert route() == plan.Route("192.168.0.0/16", "blackhole")  # The fabric takes the interface away now.
+
+
 def test_a_nat_gateway_deleted_while_pending_never_becomes_available(world: World) -> None:
     ids = tiers(world.ec2)
     nat_id = public_nat(world.ec2, ids)
