@@ -198,9 +198,13 @@ class Changes(View):
         """Add a version as the newest of its key. A null version takes the place of the one there was."""
         key = entry.key.encode()
         self.touched.append((bucket, entry.key))
-        if entry.version == NULL:
-            self.delete(bucket, entry.key, NULL, promote=False)
         newest = self._newest(bucket, entry.key)
+        if newest is not None and entry.version == NULL:
+            before = _entry(newest[1])
+            if before.version == NULL and before.is_marker == entry.is_marker:  # As in every bucket without versioning.
+                self._overwrite(bucket, key, newest[0], before, entry)
+                return entry
+            self.delete(bucket, entry.key, NULL, promote=False)
         place = -int(entry.modified * 1_000_000)
         if newest is not None:
             place = min(place, newest[0] - 1)
@@ -210,6 +214,13 @@ class Changes(View):
         self._database.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", row)
         self._refer(entry)
         return entry
+
+    def _overwrite(self, bucket: int, key: bytes, place: int, before: Entry, entry: Entry) -> None:
+        """Put a newest version where the newest is: neither its order among the versions nor any index changes."""
+        words = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND place = ?"
+        self._database.execute(words, (_pack(entry), bucket, key, place))
+        self._release(before)
+        self._refer(entry)
 
     def change(self, bucket: int, entry: Entry) -> None:
         """Write what may change of a version (tags, ACL, locks) in its place."""
@@ -227,8 +238,7 @@ class Changes(View):
             return None
         entry = _entry(row[2])
         self._database.execute("DELETE FROM versions WHERE bucket = ? AND key = ? AND place = ?", (bucket, raw, row[0]))
-        for segment in entry.segments:
-            self.release(segment.blob, small=segment.small)
+        self._release(entry)
         newest = self._newest(bucket, key) if promote and row[1] != NONCURRENT else None
         if newest is not None:
             state = MARKER if _entry(newest[1]).is_marker else CURRENT
@@ -276,6 +286,10 @@ class Changes(View):
         else:
             self._database.execute("DELETE FROM blobs WHERE blob = ?", (blob,))
             self.removed.append(blob)
+
+    def _release(self, entry: Entry) -> None:
+        for segment in entry.segments:
+            self.release(segment.blob, small=segment.small)
 
     def _refer(self, entry: Entry) -> None:
         for segment in entry.segments:

@@ -1,7 +1,7 @@
 """Changes of one SQLite file, in order, many in one durable transaction (group commit).
 
 What waits when a commit has ended is the next batch. A batch is worked off on the event loop's thread, where each change takes some tens
-of microseconds, in a savepoint of its own, so that one that raises (a condition that does not hold) undoes itself alone. Only the COMMIT,
+of microseconds, in a savepoint of its own, so that one that raises (a condition that does not hold) undoes itself only. Only the COMMIT,
 which waits for the disk, goes to a thread. What was turned down: a thread that runs the changes as well. Each of their statements gives the
 interpreter up and has to wait for it again, for up to 5 ms where the loop is busy, which made small writes four times as slow.
 """
@@ -67,8 +67,9 @@ class Commits:
     async def _commit(self, batch: list[Waiting]) -> None:
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            outcomes = [self._outcome(each.work) for each in batch]
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._database.execute, "COMMIT")
+            outcomes = [self._outcome(each.work, alone=len(batch) == 1) for each in batch]
+            if self._database.in_transaction:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._database.execute, "COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
@@ -80,19 +81,22 @@ class Commits:
             else:
                 each.future.set_exception(failure)
 
-    def _outcome(self, work: Callable[[], Any]) -> tuple[Any, Exception | None]:
-        """A change in a savepoint of its own. A failure of SQLite itself ends the whole batch."""
-        self._database.execute("SAVEPOINT one")
+    def _outcome(self, work: Callable[[], Any], *, alone: bool) -> tuple[Any, Exception | None]:
+        """A change, undone where it raises: back to a savepoint of its own, or all where it is alone. SQLite's failures end the batch."""
+        if not alone:
+            self._database.execute("SAVEPOINT one")
         try:
             result = work()
         except sqlite3.Error:
             raise
         except Exception as error:
-            self._database.execute("ROLLBACK TO one")
+            self._database.execute("ROLLBACK" if alone else "ROLLBACK TO one")
+            outcome: tuple[Any, Exception | None] = None, error
+        else:
+            outcome = result, None
+        if not alone:
             self._database.execute("RELEASE one")
-            return None, error
-        self._database.execute("RELEASE one")
-        return result, None
+        return outcome
 
 
 def _explained(error: sqlite3.Error) -> StoreUnavailable:

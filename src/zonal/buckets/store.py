@@ -58,12 +58,16 @@ class BucketStore:
             size += len(piece)
             if size > SMALL_BYTES:
                 return await self._receive_large(held, pieces, watch)
-        if not self._files.has_room():
-            raise NoRoom("the disk is full")
         content = b"".join(held)
         if content:
             watch(content)
-        return Content(Segment(new_id(), size, small=True), content)
+        return self.take_small(content)
+
+    def take_small(self, content: bytes) -> Content:
+        """Take in content of at most `SMALL_BYTES` that is there already. Raises `NoRoom`."""
+        if not self._files.has_room():
+            raise NoRoom("the disk is full")
+        return Content(Segment(new_id(), len(content), small=True), content)
 
     async def _receive_large(self, held: list[bytes], pieces: AsyncIterator[bytes], watch: Callable[[bytes], None]) -> Content:
         writer = self.blobs.writer(watch)

@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 
 HEAD_LIMIT_BYTES = 64 * 1024
 STREAM_BUFFER_BYTES = 512 * 1024
+HELD_BYTES = 16 * 1024
+"""Bodies of up to this are gathered also for operations that stream, unless the client waits to be asked: waiting for them costs less
+than handing them over."""
 IDLE_SECONDS = 300.0
 OPEN_SHARE = 0.5
 """The share of the process's file descriptors that callers may hold; the rest is for what answers them."""
@@ -230,14 +233,16 @@ class Connection(asyncio.Protocol):
         self._request = Request(self._parser.get_method().decode(), path, query, headers, peer=self._peer)
         length = headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in headers
-        if has_body and self._shared.streams(self._request):
+        waits = headers.get("expect", "").lower() == "100-continue"
+        is_small = int(length) <= HELD_BYTES and "transfer-encoding" not in headers
+        if has_body and (waits or not is_small) and self._shared.streams(self._request):
             self._stream = BodyStream(self)
             self._request.stream = self._stream.pieces()
             self._accept(self._request)
         elif int(length) > self._shared.body_limit_bytes:
             self._refuse_size()
             return
-        if has_body and headers.get("expect", "").lower() == "100-continue":
+        if has_body and waits:
             self._continue = True
             self._send_continue()
 
@@ -386,7 +391,7 @@ class Connection(asyncio.Protocol):
         self._deadline = None
         if self._stream is not None:
             self._stream.end(_incomplete_body())
-        refusal = _refusal(getattr(self, "_headers", {}), status, code, message)
+        refusal = _refusal(self._request.headers if self._request is not None else {}, status, code, message)
         self._take_turn(_Turn(Request("POST", "/", "", {}), refusal, None, False))
 
     def _end(self, *, is_read: bool) -> None:
@@ -457,12 +462,14 @@ def _target(url: bytes) -> tuple[str, str]:
 def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> Response:
     """The answer to what cannot be a request: in XML to what looks like S3's (which signs nothing, or names S3), else in JSON."""
     signed = headers.get("authorization", "")
-    names_another = "x-amz-target" in headers or "urlencoded" in headers.get("content-type", "") or (signed and "/s3/" not in signed)
-    if names_another:
+    by_another = signed.startswith("AWS4") and "/s3/" not in signed
+    if by_another or "x-amz-target" in headers or "urlencoded" in headers.get("content-type", ""):
         body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
         return Response(status, [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)], body)
     if status == 413 and signed:
         status, code = 400, "MaxMessageLengthExceeded"
+    if status == 408:
+        status, message = 400, _TOO_SLOW
     inside = f"<Code>{code}</Code><Message>{message}</Message><RequestId>{request_id()}</RequestId>"
     xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inside}</Error>'
     return Response(status, [("Content-Type", "application/xml")], xml.encode())
@@ -473,5 +480,9 @@ def _incomplete_body() -> AwsError:
 
 
 def _too_slow() -> AwsError:
-    words = "Your socket connection to the server was not read from or written to within the timeout period."
-    return AwsError("RequestTimeout", f"{words} Idle connections will be closed.")
+    return AwsError("RequestTimeout", _TOO_SLOW)
+
+
+_TOO_SLOW = (
+    "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
+)

@@ -34,7 +34,7 @@ class Request(msgspec.Struct):
     """A request as it came. `path` and `query` are still percent-encoded; names of headers are in lower case.
 
     Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations
-    that stream (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
+    that stream and bodies that are not small (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
     `peer` is the caller's IP address.
     """
 
@@ -51,6 +51,15 @@ class Request(msgspec.Struct):
     def host(self) -> str:
         """The host that was asked, without its port, in lower case."""
         return _host_of(self.headers.get("host", ""))
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, streamed or not."""
+        if self.stream is None:
+            if self.body:
+                yield self.body
+            return
+        async for piece in self.stream:
+            yield piece
 
 
 @functools.lru_cache(maxsize=1024)

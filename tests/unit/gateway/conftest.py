@@ -63,7 +63,7 @@ class Objects:
     @operation("PutObject")
     async def put(self, call: Call, request: Any) -> Any:
         digest = hashlib.sha256()
-        async for piece in request["Body"]:
+        async for piece in call.raw.pieces():
             digest.update(piece)
         return {"ETag": digest.hexdigest()}
 

@@ -67,12 +67,27 @@ async def test_a_head_request_has_no_body(wire: Wire) -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n" + b"x" * 131072, 413),
         (b"POST / HTTP/1.1\r\nContent-Length: 65537\r\nExpect: 100-continue\r\n\r\n", 413),
-        (b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nshort", 408),
-        (b"POST / HTTP/1.1\r\nConte", 408),
+        (b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nshort", 400),
+        (b"POST / HTTP/1.1\r\nX-Amz-Target: T.O\r\nContent-Length: 10\r\n\r\nshort", 408),
+        (b"POST / HTTP/1.1\r\nConte", 400),
     ],
 )
 async def test_what_is_no_request_too_large_or_too_slow_is_refused_and_ends(wire: Wire, words: bytes, status: int) -> None:
     assert statuses(await wire.say(words)) == [status]
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        ("Authorization: AWS KEY:signature", "application/xml"),
+        ("Authorization: AWS4-HMAC-SHA256 Credential=KEY/20260101/us-east-1/s3/aws4_request, …", "application/xml"),
+        ("Authorization: AWS4-HMAC-SHA256 Credential=KEY/20260101/us-east-1/rds/aws4_request, …", "application/x-amz-json-1.0"),
+        ("X-Amz-Target: DynamoDB_20120810.PutItem", "application/x-amz-json-1.0"),
+    ],
+)
+async def test_what_comes_too_slowly_is_refused_in_its_services_form(wire: Wire, head: str, kind: str) -> None:
+    answer = await wire.say(f"PUT /b/k HTTP/1.1\r\n{head}\r\nContent-Length: 9\r\n\r\nx".encode())
+    assert f"Content-Type: {kind}\r\n".encode() in answer and b"RequestTimeout" in answer
 
 
 async def test_a_client_that_trickles_its_head_is_ended(wire: Wire) -> None:

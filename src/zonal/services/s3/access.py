@@ -131,8 +131,8 @@ class Access:
         """Whether the caller may do `action` to a key (empty: to the bucket); `writes`: as a part of writing the object anew."""
         account = call.account if call.access_key is not None else None
         caller = self._ground.accounts.of(account) if account is not None else None
-        entry = self._entry(bucket, action, key, request)
         policy = bucket.settings.get("policy")
+        entry = self._entry(bucket, key, request) if policy is not None or action in _ACL_PERMISSIONS else None
         if policy is not None:
             resource = f"arn:aws:s3:::{bucket.name}" + (f"/{key}" if key else "")
             question = Question(caller, f"s3:{action}", resource, _context(call, request, bucket, entry))
@@ -160,7 +160,7 @@ class Access:
         mine = entry is None or entry.owner == bucket.owner or bucket.ownership == "BucketOwnerEnforced"
         return mine or action not in _ACL_PERMISSIONS
 
-    def _entry(self, bucket: Bucket, action: str, key: str, request: Request) -> Entry | None:
+    def _entry(self, bucket: Bucket, key: str, request: Request) -> Entry | None:
         if not key:
             return None
         version = request.get("VersionId") if request.get("Key") == key else None

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from zonal.buckets.entries import Checksum, Segment
-from zonal.buckets.store import BucketStore, Content
+from zonal.buckets.store import SMALL_BYTES, BucketStore, Content
 from zonal.foundation.errors import AwsError
 from zonal.services.s3 import checksums, encryption
 from zonal.services.s3.chunked import ChunkedBody
@@ -45,10 +45,13 @@ async def take(
     _check_length(request)
     md5 = _claimed_md5(headers.get("content-md5"))
     claim = checksums.claimed(headers)
-    hashes = checksums.Hashes(checksums.wanted(headers, default), joins=joins)
+    hashes = checksums.Hashes(checksums.wanted(headers, claim, default), joins=joins)
     chunked = _chunked(request)
-    pieces = chunked.decoded() if chunked else _pieces(request)
-    taken = await keep(store, pieces, hashes, key)
+    if chunked is None and key is None and request.stream is None and len(request.body) <= SMALL_BYTES:
+        hashes.update(request.body)
+        taken = _taken(store.take_small(request.body), hashes)
+    else:
+        taken = await keep(store, chunked.decoded() if chunked else request.pieces(), hashes, key)
     try:
         if md5 is not None and md5 != hashes.md5:
             fields = {"ExpectedDigest": base64.b64encode(md5).decode(), "CalculatedDigest": base64.b64encode(hashes.md5).decode()}
@@ -67,14 +70,17 @@ async def take(
 async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksums.Hashes, key: CustomerKey | None) -> Taken:
     """Store content, encrypted where there is a key. The ETag of encrypted content is no MD5 of what is in it."""
     if key is None:
-        content = await store.receive(pieces, hashes.update)
-        return Taken(content, hashes.md5.hex(), hashes.checksum, hashes.joint)
+        return _taken(await store.receive(pieces, hashes.update), hashes)
     nonce = encryption.new_nonce()
     sealed = checksums.Hashes("MD5")
     content = await store.receive(encryption.encrypted(_watched(pieces, hashes), key, nonce), sealed.update)
     segment = content.segment
     content = Content(Segment(segment.blob, segment.size, segment.small, nonce), content.small)
     return Taken(content, sealed.md5.hex(), hashes.checksum, hashes.joint)
+
+
+def _taken(content: Content, hashes: checksums.Hashes) -> Taken:
+    return Taken(content, hashes.md5.hex(), hashes.checksum, hashes.joint)
 
 
 async def _watched(pieces: AsyncIterator[bytes], hashes: checksums.Hashes) -> AsyncIterator[bytes]:
@@ -118,16 +124,7 @@ def _chunked(request: Request) -> ChunkedBody | None:
     if signed and request.signature is None:
         raise invalid_request("A body in signed chunks needs a signed head.")
     has_trailers = kind.endswith("-TRAILER")
-    return ChunkedBody(_pieces(request), request.signature, signed=signed, has_trailers=has_trailers, size=int(length))
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    if request.stream is None:
-        if request.body:
-            yield request.body
-        return
-    async for piece in request.stream:
-        yield piece
+    return ChunkedBody(request.pieces(), request.signature, signed=signed, has_trailers=has_trailers, size=int(length))
 
 
 async def once(content: bytes) -> AsyncIterator[bytes]:

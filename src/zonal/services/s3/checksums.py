@@ -22,6 +22,7 @@ DIGESTS = {"SHA1": 20, "SHA256": 32, "SHA512": 64, "MD5": 16}
 SIZES = CRCS | DIGESTS
 DEFAULT = "CRC64NVME"
 _UNBUILT = ("XXHASH64", "XXHASH3", "XXHASH128")
+_HEADERS = {f"x-amz-checksum-{name.lower()}": name for name in (*SIZES, *_UNBUILT)}
 
 
 class Hashes:
@@ -86,7 +87,7 @@ def known(algorithm: str) -> str:
 
 def claimed(headers: Mapping[str, str]) -> Checksum | None:
     """The checksum that a request's headers (or trailers) claim, if any. Raises `AwsError` where it cannot be one."""
-    found = [name for name in (*SIZES, *_UNBUILT) if f"x-amz-checksum-{name.lower()}" in headers]
+    found = [name for header, name in _HEADERS.items() if header in headers]
     if not found:
         return None
     if len(found) > 1:
@@ -106,9 +107,9 @@ def is_value(algorithm: str, value: str) -> bool:
         return False
 
 
-def wanted(headers: Mapping[str, str], default: str = DEFAULT) -> str:
-    """The algorithm that a request for storing content asks for, by value, by trailer or by name."""
-    if (claim := claimed(headers)) is not None:
+def wanted(headers: Mapping[str, str], claim: Checksum | None, default: str) -> str:
+    """The algorithm that a request for storing content asks for: by the value that it claims, by trailer or by name."""
+    if claim is not None:
         return claim.algorithm
     trailer = headers.get("x-amz-trailer", "").strip().lower()
     if trailer.startswith("x-amz-checksum-"):

@@ -7,7 +7,7 @@ For reading: If-Match outweighs If-Unmodified-Since, If-None-Match outweighs If-
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -38,10 +38,13 @@ def check_reading(headers: Mapping[str, str], entry: Entry, *, prefix: str = "")
         raise precondition_failed(f"{prefix}If-Modified-Since") if prefix else _not_modified(entry)
 
 
-def check_writing(headers: Mapping[str, str], entry: Entry | None, key: str) -> None:
-    """Raises `AwsError` where a condition on writing does not hold of what is there now."""
-    there = entry if entry is not None and not entry.is_marker else None
+def check_writing(headers: Mapping[str, str], key: str, look: Callable[[], Entry | None]) -> None:
+    """Raises `AwsError` where a condition on writing does not hold of what is there now, which only a conditional write looks for."""
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if match is None and none_match is None:
+        return
+    entry = look()
+    there = entry if entry is not None and not entry.is_marker else None
     if match is not None and none_match is not None:
         raise _not_accepted("If-Match,If-None-Match", "Multiple conditional request headers present in the request")
     if none_match is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -41,7 +42,7 @@ class Copies:
         entry = self._entry(call, request, bucket, source, key)
         if source.size > bodies.LARGEST_BYTES:
             raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
-        conditions.check_writing(headers, self._ground.catalog.view.current(bucket.number, entry.key), entry.key)
+        conditions.check_writing(headers, entry.key, partial(self._ground.catalog.view.current, bucket.number, entry.key))
         default = source.checksum.algorithm if source.checksum else checksums.DEFAULT
         asked = request.get("ChecksumAlgorithm")
         hashes = checksums.Hashes(checksums.known(asked) if asked else default)

@@ -34,7 +34,7 @@ class FormBody:
         if found is None:
             raise malformed()
         self._mark = b"\r\n--" + found[1].encode("latin-1")
-        self._pieces = _pieces(request)
+        self._pieces = request.pieces()
         self._buffer = b"\r\n"
         self.fields: dict[str, str] = {}
         self.kind = ""
@@ -97,14 +97,6 @@ class FormBody:
             self._buffer += piece
             return True
         return False
-
-
-async def _pieces(request: HttpRequest) -> AsyncIterator[bytes]:
-    if request.stream is None:
-        yield request.body
-        return
-    async for piece in request.stream:
-        yield piece
 
 
 def is_form(request: HttpRequest) -> bool:

@@ -312,7 +312,7 @@ def _part_key(key: CustomerKey | None, upload: Upload, *, optional: bool = False
 
 def _check_algorithm(headers: Any, upload: Upload) -> None:
     """A part that brings a checksum brings one of the upload's algorithm."""
-    given = checksums.wanted(headers, "")
+    given = checksums.wanted(headers, checksums.claimed(headers), "")
     if upload.algorithm and given and given != upload.algorithm:
         words = (
             f"Checksum Type mismatch occurred, expected checksum Type: {upload.algorithm.lower()}, actual checksum Type: {given.lower()}"

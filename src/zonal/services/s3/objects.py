@@ -7,6 +7,7 @@ out as an open file, which the gateway sends; what is small, encrypted or in par
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from typing import IO, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -56,7 +57,7 @@ class Objects:
         headers = call.raw.headers
         key = encryption.for_writing(headers, bucket)
         entry = writing.template(self._ground, call, bucket, request, key)
-        conditions.check_writing(headers, self._ground.catalog.view.current(bucket.number, entry.key), entry.key)
+        conditions.check_writing(headers, entry.key, partial(self._ground.catalog.view.current, bucket.number, entry.key))
         taken = await bodies.take(self._ground.store, call.raw, key=key)
         segment = taken.segment
         entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -110,7 +111,7 @@ async def put(
         bucket = changes.bucket(name)
         if bucket is None:
             raise no_such_bucket(name)
-        conditions.check_writing(call.raw.headers, changes.current(bucket.number, entry.key), entry.key)
+        conditions.check_writing(call.raw.headers, entry.key, partial(changes.current, bucket.number, entry.key))
         if first is not None:
             first(changes, bucket)
         if content is not None and content.small is not None:
