@@ -2,7 +2,8 @@
 
 Pieces are gathered to batches. A batch goes to two threads at once: one writes it, one shows it to whoever watches (who computes hashes of
 it), while the next batch is gathered; so a writer holds two batches, however large the content is. At the end the file is synced while the
-last hashes are still computed. Large content is synced on the way as well, so that little is left to sync when everybody waits for it.
+last hashes are still computed. The kernel begins to write each batch to the disk at once, and large content is synced on the way as well,
+so that little is left to sync when everybody waits for it.
 
 The order at the end is what durability rests on: write, sync the file, rename it, sync the directory. (A rename that was not synced may be
 lost with the power, and then the content has no name.) Room is asked for before each batch: content leaves `RESERVE_BYTES` of the disk
@@ -19,9 +20,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from zonal.buckets.blobs import NoRoom
-from zonal.foundation.files import sync_directory
+from zonal.foundation.files import begin_writing_back, sync_directory
 
-BATCH_BYTES = 512 * 1024
+FIRST_BATCH_BYTES = 512 * 1024
+"""Smaller than the others: the threads begin earlier, which content of a few batches feels."""
+BATCH_BYTES = 1024 * 1024
 SYNC_BYTES = 32 * 1024 * 1024
 RESERVE_BYTES = 16 * 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -39,13 +42,16 @@ class FileWriter:
         self._descriptor: int | None = None
         self._batch: list[bytes] = []
         self._batch_bytes = 0
+        self._limit_bytes = FIRST_BATCH_BYTES
+        self._written_bytes = 0
         self._unsynced_bytes = 0
         self._flights: list[asyncio.Future[None]] = []
 
     async def write(self, piece: bytes) -> None:
         self._batch.append(piece)
         self._batch_bytes += len(piece)
-        if self._batch_bytes >= BATCH_BYTES:
+        if self._batch_bytes >= self._limit_bytes:
+            self._limit_bytes = BATCH_BYTES
             await self._take_off(self._append)
 
     async def commit(self) -> str:
@@ -86,7 +92,10 @@ class FileWriter:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             for start in range(0, len(batch), _PIECES_AT_ONCE):
                 _write(self._descriptor, batch[start : start + _PIECES_AT_ONCE])
-            self._unsynced_bytes += sum(map(len, batch))
+            size = sum(map(len, batch))
+            begin_writing_back(self._descriptor, self._written_bytes, size)
+            self._written_bytes += size
+            self._unsynced_bytes += size
             if self._unsynced_bytes >= SYNC_BYTES:
                 sync_file(self._descriptor)
                 self._unsynced_bytes = 0

@@ -151,6 +151,7 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._continue = False  # The client waits to be told that its body is welcome.
         self._messages = 0
+        self._unread = 0  # What is to come of a streamed body whose length is known.
         self._request: Request | None = None
         self._stream: BodyStream | None = None
 
@@ -187,7 +188,10 @@ class Connection(asyncio.Protocol):
             return
         message, had_begun = self._messages, self._begun
         try:
-            self._parser.feed_data(data)
+            if self._unread:
+                data = self._pass_body(data)
+            if data:
+                self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(400, "BadRequest", "this endpoint speaks HTTP/1.1 only")
         except httptools.HttpParserError:
@@ -198,6 +202,17 @@ class Connection(asyncio.Protocol):
         elif self._begun and not self._in_head:
             self._deadline = self._loop.time() + self._shared.timeout_seconds
         self.update_reading()
+
+    def _pass_body(self, data: bytes) -> bytes:
+        """Pass a streamed body of known length by the parser, which would copy it; returns what comes after it."""
+        assert self._stream is not None
+        piece = data if len(data) <= self._unread else data[: self._unread]
+        self._unread -= len(piece)
+        self._stream.put(piece)
+        if not self._unread:
+            self._parser = httptools.HttpRequestParser(self)  # The one before waits for this body still.
+            self.on_message_complete()
+        return data[len(piece) :]
 
     def eof_received(self) -> bool:
         return not self._is_idle  # An answer on its way is still written to a client that closed its own side.
@@ -214,6 +229,7 @@ class Connection(asyncio.Protocol):
         self._request = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._unread = 0
         self._stream = None
         self._continue = False
 
@@ -237,6 +253,7 @@ class Connection(asyncio.Protocol):
         is_small = int(length) <= HELD_BYTES and "transfer-encoding" not in headers
         if has_body and (waits or not is_small) and self._shared.streams(self._request):
             self._stream = BodyStream(self)
+            self._unread = 0 if "transfer-encoding" in headers else int(length)
             self._request.stream = self._stream.pieces()
             self._accept(self._request)
         elif int(length) > self._shared.body_limit_bytes:
@@ -250,6 +267,7 @@ class Connection(asyncio.Protocol):
         if self._ending:
             return
         if self._stream is not None:
+            self._unread = max(0, self._unread - len(piece))
             self._stream.put(piece)
             return
         self._pieces.append(piece)

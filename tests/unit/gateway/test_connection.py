@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import re
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.unit.gateway.conftest import Wire
 from zonal.foundation.settings import Settings
-from zonal.gateway.connection import Connection, Connections
+from zonal.gateway.connection import HELD_BYTES, Connection, Connections
 from zonal.wire.messages import Request, Response
 
 HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -24,6 +25,30 @@ def statuses(answer: bytes) -> list[int]:
 async def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> None:
     answer = await wire.say(HEALTH * 50 + b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" + LAST)
     assert statuses(answer) == [200] * 50 + [405, 200]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_streamed_bodies_and_what_follows_them_are_told_apart_wherever_the_pieces_end(wire: Wire, seed: int) -> None:
+    source = random.Random(seed)
+    bodies = [source.randbytes(source.choice([HELD_BYTES, HELD_BYTES + 1, 70_000, 300_000])) for _ in range(4)]
+    words = b""
+    for body in bodies:
+        words += b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        words += HEALTH * source.randrange(3)
+    words += b"PUT /b/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n" + bytes(0x8000) + b"\r\n0\r\n\r\n" + LAST
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    answered = asyncio.create_task(reader.read())
+    while words:
+        piece = source.choice([1, 100, HELD_BYTES, 100_000])
+        writer.write(words[:piece])
+        words = words[piece:]
+        await writer.drain()
+        await asyncio.sleep(0)
+    answer = await answered
+    writer.close()
+    assert set(statuses(answer)) == {200}
+    expected = [*bodies, bytes(0x8000)]
+    assert re.findall(rb"ETag: (\w+)", answer) == [hashlib.sha256(body).hexdigest().encode() for body in expected]
 
 
 async def test_a_chunked_body_is_put_together(wire: Wire) -> None:
