@@ -93,3 +93,13 @@ def test_an_account_is_what_its_keys_say_and_else_made_from_its_number(tmp_path:
     assert len(other.canonical_id) == 64 and accounts.by_canonical_id(other.canonical_id) == other
     assert accounts.by_email("nobody@example.com") is None
     assert accounts.of("222222222222").canonical_id not in (other.canonical_id, accounts.of(ACCOUNT).canonical_id)
+
+
+def test_the_settings_that_the_docs_show_for_a_suite_are_settings(tmp_path: Path) -> None:
+    shown = [text.partition("```")[0] for text in Path("docs/s3.md").read_text().split("```toml\n")[1:]]
+    path = tmp_path / "settings.toml"
+    for text in shown:
+        path.write_text(text)
+        path.chmod(0o600)
+        assert load(tmp_path, environment={}).s3_new_buckets == "before-2023"
+    assert len(shown) == 2 and len(set(load(tmp_path, environment={}).account_of().values())) == 3
