@@ -96,7 +96,7 @@ def test_an_account_is_what_its_keys_say_and_else_made_from_its_number(tmp_path:
 
 
 def test_the_settings_that_the_docs_show_for_a_suite_are_settings(tmp_path: Path) -> None:
-    shown = [text.partition("```")[0] for text in Path("docs/s3.md").read_text().split("```toml\n")[1:]]
+    shown = [text.partition("```")[0] for text in (Path(__file__).parents[3] / "docs/s3.md").read_text().split("```toml\n")[1:]]
     path = tmp_path / "settings.toml"
     for text in shown:
         path.write_text(text)
