@@ -45,7 +45,8 @@ def sync_directory(path: Path) -> None:
 def begin_writing_back(descriptor: int, offset: int, size: int) -> None:
     """Have the kernel begin to write these bytes of a file to the disk, so that a sync finds little left. It promises nothing by itself.
 
-    Python knows no `sync_file_range`; where the C library has none either, the sync does it all.
+    Python knows no `sync_file_range`, and its `posix_fadvise` would also drop the bytes that the next reader wants. Where the C library
+    has none either, the sync does it all.
     """
     if _start is not None:
         _start(descriptor, offset, size, _WRITE)
