@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
 from zonal.buckets.entries import Bucket, Entry
 from zonal.services.operation import Call, Handler
 from zonal.services.s3 import acls, policies
-from zonal.services.s3.errors import access_denied, no_such_bucket
+from zonal.services.s3.errors import access_denied, explicitly_denied, no_such_bucket
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.policies import Decision, Question
+from zonal.services.s3.policy_context import context_of
 
 Request = dict[str, Any]
 _NO_BUCKET = frozenset({"ListBuckets", "CreateBucket"})
@@ -32,7 +32,7 @@ ACTIONS = {
     "ListMultipartUploads": "ListBucketMultipartUploads",
     "ListParts": "ListMultipartUploadParts",
     "HeadObject": "GetObject",
-    "GetObjectAttributes": "GetObject",
+    "SelectObjectContent": "GetObject",
     "CopyObject": "PutObject",
     "CreateMultipartUpload": "PutObject",
     "UploadPart": "PutObject",
@@ -57,6 +57,9 @@ ACTIONS = {
     "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
     "DeleteBucketTagging": "PutBucketTagging",
     "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
+    "GetBucketReplication": "GetReplicationConfiguration",
+    "PutBucketReplication": "PutReplicationConfiguration",
+    "DeleteBucketReplication": "PutReplicationConfiguration",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
@@ -64,10 +67,21 @@ ACTIONS = {
 }
 """Actions that are not called as their operation is."""
 
-_VERSIONED = ("GetObject", "DeleteObject", "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging", "GetObjectAcl", "PutObjectAcl")
+_VERSIONED = (
+    "GetObject",
+    "GetObjectAttributes",
+    "DeleteObject",
+    "GetObjectTagging",
+    "PutObjectTagging",
+    "DeleteObjectTagging",
+    "GetObjectAcl",
+    "PutObjectAcl",
+)
 _ACL_PERMISSIONS = {
     "GetObject": "READ",
     "GetObjectVersion": "READ",
+    "GetObjectAttributes": "READ",
+    "GetObjectVersionAttributes": "READ",
     "GetObjectAcl": "READ_ACP",
     "GetObjectVersionAcl": "READ_ACP",
     "PutObjectAcl": "WRITE_ACP",
@@ -117,7 +131,7 @@ class Access:
             raise access_denied()
         if name in _POLICY_OPERATIONS and call.access_key is not None and call.account == bucket.owner:
             return
-        for action in _actions(name, request):
+        for action in actions_for(name, request):
             self.require(bucket, action, request.get("Key", ""), call, request, writes=name != action)
         if request.get("CopySource"):
             self._check_source(call, request)
@@ -125,20 +139,20 @@ class Access:
     def require(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, *, writes: bool = False) -> None:
         """Raises `AwsError` AccessDenied where the caller may not."""
         if not self.may(bucket, action, key, call, request, writes=writes):
+            own = call.access_key is not None and call.account == bucket.owner
+            if own and self._by_policy(bucket, action, key, call, request, self._entry(bucket, key, request)) is Decision.DENY:
+                raise explicitly_denied(call.account, action, _arn(bucket, key))
             raise access_denied()
 
     def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, *, writes: bool = False) -> bool:
         """Whether the caller may do `action` to a key (empty: to the bucket); `writes`: as a part of writing the object anew."""
         account = call.account if call.access_key is not None else None
         caller = self._ground.accounts.of(account) if account is not None else None
-        policy = bucket.settings.get("policy")
-        entry = self._entry(bucket, key, request) if policy is not None or action in _ACL_PERMISSIONS else None
-        if policy is not None:
-            resource = f"arn:aws:s3:::{bucket.name}" + (f"/{key}" if key else "")
-            question = Question(caller, f"s3:{action}", resource, _context(call, request, bucket, entry))
-            decision = policies.decide(policy, question, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
-            if decision is not Decision.SILENT:
-                return decision is Decision.ALLOW
+        has_policy = bucket.settings.get("policy") is not None
+        entry = self._entry(bucket, key, request) if has_policy or action in _ACL_PERMISSIONS else None
+        decision = self._by_policy(bucket, action, key, call, request, entry)
+        if decision is not Decision.SILENT:
+            return decision is Decision.ALLOW
         if account == bucket.owner and self._owner_suffices(bucket, action, entry):
             return True
         reads = action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl")
@@ -154,6 +168,15 @@ class Access:
             return acls.allows(held, caller, _ACL_PERMISSIONS[action], public=public)
         needed = _BUCKET_PERMISSIONS.get(action)
         return needed is not None and acls.allows(grants, caller, needed, public=public)
+
+    def _by_policy(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, entry: Entry | None) -> Decision:
+        policy = bucket.settings.get("policy")
+        if policy is None:
+            return Decision.SILENT
+        account = call.account if call.access_key is not None else None
+        caller = self._ground.accounts.of(account) if account is not None else None
+        question = Question(caller, f"s3:{action}", _arn(bucket, key), context_of(call, request, bucket, entry))
+        return policies.decide(policy, question, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
 
     def _owner_suffices(self, bucket: Bucket, action: str, entry: Entry | None) -> bool:
         """The owner of a bucket may all but read what others have put there under ACLs of their own."""
@@ -180,6 +203,10 @@ class Access:
         self.require(bucket, "GetObjectVersion" if version else "GetObject", key, call, asked)
 
 
+def _arn(bucket: Bucket, key: str) -> str:
+    return f"arn:aws:s3:::{bucket.name}" + (f"/{key}" if key else "")
+
+
 def source_of(text: str) -> tuple[str, str, str | None]:
     """Bucket, key and version of an `x-amz-copy-source`. Raises `AwsError`."""
     from zonal.services.s3.errors import invalid_argument
@@ -195,7 +222,7 @@ def source_of(text: str) -> tuple[str, str, str | None]:
     return bucket, key, version if mark else None
 
 
-def _actions(name: str, request: Request) -> list[str]:
+def actions_for(name: str, request: Request) -> list[str]:
     """The actions that an operation is, with what its parameters add."""
     action = ACTIONS.get(name, name)
     if not action:
@@ -203,6 +230,8 @@ def _actions(name: str, request: Request) -> list[str]:
     if action in _VERSIONED and request.get("VersionId"):
         action = re.sub("Object", "ObjectVersion", action, count=1)
     actions = [action]
+    if name == "GetObjectAttributes":  # "You need both the s3:GetObject and s3:GetObjectAttributes permissions."
+        actions.insert(0, action.removesuffix("Attributes"))
     if action != "PutObject" or name in ("UploadPart", "UploadPartCopy", "CompleteMultipartUpload"):
         if request.get("BypassGovernanceRetention") and name == "PutObjectRetention":
             actions.append("BypassGovernanceRetention")
@@ -216,80 +245,3 @@ def _actions(name: str, request: Request) -> list[str]:
     if request.get("ObjectLockLegalHoldStatus"):
         actions.append("PutObjectLegalHold")
     return actions
-
-
-_QUERY_KEYS = {"Prefix": "s3:prefix", "Delimiter": "s3:delimiter", "MaxKeys": "s3:max-keys", "VersionId": "s3:versionid"}
-_HEADER_KEYS = (
-    "x-amz-acl",
-    "x-amz-copy-source",
-    "x-amz-metadata-directive",
-    "x-amz-server-side-encryption",
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-storage-class",
-    "x-amz-content-sha256",
-    "x-amz-grant-read",
-    "x-amz-grant-write",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write-acp",
-    "x-amz-grant-full-control",
-    "x-amz-website-redirect-location",
-    "x-amz-object-ownership",
-    "if-match",
-    "if-none-match",
-)
-
-
-def _context(call: Call, request: Request, bucket: Bucket, entry: Entry | None) -> dict[str, list[str]]:
-    """The condition keys of a call, in lower case."""
-    raw, now = call.raw, datetime.now(UTC)
-    context = {
-        "aws:securetransport": ["false"],
-        "aws:currenttime": [now.isoformat()],
-        "aws:epochtime": [str(now.timestamp())],
-        "aws:requestedregion": [call.region],
-        "s3:resourceaccount": [bucket.owner],
-    }
-    if call.access_key is not None:
-        context["aws:principalaccount"] = [call.account]
-        context["aws:principalarn"] = [f"arn:aws:iam::{call.account}:root"]
-        context["aws:principaltype"] = ["Account"]
-        context["aws:userid"] = [call.account]
-    else:
-        context["aws:principaltype"] = ["Anonymous"]
-    if raw is not None:
-        context["aws:sourceip"] = [raw.peer or "127.0.0.1"]
-        context |= _of_headers(raw.headers)
-        if raw.signature is not None:
-            presigned = "authorization" not in raw.headers
-            context["s3:authtype"] = ["REST-QUERY-STRING" if presigned else "REST-HEADER"]
-            context["s3:signatureversion"] = ["AWS4-HMAC-SHA256" if raw.signature.key else "AWS"]
-    for name, key in _QUERY_KEYS.items():
-        if request.get(name) is not None:
-            context[key] = [str(request[name])]
-    if entry is not None:
-        context |= {f"s3:existingobjecttag/{key.lower()}": [value] for key, value in entry.tags.items()}
-    context |= _of_tags(request)
-    return context
-
-
-def _of_headers(headers: Mapping[str, str]) -> dict[str, list[str]]:
-    found = {f"s3:{name}": [headers[name]] for name in _HEADER_KEYS if name in headers}
-    if "x-amz-copy-source" in headers:
-        found["s3:x-amz-copy-source"] = [unquote(headers["x-amz-copy-source"]).lstrip("/")]  # Clients send it with a slash or without.
-    for name, key in (("referer", "aws:referer"), ("user-agent", "aws:useragent")):
-        if name in headers:
-            found[key] = [headers[name]]
-    return found
-
-
-def _of_tags(request: Request) -> dict[str, list[str]]:
-    """The tags that a request brings."""
-    tagging = request.get("Tagging")
-    if isinstance(tagging, dict):
-        pairs = [(tag["Key"], tag["Value"]) for tag in tagging.get("TagSet", [])]
-    elif isinstance(tagging, str):
-        pairs = [(unquote(key), unquote(value)) for key, _, value in (word.partition("=") for word in tagging.split("&") if word)]
-    else:
-        return {}
-    found = {f"s3:requestobjecttag/{key.lower()}": [value] for key, value in pairs}
-    return found | {"s3:requestobjecttagkeys": [key for key, _ in pairs]}

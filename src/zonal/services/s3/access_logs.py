@@ -179,7 +179,12 @@ def may_deliver(ground: Ground, source: Bucket, target: Bucket, prefix: str) -> 
     """Whether a bucket lets the logs of another one be written under a prefix."""
     policy = target.settings.get("policy")
     if policy is not None:
-        context = {"aws:sourcearn": [f"arn:aws:s3:::{source.name}"], "aws:sourceaccount": [source.owner]}
+        context = {
+            "aws:sourcearn": [f"arn:aws:s3:::{source.name}"],
+            "aws:sourceaccount": [source.owner],
+            "aws:principalisawsservice": ["true"],
+            "aws:principalservicename": [SERVICE],
+        }
         resource = f"arn:aws:s3:::{target.name}/{prefix}0"
         decision = policies.decide(policy, policies.Question(None, "s3:PutObject", resource, context, service=SERVICE))
         if decision is not policies.Decision.SILENT:

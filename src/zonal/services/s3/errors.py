@@ -9,6 +9,12 @@ def access_denied() -> AwsError:
     return AwsError("AccessDenied", "Access Denied", status=403)
 
 
+def explicitly_denied(account: str, action: str, resource: str) -> AwsError:
+    """What S3 says to callers of the bucket's own account only. (S3 User Guide, "Troubleshoot access denied errors".)"""
+    said = f'User: arn:aws:iam::{account}:root is not authorized to perform: s3:{action} on resource: "{resource}"'
+    return AwsError("AccessDenied", f"{said} with an explicit deny in a resource-based policy", status=403)
+
+
 def no_such_bucket(name: str) -> AwsError:
     return AwsError("NoSuchBucket", "The specified bucket does not exist", status=404, fields={"BucketName": name})
 

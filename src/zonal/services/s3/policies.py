@@ -10,14 +10,15 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from zonal.foundation.credentials import Account
 from zonal.foundation.errors import AwsError
+from zonal.services.s3.policy_words import ADDRESS_KEYS, BUCKET_ACTIONS, OBJECT_ACTIONS, actions_of, knowing
+from zonal.services.s3.policy_words import pattern as _pattern
 from zonal.wire.scalars import moment
 
 LIMIT_BYTES = 20 * 1024
@@ -81,17 +82,19 @@ def check(text: str, bucket: str) -> dict[str, Any]:
     """The policy as a document. Raises `AwsError` MalformedPolicy where it is none for this bucket."""
     if len(text.encode()) > LIMIT_BYTES:
         raise _malformed("Policies must not exceed 20 KB in size")
-    try:
-        policy = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _malformed("Policies must be valid JSON and the first byte must be '{'") from None
-    if not isinstance(policy, dict) or not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith("{"):
         raise _malformed("Policies must be valid JSON and the first byte must be '{'")
+    try:
+        policy: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _malformed("This policy contains invalid Json") from None
     if unknown := set(policy) - {"Version", "Id", "Statement"}:
         raise _malformed(f"Unknown field {sorted(unknown)[0]}")
     if policy.get("Version", VERSIONS[0]) not in VERSIONS:
         raise _malformed("The policy must contain a valid version string")
     statements = _listed(policy.get("Statement"))
+    if "Statement" in policy and not statements:
+        raise _malformed("Could not parse the policy: Statement is empty!")
     if not statements or not all(isinstance(each, dict) for each in statements):
         raise _malformed("Missing required field Statement")
     for statement in statements:
@@ -108,19 +111,49 @@ def _check_statement(statement: dict[str, Any], bucket: str) -> None:
     for name in ("Principal", "Action", "Resource"):
         if name not in statement and f"Not{name}" not in statement:
             raise _malformed(f"Missing required field {name}")
-    for action in _strings(statement.get("Action", statement.get("NotAction")), "Action"):
-        if action != "*" and not re.fullmatch(r"s3(-object-lambda)?:[\w*?]+", action, re.IGNORECASE):
-            raise _malformed("Policy has invalid action")
-    arn = f"arn:aws:s3:::{bucket}"
-    for resource in _strings(statement.get("Resource", statement.get("NotResource")), "Resource"):
-        head = resource.partition("/")[0]
-        if not _pattern(head).fullmatch(arn):
-            raise _malformed("Policy has invalid resource")
+    actions = _strings(statement.get("Action", statement.get("NotAction")), "Policy has invalid action")
+    if not all(re.fullmatch(r"s3-object-lambda:[\w*?]+", each, re.IGNORECASE) or actions_of(each) for each in actions):
+        raise _malformed("Policy has invalid action")
     _check_principal(statement.get("Principal", statement.get("NotPrincipal")))
-    for operator, tests in _mapping(statement.get("Condition", {}), "Condition").items():
+    arn = f"arn:aws:s3:::{bucket}"
+    resources = _strings(statement.get("Resource", statement.get("NotResource")), "Policy has invalid resource")
+    if not all(_pattern(each.partition("/")[0]).fullmatch(arn) for each in resources):
+        raise _malformed("Policy has invalid resource")
+    # Of actions and resources that are named by what they are not, there is always something left that applies.
+    named = [each for each in actions if each.lower().startswith("s3:")] if "Action" in statement else []
+    _check_conditions(statement.get("Condition", {}), [each for each in named if "*" not in each and "?" not in each])
+    if "Resource" in statement and not all(actions_of(each) & _for(resources) for each in named):
+        raise _malformed("Action does not apply to any resource(s) in statement")
+
+
+def _for(resources: list[str]) -> Set[str]:
+    """The actions for the kinds of resource that these name: a bucket, objects, or by `bucket*` both."""
+    of_objects = any("/" in each or "*" in each for each in resources)
+    of_bucket = any("/" not in each for each in resources)
+    return (OBJECT_ACTIONS if of_objects else frozenset()) | (BUCKET_ACTIONS if of_bucket else frozenset())
+
+
+def _check_conditions(conditions: Any, actions: list[str]) -> None:
+    """Holds conditions against the actions that a statement names one by one: every one of them must know every key."""
+    for operator, tests in _mapping(conditions, "Condition").items():
         if _operator(operator) is None:
             raise _malformed(f"Invalid Condition type : {operator}")
-        _mapping(tests, "Condition")
+        for key, values in _mapping(tests, "Condition").items():
+            known = knowing(key)
+            if known is None:
+                raise _malformed("Policy has an invalid condition key")
+            if not all(actions_of(each) <= known for each in actions):
+                raise _malformed("Conditions do not apply to combination of actions and resources in statement")
+            if key.lower() in ADDRESS_KEYS and not all(map(_is_network, _listed(values))):
+                raise _malformed("Invalid IP address in Conditions")
+
+
+def _is_network(value: Any) -> bool:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return False
+    return isinstance(value, str)
 
 
 def _check_principal(principal: Any) -> None:
@@ -131,7 +164,7 @@ def _check_principal(principal: Any) -> None:
     for kind, values in principal.items():
         if kind not in ("AWS", "Service", "Federated", "CanonicalUser"):
             raise _malformed("Invalid principal in policy")
-        for value in _strings(values, "Principal"):
+        for value in _strings(values, "Invalid principal in policy"):
             if kind == "AWS" and value != "*" and not re.fullmatch(r"\d{12}|arn:aws[\w-]*:(iam|sts)::(\d{12})?:.+", value):
                 raise _malformed("Invalid principal in policy")
 
@@ -183,12 +216,6 @@ def _substituted(pattern: str, context: Values | None) -> str:
     return re.sub(r"\$\{([^}]+)\}", lambda match: (context.get(match[1].lower()) or [match[0]])[0], pattern)
 
 
-@lru_cache(2048)
-def _pattern(text: str, ignore_case: bool = False) -> re.Pattern[str]:
-    parts = [".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in text]
-    return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if ignore_case else re.NOFLAG))
-
-
 Test = Callable[[str, str], bool]
 
 
@@ -229,7 +256,7 @@ def _safely(test: Test, value: str, word: str) -> bool:
 
 def _operator(text: str) -> tuple[str, str, bool] | None:
     match = re.fullmatch(r"(?:(ForAllValues|ForAnyValue):)?(\w+?)(IfExists)?", text)
-    if match is None or match[2] not in (*_TESTS, "Null"):
+    if match is None or (match[2] not in _TESTS and text != "Null"):
         return None
     return match[1] or "", match[2], bool(match[3])
 
@@ -289,10 +316,11 @@ def _text(value: Any) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def _strings(value: Any, name: str) -> list[str]:
+def _strings(value: Any, otherwise: str) -> list[str]:
+    """One string or several; raises with the message `otherwise` where there is none."""
     values = _listed(value)
     if not values or not all(isinstance(each, str) for each in values):
-        raise _malformed(f"Missing required field {name}" if not values else "Invalid policy syntax.")
+        raise _malformed("Invalid policy syntax." if values else otherwise)
     return values
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zonal.foundation.clock import RegionClock
 from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
+from zonal.foundation.settings import Settings
+from zonal.services.s3.access import actions_for
 from zonal.services.s3.policies import Decision, Question, check, decide, is_public
+from zonal.services.s3.policy_words import BUCKET_ACTIONS, OBJECT_ACTIONS
+from zonal.services.s3.service import open_s3
 
 ME, OTHER = "000000000000", "111122223333"
 
@@ -56,7 +63,7 @@ def test_actions_and_resources_have_wildcards_and_actions_no_case() -> None:
     assert says(statement(Action="s3:Put*"), question=asked()) is Decision.SILENT
     assert says(statement(Resource="arn:aws:s3:::b/a/?.jpg"), question=asked(key="a/1.jpg")) is Decision.ALLOW
     assert says(statement(Resource="arn:aws:s3:::b/A/*"), question=asked(key="a/1")) is Decision.SILENT
-    assert says({**statement(), "Resource": "arn:aws:s3:::b"}, question=asked()) is Decision.SILENT
+    assert says(statement(Action="s3:*", Resource="arn:aws:s3:::b"), question=asked()) is Decision.SILENT
     other = statement(NotAction="s3:Delete*")
     del other["Action"]
     assert says(other, question=asked()) is Decision.ALLOW
@@ -85,32 +92,150 @@ def test_actions_and_resources_have_wildcards_and_actions_no_case() -> None:
     ],
 )
 def test_a_condition_holds_or_not(operator: str, tests: dict[str, Any], context: dict[str, str], holds: bool) -> None:
-    decision = says(statement(Condition={operator: tests}), question=asked(**context))
+    decision = says(statement(Action="s3:*", Condition={operator: tests}), question=asked(**context))
     assert decision is (Decision.ALLOW if holds else Decision.SILENT)
 
 
+NO_JSON_OBJECT = "Policies must be valid JSON and the first byte must be '{'"
+NO_JSON = "This policy contains invalid Json"
+
+
+def policy(effect: str = "Allow", **more: Any) -> str:
+    return json.dumps({"Statement": [statement(effect, **more)]})
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        "",
-        "[]",
-        "{",
-        "{}",
-        '{"Statement": []}',
-        '{"Version": "2020-01-01", "Statement": [{}]}',
-        json.dumps({"Statement": [statement("Perhaps")]}),
-        json.dumps({"Statement": [statement(Action="ec2:Run")]}),
-        json.dumps({"Statement": [statement(Resource="arn:aws:s3:::other/*")]}),
-        json.dumps({"Statement": [statement(Principal={"AWS": "somebody"})]}),
-        json.dumps({"Statement": [statement(Condition={"StringMatches": {"a": "b"}})]}),
-        json.dumps({"Statement": [statement(Extra=1)]}),
-        json.dumps({"Statement": [statement(Resource="arn:aws:s3:::b/" + "x" * 21_000)]}),
+        ("", NO_JSON_OBJECT),
+        ("[]", NO_JSON_OBJECT),
+        ("false", NO_JSON_OBJECT),
+        ("{", NO_JSON),
+        ("{true}", NO_JSON),
+        ('{"Principal": "*" ', NO_JSON),
+        ("{}", "Missing required field Statement"),
+        ('{"Statement": 1}', "Missing required field Statement"),
+        ('{"Statement": []}', "Could not parse the policy: Statement is empty!"),
+        ('{"Version": "2020-01-01", "Statement": [{}]}', "The policy must contain a valid version string"),
+        ('{"Version": "", "Statement": [{}]}', "The policy must contain a valid version string"),
+        (policy("Perhaps"), "Invalid effect: Perhaps"),
+        (policy(Resource="arn:aws:s3:::other/*"), "Policy has invalid resource"),
+        (policy(Resource=""), "Policy has invalid resource"),
+        (policy(Resource=[]), "Policy has invalid resource"),
+        (policy(Resource="arn:aws:iam:::b"), "Policy has invalid resource"),
+        (policy(Principal={"AWS": "somebody"}), "Invalid principal in policy"),
+        (policy(Principal={"AWS": ""}), "Invalid principal in policy"),
+        (policy(Principal={"AWS": []}), "Invalid principal in policy"),
+        (policy(Principal=["*"]), "Invalid policy syntax."),
+        (policy(Condition={"StringMatches": {"aws:UserAgent": "b"}}), "Invalid Condition type : StringMatches"),
+        (policy(Condition={"stringequals": {"aws:UserAgent": "b"}}), "Invalid Condition type : stringequals"),
+        (policy(Condition={"NullIfExists": {"aws:UserAgent": "true"}}), "Invalid Condition type : NullIfExists"),
+        (policy(Condition={"ForSome:StringEquals": {"aws:UserAgent": "b"}}), "Invalid Condition type : ForSome:StringEquals"),
+        (policy(Condition=[]), "Condition must be an object"),
+        (policy(Extra=1), "Unknown field Extra"),
+        (policy(Resource="arn:aws:s3:::b/" + "x" * 21_000), "Policies must not exceed 20 KB in size"),
     ],
 )
-def test_what_is_no_policy_is_refused(text: str) -> None:
+def test_what_is_no_policy_is_refused_in_s3s_words(text: str, message: str) -> None:
+    assert refusal(text) == message
+
+
+def refusal(text: str) -> str:
     with pytest.raises(AwsError) as refused:
         check(text, "b")
     assert refused.value.code == "MalformedPolicy"
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        *("", "invalid", "s3", "s3:", "s4:GetObject", "ec2:RunInstances", ":GetObject", "s3GetObject", "*GetObject", "s3::GetObject"),
+        *("s3:Put-Object", "s3:*:", "s3:GetObjects", "s3:????", "s3:Abort?", "s3:*Obj??ect*", "s3:CreateBucket", "s3:ListAllMyBuckets"),
+    ],
+)
+def test_an_action_that_s3_does_not_know_is_refused(action: str) -> None:
+    assert refusal(policy(Action=action)) == "Policy has invalid action"
+    assert refusal(policy(Action=["s3:GetObject", action])) == "Policy has invalid action"
+
+
+BUCKET, OBJECTS = "arn:aws:s3:::b", "arn:aws:s3:::b/*"
+
+
+@pytest.mark.parametrize(
+    ("resource", "action"),
+    [(BUCKET, each) for each in ("s3:GetObject", "s3:PutObjectTagging", "s3:GetObjec?", "s3:Abort*", "s3:???Object", "s3:ReplicateTags")]
+    + [(OBJECTS, each) for each in ("s3:ListBucket", "s3:GetBucketTagging", "s3:???BucketVersioning", "s3:*Bucket*Tag*", "s3:GetBucket*")],
+)
+def test_an_action_must_apply_to_a_resource_of_its_statement(resource: str, action: str) -> None:
+    assert refusal(policy(Action=action, Resource=resource)) == "Action does not apply to any resource(s) in statement"
+    assert refusal(policy(Action=["s3:*", action], Resource=resource)) == "Action does not apply to any resource(s) in statement"
+    for both in ([BUCKET, OBJECTS], "arn:aws:s3:::b*", "arn:aws:s3:::*"):
+        check(policy(Action=action, Resource=both), "b")
+
+
+def test_a_wildcard_need_not_apply_with_all_that_it_names() -> None:
+    for action in ("*", "s3:*", "s3:Get*", "s3:*Tagging"):
+        for resource in (BUCKET, OBJECTS):
+            check(policy(Action=action, Resource=resource), "b")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"StringEquals": {"s3:NoSuchKey": "a"}},
+        {"NumericEquals": {"s3:ifmatch": "5"}},
+        {"StringEquals": {"s3:ExistingObjectTag": "a"}},
+        {"IpAddress": {"aws:NoSuchKey": "10.0.0.0/8"}},
+        {"StringEquals": {"prefix": "a"}},
+    ],
+)
+def test_a_condition_key_that_nothing_knows_is_refused(condition: dict[str, Any]) -> None:
+    assert refusal(policy(Condition=condition)) == "Policy has an invalid condition key"
+
+
+@pytest.mark.parametrize(
+    ("action", "key", "applies"),
+    [
+        ("s3:GetObject", "s3:prefix", False),
+        ("s3:ListBucket", "S3:Prefix", True),
+        ("s3:ListBucketMultipartUploads", "s3:prefix", False),
+        ("s3:GetObject", "s3:VersionId", False),
+        ("s3:GetObjectVersion", "s3:VersionId", True),
+        ("s3:DeleteObject", "s3:if-match", True),
+        ("s3:DeleteObject", "s3:if-none-match", False),
+        (["s3:GetObject", "s3:PutObject"], "s3:x-amz-acl", False),
+        (["s3:PutBucketAcl", "s3:PutObject"], "s3:x-amz-acl", True),
+        (["s3:*"], "s3:x-amz-acl", True),
+        ("s3:PutObject*", "s3:x-amz-copy-source", True),
+        ("s3:GetObject", "s3:ExistingObjectTag/team", True),
+        ("s3:PutObject", "s3:ExistingObjectTag/team", False),
+        ("s3:PutObject", "s3:RequestObjectTag/team", True),
+        ("s3:GetObject", "aws:PrincipalTag/team", True),
+        ("s3:GetObject", "token.actions.githubusercontent.com:sub", True),
+    ],
+)
+def test_every_action_named_must_know_a_statements_condition_keys(action: Any, key: str, applies: bool) -> None:
+    text = policy(Action=action, Resource=[BUCKET, OBJECTS], Condition={"StringEquals": {key: "x"}})
+    if applies:
+        check(text, "b")
+    else:
+        assert refusal(text) == "Conditions do not apply to combination of actions and resources in statement"
+
+
+@pytest.mark.parametrize("value", ["not-an-ip", "300.1.1.1/40", "true", 7, ["10.0.0.0/8", "x"]])
+def test_an_address_in_a_condition_is_one(value: Any) -> None:
+    assert refusal(policy(Condition={"NotIpAddress": {"aws:SourceIp": value}})) == "Invalid IP address in Conditions"
+    check(policy(Condition={"IpAddress": {"AWS:SourceIp": ["10.1.2.3", "10.0.0.1/8", "2001:db8::/32"]}}), "b")
+
+
+def test_whatever_is_asked_of_a_policy_is_a_word_that_one_may_use(tmp_path: Path) -> None:
+    s3 = open_s3(tmp_path, RegionClock(1.0), Settings())
+    words = OBJECT_ACTIONS | BUCKET_ACTIONS
+    everything = {"VersionId": "1", "ACL": "private", "Tagging": "a=b", "ObjectLockMode": "GOVERNANCE", "ObjectLockLegalHoldStatus": "ON"}
+    for name in s3.handlers.keys() - {"ListBuckets", "CreateBucket"}:
+        assert set(actions_for(name, {})) | set(actions_for(name, everything)) <= words, name
+    asyncio.run(s3.store.close())
 
 
 def test_a_policy_for_everybody_is_public_unless_a_condition_narrows_it() -> None:
