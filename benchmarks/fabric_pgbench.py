@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.measuring import arguments, machine, region, tell
 from tests.running_region import eventually, free_port
-from zonal.engines.catalog import Catalog
+from zonal.engines.engine_store import EngineStore
 from zonal.foundation.authority import Authority
 
 LEFT_OUT = re.compile(
@@ -71,7 +71,7 @@ def _here(*words: str) -> str:
 
 
 def _installation() -> Path:
-    found = Catalog().find("postgres")
+    found = EngineStore().find("postgres")
     assert found, "no PostgreSQL is installed: `zonal engines install postgres`"
     return found.home
 

@@ -24,7 +24,7 @@ from zonal.console.desk import Desk, Hands
 from zonal.console.door import Door
 from zonal.console.shapes import Access
 from zonal.console.zones import recorded_faults
-from zonal.engines.catalog import Catalog
+from zonal.engines.engine_store import EngineStore
 from zonal.fabric import sandbox
 from zonal.foundation.authority import Authority
 from zonal.foundation.clock import RegionClock
@@ -64,7 +64,7 @@ class Region:
         self._s3 = open_s3(state / "s3", self.clock, settings)
         self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.shelf)
         self.desk.capacity = self._dynamodb.capacity
-        self._engines = Catalog()
+        self._engines = EngineStore()
         self._database_logs = Logs(self.store)
         services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
         frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))

@@ -20,9 +20,9 @@ from zonal.control.deployment import Standing, Wanted
 from zonal.control.deployments import Deployments
 from zonal.control.nodes import Engine, EngineNodes
 from zonal.control.reconciler import Driver, Reconciler
-from zonal.engines.catalog import Catalog
+from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import EngineFailed, HostUnreachable
-from zonal.engines.postgres.server import PostgresNode
+from zonal.engines.registry import ENGINES
 from zonal.fabric.fabric import Fabric, monitor_address
 from zonal.fabric.zones import ZONES
 from zonal.foundation.clock import Clock
@@ -42,10 +42,16 @@ class World:
     """What acts, on a fabric that has been started."""
 
     def __init__(
-        self, store: Store, fabric: Fabric, engines: Catalog, clock: Clock, settings: Settings, more_reconcilers: Iterable[Reconciler] = ()
+        self,
+        store: Store,
+        fabric: Fabric,
+        engines: EngineStore,
+        clock: Clock,
+        settings: Settings,
+        more_reconcilers: Iterable[Reconciler] = (),
     ) -> None:
         self._store = store
-        self.nodes = EngineNodes(store, fabric.hosts, {"postgres": _postgres(engines)}, directory=fabric.state / "hosts")
+        self.nodes = EngineNodes(store, fabric.hosts, {name: _engine(name, engines) for name in ENGINES}, directory=fabric.state / "hosts")
         endpoints = Endpoints(store, fabric.names, fabric)
         zones = tuple(zone.name for zone in ZONES)
         self._deployments = Deployments(
@@ -102,9 +108,9 @@ class World:
                 _log.exception("%s did not stop", member.name)
 
 
-def _postgres(engines: Catalog) -> Engine:
+def _engine(name: str, engines: EngineStore) -> Engine:
     def home(version: str) -> Path | None:
-        found = engines.find("postgres", version)
+        found = engines.find(name, version)
         return found.home if found else None
 
-    return Engine(home=home, build=PostgresNode)
+    return Engine(home=home, build=ENGINES[name].build)

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.running_region import RunningRegion, eventually
-from zonal.engines.catalog import Catalog
+from zonal.engines.engine_store import EngineStore
 
 PASSWORD = "password-of-master"
 QUERY = """
@@ -173,7 +173,7 @@ def test_multi_az_is_added_to_a_database_with_data_and_taken_away(region: Runnin
 
 
 def test_a_minor_upgrade_of_a_multi_az_database_keeps_its_data(region: RunningRegion) -> None:
-    older, *_, newer = [each.version for each in Catalog().installed("postgres") if each.version.startswith("17.")]
+    older, *_, newer = [each.version for each in EngineStore().installed("postgres") if each.version.startswith("17.")]
     identifier = region.create_database(EngineVersion=older, MultiAZ=True)
     try:
         ask(region, identifier, "create table kept as select generate_series(1, 1000) as n")
@@ -202,7 +202,7 @@ def test_a_renamed_instance_is_at_its_new_name(region: RunningRegion) -> None:
 def test_the_versions_are_those_that_are_installed(region: RunningRegion) -> None:
     rds = region.client("rds")
     versions = [each["EngineVersion"] for each in rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]]
-    assert versions == [each.version for each in Catalog().installed("postgres")]
+    assert versions == [each.version for each in EngineStore().installed("postgres")]
     with pytest.raises(ClientError, match=r"Cannot find version 9\.6 for postgres; install it with `zonal engines install postgres 9`"):
         region.create_database(EngineVersion="9.6")
     options = rds.get_paginator("describe_orderable_db_instance_options").paginate(Engine="postgres", EngineVersion=versions[-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
 from zonal.cli.options import json_option
@@ -18,15 +20,19 @@ def doctor(quiet: bool, as_json: bool) -> int:
     """
     import msgspec
 
-    from zonal.fabric.doctor import diagnose
+    from zonal.engines.distributions.debian import TOOLS
+    from zonal.fabric.doctor import Finding, diagnose
 
-    findings = diagnose()
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    remedy = "Only engines that come as Debian packages need them (see `zonal engines install --help`)."
+    detail = f"{' and '.join(missing)} not found" if missing else ""
+    findings = [*diagnose(), Finding("Debian packages", not missing, detail, remedy, needed=False)]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
     elif not quiet:
         for finding in findings:
-            missing = "MISSING" if finding.needed else "absent "
-            click.echo(f"{'works  ' if finding.works else missing}  {finding.what}{f': {finding.detail}' if finding.detail else ''}")
+            absent = "MISSING" if finding.needed else "absent "
+            click.echo(f"{'works  ' if finding.works else absent}  {finding.what}{f': {finding.detail}' if finding.detail else ''}")
             if not finding.works:
                 click.echo(f"         {finding.remedy}")
     return 0 if all(finding.works or not finding.needed for finding in findings) else 1

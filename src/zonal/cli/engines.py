@@ -7,6 +7,7 @@ import json
 import click
 
 from zonal.cli.options import json_option
+from zonal.engines.registry import ENGINES
 from zonal.foundation.errors import ZonalError
 
 
@@ -22,40 +23,40 @@ def engines() -> None:
 @json_option
 def list_engines(as_json: bool) -> None:
     """List the versions that databases can have."""
-    from zonal.engines.catalog import ENGINES, Catalog
+    from zonal.engines.engine_store import EngineStore
 
-    catalog = Catalog()
-    found = [each for engine in ENGINES for each in reversed(catalog.installed(engine))]
+    store = EngineStore()
+    found = [each for engine in ENGINES for each in reversed(store.installed(engine))]
     if as_json:
         click.echo(json.dumps([{**each._asdict(), "home": str(each.home)} for each in found], indent=2))
         return
     for each in found:
         click.echo(f"{each.engine} {each.version:<8} {each.home}{'' if each.removable else '  (the machine’s own)'}")
     if not found:
-        click.echo("no engine is installed; `zonal engines install postgres 18` brings one")
+        click.echo("no engine is installed; `zonal engines install postgres 18` installs one")
 
 
 @engines.command()
-@click.argument("engine", type=click.Choice(["postgres"]))
+@click.argument("engine", type=click.Choice(sorted(ENGINES)))
 @click.argument("version", default="")
 def install(engine: str, version: str) -> None:
-    """Bring ENGINE in VERSION (a major, 18, or a whole version, 18.6); the newest without one. It is fetched as a Python package."""
-    from zonal.engines.catalog import Catalog
+    """Install ENGINE in VERSION (a major, 18, or a full version, 18.6); without VERSION the newest of the default major."""
+    from zonal.engines.engine_store import EngineStore
 
-    there = Catalog().install(engine, version, progress=lambda line: click.echo(f"{line} …", err=True))
+    there = EngineStore().install(engine, version, progress=lambda line: click.echo(f"{line} …", err=True))
     click.echo(f"{there.engine} {there.version} is at {there.home}")
 
 
 @engines.command()
-@click.argument("engine", type=click.Choice(["postgres"]))
+@click.argument("engine", type=click.Choice(sorted(ENGINES)))
 @click.argument("version")
 def remove(engine: str, version: str) -> None:
     """Remove ENGINE VERSION from the store. Databases of that version cannot start any more; the region says so."""
-    from zonal.engines.catalog import Catalog
+    from zonal.engines.engine_store import EngineStore
 
-    catalog = Catalog()
-    there = catalog.find(engine, version)
+    store = EngineStore()
+    there = store.find(engine, version)
     if there is None:
         raise ZonalError(f"{engine} {version} is not installed; `zonal engines list` shows what is")
-    catalog.remove(engine, version)
+    store.remove(engine, version)
     click.echo(f"{there.engine} {there.version} is removed")

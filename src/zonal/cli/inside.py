@@ -74,7 +74,7 @@ def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mappi
 
 def search_path() -> str:
     """The caller's `PATH`, and behind it the programs of the newest PostgreSQL in the engine store."""
-    from zonal.engines.catalog import default_root, version_order
+    from zonal.engines.engine_store import default_root, version_order
 
     homes = sorted(default_root().glob("postgres/*/bin"), key=lambda path: version_order(path.parent.name))
     return os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, homes[-1:])])

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.contract.fabric.sandboxed import Ground
-from zonal.engines.catalog import Catalog
+from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import Answer, NodeSpec, Origin, Secrets, Sighting
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.engines.postgres.server import PostgresNode
@@ -30,7 +30,7 @@ LOOK = timedelta(milliseconds=800)
 
 def installation(major: str) -> tuple[str, Path]:
     """The version and home of an installed engine. Fails where `zonal engines install` was forgotten."""
-    found = Catalog(search_machine=False).find("postgres", major)
+    found = EngineStore(search_machine=False).find("postgres", major)
     assert found is not None, f"postgres {major} is missing: run `zonal engines install postgres {major}`"
     return found.version, found.home
 

@@ -1,7 +1,7 @@
 """Which engines are there: exactly those that are installed, and what can be ordered of them.
 
-zonal runs PostgreSQL by the versions of the engine store (`engines.catalog`). Asking for another one is RDS's own error, with a hint how
-to bring it.
+zonal runs the PostgreSQL versions of the engine store (`engines.engine_store`). A request for another version gets RDS's own error, with a
+hint how to install it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ KNOWN_ENGINES = frozenset(
 
 
 class Installed(Protocol):
-    """A version that is installed (`engines.catalog.Installation`)."""
+    """A version that is installed (`engines.engine_store.Installation`)."""
 
     @property
     def version(self) -> str: ...
@@ -60,7 +60,7 @@ class Installed(Protocol):
 
 
 class Engines(Protocol):
-    """What is installed (`engines.catalog.Catalog`)."""
+    """What is installed (`engines.engine_store.EngineStore`)."""
 
     def installed(self, engine: str = "postgres", /) -> Iterable[Installed]: ...
 

@@ -1,0 +1,22 @@
+"""Installations that the machine has already (Debian's paths, `PATH`). They are offered as they are and never removed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+
+class MachineInstallations(NamedTuple):
+    """Directories that match `patterns`, and the one whose program `program` is on the `PATH`."""
+
+    patterns: tuple[str, ...]
+    program: str
+
+    def homes(self) -> list[Path]:
+        """Every candidate directory; whether it is complete and runs is for the engine store to verify."""
+        homes = [home for pattern in self.patterns for home in sorted(Path("/").glob(pattern.removeprefix("/")))]
+        program = shutil.which(self.program)
+        if program is not None:
+            homes.append(Path(program).resolve().parent.parent)
+        return homes
