@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from zonal.fabric import sandbox
+from zonal.fabric import id_ranges, sandbox
 from zonal.fabric.linux import calls
 from zonal.fabric.linux.namespaces import Keep
 from zonal.fabric.linux.netlink import Batch, Netlink, add_pair, delay
@@ -73,6 +73,12 @@ def _report(writer: int, directory: str) -> None:
 
 def _try_all(directory: str) -> Iterator[Finding]:
     yield _try("namespaces", sandbox.make_namespaces, namespaces_remedy())
+    yield _try(
+        "a range of user ids",
+        lambda: id_ranges.require_range("an instance with several users, or a domain controller,"),
+        id_ranges.REMEDY,
+        needed=False,
+    )
     yield _try(
         "mounts of its own", lambda: _mount(directory), "Run zonal where mounts are allowed in a namespace: not in a plain container."
     )

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zonal.fabric.entry import INIT_VARIABLE
+from zonal.fabric.id_ranges import IdRangeMissing, MapWriter, granted_maps
 from zonal.fabric.linux import calls
 from zonal.fabric.linux.processes import ProcessMark, mark
 from zonal.fabric.porter import Porter
@@ -166,13 +167,26 @@ def _help(state: Path, order: dict[str, Any], handed: list[int], report: int, go
 
 
 def make_namespaces() -> None:
-    """Give the calling process the sandbox's namespaces, a user namespace too where it is not root. Its next child is process 1."""
+    """Give the calling process the sandbox's namespaces, a user namespace too where it is not root. Its next child is process 1.
+
+    An ordinary user's sandbox maps a range of ids where the machine grants one (`id_ranges`), else the user's own id alone.
+    """
     flags = calls.NEW_NET | calls.NEW_MOUNT | calls.NEW_PID | calls.NEW_IPC | calls.NEW_UTS
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         calls.unshare(flags)
         return
+    try:
+        writer = MapWriter(granted_maps(user, group))
+    except IdRangeMissing:
+        _map_own_id(flags | calls.NEW_USER, user, group)
+        return
     calls.unshare(flags | calls.NEW_USER)
+    writer.write()
+
+
+def _map_own_id(flags: int, user: int, group: int) -> None:
+    calls.unshare(flags)
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {user} 1")
     Path("/proc/self/gid_map").write_text(f"0 {group} 1")
