@@ -13,7 +13,7 @@ from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import filters
 from zonal.services.ec2.lookups import absent
 from zonal.services.ec2.model import Tagged
-from zonal.services.ec2.pagination import MOST, page
+from zonal.services.ec2.pagination import FEWEST, MOST, page
 from zonal.services.operation import Call
 
 if TYPE_CHECKING:
@@ -33,7 +33,16 @@ class Listing(Generic[T]):
     """
 
     def __init__(
-        self, kind: type[T], *, ids: str, id: str, answers: str, paths: filters.Paths, filters_in: str = "Filters", most: int = MOST
+        self,
+        kind: type[T],
+        *,
+        ids: str,
+        id: str,
+        answers: str,
+        paths: filters.Paths,
+        filters_in: str = "Filters",
+        fewest: int = FEWEST,
+        most: int = MOST,
     ) -> None:
         self.kind = kind
         self.ids = ids
@@ -41,6 +50,7 @@ class Listing(Generic[T]):
         self.answers = answers
         self.paths = paths
         self.filters_in = filters_in
+        self.fewest = fewest
         self.most = most
 
     def describe(
@@ -61,7 +71,7 @@ class Listing(Generic[T]):
         asked = cast("list[FilterTypeDef]", request.get(self.filters_in) or [])
         filters.check(asked, self.paths)
         passed = [each for each in rendered if filters.passes(each, asked, self.paths)]
-        found = page(passed, request, operation=call.operation, key=lambda each: str(each[self.id]), most=self.most)
+        found = page(passed, request, operation=call.operation, key=lambda each: str(each[self.id]), fewest=self.fewest, most=self.most)
         return {self.answers: list(found.items)} | ({"NextToken": found.next_token} if found.next_token else {})
 
     def _chosen(self, call: Call, ids: list[str], where: Callable[[T], bool] | None) -> list[T]:

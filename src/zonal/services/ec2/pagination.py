@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 FEWEST = 5
 MOST = 1000
-"""EC2's bounds for `MaxResults`; some operations have a lower upper bound."""
+"""EC2's bounds for `MaxResults`; some operations have others."""
 
 
 class Page(NamedTuple):
@@ -27,7 +27,15 @@ class Page(NamedTuple):
     next_token: str | None
 
 
-def page(items: Sequence[T], request: Mapping[str, object], *, operation: str, key: Callable[[T], str], most: int = MOST) -> Page:
+def page(
+    items: Sequence[T],
+    request: Mapping[str, object],
+    *,
+    operation: str,
+    key: Callable[[T], str],
+    fewest: int = FEWEST,
+    most: int = MOST,
+) -> Page:
     """The page of `items` that the request asks for; `items` are in the order of their keys.
 
     Without `MaxResults` everything that follows the token is one page. Raises `InvalidParameterValue` for a `MaxResults` out of
@@ -41,9 +49,9 @@ def page(items: Sequence[T], request: Mapping[str, object], *, operation: str, k
     if size is None:
         return Page(items, None)
     assert isinstance(size, int)
-    if size < FEWEST:
+    if size < fewest:
         raise AwsError(
-            "InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than {FEWEST}."
+            "InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than {fewest}."
         )
     if size > most:
         raise AwsError(

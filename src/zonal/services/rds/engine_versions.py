@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ENGINE = "postgres"
 LICENSE = "postgresql-license"
+MOST_OPTIONS = 1000
+"""The upper bound of MaxRecords in DescribeOrderableDBInstanceOptions; Terraform asks for this many."""
 KNOWN_ENGINES = frozenset(
     {
         "mariadb",
@@ -146,7 +148,7 @@ class EngineVersions:
             for storage in STORAGE_TYPES.values()
             if request.get("LicenseModel") in (None, LICENSE) and request.get("Vpc") in (None, True)
         ]
-        return page(options, request, "OrderableDBInstanceOptions", _option_key, lambda option: _orderable(*option))
+        return page(options, request, "OrderableDBInstanceOptions", _option_key, lambda option: _orderable(*option), most=MOST_OPTIONS)
 
     def _answer(self, version: Installed) -> DBEngineVersionTypeDef:
         return {

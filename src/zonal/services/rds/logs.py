@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LARGEST_PORTION = 1 << 20
 MOST_LINES = 10_000
+MOST_FILES = 1000
+"""The upper bound of MaxRecords in DescribeDBLogFiles. AWS documents none for this operation."""
 
 
 class Nodes(Protocol):
@@ -55,7 +57,7 @@ class Logs:
         def render(file: LogFile) -> dict[str, object]:
             return {"LogFileName": file.name, "LastWritten": _milliseconds(file), "Size": file.size_bytes}
 
-        return page(found, request, "DescribeDBLogFiles", lambda file: file.name, render)
+        return page(found, request, "DescribeDBLogFiles", lambda file: file.name, render, fewest=1, most=MOST_FILES)
 
     @operation("DownloadDBLogFilePortion")
     async def download(self, call: Call, request: DownloadDBLogFilePortionMessageTypeDef) -> Answer:

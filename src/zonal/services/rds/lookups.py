@@ -1,7 +1,7 @@
 """Finding RDS's things by name or ARN, and answering in pages and through filters as RDS does.
 
-Pages come by `MaxRecords` (20 to 100, 100 unless told) and `Marker`; the marker names the last thing that was answered, so that pages
-neither repeat nor skip what stays.
+Pages come by `MaxRecords` (20 to 100 in most operations, 100 by default) and `Marker`; the marker names the last thing that was
+answered, so that pages neither repeat nor skip what stays.
 """
 
 from __future__ import annotations
@@ -55,15 +55,22 @@ def _name(text: str, kind: str) -> str:
 
 
 def page(
-    items: Iterable[T], request: Mapping[str, object], member: str, key: Callable[[T], str], render: Callable[[T], Mapping[str, object]]
+    items: Iterable[T],
+    request: Mapping[str, object],
+    member: str,
+    key: Callable[[T], str],
+    render: Callable[[T], Mapping[str, object]],
+    *,
+    fewest: int = FEWEST,
+    most: int = MOST,
 ) -> Answer:
     """One page of `items` under `member`, in the order of their keys. Raises `InvalidParameterValue`."""
     chosen: Sequence[T] = sorted(items, key=key)
     size = request.get("MaxRecords")
     size = MOST if size is None else size
     assert isinstance(size, int)
-    if not FEWEST <= size <= MOST:
-        raise AwsError("InvalidParameterValue", f"Invalid value {size} for MaxRecords. Must be between {FEWEST} and {MOST}")
+    if not fewest <= size <= most:
+        raise AwsError("InvalidParameterValue", f"Invalid value {size} for MaxRecords. Must be between {fewest} and {most}")
     if marker := request.get("Marker"):
         after = _unmarked(str(marker), member)
         chosen = [item for item in chosen if key(item) > after]
