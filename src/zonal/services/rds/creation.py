@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import random
 import secrets
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from zonal.control.deployment import DeploymentSecrets, Wanted
@@ -20,7 +21,7 @@ from zonal.services.rds.certificates import Authority, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
 from zonal.services.rds.engine_versions import LICENSE, Catalogue, Installed
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
-from zonal.services.rds.lookups import Answer, find_subnet_group, instance_exists, refuse
+from zonal.services.rds.lookups import REFUSAL, Answer, find_subnet_group, instance_exists
 from zonal.services.rds.model import DOMAIN, DbInstance, SubnetGroup
 from zonal.services.rds.placement import IsLost, add_node, check_public, checked_groups, chosen_zones
 from zonal.services.rds.rendering import answer_instance
@@ -99,8 +100,8 @@ class Creation:
     def create(self, call: Call, request: CreateDBInstanceMessageTypeDef) -> Answer:
         tx = call.transaction
         identifier = checked_identifier(request["DBInstanceIdentifier"])
-        refuse(cast("dict[str, object]", request), REFUSED)
-        check_only(cast("dict[str, object]", request))
+        REFUSAL.refuse(request, REFUSED)
+        check_only(request)
         version = self._catalogue.chosen(request["Engine"], request.get("EngineVersion"))
         _check_contents(request, version)
         if instance_exists(tx, identifier):
@@ -189,11 +190,9 @@ class Creation:
         return chosen_zones(call.transaction, group, count=2 if multi_az else 1, is_lost=self._is_lost, wanted=zone)
 
 
-def check_only(request: dict[str, object]) -> None:
+def check_only(request: Mapping[str, object]) -> None:
     """Raise `InvalidParameterCombination` for a parameter that has another value than the one that is possible here."""
-    for member, value in ONLY.items():
-        if request.get(member) not in (None, value):
-            raise AwsError("InvalidParameterCombination", f"{member} can only be {value}, not {request[member]}; see docs/limits.md")
+    REFUSAL.require(request, ONLY)
     check_authority(cast("str | None", request.get("CACertificateIdentifier")))
 
 

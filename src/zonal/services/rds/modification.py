@@ -8,7 +8,7 @@ window unless `ApplyImmediately`: Multi-AZ, class, storage, version, identifier 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -23,7 +23,7 @@ from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
 from zonal.services.rds.engine_versions import Catalogue
 from zonal.services.rds.instance_classes import check_class, check_storage
-from zonal.services.rds.lookups import Answer, find_instance, instance_exists, refuse
+from zonal.services.rds.lookups import REFUSAL, Answer, find_instance, instance_exists
 from zonal.services.rds.model import Changes, DbInstance, SubnetGroup
 from zonal.services.rds.placement import IsLost
 from zonal.services.rds.rendering import answer_instance
@@ -77,8 +77,8 @@ class Modification:
             raise AwsError(
                 "InvalidDBInstanceState", f"Database instance is not in available state: {instance.identifier} is {instance.status}."
             )
-        refuse(cast("dict[str, object]", request), MODIFY_REFUSED)
-        check_only(cast("dict[str, object]", request))
+        REFUSAL.refuse(request, MODIFY_REFUSED)
+        check_only(request)
         changes = self._changes(call, request, instance)
         instance = self._at_once(call, request, instance)
         changes = _together(_not_named(instance.pending, request), changes)
