@@ -16,13 +16,13 @@ from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2.zones import ZONES
 from zonal.services.operation import Call, operation
-from zonal.services.rds import lifecycle, windows
+from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import Authority, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
 from zonal.services.rds.engine_versions import LICENSE, Catalogue, Installed
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
 from zonal.services.rds.lookups import REFUSAL, Answer, find_subnet_group, instance_exists
-from zonal.services.rds.model import DOMAIN, DbInstance, SubnetGroup
+from zonal.services.rds.model import DOMAIN, WINDOWS, DbInstance, SubnetGroup
 from zonal.services.rds.placement import IsLost, add_node, check_public, checked_groups, chosen_zones
 from zonal.services.rds.rendering import answer_instance
 from zonal.services.rds.subnet_groups import DEFAULT, check_coverage, default_group, subnets_of
@@ -140,7 +140,9 @@ class Creation:
         public = _is_public(request)
         if public:
             check_public(tx, group.vpc_id)
-        maintenance, backup = _windows(request)
+        maintenance, backup = WINDOWS.settled(
+            request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow"), random.Random()
+        )
         id = new_resource_id()
         credentials = self._authority.issue((f"{identifier}.{DOMAIN}", f"*.{DOMAIN}"))
         tx.put(
@@ -237,22 +239,3 @@ def _is_public(request: CreateDBInstanceMessageTypeDef) -> bool:
     """As asked for; else public in the default subnet group and private in any other (CreateDBInstance, PubliclyAccessible)."""
     asked = request.get("PubliclyAccessible")
     return asked if asked is not None else (request.get("DBSubnetGroupName") or DEFAULT).lower() == DEFAULT
-
-
-def _windows(request: CreateDBInstanceMessageTypeDef) -> tuple[str, str]:
-    source = random.Random()
-    maintenance, backup = request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow")
-    maintenance = windows.checked_maintenance(maintenance) if maintenance else None
-    backup = windows.checked_backup(backup) if backup else None
-    if maintenance and backup:
-        windows.check_apart(maintenance, backup)
-        return maintenance, backup
-    if maintenance:
-        return maintenance, windows.backup_apart_from(maintenance, source)
-    while True:
-        chosen, other = windows.chosen_windows(source)
-        try:
-            windows.check_apart(chosen, backup or other)
-        except AwsError:
-            continue
-        return chosen, backup or other

@@ -14,6 +14,7 @@ import msgspec
 
 from zonal.foundation.identifiers import ACCOUNT, REGION, arn
 from zonal.records.store import Record
+from zonal.services.common.maintenance_windows import WindowRules
 
 ENDPOINT_HASH = "c" + hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()[:11]
 """The part of every endpoint's name that AWS gives an account in a region."""
@@ -21,6 +22,10 @@ ENDPOINT_HASH = "c" + hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()
 DOMAIN = f"{ENDPOINT_HASH}.{REGION}.rds.zonal.internal"
 HOSTED_ZONE = "Z2R2ITUGPM61AM"
 """The hosted zone of RDS endpoints in us-east-1 ("Amazon RDS endpoints and quotas")."""
+
+
+WINDOWS = WindowRules("backup")
+"""RDS's rules for maintenance and backup windows."""
 
 
 class SubnetGroup(Record, frozen=True, kw_only=True):

@@ -18,13 +18,13 @@ from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.services.operation import Call, operation
-from zonal.services.rds import events, lifecycle, placement, windows
+from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
 from zonal.services.rds.engine_versions import Catalogue
 from zonal.services.rds.instance_classes import check_class, check_storage
 from zonal.services.rds.lookups import REFUSAL, Answer, find_instance, instance_exists
-from zonal.services.rds.model import Changes, DbInstance, SubnetGroup
+from zonal.services.rds.model import WINDOWS, Changes, DbInstance, SubnetGroup
 from zonal.services.rds.placement import IsLost
 from zonal.services.rds.rendering import answer_instance
 from zonal.services.rds.subnet_groups import check_coverage, subnets_of
@@ -201,9 +201,9 @@ def _reset_password(transaction: Transaction, instance: DbInstance, password: st
 
 def _rewindowed(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
     maintenance, backup = request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow")
-    maintenance = windows.checked_maintenance(maintenance) if maintenance else instance.maintenance_window
-    backup = windows.checked_backup(backup) if backup else instance.backup_window
-    windows.check_apart(maintenance, backup)
+    maintenance = WINDOWS.checked_maintenance(maintenance) if maintenance else instance.maintenance_window
+    backup = WINDOWS.checked_daily(backup) if backup else instance.backup_window
+    WINDOWS.check_apart(maintenance, backup)
     return replace(instance, maintenance_window=maintenance, backup_window=backup)
 
 
