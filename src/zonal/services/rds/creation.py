@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from zonal.control.deployment import DeploymentSecrets, Wanted
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
+from zonal.services.common.subnet_groups import IsLost
 from zonal.services.ec2.zones import ZONES
 from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
@@ -23,9 +24,9 @@ from zonal.services.rds.engine_versions import LICENSE, Catalogue, Installed
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
 from zonal.services.rds.lookups import REFUSAL, Answer, find_subnet_group, instance_exists
 from zonal.services.rds.model import DOMAIN, WINDOWS, DbInstance, SubnetGroup
-from zonal.services.rds.placement import IsLost, add_node, check_public, checked_groups, chosen_zones
+from zonal.services.rds.placement import INTERFACES, add_node, check_public, chosen_zones
 from zonal.services.rds.rendering import answer_instance
-from zonal.services.rds.subnet_groups import DEFAULT, check_coverage, default_group, subnets_of
+from zonal.services.rds.subnet_groups import DEFAULT, RULES, default_group, subnets_of
 from zonal.services.rds.tags import merged
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Creation:
             master_username=request["MasterUsername"],
             port=request.get("Port") or DEFAULT_PORT,
             subnet_group=group.id,
-            group_ids=checked_groups(tx, group.vpc_id, request.get("VpcSecurityGroupIds")),
+            group_ids=INTERFACES.checked_groups(tx, group.vpc_id, request.get("VpcSecurityGroupIds")),
             multi_az=bool(request.get("MultiAZ")),
             publicly_accessible=public,
             maintenance_window=maintenance,
@@ -188,7 +189,7 @@ class Creation:
         if zone and multi_az:
             raise AwsError("InvalidParameterCombination", "Requesting a specific availability zone is not valid for Multi-AZ instances.")
         if multi_az:
-            check_coverage(subnets_of(call.transaction, group))
+            RULES.check_coverage(subnets_of(call.transaction, group))
         return chosen_zones(call.transaction, group, count=2 if multi_az else 1, is_lost=self._is_lost, wanted=zone)
 
 

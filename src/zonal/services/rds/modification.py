@@ -17,6 +17,7 @@ from zonal.control.deployment import DeploymentSecrets, Standing, Wanted
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
+from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Call, operation
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
@@ -25,9 +26,8 @@ from zonal.services.rds.engine_versions import Catalogue
 from zonal.services.rds.instance_classes import check_class, check_storage
 from zonal.services.rds.lookups import REFUSAL, Answer, find_instance, instance_exists
 from zonal.services.rds.model import WINDOWS, Changes, DbInstance, SubnetGroup
-from zonal.services.rds.placement import IsLost
 from zonal.services.rds.rendering import answer_instance
-from zonal.services.rds.subnet_groups import check_coverage, subnets_of
+from zonal.services.rds.subnet_groups import RULES, subnets_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -96,7 +96,7 @@ class Modification:
             instance = _reset_password(tx, instance, password)
         if (ids := request.get("VpcSecurityGroupIds")) is not None:
             vpc_id = tx.require(SubnetGroup, instance.subnet_group).vpc_id
-            instance = replace(instance, group_ids=placement.checked_groups(tx, vpc_id, ids))
+            instance = replace(instance, group_ids=placement.INTERFACES.checked_groups(tx, vpc_id, ids))
             placement.set_groups(tx, instance, instance.group_ids)
         public = request.get("PubliclyAccessible")
         if public is not None and public != instance.publicly_accessible:
@@ -120,7 +120,7 @@ class Modification:
             check_class(name, engine=instance.engine, version=instance.engine_version)
         multi_az = request.get("MultiAZ")
         if multi_az:
-            check_coverage(subnets_of(call.transaction, call.transaction.require(SubnetGroup, instance.subnet_group)))
+            RULES.check_coverage(subnets_of(call.transaction, call.transaction.require(SubnetGroup, instance.subnet_group)))
         new = request.get("NewDBInstanceIdentifier")
         if new is not None:
             new = checked_identifier(new, "NewDBInstanceIdentifier")

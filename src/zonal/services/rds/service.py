@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zonal.records.store import Store
 from zonal.services.common.blank_parameters import without_blanks
+from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Handler, handlers
 from zonal.services.rds.account import Account
 from zonal.services.rds.certificates import Authority, Certificates
@@ -13,7 +14,6 @@ from zonal.services.rds.engine_versions import Catalogue, Engines, EngineVersion
 from zonal.services.rds.events import Events
 from zonal.services.rds.logs import Logs
 from zonal.services.rds.modification import Modification
-from zonal.services.rds.placement import IsLost
 from zonal.services.rds.subnet_groups import SubnetGroups
 from zonal.services.rds.tags import Tags
 
