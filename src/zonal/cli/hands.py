@@ -59,7 +59,7 @@ class Hands:
     def place(self, subnet: str) -> Iterator[Place]:
         prepared = self._client.prepare(CommandRequest(subnet))
         try:
-            yield Place(entrance(self._state, prepared.target), prepared.environment)
+            yield Place(entrance(self._state, prepared.target))
         finally:
             self._client.release(prepared.id)
 

@@ -14,7 +14,7 @@ from zonal.cli.options import state_option
 from zonal.foundation.errors import ZonalError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    pass
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -42,7 +42,7 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
     client = RegionClient(state)
     prepared = client.prepare(CommandRequest(place, groups))
     try:
-        return run(entrance(state, prepared.target), command, environment=dict(prepared.environment))
+        return run(entrance(state, prepared.target), command)
     finally:
         if prepared.id:
             client.release(prepared.id)
@@ -60,11 +60,11 @@ def entrance(state: Path, target: int) -> tuple[str, ...]:
     return tuple(enter_argv(pid, target))
 
 
-def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mapping[str, str]) -> int:
+def run(prefix: tuple[str, ...], command: tuple[str, ...]) -> int:
     """Run a command behind a prefix on this process's own streams; its exit status (128 + n where signal n ended it)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.
     try:
-        child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()} | dict(environment))
+        child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()})
     except FileNotFoundError as error:
         raise ZonalError(f"{error.filename} is not installed on this machine (Debian and Ubuntu: apt-get install util-linux)") from error
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())

@@ -82,7 +82,7 @@ class PlaceDesk:
         if request.security_groups and (host is not None or request.place == INTERNET):
             raise PlaceUnknown(f"{request.place} takes no security groups: only a place in a subnet has an interface of its own")
         if host is not None:
-            return CommandPlace("", host.init.pid, (), host.management_address, host.zone)
+            return CommandPlace("", host.init.pid, host.management_address, host.zone)
         record = self._record(request)
         return await self._open(record)
 
@@ -160,7 +160,7 @@ class PlaceDesk:
         except BaseException:
             await self.release(record.id)
             raise
-        return CommandPlace(record.id, host.init.pid, (), record.address or host.spec.internet_address or "", record.zone)
+        return CommandPlace(record.id, host.init.pid, record.address or host.spec.internet_address or "", record.zone)
 
 
 def _runs_anything(host: LinuxHost) -> bool:

@@ -105,7 +105,6 @@ class CommandPlace(msgspec.Struct, frozen=True):
 
     id: str
     target: int
-    environment: tuple[tuple[str, str], ...]
     address: str
     zone: str
 

@@ -19,10 +19,9 @@ class DrillFailed(ZonalError):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a client's process may run: the words that go before its command, and what its environment needs."""
+    """Where a client's process may run. `prefix` is the argv that goes before its command's."""
 
     prefix: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...]
 
 
 class Pair(msgspec.Struct, frozen=True):

@@ -126,7 +126,7 @@ class Workload:
         self, client: Client, words: tuple[str, ...], *, stdout: int | IO[bytes], stderr: int | IO[bytes]
     ) -> subprocess.Popen[bytes]:
         place = self._places[client.number]
-        environment = os.environ | dict(place.environment) | {"PGPASSWORD": self._target.password, "RES_OPTIONS": "timeout:1 attempts:2"}
+        environment = os.environ | {"PGPASSWORD": self._target.password, "RES_OPTIONS": "timeout:1 attempts:2"}
         return subprocess.Popen(
             [*place.prefix, *words], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
         )

@@ -98,7 +98,6 @@ class Sighting(msgspec.Struct, frozen=True):
     required: tuple[str, ...] = ()
     synchronous: tuple[str, ...] = ()
     streaming: tuple[str, ...] = ()
-    lag_seconds: float | None = None
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -127,7 +126,7 @@ class Secrets(msgspec.Struct, frozen=True):
 class NodeSpec(msgspec.Struct, frozen=True):
     """How a node shall be. `name` is its replication name (`[a-z0-9_]`). `installation` is the engine's home (from the catalog).
 
-    `settings` are engine settings of the deployment, applied on start and on `configure`. `database` is created at the beginning, if
+    `settings` are engine settings of the deployment, applied on start. `database` is created at the beginning, if
     given. `memory_bytes` is what the node's instance class has; the engine sizes itself for a modest part of it.
     """
 
@@ -174,9 +173,6 @@ class Node(Protocol):
 
     async def follow(self, origin: Origin, secrets: Secrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""
-
-    async def configure(self, spec: NodeSpec) -> tuple[str, ...]:
-        """Apply changed settings; returns the names of those that wait for a restart."""
 
     async def set_master_password(self, password: str) -> None:
         """Change the master user's password on the leader."""

@@ -64,9 +64,6 @@ class Accounts:
         """The account of this number; one that nobody has told of is what its number makes of it."""
         return self._by_number.get(number) or _plain(number)
 
-    def by_number(self, number: str) -> Account | None:
-        return self._by_number.get(number)
-
     def by_canonical_id(self, canonical_id: str) -> Account | None:
         return self._by_canonical_id.get(canonical_id)
 

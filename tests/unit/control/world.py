@@ -267,9 +267,6 @@ class Engine:
         await self._act("follow", 0.01)
         self.origin = origin.node
 
-    async def configure(self, spec: NodeSpec) -> tuple[str, ...]:
-        return ()
-
     async def set_master_password(self, password: str) -> None:
         await self._act("set_master_password", 0.02)
         self.password = password

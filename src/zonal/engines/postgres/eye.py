@@ -30,9 +30,7 @@ select pg_is_in_recovery(),
   current_setting('synchronous_standby_names'),
   (select coalesce(json_agg(json_build_array(application_name,
       sync_state in ('sync', 'quorum') and reply_time > clock_timestamp() - interval '{CONFIRMED_SECONDS} s')), '[]')
-     from pg_stat_replication where state = 'streaming'),
-  case when pg_is_in_recovery() and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
-       then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) else 0 end
+     from pg_stat_replication where state = 'streaming')
 """
 
 
@@ -93,7 +91,7 @@ class Eye:
             session.close()
 
     def _status(self, zone: str, row: list[str | None]) -> Sighting:
-        in_recovery, position, timeline, required, replicas, lag = row
+        in_recovery, position, timeline, required, replicas = row
         streaming: list[tuple[str, bool]] = [(name, bool(confirms)) for name, confirms in json.loads(replicas or "[]")]
         names = _required(required or "")
         return Sighting(
@@ -107,7 +105,6 @@ class Eye:
             required=names,
             synchronous=tuple(name for name, confirms in streaming if confirms and name in names),
             streaming=tuple(name for name, _ in streaming),
-            lag_seconds=float(lag) if lag else None,
         )
 
     def _sighting(self, zone: str, answer: Answer, detail: str) -> Sighting:

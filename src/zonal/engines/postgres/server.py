@@ -147,15 +147,6 @@ class PostgresNode:
         if await self.host.is_running(PROCESS):
             await self._reload(part)
 
-    async def configure(self, spec: NodeSpec) -> tuple[str, ...]:
-        """Apply changed settings; returns the names of those that wait for a restart."""
-        self.spec = spec
-        if not await self.host.is_running(PROCESS):
-            return ()
-        await self._reload(self._layout.part())
-        names = await self._programs.sql("select name from pg_settings where pending_restart order by name;")
-        return tuple(names.split())
-
     async def set_master_password(self, password: str) -> None:
         """Change the master user's password on the leader. `password` may be a SCRAM verifier, and should."""
         await self._programs.sql(f"{accounts.password_statement(self.spec.master_user, password)};")

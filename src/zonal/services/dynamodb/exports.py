@@ -88,8 +88,8 @@ class Exports:
             table = call.transaction.get(TableRecord, export.table)
             return table is not None and table.table_id == export.table_id
 
-        found, more = transfers.page(call, ExportRecord, request, request.get("MaxResults", 25), shows=is_of_todays)
-        return {"ExportSummaries": [_summary(export) for export in found]} | more
+        page = transfers.page(call, ExportRecord, request, "MaxResults", shows=is_of_todays)
+        return page.of(map(_summary, page.items)).members("ExportSummaries", "NextToken")
 
 
 class ExportUpkeep:

@@ -72,8 +72,8 @@ class Imports:
 
     @operation("ListImports")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
-        found, more = transfers.page(call, ImportRecord, request, request.get("PageSize", 25))
-        return {"ImportSummaryList": [_summary(one) for one in found]} | more
+        page = transfers.page(call, ImportRecord, request, "PageSize")
+        return page.of(map(_summary, page.items)).members("ImportSummaryList", "NextToken")
 
 
 class ImportUpkeep:

@@ -15,10 +15,10 @@ from zonal.dynamo.table import LAG_TAG, TableRecord, lag_of
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION
 from zonal.records.store import Transaction
+from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, TagRules, is_reserved, shown, without
 from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
-MAX_TAGS, MAX_KEY, MAX_VALUE = 50, 128, 256
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+")
 _TAG_SIGNS, _TAG_LETTERS = frozenset("_.:/=+-@"), frozenset("LNZ")
 _TABLE_ARN = re.compile(r"arn:aws:dynamodb:(.+):(\d+):table/([^/]{3,})")
@@ -36,7 +36,7 @@ class Tags:
         if not request["Tags"]:
             raise validation("Atleast one Tag needs to be provided as Input.")
         tags = record.tags | tags_of(request["Tags"])
-        _check_count(len(tags))
+        _RULES.check_count(len(tags))
         call.transaction.put(replace(record, tags=tags))
 
     @operation("UntagResource")
@@ -44,50 +44,48 @@ class Tags:
         record = _tagged(call.transaction, request["ResourceArn"], "UntagResource")
         if not request["TagKeys"]:
             raise validation("Atleast one Tag Key needs to be provided as Input.")
-        gone = set(request["TagKeys"])
-        for key in gone:
-            _check_key(key)
-        _check_count(len(gone))
-        call.transaction.put(replace(record, tags={key: value for key, value in record.tags.items() if key not in gone}))
+        removed = set(request["TagKeys"])
+        for key in removed:
+            _RULES.check(key)
+        _RULES.check_count(len(removed))
+        call.transaction.put(replace(record, tags=without(record.tags, removed)))
 
     @operation("ListTagsOfResource")
     def list(self, call: Call, request: Request) -> dict[str, Any]:
         record = _tagged(call.transaction, request["ResourceArn"], "ListTagsOfResource")
-        return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(record.tags.items())]}
+        return {"Tags": shown(record.tags)}
 
 
 def tags_of(request: Sequence[Request]) -> dict[str, str]:
     """Tags as they are kept. Raises `ValidationException` for ones that are doubled or too many, for what no tag may be, and for a value
     that means nothing where zonal gives its tag a meaning."""
-    tags: dict[str, str] = {}
-    for tag in request:
-        key, value = tag.get("Key"), tag.get("Value")
-        _check_key(key)
-        if value is None or not _fits(value, MAX_VALUE):
-            raise validation(f"The Tag Value provided is invalid, Value: {'null' if value is None else value}")
-        if key in tags:
-            raise validation(f"Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}")
-        tags[str(key)] = value
-    _check_count(len(tags))
+    tags = _RULES.merged({}, request)
     if LAG_TAG in tags:
         lag_of(tags[LAG_TAG])
     return tags
 
 
-def _check_key(key: str | None) -> None:
-    if not key or not _fits(key, MAX_KEY):
-        raise validation(f"The Tag Key provided is invalid, Key: {'null' if key is None else key}")
-    if key.lower().startswith("aws:"):
-        raise validation(f"Tag Key cannot be prefixed with aws:, Key: {key}")
+def _checked_key(key: str | None, value: str | None) -> AwsError | None:
+    if not key or not _fits(key, LONGEST_KEY):
+        return validation(f"The Tag Key provided is invalid, Key: {'null' if key is None else key}")
+    return validation(f"Tag Key cannot be prefixed with aws:, Key: {key}") if is_reserved(key) else None
+
+
+def _checked_value(key: str | None, value: str | None) -> AwsError | None:
+    if value is None or not _fits(value, LONGEST_VALUE):
+        return validation(f"The Tag Value provided is invalid, Value: {'null' if value is None else value}")
+    return None
 
 
 def _fits(text: str, most: int) -> bool:
     return len(text) <= most and all(letter in _TAG_SIGNS or unicodedata.category(letter)[0] in _TAG_LETTERS for letter in text)
 
 
-def _check_count(count: int) -> None:
-    if count > MAX_TAGS:
-        raise validation("Number of Tags exceed the current limit for the provided ResourceArn")
+_RULES = TagRules(
+    checks=(_checked_key, _checked_value),
+    too_many=lambda count: validation("Number of Tags exceed the current limit for the provided ResourceArn"),
+    repeated=lambda key: validation(f"Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}"),
+)
 
 
 def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:

@@ -16,6 +16,7 @@ from zonal.dynamo.items import validation
 from zonal.dynamo.transfers import TransferRecord
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION
+from zonal.services.common.paging import Page, Paging
 from zonal.services.dynamodb.tags import denied
 from zonal.services.operation import Call
 
@@ -52,25 +53,26 @@ def known(call: Call, kind: type[T], arn: str, word: str) -> T:
     return found
 
 
-def page(
-    call: Call, kind: type[T], request: dict[str, Any], limit: int, *, shows: Callable[[T], bool] = lambda one: True
-) -> tuple[list[T], dict[str, str]]:
-    """The next transfers of a table or of all, a table's newest first, and the answer's `NextToken`, if more are to come."""
-    table, token = request.get("TableArn"), request.get("NextToken")
+def page(call: Call, kind: type[T], request: dict[str, Any], size_name: str, *, shows: Callable[[T], bool] = lambda one: True) -> Page[T]:
+    """The next transfers of a table or of all, a table's newest first. `size_name` is the parameter with the size of a page."""
+    table = request.get("TableArn")
     found = [one for one in call.transaction.select(kind) if table is None or (one.table == table_name(table) and shows(one))]
     found.sort(key=lambda one: one.id, reverse=True)
     found.sort(key=lambda one: one.table)
-    if token is not None:
-        places = [at for at, one in enumerate(found, start=1) if _page_token(one) == token]
-        if not places:
-            raise validation("The NextToken is not one of this list")
-        found = found[places[0] :]
-    return found[:limit], {"NextToken": _page_token(found[limit - 1])} if len(found) > limit else {}
+    return _PAGING._replace(size_name=size_name).page(found, request, issuer=kind.kind, key=lambda one: one.id)
 
 
-def _page_token(last: TransferRecord) -> str:
-    # AWS's model bounds the token: sixteens of hexadecimal digits, seven at least.
-    return hashlib.sha512(last.id.encode()).hexdigest()
+_PAGING = Paging(
+    size_name="MaxResults",
+    token_name="NextToken",
+    fewest=1,
+    most=25,
+    default=25,
+    out_of_bounds=lambda size, fewest, most: validation(f"The size of a page is {fewest} to {most}"),
+    wrong_token=lambda token: validation("The NextToken is not one of this list"),
+    digest=lambda id: hashlib.sha512(id.encode()).hexdigest(),
+)
+"""The model checks sizes, and bounds the token: sixteens of hexadecimal digits, seven at least."""
 
 
 def failed(transfer: T, error: AwsError) -> T:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         AddressTypeDef,
         AllocateAddressRequestTypeDef,
         AssociateAddressRequestTypeDef,
+        DescribeAddressesAttributeRequestTypeDef,
         DescribeAddressesRequestTypeDef,
         DisassociateAddressRequestTypeDef,
         ReleaseAddressRequestTypeDef,
@@ -126,6 +127,9 @@ _LISTING = Listing(
         "public-ip": "PublicIp",
     },
 )
+
+
+_ATTRIBUTES = Listing(ElasticAddress, ids="AllocationIds", id="AllocationId", answers="Addresses", paths={}, fewest=1)
 
 
 def answer_address(address: ElasticAddress) -> AddressTypeDef:
@@ -228,6 +232,14 @@ class Addresses:
             if each not in known:
                 raise AwsError("InvalidAddress.NotFound", f"Address '{each}' not found.")
         return _LISTING.describe(call, request, answer_address, where=lambda address: not asked or address.address in asked)
+
+    @operation("DescribeAddressesAttribute")
+    def describe_attribute(self, call: Call, request: DescribeAddressesAttributeRequestTypeDef) -> Answer:
+        """The reverse DNS name of each address. zonal has no reverse DNS, so there is no `PtrRecord`, as of an address without one."""
+        attribute = request.get("Attribute")
+        if attribute not in (None, "domain-name"):
+            raise AwsError("InvalidParameterValue", f"Value ({attribute}) for parameter attribute is invalid.")
+        return _ATTRIBUTES.describe(call, request, lambda address: {"AllocationId": address.id, "PublicIp": address.address})
 
 
 def _recovered(view: View, wanted: str) -> str:

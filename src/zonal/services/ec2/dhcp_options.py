@@ -69,6 +69,10 @@ def answer_options(options: DhcpOptions) -> DhcpOptionsTypeDef:
     }
 
 
+NO_OPTIONS = "default"
+"""What AssociateDhcpOptions takes in place of an id for a VPC without a set of options; Terraform's way to end an association."""
+
+
 class DhcpOptionSets:
     """The operations on sets of DHCP options."""
 
@@ -92,12 +96,10 @@ class DhcpOptionSets:
     def associate(self, call: Call, request: AssociateDhcpOptionsRequestTypeDef) -> Answer:
         tx = call.transaction
         vpc = find(tx, model.Vpc, request["VpcId"])
-        if request["DhcpOptionsId"] == "default":
-            raise AwsError(
-                "InvalidParameterValue", "Value (default) for parameter dhcpOptionsId is not supported: every VPC has a set of options here"
-            )
-        options = find(tx, DhcpOptions, request["DhcpOptionsId"])
-        tx.put(replace(vpc, dhcp_options_id=options.id))
+        id = request["DhcpOptionsId"]
+        if id != NO_OPTIONS:
+            find(tx, DhcpOptions, id)
+        tx.put(replace(vpc, dhcp_options_id=id))
         return {}
 
     @operation("DeleteDhcpOptions")

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from zonal.foundation.errors import AwsError
+from zonal.services.common.filters import Paths
+from zonal.services.common.paging import Paging
+from zonal.services.common.unsupported_parameters import Refusal
 from zonal.services.ec2 import filters
 from zonal.services.ec2.lookups import absent
 from zonal.services.ec2.model import Tagged
-from zonal.services.ec2.pagination import MOST, page
 from zonal.services.operation import Call
 
 if TYPE_CHECKING:
@@ -25,6 +27,22 @@ Answer = dict[str, object]
 """What a handler returns, in the shape that boto3 gives its caller."""
 
 
+def _out_of_bounds(size: int, fewest: int, most: int) -> AwsError:
+    expected = f"greater than {fewest}" if size < fewest else f"less than {most}"
+    return AwsError("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value {expected}.")
+
+
+PAGING = Paging(
+    size_name="MaxResults",
+    token_name="NextToken",
+    fewest=5,
+    most=1000,
+    out_of_bounds=_out_of_bounds,
+    wrong_token=lambda token: AwsError("InvalidNextToken", f"The token '{token}' is invalid"),
+)
+"""EC2's pages; without `MaxResults` everything that follows the token is one page. Some operations have other bounds."""
+
+
 class Listing(Generic[T]):
     """A Describe operation of one kind of record.
 
@@ -33,7 +51,16 @@ class Listing(Generic[T]):
     """
 
     def __init__(
-        self, kind: type[T], *, ids: str, id: str, answers: str, paths: filters.Paths, filters_in: str = "Filters", most: int = MOST
+        self,
+        kind: type[T],
+        *,
+        ids: str,
+        id: str,
+        answers: str,
+        paths: Paths,
+        filters_in: str = "Filters",
+        fewest: int | None = None,
+        most: int | None = None,
     ) -> None:
         self.kind = kind
         self.ids = ids
@@ -41,7 +68,7 @@ class Listing(Generic[T]):
         self.answers = answers
         self.paths = paths
         self.filters_in = filters_in
-        self.most = most
+        self.paging = PAGING.bounded(fewest=fewest, most=most)
 
     def describe(
         self,
@@ -59,10 +86,9 @@ class Listing(Generic[T]):
     def answer(self, call: Call, request: Mapping[str, object], rendered: Iterable[Mapping[str, object]]) -> Answer:
         """Filter and page what has been rendered."""
         asked = cast("list[FilterTypeDef]", request.get(self.filters_in) or [])
-        filters.check(asked, self.paths)
-        passed = [each for each in rendered if filters.passes(each, asked, self.paths)]
-        found = page(passed, request, operation=call.operation, key=lambda each: str(each[self.id]), most=self.most)
-        return {self.answers: list(found.items)} | ({"NextToken": found.next_token} if found.next_token else {})
+        passed = filters.passing(rendered, asked, self.paths)
+        found = self.paging.page(passed, request, issuer=call.operation, key=lambda each: str(each[self.id]))
+        return found.members(self.answers, "NextToken")
 
     def _chosen(self, call: Call, ids: list[str], where: Callable[[T], bool] | None) -> list[T]:
         records = call.transaction.select(self.kind, where)
@@ -105,12 +131,11 @@ def camel(member: str) -> str:
 
 
 def refuse(request: Mapping[str, object], **reasons: str) -> None:
-    """Refuse members that would promise what zonal does not do. `reasons` says for each what is missing.
+    """Refuse parameters that zonal does not implement; `reasons` names what is missing. Raises `InvalidParameterValue`."""
+    _REFUSAL.refuse(request, reasons)
 
-    A member that is absent, empty or false promises nothing. Raises `InvalidParameterValue`.
-    """
-    for member, reason in reasons.items():
-        if request.get(member) not in (None, "", False, [], 0):
-            raise AwsError(
-                "InvalidParameterValue", f"The parameter {camel(member)} is not supported: zonal has no {reason}; see docs/limits.md"
-            )
+
+_REFUSAL = Refusal(
+    "InvalidParameterValue",
+    lambda name, reason: f"The parameter {camel(name)} is not supported: zonal has no {reason}; see docs/limits.md",
+)

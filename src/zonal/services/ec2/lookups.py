@@ -83,11 +83,6 @@ def subnets(view: View, vpc_id: str) -> list[model.Subnet]:
     return sorted(found, key=lambda subnet: (subnet.zone, subnet.id))
 
 
-def subnets_by_id(view: View, ids: Iterable[str]) -> list[model.Subnet]:
-    """These subnets, in this order. Raises `InvalidSubnetID.NotFound` for the first that does not exist."""
-    return [find(view, model.Subnet, id) for id in ids]
-
-
 def subnet_in_zone(subnets: Iterable[model.Subnet], zone: str) -> model.Subnet | None:
     """The first of these subnets in a zone (by name), or None."""
     return next((subnet for subnet in subnets if subnet.zone == zone), None)

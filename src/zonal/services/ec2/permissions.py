@@ -3,14 +3,16 @@
 A request names permissions in one of two ways: `IpPermissions`, or the flat `CidrIp`, `IpProtocol`, `FromPort`, `ToPort` and
 `SourceSecurityGroupName`. Either way each pair of a port range and one peer (a range of addresses or another group) is one rule with an
 id of its own. Two rules of a group are the same if direction, protocol, ports and peer are; the description does not count.
-IPv6 ranges and prefix lists are refused: zonal's networks carry IPv4, and a rule that can never match promises nothing true.
+IPv6 ranges and prefix lists are refused when a rule is added: zonal's networks carry IPv4, and a rule that can never match promises
+nothing true. Where a request names rules that exist (revoke, update descriptions), such a permission is valid and matches no rule, so
+that EC2 answers `InvalidPermission.NotFound`; Terraform revokes `::/0` from every new group and relies on this code.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from zonal.foundation.errors import AwsError
@@ -27,11 +29,22 @@ if TYPE_CHECKING:
 MOST_RULES = 60
 """AWS's default quota of rules for each direction of a group."""
 
-_PROTOCOLS = {"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "icmp": "icmp", "1": "icmp", "-1": "-1", "all": "-1"}
+_PROTOCOLS = {
+    "tcp": "tcp",
+    "6": "tcp",
+    "udp": "udp",
+    "17": "udp",
+    "icmp": "icmp",
+    "1": "icmp",
+    "-1": "-1",
+    "all": "-1",
+    "icmpv6": "icmpv6",
+    "58": "icmpv6",
+}
 
 
 class Permission(NamedTuple):
-    """A rule without its identity: what traffic, and with whom."""
+    """A rule without its identity: what traffic, and with whom. A permission with one of the last two fields equals no rule."""
 
     protocol: str
     from_port: int | None
@@ -39,8 +52,12 @@ class Permission(NamedTuple):
     cidr: str | None
     group_id: str | None
     description: str | None = None
+    ipv6_cidr: str | None = None
+    prefix_list_id: str | None = None
 
     def same_as(self, rule: SecurityGroupRule) -> bool:
+        if self.ipv6_cidr or self.prefix_list_id:
+            return False
         return self[:5] == (rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.referenced_group_id)
 
     def __str__(self) -> str:
@@ -55,14 +72,17 @@ class Permission(NamedTuple):
         return f"peer: {peer}, {self.protocol.upper()}, from port: {self.from_port}, to port: {self.to_port}, ALLOW"
 
 
-def permissions(view: View, group: model.SecurityGroup, request: Mapping[str, object]) -> list[Permission]:
-    """The permissions that a request names. Raises `MissingParameter`, `InvalidParameterValue`, `InvalidGroup.NotFound`."""
+def permissions(view: View, group: model.SecurityGroup, request: Mapping[str, object], *, existing: bool = False) -> list[Permission]:
+    """The permissions that a request names, of rules that it adds or (`existing`) of rules that the group is expected to have.
+
+    Raises `MissingParameter`, `InvalidParameterValue`, `InvalidGroup.NotFound`.
+    """
     structured = cast("list[Mapping[str, object]] | None", request.get("IpPermissions"))
     flat = [name for name in ("CidrIp", "IpProtocol", "SourceSecurityGroupName") if request.get(name) is not None]
     if structured and flat:
         raise AwsError("InvalidParameterCombination", "The parameter 'ipPermissions' may not be used in combination with flat parameters")
     if structured:
-        return [each for permission in structured for each in _structured(view, group, permission)]
+        return [each for permission in structured for each in _structured(view, group, permission, existing=existing)]
     if not flat:
         raise AwsError("MissingParameter", "The request must contain the parameter ipPermissions")
     return [_flat(view, group, request)]
@@ -75,6 +95,8 @@ def permission(
     if protocol is None:
         raise AwsError("MissingParameter", "The request must contain the parameter ipProtocol")
     name = _protocol(str(protocol))
+    if name == "icmpv6":
+        raise AwsError("InvalidParameterValue", "zonal has no IPv6: a rule for icmpv6 cannot be kept")
     ports = _ports(name, cast("int | None", from_port), cast("int | None", to_port))
     if description is not None and not re.fullmatch(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}", description):
         raise AwsError(
@@ -99,8 +121,9 @@ def peer_group(view: View, group: model.SecurityGroup, *, id: str | None, name: 
     raise AwsError("InvalidGroup.NotFound", f"The security group '{name}' does not exist in VPC '{group.vpc_id}'")
 
 
-def _structured(view: View, group: model.SecurityGroup, given: Mapping[str, object]) -> list[Permission]:
-    if given.get("Ipv6Ranges") or given.get("PrefixListIds"):
+def _structured(view: View, group: model.SecurityGroup, given: Mapping[str, object], *, existing: bool) -> list[Permission]:
+    unsupported = _unsupported(given)
+    if unsupported and not existing:
         raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
     peers: list[tuple[str | None, str | None, str | None]] = []
     for each in cast("list[dict[str, str]]", given.get("IpRanges") or []):
@@ -111,10 +134,29 @@ def _structured(view: View, group: model.SecurityGroup, given: Mapping[str, obje
         if pair.get("GroupId") is None and pair.get("GroupName") is None:
             raise AwsError("MissingParameter", "Missing source specification: include source security group or CIDR information")
         peers.append((None, peer_group(view, group, id=pair.get("GroupId"), name=pair.get("GroupName")), pair.get("Description")))
-    if not peers:
+    if not peers and not unsupported:
         raise AwsError("MissingParameter", "Missing source specification: include source security group or CIDR information")
     protocol, low, high = given.get("IpProtocol"), given.get("FromPort"), given.get("ToPort")
-    return [permission(protocol, low, high, cidr=cidr, group_id=id, description=note) for cidr, id, note in peers]
+    if existing and protocol is not None and _protocol(str(protocol)) == "icmpv6":
+        return unsupported
+    return [permission(protocol, low, high, cidr=cidr, group_id=id, description=note) for cidr, id, note in peers] + unsupported
+
+
+def _unsupported(given: Mapping[str, object]) -> list[Permission]:
+    """The permissions with an IPv6 range or a prefix list as their peer. Raises `InvalidParameterValue`, `MissingParameter`."""
+    ranges, lists = (
+        cast("list[dict[str, str]]", given.get("Ipv6Ranges") or []),
+        cast("list[dict[str, str]]", given.get("PrefixListIds") or []),
+    )
+    if not ranges and not lists:
+        return []
+    if given.get("IpProtocol") is None:
+        raise AwsError("MissingParameter", "The request must contain the parameter ipProtocol")
+    protocol = _protocol(str(given["IpProtocol"]))
+    low, high = _ports(protocol, cast("int | None", given.get("FromPort")), cast("int | None", given.get("ToPort")))
+    blank = Permission(protocol, low, high, cidr=None, group_id=None)
+    by_range = [blank._replace(ipv6_cidr=_ipv6_cidr(_required(each, "CidrIpv6"))) for each in ranges]
+    return by_range + [blank._replace(prefix_list_id=_required(each, "PrefixListId")) for each in lists]
 
 
 def _flat(view: View, group: model.SecurityGroup, request: Mapping[str, object]) -> Permission:
@@ -146,8 +188,6 @@ def _protocol(text: str) -> str:
     lower = text.lower()
     if lower in _PROTOCOLS:
         return _PROTOCOLS[lower]
-    if lower in ("icmpv6", "58"):
-        raise AwsError("InvalidParameterValue", "zonal has no IPv6: a rule for icmpv6 cannot be kept")
     if re.fullmatch(r"\d{1,3}", lower) and int(lower) < 256:
         return str(int(lower))
     raise AwsError("InvalidParameterValue", f"Invalid value '{text}' for IP protocol. Unknown protocol.")
@@ -173,6 +213,15 @@ def _cidr(text: str) -> str:
         if "/" not in text:
             raise ValueError(text)
         return str(IPv4Network(text, strict=False))
+    except ValueError:
+        raise AwsError("InvalidParameterValue", f"CIDR block {text} is malformed") from None
+
+
+def _ipv6_cidr(text: str) -> str:
+    try:
+        if "/" not in text:
+            raise ValueError(text)
+        return str(IPv6Network(text, strict=False))
     except ValueError:
         raise AwsError("InvalidParameterValue", f"CIDR block {text} is malformed") from None
 

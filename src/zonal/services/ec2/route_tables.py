@@ -250,6 +250,7 @@ class RouteTables:
     @operation("DeleteRoute")
     def delete_route(self, call: Call, request: DeleteRouteRequestTypeDef) -> Answer:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
+        _check_ipv4_destination(table, request)
         cidr = str(cidrs.network(needed(request, "DestinationCidrBlock"), "destinationCidrBlock"))
         present = _route(table, cidr)
         if present is None:
@@ -322,6 +323,14 @@ def _association(call: Call, id: str) -> tuple[RouteTable, RouteTableAssociation
 
 def _route(table: RouteTable, cidr: str) -> Route | None:
     return next((route for route in table.routes if route.cidr == cidr), None)
+
+
+def _check_ipv4_destination(table: RouteTable, request: Mapping[str, object]) -> None:
+    """Raise `InvalidRoute.NotFound` for a destination that no route here can have."""
+    unsupported = {"DestinationIpv6CidrBlock": "destination-ipv6-cidr-block", "DestinationPrefixListId": "destination-prefix-list-id"}
+    for member, name in unsupported.items():
+        if request.get(member):
+            raise AwsError("InvalidRoute.NotFound", f"no route with {name} {request[member]} in route table {table.id}")
 
 
 def _destination(table: RouteTable, request: Mapping[str, object]) -> str:

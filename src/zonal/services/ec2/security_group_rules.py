@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         AuthorizeSecurityGroupEgressRequestTypeDef,
         AuthorizeSecurityGroupIngressRequestTypeDef,
         DescribeSecurityGroupRulesRequestTypeDef,
+        IpPermissionOutputTypeDef,
         ModifySecurityGroupRulesRequestTypeDef,
         RevokeSecurityGroupEgressRequestTypeDef,
         RevokeSecurityGroupIngressRequestTypeDef,
@@ -146,7 +147,7 @@ def _revoke(call: Call, request: Mapping[str, object], *, is_egress: bool) -> An
         gone = [_rule_of(call, group, id, is_egress=is_egress) for id in ids]
     else:
         present = [rule for rule in rules_of(tx, group.id) if rule.is_egress == is_egress]
-        wanted = permissions(tx, group, request)
+        wanted = permissions(tx, group, request, existing=True)
         unknown = [each for each in wanted if not any(each.same_as(rule) for rule in present)]
         gone = [rule for rule in present if any(each.same_as(rule) for each in wanted)]
     if unknown and not find(tx, model.Vpc, group.vpc_id).is_default:
@@ -174,7 +175,16 @@ def _answer_unknown(group: SecurityGroup, unknown: Iterable[Permission]) -> list
         )
         for each in unknown
     ]
-    return list(answer_permissions(rules))
+    shown = answer_permissions(rules)
+    for entry in shown:
+        same = [each for each in unknown if (each.protocol, each.from_port, each.to_port) == _ports_of(entry)]
+        entry["Ipv6Ranges"] = [{"CidrIpv6": each.ipv6_cidr} for each in same if each.ipv6_cidr]
+        entry["PrefixListIds"] = [{"PrefixListId": each.prefix_list_id} for each in same if each.prefix_list_id]
+    return list(shown)
+
+
+def _ports_of(entry: IpPermissionOutputTypeDef) -> tuple[str | None, int | None, int | None]:
+    return entry.get("IpProtocol"), entry.get("FromPort"), entry.get("ToPort")
 
 
 def _answer_revoked(rule: SecurityGroupRule) -> Mapping[str, object]:
@@ -242,7 +252,7 @@ def _update_descriptions(call: Call, request: Mapping[str, object], *, is_egress
             tx.put(replace(rule, description=each.get("Description") or None))
         return {"Return": True}
     present = [rule for rule in rules_of(tx, group.id) if rule.is_egress == is_egress]
-    for wanted in permissions(tx, group, request):
+    for wanted in permissions(tx, group, request, existing=True):
         found = next((rule for rule in present if wanted.same_as(rule)), None)
         if found is None:
             raise AwsError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")

@@ -7,16 +7,17 @@ are AWS's own ("Tag your Amazon EC2 resources" in the EC2 User Guide). Tags live
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
+from zonal.services.common import tags as common_tags
+from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, TagRules, is_reserved
 from zonal.services.ec2 import filters, model
-from zonal.services.ec2.listing import Answer
+from zonal.services.ec2.listing import PAGING, Answer
 from zonal.services.ec2.lookups import ABSENCES, find
 from zonal.services.ec2.model import Tagged
-from zonal.services.ec2.pagination import page
 from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
         DescribeTagsRequestTypeDef,
         TagTypeDef,
     )
-
-MOST_TAGS = 50
 
 TAGGABLE: tuple[type[Tagged], ...] = (
     model.Vpc,
@@ -59,34 +58,34 @@ def given_tags(request: Mapping[str, object], kind: type[Tagged]) -> dict[str, s
     return merged({}, found)
 
 
-def merged(present: Mapping[str, str], added: Iterable[TagTypeDef]) -> dict[str, str]:
+def merged(present: Mapping[str, str], added: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """The tags after adding some. Raises `InvalidParameterValue` and `TagLimitExceeded`."""
-    tags = list(added)
-    keys = [tag.get("Key") or "" for tag in tags]
-    if len(set(keys)) != len(keys):
-        raise AwsError("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-    for tag in tags:
-        _check(tag.get("Key") or "", tag.get("Value") or "")
-    result = dict(present) | {tag.get("Key") or "": tag.get("Value") or "" for tag in tags}
-    if len(result) > MOST_TAGS:
-        raise AwsError("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
-    return result
+    return _RULES.merged(present, added)
 
 
 def answer_tags(record: Tagged) -> list[TagTypeDef]:
     """A record's tags as every answer shows them, in the order of their keys."""
-    return [{"Key": key, "Value": value} for key, value in sorted(record.tags.items())]
+    return cast("list[TagTypeDef]", common_tags.shown(record.tags))
 
 
-def _check(key: str, value: str) -> None:
+def _checked(key: str | None, value: str | None) -> AwsError | None:
     if not key:
-        raise AwsError("InvalidParameterValue", "Tag key cannot be empty.")
-    if key.lower().startswith("aws:"):
-        raise AwsError("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: '{key}'")
-    if len(key) > 128:
-        raise AwsError("InvalidParameterValue", f"Tag key exceeds the maximum length of 128 characters: '{key}'")
-    if len(value) > 256:
-        raise AwsError("InvalidParameterValue", f"Tag value exceeds the maximum length of 256 characters: '{value}'")
+        return AwsError("InvalidParameterValue", "Tag key cannot be empty.")
+    if is_reserved(key):
+        return AwsError("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: '{key}'")
+    if len(key) > LONGEST_KEY:
+        return AwsError("InvalidParameterValue", f"Tag key exceeds the maximum length of 128 characters: '{key}'")
+    if len(value or "") > LONGEST_VALUE:
+        return AwsError("InvalidParameterValue", f"Tag value exceeds the maximum length of 256 characters: '{value}'")
+    return None
+
+
+_RULES = TagRules(
+    checks=(_checked,),
+    too_many=lambda count: AwsError("TagLimitExceeded", "The maximum number of Tags for a resource has been reached."),
+    repeated=lambda key: AwsError("InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive."),
+    repeats_first=True,
+)
 
 
 class Tags:
@@ -115,11 +114,10 @@ class Tags:
             for tag in answer_tags(record)
         ]
         asked = list(request.get("Filters") or ())
-        filters.check(asked, _PATHS)
-        passed = sorted((row for row in rows if filters.passes(row, asked, _PATHS)), key=_order)
-        found = page(passed, request, operation=call.operation, key=_order)
-        shown = [{name: value for name, value in row.items() if name != "Tags"} for row in cast("list[Mapping[str, object]]", found.items)]
-        return {"Tags": shown} | ({"NextToken": found.next_token} if found.next_token else {})
+        passed = sorted(filters.passing(rows, asked, _PATHS), key=_order)
+        found = PAGING.page(passed, request, issuer=call.operation, key=_order)
+        shown = [{name: value for name, value in row.items() if name != "Tags"} for row in found.items]
+        return found.of(shown).members("Tags", "NextToken")
 
     def _resources(self, call: Call, ids: Iterable[str]) -> list[Tagged]:
         return [_resource(call, id) for id in dict.fromkeys(ids)]

@@ -99,9 +99,8 @@ class Zones:
         for value in [name for name in names if name not in ZONES] + [id for id in ids if id not in ZONES.values()]:
             raise AwsError("InvalidParameterValue", f"Invalid availability zone: [{value}]")
         asked = list(request.get("Filters") or ())
-        filters.check(asked, _ZONE_PATHS)
         shown = [answer_zone(name) for name, id in ZONES.items() if (not names or name in names) and (not ids or id in ids)]
-        return {"AvailabilityZones": [zone for zone in shown if filters.passes(zone, asked, _ZONE_PATHS)]}
+        return {"AvailabilityZones": filters.passing(shown, asked, _ZONE_PATHS)}
 
     @operation("DescribeRegions")
     def describe_regions(self, call: Call, request: DescribeRegionsRequestTypeDef) -> Answer:
@@ -110,8 +109,7 @@ class Zones:
             if name != REGION:
                 raise AwsError("InvalidParameterValue", f"Invalid region name: [{name}]")
         asked = list(request.get("Filters") or ())
-        filters.check(asked, _REGION_PATHS)
-        return {"Regions": [region for region in [answer_region()] if filters.passes(region, asked, _REGION_PATHS)]}
+        return {"Regions": filters.passing([answer_region()], asked, _REGION_PATHS)}
 
     @operation("DescribeAccountAttributes")
     def describe_account(self, call: Call, request: DescribeAccountAttributesRequestTypeDef) -> Answer:

@@ -17,12 +17,12 @@ from zonal.control.failover import Redundancy
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Record, Store
+from zonal.services.common.subnet_groups import IsLost
 from zonal.services.ec2.model import NetworkInterface
-from zonal.services.rds import events, lifecycle, placement, windows
+from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.endpoints import Endpoints
-from zonal.services.rds.model import Changes, DbInstance
+from zonal.services.rds.model import WINDOWS, Changes, DbInstance
 from zonal.services.rds.modification import apply
-from zonal.services.rds.placement import IsLost
 
 
 class Step(Enum):
@@ -90,7 +90,7 @@ class DbInstanceReconciler:
         instance = self._store.get(DbInstance, id)
         if instance is None:
             return None
-        opens = windows.seconds_until(instance.maintenance_window, self._clock.now())
+        opens = WINDOWS.seconds_until(instance.maintenance_window, self._clock.now())
         return Observed(instance, self._store.get(Wanted, id), self._store.get(Standing, id), opens)
 
     async def _run(self, step: Step, observed: Observed) -> None:

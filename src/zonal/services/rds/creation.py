@@ -8,23 +8,25 @@ from __future__ import annotations
 import base64
 import random
 import secrets
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from zonal.control.deployment import DeploymentSecrets, Wanted
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
+from zonal.services.common.subnet_groups import IsLost
 from zonal.services.ec2.zones import ZONES
 from zonal.services.operation import Call, operation
-from zonal.services.rds import lifecycle, windows
+from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import Authority, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
 from zonal.services.rds.engine_versions import LICENSE, Catalogue, Installed
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
-from zonal.services.rds.lookups import Answer, find_subnet_group, instance_exists, refuse
-from zonal.services.rds.model import DOMAIN, DbInstance, SubnetGroup
-from zonal.services.rds.placement import IsLost, add_node, check_public, checked_groups, chosen_zones
+from zonal.services.rds.lookups import REFUSAL, Answer, find_subnet_group, instance_exists
+from zonal.services.rds.model import DOMAIN, WINDOWS, DbInstance, SubnetGroup
+from zonal.services.rds.placement import INTERFACES, add_node, check_public, chosen_zones
 from zonal.services.rds.rendering import answer_instance
-from zonal.services.rds.subnet_groups import DEFAULT, check_coverage, default_group, subnets_of
+from zonal.services.rds.subnet_groups import DEFAULT, RULES, default_group, subnets_of
 from zonal.services.rds.tags import merged
 
 if TYPE_CHECKING:
@@ -99,8 +101,8 @@ class Creation:
     def create(self, call: Call, request: CreateDBInstanceMessageTypeDef) -> Answer:
         tx = call.transaction
         identifier = checked_identifier(request["DBInstanceIdentifier"])
-        refuse(cast("dict[str, object]", request), REFUSED)
-        check_only(cast("dict[str, object]", request))
+        REFUSAL.refuse(request, REFUSED)
+        check_only(request)
         version = self._catalogue.chosen(request["Engine"], request.get("EngineVersion"))
         _check_contents(request, version)
         if instance_exists(tx, identifier):
@@ -139,7 +141,9 @@ class Creation:
         public = _is_public(request)
         if public:
             check_public(tx, group.vpc_id)
-        maintenance, backup = _windows(request)
+        maintenance, backup = WINDOWS.settled(
+            request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow"), random.Random()
+        )
         id = new_resource_id()
         credentials = self._authority.issue((f"{identifier}.{DOMAIN}", f"*.{DOMAIN}"))
         tx.put(
@@ -165,7 +169,7 @@ class Creation:
             master_username=request["MasterUsername"],
             port=request.get("Port") or DEFAULT_PORT,
             subnet_group=group.id,
-            group_ids=checked_groups(tx, group.vpc_id, request.get("VpcSecurityGroupIds")),
+            group_ids=INTERFACES.checked_groups(tx, group.vpc_id, request.get("VpcSecurityGroupIds")),
             multi_az=bool(request.get("MultiAZ")),
             publicly_accessible=public,
             maintenance_window=maintenance,
@@ -185,15 +189,13 @@ class Creation:
         if zone and multi_az:
             raise AwsError("InvalidParameterCombination", "Requesting a specific availability zone is not valid for Multi-AZ instances.")
         if multi_az:
-            check_coverage(subnets_of(call.transaction, group))
+            RULES.check_coverage(subnets_of(call.transaction, group))
         return chosen_zones(call.transaction, group, count=2 if multi_az else 1, is_lost=self._is_lost, wanted=zone)
 
 
-def check_only(request: dict[str, object]) -> None:
+def check_only(request: Mapping[str, object]) -> None:
     """Raise `InvalidParameterCombination` for a parameter that has another value than the one that is possible here."""
-    for member, value in ONLY.items():
-        if request.get(member) not in (None, value):
-            raise AwsError("InvalidParameterCombination", f"{member} can only be {value}, not {request[member]}; see docs/limits.md")
+    REFUSAL.require(request, ONLY)
     check_authority(cast("str | None", request.get("CACertificateIdentifier")))
 
 
@@ -238,22 +240,3 @@ def _is_public(request: CreateDBInstanceMessageTypeDef) -> bool:
     """As asked for; else public in the default subnet group and private in any other (CreateDBInstance, PubliclyAccessible)."""
     asked = request.get("PubliclyAccessible")
     return asked if asked is not None else (request.get("DBSubnetGroupName") or DEFAULT).lower() == DEFAULT
-
-
-def _windows(request: CreateDBInstanceMessageTypeDef) -> tuple[str, str]:
-    source = random.Random()
-    maintenance, backup = request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow")
-    maintenance = windows.checked_maintenance(maintenance) if maintenance else None
-    backup = windows.checked_backup(backup) if backup else None
-    if maintenance and backup:
-        windows.check_apart(maintenance, backup)
-        return maintenance, backup
-    if maintenance:
-        return maintenance, windows.backup_apart_from(maintenance, source)
-    while True:
-        chosen, other = windows.chosen_windows(source)
-        try:
-            windows.check_apart(chosen, backup or other)
-        except AwsError:
-            continue
-        return chosen, backup or other

@@ -6,16 +6,18 @@ is fulfilled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from zonal.control.deployment import Power, Standing, Wanted
 from zonal.control.failover import Redundancy
 from zonal.foundation.errors import AwsError
+from zonal.services.common.filters import has_values
 from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
-from zonal.services.rds.lookups import Answer, filters, find_instance, page, refuse
+from zonal.services.rds.lookups import REFUSAL, Answer, filters, find_instance, page
 from zonal.services.rds.model import DbInstance, instance_arn
 from zonal.services.rds.rendering import Descriptions, answer_instance
 
@@ -68,13 +70,13 @@ class DbInstances:
 
     @operation("StopDBInstance")
     def stop(self, call: Call, request: StopDBInstanceMessageTypeDef) -> Answer:
-        refuse(cast("dict[str, object]", request), {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
+        REFUSAL.refuse(request, {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
         return _wish(call, instance, "stop", replace(call.transaction.require(Wanted, instance.id), power=Power.OFF))
 
     @operation("StartDBInstance")
     def start(self, call: Call, request: StartDBInstanceMessageTypeDef) -> Answer:
-        refuse(cast("dict[str, object]", request), {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
+        REFUSAL.refuse(request, {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.STOPPED)
         return _wish(call, instance, "start", replace(call.transaction.require(Wanted, instance.id), power=Power.ON))
 
@@ -120,12 +122,12 @@ def _check_final_snapshot(request: DeleteDBInstanceMessageTypeDef) -> None:
         )
 
 
-def _passes(instance: DbInstance, asked: dict[str, list[str]]) -> bool:
-    values = {
+def _passes(instance: DbInstance, asked: Mapping[str, Collection[str]]) -> bool:
+    properties = {
         "db-cluster-id": (),
         "domain": (),
         "db-instance-id": (instance.identifier, instance_arn(instance.identifier)),
         "dbi-resource-id": (instance.id,),
         "engine": (instance.engine,),
     }
-    return all(any(value in values[name] for value in wanted) for name, wanted in asked.items())
+    return has_values(properties, asked)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import arn
+from zonal.services.common.filters import has_values
 from zonal.services.ec2.zones import ZONES
 from zonal.services.operation import Call, operation
 from zonal.services.rds.certificates import AUTHORITY
 from zonal.services.rds.instance_classes import STORAGE_TYPES, InstanceClass, StorageType, instance_classes
-from zonal.services.rds.lookups import Answer, filters, page
+from zonal.services.rds.lookups import PAGING, Answer, filters, page
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 ENGINE = "postgres"
 LICENSE = "postgresql-license"
+_OPTIONS = PAGING.bounded(most=1000)
+"""The pages of DescribeOrderableDBInstanceOptions; Terraform asks for 1000 records."""
 KNOWN_ENGINES = frozenset(
     {
         "mariadb",
@@ -119,11 +122,7 @@ class EngineVersions:
         found = [
             each
             for each in self._catalogue.versions()
-            if _passes(asked, "engine", ENGINE)
-            and _passes(asked, "engine-version", each.version)
-            and _passes(asked, "db-parameter-group-family", family(each))
-            and _passes(asked, "status", "available")
-            and _passes(asked, "engine-mode", "provisioned")
+            if has_values(_properties(each), asked)
             and request.get("Engine") in (None, ENGINE)
             and (request.get("DBParameterGroupFamily") or family(each)) == family(each)
             and (not (version := request.get("EngineVersion")) or each.version == version or each.version.startswith(f"{version}."))
@@ -146,7 +145,7 @@ class EngineVersions:
             for storage in STORAGE_TYPES.values()
             if request.get("LicenseModel") in (None, LICENSE) and request.get("Vpc") in (None, True)
         ]
-        return page(options, request, "OrderableDBInstanceOptions", _option_key, lambda option: _orderable(*option))
+        return page(options, request, "OrderableDBInstanceOptions", _option_key, lambda option: _orderable(*option), paging=_OPTIONS)
 
     def _answer(self, version: Installed) -> DBEngineVersionTypeDef:
         return {
@@ -195,8 +194,15 @@ def _option_key(option: tuple[Installed, InstanceClass, StorageType]) -> str:
     return f"{_key(version)}/{size.name}/{storage.name}"
 
 
-def _passes(asked: dict[str, list[str]], name: str, value: str) -> bool:
-    return name not in asked or value in asked[name]
+def _properties(version: Installed) -> dict[str, tuple[str, ...]]:
+    """What a version's filters compare."""
+    return {
+        "db-parameter-group-family": (family(version),),
+        "engine": (ENGINE,),
+        "engine-mode": ("provisioned",),
+        "engine-version": (version.version,),
+        "status": ("available",),
+    }
 
 
 def _orderable(version: Installed, size: InstanceClass, storage: StorageType) -> OrderableDBInstanceOptionTypeDef:

@@ -2,18 +2,16 @@
 
 What RDS itself does is noted in the journal as `rds.event` with the number of the event; what control does for a deployment (a failover, a
 restart) is translated from control's own entries. Texts and categories are those of "Amazon RDS event categories and event messages"
-in the RDS User Guide. AWS keeps events for 14 days and answers the last hour unless told otherwise; so does zonal.
+in the RDS User Guide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from zonal.foundation.errors import AwsError
 from zonal.foundation.journal import Entry
 from zonal.records.store import Store, Transaction
+from zonal.services.common.events import EventLog, EventRules
 from zonal.services.operation import Call, operation
 from zonal.services.rds.lookups import Answer, filters, page
 from zonal.services.rds.model import instance_arn
@@ -21,8 +19,6 @@ from zonal.services.rds.model import instance_arn
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DescribeEventCategoriesMessageTypeDef, DescribeEventsMessageTypeDef, EventTypeDef
 
-KEPT = timedelta(days=14)
-DEFAULT_MINUTES = 60
 JOURNALLED = "rds.event"
 
 
@@ -76,18 +72,20 @@ CATEGORIES = (
 )
 """The categories of events about DB instances."""
 
-SOURCE_TYPES = (
-    "db-instance",
-    "db-parameter-group",
-    "db-security-group",
-    "db-snapshot",
-    "db-cluster",
-    "db-cluster-snapshot",
-    "custom-engine-version",
-    "db-proxy",
-    "blue-green-deployment",
-    "db-shard-group",
-    "zero-etl",
+_RULES = EventRules(
+    source_types=(
+        "db-instance",
+        "db-parameter-group",
+        "db-security-group",
+        "db-snapshot",
+        "db-cluster",
+        "db-cluster-snapshot",
+        "custom-engine-version",
+        "db-proxy",
+        "blue-green-deployment",
+        "db-shard-group",
+        "zero-etl",
+    ),
 )
 
 
@@ -113,20 +111,15 @@ class Events:
     """The operations on events."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._log = EventLog(store, names=(JOURNALLED, "failover.", "node.restarted"), kind_of=kind_of)
 
     @operation("DescribeEvents")
     def describe(self, call: Call, request: DescribeEventsMessageTypeDef) -> Answer:
         filters(request, ())
-        source, kind = request.get("SourceIdentifier"), request.get("SourceType")
-        if source and not kind:
-            raise AwsError("InvalidParameterCombination", "SourceType must be provided if SourceIdentifier is specified.")
-        if kind and kind not in SOURCE_TYPES:
-            raise AwsError("InvalidParameterValue", f"The source type {kind} is not supported.")
-        begin, end = _interval(request, call.now)
+        query = _RULES.query(request, call.now)
         wanted = set(request.get("EventCategories") or ())
-        found = [] if kind not in (None, "db-instance") else list(self._between(begin, end, (source or "").lower()))
-        chosen = [(entry, each) for entry, each in found if not wanted or each.category in wanted]
+        found = self._log.matching(query) if query.source_type in (None, "db-instance") else ()
+        chosen = [(entry, kind) for entry, kind in found if not wanted or kind.category in wanted]
         return page(chosen, request, "Events", lambda pair: f"{pair[0].sequence:012}", lambda pair: _answer(*pair))
 
     @operation("DescribeEventCategories")
@@ -134,38 +127,9 @@ class Events:
         """The categories of what zonal has events about: DB instances."""
         filters(request, ())
         kind = request.get("SourceType")
-        if kind and kind not in SOURCE_TYPES:
-            raise AwsError("InvalidParameterValue", f"The source type {kind} is not supported.")
+        _RULES.check_source_type(kind)
         shown = [{"SourceType": "db-instance", "EventCategories": list(CATEGORIES)}] if kind in (None, "db-instance") else []
         return {"EventCategoriesMapList": shown}
-
-    def _between(self, begin: datetime, end: datetime, subject: str) -> Iterator[tuple[Entry, Kind]]:
-        entries = [
-            entry for prefix in (JOURNALLED, "failover.", "node.restarted") for entry in self._store.journal(event=prefix, subject=subject)
-        ]
-        for entry in entries:
-            kind = kind_of(entry)
-            if kind is not None and begin <= entry.at <= end:
-                yield entry, kind
-
-
-def _interval(request: DescribeEventsMessageTypeDef, now: datetime) -> tuple[datetime, datetime]:
-    """What the request asks for, at most the last 14 days. Raises `InvalidParameterCombination` and `InvalidParameterValue`."""
-    begin, end, minutes = request.get("StartTime"), request.get("EndTime"), request.get("Duration")
-    assert not isinstance(begin, str) and not isinstance(end, str)
-    if begin and end and begin > end:
-        raise AwsError("InvalidParameterCombination", "StartTime must be before EndTime.")
-    if minutes is not None and not 0 < minutes <= KEPT.total_seconds() / 60:
-        raise AwsError("InvalidParameterValue", f"The duration {minutes} is not valid; events are kept for 14 days (20160 minutes).")
-    if begin and begin < now - KEPT:
-        raise AwsError("InvalidParameterValue", "StartTime cannot be before 14 days ago.")
-    span = timedelta(minutes=minutes or DEFAULT_MINUTES)
-    if begin is None:
-        begin = (end or now) - span
-        return begin, end or now
-    if end is None and minutes is not None:
-        end = begin + span
-    return begin, end or now
 
 
 def _answer(entry: Entry, kind: Kind) -> EventTypeDef:

@@ -15,7 +15,7 @@ from zonal.engines.node import LogFile, Node
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
 from zonal.services.operation import Call, operation
-from zonal.services.rds.lookups import Answer, filters, find_instance, page
+from zonal.services.rds.lookups import PAGING, Answer, filters, find_instance, page
 from zonal.services.rds.model import DbInstance
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LARGEST_PORTION = 1 << 20
 MOST_LINES = 10_000
+_FILES = PAGING.bounded(fewest=1, most=1000)
+"""The pages of DescribeDBLogFiles, for which AWS documents no bounds."""
 
 
 class Nodes(Protocol):
@@ -55,7 +57,7 @@ class Logs:
         def render(file: LogFile) -> dict[str, object]:
             return {"LogFileName": file.name, "LastWritten": _milliseconds(file), "Size": file.size_bytes}
 
-        return page(found, request, "DescribeDBLogFiles", lambda file: file.name, render)
+        return page(found, request, "DescribeDBLogFiles", lambda file: file.name, render, paging=_FILES)
 
     @operation("DownloadDBLogFilePortion")
     async def download(self, call: Call, request: DownloadDBLogFilePortionMessageTypeDef) -> Answer:

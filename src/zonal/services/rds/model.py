@@ -14,6 +14,8 @@ import msgspec
 
 from zonal.foundation.identifiers import ACCOUNT, REGION, arn
 from zonal.records.store import Record
+from zonal.services.common.maintenance_windows import WindowRules
+from zonal.services.common.subnet_groups import SubnetGroupRecord
 
 ENDPOINT_HASH = "c" + hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()[:11]
 """The part of every endpoint's name that AWS gives an account in a region."""
@@ -23,15 +25,14 @@ HOSTED_ZONE = "Z2R2ITUGPM61AM"
 """The hosted zone of RDS endpoints in us-east-1 ("Amazon RDS endpoints and quotas")."""
 
 
-class SubnetGroup(Record, frozen=True, kw_only=True):
-    """A DB subnet group, by its name in lower case. All its subnets are of one VPC."""
+WINDOWS = WindowRules("backup")
+"""RDS's rules for maintenance and backup windows."""
+
+
+class SubnetGroup(SubnetGroupRecord, frozen=True, kw_only=True):
+    """A DB subnet group, by its name in lower case."""
 
     kind: ClassVar[str] = "db-subnet-group"
-
-    description: str
-    vpc_id: str
-    subnet_ids: tuple[str, ...]
-    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def arn(self) -> str:

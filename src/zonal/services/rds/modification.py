@@ -8,7 +8,7 @@ window unless `ApplyImmediately`: Multi-AZ, class, storage, version, identifier 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -17,17 +17,17 @@ from zonal.control.deployment import DeploymentSecrets, Standing, Wanted
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
+from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Call, operation
-from zonal.services.rds import events, lifecycle, placement, windows
+from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
 from zonal.services.rds.engine_versions import Catalogue
 from zonal.services.rds.instance_classes import check_class, check_storage
-from zonal.services.rds.lookups import Answer, find_instance, instance_exists, refuse
-from zonal.services.rds.model import Changes, DbInstance, SubnetGroup
-from zonal.services.rds.placement import IsLost
+from zonal.services.rds.lookups import REFUSAL, Answer, find_instance, instance_exists
+from zonal.services.rds.model import WINDOWS, Changes, DbInstance, SubnetGroup
 from zonal.services.rds.rendering import answer_instance
-from zonal.services.rds.subnet_groups import check_coverage, subnets_of
+from zonal.services.rds.subnet_groups import RULES, subnets_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,8 +77,8 @@ class Modification:
             raise AwsError(
                 "InvalidDBInstanceState", f"Database instance is not in available state: {instance.identifier} is {instance.status}."
             )
-        refuse(cast("dict[str, object]", request), MODIFY_REFUSED)
-        check_only(cast("dict[str, object]", request))
+        REFUSAL.refuse(request, MODIFY_REFUSED)
+        check_only(request)
         changes = self._changes(call, request, instance)
         instance = self._at_once(call, request, instance)
         changes = _together(_not_named(instance.pending, request), changes)
@@ -96,7 +96,7 @@ class Modification:
             instance = _reset_password(tx, instance, password)
         if (ids := request.get("VpcSecurityGroupIds")) is not None:
             vpc_id = tx.require(SubnetGroup, instance.subnet_group).vpc_id
-            instance = replace(instance, group_ids=placement.checked_groups(tx, vpc_id, ids))
+            instance = replace(instance, group_ids=placement.INTERFACES.checked_groups(tx, vpc_id, ids))
             placement.set_groups(tx, instance, instance.group_ids)
         public = request.get("PubliclyAccessible")
         if public is not None and public != instance.publicly_accessible:
@@ -120,7 +120,7 @@ class Modification:
             check_class(name, engine=instance.engine, version=instance.engine_version)
         multi_az = request.get("MultiAZ")
         if multi_az:
-            check_coverage(subnets_of(call.transaction, call.transaction.require(SubnetGroup, instance.subnet_group)))
+            RULES.check_coverage(subnets_of(call.transaction, call.transaction.require(SubnetGroup, instance.subnet_group)))
         new = request.get("NewDBInstanceIdentifier")
         if new is not None:
             new = checked_identifier(new, "NewDBInstanceIdentifier")
@@ -201,9 +201,9 @@ def _reset_password(transaction: Transaction, instance: DbInstance, password: st
 
 def _rewindowed(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
     maintenance, backup = request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow")
-    maintenance = windows.checked_maintenance(maintenance) if maintenance else instance.maintenance_window
-    backup = windows.checked_backup(backup) if backup else instance.backup_window
-    windows.check_apart(maintenance, backup)
+    maintenance = WINDOWS.checked_maintenance(maintenance) if maintenance else instance.maintenance_window
+    backup = WINDOWS.checked_daily(backup) if backup else instance.backup_window
+    WINDOWS.check_apart(maintenance, backup)
     return replace(instance, maintenance_window=maintenance, backup_window=backup)
 
 

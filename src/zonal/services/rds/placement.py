@@ -6,7 +6,7 @@ groups, as customers see it) and an address on the management network, over whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -15,17 +15,25 @@ from zonal.control.deployment import Place, free_management_address
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.records.view import View
-from zonal.services.ec2 import addresses, network_interfaces
-from zonal.services.ec2.lookups import default_security_group, gateway_of
-from zonal.services.ec2.model import NetworkInterface, SecurityGroup, Subnet
+from zonal.services.common.subnet_groups import IsLost, zones_for_nodes
+from zonal.services.ec2 import managed_interfaces, network_interfaces
+from zonal.services.ec2.lookups import gateway_of
+from zonal.services.ec2.managed_interfaces import ManagedInterfaces
 from zonal.services.rds.model import DbInstance, NodeInterface, SubnetGroup
 from zonal.services.rds.subnet_groups import subnets_of
 
-REQUESTER = "amazon-rds"
-DESCRIPTION = "RDSNetworkInterface"
-
-IsLost = Callable[[str], bool]
-"""Whether a zone, by name, is lost now."""
+INTERFACES = ManagedInterfaces(
+    requester="amazon-rds",
+    description="RDSNetworkInterface",
+    no_address=lambda subnet_id: AwsError("InvalidVPCNetworkStateFault", f"The subnet {subnet_id} has no free address for a DB instance."),
+    unknown_group=lambda id: AwsError("InvalidParameterValue", f"Invalid security group , groupId= {id}, groupName=."),
+    other_vpc=lambda group_vpc, vpc_id: AwsError(
+        "InvalidParameterCombination",
+        f"The DB instance and EC2 security group are in different VPCs. The DB instance is in {vpc_id} and the EC2 security"
+        f" group is in {group_vpc}",
+    ),
+)
+"""The interfaces of DB instances as customers see them."""
 
 
 def chosen_zones(
@@ -35,39 +43,29 @@ def chosen_zones(
 
     Raises `InvalidVPCNetworkStateFault` and `InsufficientDBInstanceCapacity`.
     """
-    zones = sorted({subnet.zone for subnet in subnets_of(view, group)} - set(but))
-    if wanted is not None and wanted not in zones:
-        raise AwsError(
-            "InvalidVPCNetworkStateFault",
-            f"The DB subnet group '{group.id}' has no subnet in {wanted}; it has in {', '.join(zones) or 'no zone'}.",
-        )
-    usable = [zone for zone in ([wanted] if wanted else zones) if not is_lost(zone)]
-    if len(usable) < count:
-        raise AwsError(
+
+    def not_covered(zone: str, zones: list[str]) -> AwsError:
+        there = ", ".join(zones) or "no zone"
+        return AwsError("InvalidVPCNetworkStateFault", f"The DB subnet group '{group.id}' has no subnet in {zone}; it has in {there}.")
+
+    def no_capacity(zones: list[str], usable: list[str]) -> AwsError:
+        return AwsError(
             "InsufficientDBInstanceCapacity",
             "The specified DB instance class isn't available in the specified Availability Zone: of"
-            f" {', '.join([wanted] if wanted else zones) or 'no zone'} only {', '.join(usable) or 'none'} can take a new host now.",
+            f" {', '.join(zones) or 'no zone'} only {', '.join(usable) or 'none'} can take a new host now.",
         )
-    nodes = [interface.zone for instance in view.select(DbInstance) for interface in instance.interfaces]
-    return sorted(usable, key=lambda zone: (nodes.count(zone), zone))[:count]
 
-
-def checked_groups(view: View, vpc_id: str, ids: Iterable[str] | None) -> tuple[str, ...]:
-    """The security groups of an instance in this VPC, the VPC's default one where none is named. Raises AWS's errors."""
-    names = tuple(dict.fromkeys(ids or ()))
-    if not names:
-        return (default_security_group(view, vpc_id).id,)
-    for id in names:
-        group = view.get(SecurityGroup, id)
-        if group is None:
-            raise AwsError("InvalidParameterValue", f"Invalid security group , groupId= {id}, groupName=.")
-        if group.vpc_id != vpc_id:
-            raise AwsError(
-                "InvalidParameterCombination",
-                f"The DB instance and EC2 security group are in different VPCs. The DB instance is in {vpc_id} and the EC2 security"
-                f" group is in {group.vpc_id}",
-            )
-    return network_interfaces.checked_groups(view, vpc_id, names)
+    occupied = [interface.zone for instance in view.select(DbInstance) for interface in instance.interfaces]
+    return zones_for_nodes(
+        subnets_of(view, group),
+        occupied,
+        count=count,
+        is_lost=is_lost,
+        not_covered=not_covered,
+        no_capacity=no_capacity,
+        wanted=wanted,
+        but=but,
+    )
 
 
 def check_public(view: View, vpc_id: str) -> None:
@@ -85,7 +83,7 @@ def add_node(transaction: Transaction, instance: DbInstance, group: SubnetGroup,
     number = instance.numbers + 1
     tail = f"{instance.identifier[:40]}-{instance.id[-4:].lower()}-{number}"
     subnet = next(subnet for subnet in subnets_of(transaction, group) if subnet.zone == zone)
-    interface = _interface(transaction, subnet, instance, host=f"db-{tail}", now=now)
+    interface = INTERFACES.create(transaction, subnet, instance.group_ids, host=f"db-{tail}", now=now, public=instance.publicly_accessible)
     place = Place(
         name=tail.replace("-", "_"),
         host=f"db-{tail}",
@@ -99,19 +97,16 @@ def add_node(transaction: Transaction, instance: DbInstance, group: SubnetGroup,
 
 def set_public(transaction: Transaction, instance: DbInstance, *, public: bool) -> None:
     """Lend each interface a public address, or take it back."""
-    for interface in instance.interfaces:
-        (addresses.lend if public else addresses.take_back)(transaction, interface.interface_id)
+    managed_interfaces.set_public(transaction, _ids(instance), public=public)
 
 
 def set_groups(transaction: Transaction, instance: DbInstance, group_ids: Iterable[str]) -> None:
-    for interface in instance.interfaces:
-        network_interfaces.set_groups(transaction, interface.interface_id, group_ids)
+    managed_interfaces.set_groups(transaction, _ids(instance), group_ids)
 
 
 def public_addresses(view: View, instance: DbInstance) -> tuple[str, ...]:
     """The public addresses of an instance's nodes."""
-    found = [view.get(NetworkInterface, interface.interface_id) for interface in instance.interfaces]
-    return tuple(interface.public_address for interface in found if interface is not None and interface.public_address)
+    return managed_interfaces.public_addresses(view, _ids(instance))
 
 
 def remove_interfaces(transaction: Transaction, instance: DbInstance, *, kept: Collection[str] = ()) -> DbInstance:
@@ -122,12 +117,6 @@ def remove_interfaces(transaction: Transaction, instance: DbInstance, *, kept: C
     return replace(instance, interfaces=tuple(interface for interface in instance.interfaces if interface.node in kept))
 
 
-def _interface(transaction: Transaction, subnet: Subnet, instance: DbInstance, *, host: str, now: datetime) -> NetworkInterface:
-    try:
-        interface = network_interfaces.create_managed(transaction, subnet, instance.group_ids, requester=REQUESTER, description=DESCRIPTION)
-    except AwsError as error:
-        if error.code != "InsufficientFreeAddressesInSubnet":
-            raise
-        raise AwsError("InvalidVPCNetworkStateFault", f"The subnet {subnet.id} has no free address for a DB instance.") from error
-    network_interfaces.plug(transaction, interface.id, host, now=now)
-    return addresses.lend(transaction, interface.id) if instance.publicly_accessible else interface
+def _ids(instance: DbInstance) -> list[str]:
+    """The ids of an instance's interfaces."""
+    return [interface.interface_id for interface in instance.interfaces]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from zonal.records.store import Store
+from zonal.services.common.blank_parameters import without_blanks
+from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Handler, handlers
 from zonal.services.rds.account import Account
 from zonal.services.rds.certificates import Authority, Certificates
@@ -12,7 +14,6 @@ from zonal.services.rds.engine_versions import Catalogue, Engines, EngineVersion
 from zonal.services.rds.events import Events
 from zonal.services.rds.logs import Logs
 from zonal.services.rds.modification import Modification
-from zonal.services.rds.placement import IsLost
 from zonal.services.rds.subnet_groups import SubnetGroups
 from zonal.services.rds.tags import Tags
 
@@ -23,7 +24,7 @@ def operations(store: Store, engines: Engines, authority: Authority, *, is_lost:
     `is_lost` says whether a zone, by name, is lost now. `logs` gets its nodes when the region has found its hosts.
     """
     catalogue = Catalogue(engines)
-    return handlers(
+    built = handlers(
         SubnetGroups(),
         Creation(catalogue, authority, is_lost),
         DbInstances(),
@@ -35,3 +36,4 @@ def operations(store: Store, engines: Engines, authority: Authority, *, is_lost:
         Certificates(authority),
         Account(),
     )
+    return without_blanks("rds", built)

@@ -7,7 +7,7 @@ in AWS ("Working with DB subnet groups" in the RDS User Guide).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.records.view import View
+from zonal.services.common.subnet_groups import SubnetGroupRules, in_order
 from zonal.services.ec2.lookups import default_vpc, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.operation import Call, operation
@@ -32,15 +33,15 @@ if TYPE_CHECKING:
     )
 
 DEFAULT = "default"
-FEWEST_ZONES = 2
-MOST_SUBNETS = 20
+RULES = SubnetGroupRules(
+    "DB subnet group", quota="DBSubnetQuotaExceededFault", coverage="DBSubnetGroupDoesNotCoverEnoughAZs", in_use="SubnetAlreadyInUse"
+)
 _NAME = re.compile(r"[a-zA-Z][\w .-]{0,254}", re.ASCII)
 
 
 def subnets_of(view: View, group: SubnetGroup) -> list[Subnet]:
     """The group's subnets that exist, in the order of their zones."""
-    found = [subnet for id in group.subnet_ids if (subnet := view.get(Subnet, id)) is not None]
-    return sorted(found, key=lambda subnet: (subnet.zone, subnet.id))
+    return in_order(group.subnet_ids, lambda id: view.get(Subnet, id))
 
 
 def default_group(transaction: Transaction) -> SubnetGroup:
@@ -56,21 +57,10 @@ def default_group(transaction: Transaction) -> SubnetGroup:
             status=404,
         )
     chosen = [subnet for subnet in subnets(transaction, vpc.id) if subnet.is_default]
-    check_coverage(chosen)
+    RULES.check_coverage(chosen)
     group = SubnetGroup(id=DEFAULT, description=DEFAULT, vpc_id=vpc.id, subnet_ids=tuple(subnet.id for subnet in chosen))
     transaction.put(group)
     return group
-
-
-def check_coverage(chosen: Iterable[Subnet]) -> None:
-    """Raises `DBSubnetGroupDoesNotCoverEnoughAZs`."""
-    zones = {subnet.zone for subnet in chosen}
-    if len(zones) < FEWEST_ZONES:
-        raise AwsError(
-            "DBSubnetGroupDoesNotCoverEnoughAZs",
-            "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage:"
-            f" {', '.join(sorted(zones)) or 'none'}. Add subnets to cover at least {FEWEST_ZONES} AZs.",
-        )
 
 
 def answer_group(view: View, group: SubnetGroup) -> DBSubnetGroupTypeDef:
@@ -159,23 +149,10 @@ class SubnetGroups:
 
 def _chosen(view: View, ids: Sequence[str]) -> list[Subnet]:
     """These subnets, of one VPC and in two zones at least. Raises `InvalidSubnet`, `DBSubnetGroupDoesNotCoverEnoughAZs`."""
-    names = list(dict.fromkeys(ids))
-    found = [subnet for id in names if (subnet := view.get(Subnet, id)) is not None]
-    missing = [id for id in names if view.get(Subnet, id) is None]
-    if missing or not found:
-        raise AwsError("InvalidSubnet", f"Some input subnets in :[{', '.join(missing)}] are invalid.")
-    if len({subnet.vpc_id for subnet in found}) > 1:
-        raise AwsError("InvalidSubnet", "Some input subnets are not in the same VPC; all subnets of a DB subnet group must be in one.")
-    if len(found) > MOST_SUBNETS:
-        raise AwsError("DBSubnetQuotaExceededFault", f"A DB subnet group can have at most {MOST_SUBNETS} subnets.")
-    check_coverage(found)
-    return found
+    return RULES.chosen(ids, lambda id: view.get(Subnet, id))
 
 
 def _check_free(view: View, group: SubnetGroup, kept: set[str]) -> None:
     for instance in view.select(DbInstance, lambda instance: instance.subnet_group == group.id):
-        used = {interface.subnet_id for interface in instance.interfaces} - kept
-        if used:
-            raise AwsError(
-                "SubnetAlreadyInUse", f"The subnet {min(used)} is in use by the DB instance {instance.identifier} and cannot be removed."
-            )
+        used = {interface.subnet_id for interface in instance.interfaces}
+        RULES.check_unused(used - kept, f"the DB instance {instance.identifier}")

@@ -1,19 +1,20 @@
 """Tags of RDS's things: AddTagsToResource, RemoveTagsFromResource, ListTagsForResource, by ARN.
 
-The rules are those of every AWS service: at most 50, keys of 1 to 128 characters that do not begin with `aws:`, values of at most 256
-("Tagging Amazon RDS resources" in the RDS User Guide).
+The rules are those of every AWS service (`common.tags`; "Tagging Amazon RDS resources" in the RDS User Guide).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, parse_arn
 from zonal.records.view import View
+from zonal.services.common import tags as common_tags
+from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, MOST_TAGS, TagRules, is_reserved
 from zonal.services.operation import Call, operation
 from zonal.services.rds.lookups import Answer, filters, find_instance, find_subnet_group
 from zonal.services.rds.model import DbInstance, SubnetGroup
@@ -26,27 +27,28 @@ if TYPE_CHECKING:
         TagTypeDef,
     )
 
-MOST_TAGS = 50
 
-
-def merged(present: Mapping[str, str], added: Iterable[TagTypeDef]) -> dict[str, str]:
+def merged(present: Mapping[str, str], added: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """The tags after adding some. Raises `InvalidParameterValue`."""
-    result = dict(present)
-    for tag in added:
-        key, value = tag.get("Key") or "", tag.get("Value") or ""
-        if not 1 <= len(key) <= 128 or len(value) > 256:
-            raise AwsError("InvalidParameterValue", f"Tag keys have 1 to 128 characters and values at most 256: '{key}'")
-        if key.lower().startswith("aws:"):
-            raise AwsError("InvalidParameterValue", f"Tag keys that begin with 'aws:' are reserved: '{key}'")
-        result[key] = value
-    if len(result) > MOST_TAGS:
-        raise AwsError("InvalidParameterValue", f"A resource can have at most {MOST_TAGS} tags.")
-    return result
+    return _RULES.merged(present, added)
+
+
+def _checked(key: str | None, value: str | None) -> AwsError | None:
+    if not key or len(key) > LONGEST_KEY or len(value or "") > LONGEST_VALUE:
+        return AwsError("InvalidParameterValue", f"Tag keys have 1 to 128 characters and values at most 256: '{key or ''}'")
+    if is_reserved(key):
+        return AwsError("InvalidParameterValue", f"Tag keys that begin with 'aws:' are reserved: '{key}'")
+    return None
+
+
+_RULES = TagRules(
+    checks=(_checked,), too_many=lambda count: AwsError("InvalidParameterValue", f"A resource can have at most {MOST_TAGS} tags.")
+)
 
 
 def answer_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:
     """Tags as every answer shows them, in the order of their keys."""
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+    return cast("list[TagTypeDef]", common_tags.shown(tags))
 
 
 class Tags:
@@ -61,8 +63,7 @@ class Tags:
     @operation("RemoveTagsFromResource")
     def remove(self, call: Call, request: RemoveTagsFromResourceMessageTypeDef) -> Answer:
         record = _named(call.transaction, request["ResourceName"])
-        gone = set(request["TagKeys"])
-        call.transaction.put(replace(record, tags={key: value for key, value in record.tags.items() if key not in gone}))
+        call.transaction.put(replace(record, tags=common_tags.without(record.tags, request["TagKeys"])))
         return {}
 
     @operation("ListTagsForResource")

@@ -10,12 +10,13 @@ from urllib.parse import unquote_plus
 from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
+from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, MOST_TAGS, TagCheck, TagRules, is_reserved
 from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3.errors import absent, invalid_argument
 from zonal.services.s3.ground import Ground
 
 Request = dict[str, Any]
-OBJECT_LIMIT, BUCKET_LIMIT = 10, 50
+OBJECT_LIMIT, BUCKET_LIMIT = 10, MOST_TAGS
 
 
 class Tags:
@@ -66,26 +67,40 @@ def shown(tags: dict[str, str]) -> list[dict[str, str]]:
 
 def checked_tags(pairs: Sequence[dict[str, str]], limit: int) -> dict[str, str]:
     """Tags as a mapping. Raises `AwsError` where they break S3's rules."""
-    if len(pairs) > limit:
-        kind = "Object" if limit == OBJECT_LIMIT else "Bucket"
-        raise AwsError("BadRequest" if limit == OBJECT_LIMIT else "InvalidTag", f"{kind} tags cannot be greater than {limit}")
-    tags: dict[str, str] = {}
-    for pair in pairs:
-        key, value = pair["Key"], pair["Value"]
-        if key.lower().startswith("aws:"):
-            words = (
-                "Your TagKey cannot be prefixed with aws:" if limit == OBJECT_LIMIT else "System tags cannot be added/updated by requester"
-            )
-            raise AwsError("InvalidTag", words, fields={"TagKey": key[:200]})
-        if not 1 <= len(key) <= 128 or not _is_text(key):
-            raise AwsError("InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": key[:200]})
-        if len(value) > 256 or not _is_text(value):
-            fields = {"TagKey": key, "TagValue": value[:300]}
-            raise AwsError("InvalidTag", "The TagValue you have provided is invalid", fields=fields)
-        if key in tags:
-            raise AwsError("InvalidTag", "Cannot provide multiple Tags with the same key", fields={"TagKey": key})
-        tags[key] = value
-    return tags
+    return (_OBJECT_RULES if limit == OBJECT_LIMIT else _BUCKET_RULES).merged({}, pairs)
+
+
+def _checked(key: str | None, value: str | None) -> AwsError | None:
+    key, value = key or "", value or ""
+    if not 1 <= len(key) <= LONGEST_KEY or not _is_text(key):
+        return AwsError("InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": key[:200]})
+    if len(value) > LONGEST_VALUE or not _is_text(value):
+        fields = {"TagKey": key, "TagValue": value[:300]}
+        return AwsError("InvalidTag", "The TagValue you have provided is invalid", fields=fields)
+    return None
+
+
+def _reserved(message: str) -> TagCheck:
+    """The check for keys that are AWS's own."""
+
+    def check(key: str | None, value: str | None) -> AwsError | None:
+        return AwsError("InvalidTag", message, fields={"TagKey": key[:200]}) if key and is_reserved(key) else None
+
+    return check
+
+
+_BUCKET_RULES = TagRules(
+    checks=(_reserved("System tags cannot be added/updated by requester"), _checked),
+    too_many=lambda count: AwsError("InvalidTag", f"Bucket tags cannot be greater than {BUCKET_LIMIT}"),
+    repeated=lambda key: AwsError("InvalidTag", "Cannot provide multiple Tags with the same key", fields={"TagKey": key}),
+    most=BUCKET_LIMIT,
+    counts_first=True,
+)
+_OBJECT_RULES = _BUCKET_RULES._replace(
+    checks=(_reserved("Your TagKey cannot be prefixed with aws:"), _checked),
+    too_many=lambda count: AwsError("BadRequest", f"Object tags cannot be greater than {OBJECT_LIMIT}"),
+    most=OBJECT_LIMIT,
+)
 
 
 def from_header(text: str) -> dict[str, str]:

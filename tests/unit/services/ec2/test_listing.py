@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zonal.foundation.errors import AwsError
+from zonal.services.common.filters import passes
 from zonal.services.ec2 import model
-from zonal.services.ec2.filters import passes
 from zonal.services.ec2.lookups import subnets
 from zonal.services.ec2.service import operations
 from zonal.services.operation import Call

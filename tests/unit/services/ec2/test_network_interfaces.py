@@ -333,3 +333,20 @@ def test_five_elastic_addresses_are_enough_and_a_released_one_can_be_had_again(e
     assert code(error) == "AddressLimitExceeded"
     ec2.release_address(AllocationId=held[2]["AllocationId"])
     assert ec2.allocate_address(Address=held[2]["PublicIp"])["PublicIp"] == held[2]["PublicIp"]
+
+
+def test_the_attributes_of_addresses_are_described_without_reverse_names(ec2: Ec2) -> None:
+    """Terraform asks for the attribute of every `aws_eip`."""
+    first, second = (ec2.allocate_address() for _ in range(2))
+    answer = ec2.describe_addresses_attribute(AllocationIds=[first["AllocationId"]], Attribute="domain-name")
+    assert answer == {"Addresses": [{"AllocationId": first["AllocationId"], "PublicIp": first["PublicIp"]}]}
+    pages = ec2.describe_addresses_attribute(MaxResults=1)
+    pages = [*pages["Addresses"], *ec2.describe_addresses_attribute(NextToken=pages["NextToken"])["Addresses"]]
+    assert {each["PublicIp"] for each in pages} == {first["PublicIp"], second["PublicIp"]}
+    for request, expected in (
+        ({"AllocationIds": ["eipalloc-00000000000000000"]}, "InvalidAllocationID.NotFound"),
+        ({"Attribute": "domain-name", "MaxResults": 1001}, "InvalidParameterValue"),
+    ):
+        with pytest.raises(AwsError) as error:
+            ec2.describe_addresses_attribute(**request)
+        assert code(error) == expected

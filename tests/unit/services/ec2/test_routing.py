@@ -306,3 +306,10 @@ def test_a_subnet_always_has_one_acl(ec2: Ec2, vpc_id: str, subnet_id: str) -> N
     with pytest.raises(AwsError) as error:
         ec2.delete_network_acl(NetworkAclId=default["NetworkAclId"])
     assert code(error) == "InvalidParameterValue"
+
+
+@pytest.mark.parametrize("destination", [{"DestinationIpv6CidrBlock": "::/0"}, {"DestinationPrefixListId": "pl-63a5400a"}])
+def test_a_route_that_cannot_be_created_is_not_found_when_it_is_deleted(ec2: Ec2, table_id: str, destination: dict[str, str]) -> None:
+    with pytest.raises(AwsError) as error:
+        ec2.delete_route(RouteTableId=table_id, **destination)
+    assert code(error) == "InvalidRoute.NotFound"

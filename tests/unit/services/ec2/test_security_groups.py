@@ -328,3 +328,46 @@ def test_groups_are_found_by_what_they_permit(ec2: Ec2, vpc_id: str, name: str, 
     ec2.authorize_security_group_ingress(GroupId=id, IpPermissions=[SSH])
     found = ec2.describe_security_groups(Filters=[{"Name": name, "Values": ["nothing", value]}])["SecurityGroups"]
     assert [each["GroupId"] for each in found] == [id]
+
+
+NEVER_RULES: list[dict[str, Any]] = [
+    {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
+    {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "Ipv6Ranges": [{"CidrIpv6": "fd00::/8"}]},
+    {"IpProtocol": "icmpv6", "FromPort": -1, "ToPort": -1, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
+    {"IpProtocol": "-1", "PrefixListIds": [{"PrefixListId": "pl-63a5400a"}]},
+]
+"""Permissions that cannot be authorized here, so that no group has them."""
+
+
+@pytest.mark.parametrize("permission", NEVER_RULES)
+def test_a_permission_that_cannot_be_authorized_is_not_found_when_it_is_revoked(ec2: Ec2, web: str, permission: dict[str, Any]) -> None:
+    """Terraform revokes `::/0` from every new group and goes on after InvalidPermission.NotFound alone."""
+    for operation in (ec2.revoke_security_group_egress, ec2.revoke_security_group_ingress):
+        with pytest.raises(AwsError) as error:
+            operation(GroupId=web, IpPermissions=[permission])
+        assert code(error) == "InvalidPermission.NotFound"
+    with pytest.raises(AwsError) as error:
+        ec2.update_security_group_rule_descriptions_ingress(GroupId=web, IpPermissions=[permission])
+    assert code(error) == "InvalidPermission.NotFound"
+    for operation in (ec2.authorize_security_group_egress, ec2.authorize_security_group_ingress):
+        with pytest.raises(AwsError) as error:
+            operation(GroupId=web, IpPermissions=[permission])
+        assert code(error) == "InvalidParameterValue"
+    assert len(rules(ec2, web, egress=True)) == 1
+
+
+@pytest.mark.parametrize("permission", NEVER_RULES)
+def test_in_the_default_vpc_such_a_permission_is_unknown_when_it_is_revoked(ec2: Ec2, permission: dict[str, Any]) -> None:
+    id = group(ec2, "plain", ec2.default_vpc_id)
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    answer = ec2.revoke_security_group_egress(GroupId=id, IpPermissions=[permission, everything])
+    [unknown] = answer["UnknownIpPermissions"]
+    assert unknown["Ipv6Ranges"] == permission.get("Ipv6Ranges", [])
+    assert unknown["PrefixListIds"] == permission.get("PrefixListIds", [])
+    assert rules(ec2, id, egress=True) == []
+
+
+def test_a_malformed_ipv6_range_is_refused_also_when_it_is_revoked(ec2: Ec2, web: str) -> None:
+    with pytest.raises(AwsError) as error:
+        ec2.revoke_security_group_egress(GroupId=web, IpPermissions=[{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "everywhere"}]}])
+    assert (code(error), error.value.message) == ("InvalidParameterValue", "CIDR block everywhere is malformed")

@@ -254,8 +254,17 @@ def test_dhcp_options_say_what_hosts_do_and_nothing_else(ec2: Ec2) -> None:
         ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name-servers", "Values": ["10.0.0.53"]}])
     assert code(error) == "InvalidParameterValue"
     with pytest.raises(AwsError) as error:
-        ec2.associate_dhcp_options(VpcId=ec2.default_vpc_id, DhcpOptionsId="default")
-    assert code(error) == "InvalidParameterValue"
-    with pytest.raises(AwsError) as error:
         ec2.delete_dhcp_options(DhcpOptionsId="dopt-0123456789abcdef0")
+    assert code(error) == "InvalidDhcpOptionID.NotFound"
+
+
+def test_a_vpc_may_be_without_dhcp_options_so_that_they_can_be_deleted(ec2: Ec2) -> None:
+    """Terraform's provider destroys an association by associating `default`."""
+    options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name-servers", "Values": ["AmazonProvidedDNS"]}])["DhcpOptions"]
+    ec2.associate_dhcp_options(VpcId=ec2.default_vpc_id, DhcpOptionsId=options["DhcpOptionsId"])
+    ec2.associate_dhcp_options(VpcId=ec2.default_vpc_id, DhcpOptionsId="default")
+    assert ec2.describe_vpcs()["Vpcs"][0]["DhcpOptionsId"] == "default"
+    ec2.delete_dhcp_options(DhcpOptionsId=options["DhcpOptionsId"])
+    with pytest.raises(AwsError) as error:
+        ec2.associate_dhcp_options(VpcId=ec2.default_vpc_id, DhcpOptionsId=options["DhcpOptionsId"])
     assert code(error) == "InvalidDhcpOptionID.NotFound"

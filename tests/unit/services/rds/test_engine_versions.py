@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.unit.services.rds.region import Account, authority
+from tests.unit.services.rds.region import MODEL, Account, authority
 from zonal.foundation.errors import AwsError
 from zonal.services.rds.instance_classes import instance_classes
 from zonal.services.rds.logs import portion
@@ -51,6 +52,42 @@ def test_orderable_options_name_what_can_be_created() -> None:
     assert {option["StorageType"] for option in options} == {"gp2", "gp3", "standard"}
     assert all(option["MultiAZCapable"] and not option["SupportsIops"] for option in options)
     assert account.call("DescribeOrderableDBInstanceOptions", Engine="mysql")["OrderableDBInstanceOptions"] == []
+
+
+def documented_bounds() -> list[tuple[str, int, int]]:
+    """Each operation here with MaxRecords, and the bounds that botocore's documentation of the parameter states."""
+    found = []
+    for name in Account().handlers:
+        shape = MODEL.operation_model(name).input_shape
+        member = shape.members.get("MaxRecords") if shape is not None else None
+        bounds = re.search(r"Minimum (\d+), maximum (\d+)", member.documentation) if member is not None else None
+        if bounds:
+            found.append((name, int(bounds[1]), int(bounds[2])))
+    return found
+
+
+@pytest.mark.parametrize(("operation", "least", "most"), documented_bounds())
+def test_the_number_of_records_has_the_bounds_that_aws_documents(operation: str, least: int, most: int) -> None:
+    account = Account("18.0")
+    more = {"Engine": "postgres"} if operation == "DescribeOrderableDBInstanceOptions" else {}
+    for size in (least, most):
+        account.call(operation, MaxRecords=size, **more)
+    for size in (least - 1, most + 1):
+        error = account.error(operation, MaxRecords=size, **more)
+        assert error == ("InvalidParameterValue", f"Invalid value {size} for MaxRecords. Must be between {least} and {most}")
+
+
+def test_all_orderable_options_are_read_a_thousand_at_a_time() -> None:
+    account = Account("17.6", "18.0", "18.1")
+    found, request = [], {"Engine": "postgres", "MaxRecords": 1000}
+    while True:
+        answer = account.call("DescribeOrderableDBInstanceOptions", **request)
+        found += [(each["EngineVersion"], each["DBInstanceClass"], each["StorageType"]) for each in answer["OrderableDBInstanceOptions"]]
+        if "Marker" not in answer:
+            break
+        assert len(answer["OrderableDBInstanceOptions"]) == 1000
+        request["Marker"] = answer["Marker"]
+    assert len(found) == len(set(found)) == 3 * 3 * len(instance_classes())
 
 
 def test_classes_have_the_memory_that_aws_gives_them() -> None:

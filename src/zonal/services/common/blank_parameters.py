@@ -1,0 +1,49 @@
+"""Empty strings in requests of the Query protocol: an optional parameter with one is not given, a required one is refused.
+
+RDS and its relatives read `DBName=` as a request without a `DBName` (Terraform's provider sends it so), and answer a required
+parameter with an empty value with `InvalidParameterValue`, "The parameter DBInstanceIdentifier must be provided and must not be blank."
+`without_blanks` wraps a service's handlers so that no handler sees such a value. Only a request's own members are meant: an empty
+tag value or filter value is a value.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from zonal.foundation.errors import AwsError
+from zonal.services.operation import Call, Handler
+from zonal.wire import shapes
+
+
+def without_blanks(service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    """The handlers of a service, by operation name, each behind the check of its request. `service` is botocore's name."""
+    return {name: _checked(service, name, handler) for name, handler in handlers.items()}
+
+
+def _checked(service: str, operation: str, handler: Handler) -> Handler:
+    if inspect.iscoroutinefunction(handler):
+
+        async def answer_later(call: Call, request: Mapping[str, Any]) -> Any:
+            return await handler(call, _given(service, operation, request))
+
+        return answer_later
+
+    def answer(call: Call, request: Mapping[str, Any]) -> Any:
+        return handler(call, _given(service, operation, request))
+
+    return answer
+
+
+def _given(service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The request without empty strings. Raises `InvalidParameterValue` where a required parameter is empty."""
+    blank = [name for name, value in request.items() if value == ""]
+    if not blank:
+        return request
+    model = shapes.service(service).operation(operation)
+    required = model.input.definition.required if model is not None and model.input is not None else ()
+    for name in blank:
+        if name in required:
+            raise AwsError("InvalidParameterValue", f"The parameter {name} must be provided and must not be blank.")
+    return {name: value for name, value in request.items() if value != ""}

@@ -1,0 +1,88 @@
+"""Events as `DescribeEvents` of RDS, ElastiCache and their relatives answers them: a view of the journal.
+
+A service notes its own events in the journal and translates entries of control (a failover, a restart) into events; `EventLog` reads the
+entries of the service's event names. `EventRules` validates what a request asks for: a source with its type, and an interval. AWS keeps
+events for 14 days and answers the last hour by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from zonal.foundation.errors import AwsError
+from zonal.foundation.journal import Entry
+from zonal.records.store import Store
+
+K = TypeVar("K")
+
+KEPT = timedelta(days=14)
+DEFAULT_MINUTES = 60
+
+
+class EventQuery(NamedTuple):
+    """What a request asks for. `source` is an identifier in lower case, `source_type` its kind; empty and None stand for all."""
+
+    begin: datetime
+    end: datetime
+    source: str
+    source_type: str | None
+
+
+class EventRules(NamedTuple):
+    """A service's source types and error codes."""
+
+    source_types: tuple[str, ...]
+    invalid: str = "InvalidParameterValue"
+    combination: str = "InvalidParameterCombination"
+
+    def query(self, request: Mapping[str, Any], now: datetime) -> EventQuery:
+        """What `DescribeEvents` is asked for. Raises `invalid` and `combination`."""
+        source, kind = request.get("SourceIdentifier") or "", request.get("SourceType") or None
+        if source and not kind:
+            raise AwsError(self.combination, "SourceType must be provided if SourceIdentifier is specified.")
+        self.check_source_type(kind)
+        return EventQuery(*self.interval(request, now), source.lower(), kind)
+
+    def check_source_type(self, kind: str | None) -> None:
+        """Raise `invalid` for a source type that the service does not have."""
+        if kind and kind not in self.source_types:
+            raise AwsError(self.invalid, f"The source type {kind} is not supported.")
+
+    def interval(self, request: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime]:
+        """What `StartTime`, `EndTime` and `Duration` (minutes) mean, at most the last 14 days. Raises `combination` and `invalid`."""
+        begin, end, minutes = request.get("StartTime"), request.get("EndTime"), request.get("Duration")
+        if begin and end and begin > end:
+            raise AwsError(self.combination, "StartTime must be before EndTime.")
+        if minutes is not None and not 0 < minutes <= KEPT.total_seconds() / 60:
+            raise AwsError(self.invalid, f"The duration {minutes} is not valid; events are kept for 14 days (20160 minutes).")
+        if begin and begin < now - KEPT:
+            raise AwsError(self.invalid, "StartTime cannot be before 14 days ago.")
+        span = timedelta(minutes=minutes or DEFAULT_MINUTES)
+        if begin is None:
+            begin = (end or now) - span
+            return begin, end or now
+        if end is None and minutes is not None:
+            end = begin + span
+        return begin, end or now
+
+
+class EventLog(Generic[K]):
+    """The journal as a service's events. `kind_of` gives the event that an entry amounts to, None where it is not one.
+
+    `names` are the beginnings of the journal's event names that can be events of the service.
+    """
+
+    def __init__(self, store: Store, *, names: tuple[str, ...], kind_of: Callable[[Entry], K | None]) -> None:
+        self._store = store
+        self._names = names
+        self._kind_of = kind_of
+
+    def matching(self, query: EventQuery) -> Iterator[tuple[Entry, K]]:
+        """The entries that are events of the source in the interval, by event name and then in their order."""
+        for name in self._names:
+            for entry in self._store.journal(event=name, subject=query.source):
+                kind = self._kind_of(entry)
+                if kind is not None and query.begin <= entry.at <= query.end:
+                    yield entry, kind

@@ -1,0 +1,76 @@
+"""The network interfaces of a managed service's nodes: one for each node, requester-managed, with the service's own error codes.
+
+A service states its requester and its errors once as `ManagedInterfaces` and keeps the interfaces' ids in its own records. `create` makes
+an interface at a free address, plugs it into the node's host to be and lends it a public address if it is to have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from zonal.foundation.errors import AwsError
+from zonal.records.store import Transaction
+from zonal.records.view import View
+from zonal.services.ec2 import addresses, network_interfaces
+from zonal.services.ec2.lookups import default_security_group
+from zonal.services.ec2.model import NetworkInterface, SecurityGroup, Subnet
+
+
+class ManagedInterfaces(NamedTuple):
+    """A service's interfaces. The last three make its errors: a subnet without a free address, a group that does not exist, a group of
+    another VPC than the service's (the group's VPC, the service's VPC)."""
+
+    requester: str
+    description: str
+    no_address: Callable[[str], AwsError]
+    unknown_group: Callable[[str], AwsError]
+    other_vpc: Callable[[str, str], AwsError]
+
+    def checked_groups(self, view: View, vpc_id: str, ids: Iterable[str] | None) -> tuple[str, ...]:
+        """The security groups that a request names for this VPC, the VPC's default one where it names none. Raises the service's errors."""
+        names = tuple(dict.fromkeys(ids or ()))
+        if not names:
+            return (default_security_group(view, vpc_id).id,)
+        for id in names:
+            group = view.get(SecurityGroup, id)
+            if group is None:
+                raise self.unknown_group(id)
+            if group.vpc_id != vpc_id:
+                raise self.other_vpc(group.vpc_id, vpc_id)
+        return network_interfaces.checked_groups(view, vpc_id, names)
+
+    def create(
+        self, transaction: Transaction, subnet: Subnet, group_ids: Iterable[str], *, host: str, now: datetime, public: bool
+    ) -> NetworkInterface:
+        """A new interface in a subnet, plugged into a host (by the host's fabric name). Raises `no_address(subnet)`."""
+        try:
+            interface = network_interfaces.create_managed(
+                transaction, subnet, group_ids, requester=self.requester, description=self.description
+            )
+        except AwsError as error:
+            if error.code != "InsufficientFreeAddressesInSubnet":
+                raise
+            raise self.no_address(subnet.id) from error
+        network_interfaces.plug(transaction, interface.id, host, now=now)
+        return addresses.lend(transaction, interface.id) if public else interface
+
+
+def set_public(transaction: Transaction, ids: Iterable[str], *, public: bool) -> None:
+    """Lend each interface a public address, or take it back."""
+    for id in ids:
+        (addresses.lend if public else addresses.take_back)(transaction, id)
+
+
+def set_groups(transaction: Transaction, ids: Iterable[str], group_ids: Iterable[str]) -> None:
+    """Put interfaces into other security groups of their VPC."""
+    chosen = tuple(group_ids)
+    for id in ids:
+        network_interfaces.set_groups(transaction, id, chosen)
+
+
+def public_addresses(view: View, ids: Iterable[str]) -> tuple[str, ...]:
+    """The public addresses of those interfaces that exist and have one."""
+    found = [view.get(NetworkInterface, id) for id in ids]
+    return tuple(interface.public_address for interface in found if interface is not None and interface.public_address)
