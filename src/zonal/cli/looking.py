@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -127,13 +128,15 @@ def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_j
     import msgspec
 
     from zonal.console.client import RegionClient
+    from zonal.foundation.journal_sentences import line
 
     client = RegionClient(state)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # Lines of a pipe stay whole, for grep.
     after, limit = 0, last
     while True:
         entries = client.journal(after=after, event=event, subject=subject, limit=limit)
         for entry in entries:
-            click.echo(msgspec.json.encode(entry) if as_json else entry.line())
+            click.echo(msgspec.json.encode(entry) if as_json else line(entry, width=width))
             after = entry.sequence
         if not follow:
             return

@@ -229,7 +229,7 @@ class Deployments:
                 memory.gone.discard(each.name)
             elif each.name not in memory.gone and not each.needs:
                 memory.gone.add(each.name)
-                votes = {look.zone: f"{look.answer} x{look.in_a_row}" for look in each.looks}
+                votes = {look.zone: f"{look.answer}, {look.in_a_row} in a row" for look in each.looks}
                 fields = {"node": each.name, "zone": each.zone, "condition": condition, "leads": each.name == standing.leader}
                 with self._store.transaction() as tx:
                     tx.note("failover.detected", wanted.subject, votes=votes, epoch=standing.epoch, **fields)

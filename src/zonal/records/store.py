@@ -29,7 +29,7 @@ import msgspec
 
 from zonal.foundation.clock import Clock, RegionClock
 from zonal.foundation.errors import ZonalError
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import Entry, ordered
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,7 +223,7 @@ class Transaction:
 
     def note(self, event: str, subject: str, **fields: Any) -> None:
         """Add a fact to the journal, committed together with the changes that make it true."""
-        self.notes.append((event, subject, fields))
+        self.notes.append((event, subject, ordered(fields)))
 
 
 class _Held(msgspec.Struct, frozen=True):

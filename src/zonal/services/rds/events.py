@@ -93,7 +93,7 @@ SOURCE_TYPES = (
 
 def note(transaction: Transaction, identifier: str, number: int) -> None:
     """Write an event about an instance."""
-    transaction.note(JOURNALLED, identifier, number=number)
+    transaction.note(JOURNALLED, identifier, number=number, message=KINDS[number].message)
 
 
 def kind_of(entry: Entry) -> Kind | None:
