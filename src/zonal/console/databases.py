@@ -35,9 +35,11 @@ class Nodes(Protocol):
 
 
 class Deployments(Protocol):
-    """How nodes were last seen (`control.deployments.Deployments`)."""
+    """How nodes were last seen, and what their deployment waits for (`control.deployments.Deployments`)."""
 
     def condition(self, id: str, node: str) -> Condition: ...
+
+    def why(self, id: str) -> str: ...
 
 
 class Exposure(Protocol):
@@ -111,7 +113,7 @@ class DatabaseDesk:
             redundancy=str(standing.redundancy) if standing else "",
             epoch=standing.epoch if standing else 0,
             nodes=tuple(self._node(instance, standing, member) for member in standing.members) if standing else (),
-            why=standing.why if standing else "",
+            why=self.ground.deployments.why(instance.id) if self.ground else "",
         )
 
     def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:

@@ -36,6 +36,9 @@ class Fabric:
     def condition(self, id: str, node: str) -> Condition:
         return Condition.UP if node == "orders_a" else Condition.LOST
 
+    def why(self, id: str) -> str:
+        return "the standby is not following"
+
 
 def store() -> Store:
     made = Store(":memory:")
@@ -120,7 +123,9 @@ async def test_nodes_are_told_as_recorded_until_there_is_somebody_who_has_seen_t
         ("primary", "us-east-1a", "up"),
         ("standby", "us-east-1b", "lost"),
     ]
+    assert seen.why == "the standby is not following"
     [unseen] = DatabaseDesk(records).statuses()
+    assert unseen.why == "", "what an earlier process of the region waited for may be over"
     assert [node.state for node in unseen.nodes] == ["unseen", "unseen"]
     with pytest.raises(NotReady):
         await DatabaseDesk(records).fail("orders", "primary", "process")
