@@ -2,8 +2,9 @@
 
 What RDS itself does is noted in the journal as `rds.event` with the number of the event; what control does for a deployment (a failover, a
 restart) is translated from control's own entries. Texts and categories are those of "Amazon RDS event categories and event messages"
-in the RDS User Guide. Events belong to the name that an instance had at the time ("Renaming a DB instance" in the RDS User Guide: "Metrics and
-events associated with the name of a DB instance are maintained if you reuse a DB instance name"). AWS keeps events for 14 days and answers the last hour unless told otherwise; so does zonal.
+in the RDS User Guide. Events belong to the name that an instance had at the time ("Renaming a DB instance" in the RDS User Guide: "Metrics
+and events associated with the name of a DB instance are maintained if you reuse a DB instance name"). AWS keeps events for 14 days and
+answers the last hour unless told otherwise; so does zonal.
 """
 
 from __future__ import annotations
