@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -77,8 +78,9 @@ def _databases(databases: tuple[DatabaseStatus, ...]) -> object:
     return table
 
 
-AWS_FUNCTION = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
-"""Version 1 of the AWS CLI has RDS's address of us-east-1 built in (its `overridesslcommonname`), which only this option overrides."""
+OTHER_ENDPOINTS = ("AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+OTHER_ENDPOINT_PREFIXES = ("AWS_ENDPOINT_URL_", "AWS_USE_DUALSTACK_", "AWS_USE_FIPS_")
+"""Variables that would lead an SDK past AWS_ENDPOINT_URL, or sign with other keys. Those with a prefix are unset where they are set."""
 
 
 @click.command()
@@ -94,17 +96,23 @@ def env(state: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(variables, indent=2))
         return
-    click.echo("unset AWS_SESSION_TOKEN AWS_PROFILE")
+    click.echo(f"unset {' '.join([*OTHER_ENDPOINTS, *sorted(each for each in os.environ if each.startswith(OTHER_ENDPOINT_PREFIXES))])}")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
-    click.echo(AWS_FUNCTION)
 
 
 def environment(state: Path, access: Access) -> dict[str, str]:
-    """The variables under which every AWS SDK speaks to the region in `state`."""
+    """The variables under which every AWS SDK and both versions of the AWS CLI use the region in `state`."""
+    from zonal.cli.endpoint_rules import can_be_in_data_path, data_path, write_endpoint_rules
     from zonal.foundation.identifiers import REGION
 
-    return {
+    rules = write_endpoint_rules(state, access.endpoint)
+    if can_be_in_data_path(rules):
+        more = {"AWS_DATA_PATH": data_path(rules, os.environ)}
+    else:
+        more = {}
+        click.echo(f"zonal: warning: {rules} cannot be in AWS_DATA_PATH; version 1 of the AWS CLI needs --endpoint-url for rds", err=True)
+    return more | {
         "AWS_ENDPOINT_URL": access.endpoint,
         "AWS_ACCESS_KEY_ID": access.access_key,
         "AWS_SECRET_ACCESS_KEY": access.secret_key,
