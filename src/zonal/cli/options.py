@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from zonal.foundation.errors import describe
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,7 +34,11 @@ def default_state() -> Path:
 
 
 def _resolve(_context: click.Context, _parameter: click.Parameter, given: Path | None) -> Path:
-    return (given or default_state()).absolute()
+    chosen = given or default_state()
+    try:
+        return chosen.resolve()  # SQLite and mounts in the sandbox take no `..`, and a relative path means another place there.
+    except (OSError, RuntimeError) as error:
+        raise click.BadParameter(f"{chosen} cannot be resolved: {describe(error)}") from error
 
 
 def state_option(command: F) -> F:

@@ -57,12 +57,12 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
 @state_option
 def stop(state: Path) -> None:
     """Stop the region: engines are shut down cleanly, everything is kept."""
-    from zonal.console.client import RegionAbsent
+    from zonal.console.client import RegionAbsent, absence
     from zonal.fabric.sandbox import init_pid
 
     pid = init_pid(state)
     if pid is None:
-        raise RegionAbsent(f"no region runs on {state}; `zonal start` starts one")
+        raise RegionAbsent(absence(state))
     os.kill(pid, signal.SIGTERM)
     begun = time.monotonic()
     while init_pid(state) is not None or not _is_free(state):
