@@ -57,10 +57,10 @@ class Region:
         self.state = state
         self.clock = RegionClock(settings.clock_speed)
         self.store = Store(state / STORE, clock=self.clock)
+        self.store.load_all()
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
-        endpoint = f"http://{settings.bind}:{settings.port}"
-        access = Access(endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
+        access = Access(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self.desk = Desk(self.store, access, state=state, fabric=fabric)
         self._door = Door(state / SOCKET, self.desk.routes())
         self._s3 = open_s3(state / "s3", self.clock, settings)

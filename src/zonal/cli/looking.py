@@ -147,6 +147,8 @@ def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_j
             click.echo(msgspec.json.encode(entry) if as_json else line(entry, width=width))
             after = entry.sequence
         if not follow:
+            if not after:
+                click.echo("no entries", err=True)
             return
         limit = 1000
         time.sleep(0.2)

@@ -25,6 +25,18 @@ class Amount(click.FloatRange):
         return number
 
 
+class StateDirectory(click.Path):
+    """A directory that need not exist; an empty word, as an unset variable leaves one, is not the current directory."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def default_state() -> Path:
     """The state directory of this user's region: `$ZONAL_STATE`, else below `$XDG_STATE_HOME`, else `~/.local/state/zonal`."""
     if chosen := os.environ.get("ZONAL_STATE"):
@@ -45,7 +57,7 @@ def state_option(command: F) -> F:
     """`--state DIR`: the region that is meant, by the directory that holds all of it."""
     return click.option(
         "--state",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=StateDirectory(),
         callback=_resolve,
         metavar="DIR",
         help="The region's state directory; each is a region of its own. [default: $ZONAL_STATE, else the user's state directory]",

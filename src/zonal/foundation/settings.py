@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from zonal.foundation.credentials import Credential
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.identifiers import ACCOUNT
 
 
@@ -64,6 +64,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __repr__(self) -> str:
         return f"Settings(port={self.port}, bind={self.bind!r})"
 
+    @property
+    def endpoint(self) -> str:
+        """The address of the API as a URL."""
+        return f"http://{f'[{self.bind}]' if ':' in self.bind else self.bind}:{self.port}"
+
     def secrets(self) -> dict[str, str]:
         """Every secret by its access key id."""
         return {self.access_key: self.secret_key} | {each.access_key: each.secret_key for each in self.credentials}
@@ -106,7 +111,7 @@ def _written(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"{path} is not TOML: {error}") from error
     except OSError as error:
-        raise BadSetting(f"{path} cannot be read ({error.strerror}); `--state DIR` takes another state directory") from error
+        raise BadSetting(f"cannot read {describe(error)}; `--state DIR` uses another state directory") from error
     if "credentials" in values and path.stat().st_mode & 0o077:
         raise BadSetting(f"{path} holds credentials and may be read by others: chmod 600 it")
     return values
@@ -122,8 +127,12 @@ def _listed(text: str) -> Any:
 
 def _check_keys(settings: Settings) -> None:
     """Whoever can reach the API must need a key that is not known to everybody, and each key must have one secret."""
+    if not settings.bind.strip():
+        raise BadSetting("bind is empty; it takes the address of an interface, 127.0.0.1 by default, or 0.0.0.0 for all of them")
     if not is_loopback(settings.bind) and (settings.access_key, settings.secret_key) == ("test", "test"):
-        raise BadSetting(f"binding to {settings.bind} needs access_key and secret_key of your own: anybody knows test/test")
+        raise BadSetting(
+            f"binding to {settings.bind} needs access_key and secret_key of your own in settings.toml: anybody knows test/test"
+        )
     keys = [settings.access_key, *(each.access_key for each in settings.credentials)]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise BadSetting(f"the access key {twice!r} is there twice: access_key and credentials each name other keys")

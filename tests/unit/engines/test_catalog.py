@@ -119,7 +119,7 @@ def test_a_version_is_brought_once_and_lies_there_whole(store: Catalog, index: l
 
 
 def test_a_version_that_does_not_exist_is_refused_with_the_reason(store: Catalog, index: list[str]) -> None:
-    with pytest.raises(CatalogError, match="postgres 99 could not be downloaded: ERROR: No matching distribution"):
+    with pytest.raises(CatalogError, match="postgres 99 could not be downloaded: No matching distribution"):
         store.install("postgres", "99")
     assert sorted(path.name for path in store.root.iterdir()) == [".lock"]
 
