@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -25,7 +25,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The settings of one region."""
 
     port: Annotated[int, Meta(ge=1, le=65535, description="Port of the API endpoint.")] = 4566
-    bind: Annotated[str, Meta(description="Address of the API endpoint. Anything but loopback demands own credentials.")] = "127.0.0.1"
+    bind: Annotated[
+        str,
+        Meta(description="Address of the API endpoint. An address other than loopback requires `access_key` and `secret_key` of your own."),
+    ] = "127.0.0.1"
     access_key: Annotated[str, Meta(description="Access key id that the API accepts.")] = "test"
     secret_key: Annotated[str, Meta(description="Its secret.")] = "test"
     credentials: Annotated[
@@ -145,8 +148,19 @@ def is_loopback(address: str) -> bool:
 
 def table() -> str:
     """Every setting as a Markdown table, for the docs."""
-    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    rows = ["| setting | default | values | what it does |", "|---|---|---|---|"]
     for field in msgspec.structs.fields(Settings):
         meta = next(each for each in get_args(field.type) if isinstance(each, Meta))
-        rows.append(f"| `{field.name}` | `{field.default}` | {meta.description} |")
+        rows.append(f"| `{field.name}` | `{field.default}` | {_values(field.type, meta)} | {meta.description} |")
     return "\n".join(rows)
+
+
+def _values(annotated: Any, meta: Meta) -> str:
+    """The values that a setting takes, in words."""
+    kind = get_args(annotated)[0]
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{each}`" for each in get_args(kind))
+    lower = f"from {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}" if meta.gt is not None else ""
+    upper = f"to {meta.le:,}" if meta.le is not None else ""
+    named = {bool: "`true`, `false`", str: "text", int: "whole numbers", float: "numbers"}.get(kind, "a list of tables")
+    return " ".join(part for part in (named, lower, upper) if part)
