@@ -19,15 +19,17 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from zonal.console.client import SOCKET
+from zonal.console.client import SOCKET, START_FAILED
 from zonal.console.desk import Desk, Hands
 from zonal.console.door import Door
 from zonal.console.shapes import Access
 from zonal.console.zones import recorded_faults
 from zonal.engines.engine_store import EngineStore
 from zonal.fabric import sandbox
+from zonal.fabric.init import CANNOT_START
 from zonal.foundation.authority import Authority
 from zonal.foundation.clock import RegionClock
+from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.settings import Settings, load
 from zonal.gateway.api import Frontend, Gateway
 from zonal.records.store import Store
@@ -55,10 +57,10 @@ class Region:
         self.state = state
         self.clock = RegionClock(settings.clock_speed)
         self.store = Store(state / STORE, clock=self.clock)
+        self.store.load_all()
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
-        endpoint = f"http://{settings.bind}:{settings.port}"
-        access = Access(endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
+        access = Access(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self.desk = Desk(self.store, access, state=state, fabric=fabric)
         self._door = Door(state / SOCKET, self.desk.routes())
         self._s3 = open_s3(state / "s3", self.clock, settings)
@@ -119,14 +121,23 @@ class Region:
         stack.callback(tidying.cancel)
 
 
-async def run(settings: Settings, state: Path) -> None:
-    """Run a region in the sandbox until SIGTERM."""
+class CannotStart(ZonalError):
+    """The region did not come up; the message is the reason, for a person."""
+
+
+async def run(state: Path) -> None:
+    """Run a region in the sandbox until SIGTERM. Raises `CannotStart` where it does not come up."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    region = Region(settings, state)
-    async with region.running(sandbox.inherited_listeners(), on_answering=sandbox.tell_ready):
+    async with AsyncExitStack() as stack:
+        try:
+            region = Region(load(state), state)
+            running = region.running(sandbox.inherited_listeners(), on_answering=sandbox.tell_ready)
+            await stack.enter_async_context(running)
+        except Exception as error:
+            raise CannotStart(describe(error)) from error
         await stopped.wait()
 
 
@@ -143,8 +154,13 @@ def main() -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     allow_descriptors()
-    state = Path(sys.argv[1])
-    uvloop.run(run(load(state), state))
+    try:
+        uvloop.run(run(Path(sys.argv[1])))
+    except CannotStart as error:
+        is_expected = isinstance(error.__cause__, ZonalError | OSError)
+        _log.error("%s%s", START_FAILED, error, exc_info=None if is_expected else error.__cause__)
+        sandbox.tell_failure(f"{START_FAILED}{error}")
+        sys.exit(CANNOT_START)
 
 
 if __name__ == "__main__":

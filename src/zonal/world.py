@@ -89,7 +89,7 @@ class World:
     def _wake(self) -> None:
         """A zone is back: whoever waits for it tries again at once."""
         self._deployments.zone_changed()
-        self._driver.nudge_all()
+        self._driver.retry_all()
 
     async def _stop_engines(self) -> None:
         """Shut every engine down cleanly; the records stay as they are, so that the next start brings them back."""

@@ -92,6 +92,8 @@ def _drill(
     from zonal.drills.report import show
     from zonal.drills.scenario import Options, run
 
+    if db is not None and not db.strip():
+        raise click.UsageError("--db is empty; it takes a DB instance identifier")
     if db and not password:
         raise click.UsageError("--db needs the master password: --password or PGPASSWORD")
     seed = secrets.randbelow(1_000_000) if seed is None else seed

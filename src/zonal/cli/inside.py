@@ -50,13 +50,13 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
 
 def entrance(state: Path, target: int) -> tuple[str, ...]:
     """The words that bring a command of this machine to a place in the region on `state`. Raises `RegionAbsent`."""
-    from zonal.console.client import RegionAbsent
+    from zonal.console.client import RegionAbsent, absence
     from zonal.fabric.entry import enter_argv
     from zonal.fabric.sandbox import init_pid
 
     pid = init_pid(state)
     if pid is None:
-        raise RegionAbsent(f"no region runs on {state}; `zonal start` starts one")
+        raise RegionAbsent(absence(state))
     return tuple(enter_argv(pid, target))
 
 

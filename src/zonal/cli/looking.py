@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -76,8 +78,9 @@ def _databases(databases: tuple[DatabaseStatus, ...]) -> object:
     return table
 
 
-AWS_FUNCTION = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
-"""Version 1 of the AWS CLI has RDS's address of us-east-1 built in (its `overridesslcommonname`), which only this option overrides."""
+OTHER_ENDPOINTS = ("AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+OTHER_ENDPOINT_PREFIXES = ("AWS_ENDPOINT_URL_", "AWS_USE_DUALSTACK_", "AWS_USE_FIPS_")
+"""Variables that would lead an SDK past AWS_ENDPOINT_URL, or sign with other keys. Those with a prefix are unset where they are set."""
 
 
 @click.command()
@@ -93,17 +96,23 @@ def env(state: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(variables, indent=2))
         return
-    click.echo("unset AWS_SESSION_TOKEN AWS_PROFILE")
+    click.echo(f"unset {' '.join([*OTHER_ENDPOINTS, *sorted(each for each in os.environ if each.startswith(OTHER_ENDPOINT_PREFIXES))])}")
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
-    click.echo(AWS_FUNCTION)
 
 
 def environment(state: Path, access: Access) -> dict[str, str]:
-    """The variables under which every AWS SDK speaks to the region in `state`."""
+    """The variables under which every AWS SDK and both versions of the AWS CLI use the region in `state`."""
+    from zonal.cli.endpoint_rules import can_be_in_data_path, data_path, write_endpoint_rules
     from zonal.foundation.identifiers import REGION
 
-    return {
+    rules = write_endpoint_rules(state, access.endpoint)
+    if can_be_in_data_path(rules):
+        more = {"AWS_DATA_PATH": data_path(rules, os.environ)}
+    else:
+        more = {}
+        click.echo(f"zonal: warning: {rules} cannot be in AWS_DATA_PATH; version 1 of the AWS CLI needs --endpoint-url for rds", err=True)
+    return more | {
         "AWS_ENDPOINT_URL": access.endpoint,
         "AWS_ACCESS_KEY_ID": access.access_key,
         "AWS_SECRET_ACCESS_KEY": access.secret_key,
@@ -118,7 +127,7 @@ def environment(state: Path, access: Access) -> dict[str, str]:
 @click.command()
 @state_option
 @click.option("--event", default="", metavar="PREFIX", help="Only events that begin so, e.g. failover.")
-@click.option("--subject", default="", help="Only what happened to this thing.")
+@click.option("--subject", default="", help="Only what happened to this thing, also under its former names.")
 @click.option("-n", "--last", type=click.IntRange(min=1), default=100, show_default=True, help="How many entries at most.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens next.")
 @json_option
@@ -127,15 +136,19 @@ def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_j
     import msgspec
 
     from zonal.console.client import RegionClient
+    from zonal.foundation.journal_sentences import line
 
     client = RegionClient(state)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # Lines of a pipe stay whole, for grep.
     after, limit = 0, last
     while True:
         entries = client.journal(after=after, event=event, subject=subject, limit=limit)
         for entry in entries:
-            click.echo(msgspec.json.encode(entry) if as_json else entry.line())
+            click.echo(msgspec.json.encode(entry) if as_json else line(entry, width=width))
             after = entry.sequence
         if not follow:
+            if not after:
+                click.echo("no entries", err=True)
             return
         limit = 1000
         time.sleep(0.2)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 COMMANDS = {
     "start": "zonal.cli.running:start",
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()  # The reader of our output has gone; Python would complain about the flush.
         sys.exit(141)
     except OSError as error:
-        click.echo(f"zonal: {error}", err=True)  # A full disk, a file that is not ours: the system's words name it.
+        click.echo(f"zonal: {describe(error)}", err=True)  # A full disk, a file of another user: the system's text names it.
         sys.exit(1)
 
 

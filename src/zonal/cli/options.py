@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from zonal.foundation.errors import describe
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -23,6 +25,18 @@ class Amount(click.FloatRange):
         return number
 
 
+class StateDirectory(click.Path):
+    """A directory that need not exist; an empty word, as an unset variable leaves one, is not the current directory."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def default_state() -> Path:
     """The state directory of this user's region: `$ZONAL_STATE`, else below `$XDG_STATE_HOME`, else `~/.local/state/zonal`."""
     if chosen := os.environ.get("ZONAL_STATE"):
@@ -32,14 +46,18 @@ def default_state() -> Path:
 
 
 def _resolve(_context: click.Context, _parameter: click.Parameter, given: Path | None) -> Path:
-    return (given or default_state()).absolute()
+    chosen = given or default_state()
+    try:
+        return chosen.resolve()  # SQLite and mounts in the sandbox take no `..`, and a relative path means another place there.
+    except (OSError, RuntimeError) as error:
+        raise click.BadParameter(f"{chosen} cannot be resolved: {describe(error)}") from error
 
 
 def state_option(command: F) -> F:
     """`--state DIR`: the region that is meant, by the directory that holds all of it."""
     return click.option(
         "--state",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=StateDirectory(),
         callback=_resolve,
         metavar="DIR",
         help="The region's state directory; each is a region of its own. [default: $ZONAL_STATE, else the user's state directory]",

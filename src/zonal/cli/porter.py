@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from zonal.fabric import sandbox
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 REGION = ("-m", "zonal.region")
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     try:
         return sandbox.run(state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _say("ready"))
     except (ZonalError, OSError) as error:
-        _say(str(error))
+        _say(describe(error))
         return 1
 
 

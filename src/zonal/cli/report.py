@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zonal.cli.options import json_option, state_option
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 if TYPE_CHECKING:
     from zonal.dynamo.comparison import Comparison
@@ -38,7 +38,7 @@ def capacity(state: Path, as_json: bool, table: str, picture: Path | None) -> No
         try:
             picture.write_bytes(draw(seen))
         except OSError as error:
-            raise ZonalError(f"the picture cannot be written to {picture}: {error.strerror}") from error
+            raise ZonalError(f"cannot write {describe(error)}") from error
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(seen)).decode())
     else:
@@ -74,6 +74,7 @@ def _show_capacity(seen: Comparison) -> None:
 def query_vs_scan(state: Path, as_json: bool, table: str, attribute: str, value: str, index_name: str | None) -> None:
     """Ask TABLE for the items whose ATTRIBUTE is VALUE, by Query and by Scan: items, capacity, time, cost."""
     import msgspec
+    from botocore.exceptions import BotoCoreError, ClientError
 
     from zonal.console.client import RegionClient
     from zonal.dynamo.comparison import prices
@@ -82,7 +83,11 @@ def query_vs_scan(state: Path, as_json: bool, table: str, attribute: str, value:
     known = prices()
     answers = {}
     for operation in ("query", "scan"):
-        answers[operation] = asked = _ask(client, operation, table, attribute, value, index_name)
+        try:
+            asked = _ask(client, operation, table, attribute, value, index_name)
+        except (BotoCoreError, ClientError) as error:
+            raise ZonalError(f"the region's API answered: {error}") from error
+        answers[operation] = asked
         asked["cost_of_a_million"] = asked["read_units"] * known.read_request_units_million
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(answers)).decode())
@@ -119,7 +124,7 @@ def _ask(client: Any, operation: str, table: str, attribute: str, value: str, in
     described = client.describe_table(TableName=table)["Table"]
     types = {each["AttributeName"]: each["AttributeType"] for each in described["AttributeDefinitions"]}
     if attribute not in types:
-        raise ZonalError(f"'{attribute}' is no key attribute of {table}; a Query needs one of: {', '.join(types)}")
+        raise ZonalError(f"'{attribute}' is not a key attribute of {table}; a Query needs one of: {', '.join(types)}")
     condition = "KeyConditionExpression" if operation == "query" else "FilterExpression"
     request: dict[str, Any] = {
         "TableName": table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zonal.cli.options import state_option
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 if TYPE_CHECKING:
     from zonal.foundation.settings import Settings
@@ -47,7 +48,7 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
     process = _start_porter(state, settings, listener, detach=detach)
     listener.close()
     await_ready(process, state, detach=detach)
-    click.echo(f"the region answers at http://{settings.bind}:{settings.port} after {time.monotonic() - begun:.1f} s", err=not detach)
+    click.echo(f"the region answers at {settings.endpoint} after {time.monotonic() - begun:.1f} s", err=not detach)
     if detach and sys.stdout.isatty():
         click.echo('eval "$(zonal env)" lets aws and boto3 talk to it; `zonal status` shows it, `zonal stop` stops it')
     return 0 if detach else _stay(process)
@@ -57,13 +58,16 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
 @state_option
 def stop(state: Path) -> None:
     """Stop the region: engines are shut down cleanly, everything is kept."""
-    from zonal.console.client import RegionAbsent
+    from zonal.console.client import RegionAbsent, absence
     from zonal.fabric.sandbox import init_pid
 
     pid = init_pid(state)
     if pid is None:
-        raise RegionAbsent(f"no region runs on {state}; `zonal start` starts one")
-    os.kill(pid, signal.SIGTERM)
+        raise RegionAbsent(absence(state))
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except PermissionError:
+        raise ZonalError(f"the region on {state} (process {pid}) belongs to another user") from None
     begun = time.monotonic()
     while init_pid(state) is not None or not _is_free(state):
         waited = time.monotonic() - begun
@@ -80,7 +84,9 @@ def _make(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise NotStarted(f"{state} cannot be made ({error.strerror}); `--state DIR` takes another state directory") from error
+        raise NotStarted(f"cannot make the state directory {describe(error)}; `--state DIR` uses another one") from error
+    if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
+        raise NotStarted(f"cannot write to the state directory {state}: permission denied; `--state DIR` uses another one")
 
 
 def _check_absent(state: Path) -> None:
@@ -91,11 +97,23 @@ def _check_absent(state: Path) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.bind else socket.AF_INET
     try:
-        return socket.create_server((settings.bind, settings.port), backlog=512)
-    except OSError as error:
-        where = f"{settings.bind}:{settings.port}"
-        raise NotStarted(f"{where} cannot be listened on ({error.strerror}); `zonal start --port N` takes another port") from error
+        return socket.create_server((settings.bind, settings.port), family=family, backlog=512)
+    except (OSError, UnicodeError, TypeError) as error:  # A name that cannot be encoded is a `TypeError`.
+        reason, way_out = _listening_problem(error, settings)
+        raise NotStarted(f"cannot listen on {settings.bind}:{settings.port}: {reason}; {way_out}") from error
+
+
+def _listening_problem(error: Exception, settings: Settings) -> tuple[str, str]:
+    """Why the API's address cannot be listened on, and what to do. `socket.create_server` puts the address into the text as well."""
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else None
+    another_port = "`zonal start --port N` uses another port"
+    if number == errno.EADDRINUSE:
+        return "address in use", another_port
+    if number == errno.EACCES:
+        return f"only root may use port {settings.port}", another_port
+    return f"{settings.bind} is not an address of this machine", "`zonal start --bind ADDRESS` uses another address"
 
 
 def _start_porter(state: Path, settings: Settings, listener: socket.socket, *, detach: bool) -> subprocess.Popen[bytes]:
@@ -103,7 +121,11 @@ def _start_porter(state: Path, settings: Settings, listener: socket.socket, *, d
     environment = os.environ | {"ZONAL_PORT": str(settings.port), "ZONAL_BIND": settings.bind}
     words = [sys.executable, "-m", "zonal.cli.porter", str(state), str(listener.fileno())]
     more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True} if detach else {}
-    with (state / LOG).open("ab") as log:
+    try:
+        log = (state / LOG).open("ab")
+    except OSError as error:
+        raise NotStarted(f"cannot write {describe(error)}; `--state DIR` uses another state directory") from error
+    with log:
         stderr = log if detach else None
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=[listener.fileno()], **more)
 

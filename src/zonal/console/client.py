@@ -7,6 +7,7 @@ and said why not). A region that died is started again by its init within second
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import time
 from pathlib import Path
@@ -32,6 +33,10 @@ RESTART_SECONDS = 15.0
 """How long a region may be away that its init starts again; init waits up to 5 s between two attempts."""
 
 AGAIN_SECONDS = 0.1
+
+LOG_END_BYTES = 4096
+START_FAILED = "the region cannot start: "
+"""How the line begins with which a region that does not come up ends its log."""
 
 
 class RegionAbsent(ZonalError):
@@ -107,6 +112,10 @@ class RegionClient:
             connection.request(method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
+        except PermissionError as error:
+            raise RegionRefused(f"the state directory {self.state} belongs to another user: permission denied") from error
+        except NotADirectoryError as error:
+            raise RegionAbsent(f"{self.state} is not a directory; `--state DIR` names the state directory of a region") from error
         except TimeoutError as error:
             raise RegionRefused(f"the region on {self.state} did not answer within {self._timeout:g} s") from error
         finally:
@@ -117,11 +126,25 @@ class RegionClient:
         from zonal.fabric.sandbox import init_pid
 
         if init_pid(self.state) is None:
-            raise RegionAbsent(f"no region runs on {self.state}; `zonal start` starts one") from error
+            raise RegionAbsent(absence(self.state)) from error
         if once and not isinstance(error, FileNotFoundError | ConnectionRefusedError):
             raise RegionRefused("the region died while it was asked, and may have done it or not; `zonal status` shows") from error
         if time.monotonic() - begun > RESTART_SECONDS:
             raise RegionRefused(f"the region on {self.state} does not come back; `zonal logs` shows what it printed") from error
+
+
+def absence(state: Path) -> str:
+    """That no region runs on a state directory, and why the last one did not start, where its log ends with that."""
+    text = f"no region runs on {state}; `zonal start` starts one"
+    try:
+        with (state / "region.log").open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - LOG_END_BYTES))
+            last = log.read().decode(errors="replace").rstrip().rpartition("\n")[2]
+    except OSError:
+        return text
+    found = last.partition(START_FAILED)
+    return f"{text} (the last one: {START_FAILED}{found[2]})" if found[1] else text
 
 
 class _UnixConnection(http.client.HTTPConnection):

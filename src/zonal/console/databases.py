@@ -35,9 +35,11 @@ class Nodes(Protocol):
 
 
 class Deployments(Protocol):
-    """How nodes were last seen (`control.deployments.Deployments`)."""
+    """How nodes were last seen, and what their deployment waits for (`control.deployments.Deployments`)."""
 
     def condition(self, id: str, node: str) -> Condition: ...
+
+    def why(self, id: str) -> str: ...
 
 
 class Exposure(Protocol):
@@ -66,14 +68,14 @@ class DatabaseDesk:
         return tuple(self._status(each) for each in sorted(self._store.select(DbInstance), key=lambda each: each.identifier))
 
     def public_endpoints(self) -> tuple[PublicEndpoint, ...]:
-        """What this machine can reach without `zonal exec`."""
+        """What this machine can reach without `zonal exec`, by name."""
         found: list[PublicEndpoint] = []
         for instance in self._store.select(DbInstance) if self.ground else ():
             standing = self._store.get(Standing, instance.id)
             address = public_address(self._store, instance, standing.leader) if standing else None
             if address and self.ground:
                 found.append(PublicEndpoint(instance.identifier, address, self.ground.exposure.address(address), instance.port))
-        return tuple(found)
+        return tuple(sorted(found, key=lambda each: (each.name, each.port)))
 
     async def fail(self, database: str, node: str, kind: str) -> None:
         """Kill a node's engine (`process`), or pull the plug of its host (`host`). `node` is its name, or `primary` or `standby`.
@@ -111,7 +113,7 @@ class DatabaseDesk:
             redundancy=str(standing.redundancy) if standing else "",
             epoch=standing.epoch if standing else 0,
             nodes=tuple(self._node(instance, standing, member) for member in standing.members) if standing else (),
-            why=standing.why if standing else "",
+            why=self.ground.deployments.why(instance.id) if self.ground else "",
         )
 
     def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:

@@ -18,6 +18,7 @@ from zonal import __version__
 from zonal.console import zones
 from zonal.console.databases import DatabaseDesk, Ground
 from zonal.console.door import BadRequest, Request, Route, number
+from zonal.console.journal_history import subject_journal
 from zonal.console.places import PlaceDesk
 from zonal.console.readiness import NotReady
 from zonal.console.shapes import (
@@ -104,12 +105,13 @@ class Desk:
         return self._access
 
     async def journal(self, request: Request) -> list[Entry]:
-        """The timeline, filtered as the query says."""
+        """The timeline, filtered as the query says; a subject's entries include those under its former names."""
         limit = number(request.query, "limit", JOURNAL_LIMIT)
-        return self._store.journal(
+        return subject_journal(
+            self._store,
+            request.query.get("subject", ""),
             after=number(request.query, "after", 0) or 0,
             event=request.query.get("event", ""),
-            subject=request.query.get("subject", ""),
             limit=min(limit or JOURNAL_LIMIT, JOURNAL_LIMIT),
         )
 

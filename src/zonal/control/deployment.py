@@ -113,7 +113,7 @@ class Standing(Record, frozen=True, kw_only=True):
 
     `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `announced` names the
     node that the endpoint's name leads to. `restarted`, `failed_over` and `password` are the wishes of `Wanted` that were done. `why` is
-    what it waits for, for people.
+    the reason to wait that the journal was last given; `Deployments.why` tells what holds at present.
     """
 
     kind: ClassVar[str] = "deployment-standing"

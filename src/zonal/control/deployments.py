@@ -84,6 +84,7 @@ class Deployments:
         """A zone was recovered: what could not be reached may be reachable now, so nothing pauses any longer."""
         for id, memory in list(self._memories.items()):
             memory.not_before = 0.0
+            memory.obstacle = ""
             self._seen_anew(id)
 
     async def close(self) -> None:
@@ -95,6 +96,7 @@ class Deployments:
         for _ in range(MOST_STEPS):
             self._watch(key)
             step = self._plan(key)
+            memory.plans(step)
             self._note_gone(key, memory)
             if step.work is Work.REST:
                 self._rested(key, memory)
@@ -109,6 +111,7 @@ class Deployments:
                 await self._do(key, step, memory)
             except HostUnreachable as error:
                 memory.failed(step, self._clock.monotonic(), UNREACHABLE_PAUSE_SECONDS)
+                memory.obstacle = str(error)
                 self._say(key, step, f"{step.why}; {error}" if step.why else str(error))
                 return UNREACHABLE_PAUSE_SECONDS
             except Exception:
@@ -118,9 +121,14 @@ class Deployments:
         raise ZonalError(f"{key} took {MOST_STEPS} steps and is not done; the last was '{step.work}' ({step.why})")
 
     def why(self, id: str) -> str:
-        """What a deployment waits for, in words, or nothing."""
-        standing = self._store.get(Standing, id)
-        return standing.why if standing else ""
+        """What a deployment does or waits for at present, in words, or nothing.
+
+        It comes from the latest plan, not from the record: `Standing.why` is the reason that the journal was last given, and may be over.
+        """
+        memory = self._memories.get(id)
+        if memory is None or memory.step is None or memory.step.work is Work.REST:
+            return ""
+        return "; ".join(part for part in (memory.step.why, memory.obstacle) if part)
 
     def condition(self, id: str, node: str) -> Condition:
         """How a node was last seen, by vote."""
@@ -229,7 +237,7 @@ class Deployments:
                 memory.gone.discard(each.name)
             elif each.name not in memory.gone and not each.needs:
                 memory.gone.add(each.name)
-                votes = {look.zone: f"{look.answer} x{look.in_a_row}" for look in each.looks}
+                votes = {look.zone: f"{look.answer}, {look.in_a_row} in a row" for look in each.looks}
                 fields = {"node": each.name, "zone": each.zone, "condition": condition, "leads": each.name == standing.leader}
                 with self._store.transaction() as tx:
                     tx.note("failover.detected", wanted.subject, votes=votes, epoch=standing.epoch, **fields)
@@ -244,9 +252,18 @@ class _Memory:
         self.gone: set[str] = set()
         self.repeats: dict[tuple[Work, str], int] = {}
         self.not_before = 0.0
+        self.step: Step | None = None
+        self.obstacle = ""
+        """Why the host that the step needs cannot be reached; empty as soon as a zone was recovered or another step is planned."""
         self._failed: tuple[Work, str] | None = None
         self._failures = 0
         self._went_alone: deque[float] = deque(maxlen=16)
+
+    def plans(self, step: Step) -> None:
+        """The latest plan."""
+        if self.step is None or _key(self.step) != _key(step):
+            self.obstacle = ""
+        self.step = step
 
     def again(self, step: Step) -> int:
         """How often this step was done since the deployment last had nothing to do."""
@@ -270,6 +287,7 @@ class _Memory:
     def done(self, step: Step, now: float) -> None:
         self.repeats[_key(step)] = self.again(step) + 1
         self._failed, self._failures, self.not_before = None, 0, 0.0
+        self.obstacle = ""
         if step.work is Work.GO_ALONE:
             self._went_alone.append(now)
 

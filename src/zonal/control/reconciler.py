@@ -132,6 +132,14 @@ class Driver:
             for key in lane.known_keys(self._store):
                 self.nudge(lane.reconciler.name, key)
 
+    def retry_all(self) -> None:
+        """The world has changed: what failed before is tried again at once, and its reason counts only once it has failed again."""
+        for lane in self._lanes.values():
+            for work in lane.works.values():
+                work.outdated = True
+                work.run_outdated = work.state is State.RUNNING
+        self.nudge_all()
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs, waits for its turn, or backs off."""
@@ -149,8 +157,9 @@ class Driver:
             raise TimeoutError(f"not idle after {within:g} s: {', '.join(busy)}") from None
 
     def trouble(self) -> list[Trouble]:
-        """Every key whose last convergence failed, and why."""
-        return [Trouble(lane.reconciler.name, work.key, work.why, work.failures) for lane, work in self._works() if work.failures]
+        """Every key whose last convergence failed, and why; not those that `retry_all` has queued since."""
+        failed = [(lane, work) for lane, work in self._works() if work.failures and not work.outdated]
+        return [Trouble(lane.reconciler.name, work.key, work.why, work.failures) for lane, work in failed]
 
     def _watcher(self, lane: _Lane) -> Watcher:
         def watch(kind: str, id: str) -> None:
@@ -173,7 +182,7 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, lane: _Lane, work: _Work) -> None:
-        work.again = False
+        work.again = work.run_outdated = False
         failure: str | None = None
         later: float | None = None
         try:
@@ -208,6 +217,7 @@ class Driver:
 
     def _failed(self, lane: _Lane, work: _Work, why: str) -> None:
         work.failures += 1
+        work.outdated = work.run_outdated
         now = self._clock.monotonic()
         if why != work.why or now - work.journalled > REPEAT_JOURNAL_SECONDS:
             work.journalled = now
@@ -251,6 +261,10 @@ class _Work:
         self.state = State.QUEUED
         self.again = False
         self.failures = 0
+        self.outdated = False
+        """Whether the world has changed since `why`."""
+        self.run_outdated = False
+        """Whether it has changed since the present run began."""
         self.why = ""
         self.journalled = float("-inf")
         self.timer: asyncio.TimerHandle | None = None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -12,24 +9,23 @@ from rich.table import Table
 
 from zonal.drills.scenario import Report
 from zonal.drills.verdict import Verdict
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal_sentences import sentence
 
-Fields = dict[str, Any]
-
-SENTENCES: dict[str, Callable[[Fields], str]] = {
-    "failover.detected": lambda f: f"the other zones agree that {f['node']} in {f['zone']} is {f['condition']}",
-    "failover.decided": lambda f: f"decided: {f['action']} {f['node']}, because {f['why']}",
-    "failover.fenced": lambda f: f"{f['node']} is {'killed' if f['how'] == 'killed' else 'out of reach; it cannot acknowledge alone'}",
-    "failover.promoted": lambda f: f"{f['node']} in {f['zone']} takes writes",
-    "failover.renamed": lambda f: f"the name leads to {f['address']}",
-    "failover.restarted": lambda f: f"{f['node']} is started again, because {f['why']}",
-    "node.rejoined": lambda f: f"{f['node']} follows again ({f['how']})",
-    "node.cloned": lambda f: f"{f['node']} is a new copy of the primary",
-    "node.started": lambda f: f"{f['node']} is started",
-    "redundancy.alone": lambda f: f"{f['node']} acknowledges alone",
-    "redundancy.synchronous": lambda f: "synchronous: two zones hold every acknowledged write",
-}
-"""What the journal's events mean, in words."""
+EVENTS = (
+    "failover.detected",
+    "failover.decided",
+    "failover.fenced",
+    "failover.promoted",
+    "failover.renamed",
+    "failover.restarted",
+    "failover.waiting",
+    "node.rejoined",
+    "node.cloned",
+    "node.started",
+    "redundancy.alone",
+    "redundancy.synchronous",
+)
+"""The events of the journal that a drill's timeline shows."""
 
 
 def show(report: Report, console: Console) -> None:
@@ -54,16 +50,13 @@ def timeline(report: Report) -> Table:
     rows = [(report.struck, f"[red]fault: {report.verdict.fault}, {report.struck_zone}[/]")]
     rows += [(report.healed, f"[green]healed: {report.struck_zone}[/]")] if report.healed is not None else []
     rows += [
-        (entry.monotonic, sentence(entry)) for entry in report.timeline if entry.subject == report.database and entry.event in SENTENCES
+        (entry.monotonic, escape(sentence(entry)))
+        for entry in report.timeline
+        if entry.subject == report.database and entry.event in EVENTS
     ]
     for moment, words in sorted(rows, key=lambda row: row[0]):
         table.add_row(f"{moment - report.struck:+.2f}", words)
     return table
-
-
-def sentence(entry: Entry) -> str:
-    """An entry of the journal in words."""
-    return SENTENCES[entry.event](entry.fields)
 
 
 def verdict(result: Verdict) -> Table:

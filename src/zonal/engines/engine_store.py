@@ -23,7 +23,7 @@ import msgspec
 
 from zonal.engines.distributions.distribution import DistributionError, Fetched, Provenance
 from zonal.engines.registry import ENGINES, EngineDefinition
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 PROVENANCE = ".provenance.json"
 
@@ -101,7 +101,7 @@ class EngineStore:
         if version and not re.fullmatch(r"\d+(\.\d+)*", version):
             raise EngineStoreError(f"'{version}' is not a valid {engine} version; give a major ({major}) or a full version ({major}.1)")
         version = version or major
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_root()
         with self._locked():
             self.refresh()
             present = self.find(engine, version)
@@ -137,6 +137,18 @@ class EngineStore:
             present.home.rename(discarded / present.version)
             shutil.rmtree(discarded)
             self.refresh()
+
+    def _make_root(self) -> None:
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineStoreError(
+                f"cannot make the engine store {self.root}: {describe(error)}; ZONAL_ENGINES names another directory"
+            ) from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise EngineStoreError(
+                f"cannot write to the engine store {self.root}: permission denied; ZONAL_ENGINES names another directory"
+            )
 
     def _find_all(self, definition: EngineDefinition) -> list[Installation]:
         candidates = [(home, True) for home in sorted((self.root / definition.name).glob("*"))]

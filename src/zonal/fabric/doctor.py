@@ -20,7 +20,7 @@ from zonal.fabric.linux.namespaces import Keep
 from zonal.fabric.linux.netlink import Batch, Netlink, add_pair, delay
 from zonal.fabric.linux.nftables import Nftables
 from zonal.fabric.ruleset import AddressMap, Chain, Established, PacketRule, Ruleset, Translate, Verdict
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 PROGRAMS = ("unshare", "nsenter", "mount", "sleep", "sh")
 
@@ -98,7 +98,7 @@ def _try(what: str, act: Callable[[], object], remedy: str, *, needed: bool = Tr
     try:
         act()
     except (OSError, ZonalError) as error:
-        return Finding(what, False, str(error), remedy, needed)
+        return Finding(what, False, describe(error), remedy, needed)
     return Finding(what, True, needed=needed)
 
 

@@ -3,7 +3,8 @@
 Run as a program, without asyncio and the rest, so that it stays small. A pipe leads to the porter: when the porter is gone the pipe ends,
 and so does init. On SIGTERM (or SIGINT) the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and the
 kernel ends every process, mount and namespace of the sandbox with it. A region that ends by itself with status 0 was told to stop;
-one that ends otherwise is started again, after a pause that grows while it keeps dying young.
+one that ends otherwise is started again, after a pause that grows while it keeps dying young. A region whose first start fails with
+`CANNOT_START` is not started again: no engine runs yet that would be worth keeping, and whoever started it learns the reason at once.
 
 The region's environment: `ZONAL_LISTENERS` are the descriptors of the host's listeners, `ZONAL_READY` is one to write a line to when the
 region serves, `ZONAL_INIT` the number that init has on the host.
@@ -18,6 +19,8 @@ import signal
 import sys
 import time
 
+CANNOT_START = 78
+"""The exit status of a region that could not start, for a reason that it has given (`EX_CONFIG` of sysexits.h)."""
 YOUNG_SECONDS = 5.0
 LONGEST_PAUSE = 5.0
 
@@ -47,6 +50,7 @@ class Init:
         self._wake = wake
         self._region = 0
         self._started = 0.0
+        self._starts = 0
         self._pause = 0.1
 
     def run(self) -> int:
@@ -60,8 +64,8 @@ class Init:
             if self._wake in ready and self._told_to_stop():
                 return self._stop()
             status = self._reap()
-            if status == 0:
-                return 0
+            if status == 0 or (status == CANNOT_START and self._starts == 1):
+                return status
             if status is not None:
                 restart_at = time.monotonic() + self._next_pause(status)
             if restart_at is not None and time.monotonic() >= restart_at:
@@ -70,6 +74,7 @@ class Init:
 
     def _start(self) -> None:
         self._started = time.monotonic()
+        self._starts += 1
         self._region = os.posix_spawn(self._argv[0], self._argv, self._environment, setsigdef=(signal.SIGPIPE,), setsigmask=())
 
     def _told_to_stop(self) -> bool:

@@ -27,16 +27,21 @@ from zonal.fabric.id_ranges import IdRangeMissing, MapWriter, granted_maps
 from zonal.fabric.linux import calls
 from zonal.fabric.linux.processes import ProcessMark, mark
 from zonal.fabric.porter import Porter
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 RUN = "run"
 PID_FILE = "zonal.pid"
 LISTENERS_VARIABLE = "ZONAL_LISTENERS"
 READY_VARIABLE = "ZONAL_READY"
+FAILED = "failed "
 
 
 class SandboxRefused(ZonalError):
     """The sandbox cannot be made; the message says what refuses it."""
+
+
+class RegionFailed(ZonalError):
+    """The region ended by itself before it served; the message is the region's own reason."""
 
 
 class AlreadyRunning(ZonalError):
@@ -56,7 +61,7 @@ def run(
 
     `region_argv` is run inside with the descriptors of `listeners` in `ZONAL_LISTENERS`; it is started again whenever it dies. SIGTERM and
     SIGINT end it in order: the region gets SIGTERM and `grace_seconds`. `on_ready` is called once the region said that it serves.
-    `STATE/zonal.pid` (see `init_pid`) names init while it runs. Raises `AlreadyRunning`, `SandboxRefused`.
+    `STATE/zonal.pid` (see `init_pid`) names init while it runs. Raises `AlreadyRunning`, `SandboxRefused` and `RegionFailed`.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(state)
@@ -85,6 +90,16 @@ def tell_ready(environment: Mapping[str, str] = os.environ) -> None:
     if word:
         os.set_inheritable(int(word), False)
         os.write(int(word), b"ready\n")
+
+
+def tell_failure(reason: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Tell the porter why the region does not start; nothing happens where nobody waits for it."""
+    word = environment.get(READY_VARIABLE)
+    if word:
+        try:
+            os.write(int(word), f"{FAILED}{' '.join(reason.split())[:2000]}\n".encode())
+        except OSError:
+            pass  # The porter is gone, or the descriptor was never handed down.
 
 
 def init_pid(state: Path) -> int | None:
@@ -162,7 +177,7 @@ def _help(state: Path, order: dict[str, Any], handed: list[int], report: int, go
             os._exit(0)
         _become_init(state, order, handed, go)
     except BaseException as error:
-        os.write(report, f"{error}\n".encode())
+        os.write(report, f"{describe(error)}\n".encode())
     os._exit(1)
 
 
@@ -213,25 +228,34 @@ _INIT = "import json; from zonal.fabric.init import main; sys.exit(main(json.loa
 
 
 def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, porter: Porter) -> int:
-    """Serve the porter's door and hand on signals until init has ended; its exit status."""
+    """Serve the porter's door and hand on signals until init has ended; its exit status.
+
+    Raises `RegionFailed` where the region gave a reason for not starting and never served.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _pass_on(pid))
     ended = os.pidfd_open(pid)
     watched = [ended, ready, porter.fileno()]
+    reports: list[str] = []
     try:
         while True:
             found, _, _ = select.select(watched, [], [])
             if porter.fileno() in found:
                 porter.serve()
             if ready in found:
-                if os.read(ready, 64):
-                    (on_ready or (lambda: None))()
+                if report := os.read(ready, 65536).decode(errors="replace"):
+                    reports += report.splitlines()
+                    if not reports[-1].startswith(FAILED):
+                        (on_ready or (lambda: None))()
                 else:
                     watched.remove(ready)
-            if ended in found:
+            if ended in found and ready not in found:  # What the region reported last is read first.
                 break
     finally:
         os.close(ended)
+    if reports and all(each.startswith(FAILED) for each in reports):
+        os.waitpid(pid, 0)
+        raise RegionFailed(reports[-1].removeprefix(FAILED))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return status if status >= 0 else 128 - status
 

@@ -8,6 +8,7 @@ answered as AWS's `InternalFailure` and logged with its traceback, never shown.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,21 @@ class AwsError(Exception):
         self.status = status
         self.fields: Mapping[str, Any] = fields or {}
         self.headers: Mapping[str, str] = headers or {}
+
+
+def describe(error: BaseException) -> str:
+    """An error as one sentence for people; of a group, its first leaf. An `OSError` is its file and the text of the system."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ZonalError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+        if error.errno and text == os.strerror(error.errno):
+            text = text[:1].lower() + text[1:]
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        return ": ".join([*names, text])
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def not_implemented(service: str, operation: str) -> AwsError:

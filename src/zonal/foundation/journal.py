@@ -3,11 +3,12 @@
 An `Entry` is one fact: when, an event name, and fields. Entries are written inside the store transaction that makes them true
 (`records.store.Transaction.note`), so a fact and its record can never disagree. CLI, console, RDS events and drill reports are views
 of this timeline. Event names are lower-case words joined by dots, from general to special: `zone.cut`, `failover.decided`.
-Fields never hold secrets.
+Fields never hold secrets, and are in one order (`ordered`). `journal_sentences` renders entries for people.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,12 +29,16 @@ class Entry(msgspec.Struct, frozen=True):
     subject: str
     fields: dict[str, Any]
 
-    def line(self) -> str:
-        """The entry as one line for people."""
-        words = " ".join(f"{key}={_word(value)}" for key, value in self.fields.items())
-        return f"{self.at:%H:%M:%S.%f}"[:-3] + f"  {self.event:<28} {self.subject:<28} {words}".rstrip()
+
+FIRST_FIELDS = ("node", "zone", "action", "condition", "fault", "how")
+LAST_FIELDS = ("why", "votes", "epoch")
 
 
-def _word(value: Any) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return f'"{text}"' if " " in text else text
+def ordered(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry's fields in the one order that every entry has: what it is about, then the rest by name, then the reason and the epoch.
+
+    The fields of nested objects are in the order of their names.
+    """
+    middle = sorted(name for name in fields if name not in FIRST_FIELDS and name not in LAST_FIELDS)
+    names = [name for name in (*FIRST_FIELDS, *middle, *LAST_FIELDS) if name in fields]
+    return {name: dict(sorted(fields[name].items())) if isinstance(fields[name], dict) else fields[name] for name in names}

@@ -11,13 +11,13 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
 from zonal.foundation.credentials import Credential
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.identifiers import ACCOUNT
 
 
@@ -25,7 +25,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The settings of one region."""
 
     port: Annotated[int, Meta(ge=1, le=65535, description="Port of the API endpoint.")] = 4566
-    bind: Annotated[str, Meta(description="Address of the API endpoint. Anything but loopback demands own credentials.")] = "127.0.0.1"
+    bind: Annotated[
+        str,
+        Meta(description="Address of the API endpoint. An address other than loopback requires `access_key` and `secret_key` of your own."),
+    ] = "127.0.0.1"
     access_key: Annotated[str, Meta(description="Access key id that the API accepts.")] = "test"
     secret_key: Annotated[str, Meta(description="Its secret.")] = "test"
     credentials: Annotated[
@@ -63,6 +66,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __repr__(self) -> str:
         return f"Settings(port={self.port}, bind={self.bind!r})"
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the API as a URL."""
+        return f"http://{f'[{self.bind}]' if ':' in self.bind else self.bind}:{self.port}"
 
     def secrets(self) -> dict[str, str]:
         """Every secret by its access key id."""
@@ -106,7 +114,7 @@ def _written(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"{path} is not TOML: {error}") from error
     except OSError as error:
-        raise BadSetting(f"{path} cannot be read ({error.strerror}); `--state DIR` takes another state directory") from error
+        raise BadSetting(f"cannot read {describe(error)}; `--state DIR` uses another state directory") from error
     if "credentials" in values and path.stat().st_mode & 0o077:
         raise BadSetting(f"{path} holds credentials and may be read by others: chmod 600 it")
     return values
@@ -122,8 +130,12 @@ def _listed(text: str) -> Any:
 
 def _check_keys(settings: Settings) -> None:
     """Whoever can reach the API must need a key that is not known to everybody, and each key must have one secret."""
+    if not settings.bind.strip():
+        raise BadSetting("bind is empty; it takes the address of an interface, 127.0.0.1 by default, or 0.0.0.0 for all of them")
     if not is_loopback(settings.bind) and (settings.access_key, settings.secret_key) == ("test", "test"):
-        raise BadSetting(f"binding to {settings.bind} needs access_key and secret_key of your own: anybody knows test/test")
+        raise BadSetting(
+            f"binding to {settings.bind} needs access_key and secret_key of your own in settings.toml: anybody knows test/test"
+        )
     keys = [settings.access_key, *(each.access_key for each in settings.credentials)]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise BadSetting(f"the access key {twice!r} is there twice: access_key and credentials each name other keys")
@@ -136,8 +148,19 @@ def is_loopback(address: str) -> bool:
 
 def table() -> str:
     """Every setting as a Markdown table, for the docs."""
-    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    rows = ["| setting | default | values | what it does |", "|---|---|---|---|"]
     for field in msgspec.structs.fields(Settings):
         meta = next(each for each in get_args(field.type) if isinstance(each, Meta))
-        rows.append(f"| `{field.name}` | `{field.default}` | {meta.description} |")
+        rows.append(f"| `{field.name}` | `{field.default}` | {_values(field.type, meta)} | {meta.description} |")
     return "\n".join(rows)
+
+
+def _values(annotated: Any, meta: Meta) -> str:
+    """The values that a setting takes, in words."""
+    kind = get_args(annotated)[0]
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{each}`" for each in get_args(kind))
+    lower = f"from {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}" if meta.gt is not None else ""
+    upper = f"to {meta.le:,}" if meta.le is not None else ""
+    named = {bool: "`true`, `false`", str: "text", int: "whole numbers", float: "numbers"}.get(kind, "a list of tables")
+    return " ".join(part for part in (named, lower, upper) if part)

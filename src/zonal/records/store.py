@@ -18,6 +18,7 @@ True
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ import msgspec
 
 from zonal.foundation.clock import Clock, RegionClock
 from zonal.foundation.errors import ZonalError
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import Entry, ordered
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +97,12 @@ class Store:
         records: list[R] = [held[id].record for id in sorted(held)]  # type: ignore[misc]
         return records if where is None else [record for record in records if where(record)]
 
+    def load_all(self) -> None:
+        """Decode every record of zonal's own types now. Raises `StoreUnavailable` where another version wrote what this one cannot read."""
+        for kind in _types(Record):
+            if hasattr(kind, "kind") and kind.__module__.startswith("zonal."):
+                self._of(kind)
+
     def generation(self, kind: type[Record], id: str) -> int:
         """How often the record has been written; 0 where there is none."""
         held = self._of(kind).get(id)
@@ -140,7 +147,7 @@ class Store:
         if kind.kind not in self._records:
             self._types[kind.kind] = kind
             rows = self._database.execute("SELECT id, generation, version, body FROM records WHERE kind = ?", (kind.kind,))
-            self._records[kind.kind] = {id: _Held(_decode(kind, body, version), generation) for id, generation, version, body in rows}
+            self._records[kind.kind] = {id: _Held(_decode(kind, id, body, version), generation) for id, generation, version, body in rows}
         elif self._types[kind.kind] is not kind:
             raise ValueError(f"two record types call themselves {kind.kind}")
         return self._records[kind.kind]
@@ -223,7 +230,7 @@ class Transaction:
 
     def note(self, event: str, subject: str, **fields: Any) -> None:
         """Add a fact to the journal, committed together with the changes that make it true."""
-        self.notes.append((event, subject, fields))
+        self.notes.append((event, subject, ordered(fields)))
 
 
 class _Held(msgspec.Struct, frozen=True):
@@ -245,6 +252,13 @@ CREATE INDEX IF NOT EXISTS journal_subject ON journal (subject, sequence);
 """
 
 
+def _types(kind: type[Record]) -> Iterator[type[Record]]:
+    """Every imported type of record below one."""
+    for each in kind.__subclasses__():
+        yield each
+        yield from _types(each)
+
+
 def _open(path: Path | str) -> sqlite3.Connection:
     if path != ":memory:":
         Path(path).touch(mode=0o600, exist_ok=True)
@@ -252,11 +266,21 @@ def _open(path: Path | str) -> sqlite3.Connection:
         database = sqlite3.connect(path, isolation_level="DEFERRED", check_same_thread=False)
         database.executescript(_SCHEMA)
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"the region's store at {path} cannot be opened: {error}") from error
+        raise StoreUnavailable(f"the region's store at {path} cannot be opened: {_open_problem(path, error)}") from error
     return database
 
 
-def _decode(kind: type[Record], body: bytes, version: int) -> Record:
-    if version != kind.version:
-        return msgspec.convert(kind.upgrade(msgspec.json.decode(body), version), kind)
-    return msgspec.json.decode(body, type=kind)
+def _open_problem(path: Path | str, error: sqlite3.Error) -> str:
+    """What SQLite says, and a full disk by its name: of that SQLite says `disk I/O error`."""
+    if path != ":memory:" and os.statvfs(Path(path).parent).f_bavail == 0:
+        return "no space left on device"
+    return str(error)
+
+
+def _decode(kind: type[Record], id: str, body: bytes, version: int) -> Record:
+    try:
+        if version != kind.version:
+            return msgspec.convert(kind.upgrade(msgspec.json.decode(body), version), kind)
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise StoreUnavailable(f"{kind.kind} '{id}' cannot be read ({error}); another version of zonal may have written it") from error

@@ -122,17 +122,23 @@ def test_env_prints_what_a_shell_can_evaluate(region: Region, tmp_path: Path, ca
     lines = capfd.readouterr().out.splitlines()
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4566" in lines
     assert "export AWS_SECRET_ACCESS_KEY='a secret'" in lines
-    assert "unset AWS_SESSION_TOKEN AWS_PROFILE" in lines
 
 
-def test_env_sends_rds_of_the_first_command_line_interface_to_the_region_too(
-    region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_env_unsets_what_would_lead_an_sdk_past_the_region(
+    region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    strays = {
+        "AWS_PROFILE": "work",
+        "AWS_ENDPOINT_URL_RDS": "https://else.example",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_SESSION_TOKEN": "t",
+    }
+    for name, value in strays.items():
+        monkeypatch.setenv(name, value)
     assert run("env", "--state", str(tmp_path)) == 0
-    script = capfd.readouterr().out.replace("command aws", "command echo")
-    words = ["bash", "-c", f"{script}\naws rds describe-db-instances"]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert said.endswith("--endpoint-url http://127.0.0.1:4566 rds describe-db-instances\n")
+    script = f"{capfd.readouterr().out}\nenv"
+    left = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True).stdout
+    assert [name for name in strays if f"\n{name}=" in f"\n{left}"] == []
 
 
 @pytest.mark.parametrize(

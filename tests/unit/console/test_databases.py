@@ -7,13 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from zonal.console.databases import DatabaseDesk, Ground, NoSuchNode
 from zonal.console.readiness import NotReady
 from zonal.control.deployment import Member, Needs, Phase, Place, Standing, Wanted
 from zonal.control.failover import Condition, Redundancy
 from zonal.records.store import Store
-from zonal.services.rds.model import DbInstance
+from zonal.services.ec2.model import NetworkInterface
+from zonal.services.rds.model import DbInstance, NodeInterface
 
 PLACES = tuple(Place(f"orders_{zone}", f"host-{zone}", f"us-east-1{zone}", f"172.31.0.{n}", f"100.64.{n}.9") for n, zone in enumerate("ab"))
 
@@ -35,6 +37,9 @@ class Fabric:
 
     def condition(self, id: str, node: str) -> Condition:
         return Condition.UP if node == "orders_a" else Condition.LOST
+
+    def why(self, id: str) -> str:
+        return "the standby is not following"
 
 
 def store() -> Store:
@@ -120,7 +125,38 @@ async def test_nodes_are_told_as_recorded_until_there_is_somebody_who_has_seen_t
         ("primary", "us-east-1a", "up"),
         ("standby", "us-east-1b", "lost"),
     ]
+    assert seen.why == "the standby is not following"
     [unseen] = DatabaseDesk(records).statuses()
+    assert unseen.why == "", "what an earlier process of the region waited for may be over"
     assert [node.state for node in unseen.nodes] == ["unseen", "unseen"]
     with pytest.raises(NotReady):
         await DatabaseDesk(records).fail("orders", "primary", "process")
+
+
+def test_public_endpoints_are_in_the_order_of_their_names_whatever_the_order_of_their_records() -> None:
+    records = store()
+    names = ["orders", "billing", "audit"]
+    with records.transaction() as tx:
+        for number, name in enumerate(names, start=1):
+            node = f"{name}_a"
+            interfaces = (NodeInterface(node, f"eni-{number}", "subnet-1", "us-east-1a"),)
+            place = Place(node, f"host-{number}", "us-east-1a", f"172.31.0.{number}", f"100.64.0.{number}")
+            member = Member(place, Needs.NOTHING, "18.1", 1, 1 << 30, is_on=True)
+            tx.put(replace(tx.require(DbInstance, "db-1"), id=f"db-{number}", identifier=name, interfaces=interfaces))
+            tx.put(Standing(id=f"db-{number}", phase=Phase.RUNNING, leader=node, members=(member,), redundancy=Redundancy.SINGLE))
+            tx.put(
+                NetworkInterface(
+                    id=f"eni-{number}",
+                    vpc_id="vpc-1",
+                    subnet_id="subnet-1",
+                    zone="us-east-1a",
+                    mac=f"02:00:00:00:00:0{number}",
+                    addresses=(f"172.31.0.{number}",),
+                    group_ids=(),
+                    public_address=f"203.0.113.{number}",
+                )
+            )
+    databases = DatabaseDesk(records)
+    exposure = SimpleNamespace(address=lambda public: f"127.0.0.{public.rpartition('.')[2]}")
+    databases.ground = Ground(Fabric(), Fabric(), exposure)  # type: ignore[arg-type]
+    assert [each.name for each in databases.public_endpoints()] == sorted(names)

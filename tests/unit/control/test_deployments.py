@@ -356,6 +356,44 @@ def test_what_was_waited_for_is_not_told_any_more_while_the_standby_is_made_a_co
     run(test)
 
 
+@pytest.mark.parametrize("lost", [(B,), (A,), (A, B)])
+def test_a_zone_that_is_back_is_not_given_as_the_reason_any_more(lost: tuple[str, ...]) -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            for zone in lost:
+                world.fail(zone, "power")
+            reason = "is lost" if len(lost) == 1 else "nobody can tell who is cut off"
+            await until(lambda: reason in region.deployments.why("d-1"))
+            for zone in lost:
+                world.recover(zone)
+            region.deployments.zone_changed()
+            while not redundancy_is(world, Redundancy.SYNCHRONOUS)():
+                assert "is lost" not in region.deployments.why("d-1")
+                await asyncio.sleep(0.01)
+            await until(lambda: region.deployments.why("d-1") == "")
+
+    run(test)
+
+
+def test_a_region_that_is_started_again_gives_no_reason_of_the_one_before() -> None:
+    world = World()
+
+    async def before(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.fail(B, "power")
+            await until(lambda: "is lost" in region.deployments.why("d-1"))
+
+    async def after(world: World) -> None:
+        world.recover(B)
+        region = Region(world)
+        assert region.deployments.why("d-1") == ""
+
+    run(before, world)
+    run(after, world)
+
+
 def test_a_leader_that_dies_while_its_standby_is_copied_is_started_in_place() -> None:
     async def test(world: World) -> None:
         async with Region(world):

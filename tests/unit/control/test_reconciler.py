@@ -137,6 +137,43 @@ def test_a_failure_is_journalled_and_tried_again_until_it_succeeds() -> None:
     ]
 
 
+def test_a_reason_from_before_the_world_changed_is_not_shown_while_it_is_tried_again() -> None:
+    entered = asyncio.Event()
+    proceed = asyncio.Event()
+    attempts = 0
+
+    async def converge(key: str) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            entered.set()
+            await proceed.wait()
+            proceed.clear()
+        if attempts < 4:
+            raise ZonalError("zone us-east-1a is lost" if attempts < 3 else "the disk is full")
+
+    async def test(store: Store) -> None:
+        put(store, "a")
+        async with Driver(store, [Lamps(converge)], clock=RegionClock(), resync_seconds=1e6) as driver:
+            await asyncio.sleep(0.01)
+            assert [each.why for each in driver.trouble()] == ["zone us-east-1a is lost"]
+            await entered.wait()
+            assert [each.why for each in driver.trouble()] == ["zone us-east-1a is lost"], "an ordinary retry does not hide it"
+            driver.retry_all()
+            assert driver.trouble() == []
+            proceed.set()
+            await asyncio.sleep(0)
+            assert driver.trouble() == [], "the run that fails now began before the change"
+            proceed.set()
+            await asyncio.sleep(60)
+            assert [each.why for each in driver.trouble()] == ["the disk is full"]
+            proceed.set()
+            await driver.idle()
+            assert driver.trouble() == []
+
+    run(test)
+
+
 def test_a_lasting_failure_is_journalled_seldom_but_a_new_reason_at_once() -> None:
     why = "hot"
 

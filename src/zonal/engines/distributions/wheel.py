@@ -58,8 +58,8 @@ class Wheel(NamedTuple):
         try:
             subprocess.run(argv, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=True)
         except subprocess.CalledProcessError as error:
-            reason = next((line for line in reversed(error.stderr.splitlines()) if line.startswith("ERROR")), error.stderr.strip()[-300:])
-            raise DistributionError(reason) from error
+            reason = next((line for line in reversed(error.stderr.splitlines()) if line.startswith("ERROR: ")), error.stderr.strip()[-300:])
+            raise DistributionError(reason.removeprefix("ERROR: ")) from error
         except subprocess.TimeoutExpired as error:
             raise DistributionError(f"the download did not end within {DOWNLOAD_SECONDS} s") from error
         return next(scratch.glob("*.whl"))

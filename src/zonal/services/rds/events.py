@@ -2,7 +2,8 @@
 
 What RDS itself does is noted in the journal as `rds.event` with the number of the event; what control does for a deployment (a failover, a
 restart) is translated from control's own entries. Texts and categories are those of "Amazon RDS event categories and event messages"
-in the RDS User Guide.
+in the RDS User Guide. Events belong to the name that an instance had at the time ("Renaming a DB instance" in the RDS User Guide: "Metrics
+and events associated with the name of a DB instance are maintained if you reuse a DB instance name").
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ _RULES = EventRules(
 
 def note(transaction: Transaction, identifier: str, number: int) -> None:
     """Write an event about an instance."""
-    transaction.note(JOURNALLED, identifier, number=number)
+    transaction.note(JOURNALLED, identifier, number=number, message=KINDS[number].message)
 
 
 def kind_of(entry: Entry) -> Kind | None:

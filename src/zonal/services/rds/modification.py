@@ -169,6 +169,7 @@ def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now:
         instance, wanted = _resized(transaction, instance, wanted, now, is_lost, multi_az=changes.multi_az)
     if changes.identifier is not None:
         wanted = replace(wanted, subject=changes.identifier)
+        transaction.note("rds.renamed", changes.identifier, former=instance.identifier, identifier=changes.identifier)
         instance = replace(instance, former_identifier=instance.identifier, identifier=changes.identifier)
     transaction.put(wanted)
     event = "rename" if changes.identifier else "upgrade" if changes.engine_version else "modify"

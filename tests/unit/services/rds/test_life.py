@@ -12,6 +12,7 @@ import pytest
 from tests import virtual_time
 from tests.unit.control.world import until
 from tests.unit.services.rds.region import Account
+from zonal.console.journal_history import subject_journal
 from zonal.control.deployment import DeploymentSecrets, Standing
 from zonal.foundation.settings import Settings
 from zonal.services.ec2.model import NetworkInterface
@@ -250,6 +251,20 @@ def test_a_renamed_instance_answers_at_its_new_name_only() -> None:
         new = account.describe("sales")["Endpoint"]["Address"]
         assert new in account.names.table and old not in account.names.table
         assert account.error("DescribeDBInstances", DBInstanceIdentifier="orders")[0] == "DBInstanceNotFound"
+
+    run(test)
+
+
+def test_events_stay_with_the_name_as_on_aws_and_the_journal_follows_the_instance() -> None:
+    async def test(account: Account) -> None:
+        modify(account, NewDBInstanceIdentifier="sales", ApplyImmediately=True)
+        await until(lambda: account.status("sales") == "available")
+        account.call("RebootDBInstance", DBInstanceIdentifier="sales")
+        await until(lambda: account.status("sales") == "available")
+        assert account.events("sales") == ["DB instance restarted"]
+        assert account.events("orders") == ["DB instance created"], "DescribeEvents: events belong to the name, as on AWS"
+        history = [entry.event for entry in subject_journal(account.store, "sales")]
+        assert history.index("deployment.available") < history.index("rds.renamed") < history.index("node.restarted")
 
     run(test)
 
