@@ -23,7 +23,8 @@ from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.catalog import Catalog
 from zonal.engines.node import EngineFailed, HostUnreachable
 from zonal.engines.postgres.server import PostgresNode
-from zonal.fabric.fabric import Fabric, monitor_address
+from zonal.fabric.fabric import Fabric
+from zonal.fabric.management import monitor_address
 from zonal.fabric.zones import ZONES
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings

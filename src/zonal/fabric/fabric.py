@@ -22,23 +22,18 @@ from zonal.fabric.exposure import Exposure
 from zonal.fabric.hosts import Cables, HostFailed, Hosts, LinuxHost
 from zonal.fabric.impairments import Impairments
 from zonal.fabric.linux.namespaces import Keep, inside
+from zonal.fabric.management import management_plan, monitor_name
 from zonal.fabric.monitors import Monitors
 from zonal.fabric.names import Names, Resolver, open_sockets
 from zonal.fabric.naming import mac, zone_name
-from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, MANAGEMENT, MANAGEMENT_NETWORK, Networks, switch_off
-from zonal.fabric.plan import HostSpec, InterfacePlan, SubnetPlan, VpcPlan
+from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, Networks, switch_off
+from zonal.fabric.plan import HostSpec, InterfacePlan, VpcPlan
 from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
 
 T = TypeVar("T")
 
 RUN = "run"
 """The directory below the state that the sandbox mounts a tmpfs on."""
-
-MONITOR_PLACE = 4
-"""A monitoring host has the fourth address of its zone's part of the management network."""
-
-FIRST_HOST_PLACE = 16
-"""Addresses of hosts on the management network begin here."""
 
 
 class Fabric:
@@ -200,12 +195,7 @@ class Fabric:
         self._keep.close()
 
     def _management_plan(self) -> VpcPlan:
-        subnets = tuple(SubnetPlan(f"management-{zone.name}", zone.name, str(management_network(zone.name)), (), "") for zone in ZONES)
-        monitors = [_management_interface(monitor_name(zone.name), zone.name, monitor_address(zone.name)) for zone in ZONES]
-        hosts = [
-            _management_interface(host.name, host.zone, host.management_address) for host in self.hosts.all() if host.management_address
-        ]
-        return VpcPlan(MANAGEMENT, (MANAGEMENT_NETWORK,), subnets, (*monitors, *hosts), dns=False)
+        return management_plan(host.spec for host in self.hosts.all())
 
     async def _plug(self, host: LinuxHost) -> None:
         """Plug in everything that belongs into a host that has just been powered on."""
@@ -248,26 +238,6 @@ class Fabric:
 
     async def _work(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-def management_network(zone: str) -> ipaddress.IPv4Network:
-    """The zone's part of the management network. Its first `FIRST_HOST_PLACE` addresses are the fabric's."""
-    parts = ipaddress.IPv4Network(MANAGEMENT_NETWORK).subnets(new_prefix=20)
-    return dict(zip((each.name for each in ZONES), parts, strict=False))[zone]
-
-
-def monitor_name(zone: str) -> str:
-    """The name of a zone's monitoring host."""
-    return f"monitor@{zone}"
-
-
-def monitor_address(zone: str) -> str:
-    """Its address on the management network."""
-    return str(management_network(zone)[MONITOR_PLACE])
-
-
-def _management_interface(host: str, zone: str, address: str) -> InterfacePlan:
-    return InterfacePlan(f"management-{host}", f"management-{zone}", mac("management", host), (address,), (), host, device_index=-1)
 
 
 def _internet_interface(host: LinuxHost) -> InterfacePlan:

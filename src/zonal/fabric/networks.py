@@ -14,6 +14,7 @@ from zonal.fabric import firewall, vpcs
 from zonal.fabric.linux import netlink
 from zonal.fabric.linux.namespaces import Keep
 from zonal.fabric.linux.netlink import MAIN, Address, Batch, Neighbour, Netlink, Route
+from zonal.fabric.management import MANAGEMENT, MANAGEMENT_NETWORK
 from zonal.fabric.naming import (
     CORE_DEVICE,
     GATEWAY_DEVICE,
@@ -31,8 +32,6 @@ from zonal.fabric.ruleset import Chain, Is, Masquerade, PacketRule, Ruleset, Ver
 from zonal.fabric.wiring import Router, Wiring, settle
 
 INTERNET = "internet"
-MANAGEMENT = "management"
-MANAGEMENT_NETWORK = "100.64.0.0/16"
 INTERNET_NETWORK = "192.0.2.0/24"
 INTERNET_ROUTER = "192.0.2.1"
 INTERNET_RESOLVER = "192.0.2.53"
@@ -75,13 +74,11 @@ class Networks:
         """Make one network match its plan."""
         core = self._router(core_name(plan.id))
         self._core_made(plan.id, core.namespace)  # What is wrong with a zone is wrong here before anything is joined.
-        gated = plan.id != MANAGEMENT
         for zone in self._zones:
-            checks = firewall.ruleset(plan, zone) if gated else firewall.source_checks(plan, zone)
-            self._router(zone_name(plan.id, zone)).rules.apply(checks)
+            self._router(zone_name(plan.id, zone)).rules.apply(firewall.ruleset(plan, zone))
         self._join_zones(plan, core)
         self._join_transits(plan, core)
-        if gated:
+        if plan.id != MANAGEMENT:
             self._join_internet(plan, core)
         core.settle(vpcs.core_wiring(plan, self._zones))
         for gateway in plan.nat_gateways:

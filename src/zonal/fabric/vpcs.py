@@ -210,7 +210,7 @@ def _forwarding(plan: VpcPlan) -> set[str]:
 def _zone_addresses(plan: VpcPlan, subnets: list[SubnetPlan]) -> Iterator[Address]:
     for subnet in subnets:
         yield Address("lo", f"{IPv4Network(subnet.cidr)[1]}/32")
-    for address in (*resolver_addresses(plan), METADATA):
+    for address in (*resolver_addresses(plan), *([METADATA] if plan.link_local_services else [])):
         yield Address("lo", f"{IPv4Address(address)}/32")
 
 
