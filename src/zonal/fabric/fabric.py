@@ -12,6 +12,7 @@ import ipaddress
 import os
 import signal
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,8 +55,8 @@ class Fabric:
         zone_names = tuple(zone.name for zone in ZONES)
         self._networks = Networks(self._keep, zone_names, self._open_host, self._core_made)
         self._plans: dict[str, VpcPlan] = {}
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._resolvers: dict[str, Resolver] = {}
-        self._resolves: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._thread = ThreadPoolExecutor(1, "fabric")
 
     async def start(self) -> None:
@@ -78,19 +79,29 @@ class Fabric:
         self._thread.shutdown(wait=False)
 
     async def apply_vpc(self, plan: VpcPlan) -> None:
-        """Make the kernel match the plan, whatever was there; existing connections survive a change that is not about them."""
+        """Make the kernel match the plan, whatever was there; existing connections survive a change that is not about them.
+
+        May be called for one VPC by several callers at once: changes of a VPC are made one after the other, so that whatever it needs is
+        made once.
+        """
         self._plans[plan.id] = plan
-        await self._work(lambda: self._networks.apply(plan))
-        await self._resolve(plan)
+        async with self._changing[plan.id]:
+            latest = self._plans.get(plan.id)
+            if latest is None:
+                return  # It was removed meanwhile.
+            await self._work(lambda: self._networks.apply(latest))
+            await self._resolve(latest)
 
     async def remove_vpc(self, id: str) -> None:
         """Remove a VPC; nothing happens where there is none."""
         self._plans.pop(id, None)
-        self._impairments.forget(id)
-        self._resolves.pop(id, None)
-        for zone in ZONES:
-            self._close_resolver(zone_name(id, zone.name))
-        await self._work(lambda: self._networks.remove(id))
+        async with self._changing[id]:
+            if id in self._plans:
+                return  # It was made again meanwhile.
+            self._impairments.forget(id)
+            for zone in ZONES:
+                await self._close_resolver(zone_name(id, zone.name))
+            await self._work(lambda: self._networks.remove(id))
 
     async def expose(self, public_address: str, port: int) -> str:
         """Let the host reach a public endpoint; the loopback address on which it does. Raises `NotExposed`."""
@@ -147,27 +158,29 @@ class Fabric:
 
     async def _resolve(self, plan: VpcPlan) -> None:
         """Have the VPC's resolver answer in every zone, at the plan's addresses."""
-        wanted = (vpcs.resolver_addresses(plan), plan.cidrs)
-        if self._resolves.get(plan.id) == wanted:
-            return
         for zone in ZONES:
-            name = zone_name(plan.id, zone.name)
-            await self._open_resolver(name, wanted[0], Resolver(self.names, zone=zone.name, cidrs=plan.cidrs))
-        self._resolves[plan.id] = wanted
+            resolver = Resolver(self.names, zone=zone.name, cidrs=plan.cidrs)
+            await self._open_resolver(zone_name(plan.id, zone.name), vpcs.resolver_addresses(plan), resolver)
 
     async def _open_resolver(self, network: str, addresses: tuple[str, ...], resolver: Resolver) -> None:
-        self._close_resolver(network)
+        """Have a resolver answer at these addresses of a network; sockets that are there already stay open, whatever changes otherwise."""
+        known = self._resolvers.get(network)
+        if known is not None and known.addresses == addresses:
+            known.networks = resolver.networks
+            return
+        await self._close_resolver(network)
 
         def work() -> list[socket.socket]:
             with inside(self._networks.namespace(network)):
                 return open_sockets(addresses)
 
+        await resolver.serve(await self._work(work), addresses)
         self._resolvers[network] = resolver
-        await resolver.serve(await self._work(work))
 
-    def _close_resolver(self, network: str) -> None:
+    async def _close_resolver(self, network: str) -> None:
         if network in self._resolvers:
             self._resolvers.pop(network).close()
+            await asyncio.sleep(0)  # The event loop closes a listener's socket in its next turn; until then its address is taken.
 
     def _free_internet_address(self) -> str:
         taken = {host.spec.internet_address for host in self.hosts.all()}

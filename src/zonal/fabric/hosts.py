@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -61,10 +62,19 @@ class Cables(msgspec.Struct, frozen=True):
     resolver: Callable[[HostSpec], tuple[str, ...]]
 
 
+class _Progress:
+    """What is under way on the host of one name: shared by all `LinuxHost`s of that name, so that nothing is done twice at once."""
+
+    def __init__(self) -> None:
+        self.power = asyncio.Lock()
+        self.starting = asyncio.Lock()
+        self.underway: set[str] = set()
+
+
 class LinuxHost:
     """One host (the `Host` of `engines.node`)."""
 
-    def __init__(self, spec: HostSpec, zones: Zones, cables: Cables, *, records: Path, state: Path) -> None:
+    def __init__(self, spec: HostSpec, zones: Zones, cables: Cables, progress: _Progress, *, records: Path, state: Path) -> None:
         self.spec = spec
         self.name = spec.name
         self.zone = spec.zone
@@ -74,9 +84,8 @@ class LinuxHost:
         self._cables = cables
         self._records = records
         self._state = state
-        self._power = asyncio.Lock()
-        self._starting = asyncio.Lock()
-        self._underway: set[str] = set()
+        self._progress = progress
+        self.is_removed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -92,7 +101,9 @@ class LinuxHost:
     async def power_on(self) -> None:
         """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
         self._check_zone()
-        async with self._power:
+        async with self._progress.power:
+            if self.is_removed:
+                raise HostFailed(f"{self.name} cannot be powered on: it was removed meanwhile")
             if not self.is_on:
                 with self._begun(_INIT_NAME):
                     self._prepare()
@@ -109,7 +120,7 @@ class LinuxHost:
 
     async def lose_power(self) -> None:
         """The same, whatever became of the zone."""
-        async with self._power:
+        async with self._progress.power:
             init = self.init
             await self._cables.unplug(self)
             init.send(signal.SIGKILL)
@@ -121,7 +132,7 @@ class LinuxHost:
     async def start(self, process: ProcessSpec) -> None:
         """Start a program and leave it running; nothing happens where one of that name runs."""
         self._check()
-        async with self._starting:
+        async with self._progress.starting:
             if self._find(process.name).is_alive():
                 return
             record = self._record(process.name)
@@ -282,16 +293,16 @@ class LinuxHost:
     @contextmanager
     def _begun(self, process: str) -> Iterator[None]:
         """While this region starts a program itself, its unfinished record is no riddle that an earlier region left."""
-        self._underway.add(process)
+        self._progress.underway.add(process)
         try:
             yield
         finally:
-            self._underway.discard(process)
+            self._progress.underway.discard(process)
 
     def _find(self, process: str) -> ProcessMark:
         record = self._record(process)
         found = _read(record)
-        if process not in self._underway and record.exists() and not found.pid:
+        if process not in self._progress.underway and record.exists() and not found.pid:
             # A region was killed between starting the program and recording it.
             found = find(_VARIABLE, f"{self.name}/{process}")
             if found.pid:
@@ -316,6 +327,7 @@ class Hosts:
         self._records = records
         self._state = state
         self._hosts: dict[str, LinuxHost] = {}
+        self._progress: defaultdict[str, _Progress] = defaultdict(_Progress)
 
     def load(self) -> None:
         """Find again the hosts that an earlier region process knew."""
@@ -347,13 +359,15 @@ class Hosts:
         host = self._hosts.get(name)
         if host is None:
             return
+        host.is_removed = True
         await host.lose_power()
         if self._hosts.get(name) is host:  # Somebody else may have removed it meanwhile, and made another of that name.
             del self._hosts[name]
+            self._progress.pop(name, None)
             shutil.rmtree(self._records / name, ignore_errors=True)
 
     def _add(self, spec: HostSpec) -> LinuxHost:
-        host = LinuxHost(spec, self._zones, self._cables, records=self._records / spec.name, state=self._state)
+        host = LinuxHost(spec, self._zones, self._cables, self._progress[spec.name], records=self._records / spec.name, state=self._state)
         self._hosts[spec.name] = host
         return host
 

@@ -225,6 +225,29 @@ async def test_vpcs_with_the_same_addresses_do_not_meet(ground: Ground) -> None:
 
 
 @sandboxed
+async def test_callers_who_ask_for_a_new_vpc_at_once_get_one_and_its_resolver_once(ground: Ground) -> None:
+    await asyncio.gather(*(ground.fabric.apply_vpc(vpc(id=id)) for id in ("vpc-one", "vpc-two") for _ in range(4)))
+    ground.fabric.names.set("db.zonal.internal", private="10.0.0.10")
+    await ground.fabric.apply_vpc(vpc(interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one"))
+    client = await ground.host("client", A, vpc_id="vpc-one")
+    assert await ground.reaches(client, "10.0.0.2", 53)
+    wider = vpc(interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one", cidrs=("10.0.0.0/16", "10.1.0.0/16"))
+    await asyncio.gather(*(ground.fabric.apply_vpc(wider) for _ in range(3)))
+    assert await ground.reaches(client, "10.0.0.2", 53)
+    for dns in (False, True, False, True):
+        await ground.fabric.apply_vpc(vpc(interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one", dns=dns))
+    assert await ground.reaches(client, "10.0.0.2", 53)
+
+
+@sandboxed
+async def test_a_vpc_that_is_removed_while_it_is_made_leaves_nothing(ground: Ground) -> None:
+    before = set(everything(ground))
+    await asyncio.gather(ground.fabric.apply_vpc(vpc(id="vpc-one")), ground.fabric.remove_vpc("vpc-one"), ground.fabric.apply_vpc(vpc()))
+    await ground.fabric.remove_vpc("vpc-test")
+    assert set(everything(ground)) == before
+
+
+@sandboxed
 async def test_a_plan_applied_twice_changes_nothing(ground: Ground) -> None:
     plan = vpc(interface("web", PUBLIC_A, "10.0.0.10", public="203.0.113.10"))
     await ground.host("web", A)
