@@ -32,7 +32,7 @@ from zonal.fabric import views
 from zonal.fabric.linux import calls
 from zonal.fabric.linux.namespaces import set_kernel_variable
 from zonal.fabric.linux.netlink import Batch, Netlink, set_up
-from zonal.fabric.linux.processes import ProcessMark, collect, find, mark, spawn
+from zonal.fabric.linux.processes import ProcessMark, collect, find, find_with_descendants, mark, spawn
 from zonal.fabric.linux.threads import in_own_thread
 from zonal.fabric.plan import Completed, HostSpec, ProcessSpec
 from zonal.fabric.zones import Zones
@@ -40,6 +40,9 @@ from zonal.foundation.errors import ZonalError
 
 INIT = "mount -t proc proc /proc && echo up && exec >/dev/null && while :; do sleep 2147483647 & wait; done"
 POWER_SECONDS = 10.0
+COMMAND_ROUNDS = 100
+EXEC_VARIABLE = "ZONAL_EXEC"
+"""Has the id of a command of `zonal exec` in the environment of its processes."""
 _VARIABLE = "ZONAL_PROCESS"
 _INIT_NAME = ".init"
 _NAMESPACES = (("mnt", calls.NEW_MOUNT), ("net", calls.NEW_NET), ("uts", calls.NEW_UTS), ("ipc", calls.NEW_IPC), ("pid", calls.NEW_PID))
@@ -151,6 +154,20 @@ class LinuxHost:
         """Whether the program runs. For acting (start, stop), never for judging health."""
         self._check()
         return self._find(process).is_alive()
+
+    async def end_command(self, id: str) -> None:
+        """Kill a command that `zonal exec` runs on the host under this id, with whatever it started, whatever became of the zone.
+
+        Raises `HostFailed` where it does not end.
+        """
+        for _ in range(COMMAND_ROUNDS):  # It may start more processes while its first ones are killed.
+            found = await asyncio.to_thread(find_with_descendants, EXEC_VARIABLE, id)
+            if not found:
+                return
+            for process in found:
+                process.send(signal.SIGKILL)
+            await asyncio.sleep(0.05)
+        raise HostFailed(f"the command {id} on {self.name} goes on starting processes and cannot be ended")
 
     async def wait_until_gone(self, process: str, within: timedelta) -> bool:
         """Wait for a program's end; False where it still runs after `within`."""

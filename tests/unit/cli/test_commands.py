@@ -192,7 +192,9 @@ def test_exec_hands_on_streams_and_exit_status_and_gives_the_place_back(
     place = ("--state", str(tmp_path), "--in", "subnet-1", "--security-group", "sg-1")
     assert run("exec", *place, "--", "sh", "-c", "echo $INSIDE $PLACE; exit 7") == 7
     assert capfd.readouterr().out == "42 a\n"
-    assert region.asked == [{"place": "subnet-1", "security_groups": ["sg-1"]}, "place-1"]
+    [asked, released] = region.asked
+    assert isinstance(asked, dict) and len(asked.pop("lease")) == 16
+    assert (asked, released) == ({"place": "subnet-1", "security_groups": ["sg-1"]}, "place-1")
 
 
 def test_the_options_of_execs_command_are_its_own(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
