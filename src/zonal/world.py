@@ -23,8 +23,10 @@ from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import EngineFailed, HostUnreachable
 from zonal.engines.registry import ENGINES
-from zonal.fabric.fabric import Fabric, monitor_address
+from zonal.fabric.fabric import Fabric
+from zonal.fabric.management import monitor_address
 from zonal.fabric.zones import ZONES
+from zonal.foundation import leases
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
@@ -70,7 +72,7 @@ class World:
         self._driver = Driver(store, reconcilers, clock=clock)
         self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
         self.zones = ZoneDesk(store, fabric, wake=self._wake)
-        self.places = PlaceDesk(store, fabric, clock, lost=is_lost)
+        self.places = PlaceDesk(store, fabric, clock, leases=fabric.state / leases.DIRECTORY, lost=is_lost)
         self.ground = Ground(self._deployments, self.nodes, fabric.exposure)
 
     @asynccontextmanager

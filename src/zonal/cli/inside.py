@@ -14,7 +14,7 @@ from zonal.cli.options import state_option
 from zonal.foundation.errors import ZonalError
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -42,7 +42,7 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
     client = RegionClient(state)
     prepared = client.prepare(CommandRequest(place, groups))
     try:
-        return run(entrance(state, prepared.target), command)
+        return run(entrance(state, prepared.target), command, environment=dict(prepared.environment))
     finally:
         if prepared.id:
             client.release(prepared.id)
@@ -50,21 +50,21 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
 
 def entrance(state: Path, target: int) -> tuple[str, ...]:
     """The words that bring a command of this machine to a place in the region on `state`. Raises `RegionAbsent`."""
-    from zonal.console.client import RegionAbsent, absence
+    from zonal.console.client import RegionAbsent
     from zonal.fabric.entry import enter_argv
     from zonal.fabric.sandbox import init_pid
 
     pid = init_pid(state)
     if pid is None:
-        raise RegionAbsent(absence(state))
+        raise RegionAbsent(f"no region runs on {state}; `zonal start` starts one")
     return tuple(enter_argv(pid, target))
 
 
-def run(prefix: tuple[str, ...], command: tuple[str, ...]) -> int:
+def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mapping[str, str]) -> int:
     """Run a command behind a prefix on this process's own streams; its exit status (128 + n where signal n ended it)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.
     try:
-        child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()})
+        child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()} | dict(environment))
     except FileNotFoundError as error:
         raise ZonalError(f"{error.filename} is not installed on this machine (Debian and Ubuntu: apt-get install util-linux)") from error
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec.structs import replace
 
 from zonal.console.shapes import Access, CommandPlace, CommandRequest, NodeFault, Status, Trouble, ZoneFault, ZoneStatus
 from zonal.foundation import unix_sockets
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import Entry
+from zonal.foundation.leases import DIRECTORY, Lease
 
 if TYPE_CHECKING:
     from zonal.dynamo.comparison import Comparison
@@ -53,6 +55,7 @@ class RegionClient:
     def __init__(self, state: Path, *, timeout_seconds: float = 60.0) -> None:
         self.state = state
         self._timeout = timeout_seconds
+        self._leases: dict[str, Lease] = {}
 
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
@@ -85,12 +88,25 @@ class RegionClient:
         return self._ask("GET", f"/journal?{urlencode(query)}", list[Entry])
 
     def prepare(self, request: CommandRequest) -> CommandPlace:
-        """Make a place in which commands of this machine may run."""
-        return self._ask("POST", "/commands", CommandPlace, request)
+        """Make a place in which commands of this machine may run. It goes when it is given back, or when this process ends."""
+        if not self.state.is_dir():
+            raise RegionAbsent(f"no region runs on {self.state}; `zonal start` starts one")
+        lease = Lease(self.state / DIRECTORY)
+        try:
+            place = self._ask("POST", "/commands", CommandPlace, replace(request, lease=lease.name))
+        except BaseException:
+            lease.release()
+            raise
+        self._leases[place.id] = lease
+        return place
 
     def release(self, place: str) -> None:
         """Give a prepared place back."""
-        self._ask("DELETE", f"/commands/{quote(place)}", dict[str, str])
+        try:
+            self._ask("DELETE", f"/commands/{quote(place)}", dict[str, str])
+        finally:
+            if place in self._leases:
+                self._leases.pop(place).release()
 
     def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None, *, once: bool = False) -> T:
         """Ask, and ask again for a while where the region died and is started again; not where what is for `once` may be done."""

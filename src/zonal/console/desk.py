@@ -40,7 +40,7 @@ from zonal.services.ec2.model import Vpc
 S = TypeVar("S", bound=msgspec.Struct)
 
 JOURNAL_LIMIT = 100_000
-TIDY_SECONDS = 30.0
+TIDY_SECONDS = 1.0
 READY_SECONDS = 20.0
 
 
@@ -143,8 +143,9 @@ class Desk:
 
     async def tidy(self) -> None:
         """Take abandoned places back, for ever."""
+        places = (await self._acting()).places
         while True:
-            await (await self._acting()).places.tidy()
+            await places.tidy()
             await asyncio.sleep(TIDY_SECONDS)
 
     async def _acting(self) -> Hands:

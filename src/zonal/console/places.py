@@ -4,20 +4,26 @@ A place is a host of its own that sees this machine's files, with one network in
 EC2 records every interface (its requester is `zonal-exec`), so that rules and routes hold for it as for anything else; or in the internet,
 outside every VPC. `fabric.entry` says how a command gets there.
 
-Whoever asked for a place gives it back. Places that nobody gave back, because the asker was killed, are found by their emptiness: a host on
-which nothing runs any more is removed after a while. A running command keeps its place, also over the death of the region.
+Whoever asked for a place gives it back. A place whose asker ended without that (killed, or its terminal was closed) is taken back within
+a second, with the command that still runs in it: the asker holds a lease (`foundation.leases`), which the record of the place names, so a
+region that was started again meanwhile finds out as well. A place without a lease is found by its emptiness: a host on which nothing runs
+any more is removed after a while. In a host of the region that is there anyway, only the command is ended, by the id in its environment.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from msgspec.structs import replace
+
 from zonal.console.shapes import CommandPlace, CommandRequest
-from zonal.fabric.hosts import LinuxHost
+from zonal.fabric.hosts import EXEC_VARIABLE, LinuxHost
 from zonal.fabric.plan import VpcPlan
+from zonal.foundation import leases
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError, ZonalError
 from zonal.records.store import Record, Store, Transaction
@@ -30,6 +36,9 @@ REQUESTER = "zonal-exec"
 INTERNET = "internet"
 DEFAULT = "default"
 EMPTY_SECONDS = 60.0
+EMPTINESS_CHECK_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
 
 
 class PlaceUnknown(ZonalError):
@@ -37,7 +46,10 @@ class PlaceUnknown(ZonalError):
 
 
 class RecordedPlace(Record, frozen=True, kw_only=True):
-    """A place that was made, by its host's name. What it has of a VPC is empty for one in the internet; `made` is a stopwatch reading."""
+    """A place that was made, by its host's name. What it has of a VPC is empty for one in the internet; `made` is a stopwatch reading.
+
+    `host` names the host of a place in one that is there anyway; `lease` is its asker's, if there is one.
+    """
 
     kind: ClassVar[str] = "command-place"
 
@@ -45,6 +57,8 @@ class RecordedPlace(Record, frozen=True, kw_only=True):
     address: str = ""
     vpc_id: str = ""
     interface_id: str = ""
+    host: str = ""
+    lease: str = ""
     made: float
 
 
@@ -70,8 +84,12 @@ class Ground(Protocol):
 class PlaceDesk:
     """Makes places and takes them back."""
 
-    def __init__(self, store: Store, ground: Ground, clock: Clock, *, lost: Callable[[str], bool]) -> None:
+    def __init__(self, store: Store, ground: Ground, clock: Clock, *, leases: Path, lost: Callable[[str], bool]) -> None:
+        """`leases` is the directory of the askers' leases."""
         self._store = store
+        self._leases = leases
+        self._preparing: set[str] = set()
+        self._emptiness_checked = float("-inf")
         self._ground = ground
         self._clock = clock
         self._lost = lost
@@ -81,41 +99,80 @@ class PlaceDesk:
         host = self._ground.hosts.get(request.place)
         if request.security_groups and (host is not None or request.place == INTERNET):
             raise PlaceUnknown(f"{request.place} takes no security groups: only a place in a subnet has an interface of its own")
+        if request.lease and not leases.is_name(request.lease):
+            raise PlaceUnknown(f"{request.lease!r} is not the name of a lease")
+        if host is not None and not request.lease:
+            return CommandPlace("", host.init.pid, (), host.management_address, host.zone)
+        record = self._record(request, host)
         if host is not None:
-            return CommandPlace("", host.init.pid, host.management_address, host.zone)
-        record = self._record(request)
-        return await self._open(record)
+            return _place(record, host)
+        self._preparing.add(record.id)
+        try:
+            return _place(record, await self._open(record))
+        finally:
+            self._preparing.discard(record.id)
 
     async def release(self, id: str) -> None:
         """Take a place back, with whatever still runs in it; nothing happens where there is none."""
         record = self._store.get(RecordedPlace, id)
         if record is None:
             return
-        await self._ground.hosts.remove(record.id)
+        host = self._ground.hosts.get(record.host or record.id)
+        if not record.host:
+            await self._ground.hosts.remove(record.id)
+        elif host is not None:
+            await host.end_command(record.id)
         with self._store.transaction() as tx:
             if record.interface_id:
                 network_interfaces.delete(tx, record.interface_id)
             tx.delete(RecordedPlace, id)
+        if record.lease:
+            leases.discard(self._leases, record.lease)
 
     async def tidy(self) -> None:
-        """Take back the places that are a minute old and have no host any more, or one in which nothing runs.
+        """Take back the places whose askers are gone, and now and then those without a lease in which nothing runs."""
+        for record in self._store.select(RecordedPlace):
+            if record.lease and record.id not in self._preparing and not leases.is_held(self._leases, record.lease):
+                await self._take_back(record, "its caller ended")
+        if self._clock.monotonic() - self._emptiness_checked < EMPTINESS_CHECK_SECONDS:
+            return
+        self._emptiness_checked = self._clock.monotonic()
+        for record in self._store.select(RecordedPlace):
+            if not record.lease and self._is_abandoned(record):
+                await self._take_back(record, "nothing runs in it")
+        leases.discard_stray(self._leases, known={record.lease for record in self._store.select(RecordedPlace)})
+
+    def _is_abandoned(self, record: RecordedPlace) -> bool:
+        """Whether a place without a lease is a minute old and has no host any more, or one in which nothing runs.
 
         A younger one may be on its way: it is recorded before it is made. The stopwatch of an earlier boot of the machine counts as old.
         """
-        for record in self._store.select(RecordedPlace):
-            host = self._ground.hosts.get(record.id)
-            is_young = 0 <= self._clock.monotonic() - record.made < EMPTY_SECONDS
-            if not is_young and (host is None or not _runs_anything(host)):
-                await self.release(record.id)
+        host = self._ground.hosts.get(record.id)
+        is_young = 0 <= self._clock.monotonic() - record.made < EMPTY_SECONDS
+        return not is_young and (host is None or not _runs_anything(host))
 
-    def _record(self, request: CommandRequest) -> RecordedPlace:
+    async def _take_back(self, record: RecordedPlace, reason: str) -> None:
+        try:
+            await self.release(record.id)
+        except Exception:  # The others are taken back all the same, and this one is tried again.
+            _log.warning("the place %s could not be taken back", record.id, exc_info=True)
+            return
+        with self._store.transaction() as tx:
+            tx.note("place.abandoned", record.id, zone=record.zone, reason=reason)
+
+    def _record(self, request: CommandRequest, host: LinuxHost | None) -> RecordedPlace:
         """Choose and record the place, with its interface."""
         name = f"exec-{secrets.token_hex(4)}"
         with self._store.transaction() as tx:
-            if request.place == INTERNET:
+            if host is not None:
+                place = RecordedPlace(
+                    id=name, zone=host.zone, address=host.management_address, host=host.name, made=self._clock.monotonic()
+                )
+            elif request.place == INTERNET:
                 place = RecordedPlace(id=name, zone="", made=self._clock.monotonic())
             else:
                 place = self._in_subnet(tx, name, self._subnet(tx, request.place), request.security_groups)
+            place = replace(place, lease=request.lease)
             tx.put(place)
             tx.note("place.made", place.id, where=request.place, zone=place.zone, address=place.address)
         return place
@@ -151,16 +208,20 @@ class PlaceDesk:
             raise PlaceUnknown("there is no default subnet in a zone that can be reached; give a subnet's id with --in")
         return there[0]
 
-    async def _open(self, record: RecordedPlace) -> CommandPlace:
+    async def _open(self, record: RecordedPlace) -> LinuxHost:
         try:
             plan = vpc_plan(self._store, record.vpc_id) if record.vpc_id else None
             if plan is not None:
                 await self._ground.apply_vpc(plan)
-            host = await self._ground.prepare_exec(record.id, zone=record.zone, vpc_id=record.vpc_id or None)
+            return await self._ground.prepare_exec(record.id, zone=record.zone, vpc_id=record.vpc_id or None)
         except BaseException:
             await self.release(record.id)
             raise
-        return CommandPlace(record.id, host.init.pid, record.address or host.spec.internet_address or "", record.zone)
+
+
+def _place(record: RecordedPlace, host: LinuxHost) -> CommandPlace:
+    address = record.address or host.spec.internet_address or ""
+    return CommandPlace(record.id, host.init.pid, ((EXEC_VARIABLE, record.id),), address, record.zone)
 
 
 def _runs_anything(host: LinuxHost) -> bool:

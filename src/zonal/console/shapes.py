@@ -91,20 +91,26 @@ class NodeFault(msgspec.Struct, frozen=True):
 
 
 class CommandRequest(msgspec.Struct, frozen=True):
-    """Where to run a command of this machine: a subnet's id, a host's name, `internet` or `default`, with these security groups."""
+    """Where to run a command of this machine: a subnet's id, a host's name, `internet` or `default`, with these security groups.
+
+    `lease` names the caller's lease (`foundation.leases`): when the caller ends without giving the place back, the command is ended.
+    """
 
     place: str = "default"
     security_groups: tuple[str, ...] = ()
+    lease: str = ""
 
 
 class CommandPlace(msgspec.Struct, frozen=True):
     """A place that has been prepared. `target` is its process 1, as the sandbox numbers it: `fabric.entry` leads there.
 
-    `id` gives the place back when the command has ended; it is empty for a host that was there before.
+    `id` gives the place back when the command has ended; it is empty for a host that was there before, where the caller has no lease. The
+    command's processes have `environment` in theirs.
     """
 
     id: str
     target: int
+    environment: tuple[tuple[str, str], ...]
     address: str
     zone: str
 

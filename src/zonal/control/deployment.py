@@ -178,7 +178,7 @@ class ManagementAddressesUsedUp(ZonalError):
 
 def free_management_address(view: View, zone: str, *, taken: Iterable[str] = ()) -> str:
     """An address on the management network in this zone that no deployment's node has."""
-    from zonal.fabric.fabric import FIRST_HOST_PLACE, management_network  # Not needed by a region that only answers yet.
+    from zonal.fabric.management import FIRST_HOST_PLACE, management_network  # Not needed by a region that only answers yet.
 
     used = {place.management_address for wanted in view.select(Wanted) for place in wanted.places} | set(taken)
     used |= {member.place.management_address for standing in view.select(Standing) for member in standing.members}

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from zonal.control.deployment import DeploymentSecrets, Member, Wanted
 from zonal.engines.node import Host, Node, NodeSpec
-from zonal.fabric.plan import HostSpec
+from zonal.fabric.plan import HostSpec, ManagementGroup, PortRange
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Store
 
@@ -74,6 +74,7 @@ class EngineNodes:
             hint = f"bring it back with `zonal engines install {wanted.engine} {member.engine_version}`"
             raise NotInstalled(f"{member.name} needs {wanted.engine} {member.engine_version}, which is not installed: {hint}")
         place = member.place
+        ports = (PortRange("tcp", wanted.port, wanted.port),)
         host = self._hosts.host(
             HostSpec(
                 name=place.host,
@@ -81,6 +82,7 @@ class EngineNodes:
                 directory=str(self._directory / place.host),
                 readable=(str(home),),
                 management_address=place.management_address,
+                management_group=ManagementGroup(wanted.id, peer_ports=ports, probe_ports=ports),
                 vpc_id=wanted.vpc_id,
             )
         )

@@ -41,9 +41,12 @@ except OSError as error:
 
 
 def enter_argv(
-    init_pid_on_host: int, target: int, *, rootless: bool | None = None, directory: str | None = None, python: str = sys.executable
+    init_pid_on_host: int, target: int, *, rootless: bool | None = None, directory: str | None = None, python: str = ""
 ) -> list[str]:
     """What goes before a command's words. `target` is the process 1 of a host, as the sandbox numbers it (`LinuxHost.init.pid`).
+
+    `python` is by default the interpreter that a virtual environment was made of: the environment itself may be in a directory that a host
+    does not see (`/tmp`).
 
     `rootless` (default: whether the caller is not root) must be what the sandbox was started as.
     """
@@ -51,4 +54,5 @@ def enter_argv(
     user = ["--user", "--preserve-credentials"] if rootless else []
     outer = ["nsenter", "--target", str(init_pid_on_host), *user, "--mount", "--pid", "--"]
     inner = ["nsenter", "--target", str(target), "--mount", "--net", "--uts", "--ipc", "--pid", "--"]
+    python = python or os.path.realpath(sys.executable)
     return [*outer, *inner, python, "-S", "-E", "-c", _BEGIN, directory or os.getcwd()]  # noqa: PTH109

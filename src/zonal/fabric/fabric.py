@@ -12,6 +12,7 @@ import ipaddress
 import os
 import signal
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,23 +23,18 @@ from zonal.fabric.exposure import Exposure
 from zonal.fabric.hosts import Cables, HostFailed, Hosts, LinuxHost
 from zonal.fabric.impairments import Impairments
 from zonal.fabric.linux.namespaces import Keep, inside
+from zonal.fabric.management import management_plan, monitor_name
 from zonal.fabric.monitors import Monitors
 from zonal.fabric.names import Names, Resolver, open_sockets
 from zonal.fabric.naming import mac, zone_name
-from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, MANAGEMENT, MANAGEMENT_NETWORK, Networks, switch_off
-from zonal.fabric.plan import HostSpec, InterfacePlan, SubnetPlan, VpcPlan
+from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, Networks, switch_off
+from zonal.fabric.plan import HostSpec, InterfacePlan, VpcPlan
 from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
 
 T = TypeVar("T")
 
 RUN = "run"
 """The directory below the state that the sandbox mounts a tmpfs on."""
-
-MONITOR_PLACE = 4
-"""A monitoring host has the fourth address of its zone's part of the management network."""
-
-FIRST_HOST_PLACE = 16
-"""Addresses of hosts on the management network begin here."""
 
 
 class Fabric:
@@ -59,8 +55,8 @@ class Fabric:
         zone_names = tuple(zone.name for zone in ZONES)
         self._networks = Networks(self._keep, zone_names, self._open_host, self._core_made)
         self._plans: dict[str, VpcPlan] = {}
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._resolvers: dict[str, Resolver] = {}
-        self._resolves: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._thread = ThreadPoolExecutor(1, "fabric")
 
     async def start(self) -> None:
@@ -83,19 +79,29 @@ class Fabric:
         self._thread.shutdown(wait=False)
 
     async def apply_vpc(self, plan: VpcPlan) -> None:
-        """Make the kernel match the plan, whatever was there; existing connections survive a change that is not about them."""
+        """Make the kernel match the plan, whatever was there; existing connections survive a change that is not about them.
+
+        May be called for one VPC by several callers at once: changes of a VPC are made one after the other, so that whatever it needs is
+        made once.
+        """
         self._plans[plan.id] = plan
-        await self._work(lambda: self._networks.apply(plan))
-        await self._resolve(plan)
+        async with self._changing[plan.id]:
+            latest = self._plans.get(plan.id)
+            if latest is None:
+                return  # It was removed meanwhile.
+            await self._work(lambda: self._networks.apply(latest))
+            await self._resolve(latest)
 
     async def remove_vpc(self, id: str) -> None:
         """Remove a VPC; nothing happens where there is none."""
         self._plans.pop(id, None)
-        self._impairments.forget(id)
-        self._resolves.pop(id, None)
-        for zone in ZONES:
-            self._close_resolver(zone_name(id, zone.name))
-        await self._work(lambda: self._networks.remove(id))
+        async with self._changing[id]:
+            if id in self._plans:
+                return  # It was made again meanwhile.
+            self._impairments.forget(id)
+            for zone in ZONES:
+                await self._close_resolver(zone_name(id, zone.name))
+            await self._work(lambda: self._networks.remove(id))
 
     async def expose(self, public_address: str, port: int) -> str:
         """Let the host reach a public endpoint; the loopback address on which it does. Raises `NotExposed`."""
@@ -152,27 +158,29 @@ class Fabric:
 
     async def _resolve(self, plan: VpcPlan) -> None:
         """Have the VPC's resolver answer in every zone, at the plan's addresses."""
-        wanted = (vpcs.resolver_addresses(plan), plan.cidrs)
-        if self._resolves.get(plan.id) == wanted:
-            return
         for zone in ZONES:
-            name = zone_name(plan.id, zone.name)
-            await self._open_resolver(name, wanted[0], Resolver(self.names, zone=zone.name, cidrs=plan.cidrs))
-        self._resolves[plan.id] = wanted
+            resolver = Resolver(self.names, zone=zone.name, cidrs=plan.cidrs)
+            await self._open_resolver(zone_name(plan.id, zone.name), vpcs.resolver_addresses(plan), resolver)
 
     async def _open_resolver(self, network: str, addresses: tuple[str, ...], resolver: Resolver) -> None:
-        self._close_resolver(network)
+        """Have a resolver answer at these addresses of a network; sockets that are there already stay open, whatever changes otherwise."""
+        known = self._resolvers.get(network)
+        if known is not None and known.addresses == addresses:
+            known.networks = resolver.networks
+            return
+        await self._close_resolver(network)
 
         def work() -> list[socket.socket]:
             with inside(self._networks.namespace(network)):
                 return open_sockets(addresses)
 
+        await resolver.serve(await self._work(work), addresses)
         self._resolvers[network] = resolver
-        await resolver.serve(await self._work(work))
 
-    def _close_resolver(self, network: str) -> None:
+    async def _close_resolver(self, network: str) -> None:
         if network in self._resolvers:
             self._resolvers.pop(network).close()
+            await asyncio.sleep(0)  # The event loop closes a listener's socket in its next turn; until then its address is taken.
 
     def _free_internet_address(self) -> str:
         taken = {host.spec.internet_address for host in self.hosts.all()}
@@ -200,12 +208,7 @@ class Fabric:
         self._keep.close()
 
     def _management_plan(self) -> VpcPlan:
-        subnets = tuple(SubnetPlan(f"management-{zone.name}", zone.name, str(management_network(zone.name)), (), "") for zone in ZONES)
-        monitors = [_management_interface(monitor_name(zone.name), zone.name, monitor_address(zone.name)) for zone in ZONES]
-        hosts = [
-            _management_interface(host.name, host.zone, host.management_address) for host in self.hosts.all() if host.management_address
-        ]
-        return VpcPlan(MANAGEMENT, (MANAGEMENT_NETWORK,), subnets, (*monitors, *hosts), dns=False)
+        return management_plan(host.spec for host in self.hosts.all())
 
     async def _plug(self, host: LinuxHost) -> None:
         """Plug in everything that belongs into a host that has just been powered on."""
@@ -248,26 +251,6 @@ class Fabric:
 
     async def _work(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-def management_network(zone: str) -> ipaddress.IPv4Network:
-    """The zone's part of the management network. Its first `FIRST_HOST_PLACE` addresses are the fabric's."""
-    parts = ipaddress.IPv4Network(MANAGEMENT_NETWORK).subnets(new_prefix=20)
-    return dict(zip((each.name for each in ZONES), parts, strict=False))[zone]
-
-
-def monitor_name(zone: str) -> str:
-    """The name of a zone's monitoring host."""
-    return f"monitor@{zone}"
-
-
-def monitor_address(zone: str) -> str:
-    """Its address on the management network."""
-    return str(management_network(zone)[MONITOR_PLACE])
-
-
-def _management_interface(host: str, zone: str, address: str) -> InterfacePlan:
-    return InterfacePlan(f"management-{host}", f"management-{zone}", mac("management", host), (address,), (), host, device_index=-1)
 
 
 def _internet_interface(host: LinuxHost) -> InterfacePlan:

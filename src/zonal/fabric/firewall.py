@@ -65,17 +65,10 @@ def ruleset(plan: VpcPlan, zone: str) -> Ruleset:
     )
     return Ruleset(
         TABLE,
-        chains=(_sources_chain(), _input_chain(), *gates.chains(), *edges.chains(), forward),
+        chains=(_sources_chain(), _input_chain(plan), *gates.chains(), *edges.chains(), forward),
         sets=(*_source_sets(plan, interfaces), *gates.sets(), *edges.sets()),
         verdict_maps=(egress, ingress),
     )
-
-
-def source_checks(plan: VpcPlan, zone: str) -> Ruleset:
-    """The rules of a network without groups and ACLs, as the management network is: only sources are checked, no connection is followed."""
-    subnets = {subnet.id: subnet for subnet in plan.subnets}
-    interfaces = [each for each in plan.interfaces if subnets[each.subnet_id].zone == zone]
-    return Ruleset(TABLE, (_sources_chain(), _input_chain()), _source_sets(plan, interfaces))
 
 
 def _sources_chain() -> Chain:
@@ -94,12 +87,10 @@ def _source_sets(plan: VpcPlan, interfaces: list[InterfacePlan]) -> tuple[Packet
     )
 
 
-def _input_chain() -> Chain:
+def _input_chain(plan: VpcPlan) -> Chain:
     """Only the resolver and the metadata service answer in the zone's own namespace; the router itself is as mute as AWS's."""
-    rules = [
-        PacketRule(_ACCEPT, (Is("protocol", protocol), Is("dport", port)))
-        for protocol, port in ((17, RESOLVER_PORT), (6, RESOLVER_PORT), (6, METADATA_PORT))
-    ]
+    services = ((17, RESOLVER_PORT), (6, RESOLVER_PORT), (6, METADATA_PORT)) if plan.link_local_services else ()
+    rules = [PacketRule(_ACCEPT, (Is("protocol", protocol), Is("dport", port))) for protocol, port in services]
     return Chain("input", (*rules, PacketRule(_DROP, (Is("iifname", "lo", negated=True),))), hook="input", priority=_FILTER)
 
 

@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -31,7 +32,7 @@ from zonal.fabric import views
 from zonal.fabric.linux import calls
 from zonal.fabric.linux.namespaces import set_kernel_variable
 from zonal.fabric.linux.netlink import Batch, Netlink, set_up
-from zonal.fabric.linux.processes import ProcessMark, collect, find, mark, spawn
+from zonal.fabric.linux.processes import ProcessMark, collect, find, find_with_descendants, mark, spawn
 from zonal.fabric.linux.threads import in_own_thread
 from zonal.fabric.plan import Completed, HostSpec, ProcessSpec
 from zonal.fabric.zones import Zones
@@ -39,6 +40,9 @@ from zonal.foundation.errors import ZonalError
 
 INIT = "mount -t proc proc /proc && echo up && exec >/dev/null && while :; do sleep 2147483647 & wait; done"
 POWER_SECONDS = 10.0
+COMMAND_ROUNDS = 100
+EXEC_VARIABLE = "ZONAL_EXEC"
+"""Has the id of a command of `zonal exec` in the environment of its processes."""
 _VARIABLE = "ZONAL_PROCESS"
 _INIT_NAME = ".init"
 _NAMESPACES = (("mnt", calls.NEW_MOUNT), ("net", calls.NEW_NET), ("uts", calls.NEW_UTS), ("ipc", calls.NEW_IPC), ("pid", calls.NEW_PID))
@@ -61,10 +65,19 @@ class Cables(msgspec.Struct, frozen=True):
     resolver: Callable[[HostSpec], tuple[str, ...]]
 
 
+class _Progress:
+    """What is under way on the host of one name: shared by all `LinuxHost`s of that name, so that nothing is done twice at once."""
+
+    def __init__(self) -> None:
+        self.power = asyncio.Lock()
+        self.starting = asyncio.Lock()
+        self.underway: set[str] = set()
+
+
 class LinuxHost:
     """One host (the `Host` of `engines.node`)."""
 
-    def __init__(self, spec: HostSpec, zones: Zones, cables: Cables, *, records: Path, state: Path) -> None:
+    def __init__(self, spec: HostSpec, zones: Zones, cables: Cables, progress: _Progress, *, records: Path, state: Path) -> None:
         self.spec = spec
         self.name = spec.name
         self.zone = spec.zone
@@ -74,9 +87,8 @@ class LinuxHost:
         self._cables = cables
         self._records = records
         self._state = state
-        self._power = asyncio.Lock()
-        self._starting = asyncio.Lock()
-        self._underway: set[str] = set()
+        self._progress = progress
+        self.is_removed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -92,7 +104,9 @@ class LinuxHost:
     async def power_on(self) -> None:
         """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
         self._check_zone()
-        async with self._power:
+        async with self._progress.power:
+            if self.is_removed:
+                raise HostFailed(f"{self.name} cannot be powered on: it was removed meanwhile")
             if not self.is_on:
                 with self._begun(_INIT_NAME):
                     self._prepare()
@@ -109,7 +123,7 @@ class LinuxHost:
 
     async def lose_power(self) -> None:
         """The same, whatever became of the zone."""
-        async with self._power:
+        async with self._progress.power:
             init = self.init
             await self._cables.unplug(self)
             init.send(signal.SIGKILL)
@@ -121,7 +135,7 @@ class LinuxHost:
     async def start(self, process: ProcessSpec) -> None:
         """Start a program and leave it running; nothing happens where one of that name runs."""
         self._check()
-        async with self._starting:
+        async with self._progress.starting:
             if self._find(process.name).is_alive():
                 return
             record = self._record(process.name)
@@ -140,6 +154,20 @@ class LinuxHost:
         """Whether the program runs. For acting (start, stop), never for judging health."""
         self._check()
         return self._find(process).is_alive()
+
+    async def end_command(self, id: str) -> None:
+        """Kill a command that `zonal exec` runs on the host under this id, with whatever it started, whatever became of the zone.
+
+        Raises `HostFailed` where it does not end.
+        """
+        for _ in range(COMMAND_ROUNDS):  # It may start more processes while its first ones are killed.
+            found = await asyncio.to_thread(find_with_descendants, EXEC_VARIABLE, id)
+            if not found:
+                return
+            for process in found:
+                process.send(signal.SIGKILL)
+            await asyncio.sleep(0.05)
+        raise HostFailed(f"the command {id} on {self.name} goes on starting processes and cannot be ended")
 
     async def wait_until_gone(self, process: str, within: timedelta) -> bool:
         """Wait for a program's end; False where it still runs after `within`."""
@@ -282,16 +310,16 @@ class LinuxHost:
     @contextmanager
     def _begun(self, process: str) -> Iterator[None]:
         """While this region starts a program itself, its unfinished record is no riddle that an earlier region left."""
-        self._underway.add(process)
+        self._progress.underway.add(process)
         try:
             yield
         finally:
-            self._underway.discard(process)
+            self._progress.underway.discard(process)
 
     def _find(self, process: str) -> ProcessMark:
         record = self._record(process)
         found = _read(record)
-        if process not in self._underway and record.exists() and not found.pid:
+        if process not in self._progress.underway and record.exists() and not found.pid:
             # A region was killed between starting the program and recording it.
             found = find(_VARIABLE, f"{self.name}/{process}")
             if found.pid:
@@ -316,6 +344,7 @@ class Hosts:
         self._records = records
         self._state = state
         self._hosts: dict[str, LinuxHost] = {}
+        self._progress: defaultdict[str, _Progress] = defaultdict(_Progress)
 
     def load(self) -> None:
         """Find again the hosts that an earlier region process knew."""
@@ -347,13 +376,15 @@ class Hosts:
         host = self._hosts.get(name)
         if host is None:
             return
+        host.is_removed = True
         await host.lose_power()
         if self._hosts.get(name) is host:  # Somebody else may have removed it meanwhile, and made another of that name.
             del self._hosts[name]
+            self._progress.pop(name, None)
             shutil.rmtree(self._records / name, ignore_errors=True)
 
     def _add(self, spec: HostSpec) -> LinuxHost:
-        host = LinuxHost(spec, self._zones, self._cables, records=self._records / spec.name, state=self._state)
+        host = LinuxHost(spec, self._zones, self._cables, self._progress[spec.name], records=self._records / spec.name, state=self._state)
         self._hosts[spec.name] = host
         return host
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from zonal.fabric.linux import netlink
 from zonal.fabric.linux.netlink import Batch, KernelRefused
-from zonal.fabric.ruleset import Chain, Chance, Is, Match, PacketRule, Ruleset, Verdict
+from zonal.fabric.ruleset import Chain, Chance, Match, PacketRule, Ruleset, StartsWith, Verdict
 from zonal.fabric.wiring import Router
 from zonal.fabric.zones import ZoneFault
 from zonal.foundation.errors import ZonalError
@@ -25,12 +25,15 @@ class NoDelay(ZonalError):
 
 
 def ruleset(faults: Mapping[str, ZoneFault]) -> Ruleset:
-    """The rules of a core for these faults, by zone. Pure. Devices of a core are named like their zones."""
+    """The rules of a core for these faults, by zone. Pure.
+
+    The name of each device of a core that leads into a zone begins with the zone's name.
+    """
     rules = []
     for zone, fault in sorted(faults.items()):
         chance: tuple[Match, ...] = (Chance(round(fault.amount * 100)),) if fault.kind == "loss" else ()
         if fault.kind != "delay":
-            rules += [PacketRule(Verdict("drop"), (Is(key, zone), *chance)) for key in ("iifname", "oifname")]
+            rules += [PacketRule(Verdict("drop"), (StartsWith(key, zone), *chance)) for key in ("iifname", "oifname")]
     return Ruleset(TABLE, (Chain("links", tuple(rules), "forward", -400),))
 
 
@@ -67,11 +70,12 @@ class Impairments:
             self._cores.popitem()[1].close()
 
     def _delay(self, router: Router, faults: Mapping[str, ZoneFault]) -> None:
-        """What leaves for a delayed zone waits in its link's queue; one direction suffices to delay every exchange."""
-        delays = {zone: fault.amount for zone, fault in faults.items() if fault.kind == "delay"}
-        if not delays and not router.delayed:
+        """What leaves for a delayed zone waits in its links' queues; one direction suffices to delay every exchange."""
+        zones = {zone: fault.amount for zone, fault in faults.items() if fault.kind == "delay"}
+        if not zones and not router.delayed:
             return
         devices = router.netlink.devices()
+        delays = {name: amount for name in devices for zone, amount in zones.items() if name.startswith(zone)}
         for name in router.delayed | delays.keys():
             if name not in devices:
                 continue

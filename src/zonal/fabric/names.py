@@ -86,12 +86,14 @@ class Resolver:
     def __init__(self, names: Names, *, zone: str | None = None, cidrs: Iterable[str] = ()) -> None:
         self._names = names
         self._zone = zone
-        self._networks = [IPv4Network(cidr) for cidr in cidrs]
+        self.networks = [IPv4Network(cidr) for cidr in cidrs]
+        self.addresses: tuple[str, ...] = ()
         self._transports: list[asyncio.BaseTransport] = []
         self._servers: list[asyncio.Server] = []
 
-    async def serve(self, sockets: Iterable[socket.socket]) -> None:
-        """Answer on bound UDP sockets and listening TCP sockets until `close`."""
+    async def serve(self, sockets: Iterable[socket.socket], addresses: tuple[str, ...] = ()) -> None:
+        """Answer on bound UDP sockets and listening TCP sockets until `close`. `addresses` are what they are bound to."""
+        self.addresses = addresses
         loop = asyncio.get_running_loop()
         for each in sockets:
             if each.type == socket.SOCK_DGRAM:
@@ -151,7 +153,7 @@ class Resolver:
         """How long and what the name means: an address, or for a reversed address its name."""
         entry = entries.get(name)
         if entry is not None:
-            return entry.ttl_seconds, entry.private if self._networks else entry.public or entry.private
+            return entry.ttl_seconds, entry.private if self.networks else entry.public or entry.private
         if match := _PRIVATE_NAME.fullmatch(name):
             address = _address(".".join(match.groups()))
             return (ADDRESS_TTL_SECONDS, str(address)) if address and self._contains(address) else None
@@ -161,7 +163,7 @@ class Resolver:
         return None
 
     def _contains(self, address: IPv4Address) -> bool:
-        return any(address in network for network in self._networks)
+        return any(address in network for network in self.networks)
 
     def _is_above(self, entries: dict[str, NameEntry], name: str) -> bool:
         """Whether there are names below this one, so that it exists though it means nothing."""
@@ -214,15 +216,20 @@ class _Datagrams(asyncio.DatagramProtocol):
 def open_sockets(addresses: Iterable[str], port: int = 53) -> list[socket.socket]:
     """UDP and TCP sockets for a resolver, in the calling thread's network namespace."""
     found = []
-    for address in addresses:
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            each = socket.socket(socket.AF_INET, kind)
-            each.setblocking(False)
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.bind((address, port))
-            if kind == socket.SOCK_STREAM:
-                each.listen(64)
-            found.append(each)
+    try:
+        for address in addresses:
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                each = socket.socket(socket.AF_INET, kind)
+                found.append(each)
+                each.setblocking(False)
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                each.bind((address, port))
+                if kind == socket.SOCK_STREAM:
+                    each.listen(64)
+    except OSError:
+        for each in found:
+            each.close()
+        raise
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from zlib import crc32
 
@@ -33,6 +34,16 @@ def port_name(interface: str) -> str:
     return "p" + hashlib.sha1(interface.encode()).hexdigest()[:12]
 
 
+def transit_name(target: str) -> str:
+    """The device in a zone that leads, through the core, to an interface in another zone which a route has for its target."""
+    return "t" + hashlib.sha1(target.encode()).hexdigest()[:12]
+
+
+def core_transit_name(zone: str, target: str) -> str:
+    """The core's end of that device. It begins with its zone's name, by which faults of the zone find it."""
+    return f"{zone}.{base64.urlsafe_b64encode(hashlib.sha1(target.encode()).digest()[:3]).decode()}"
+
+
 def internet_link_name(network: str) -> str:
     """The device in the internet that leads to a VPC."""
     return "v" + hashlib.sha1(network.encode()).hexdigest()[:12]
@@ -43,6 +54,6 @@ def mac(*words: str) -> str:
     return "02:" + hashlib.sha1("/".join(words).encode()).digest()[:5].hex(":")
 
 
-def table_number(subnet: str) -> int:
-    """The number of a subnet's routing table: the same whatever other subnets there are, and none of the kernel's own."""
-    return crc32(subnet.encode()) | 0x10000
+def table_number(id: str) -> int:
+    """The number of the routing table of a subnet or a route's target: the same whatever others there are, and none of the kernel's."""
+    return crc32(id.encode()) | 0x10000

@@ -14,14 +14,24 @@ from zonal.fabric import firewall, vpcs
 from zonal.fabric.linux import netlink
 from zonal.fabric.linux.namespaces import Keep
 from zonal.fabric.linux.netlink import MAIN, Address, Batch, Neighbour, Netlink, Route
-from zonal.fabric.naming import CORE_DEVICE, GATEWAY_DEVICE, MTU, core_name, internet_link_name, mac, port_name, zone_name
+from zonal.fabric.management import MANAGEMENT, MANAGEMENT_NETWORK
+from zonal.fabric.naming import (
+    CORE_DEVICE,
+    GATEWAY_DEVICE,
+    MTU,
+    core_name,
+    core_transit_name,
+    internet_link_name,
+    mac,
+    port_name,
+    transit_name,
+    zone_name,
+)
 from zonal.fabric.plan import InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.ruleset import Chain, Is, Masquerade, PacketRule, Ruleset, Verdict
 from zonal.fabric.wiring import Router, Wiring, settle
 
 INTERNET = "internet"
-MANAGEMENT = "management"
-MANAGEMENT_NETWORK = "100.64.0.0/16"
 INTERNET_NETWORK = "192.0.2.0/24"
 INTERNET_ROUTER = "192.0.2.1"
 INTERNET_RESOLVER = "192.0.2.53"
@@ -64,12 +74,11 @@ class Networks:
         """Make one network match its plan."""
         core = self._router(core_name(plan.id))
         self._core_made(plan.id, core.namespace)  # What is wrong with a zone is wrong here before anything is joined.
-        gated = plan.id != MANAGEMENT
         for zone in self._zones:
-            checks = firewall.ruleset(plan, zone) if gated else firewall.source_checks(plan, zone)
-            self._router(zone_name(plan.id, zone)).rules.apply(checks)
+            self._router(zone_name(plan.id, zone)).rules.apply(firewall.ruleset(plan, zone))
         self._join_zones(plan, core)
-        if gated:
+        self._join_transits(plan, core)
+        if plan.id != MANAGEMENT:
             self._join_internet(plan, core)
         core.settle(vpcs.core_wiring(plan, self._zones))
         for gateway in plan.nat_gateways:
@@ -152,6 +161,31 @@ class Networks:
         core.netlink.run(batch)
         for zone in self._zones:
             self._router(zone_name(plan.id, zone)).switch(CORE_DEVICE)
+
+    def _join_transits(self, plan: VpcPlan, core: Router) -> None:
+        """Make the links for routes to interfaces in other zones, and remove those that no route needs any more."""
+        links = vpcs.transit_links(plan)
+        for zone in self._zones:
+            router, wanted = self._router(zone_name(plan.id, zone)), {transit_name(link.target.id) for link in links if link.zone == zone}
+            router.delete(*(name for name in router.netlink.devices() if name.startswith("t") and name not in wanted))
+        devices = core.netlink.devices() if links else {}
+        missing = [link for link in links if core_transit_name(link.zone, link.target.id) not in devices]
+        batch = Batch()
+        for link in missing:
+            netlink.add_pair(
+                batch,
+                core_transit_name(link.zone, link.target.id),
+                mac=mac(plan.id, link.zone, link.target.id, "core side"),
+                peer=transit_name(link.target.id),
+                peer_mac=mac(plan.id, link.zone, link.target.id, "zone side"),
+                peer_namespace=self.namespace(zone_name(plan.id, link.zone)),
+                mtu=MTU,
+            )
+        core.netlink.run(batch)
+        for link in links:
+            self._router(zone_name(plan.id, link.zone)).switch(transit_name(link.target.id))
+        if missing:
+            self._core_made(plan.id, core.namespace)  # A zone that is delayed is delayed on the new links, too.
 
     def _join_internet(self, plan: VpcPlan, core: Router) -> None:
         link, internet = internet_link_name(plan.id), self._router(INTERNET)

@@ -93,7 +93,10 @@ class NatGatewayPlan(msgspec.Struct, frozen=True):
 
 
 class VpcPlan(msgspec.Struct, frozen=True):
-    """Everything about one VPC that packets can feel. Not existing is asked for by `Fabric.remove_vpc(id)`."""
+    """Everything about one VPC that packets can feel. Not existing is asked for by `Fabric.remove_vpc(id)`.
+
+    `link_local_services` are the resolver and the metadata service, which every zone of a VPC has.
+    """
 
     id: str
     cidrs: tuple[str, ...]
@@ -104,6 +107,27 @@ class VpcPlan(msgspec.Struct, frozen=True):
     nat_gateways: tuple[NatGatewayPlan, ...] = ()
     internet_gateway: bool = False
     dns: bool = True
+    link_local_services: bool = True
+
+
+class PortRange(msgspec.Struct, frozen=True):
+    """Ports of `tcp` or `udp`, the first and the last included."""
+
+    protocol: str
+    first: int
+    last: int
+
+
+class ManagementGroup(msgspec.Struct, frozen=True):
+    """The hosts of one deployment, as the management network knows them: those with the same `id` belong together.
+
+    `peer_ports` are where the host accepts connections of the other hosts of its group (replication), `probe_ports` where it accepts
+    those of the monitoring hosts.
+    """
+
+    id: str
+    peer_ports: tuple[PortRange, ...] = ()
+    probe_ports: tuple[PortRange, ...] = ()
 
 
 class HostSpec(msgspec.Struct, frozen=True):
@@ -111,7 +135,8 @@ class HostSpec(msgspec.Struct, frozen=True):
 
     `directory` is its disk: an absolute path, seen at the same path from inside, created 0700 before power-on, kept through power-off.
     `readable` are further paths seen inside, read-only (an engine's installation). `management_address` is its address on the
-    management network, over which zonal probes it and replicas replicate; None for a host that has none.
+    management network, over which zonal probes it and replicas replicate; None for a host that has none. `management_group` says with
+    whom it may talk there; without it, with nobody.
     `vpc_id` is the VPC whose resolver it uses; its interfaces come from that VPC's plan (`InterfacePlan.host`). `internet_address` puts it
     straight into the internet instead, outside every VPC. `machine_files` lets it see the machine's files as they are, writable, for
     commands of this machine (`zonal exec`); every other host sees them read-only and without the region's state.
@@ -122,6 +147,7 @@ class HostSpec(msgspec.Struct, frozen=True):
     directory: str
     readable: tuple[str, ...] = ()
     management_address: str | None = None
+    management_group: ManagementGroup | None = None
     vpc_id: str | None = None
     internet_address: str | None = None
     machine_files: bool = False

@@ -22,6 +22,13 @@ class Is(msgspec.Struct, frozen=True):
     negated: bool = False
 
 
+class StartsWith(msgspec.Struct, frozen=True):
+    """The device's name begins with this."""
+
+    key: str
+    prefix: str
+
+
 class Within(msgspec.Struct, frozen=True):
     """The address lies in this network."""
 
@@ -56,7 +63,7 @@ class Chance(msgspec.Struct, frozen=True):
     of_ten_thousand: int
 
 
-Match: TypeAlias = Is | Within | Between | Member | Established | Chance
+Match: TypeAlias = Is | StartsWith | Within | Between | Member | Established | Chance
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -182,6 +189,8 @@ def _match(match: Match) -> str:
         case Is(key, value, negated):
             word = f'"{value}"' if key.endswith("ifname") else value
             return f"{_KEYS.get(key, key)} {'!= ' if negated else ''}{word}"
+        case StartsWith(key, prefix):
+            return f'{key} "{prefix}*"'
         case Within(key, cidr, negated):
             return f"{_KEYS[key]} {'!= ' if negated else ''}{cidr}"
         case Between(key, low, high):

@@ -10,24 +10,28 @@ No bridge: every interface is a routed port with a host route of its own in its 
 neighbours in a subnet, is forwarded and meets the rules there. The links between core and zones are what faults cut.
 
 Route tables: a subnet's own table is consulted by its addresses (`ip rule from SUBNET`); `local` is a `throw` back to the main table, which
-knows the ports; more special routes win by their length, as on AWS. Packets that come from the core obey the main table only, since
-their way was chosen where they began. Only a route to an interface in *another* zone has to be repeated on the way there. Whatever has no
-way is a blackhole: AWS answers nothing where a kernel would send ICMP errors.
+knows the ports; more special routes win by their length, as on AWS. A packet's way is chosen once, where it begins. Packets that come from
+the core therefore obey the main table only, and a route to an interface in *another* zone has links of its own, through the core to that
+zone: whatever comes in by them goes to that interface, so nothing on the way has to choose again. Whatever has no way is a blackhole: AWS
+answers nothing where a kernel would send ICMP errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
 
 from zonal.fabric.linux.netlink import MAIN, Address, Neighbour, Route, RoutingRule
 from zonal.fabric.naming import (
     CORE_DEVICE,
     GATEWAY_DEVICE,
     NEXT_HOP,
+    core_transit_name,
     mac,
     port_name,
     table_number,
+    transit_name,
 )
 from zonal.fabric.plan import InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.ruleset import (
@@ -48,41 +52,61 @@ from zonal.fabric.wiring import Wiring
 RESOLVER = "169.254.169.253"
 METADATA = "169.254.169.254"
 
-_DETOUR, _FROM_CORE, _FORWARDED, _SUBNET = 40, 50, 100, 200
+_TRANSIT, _FROM_CORE, _FORWARDED, _SUBNET = 40, 50, 100, 200
 _EVERYWHERE = "0.0.0.0/0"
+
+
+class TransitLink(NamedTuple):
+    """A link between the core and a zone for packets that a route sends to an interface in another zone. It leads packets into the core,
+    or, where it is in the zone of its target, out of it."""
+
+    zone: str
+    target: InterfacePlan
+    target_zone: str
+
+    @property
+    def leads_to_target(self) -> bool:
+        return self.zone == self.target_zone
 
 
 def zone_wiring(plan: VpcPlan, zone: str) -> Wiring:
     """The VPC's namespace in one zone."""
-    subnets = {subnet.id: subnet for subnet in plan.subnets}
+    zones = _zones(plan)
     mine = [subnet for subnet in plan.subnets if subnet.zone == zone]
-    interfaces = [each for each in plan.interfaces if subnets[each.subnet_id].zone == zone]
+    interfaces = [each for each in plan.interfaces if zones[each.subnet_id] == zone]
     neighbours = [Neighbour(CORE_DEVICE, NEXT_HOP, mac(plan.id, zone, "core side"))]
     routes = {Route(MAIN, _EVERYWHERE, "blackhole")}
-    routes |= {Route(MAIN, subnet.cidr, "blackhole") for subnet in mine}
-    routes |= {Route(MAIN, cidr, device=CORE_DEVICE, gateway=NEXT_HOP) for cidr in plan.cidrs if cidr not in {each.cidr for each in mine}}
+    cidrs = {subnet.cidr for subnet in mine}
+    routes |= {Route(MAIN, cidr, "blackhole") for cidr in cidrs}
+    routes |= {Route(MAIN, cidr, device=CORE_DEVICE, gateway=NEXT_HOP) for cidr in plan.cidrs if cidr not in cidrs}
     rules = {RoutingRule(_FROM_CORE, MAIN, device=CORE_DEVICE)}
     for interface in interfaces:
-        neighbours += [Neighbour(port_name(interface.id), address, interface.mac) for address in interface.addresses]
-        routes |= {Route(MAIN, f"{address}/32", device=port_name(interface.id)) for address in interface.addresses}
+        port = port_name(interface.id)
+        neighbours += [Neighbour(port, address, interface.mac) for address in interface.addresses]
+        routes |= {Route(MAIN, f"{address}/32", device=port) for address in interface.addresses}
+    targets = _targets(plan)
     for subnet in mine:
-        routes |= set(_subnet_routes(plan, subnet, zone))
+        routes |= set(_subnet_routes(plan, subnet, targets, zones))
         rules.add(RoutingRule(_SUBNET, table_number(subnet.id), subnet.cidr))
-    for port, table in [(port_name(each.id), table_number(each.subnet_id)) for each in interfaces if forwards(plan, each)]:
+    forwarding = _forwarding(plan)
+    for port, table in [(port_name(each.id), table_number(each.subnet_id)) for each in interfaces if each.id in forwarding]:
         rules.add(RoutingRule(_FORWARDED, table, device=port))
         rules.add(RoutingRule(_FORWARDED + 1, MAIN, device=port))  # The table of the source's subnet would send it back here.
-    for subnet, cidr, target in detours(plan):
-        if subnets[target.subnet_id].zone == zone:
-            routes.add(Route(table_number(subnet.id), cidr, device=port_name(target.id), gateway=target.addresses[0]))
-            rules.add(RoutingRule(_DETOUR, table_number(subnet.id), subnet.cidr, CORE_DEVICE))
+    for link in transit_links(plan):
+        if link.zone == zone:
+            device, table = transit_name(link.target.id), table_number(link.target.id)
+            neighbours.append(Neighbour(device, NEXT_HOP, mac(plan.id, zone, link.target.id, "core side")))
+            if link.leads_to_target:
+                rules.add(RoutingRule(_TRANSIT, table, device=device))
+                routes |= set(_to_port(table, _EVERYWHERE, link.target))
     return Wiring(frozenset(_zone_addresses(plan, mine)), tuple(neighbours), frozenset(routes), frozenset(rules))
 
 
 def core_wiring(plan: VpcPlan, zones: tuple[str, ...]) -> Wiring:
     """The VPC's core."""
-    subnets = {subnet.id: subnet for subnet in plan.subnets}
+    cidrs = {subnet.cidr for subnet in plan.subnets}
     neighbours = [Neighbour(zone, NEXT_HOP, mac(plan.id, zone, "zone side")) for zone in zones]
-    routes = {Route(MAIN, cidr, "blackhole") for cidr in plan.cidrs if cidr not in {subnet.cidr for subnet in plan.subnets}}
+    routes = {Route(MAIN, cidr, "blackhole") for cidr in plan.cidrs if cidr not in cidrs}
     routes |= {Route(MAIN, subnet.cidr, device=subnet.zone, gateway=NEXT_HOP) for subnet in plan.subnets}
     rules = set()
     if plan.internet_gateway:
@@ -90,9 +114,13 @@ def core_wiring(plan: VpcPlan, zones: tuple[str, ...]) -> Wiring:
         routes.add(Route(MAIN, _EVERYWHERE, device=GATEWAY_DEVICE, gateway=NEXT_HOP))
     else:
         routes.add(Route(MAIN, _EVERYWHERE, "blackhole"))
-    for subnet, cidr, target in detours(plan):
-        routes.add(Route(table_number(subnet.id), cidr, device=subnets[target.subnet_id].zone, gateway=NEXT_HOP))
-        rules.add(RoutingRule(_DETOUR, table_number(subnet.id), subnet.cidr, subnet.zone))
+    for link in transit_links(plan):
+        device, table = core_transit_name(link.zone, link.target.id), table_number(link.target.id)
+        if link.leads_to_target:
+            neighbours.append(Neighbour(device, NEXT_HOP, mac(plan.id, link.zone, link.target.id, "zone side")))
+            routes.add(Route(table, _EVERYWHERE, device=device, gateway=NEXT_HOP))
+        else:
+            rules.add(RoutingRule(_TRANSIT, table, device=device))
     return Wiring(frozenset(), tuple(neighbours), frozenset(routes), frozenset(rules))
 
 
@@ -161,48 +189,61 @@ def resolver_addresses(plan: VpcPlan) -> tuple[str, ...]:
     return (str(IPv4Network(plan.cidrs[0])[2]), RESOLVER) if plan.dns and plan.cidrs else ()
 
 
-def detours(plan: VpcPlan) -> Iterator[tuple[SubnetPlan, str, InterfacePlan]]:
-    """Routes whose target is an interface in another zone than the subnet they belong to."""
-    subnets = {subnet.id: subnet for subnet in plan.subnets}
-    interfaces = _targets(plan)
+def transit_links(plan: VpcPlan) -> list[TransitLink]:
+    """The links for routes whose target is an interface in another zone than the subnet they belong to, each link once."""
+    zones, targets = _zones(plan), _targets(plan)
+    links = {}
     for subnet in plan.subnets:
         for route in subnet.routes:
-            target = interfaces.get(route.target or "") if route.kind == "interface" else None
-            if target is not None and subnets[target.subnet_id].zone != subnet.zone:
-                yield subnet, route.cidr, target
+            target = targets.get(route.target or "") if route.kind == "interface" else None
+            if target is not None and zones[target.subnet_id] != subnet.zone:
+                for zone in (subnet.zone, zones[target.subnet_id]):
+                    links[zone, target.id] = TransitLink(zone, target, zones[target.subnet_id])
+    return [links[key] for key in sorted(links)]
 
 
-def forwards(plan: VpcPlan, interface: InterfacePlan) -> bool:
-    """Whether the interface may send in other names: its check is off, or it is a NAT gateway's."""
-    return interface.forwards or any(gateway.interface_id == interface.id for gateway in plan.nat_gateways)
+def _forwarding(plan: VpcPlan) -> set[str]:
+    """The interfaces that may send in other names: their check is off, or they are a NAT gateway's."""
+    return {each.id for each in plan.interfaces if each.forwards} | {gateway.interface_id for gateway in plan.nat_gateways}
 
 
 def _zone_addresses(plan: VpcPlan, subnets: list[SubnetPlan]) -> Iterator[Address]:
     for subnet in subnets:
         yield Address("lo", f"{IPv4Network(subnet.cidr)[1]}/32")
-    for address in (*resolver_addresses(plan), METADATA):
+    for address in (*resolver_addresses(plan), *([METADATA] if plan.link_local_services else [])):
         yield Address("lo", f"{IPv4Address(address)}/32")
 
 
-def _subnet_routes(plan: VpcPlan, subnet: SubnetPlan, zone: str) -> Iterator[Route]:
-    """The subnet's own table, seen in its zone."""
+def _subnet_routes(plan: VpcPlan, subnet: SubnetPlan, targets: dict[str, InterfacePlan], zones: dict[str, str]) -> Iterator[Route]:
+    """The subnet's own table, in its zone."""
     table = table_number(subnet.id)
-    subnets, targets = {each.id: each for each in plan.subnets}, _targets(plan)
-    routes = {_EVERYWHERE: Route(table, _EVERYWHERE, "blackhole")}
-    routes |= {cidr: Route(table, cidr, "throw") for cidr in plan.cidrs}
+    routes = {_EVERYWHERE: [Route(table, _EVERYWHERE, "blackhole")]}
+    routes |= {cidr: [Route(table, cidr, "throw")] for cidr in plan.cidrs}
     for route in subnet.routes:
-        target = targets.get(route.target or "")
+        target = targets.get(route.target or "") if route.kind == "interface" else None
         if route.kind == "local":
             continue
         if route.kind == "internet" and plan.internet_gateway:
-            routes[route.cidr] = Route(table, route.cidr, device=CORE_DEVICE, gateway=NEXT_HOP)
-        elif route.kind == "interface" and target is not None and subnets[target.subnet_id].zone == zone:
-            routes[route.cidr] = Route(table, route.cidr, device=port_name(target.id), gateway=target.addresses[0])
-        elif route.kind == "interface" and target is not None:
-            routes[route.cidr] = Route(table, route.cidr, device=CORE_DEVICE, gateway=NEXT_HOP)
+            routes[route.cidr] = [Route(table, route.cidr, device=CORE_DEVICE, gateway=NEXT_HOP)]
+        elif target is not None and zones[target.subnet_id] == subnet.zone:
+            routes[route.cidr] = list(_to_port(table, route.cidr, target))
+        elif target is not None:
+            routes[route.cidr] = [Route(table, route.cidr, device=transit_name(target.id), gateway=NEXT_HOP)]
         else:
-            routes[route.cidr] = Route(table, route.cidr, "blackhole")
-    yield from routes.values()
+            routes[route.cidr] = [Route(table, route.cidr, "blackhole")]
+    for rows in routes.values():
+        yield from rows
+
+
+def _to_port(table: int, cidr: str, target: InterfacePlan) -> Iterator[Route]:
+    """A route to an interface in this zone; while the interface's host is off, what it sends is dropped and takes no other way."""
+    yield Route(table, cidr, device=port_name(target.id), gateway=target.addresses[0])
+    yield Route(table, cidr, "blackhole", metric=1)
+
+
+def _zones(plan: VpcPlan) -> dict[str, str]:
+    """The zone of each subnet."""
+    return {subnet.id: subnet.zone for subnet in plan.subnets}
 
 
 def _targets(plan: VpcPlan) -> dict[str, InterfacePlan]:

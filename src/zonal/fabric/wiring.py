@@ -74,9 +74,9 @@ def settle(socket: Netlink, wanted: Wiring, *, only_devices: frozenset[str] | No
     possible = {row for row in wanted.routes if not row.device or row.device in devices}
     batch = Batch()
     _add(batch, wanted, devices, addresses, possible - routes, wanted.rules - rules)
-    replaced = {(row.table, row.cidr) for row in possible - routes}
+    replaced = {(row.table, row.cidr, row.metric) for row in possible - routes}
     gone = [row for row in mine if row not in wanted.addresses and row not in possible and row not in wanted.rules]
-    _remove(batch, devices, [row for row in gone if not (isinstance(row, Route) and (row.table, row.cidr) in replaced)])
+    _remove(batch, devices, [row for row in gone if not (isinstance(row, Route) and (row.table, row.cidr, row.metric) in replaced)])
     if batch:
         socket.run(batch, forgive=netlink.GONE)
 

@@ -19,6 +19,7 @@ from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import Answer, NodeSpec, Origin, Secrets, Sighting
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.engines.postgres.server import PostgresNode
+from zonal.fabric.plan import ManagementGroup, PortRange
 from zonal.fabric.zones import ZONES
 from zonal.foundation.authority import Authority
 
@@ -64,7 +65,9 @@ class Pair:
 
     async def node(self, name: str, zone: str, place: int) -> PostgresNode:
         address = f"100.64.{(A, B, C).index(zone) * 16 + 1}.{place}"
-        host = await self.ground.host(f"db-{name}", zone, management_address=address, readable=(str(self.home),))
+        ports = (PortRange("tcp", PORT, PORT),)
+        group = ManagementGroup("orders", peer_ports=ports, probe_ports=ports)
+        host = await self.ground.host(f"db-{name}", zone, management_address=address, management_group=group, readable=(str(self.home),))
         spec = NodeSpec(name, self.home, self.version, PORT, "master", "orders", ())
         return PostgresNode(spec, host, self.secrets.operator)
 

@@ -164,6 +164,38 @@ async def test_a_host_that_is_removed_is_forgotten_and_can_be_made_anew(ground: 
         ground.fabric.hosts.host(HostSpec("../escape", A, "/tmp/x"))
 
 
+@sandboxed
+async def test_a_host_that_is_powered_on_by_several_callers_and_with_changed_specs_at_once_is_powered_on_once(ground: Ground) -> None:
+    specs = [HostSpec("host", A, str(ground.state / "disk"), readable=readable) for readable in ((), ("/usr",), ("/usr", "/etc"), ())]
+    hosts = [ground.fabric.hosts.host(spec) for spec in specs]
+    await asyncio.gather(*(host.power_on() for host in hosts))
+    assert len({_pid_namespace(each) for each in _processes_with(b"ZONAL_PROCESS=host/.init")}) == 1
+
+
+@sandboxed
+async def test_a_host_that_is_removed_while_it_is_powered_on_is_not_on_afterwards(ground: Ground) -> None:
+    host = ground.fabric.hosts.host(HostSpec("host", A, str(ground.state / "disk")))
+    first = asyncio.create_task(host.power_on())
+    await asyncio.sleep(0)
+    removed, late = asyncio.create_task(ground.fabric.hosts.remove("host")), asyncio.create_task(host.power_on())
+    await asyncio.gather(first, removed)
+    with pytest.raises(HostFailed, match="removed"):
+        await late
+    assert not host.is_on and ground.fabric.hosts.get("host") is None
+
+
+def _processes_with(variable: bytes) -> list[Path]:
+    """The processes that have this variable in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable in (process / "environ").read_bytes().split(b"\0"):
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
 def _processes_in(namespace: str) -> list[str]:
     return [each.name for each in Path("/proc").glob("[0-9]*") if _pid_namespace(each) == namespace]
 

@@ -6,13 +6,16 @@ import asyncio
 import socket
 
 from tests.contract.fabric.plans import (
+    ANYBODY,
     INTERNET,
     PRIVATE_A,
     PRIVATE_B,
     PUBLIC_A,
     PUBLIC_B,
+    PUBLIC_C,
     A,
     B,
+    C,
     interface,
     subnet,
     vpc,
@@ -20,7 +23,8 @@ from tests.contract.fabric.plans import (
 from tests.contract.fabric.sandboxed import Ground, sandboxed
 from zonal.fabric.hosts import LinuxHost
 from zonal.fabric.linux.namespaces import inside
-from zonal.fabric.plan import NatGatewayPlan, Route
+from zonal.fabric.plan import NatGatewayPlan, Route, Rule, SecurityGroupPlan
+from zonal.fabric.zones import ZoneFault
 
 
 async def peer_name(listener: socket.socket) -> str:
@@ -88,6 +92,61 @@ async def test_private_hosts_reach_the_internet_through_a_nat_gateway_of_another
     assert not await ground.reaches(outside, "203.0.113.99", 80)
     assert await ground.reaches(ground.fabric.hosts.get("far"), "10.0.11.10", 80)  # type: ignore[arg-type]
     assert inner
+
+
+@sandboxed
+async def test_a_nat_gateway_in_another_zone_takes_nothing_of_the_vpcs_own_traffic(ground: Ground) -> None:
+    through_nat = Route("0.0.0.0/0", "interface", "nat-1")
+    private = [subnet(f"subnet-private-{zone[-1]}", zone, f"10.0.2{n}.0/24", through_nat) for n, zone in enumerate((A, B, C))]
+    members = SecurityGroupPlan("sg-members", (Rule("tcp", 80, 80, group_id="sg-members"),), (ANYBODY,))
+    plan = vpc(
+        interface("nat", PUBLIC_A, "10.0.0.5", public="203.0.113.99"),
+        *(interface(f"host-{each.zone[-1]}", each, f"10.0.2{n}.10", "sg-members") for n, each in enumerate(private)),
+        subnets=(PUBLIC_A, *private),
+        groups=(members,),
+        nat_gateways=(NatGatewayPlan("nat-1", "eni-nat"),),
+    )
+    await ground.fabric.apply_vpc(plan)
+    hosts = [await ground.host(f"host-{each.zone[-1]}", each.zone) for each in private]
+    listeners = [ground.listen(host, 80) for host in hosts]
+    outside = await outsider(ground)
+    outer = ground.listen(outside, 80)
+    for number, sender in enumerate(hosts):
+        for place, listener in enumerate(listeners):
+            if sender is not hosts[place]:
+                assert await ground.reaches(sender, f"10.0.2{place}.10", 80), (sender.name, hosts[place].name)
+                assert await peer_name(listener) == f"10.0.2{number}.10"
+        assert await ground.reaches(sender, outside.spec.internet_address or "", 80), sender.name
+        assert await peer_name(outer) == "203.0.113.99"
+    await ground.fabric.fail_zone(A, ZoneFault("network"))
+    assert not await ground.reaches(hosts[1], outside.spec.internet_address or "", 80), "the gateway's zone is lost"
+    assert await ground.reaches(hosts[1], "10.0.22.10", 80)
+
+
+@sandboxed
+async def test_a_firewall_host_in_another_zone_sends_on_through_a_nat_gateway_in_a_third_and_stops_everything_when_it_is_off(
+    ground: Ground,
+) -> None:
+    inspected = subnet("subnet-inspected", A, "10.0.20.0/24", Route("0.0.0.0/0", "interface", "eni-box"))
+    boxes = subnet("subnet-boxes", B, "10.0.21.0/24", Route("0.0.0.0/0", "interface", "nat-1"))
+    plan = vpc(
+        interface("client", inspected, "10.0.20.10"),
+        interface("box", boxes, "10.0.21.10", forwards=True),
+        interface("nat", PUBLIC_C, "10.0.2.5", public="203.0.113.99"),
+        subnets=(PUBLIC_C, inspected, boxes),
+        nat_gateways=(NatGatewayPlan("nat-1", "eni-nat"),),
+    )
+    await ground.fabric.apply_vpc(plan)
+    client, box, outside = await ground.host("client", A), await ground.host("box", B), await outsider(ground)
+    outer = ground.listen(outside, 80)
+    assert not await ground.reaches(client, outside.spec.internet_address or "", 80)
+    forward(box)
+    assert await ground.reaches(client, outside.spec.internet_address or "", 80)
+    assert await peer_name(outer) == "203.0.113.99"
+    await box.power_off()
+    assert not await ground.reaches(client, outside.spec.internet_address or "", 80)
+    await ground.fabric.apply_vpc(vpc(interface("client", inspected, "10.0.20.10"), subnets=(PUBLIC_C, inspected)))
+    assert not [name for devices, *_ in everything(ground).values() for name in devices if name.startswith("t")]  # type: ignore[misc]
 
 
 @sandboxed
@@ -163,6 +222,29 @@ async def test_vpcs_with_the_same_addresses_do_not_meet(ground: Ground) -> None:
     assert not await ground.reaches_or_fails(stranger, "10.0.0.10", 80)
     assert await ground.reaches(client, "10.0.0.10", 80)
     assert listener
+
+
+@sandboxed
+async def test_callers_who_ask_for_a_new_vpc_at_once_get_one_and_its_resolver_once(ground: Ground) -> None:
+    await asyncio.gather(*(ground.fabric.apply_vpc(vpc(id=id)) for id in ("vpc-one", "vpc-two") for _ in range(4)))
+    ground.fabric.names.set("db.zonal.internal", private="10.0.0.10")
+    await ground.fabric.apply_vpc(vpc(interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one"))
+    client = await ground.host("client", A, vpc_id="vpc-one")
+    assert await ground.reaches(client, "10.0.0.2", 53)
+    wider = vpc(interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one", cidrs=("10.0.0.0/16", "10.1.0.0/16"))
+    await asyncio.gather(*(ground.fabric.apply_vpc(wider) for _ in range(3)))
+    assert await ground.reaches(client, "10.0.0.2", 53)
+    for dns in (False, True, False, True):
+        await ground.fabric.apply_vpc(vpc(interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one", dns=dns))
+    assert await ground.reaches(client, "10.0.0.2", 53)
+
+
+@sandboxed
+async def test_a_vpc_that_is_removed_while_it_is_made_leaves_nothing(ground: Ground) -> None:
+    before = set(everything(ground))
+    await asyncio.gather(ground.fabric.apply_vpc(vpc(id="vpc-one")), ground.fabric.remove_vpc("vpc-one"), ground.fabric.apply_vpc(vpc()))
+    await ground.fabric.remove_vpc("vpc-test")
+    assert set(everything(ground)) == before
 
 
 @sandboxed

@@ -12,20 +12,22 @@ import pytest
 
 from tests.contract.fabric.plans import PUBLIC_A, PUBLIC_B, A, B, C, interface, vpc
 from tests.contract.fabric.sandboxed import Ground, sandboxed
-from zonal.fabric.fabric import management_network
 from zonal.fabric.hosts import HostUnreachable, LinuxHost
 from zonal.fabric.impairments import NoDelay
+from zonal.fabric.management import management_network
+from zonal.fabric.plan import ManagementGroup, PortRange
 from zonal.fabric.zones import BadFault, UnknownZone, ZoneFault
 
 NETWORK, POWER = ZoneFault("network"), ZoneFault("power")
+PROBED = ManagementGroup("pair", probe_ports=(PortRange("tcp", 9000, 9000),))
 MANAGED_A, MANAGED_B = (str(management_network(zone)[20]) for zone in (A, B))
 
 
 async def pair(ground: Ground) -> tuple[LinuxHost, LinuxHost, socket.socket]:
     """A server in the first zone, listening, and a client in the second."""
     await ground.fabric.apply_vpc(vpc(interface("server", PUBLIC_A, "10.0.0.10"), interface("client", PUBLIC_B, "10.0.1.10")))
-    server = await ground.host("server", A, management_address=MANAGED_A)
-    client = await ground.host("client", B, management_address=MANAGED_B)
+    server = await ground.host("server", A, management_address=MANAGED_A, management_group=PROBED)
+    client = await ground.host("client", B, management_address=MANAGED_B, management_group=PROBED)
     return server, client, ground.listen(server, 80)
 
 

@@ -67,7 +67,7 @@ class Region:
 
     async def prepare(self, request: Request) -> CommandPlace:
         self.asked.append(json.loads(request.body))
-        return CommandPlace("place-1", 42, address="172.31.0.9", zone="us-east-1a")
+        return CommandPlace("place-1", 42, (("PLACE", "a"),), address="172.31.0.9", zone="us-east-1a")
 
     async def release(self, request: Request) -> dict[str, str]:
         self.asked.append(request.words[0])
@@ -196,9 +196,11 @@ def test_exec_hands_on_streams_and_exit_status_and_gives_the_place_back(
     region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place = ("--state", str(tmp_path), "--in", "subnet-1", "--security-group", "sg-1")
-    assert run("exec", *place, "--", "sh", "-c", "echo $INSIDE; exit 7") == 7
-    assert capfd.readouterr().out == "42\n"
-    assert region.asked == [{"place": "subnet-1", "security_groups": ["sg-1"]}, "place-1"]
+    assert run("exec", *place, "--", "sh", "-c", "echo $INSIDE $PLACE; exit 7") == 7
+    assert capfd.readouterr().out == "42 a\n"
+    [asked, released] = region.asked
+    assert isinstance(asked, dict) and len(asked.pop("lease")) == 16
+    assert (asked, released) == ({"place": "subnet-1", "security_groups": ["sg-1"]}, "place-1")
 
 
 def test_the_options_of_execs_command_are_its_own(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

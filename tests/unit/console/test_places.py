@@ -1,4 +1,6 @@
 import asyncio
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ from zonal.console.shapes import CommandRequest
 from zonal.fabric.plan import VpcPlan
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import ZonalError
+from zonal.foundation.leases import Lease
 from zonal.records.store import Store
 from zonal.services.ec2 import default_vpc, lookups
 from zonal.services.ec2.model import NetworkInterface, SecurityGroup, Subnet
@@ -41,12 +44,12 @@ class Ground:
         return self.on[name]
 
 
-def desk(lost: tuple[str, ...] = ()) -> tuple[PlaceDesk, Ground, Store]:
+def desk(lost: tuple[str, ...] = (), leases: Path = Path("/nonexistent")) -> tuple[PlaceDesk, Ground, Store]:
     store = Store(":memory:")
     with store.transaction() as tx:
         default_vpc.bootstrap(tx, RegionClock().now())
     ground = Ground()
-    return PlaceDesk(store, ground, RegionClock(), lost=lambda zone: zone in lost), ground, store
+    return PlaceDesk(store, ground, RegionClock(), leases=leases, lost=lambda zone: zone in lost), ground, store
 
 
 def subnet_in(store: Store, zone: str) -> Subnet:
@@ -143,3 +146,83 @@ def test_an_old_place_without_a_host_is_tidied_and_one_that_is_being_made_is_not
         assert [each.id for each in store.select(RecordedPlace)] == [young.id]
 
     virtual_time.run(story())
+
+
+async def test_a_place_whose_caller_ended_is_taken_back_and_one_whose_caller_lives_is_not(tmp_path: Path) -> None:
+    places, ground, store = desk(leases=tmp_path)
+    ended, living = Lease(tmp_path), Lease(tmp_path)
+    await places.prepare(CommandRequest(lease=ended.name))
+    kept = await places.prepare(CommandRequest(lease=living.name))
+    await places.tidy()
+    assert len(store.select(RecordedPlace)) == 2
+    ended.release()
+    await places.tidy()
+    assert [each.id for each in store.select(RecordedPlace)] == [kept.id] == list(ground.on)
+    assert len(store.select(NetworkInterface)) == 1
+    assert os.listdir(tmp_path) == [living.name]  # noqa: PTH208
+
+
+async def test_a_place_that_is_still_being_made_is_taken_back_only_afterwards(tmp_path: Path) -> None:
+    places, ground, store = desk(leases=tmp_path)
+    lease, powered = Lease(tmp_path), asyncio.Event()
+    power_on = ground.prepare_exec
+
+    async def prepare_exec(name: str, *, zone: str, vpc_id: str | None) -> Any:
+        lease.release()
+        await places.tidy()
+        powered.set()
+        return await power_on(name, zone=zone, vpc_id=vpc_id)
+
+    ground.prepare_exec = prepare_exec  # type: ignore[method-assign]
+    await places.prepare(CommandRequest(lease=lease.name))
+    assert powered.is_set() and len(store.select(RecordedPlace)) == 1
+    await places.tidy()
+    assert (store.select(RecordedPlace), ground.on) == ([], {})
+
+
+async def test_a_command_in_a_host_that_was_there_is_ended_with_its_caller_and_the_host_stays(tmp_path: Path) -> None:
+    places, ground, store = desk(leases=tmp_path)
+    ended: list[str] = []
+
+    async def end_command(id: str) -> None:
+        ended.append(id)
+
+    host = SimpleNamespace(
+        name="db-1", init=SimpleNamespace(pid=7), zone="us-east-1a", management_address="100.64.0.16", end_command=end_command
+    )
+    ground.on["db-1"] = host
+    lease = Lease(tmp_path)
+    place = await places.prepare(CommandRequest("db-1", lease=lease.name))
+    assert (place.target, place.environment) == (7, (("ZONAL_EXEC", place.id),))
+    lease.release()
+    await places.tidy()
+    assert (ended, list(ground.on), store.select(RecordedPlace)) == ([place.id], ["db-1"], [])
+    assert store.journal(event="place.abandoned")[-1].subject == place.id
+
+
+async def test_a_place_that_cannot_be_taken_back_now_does_not_keep_the_others_and_is_tried_again(tmp_path: Path) -> None:
+    places, ground, store = desk(leases=tmp_path)
+    stuck, other = Lease(tmp_path), Lease(tmp_path)
+    first = await places.prepare(CommandRequest(lease=stuck.name))
+    await places.prepare(CommandRequest(lease=other.name))
+    remove, failures = ground.remove, [TimeoutError("its init does not end")]
+
+    async def remove_or_fail(name: str) -> None:
+        if name == first.id and failures:
+            raise failures.pop()
+        await remove(name)
+
+    ground.remove = remove_or_fail  # type: ignore[method-assign]
+    stuck.release()
+    other.release()
+    await places.tidy()
+    assert [each.id for each in store.select(RecordedPlace)] == [first.id]
+    await places.tidy()
+    assert store.select(RecordedPlace) == []
+
+
+async def test_a_lease_that_could_be_a_path_is_refused() -> None:
+    places, _, store = desk()
+    with pytest.raises(PlaceUnknown, match="lease"):
+        await places.prepare(CommandRequest(lease="../region.db"))
+    assert store.select(RecordedPlace) == []

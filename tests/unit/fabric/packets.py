@@ -18,6 +18,7 @@ from zonal.fabric.ruleset import (
     Match,
     Member,
     Ruleset,
+    StartsWith,
     Translate,
     Untracked,
     Verdict,
@@ -83,6 +84,8 @@ def _holds(rules: Ruleset, match: Match, packet: Packet) -> bool:
     match match:
         case Is(key, value, negated):
             return _knows(key, packet) and (getattr(packet, key) == value) != negated
+        case StartsWith(key, prefix):
+            return bool(getattr(packet, key).startswith(prefix))
         case Within(key, cidr, negated):
             return (IPv4Address(getattr(packet, key)) in IPv4Network(cidr)) != negated
         case Between(key, low, high):

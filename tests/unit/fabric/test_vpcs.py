@@ -6,7 +6,7 @@ from zonal.fabric import impairments, vpcs
 from zonal.fabric.doctor import namespaces_remedy
 from zonal.fabric.entry import enter_argv
 from zonal.fabric.linux.netlink import MAIN, Route
-from zonal.fabric.naming import CORE_DEVICE, NEXT_HOP, port_name, table_number
+from zonal.fabric.naming import CORE_DEVICE, NEXT_HOP, core_transit_name, port_name, table_number, transit_name
 from zonal.fabric.plan import InterfacePlan, NatGatewayPlan, SubnetPlan, VpcPlan
 from zonal.fabric.plan import Route as RoutePlan
 from zonal.fabric.zones import ZONES, ZoneFault
@@ -43,27 +43,37 @@ def test_a_route_to_what_is_gone_is_a_blackhole() -> None:
     assert table(plan(RoutePlan("0.0.0.0/0", "interface", "eni-gone")), "subnet-a", A)["0.0.0.0/0"].kind == "blackhole"
 
 
-def test_a_route_to_a_nat_gateway_in_another_zone_is_repeated_on_the_way() -> None:
+def test_a_route_to_a_nat_gateway_in_another_zone_has_links_of_its_own_through_the_core() -> None:
     wanted = plan(RoutePlan("0.0.0.0/0", "interface", "nat-1"), nat_gateways=(NatGatewayPlan("nat-1", "eni-b"),))
-    assert table(wanted, "subnet-a", A)["0.0.0.0/0"].device == CORE_DEVICE
-    core = {row for row in vpcs.core_wiring(wanted, (A, B)).routes if row.table == table_number("subnet-a")}
-    assert {row.device for row in core} == {B}
-    assert table(wanted, "subnet-a", B)["0.0.0.0/0"] == Route(
-        table_number("subnet-a"), "0.0.0.0/0", device=port_name("eni-b"), gateway="10.0.1.5"
-    )
+    assert table(wanted, "subnet-a", A)["0.0.0.0/0"].device == transit_name("eni-b")
+    core = {row for row in vpcs.core_wiring(wanted, (A, B)).routes if row.table == table_number("eni-b")}
+    assert {row.device for row in core} == {core_transit_name(B, "eni-b")}
+    assert Route(table_number("eni-b"), "0.0.0.0/0", device=port_name("eni-b"), gateway="10.0.1.5") in vpcs.zone_wiring(wanted, B).routes
+
+
+def test_a_route_to_a_host_that_is_off_is_a_blackhole_and_not_the_way_around_it() -> None:
+    wanted = plan(RoutePlan("10.0.1.0/24", "interface", "eni-a"))
+    ways = {row for row in vpcs.zone_wiring(wanted, A).routes if (row.table, row.cidr) == (table_number("subnet-a"), "10.0.1.0/24")}
+    assert {(row.kind, row.metric) for row in ways} == {("unicast", 0), ("blackhole", 1)}
+
+
+def test_the_names_of_a_cores_devices_begin_with_the_zone_that_they_lead_into_and_fit_the_kernel() -> None:
+    for zone in ZONES:
+        name = core_transit_name(zone.name, "eni-0123456789abcdef0")
+        assert name.startswith(zone.name) and len(name) <= 15
 
 
 def test_no_two_routes_of_a_table_are_about_the_same_network() -> None:
     wanted = plan(RoutePlan("10.0.0.0/16", "local"), RoutePlan("0.0.0.0/0", "internet"), internet_gateway=True)
     for wiring in (*(vpcs.zone_wiring(wanted, zone.name) for zone in ZONES), vpcs.core_wiring(wanted, (A, B))):
-        keys = [(row.table, row.cidr) for row in wiring.routes]
+        keys = [(row.table, row.cidr, row.metric) for row in wiring.routes]
         assert len(keys) == len(set(keys))
 
 
 def test_a_vpc_that_is_one_subnet_is_wired_without_contradiction() -> None:
     whole = VpcPlan("vpc-1", ("10.0.0.0/24",), (SubnetPlan("subnet-a", A, "10.0.0.0/24", (), "acl"),))
     for wiring in (vpcs.zone_wiring(whole, A), vpcs.zone_wiring(whole, B), vpcs.core_wiring(whole, (A, B))):
-        keys = [(row.table, row.cidr) for row in wiring.routes]
+        keys = [(row.table, row.cidr, row.metric) for row in wiring.routes]
         assert len(keys) == len(set(keys))
     assert Route(MAIN, "10.0.0.0/24", device=A, gateway=NEXT_HOP) in vpcs.core_wiring(whole, (A, B)).routes
 
@@ -75,8 +85,8 @@ def test_the_resolver_is_at_the_base_plus_two_and_can_be_switched_off() -> None:
 
 def test_faults_become_silent_drops_in_both_directions() -> None:
     text = impairments.ruleset({A: ZoneFault("power"), B: ZoneFault("loss", 2.5)}).text()
-    assert f'iifname "{A}" drop' in text and f'oifname "{A}" drop' in text
-    assert f'iifname "{B}" numgen random mod 10000 < 250 drop' in text
+    assert f'iifname "{A}*" drop' in text and f'oifname "{A}*" drop' in text
+    assert f'iifname "{B}*" numgen random mod 10000 < 250 drop' in text
     assert "drop" not in impairments.ruleset({A: ZoneFault("delay", 5)}).text()
 
 

@@ -73,7 +73,9 @@ class Neighbour(NamedTuple):
 
 
 class Route(NamedTuple):
-    """`kind` is `unicast`, `blackhole` (dropped in silence) or `throw` (go on with the next rule)."""
+    """`kind` is `unicast`, `blackhole` (dropped in silence) or `throw` (go on with the next rule). Of two routes for one network the
+    one with the smaller `metric` is taken.
+    """
 
     table: int
     cidr: str
@@ -81,6 +83,7 @@ class Route(NamedTuple):
     device: str = ""
     gateway: str = ""
     source: str = ""
+    metric: int = 0
 
 
 class RoutingRule(NamedTuple):
@@ -240,6 +243,8 @@ def route(batch: Batch, row: Route, index: int | None, *, there: bool = True) ->
         body += attribute(5, IPv4Address(row.gateway).packed)
     if row.source:
         body += attribute(7, IPv4Address(row.source).packed)
+    if row.metric:
+        body += number(6, row.metric)
     batch.add(_NEWROUTE if there else _DELROUTE, _CREATE | _REPLACE if there else 0, body, f"set the route {row.cidr}")
 
 
@@ -308,7 +313,8 @@ def _route(length: int, kind: int, values: dict[int, bytes], names: dict[int, st
     device = names.get(_number(values[4]), "") if 4 in values else ""
     gateway = str(IPv4Address(values[5])) if 5 in values else ""
     source = str(IPv4Address(values[7])) if 7 in values else ""
-    return Route(_number(values[15]), cidr, _ROUTE_NAMES[kind], device, gateway, source)
+    metric = _number(values[6]) if 6 in values else 0
+    return Route(_number(values[15]), cidr, _ROUTE_NAMES[kind], device, gateway, source, metric)
 
 
 def _link(flags: int, index: int = 0, change: int = 0) -> bytes:

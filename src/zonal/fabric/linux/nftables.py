@@ -31,6 +31,7 @@ from zonal.fabric.ruleset import (
     PacketRule,
     PacketSet,
     Ruleset,
+    StartsWith,
     Statement,
     Translate,
     Untracked,
@@ -195,6 +196,9 @@ def _match(match: Match) -> Iterable[_Expression]:
         case Is(key, value, negated):
             yield _load(key, _REGISTER)
             yield _compare(1 if negated else 0, _encoded(key, value))
+        case StartsWith(key, prefix):
+            yield _load(key, _REGISTER)
+            yield _compare(0, prefix.encode())
         case Within(key, cidr, negated):
             network = IPv4Network(cidr)
             yield _load(key, _REGISTER)

@@ -67,6 +67,28 @@ def find(variable: str, value: str) -> ProcessMark:
     return mark(min(roots)) if roots else ProcessMark()
 
 
+def find_with_descendants(variable: str, value: str) -> list[ProcessMark]:
+    """Every process whose environment has `variable=value`, and every descendant of one, among all that can be seen."""
+    word = f"{variable}={value}".encode()
+    parents, found = {}, set()
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            pid = int(path.name)
+            parents[pid] = parent(pid)
+            if _environment_has(path, word):
+                found.add(pid)
+    children: dict[int, list[int]] = {}
+    for pid, above in parents.items():
+        children.setdefault(above, []).append(pid)
+    waiting = list(found)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found:
+                found.add(child)
+                waiting.append(child)
+    return [marked for marked in map(mark, sorted(found)) if marked.pid]
+
+
 def parent(pid: int) -> int:
     """The number of a process's parent, 0 where there is none to be seen."""
     fields = _fields(pid)
