@@ -10,7 +10,9 @@
 A plain method is a control-plane operation: it runs at once, in the transaction `call.transaction`, and its changes are durable
 before the answer leaves. An `async` method is a data-plane operation (PutItem, GetObject): it gets no transaction and may wait.
 The request is a dictionary in the shape that boto3 takes, parsed and type-checked by botocore's model; annotate it with the
-service's own type from `types-boto3-*` under `TYPE_CHECKING`. The answer is a dictionary in the shape that boto3 returns.
+service's own type from `types-boto3-*` under `TYPE_CHECKING`. The answer is a dictionary in the shape that boto3 returns. DynamoDB's
+requests are the JSON that was sent: its control plane has boto3's types, its items do not, because their shape differs (binary values
+are base64 text).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from zonal.foundation.errors import AwsError
+from zonal.wire import constraints
 from zonal.wire.models import EC2, JSON, QUERY, Located
 from zonal.wire.scalars import Malformed
 from zonal.wire.shapes import Shape
@@ -79,8 +80,7 @@ def _wanted(problem: Malformed) -> str:
 
 
 def _constraints_broken(located: Located, found: list[tuple[str, str]]) -> AwsError:
-    several = "s" if len(found) > 1 else ""
-    message = f"{len(found)} validation error{several} detected: " + "; ".join(words for _, words in found)
+    message = constraints.summary([words for _, words in found])
     return AwsError("ValidationError" if located.dialect.protocol == QUERY else "ValidationException", message)
 
 
@@ -186,12 +186,12 @@ def _problems(shape: Shape, value: Any, path: str, full: bool) -> Iterator[tuple
     """Every broken constraint below `path`: where, and AWS's words."""
     if full and shape.type != "structure":
         for words in _own_problems(shape, value):
-            yield path, f"Value {_shown(shape, value)} at '{path}' failed to satisfy constraint: {words}"
+            yield path, constraints.failure(_shown(shape, value), path, words)
     if shape.type == "structure" and not shape.definition.document:
         for name in shape.definition.required:
             if name not in value and not _is_auto(shape, name):
                 where = _below(path, name, full)
-                yield where, f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
+                yield where, constraints.failure("null", where, constraints.NOT_NULL)
         for name, item in value.items():
             yield from _problems(shape.members[name], item, _below(path, name, full), full)
     elif shape.type == "list":
@@ -214,20 +214,14 @@ def _below(path: str, name: str, full: bool) -> str:
 def _own_problems(shape: Shape, value: Any) -> Iterator[str]:
     definition, kind = shape.definition, shape.type
     if kind in ("string", "blob", "list", "map"):
-        size = len(value) if hasattr(value, "__len__") else None
-        if size is not None and definition.min is not None and size < definition.min:
-            yield f"Member must have length greater than or equal to {int(definition.min)}"
-        if size is not None and definition.max is not None and size > definition.max:
-            yield f"Member must have length less than or equal to {int(definition.max)}"
+        if hasattr(value, "__len__"):
+            yield from constraints.broken_length(len(value), *constraints.bounds(definition))
     elif kind in ("integer", "long", "float", "double"):
-        if definition.min is not None and value < definition.min:
-            yield f"Member must have value greater than or equal to {definition.min:g}"
-        if definition.max is not None and value > definition.max:
-            yield f"Member must have value less than or equal to {definition.max:g}"
+        yield from constraints.broken_range(value, *constraints.bounds(definition))
     if kind in _OWN_ENUMS and definition.enum and value not in definition.enum:
-        yield f"Member must satisfy enum value set: [{', '.join(definition.enum)}]"
+        yield constraints.enum(definition.enum)
     if kind == "string" and definition.pattern is not None and not _matches(definition.pattern, value):
-        yield f"Member must satisfy regular expression pattern: {definition.pattern}"
+        yield constraints.pattern(definition.pattern)
 
 
 def _shown(shape: Shape, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 RDS and its relatives read `DBName=` as a request without a `DBName` (Terraform's provider sends it so), and answer a required
 parameter with an empty value with `InvalidParameterValue`, "The parameter DBInstanceIdentifier must be provided and must not be blank."
+An empty list is written in the same way (`VpcSecurityGroupIds=`), so it is not given either; a required one is the operation's to judge.
 `without_blanks` wraps a service's handlers so that no handler sees such a value. Only a request's own members are meant: an empty
 tag value or filter value is a value.
 """
@@ -37,13 +38,13 @@ def _checked(service: str, operation: str, handler: Handler) -> Handler:
 
 
 def _given(service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The request without empty strings. Raises `InvalidParameterValue` where a required parameter is empty."""
-    blank = [name for name, value in request.items() if value == ""]
+    """The request without empty parameters. Raises `InvalidParameterValue` where a required one is an empty string."""
+    blank = [name for name, value in request.items() if value in ("", [])]
     if not blank:
         return request
     model = shapes.service(service).operation(operation)
     required = model.input.definition.required if model is not None and model.input is not None else ()
     for name in blank:
-        if name in required:
+        if name in required and request[name] == "":
             raise AwsError("InvalidParameterValue", f"The parameter {name} must be provided and must not be blank.")
-    return {name: value for name, value in request.items() if value != ""}
+    return {name: value for name, value in request.items() if name in required or name not in blank}

@@ -1,7 +1,7 @@
-"""Parameters that would promise what zonal does not do: refused, never ignored.
+"""Parameters that would promise what zonal does not do: rejected, never ignored.
 
-A service states its code and sentence as a `Refusal`, and each operation the parameters with the reason. A parameter that is absent,
-empty, false or 0 promises nothing.
+A service states its code and sentence as `UnsupportedParameters`, and each operation its parameters with the reason. A parameter that is
+absent, empty, false or 0 promises nothing.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import NamedTuple
 from zonal.foundation.errors import AwsError
 
 
-class Refusal(NamedTuple):
-    """How a service refuses: the error's code, and its message from the parameter's name and the reason."""
+class UnsupportedParameters(NamedTuple):
+    """How a service rejects them: the error's code, and its message from the parameter's name and the reason."""
 
     code: str
     message: Callable[[str, str], str]
 
-    def refuse(self, request: Mapping[str, object], reasons: Mapping[str, str]) -> None:
+    def reject(self, request: Mapping[str, object], reasons: Mapping[str, str]) -> None:
         """Raise for the first parameter of `reasons` (name: what is missing) that the request sets."""
         for name, reason in reasons.items():
             if request.get(name) not in (None, "", False, [], 0, ()):
                 raise AwsError(self.code, self.message(name, reason))
 
-    def require(self, request: Mapping[str, object], only: Mapping[str, object]) -> None:
+    def require_only(self, request: Mapping[str, object], only: Mapping[str, object]) -> None:
         """Raise for the first parameter of `only` (name: the one possible value) that the request sets to another value."""
         for name, value in only.items():
             if request.get(name) not in (None, value):

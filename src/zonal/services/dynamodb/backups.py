@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -26,7 +26,17 @@ from zonal.services.dynamodb.descriptions import describe_table, seconds, table_
 from zonal.services.dynamodb.tables import existing, new_space
 from zonal.services.operation import Call, operation
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import (
+        CreateBackupInputTypeDef,
+        DeleteBackupInputTypeDef,
+        DescribeBackupInputTypeDef,
+        DescribeContinuousBackupsInputTypeDef,
+        ListBackupsInputTypeDef,
+        RestoreTableFromBackupInputTypeDef,
+        RestoreTableToPointInTimeInputTypeDef,
+        UpdateContinuousBackupsInputTypeDef,
+    )
 
 
 class Backups:
@@ -37,7 +47,7 @@ class Backups:
         self.snapshots: dict[str, Snapshot] = {}
 
     @operation("CreateBackup")
-    def create(self, call: Call, request: Request) -> dict[str, Any]:
+    def create(self, call: Call, request: CreateBackupInputTypeDef) -> dict[str, Any]:
         record = call.transaction.get(TableRecord, table_name(request["TableName"]))
         if record is None or record.status not in ("ACTIVE", "UPDATING"):
             raise AwsError("TableNotFoundException", f"Table not found: {table_name(request['TableName'])}")
@@ -58,11 +68,11 @@ class Backups:
         return {"BackupDetails": _details(backup)}
 
     @operation("DescribeBackup")
-    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+    def describe(self, call: Call, request: DescribeBackupInputTypeDef) -> dict[str, Any]:
         return {"BackupDescription": self._description(_backup(call.transaction, request["BackupArn"]))}
 
     @operation("ListBackups")
-    def list(self, call: Call, request: Request) -> dict[str, Any]:
+    def list(self, call: Call, request: ListBackupsInputTypeDef) -> dict[str, Any]:
         name, start, limit = request.get("TableName"), request.get("ExclusiveStartBackupArn"), request.get("Limit", 100)
         low, high = _moment(request.get("TimeRangeLowerBound")), _moment(request.get("TimeRangeUpperBound"))
         found = [
@@ -81,7 +91,7 @@ class Backups:
         return answer
 
     @operation("DeleteBackup")
-    def delete(self, call: Call, request: Request) -> dict[str, Any]:
+    def delete(self, call: Call, request: DeleteBackupInputTypeDef) -> dict[str, Any]:
         backup = _backup(call.transaction, request["BackupArn"])
         busy = call.transaction.select(
             TableRecord, lambda table: table.restored is not None and table.restored.pending and table.restored.backup_arn == backup.id
@@ -93,7 +103,7 @@ class Backups:
         return {"BackupDescription": self._description(replace(backup, status="DELETED"))}
 
     @operation("RestoreTableFromBackup")
-    def restore(self, call: Call, request: Request) -> dict[str, Any]:
+    def restore(self, call: Call, request: RestoreTableFromBackupInputTypeDef) -> dict[str, Any]:
         backup = _backup(call.transaction, request["BackupArn"])
         if backup.status != "AVAILABLE":
             raise AwsError("BackupInUseException", f"Backup is in use: {backup.id}")
@@ -101,7 +111,7 @@ class Backups:
         return self._restore(call, backup.table, restored, request)
 
     @operation("UpdateContinuousBackups")
-    def update_continuous(self, call: Call, request: Request) -> dict[str, Any]:
+    def update_continuous(self, call: Call, request: UpdateContinuousBackupsInputTypeDef) -> dict[str, Any]:
         record = _table(call.transaction, request["TableName"])
         wanted = request["PointInTimeRecoverySpecification"]
         if wanted["PointInTimeRecoveryEnabled"]:
@@ -119,11 +129,11 @@ class Backups:
         return {"ContinuousBackupsDescription": _continuous(record, call.now)}
 
     @operation("DescribeContinuousBackups")
-    def describe_continuous(self, call: Call, request: Request) -> dict[str, Any]:
+    def describe_continuous(self, call: Call, request: DescribeContinuousBackupsInputTypeDef) -> dict[str, Any]:
         return {"ContinuousBackupsDescription": _continuous(_table(call.transaction, request["TableName"]), call.now)}
 
     @operation("RestoreTableToPointInTime")
-    def restore_to_time(self, call: Call, request: Request) -> dict[str, Any]:
+    def restore_to_time(self, call: Call, request: RestoreTableToPointInTimeInputTypeDef) -> dict[str, Any]:
         source = _table(call.transaction, request.get("SourceTableName") or request.get("SourceTableArn") or "")
         if source.recovery is None:
             raise AwsError("PointInTimeRecoveryUnavailableException", f"Point in time recovery is not enabled for table '{source.id}'")
@@ -142,7 +152,7 @@ class Backups:
         )
         return self._restore(call, source, restored, request)
 
-    def _restore(self, call: Call, source: TableRecord, restored: Restored, request: Request) -> dict[str, Any]:
+    def _restore(self, call: Call, source: TableRecord, restored: Restored, request: Mapping[str, Any]) -> dict[str, Any]:
         name = request["TargetTableName"]
         if call.transaction.get(TableRecord, name) is not None:
             raise AwsError("TableAlreadyExistsException", f"Table already exists: {name}")
@@ -239,7 +249,7 @@ def _table(transaction: Transaction, name: str) -> TableRecord:
         raise AwsError("TableNotFoundException", f"Table not found: {table_name(name)}") from None
 
 
-def _copy(transaction: Transaction, source: TableRecord, name: str, request: Request, now: datetime) -> TableRecord:
+def _copy(transaction: Transaction, source: TableRecord, name: str, request: Mapping[str, Any], now: datetime) -> TableRecord:
     """The record of a new table like `source`, with what the request wants otherwise."""
     billing = request.get("BillingModeOverride") or source.billing
     on_demand = billing == "PAY_PER_REQUEST"
@@ -275,7 +285,7 @@ def _index_copy(transaction: Transaction, index: IndexRecord, on_demand: bool) -
     return replace(index, space=new_space(transaction), status="ACTIVE", throughput=throughput)
 
 
-def _throughput(request: Request | None) -> Throughput | None:
+def _throughput(request: Mapping[str, Any] | None) -> Throughput | None:
     return None if request is None else Throughput(read=request["ReadCapacityUnits"], write=request["WriteCapacityUnits"])
 
 
@@ -311,5 +321,6 @@ def _earliest(recovery: Recovery, now: datetime) -> datetime:
     return max(recovery.since, now - timedelta(days=recovery.days))
 
 
-def _moment(value: float | None) -> datetime | None:
+def _moment(value: Any) -> datetime | None:
+    """A timestamp of the request. boto3's type has a datetime there; the JSON that handlers get has seconds since 1970."""
     return None if value is None else datetime.fromtimestamp(value, UTC)

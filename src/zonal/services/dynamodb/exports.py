@@ -11,9 +11,9 @@ import asyncio
 import base64
 import gzip
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -34,7 +34,13 @@ from zonal.services.dynamodb.descriptions import seconds, table_arn
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Call, operation
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import (
+        DescribeExportInputTypeDef,
+        ExportTableToPointInTimeInputTypeDef,
+        ListExportsInputTypeDef,
+    )
+
 PART_BYTES = 16 * 1024 * 1024
 STEP_LINES = 500
 _SHORTEST, _LONGEST = timedelta(minutes=15), timedelta(hours=24)
@@ -44,7 +50,7 @@ class Exports:
     """Operations on exports."""
 
     @operation("ExportTableToPointInTime")
-    def create(self, call: Call, request: Request) -> dict[str, Any]:
+    def create(self, call: Call, request: ExportTableToPointInTimeInputTypeDef) -> dict[str, Any]:
         if not request["TableArn"].startswith("arn:"):
             raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {request['TableArn']}")
         if request.get("S3Prefix") == "":
@@ -71,18 +77,18 @@ class Exports:
             view=(request.get("IncrementalExportSpecification") or {}).get("ExportViewType") or "NEW_AND_OLD_IMAGES",
             started_at=call.now,
             client_token=request.get("ClientToken") or "",
-            asked=request,
+            asked=dict(request),
         )
         call.transaction.put(export)
         call.transaction.note("dynamodb.export.started", name, bucket=export.target.bucket)
         return {"ExportDescription": _description(export)}
 
     @operation("DescribeExport")
-    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+    def describe(self, call: Call, request: DescribeExportInputTypeDef) -> dict[str, Any]:
         return {"ExportDescription": _description(transfers.known(call, ExportRecord, request["ExportArn"], "Export"))}
 
     @operation("ListExports")
-    def list(self, call: Call, request: Request) -> dict[str, Any]:
+    def list(self, call: Call, request: ListExportsInputTypeDef) -> dict[str, Any]:
         def is_of_todays(export: ExportRecord) -> bool:
             """Is the export of the table that has its name now? A deleted table's exports are not listed under its ARN."""
             table = call.transaction.get(TableRecord, export.table)
@@ -222,7 +228,7 @@ def _change_line(table: Table, view: str, change: Change, after: bytes | None) -
     return msgspec.json.encode(told) + b"\n"
 
 
-def _same(call: Call, table: str, request: Request) -> ExportRecord | None:
+def _same(call: Call, table: str, request: Mapping[str, Any]) -> ExportRecord | None:
     """The export that this token has asked for already. Raises `ExportConflictException` where it asked for another."""
     export = transfers.asked_before(call, ExportRecord, request)
     if export is not None and (export.table != table or export.asked != request):
@@ -230,14 +236,14 @@ def _same(call: Call, table: str, request: Request) -> ExportRecord | None:
     return export
 
 
-def _refuse_unbuilt(request: Request) -> None:
+def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
     if request.get("ExportFormat") == "ION":
         raise validation("ExportFormat ION is not available in this region: zonal writes DYNAMODB_JSON")
     if request.get("S3SseAlgorithm") == "KMS" or request.get("S3SseKmsKeyId"):
         raise validation("S3SseAlgorithm KMS is not available in this region: zonal has no key management service")
 
 
-def _period(recovery: Recovery, now: datetime, request: Request) -> tuple[datetime | None, datetime]:
+def _period(recovery: Recovery, now: datetime, request: Mapping[str, Any]) -> tuple[datetime | None, datetime]:
     """From when (None: the whole table) and of which moment. Raises `InvalidExportTimeException` or `ValidationException`."""
     earliest = max(recovery.since, now - timedelta(days=recovery.days))
     if request.get("ExportType") != "INCREMENTAL_EXPORT":

@@ -7,8 +7,8 @@ are none fail the import and leave the others in the table; without the bucket t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -27,7 +27,13 @@ from zonal.services.dynamodb.tables import new_record
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Call, operation
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import (
+        DescribeImportInputTypeDef,
+        ImportTableInputTypeDef,
+        ListImportsInputTypeDef,
+    )
+
 STEP_ITEMS = 100
 _INVALID = "Some of the items failed validation checks and were not imported. Please check CloudWatch error logs for more details."
 
@@ -36,7 +42,7 @@ class Imports:
     """Operations on imports."""
 
     @operation("ImportTable")
-    def create(self, call: Call, request: Request) -> dict[str, Any]:
+    def create(self, call: Call, request: ImportTableInputTypeDef) -> dict[str, Any]:
         wanted = request["TableCreationParameters"]
         name = wanted["TableName"]
         there = call.transaction.get(TableRecord, name)
@@ -59,7 +65,7 @@ class Imports:
             source=Place(bucket=source["S3Bucket"], prefix=source.get("S3KeyPrefix") or ""),
             started_at=call.now,
             client_token=request.get("ClientToken") or "",
-            asked=request,
+            asked=dict(request),
         )
         call.transaction.put(table)
         call.transaction.put(record)
@@ -67,11 +73,11 @@ class Imports:
         return {"ImportTableDescription": _description(record)}
 
     @operation("DescribeImport")
-    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+    def describe(self, call: Call, request: DescribeImportInputTypeDef) -> dict[str, Any]:
         return {"ImportTableDescription": _description(transfers.known(call, ImportRecord, request["ImportArn"], "Import"))}
 
     @operation("ListImports")
-    def list(self, call: Call, request: Request) -> dict[str, Any]:
+    def list(self, call: Call, request: ListImportsInputTypeDef) -> dict[str, Any]:
         page = transfers.page(call, ImportRecord, request, "PageSize")
         return page.of(map(_summary, page.items)).members("ImportSummaryList", "NextToken")
 
@@ -193,7 +199,7 @@ def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
         tx.note(f"dynamodb.import.{record.status.lower()}", record.table, bucket=record.source.bucket)
 
 
-def _same(call: Call, request: Request) -> ImportRecord | None:
+def _same(call: Call, request: Mapping[str, Any]) -> ImportRecord | None:
     """The import that this token has asked for already. Raises `ImportConflictException` where it asked for another table: AWS compares
     nothing else."""
     known = transfers.asked_before(call, ImportRecord, request)
@@ -202,7 +208,7 @@ def _same(call: Call, request: Request) -> ImportRecord | None:
     return known
 
 
-def _refuse_unbuilt(request: Request) -> None:
+def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
     if request["InputFormat"] != "CSV" and request.get("InputFormatOptions"):
         raise validation("InputFormatOptions can only be specified for InputFormat CSV")
     if request["InputFormat"] == "ION":

@@ -19,7 +19,7 @@ import msgspec
 from zonal.dynamo.items import WrongShape, decode_binary, validation
 from zonal.dynamo.wording import enveloped
 from zonal.foundation.errors import AwsError
-from zonal.wire import shapes
+from zonal.wire import constraints, shapes
 from zonal.wire.shapes import Shape
 
 MAX_ERRORS = 10
@@ -111,8 +111,7 @@ def explain(service: str, operation: str, request: Any) -> dict[str, Any]:
     if operation == "BatchWriteItem" and len(errors) > 1:
         errors = [error for error in errors if "Map keys must satisfy" not in error] or errors
     if errors:
-        errors = errors[:MAX_ERRORS]
-        raise validation(f"{len(errors)} validation error{'s' if len(errors) > 1 else ''} detected: {'; '.join(errors)}")
+        raise validation(constraints.summary(errors[:MAX_ERRORS]))
     return cleaned
 
 
@@ -150,13 +149,13 @@ def _check_of(shape: Shape) -> Check:
     if shape.type == "boolean":
         return lambda value: type(value) is bool
     if shape.type in ("integer", "long"):
-        low, high = _bounds(shape)
+        low, high = constraints.bounds(shape.definition)
         return lambda value: type(value) is int and low <= value <= high
     if shape.type in ("double", "float", "timestamp"):
         return lambda value: type(value) in (int, float)
     if shape.name == "AttributeValue":
         return lambda value: type(value) is dict
-    low, high = _bounds(shape)
+    low, high = constraints.bounds(shape.definition)
     if shape.name == "KeySchema":
         high = 2  # More are looked at closely: only a global index may have them.
     if shape.type == "map":
@@ -198,17 +197,12 @@ def _string_check(shape: Shape) -> Check:
         choices = frozenset(definition.enum)
         return lambda value: type(value) is str and value in choices
     pattern = re.compile(definition.pattern) if definition.pattern else None
-    low, high = _bounds(shape)
+    low, high = constraints.bounds(shape.definition)
     return lambda value: type(value) is str and low <= len(value) <= high and (pattern is None or pattern.fullmatch(value) is not None)
 
 
 def _is_table_name(value: str) -> bool:
     return _TABLE_NAME.fullmatch(value) is not None or (value.startswith("arn:") and len(value) <= 1024)
-
-
-def _bounds(shape: Shape) -> tuple[float, float]:
-    low, high = shape.definition.min, shape.definition.max
-    return (float("-inf") if low is None else low, float("inf") if high is None else high)
 
 
 # The first round: kinds of JSON.
@@ -329,8 +323,8 @@ def _check_strict_name(operation: str, request: dict[str, Any]) -> None:
     if name is None:
         raise validation("The parameter 'TableName' is required but was not present in the request")
     if operation == "CreateTable" and len(name) < 3:
-        at_least = "Member must have length greater than or equal to 3"
-        raise enveloped(validation(f"Value '{name}' at 'tableName' failed to satisfy constraint: {at_least}"))
+        [too_short] = constraints.broken_length(len(name), 3, 255)
+        raise enveloped(validation(constraints.failure(f"'{name}'", "tableName", too_short)))
     if not name.startswith("arn:") and not 3 <= len(name) <= 255:
         raise validation(_NAMED)
 
@@ -381,7 +375,7 @@ def _constrain_members(shape: Shape, value: dict[str, Any], path: str, errors: l
         if name in value:
             _constrain(member, value[name], where, errors, older=older)
         elif name in _required(shape):
-            errors.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
+            errors.append(constraints.failure("null", where, constraints.NOT_NULL))
 
 
 def _constrain(shape: Shape, value: Any, path: str, errors: list[str], *, older: bool = False) -> None:
@@ -393,7 +387,7 @@ def _constrain(shape: Shape, value: Any, path: str, errors: list[str], *, older:
         elif shape.name == "KeyList":
             errors.append(f"Value at 'R{path[1:-4]}Keys' failed to satisfy constraint: {constraint}")
         else:
-            errors.append(f"Value '{_shown(shape, value)}' at '{path}' failed to satisfy constraint: {constraint}")
+            errors.append(constraints.failure(f"'{_shown(shape, value)}'", path, constraint))
     if shape.type == "structure":
         _constrain_members(shape, value, path, errors)
     elif shape.type == "list":
@@ -402,13 +396,9 @@ def _constrain(shape: Shape, value: Any, path: str, errors: list[str], *, older:
     elif shape.type == "map":
         if shape.value.name == "WriteRequests" and not all(1 <= len(each) <= 25 for each in value.values()):
             bounds = "[Member must have length less than or equal to 25, Member must have length greater than or equal to 1]"
-            errors.append(
-                f"Value '{_shown(shape, value)}' at '{path}' failed to satisfy constraint: Map value must satisfy constraint: {bounds}"
-            )
+            errors.append(constraints.failure(f"'{_shown(shape, value)}'", path, f"Map value must satisfy constraint: {bounds}"))
         if (keys := _broken_keys(shape.key, value)) is not None:
-            errors.append(
-                f"Value '{_shown(shape, value)}' at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: {keys}"
-            )
+            errors.append(constraints.failure(f"'{_shown(shape, value)}'", path, f"Map keys must satisfy constraint: {keys}"))
         for name, element in value.items():
             _constrain(shape.value, element, f"{path}.{name}.member", errors)
 
@@ -422,31 +412,23 @@ def _broken(shape: Shape, value: Any, path: str) -> list[str]:
     if shape.type == "string":
         if definition.enum:
             choices = _ENUM_ORDER.get(shape.name, definition.enum)
-            return [] if value in choices or shape.name == "TableClass" else [f"Member must satisfy enum value set: [{', '.join(choices)}]"]
-        return _broken_text(value, definition.pattern, *_bounds(shape))
-    low, high = _bounds(shape)
+            return [] if value in choices or shape.name == "TableClass" else [constraints.enum(choices)]
+        return _broken_text(value, definition.pattern, *constraints.bounds(definition))
+    low, high = constraints.bounds(definition)
     if shape.name == "KeySchema":
         high = 8 if "lobalSecondaryIndex" in path else 2
     if shape.name == "WriteRequests":
         return []  # Told of the map that holds them.
     if shape.type in ("integer", "long", "double", "float"):
-        if value < low:
-            return [f"Member must have value greater than or equal to {low:.0f}"]
-        return [f"Member must have value less than or equal to {high:.0f}"] if value > high else []
-    return _broken_length(len(value), low, high) if shape.type in ("list", "map") else []
+        return constraints.broken_range(value, low, high)
+    return constraints.broken_length(len(value), low, high) if shape.type in ("list", "map") else []
 
 
 def _broken_text(value: str, pattern: str | None, low: float, high: float) -> list[str]:
     broken = []
     if pattern and not re.fullmatch(pattern, value):
-        broken.append(f"Member must satisfy regular expression pattern: {pattern}")
-    return broken + _broken_length(len(value), low, high)
-
-
-def _broken_length(length: int, low: float, high: float) -> list[str]:
-    if length < low:
-        return [f"Member must have length greater than or equal to {low:.0f}"]
-    return [f"Member must have length less than or equal to {high:.0f}"] if length > high else []
+        broken.append(constraints.pattern(pattern))
+    return broken + constraints.broken_length(len(value), low, high)
 
 
 def _broken_keys(shape: Shape, value: dict[str, Any]) -> str | None:

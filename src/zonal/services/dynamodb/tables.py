@@ -8,8 +8,9 @@ AWS's does.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -26,7 +27,15 @@ from zonal.services.dynamodb.schema_changes import check_update, new_attributes
 from zonal.services.dynamodb.tags import tags_of
 from zonal.services.operation import Call, operation
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import (
+        CreateTableInputTypeDef,
+        DeleteTableInputTypeDef,
+        DescribeTableInputTypeDef,
+        ListTablesInputTypeDef,
+        UpdateTableInputTypeDef,
+    )
+
 MAX_TABLES = 2500
 _REFUSED = {
     "WarmThroughput": "Warm throughput",
@@ -51,7 +60,7 @@ class Tables:
         self._engine = engine
 
     @operation("CreateTable")
-    def create(self, call: Call, request: Request) -> dict[str, Any]:
+    def create(self, call: Call, request: CreateTableInputTypeDef) -> dict[str, Any]:
         _refuse_unbuilt(request)
         schemas.check_table(request)
         name = request["TableName"]
@@ -65,12 +74,12 @@ class Tables:
         return {"TableDescription": describe_table(record, self._engine.writer)}
 
     @operation("DescribeTable")
-    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+    def describe(self, call: Call, request: DescribeTableInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         return {"Table": describe_table(record, self._engine.writer)}
 
     @operation("ListTables")
-    def list(self, call: Call, request: Request) -> dict[str, Any]:
+    def list(self, call: Call, request: ListTablesInputTypeDef) -> dict[str, Any]:
         start, limit = request.get("ExclusiveStartTableName"), request.get("Limit", 100)
         names = sorted(record.id for record in call.transaction.select(TableRecord))
         names = [name for name in names if start is None or name > start]
@@ -80,7 +89,7 @@ class Tables:
         return answer
 
     @operation("DeleteTable")
-    def delete(self, call: Call, request: Request) -> dict[str, Any]:
+    def delete(self, call: Call, request: DeleteTableInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         if record.status == "UPDATING" and any(index.status != "ACTIVE" for index in record.indexes):
             raise AwsError(
@@ -100,7 +109,7 @@ class Tables:
         return {"TableDescription": told}
 
     @operation("UpdateTable")
-    def update(self, call: Call, request: Request) -> dict[str, Any]:
+    def update(self, call: Call, request: UpdateTableInputTypeDef) -> dict[str, Any]:
         _refuse_unbuilt(request)
         check_update(request)
         record = existing(call.transaction, request["TableName"])
@@ -119,7 +128,7 @@ class Tables:
         return {"TableDescription": told}
 
     @operation("DescribeLimits")
-    def limits(self, call: Call, request: Request) -> dict[str, Any]:
+    def limits(self, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "AccountMaxReadCapacityUnits": 80_000,
             "AccountMaxWriteCapacityUnits": 80_000,
@@ -128,7 +137,7 @@ class Tables:
         }
 
     @operation("DescribeEndpoints")
-    def endpoints(self, call: Call, request: Request) -> dict[str, Any]:
+    def endpoints(self, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
         host = call.raw.headers.get("host") if call.raw is not None else None
         return {"Endpoints": [{"Address": host or f"dynamodb.{REGION}.amazonaws.com", "CachePeriodInMinutes": 1440}]}
 
@@ -141,7 +150,7 @@ def existing(transaction: Transaction, name: str) -> TableRecord:
     return record
 
 
-def new_record(transaction: Transaction, name: str, request: Request, now: datetime) -> TableRecord:
+def new_record(transaction: Transaction, name: str, request: Mapping[str, Any], now: datetime) -> TableRecord:
     """The record of a table as CreateTable's members describe it."""
     billing = request.get("BillingMode") or "PROVISIONED"
     stream = request.get("StreamSpecification")
@@ -176,7 +185,9 @@ def new_space(transaction: Transaction) -> int:
     return spaces.next
 
 
-def _new_index(transaction: Transaction, request: Request, billing: str, *, is_global: bool, status: str = "ACTIVE") -> IndexRecord:
+def _new_index(
+    transaction: Transaction, request: Mapping[str, Any], billing: str, *, is_global: bool, status: str = "ACTIVE"
+) -> IndexRecord:
     projection = request["Projection"]
     return IndexRecord(
         name=request["IndexName"],
@@ -196,11 +207,11 @@ def _new_stream(transaction: Transaction, view: str, now: datetime) -> Stream:
     return Stream(label=label, view=view, space=new_space(transaction), created_at=now)
 
 
-def _throughput(request: Request | None) -> Throughput:
+def _throughput(request: Mapping[str, Any] | None) -> Throughput:
     return Throughput() if request is None else Throughput(read=request["ReadCapacityUnits"], write=request["WriteCapacityUnits"])
 
 
-def _on_demand(request: Request | None, billing: str, index: str = "") -> OnDemand | None:
+def _on_demand(request: Mapping[str, Any] | None, billing: str, index: str = "") -> OnDemand | None:
     if request is None:
         return None
     if billing == "PROVISIONED":
@@ -213,7 +224,7 @@ def _on_demand(request: Request | None, billing: str, index: str = "") -> OnDema
     return OnDemand(request.get("MaxReadRequestUnits", -1), request.get("MaxWriteRequestUnits", -1))
 
 
-def _encryption(request: Request | None) -> str:
+def _encryption(request: Mapping[str, Any] | None) -> str:
     if request is None or not request.get("Enabled"):
         return ""
     if request.get("KMSMasterKeyId"):
@@ -221,7 +232,7 @@ def _encryption(request: Request | None) -> str:
     return "KMS"
 
 
-def _refuse_unbuilt(request: Request) -> None:
+def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
     for name, what in _REFUSED.items():
         if request.get(name):
             raise validation(f"One or more parameter values were invalid: {what} ({name}) are not available in this region")
@@ -236,7 +247,7 @@ def _check_at_rest(record: TableRecord) -> None:
         )
 
 
-def _updated(transaction: Transaction, record: TableRecord, request: Request, now: datetime) -> TableRecord:
+def _updated(transaction: Transaction, record: TableRecord, request: Mapping[str, Any], now: datetime) -> TableRecord:
     if "BillingMode" in request:
         record = _billed(record, request, now)
     if "ProvisionedThroughput" in request:
@@ -266,7 +277,7 @@ def _updated(transaction: Transaction, record: TableRecord, request: Request, no
     return schemas.without_idle_attributes(record)
 
 
-def _billed(record: TableRecord, request: Request, now: datetime) -> TableRecord:
+def _billed(record: TableRecord, request: Mapping[str, Any], now: datetime) -> TableRecord:
     mode = request["BillingMode"]
     if mode == "PAY_PER_REQUEST":
         if "ProvisionedThroughput" in request:
@@ -284,7 +295,7 @@ def _billed(record: TableRecord, request: Request, now: datetime) -> TableRecord
     return replace(record, billing=mode, on_demand=None, indexes=indexes)
 
 
-def _changed_throughput(held: Throughput, request: Request, now: datetime, what: str) -> Throughput:
+def _changed_throughput(held: Throughput, request: Mapping[str, Any], now: datetime, what: str) -> Throughput:
     read, write = request["ReadCapacityUnits"], request["WriteCapacityUnits"]
     if (read, write) == (held.read, held.write):
         where = "the table" if what == "table" else what
@@ -315,7 +326,7 @@ def _decreased(held: Throughput, now: datetime) -> Throughput:
     return replace(held, decreased_at=now, decreases_today=today + 1)
 
 
-def _index_updated(record: TableRecord, update: Request, now: datetime) -> TableRecord:
+def _index_updated(record: TableRecord, update: Mapping[str, Any], now: datetime) -> TableRecord:
     change = update.get("Update") or update.get("Delete") or {}
     name = change["IndexName"]
     position = next((at for at, index in enumerate(record.indexes) if index.name == name), None)
@@ -342,7 +353,7 @@ def _index_updated(record: TableRecord, update: Request, now: datetime) -> Table
     return replace(record, indexes=(*record.indexes[:position], changed, *record.indexes[position + 1 :]))
 
 
-def _streamed(transaction: Transaction, record: TableRecord, request: Request, now: datetime) -> TableRecord:
+def _streamed(transaction: Transaction, record: TableRecord, request: Mapping[str, Any], now: datetime) -> TableRecord:
     if request["StreamEnabled"]:
         if record.stream is not None:
             raise validation(f"Table already has an enabled stream: TableName: {record.id}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -18,7 +18,13 @@ from zonal.records.store import Transaction
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, TagRules, is_reserved, shown, without
 from zonal.services.operation import Call, operation
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import (
+        ListTagsOfResourceInputTypeDef,
+        TagResourceInputTypeDef,
+        UntagResourceInputTypeDef,
+    )
+
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+")
 _TAG_SIGNS, _TAG_LETTERS = frozenset("_.:/=+-@"), frozenset("LNZ")
 _TABLE_ARN = re.compile(r"arn:aws:dynamodb:(.+):(\d+):table/([^/]{3,})")
@@ -31,7 +37,7 @@ class Tags:
         self._engine = engine
 
     @operation("TagResource")
-    def tag(self, call: Call, request: Request) -> None:
+    def tag(self, call: Call, request: TagResourceInputTypeDef) -> None:
         record = _tagged(call.transaction, request["ResourceArn"], "TagResource")
         if not request["Tags"]:
             raise validation("Atleast one Tag needs to be provided as Input.")
@@ -40,7 +46,7 @@ class Tags:
         call.transaction.put(replace(record, tags=tags))
 
     @operation("UntagResource")
-    def untag(self, call: Call, request: Request) -> None:
+    def untag(self, call: Call, request: UntagResourceInputTypeDef) -> None:
         record = _tagged(call.transaction, request["ResourceArn"], "UntagResource")
         if not request["TagKeys"]:
             raise validation("Atleast one Tag Key needs to be provided as Input.")
@@ -51,12 +57,12 @@ class Tags:
         call.transaction.put(replace(record, tags=without(record.tags, removed)))
 
     @operation("ListTagsOfResource")
-    def list(self, call: Call, request: Request) -> dict[str, Any]:
+    def list(self, call: Call, request: ListTagsOfResourceInputTypeDef) -> dict[str, Any]:
         record = _tagged(call.transaction, request["ResourceArn"], "ListTagsOfResource")
         return {"Tags": shown(record.tags)}
 
 
-def tags_of(request: Sequence[Request]) -> dict[str, str]:
+def tags_of(request: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Tags as they are kept. Raises `ValidationException` for ones that are doubled or too many, for what no tag may be, and for a value
     that means nothing where zonal gives its tag a meaning."""
     tags = _RULES.merged({}, request)

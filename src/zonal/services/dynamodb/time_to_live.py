@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -24,7 +24,12 @@ from zonal.records.store import Record
 from zonal.services.dynamodb.tables import existing
 from zonal.services.operation import Call, operation
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import (
+        DescribeTimeToLiveInputTypeDef,
+        UpdateTimeToLiveInputTypeDef,
+    )
+
 STEP_ITEMS = 500
 STEP_PAUSE_SECONDS = 0.02
 SWEEP_SECONDS = 1.0
@@ -40,7 +45,7 @@ class TimeToLive:
         self._engine = engine
 
     @operation("UpdateTimeToLive")
-    def update(self, call: Call, request: Request) -> dict[str, Any]:
+    def update(self, call: Call, request: UpdateTimeToLiveInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         wanted = request["TimeToLiveSpecification"]
         name, enabled = wanted["AttributeName"], wanted["Enabled"]
@@ -57,7 +62,7 @@ class TimeToLive:
         return {"TimeToLiveSpecification": {"AttributeName": name, "Enabled": enabled}}
 
     @operation("DescribeTimeToLive")
-    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+    def describe(self, call: Call, request: DescribeTimeToLiveInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         told: dict[str, Any] = {"TimeToLiveStatus": record.ttl_status}
         if record.ttl_attribute:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ def new_number(call: Call) -> str:
     return f"{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
 
 
-def asked_before(call: Call, kind: type[T], request: dict[str, Any]) -> T | None:
+def asked_before(call: Call, kind: type[T], request: Mapping[str, Any]) -> T | None:
     """What the request's `ClientToken` has asked for already in the last hours; None for a new token, or none."""
     if not (token := request.get("ClientToken")):
         return None
@@ -53,7 +53,9 @@ def known(call: Call, kind: type[T], arn: str, word: str) -> T:
     return found
 
 
-def page(call: Call, kind: type[T], request: dict[str, Any], size_name: str, *, shows: Callable[[T], bool] = lambda one: True) -> Page[T]:
+def page(
+    call: Call, kind: type[T], request: Mapping[str, Any], size_name: str, *, shows: Callable[[T], bool] = lambda one: True
+) -> Page[T]:
     """The next transfers of a table or of all, a table's newest first. `size_name` is the parameter with the size of a page."""
     table = request.get("TableArn")
     found = [one for one in call.transaction.select(kind) if table is None or (one.table == table_name(table) and shows(one))]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from zonal.foundation.errors import AwsError
 from zonal.services.common.filters import Paths
 from zonal.services.common.paging import Paging
-from zonal.services.common.unsupported_parameters import Refusal
+from zonal.services.common.unsupported_parameters import UnsupportedParameters
 from zonal.services.ec2 import filters
 from zonal.services.ec2.lookups import absent
 from zonal.services.ec2.model import Tagged
@@ -132,10 +132,10 @@ def camel(member: str) -> str:
 
 def refuse(request: Mapping[str, object], **reasons: str) -> None:
     """Refuse parameters that zonal does not implement; `reasons` names what is missing. Raises `InvalidParameterValue`."""
-    _REFUSAL.refuse(request, reasons)
+    _UNSUPPORTED.reject(request, reasons)
 
 
-_REFUSAL = Refusal(
+_UNSUPPORTED = UnsupportedParameters(
     "InvalidParameterValue",
     lambda name, reason: f"The parameter {camel(name)} is not supported: zonal has no {reason}; see docs/limits.md",
 )

@@ -22,7 +22,7 @@ from zonal.services.rds.certificates import Authority, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
 from zonal.services.rds.engine_versions import LICENSE, Catalogue, Installed
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
-from zonal.services.rds.lookups import REFUSAL, Answer, find_subnet_group, instance_exists
+from zonal.services.rds.lookups import UNSUPPORTED, Answer, find_subnet_group, instance_exists
 from zonal.services.rds.model import DOMAIN, WINDOWS, DbInstance, SubnetGroup
 from zonal.services.rds.placement import INTERFACES, add_node, check_public, chosen_zones
 from zonal.services.rds.rendering import answer_instance
@@ -101,7 +101,7 @@ class Creation:
     def create(self, call: Call, request: CreateDBInstanceMessageTypeDef) -> Answer:
         tx = call.transaction
         identifier = checked_identifier(request["DBInstanceIdentifier"])
-        REFUSAL.refuse(request, REFUSED)
+        UNSUPPORTED.reject(request, REFUSED)
         check_only(request)
         version = self._catalogue.chosen(request["Engine"], request.get("EngineVersion"))
         _check_contents(request, version)
@@ -195,7 +195,7 @@ class Creation:
 
 def check_only(request: Mapping[str, object]) -> None:
     """Raise `InvalidParameterCombination` for a parameter that has another value than the one that is possible here."""
-    REFUSAL.require(request, ONLY)
+    UNSUPPORTED.require_only(request, ONLY)
     check_authority(cast("str | None", request.get("CACertificateIdentifier")))
 
 

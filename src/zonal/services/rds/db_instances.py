@@ -17,7 +17,7 @@ from zonal.foundation.errors import AwsError
 from zonal.services.common.filters import has_values
 from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
-from zonal.services.rds.lookups import REFUSAL, Answer, filters, find_instance, page
+from zonal.services.rds.lookups import UNSUPPORTED, Answer, filters, find_instance, page
 from zonal.services.rds.model import DbInstance, instance_arn
 from zonal.services.rds.rendering import Descriptions, answer_instance
 
@@ -70,13 +70,13 @@ class DbInstances:
 
     @operation("StopDBInstance")
     def stop(self, call: Call, request: StopDBInstanceMessageTypeDef) -> Answer:
-        REFUSAL.refuse(request, {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
+        UNSUPPORTED.reject(request, {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
         return _wish(call, instance, "stop", replace(call.transaction.require(Wanted, instance.id), power=Power.OFF))
 
     @operation("StartDBInstance")
     def start(self, call: Call, request: StartDBInstanceMessageTypeDef) -> Answer:
-        REFUSAL.refuse(request, {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
+        UNSUPPORTED.reject(request, {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.STOPPED)
         return _wish(call, instance, "start", replace(call.transaction.require(Wanted, instance.id), power=Power.ON))
 

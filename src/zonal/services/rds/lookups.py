@@ -14,7 +14,7 @@ from zonal.foundation.identifiers import parse_arn
 from zonal.records.view import View
 from zonal.services.common.filters import Filter, by_name
 from zonal.services.common.paging import Paging
-from zonal.services.common.unsupported_parameters import Refusal
+from zonal.services.common.unsupported_parameters import UnsupportedParameters
 from zonal.services.rds.model import DbInstance, SubnetGroup
 
 T = TypeVar("T")
@@ -66,7 +66,9 @@ PAGING = Paging(
 )
 """RDS's pages; some operations have other bounds."""
 
-REFUSAL = Refusal("InvalidParameterCombination", lambda name, reason: f"{name} is not supported: {reason}; see docs/limits.md")
+UNSUPPORTED = UnsupportedParameters(
+    "InvalidParameterCombination", lambda name, reason: f"{name} is not supported: {reason}; see docs/limits.md"
+)
 """RDS's answer to a parameter that zonal does not implement."""
 
 

@@ -24,7 +24,7 @@ from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
 from zonal.services.rds.engine_versions import Catalogue
 from zonal.services.rds.instance_classes import check_class, check_storage
-from zonal.services.rds.lookups import REFUSAL, Answer, find_instance, instance_exists
+from zonal.services.rds.lookups import UNSUPPORTED, Answer, find_instance, instance_exists
 from zonal.services.rds.model import WINDOWS, Changes, DbInstance, SubnetGroup
 from zonal.services.rds.rendering import answer_instance
 from zonal.services.rds.subnet_groups import RULES, subnets_of
@@ -77,7 +77,7 @@ class Modification:
             raise AwsError(
                 "InvalidDBInstanceState", f"Database instance is not in available state: {instance.identifier} is {instance.status}."
             )
-        REFUSAL.refuse(request, MODIFY_REFUSED)
+        UNSUPPORTED.reject(request, MODIFY_REFUSED)
         check_only(request)
         changes = self._changes(call, request, instance)
         instance = self._at_once(call, request, instance)

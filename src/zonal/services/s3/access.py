@@ -20,7 +20,6 @@ from zonal.services.s3.ground import Ground
 from zonal.services.s3.policies import Decision, Question
 from zonal.services.s3.policy_context import context_of
 
-Request = dict[str, Any]
 _NO_BUCKET = frozenset({"ListBuckets", "CreateBucket"})
 _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
 
@@ -112,14 +111,14 @@ class Access:
         return {name: self._guard(name, handler) for name, handler in handlers.items()}
 
     def _guard(self, name: str, handler: Handler) -> Handler:
-        async def guarded(call: Call, request: Request) -> Any:
+        async def guarded(call: Call, request: Mapping[str, Any]) -> Any:
             self.check(name, call, request)
             return await handler(call, request)
 
         guarded.__qualname__ = getattr(handler, "__qualname__", name)
         return guarded
 
-    def check(self, name: str, call: Call, request: Request) -> None:
+    def check(self, name: str, call: Call, request: Mapping[str, Any]) -> None:
         """Raises `AwsError` where the caller may not do this, or the bucket is not there."""
         if name in _NO_BUCKET:
             if call.access_key is None:
@@ -136,7 +135,7 @@ class Access:
         if request.get("CopySource"):
             self._check_source(call, request)
 
-    def require(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, *, writes: bool = False) -> None:
+    def require(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], *, writes: bool = False) -> None:
         """Raises `AwsError` AccessDenied where the caller may not."""
         if not self.may(bucket, action, key, call, request, writes=writes):
             own = call.access_key is not None and call.account == bucket.owner
@@ -144,7 +143,7 @@ class Access:
                 raise explicitly_denied(call.account, action, _arn(bucket, key))
             raise access_denied()
 
-    def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, *, writes: bool = False) -> bool:
+    def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], *, writes: bool = False) -> bool:
         """Whether the caller may do `action` to a key (empty: to the bucket); `writes`: as a part of writing the object anew."""
         account = call.account if call.access_key is not None else None
         caller = self._ground.accounts.of(account) if account is not None else None
@@ -169,7 +168,7 @@ class Access:
         needed = _BUCKET_PERMISSIONS.get(action)
         return needed is not None and acls.allows(grants, caller, needed, public=public)
 
-    def _by_policy(self, bucket: Bucket, action: str, key: str, call: Call, request: Request, entry: Entry | None) -> Decision:
+    def _by_policy(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], entry: Entry | None) -> Decision:
         policy = bucket.settings.get("policy")
         if policy is None:
             return Decision.SILENT
@@ -183,14 +182,14 @@ class Access:
         mine = entry is None or entry.owner == bucket.owner or bucket.ownership == "BucketOwnerEnforced"
         return mine or action not in _ACL_PERMISSIONS
 
-    def _entry(self, bucket: Bucket, key: str, request: Request) -> Entry | None:
+    def _entry(self, bucket: Bucket, key: str, request: Mapping[str, Any]) -> Entry | None:
         if not key:
             return None
         version = request.get("VersionId") if request.get("Key") == key else None
         view = self._ground.catalog.view
         return view.version(bucket.number, key, version) if version else view.current(bucket.number, key)
 
-    def _check_source(self, call: Call, request: Request) -> None:
+    def _check_source(self, call: Call, request: Mapping[str, Any]) -> None:
         """A copy reads its source."""
         name, key, version = source_of(request["CopySource"])
         bucket = self._ground.catalog.view.bucket(name)
@@ -222,7 +221,7 @@ def source_of(text: str) -> tuple[str, str, str | None]:
     return bucket, key, version if mark else None
 
 
-def actions_for(name: str, request: Request) -> list[str]:
+def actions_for(name: str, request: Mapping[str, Any]) -> list[str]:
     """The actions that an operation is, with what its parameters add."""
     action = ACTIONS.get(name, name)
     if not action:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -31,9 +32,14 @@ from zonal.services.s3.owners import LOG_DELIVERY
 from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
 
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        GetBucketLoggingRequestTypeDef,
+        PutBucketLoggingRequestTypeDef,
+    )
+
 _log = logging.getLogger(__name__)
 
-Request = dict[str, Any]
 SERVICE = "logging.s3.amazonaws.com"
 PAUSE_SECONDS = 5.0
 SHORTEST_PAUSE_SECONDS = 0.1
@@ -61,12 +67,12 @@ class AccessLogs:
         self._ground = ground
 
     @operation("GetBucketLogging")
-    async def get(self, call: Call, request: Request) -> Request:
+    async def get(self, call: Call, request: GetBucketLoggingRequestTypeDef) -> dict[str, Any]:
         found = self._ground.bucket(request["Bucket"]).settings.get("logging")
         return {"LoggingEnabled": found} if found else {}
 
     @operation("PutBucketLogging")
-    async def put(self, call: Call, request: Request) -> None:
+    async def put(self, call: Call, request: PutBucketLoggingRequestTypeDef) -> None:
         source = self._ground.bucket(request["Bucket"])
         asked = request["BucketLoggingStatus"].get("LoggingEnabled")
         kept = self._checked(source, asked) if asked is not None else None
@@ -77,7 +83,7 @@ class AccessLogs:
 
         await self._ground.change_bucket(source.name, change)
 
-    def _checked(self, source: Bucket, asked: Request) -> Request:
+    def _checked(self, source: Bucket, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration as it is kept. Raises `AwsError`."""
         if "TargetBucket" not in asked or "TargetPrefix" not in asked:
             raise malformed_xml()
@@ -194,7 +200,7 @@ def may_deliver(ground: Ground, source: Bucket, target: Bucket, prefix: str) -> 
     return all(acls.allows(grants, group, permission, public=False) for permission in ("WRITE", "READ_ACP"))
 
 
-def _target(bucket: Bucket, configuration: Request) -> Target:
+def _target(bucket: Bucket, configuration: Mapping[str, Any]) -> Target:
     partitioned = configuration.get("TargetObjectKeyFormat", {}).get("PartitionedPrefix")
     return Target(
         source=bucket.name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -21,8 +21,18 @@ from zonal.services.s3.errors import absent, access_denied, invalid_argument, in
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.owners import ALL_USERS, AUTHENTICATED_USERS, GROUPS, LOG_DELIVERY
 
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        DeleteBucketOwnershipControlsRequestTypeDef,
+        GetBucketAclRequestTypeDef,
+        GetBucketOwnershipControlsRequestTypeDef,
+        GetObjectAclRequestTypeDef,
+        PutBucketAclRequestTypeDef,
+        PutBucketOwnershipControlsRequestTypeDef,
+        PutObjectAclRequestTypeDef,
+    )
+
 Grants = tuple[tuple[str, str], ...]
-Request = dict[str, Any]
 PERMISSIONS = ("FULL_CONTROL", "WRITE", "WRITE_ACP", "READ", "READ_ACP")
 _HEADERS = {
     "x-amz-grant-read": "READ",
@@ -42,37 +52,37 @@ class Acls:
         self._ground = ground
 
     @operation("GetBucketAcl")
-    async def get_of_bucket(self, call: Call, request: Request) -> Request:
+    async def get_of_bucket(self, call: Call, request: GetBucketAclRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         return {"Owner": self._ground.owner(bucket.owner), "Grants": self._shown(grants_of_bucket(bucket, self._ground.accounts))}
 
     @operation("PutBucketAcl")
-    async def put_of_bucket(self, call: Call, request: Request) -> None:
+    async def put_of_bucket(self, call: Call, request: PutBucketAclRequestTypeDef) -> None:
         bucket = self._ground.bucket(request["Bucket"])
         grants = self._replaced(call, request, bucket, bucket.owner)
         await self._ground.change_bucket(bucket.name, lambda one: replace(one, grants=grants))
 
     @operation("GetObjectAcl")
-    async def get_of_object(self, call: Call, request: Request) -> Request:
+    async def get_of_object(self, call: Call, request: GetObjectAclRequestTypeDef) -> dict[str, Any]:
         bucket, entry = self._ground.entry(request)
         return {"Owner": self._ground.owner(entry.owner), "Grants": self._shown(grants_of(bucket, entry, self._ground.accounts))}
 
     @operation("PutObjectAcl")
-    async def put_of_object(self, call: Call, request: Request) -> Request:
+    async def put_of_object(self, call: Call, request: PutObjectAclRequestTypeDef) -> dict[str, Any]:
         bucket, entry = self._ground.entry(request, method="PUT")
         grants = self._replaced(call, request, bucket, entry.owner)
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, grants=grants))
         return {}
 
     @operation("GetBucketOwnershipControls")
-    async def get_ownership(self, call: Call, request: Request) -> Request:
+    async def get_ownership(self, call: Call, request: GetBucketOwnershipControlsRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         if not bucket.ownership:
             raise absent("OwnershipControlsNotFoundError", "The bucket ownership controls were not found", bucket.name)
         return {"OwnershipControls": {"Rules": [{"ObjectOwnership": bucket.ownership}]}}
 
     @operation("PutBucketOwnershipControls")
-    async def put_ownership(self, call: Call, request: Request) -> None:
+    async def put_ownership(self, call: Call, request: PutBucketOwnershipControlsRequestTypeDef) -> None:
         rules = request["OwnershipControls"]["Rules"]
         if len(rules) != 1 or rules[0]["ObjectOwnership"] not in OWNERSHIPS:
             raise malformed_xml()
@@ -88,10 +98,10 @@ class Acls:
         await self._ground.change_bucket(request["Bucket"], change)
 
     @operation("DeleteBucketOwnershipControls")
-    async def delete_ownership(self, call: Call, request: Request) -> None:
+    async def delete_ownership(self, call: Call, request: DeleteBucketOwnershipControlsRequestTypeDef) -> None:
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, ownership=""))
 
-    def _replaced(self, call: Call, request: Request, bucket: Bucket, owner: str) -> Grants:
+    def _replaced(self, call: Call, request: Mapping[str, Any], bucket: Bucket, owner: str) -> Grants:
         """The grants of a request that is there to say them. Raises `AwsError`."""
         grants = asked(call, request, bucket, owner, self._ground.accounts, policy=request.get("AccessControlPolicy"))
         if grants is None:
@@ -119,7 +129,7 @@ def ownership(text: str) -> str:
 
 
 def asked(
-    call: Call, request: Request, bucket: Bucket, owner: str, accounts: Accounts, *, policy: Mapping[str, Any] | None = None
+    call: Call, request: Mapping[str, Any], bucket: Bucket, owner: str, accounts: Accounts, *, policy: Mapping[str, Any] | None = None
 ) -> Grants | None:
     """The grants that a request asks for on something of `owner`'s, or None where it says nothing of them.
 
@@ -150,7 +160,7 @@ def asked(
     return grants
 
 
-def for_new_bucket(call: Call, request: Request, bucket: Bucket, accounts: Accounts) -> Grants | None:
+def for_new_bucket(call: Call, request: Mapping[str, Any], bucket: Bucket, accounts: Accounts) -> Grants | None:
     """The grants that a bucket begins with. Raises `AwsError` where its own ownership or access block forbids them (CreateBucket)."""
     owner = accounts.of(bucket.owner)
     free = replace(bucket, ownership="ObjectWriter", settings={})

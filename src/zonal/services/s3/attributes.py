@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from zonal.buckets.entries import Checksum, Entry
 from zonal.services.operation import Call, operation
@@ -11,7 +12,11 @@ from zonal.services.s3.errors import invalid_argument
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.objects import Objects
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        GetObjectAttributesRequestTypeDef,
+    )
+
 NAMES = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 LIMIT = 1000
 
@@ -24,7 +29,7 @@ class Attributes:
         self._objects = objects
 
     @operation("GetObjectAttributes")
-    async def get(self, call: Call, request: Request) -> Request:
+    async def get(self, call: Call, request: GetObjectAttributesRequestTypeDef) -> dict[str, Any]:
         wanted = [name for name in request["ObjectAttributes"] if name]
         if not wanted or any(name not in NAMES for name in wanted):
             raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", ",".join(wanted)[:100])
@@ -32,7 +37,7 @@ class Attributes:
         entry = self._objects.found(call, request, bucket, "GET")
         encryption.check_reading(call.raw.headers, entry)
         conditions.check_reading(call.raw.headers, entry)
-        answer: Request = {"LastModified": entry.at.replace(microsecond=0), **versions.members(bucket, entry)}
+        answer: dict[str, Any] = {"LastModified": entry.at.replace(microsecond=0), **versions.members(bucket, entry)}
         if "ETag" in wanted:
             answer["ETag"] = entry.etag
         if "Checksum" in wanted and entry.checksum is not None:
@@ -51,14 +56,14 @@ def _without_count(checksum: Checksum) -> Checksum:
     return Checksum(checksum.algorithm, checksum.value.partition("-")[0], checksum.type)
 
 
-def _parts(entry: Entry, request: Request) -> Request:
+def _parts(entry: Entry, request: Mapping[str, Any]) -> dict[str, Any]:
     """A page of parts. Their list is given only where they have checksums of their own (COMPOSITE), as S3 does."""
     after, limit = request.get("PartNumberMarker", 0), min(request.get("MaxParts", LIMIT), LIMIT)
     if after < 0 or limit < 0:
         raise invalid_argument("Argument x-amz-max-parts must be an integer between 0 and 2147483647", "x-amz-max-parts", limit)
     left = [part for part in entry.parts if part.number > after]
     shown = left[:limit]
-    answer: Request = {"TotalPartsCount": len(entry.parts)}
+    answer: dict[str, Any] = {"TotalPartsCount": len(entry.parts)}
     if entry.checksum is not None and entry.checksum.type == "COMPOSITE":
         answer |= {"PartNumberMarker": after, "NextPartNumberMarker": shown[-1].number if shown else 0, "MaxParts": limit}
         answer |= {"IsTruncated": len(left) > limit}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import Bucket
@@ -21,7 +22,15 @@ from zonal.services.s3.errors import access_denied, invalid_argument, malformed_
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.tags import checked_tags
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        CreateBucketRequestTypeDef,
+        DeleteBucketRequestTypeDef,
+        GetBucketLocationRequestTypeDef,
+        HeadBucketRequestTypeDef,
+        ListBucketsRequestTypeDef,
+    )
+
 BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 OPEN = {"encryption": {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}}
 """How a bucket began before April 2023: public access and SSE-C are not blocked (and no ownership is said, so ACLs count)."""
@@ -37,7 +46,7 @@ class Buckets:
         self._is_open = is_open
 
     @operation("CreateBucket")
-    async def create(self, call: Call, request: Request) -> Request:
+    async def create(self, call: Call, request: CreateBucketRequestTypeDef) -> dict[str, Any]:
         name = request["Bucket"]
         check_name(name)
         configuration = request.get("CreateBucketConfiguration") or {}
@@ -60,13 +69,13 @@ class Buckets:
         return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
 
     @operation("HeadBucket")
-    async def head(self, call: Call, request: Request) -> Answer:
+    async def head(self, call: Call, request: HeadBucketRequestTypeDef) -> Answer:
         bucket = self._ground.bucket(request["Bucket"])
         members = {"BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{bucket.name}", "AccessPointAlias": False}
         return Answer(members, headers=(("Content-Type", "application/xml"),))
 
     @operation("ListBuckets")
-    async def list(self, call: Call, request: Request) -> Request:
+    async def list(self, call: Call, request: ListBucketsRequestTypeDef) -> dict[str, Any]:
         limit = request.get("MaxBuckets", LIMIT)
         if not 1 <= limit <= LIMIT:
             raise invalid_argument(f"Argument max-buckets must be an integer between 1 and {LIMIT}", "max-buckets", limit)
@@ -79,7 +88,7 @@ class Buckets:
             {"Name": each.name, "CreationDate": each.at, "BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{each.name}"}
             for each in found[:limit]
         ]
-        answer: Request = {"Owner": self._ground.owner(call.account), "Buckets": shown}
+        answer: dict[str, Any] = {"Owner": self._ground.owner(call.account), "Buckets": shown}
         if "Prefix" in request:
             answer["Prefix"] = prefix
         if len(found) > limit:
@@ -87,7 +96,7 @@ class Buckets:
         return answer
 
     @operation("DeleteBucket")
-    async def delete(self, call: Call, request: Request) -> None:
+    async def delete(self, call: Call, request: DeleteBucketRequestTypeDef) -> None:
         def work(changes: Changes) -> None:
             bucket = changes.bucket(request["Bucket"])
             if bucket is None:
@@ -104,7 +113,7 @@ class Buckets:
         await self._ground.catalog.change(work)
 
     @operation("GetBucketLocation")
-    async def location(self, call: Call, request: Request) -> Request:
+    async def location(self, call: Call, request: GetBucketLocationRequestTypeDef) -> dict[str, Any]:
         self._ground.bucket(request["Bucket"])
         return {"LocationConstraint": "" if call.region == "us-east-1" else call.region}
 
@@ -128,7 +137,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _check_location(configuration: Request, region: str) -> None:
+def _check_location(configuration: Mapping[str, Any], region: str) -> None:
     wanted = configuration.get("LocationConstraint")
     if configuration.get("Location") or configuration.get("Bucket"):
         raise not_built("directory buckets")
@@ -141,7 +150,7 @@ def _check_location(configuration: Request, region: str) -> None:
         raise AwsError("IllegalLocationConstraintException", words)
 
 
-def _new(call: Call, request: Request, configuration: Request, accounts: Accounts, is_open: bool) -> Bucket:
+def _new(call: Call, request: Mapping[str, Any], configuration: Mapping[str, Any], accounts: Accounts, is_open: bool) -> Bucket:
     tags = checked_tags(configuration["Tags"], 50) if configuration.get("Tags") else {}
     bucket = Bucket(
         name=request["Bucket"],

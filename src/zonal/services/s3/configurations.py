@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -14,7 +14,29 @@ from zonal.services.s3 import acls, encryption, policies
 from zonal.services.s3.errors import absent, access_denied, invalid_request, malformed_xml, not_built
 from zonal.services.s3.ground import Ground
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        DeleteBucketEncryptionRequestTypeDef,
+        DeleteBucketPolicyRequestTypeDef,
+        DeletePublicAccessBlockRequestTypeDef,
+        GetBucketAccelerateConfigurationRequestTypeDef,
+        GetBucketEncryptionRequestTypeDef,
+        GetBucketNotificationConfigurationRequestRequestTypeDef,
+        GetBucketPolicyRequestTypeDef,
+        GetBucketPolicyStatusRequestTypeDef,
+        GetBucketReplicationRequestTypeDef,
+        GetBucketRequestPaymentRequestTypeDef,
+        GetBucketVersioningRequestTypeDef,
+        GetObjectTorrentRequestTypeDef,
+        GetPublicAccessBlockRequestTypeDef,
+        PutBucketAccelerateConfigurationRequestTypeDef,
+        PutBucketEncryptionRequestTypeDef,
+        PutBucketNotificationConfigurationRequestTypeDef,
+        PutBucketPolicyRequestTypeDef,
+        PutBucketRequestPaymentRequestTypeDef,
+        PutBucketVersioningRequestTypeDef,
+        PutPublicAccessBlockRequestTypeDef,
+    )
 
 
 class Configurations:
@@ -33,12 +55,12 @@ class Configurations:
         await self._ground.change_bucket(name, change)
 
     @operation("GetBucketVersioning")
-    async def get_versioning(self, call: Call, request: Request) -> Request:
+    async def get_versioning(self, call: Call, request: GetBucketVersioningRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         return {"Status": bucket.versioning} if bucket.versioning else {}
 
     @operation("PutBucketVersioning")
-    async def put_versioning(self, call: Call, request: Request) -> None:
+    async def put_versioning(self, call: Call, request: PutBucketVersioningRequestTypeDef) -> None:
         configuration = request["VersioningConfiguration"]
         status = configuration.get("Status")
         if configuration.get("MFADelete") == "Enabled" or "MFA" in request:
@@ -59,14 +81,14 @@ class Configurations:
         await self._ground.change_bucket(request["Bucket"], change)
 
     @operation("GetBucketEncryption")
-    async def get_encryption(self, call: Call, request: Request) -> Request:
+    async def get_encryption(self, call: Call, request: GetBucketEncryptionRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         rules = bucket.settings.get("encryption", {}).get("Rules") or [{}]
         rule = {**encryption.SSE_S3, "BlockedEncryptionTypes": {"EncryptionType": encryption.blocked(bucket)}, **rules[0]}
         return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
 
     @operation("PutBucketEncryption")
-    async def put_encryption(self, call: Call, request: Request) -> None:
+    async def put_encryption(self, call: Call, request: PutBucketEncryptionRequestTypeDef) -> None:
         configuration = request["ServerSideEncryptionConfiguration"]
         if len(configuration.get("Rules", [])) != 1:
             raise malformed_xml()
@@ -92,11 +114,11 @@ class Configurations:
         await self._ground.change_bucket(request["Bucket"], change)
 
     @operation("DeleteBucketEncryption")
-    async def delete_encryption(self, call: Call, request: Request) -> None:
+    async def delete_encryption(self, call: Call, request: DeleteBucketEncryptionRequestTypeDef) -> None:
         await self._set(request["Bucket"], "encryption", None)
 
     @operation("GetPublicAccessBlock")
-    async def get_access_block(self, call: Call, request: Request) -> Request:
+    async def get_access_block(self, call: Call, request: GetPublicAccessBlockRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         found = bucket.settings.get("public_access_block")
         if found is None:
@@ -105,17 +127,17 @@ class Configurations:
         return {"PublicAccessBlockConfiguration": found}
 
     @operation("PutPublicAccessBlock")
-    async def put_access_block(self, call: Call, request: Request) -> None:
+    async def put_access_block(self, call: Call, request: PutPublicAccessBlockRequestTypeDef) -> None:
         given = request["PublicAccessBlockConfiguration"]
         names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
         await self._set(request["Bucket"], "public_access_block", {name: bool(given.get(name)) for name in names})
 
     @operation("DeletePublicAccessBlock")
-    async def delete_access_block(self, call: Call, request: Request) -> None:
+    async def delete_access_block(self, call: Call, request: DeletePublicAccessBlockRequestTypeDef) -> None:
         await self._set(request["Bucket"], "public_access_block", None)
 
     @operation("GetBucketPolicy")
-    async def get_policy(self, call: Call, request: Request) -> Answer:
+    async def get_policy(self, call: Call, request: GetBucketPolicyRequestTypeDef) -> Answer:
         bucket = self._ground.bucket(request["Bucket"])
         if "policy" not in bucket.settings:
             raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
@@ -123,7 +145,7 @@ class Configurations:
         return Answer({"Policy": text}, headers=(("Content-Type", "application/json"),))
 
     @operation("PutBucketPolicy")
-    async def put_policy(self, call: Call, request: Request) -> Answer:
+    async def put_policy(self, call: Call, request: PutBucketPolicyRequestTypeDef) -> Answer:
         policy = policies.check(request["Policy"], request["Bucket"])
 
         def change(bucket: Bucket) -> Bucket:
@@ -136,14 +158,14 @@ class Configurations:
         return Answer({}, status=204)
 
     @operation("DeleteBucketPolicy")
-    async def delete_policy(self, call: Call, request: Request) -> None:
+    async def delete_policy(self, call: Call, request: DeleteBucketPolicyRequestTypeDef) -> None:
         def change(bucket: Bucket) -> Bucket:
             return replace(bucket, settings={k: v for k, v in bucket.settings.items() if k not in ("policy", "policy_text")})
 
         await self._ground.change_bucket(request["Bucket"], change)
 
     @operation("GetBucketPolicyStatus")
-    async def get_policy_status(self, call: Call, request: Request) -> Request:
+    async def get_policy_status(self, call: Call, request: GetBucketPolicyStatusRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         if "policy" not in bucket.settings:
             raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
@@ -152,23 +174,23 @@ class Configurations:
         return {"PolicyStatus": {"IsPublic": any(map(policies.is_public, listed))}}
 
     @operation("GetBucketNotificationConfiguration")
-    async def get_notification(self, call: Call, request: Request) -> Request:
+    async def get_notification(self, call: Call, request: GetBucketNotificationConfigurationRequestRequestTypeDef) -> dict[str, Any]:
         self._ground.bucket(request["Bucket"])
         return {}
 
     @operation("PutBucketNotificationConfiguration")
-    async def put_notification(self, call: Call, request: Request) -> None:
+    async def put_notification(self, call: Call, request: PutBucketNotificationConfigurationRequestTypeDef) -> None:
         self._ground.bucket(request["Bucket"])
         if any(request["NotificationConfiguration"].values()):
             raise not_built("notifications, as there is no service yet that could be notified")
 
     @operation("GetBucketRequestPayment")
-    async def get_payment(self, call: Call, request: Request) -> Request:
+    async def get_payment(self, call: Call, request: GetBucketRequestPaymentRequestTypeDef) -> dict[str, Any]:
         self._ground.bucket(request["Bucket"])
         return {"Payer": "BucketOwner"}
 
     @operation("PutBucketRequestPayment")
-    async def put_payment(self, call: Call, request: Request) -> None:
+    async def put_payment(self, call: Call, request: PutBucketRequestPaymentRequestTypeDef) -> None:
         self._ground.bucket(request["Bucket"])
         payer = request["RequestPaymentConfiguration"]["Payer"]
         if payer == "Requester":
@@ -177,12 +199,12 @@ class Configurations:
             raise malformed_xml()
 
     @operation("GetBucketAccelerateConfiguration")
-    async def get_acceleration(self, call: Call, request: Request) -> Request:
+    async def get_acceleration(self, call: Call, request: GetBucketAccelerateConfigurationRequestTypeDef) -> dict[str, Any]:
         self._ground.bucket(request["Bucket"])
         return {}
 
     @operation("PutBucketAccelerateConfiguration")
-    async def put_acceleration(self, call: Call, request: Request) -> None:
+    async def put_acceleration(self, call: Call, request: PutBucketAccelerateConfigurationRequestTypeDef) -> None:
         bucket = self._ground.bucket(request["Bucket"])
         status = request["AccelerateConfiguration"].get("Status")
         if "." in bucket.name:
@@ -193,10 +215,10 @@ class Configurations:
             raise not_built("transfer acceleration")
 
     @operation("GetBucketReplication")
-    async def get_replication(self, call: Call, request: Request) -> Request:
+    async def get_replication(self, call: Call, request: GetBucketReplicationRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         raise absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found", bucket.name)
 
     @operation("GetObjectTorrent")
-    async def get_torrent(self, call: Call, request: Request) -> Request:
+    async def get_torrent(self, call: Call, request: GetObjectTorrentRequestTypeDef) -> dict[str, Any]:
         raise invalid_request("Torrents are no longer given.")

@@ -6,9 +6,9 @@ The copy is a new object with content of its own; it has one part however many i
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -23,7 +23,10 @@ from zonal.services.s3.errors import invalid_argument, invalid_request, no_such_
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.objects import Objects
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        CopyObjectRequestTypeDef,
+    )
 
 
 class Copies:
@@ -34,7 +37,7 @@ class Copies:
         self._objects = objects
 
     @operation("CopyObject")
-    async def copy(self, call: Call, request: Request) -> Answer:
+    async def copy(self, call: Call, request: CopyObjectRequestTypeDef) -> Answer:
         headers = call.raw.headers
         bucket = self._ground.bucket(request["Bucket"])
         origin, source, source_key = self.source(call, request)
@@ -52,12 +55,12 @@ class Copies:
         entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
         bucket, entry = await writing.put(self._ground, call, bucket.name, entry, taken.content)
         result = {"ETag": f'"{entry.etag}"', "LastModified": entry.at, **checksums.members(entry.checksum)}
-        members: Request = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
+        members: dict[str, Any] = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
         return Answer(members)
 
-    def source(self, call: Call, request: Request) -> tuple[Bucket, Entry, CustomerKey | None]:
+    def source(self, call: Call, request: Mapping[str, Any]) -> tuple[Bucket, Entry, CustomerKey | None]:
         """The source of a copy, under the request's conditions. Raises `AwsError`."""
         name, key, version = source_of(request["CopySource"])
         bucket = self._ground.bucket(name)
@@ -78,7 +81,7 @@ class Copies:
         except BlobMissing:
             raise no_such_key(source.key) from None
 
-    def _entry(self, call: Call, request: Request, bucket: Bucket, source: Entry, key: CustomerKey | None) -> Entry:
+    def _entry(self, call: Call, request: Mapping[str, Any], bucket: Bucket, source: Entry, key: CustomerKey | None) -> Entry:
         """What the copy is going to be: with its source's description unless the request replaces it."""
         entry = writing.template(self._ground, call, bucket, request, key)
         directive, tagging = request.get("MetadataDirective", "COPY"), request.get("TaggingDirective", "COPY")
@@ -92,7 +95,7 @@ class Copies:
         return replace(entry, tags=kept)
 
 
-def _check_self_copy(request: Request, bucket: Bucket, directive: str) -> None:
+def _check_self_copy(request: Mapping[str, Any], bucket: Bucket, directive: str) -> None:
     """An object may be copied onto itself only to change something."""
     name, key, version = source_of(request["CopySource"])
     changes = ("StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "SSECustomerAlgorithm", "ChecksumAlgorithm")

@@ -7,7 +7,8 @@ request with an `Origin` carries the headers of the first rule that fits. (S3 Us
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -19,7 +20,13 @@ from zonal.services.s3.locating import bucket_and_key
 from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        DeleteBucketCorsRequestTypeDef,
+        GetBucketCorsRequestTypeDef,
+        PutBucketCorsRequestTypeDef,
+    )
+
 Headers = list[tuple[str, str]]
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 
@@ -31,14 +38,14 @@ class Cors:
         self._ground = ground
 
     @operation("GetBucketCors")
-    async def get(self, call: Call, request: Request) -> Request:
+    async def get(self, call: Call, request: GetBucketCorsRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         if "cors" not in bucket.settings:
             raise absent("NoSuchCORSConfiguration", "The CORS configuration does not exist", bucket.name)
         return {"CORSRules": bucket.settings["cors"]}
 
     @operation("PutBucketCors")
-    async def put(self, call: Call, request: Request) -> None:
+    async def put(self, call: Call, request: PutBucketCorsRequestTypeDef) -> None:
         rules = request["CORSConfiguration"].get("CORSRules", [])
         if not 1 <= len(rules) <= 100:
             raise malformed_xml()
@@ -47,7 +54,7 @@ class Cors:
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"cors": rules}))
 
     @operation("DeleteBucketCors")
-    async def delete(self, call: Call, request: Request) -> None:
+    async def delete(self, call: Call, request: DeleteBucketCorsRequestTypeDef) -> None:
         def without(settings: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key != "cors"}
 
@@ -89,7 +96,7 @@ class Cors:
         return response if rule is None else response._replace(headers=[*response.headers, *_headers(rule, origin)])
 
 
-def _check(rule: Request) -> None:
+def _check(rule: Mapping[str, Any]) -> None:
     for method in rule["AllowedMethods"]:
         if method not in METHODS:
             words = f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
@@ -103,7 +110,7 @@ def _check(rule: Request) -> None:
         raise invalid_request("ExposeHeader contains wildcard. We currently do not support wildcard for ExposeHeader.")
 
 
-def _fitting(rules: list[Request], origin: str, method: str, wanted: list[str]) -> Request | None:
+def _fitting(rules: list[Mapping[str, Any]], origin: str, method: str, wanted: list[str]) -> Mapping[str, Any] | None:
     for rule in rules:
         allowed = [text.lower() for text in rule.get("AllowedHeaders", [])]
         if (
@@ -120,7 +127,7 @@ def _like(pattern: str, text: str) -> bool:
     return re.fullmatch(re.escape(head) + (".*" if star else "") + re.escape(tail), text, re.DOTALL) is not None
 
 
-def _headers(rule: Request, origin: str) -> Headers:
+def _headers(rule: Mapping[str, Any], origin: str) -> Headers:
     everybody = "*" in rule["AllowedOrigins"]
     headers = [("Access-Control-Allow-Origin", "*" if everybody else origin)]
     headers.append(("Access-Control-Allow-Methods", ", ".join(rule["AllowedMethods"])))

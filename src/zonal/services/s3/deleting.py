@@ -6,8 +6,8 @@ takes the null version's place. With one: that version goes for good, unless a l
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zonal.buckets.catalog import Changes
 from zonal.buckets.entries import NULL, Bucket, Entry
@@ -18,7 +18,12 @@ from zonal.services.s3.access import Access
 from zonal.services.s3.errors import invalid_request, malformed_xml, no_such_bucket, no_such_version, not_built, precondition_failed
 from zonal.services.s3.ground import Ground
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        DeleteObjectRequestTypeDef,
+        DeleteObjectsRequestTypeDef,
+    )
+
 LIMIT = 1000
 
 
@@ -37,7 +42,7 @@ class Deletions:
         self._access = access
 
     @operation("DeleteObject")
-    async def delete(self, call: Call, request: Request) -> Request:
+    async def delete(self, call: Call, request: DeleteObjectRequestTypeDef) -> dict[str, Any]:
         if "BypassGovernanceRetention" in request and not self._ground.bucket(request["Bucket"]).object_lock:
             words = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
             raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-bypass-governance-retention"})
@@ -55,11 +60,11 @@ class Deletions:
             return bucket, remove(changes, bucket, request["Key"], request.get("VersionId"), call, bypass=bypass, condition=condition)
 
         bucket, deleted = await self._ground.catalog.change(work)
-        members: Request = {"VersionId": deleted.version} if bucket.versioning and deleted.version else {}
+        members: dict[str, Any] = {"VersionId": deleted.version} if bucket.versioning and deleted.version else {}
         return members | ({"DeleteMarker": True} if deleted.is_marker else {})
 
     @operation("DeleteObjects")
-    async def delete_many(self, call: Call, request: Request) -> Request:
+    async def delete_many(self, call: Call, request: DeleteObjectsRequestTypeDef) -> dict[str, Any]:
         wanted = request["Delete"]["Objects"]
         if not 1 <= len(wanted) <= LIMIT:
             raise malformed_xml()
@@ -76,7 +81,7 @@ class Deletions:
             else:
                 errors.append(_failed(each, AwsError("AccessDenied", "Access Denied")))
 
-        def work(changes: Changes) -> list[Request]:
+        def work(changes: Changes) -> list[dict[str, Any]]:
             now = _bucket(changes, bucket.name)
             return [_one(changes, now, each, call, bypass) for each, bypass in allowed]
 
@@ -85,7 +90,7 @@ class Deletions:
         deleted = [] if request["Delete"].get("Quiet") else [each for each in outcomes if "Code" not in each]
         return ({"Deleted": deleted} if deleted else {}) | ({"Errors": errors} if errors else {})
 
-    def _bypass(self, call: Call, request: Request, key: str) -> bool:
+    def _bypass(self, call: Call, request: Mapping[str, Any], key: str) -> bool:
         """Whether the caller wants to, and may, pass over GOVERNANCE."""
         if not request.get("BypassGovernanceRetention"):
             return False
@@ -100,7 +105,7 @@ def _bucket(changes: Changes, name: str) -> Bucket:
     return bucket
 
 
-def _one(changes: Changes, bucket: Bucket, wanted: Request, call: Call, bypass: bool) -> Request:
+def _one(changes: Changes, bucket: Bucket, wanted: Mapping[str, Any], call: Call, bypass: bool) -> dict[str, Any]:
     """One of many: its outcome, as `Deleted` or as `Error`."""
     version = wanted.get("VersionId") or None
 
@@ -118,13 +123,13 @@ def _one(changes: Changes, bucket: Bucket, wanted: Request, call: Call, bypass: 
         if error.code == "InvalidArgument" and version:
             error = no_such_version(wanted["Key"], version)  # Among many it is told so.
         return _failed(wanted, error)
-    outcome: Request = {"Key": wanted["Key"]} | ({"VersionId": version} if version else {})
+    outcome: dict[str, Any] = {"Key": wanted["Key"]} | ({"VersionId": version} if version else {})
     if deleted.is_marker:
         outcome |= {"DeleteMarker": True, "DeleteMarkerVersionId": deleted.version}
     return outcome
 
 
-def _failed(wanted: Request, error: AwsError) -> Request:
+def _failed(wanted: Mapping[str, Any], error: AwsError) -> dict[str, Any]:
     version = {"VersionId": wanted["VersionId"]} if wanted.get("VersionId") else {}
     return {"Key": wanted["Key"], **version, "Code": error.code, "Message": error.message}
 

@@ -12,7 +12,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from zonal.foundation.clock import Clock
@@ -29,6 +29,9 @@ from zonal.wire import markup, refusals, signing
 from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
 from zonal.wire.scalars import moment
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import PutObjectRequestTypeDef
 
 _SIGNED = ("Policy", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature")
 _SIGNED_BEFORE = ("Policy", "AWSAccessKeyId", "Signature")
@@ -68,7 +71,7 @@ class Forms:
         call = Call("s3", "PutObject", None, self._clock.now(), request_id(), access_key, account, raw=upload)  # type: ignore[arg-type]
         asked = _parameters(fields, bucket)
         self._access.check("PutObject", call, asked)
-        done = await self._objects.put(call, asked)
+        done = await self._objects.put(call, cast("PutObjectRequestTypeDef", asked))
         return _success(fields, bucket, done, request)
 
     def _signer(self, fields: Mapping[str, str]) -> str | None:

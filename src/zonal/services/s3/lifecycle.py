@@ -7,9 +7,10 @@ where there are versions), removes noncurrent versions and markers that hide not
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -21,8 +22,15 @@ from zonal.services.operation import Call, operation
 from zonal.services.s3 import lifecycle_rules as rules
 from zonal.services.s3 import locks, versions
 from zonal.services.s3.ground import Ground
+from zonal.services.s3.lifecycle_rules import Rule
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        DeleteBucketLifecycleRequestTypeDef,
+        GetBucketLifecycleConfigurationRequestTypeDef,
+        PutBucketLifecycleConfigurationRequestTypeDef,
+    )
+
 PAUSE_SECONDS = 60.0
 SHORTEST_PAUSE_SECONDS = 0.1
 BATCH = 200
@@ -35,7 +43,7 @@ class Lifecycles:
         self._ground = ground
 
     @operation("GetBucketLifecycleConfiguration")
-    async def get(self, call: Call, request: Request) -> Request:
+    async def get(self, call: Call, request: GetBucketLifecycleConfigurationRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         found = bucket.settings.get("lifecycle")
         if not found:
@@ -43,13 +51,14 @@ class Lifecycles:
         return {"Rules": found, "TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}
 
     @operation("PutBucketLifecycleConfiguration")
-    async def put(self, call: Call, request: Request) -> Request:
-        kept = rules.checked((request.get("LifecycleConfiguration") or {}).get("Rules", []))
+    async def put(self, call: Call, request: PutBucketLifecycleConfigurationRequestTypeDef) -> dict[str, Any]:
+        configuration: Mapping[str, Any] = request.get("LifecycleConfiguration") or {}
+        kept = rules.checked(configuration.get("Rules", []))
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"lifecycle": kept}))
         return {"TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}
 
     @operation("DeleteBucketLifecycle")
-    async def delete(self, call: Call, request: Request) -> None:
+    async def delete(self, call: Call, request: DeleteBucketLifecycleRequestTypeDef) -> None:
         await self._ground.change_bucket(
             request["Bucket"], lambda one: replace(one, settings={k: v for k, v in one.settings.items() if k != "lifecycle"})
         )
@@ -72,7 +81,7 @@ class LifecycleUpkeep:
 
     async def carry_out(self, bucket: Bucket) -> int:
         """Do what is due in a bucket; returns how much was done."""
-        found: list[Request] = bucket.settings["lifecycle"]
+        found: list[Rule] = bucket.settings["lifecycle"]
         now, done, key = self._clock.now(), 0, b""
         while True:
             rows = _some(self._ground, bucket, key)
@@ -84,7 +93,7 @@ class LifecycleUpkeep:
             key = rows[-1][0] + b"\x00"
         return done + await self._abort(bucket, found, now)
 
-    async def _abort(self, bucket: Bucket, found: list[Request], now: datetime) -> int:
+    async def _abort(self, bucket: Bucket, found: list[Rule], now: datetime) -> int:
         count = 0
         for _, upload in list(self._ground.catalog.view.walk_uploads(bucket.number, b"", None)):
             begun = datetime.fromtimestamp(upload.initiated, UTC)
@@ -115,7 +124,7 @@ def _some(ground: Ground, bucket: Bucket, key: bytes) -> list[Row]:
 Due = tuple[str, str]
 
 
-def _due(found: list[Request], bucket: Bucket, rows: list[Row], now: datetime) -> list[Due]:
+def _due(found: list[Rule], bucket: Bucket, rows: list[Row], now: datetime) -> list[Due]:
     """Keys and versions to expire; an empty version stands for the current one."""
     due: list[Due] = []
     by_key: dict[bytes, list[tuple[Entry, int]]] = {}
@@ -134,14 +143,14 @@ def _due(found: list[Request], bucket: Bucket, rows: list[Row], now: datetime) -
     return list(dict.fromkeys(due))
 
 
-def _clears_markers(rule: Request, marker: Entry, now: datetime) -> bool:
+def _clears_markers(rule: Mapping[str, Any], marker: Entry, now: datetime) -> bool:
     """Whether a rule removes a delete marker that hides nothing."""
     expiration = rule.get("Expiration") or {}
     moment = rules.expires(rule, marker)
     return bool(expiration.get("ExpiredObjectDeleteMarker")) or (moment is not None and moment <= now)
 
 
-def _noncurrent(rule: Request, found: list[tuple[Entry, int]], now: datetime) -> list[Due]:
+def _noncurrent(rule: Mapping[str, Any], found: list[tuple[Entry, int]], now: datetime) -> list[Due]:
     action = rule.get("NoncurrentVersionExpiration")
     if not action:
         return []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -18,11 +18,11 @@ from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, not_built
 from zonal.wire.scalars import moment_text
 
-Rule = dict[str, Any]
+Rule = Mapping[str, Any]
 LIMIT = 1000
 
 
-def checked(rules: list[Rule]) -> list[Rule]:
+def checked(rules: Sequence[Rule]) -> list[Rule]:
     """Rules as they are kept, each with an id. Raises `AwsError`."""
     if not 1 <= len(rules) <= LIMIT:
         raise malformed_xml()
@@ -58,7 +58,7 @@ def _checked(rule: Rule, number: int) -> Rule:
     _check_filter(rule.get("Filter") or {})
     if moves:
         raise not_built("transitions to other storage classes")
-    return rule | {"ID": rule.get("ID") or _made_id(rule, number)}
+    return {**rule, "ID": rule.get("ID") or _made_id(rule, number)}
 
 
 def _made_id(rule: Rule, number: int) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from zonal.buckets.catalog import CURRENT, MARKER, Row, decode
@@ -19,7 +19,13 @@ from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import invalid_argument
 from zonal.services.s3.ground import Ground
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        ListObjectsRequestTypeDef,
+        ListObjectsV2RequestTypeDef,
+        ListObjectVersionsRequestTypeDef,
+    )
+
 Owner = Callable[[str], dict[str, str]]
 LIMIT = 1000
 
@@ -31,7 +37,7 @@ class Listings:
         self._ground = ground
 
     @operation("ListObjects")
-    async def objects(self, call: Call, request: Request) -> Request:
+    async def objects(self, call: Call, request: ListObjectsRequestTypeDef) -> dict[str, Any]:
         marker, limit = request.get("Marker", ""), page_limit(request, "MaxKeys")
         found = self._objects(request, marker, limit)
         encode = encoder(request)
@@ -42,7 +48,7 @@ class Listings:
         return answer | _contents(found, encode, self._ground.owner)
 
     @operation("ListObjectsV2")
-    async def objects_again(self, call: Call, request: Request) -> Request:
+    async def objects_again(self, call: Call, request: ListObjectsV2RequestTypeDef) -> dict[str, Any]:
         start, limit, token = request.get("StartAfter", ""), page_limit(request, "MaxKeys"), request.get("ContinuationToken")
         after = start if token is None else _key_of(token)
         found = self._objects(request, after, limit)
@@ -57,7 +63,7 @@ class Listings:
         return answer | _contents(found, encode, self._ground.owner if request.get("FetchOwner") else None)
 
     @operation("ListObjectVersions")
-    async def versions(self, call: Call, request: Request) -> Request:
+    async def versions(self, call: Call, request: ListObjectVersionsRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         marker, version, limit = request.get("KeyMarker", ""), request.get("VersionIdMarker"), page_limit(request, "MaxKeys")
         if version is not None and not marker:
@@ -83,7 +89,7 @@ class Listings:
                 answer["NextVersionIdMarker"] = decode(found.rows[-1]).version
         return answer
 
-    def _objects(self, request: Request, after: str, limit: int) -> Page[Row]:
+    def _objects(self, request: Mapping[str, Any], after: str, limit: int) -> Page[Row]:
         bucket = self._ground.bucket(request["Bucket"])
         view = self._ground.catalog.view
 
@@ -93,7 +99,7 @@ class Listings:
         return _page(walk, request, after.encode() + b"\x00" if after else b"", after, limit)
 
 
-def _page(walk: Any, request: Request, start: bytes, after: str, limit: int) -> Page[Row]:
+def _page(walk: Any, request: Mapping[str, Any], start: bytes, after: str, limit: int) -> Page[Row]:
     if limit == 0:
         return Page([], [], None)
     prefix, delimiter = request.get("Prefix", ""), request.get("Delimiter", "")
@@ -104,7 +110,7 @@ def _key(row: Row) -> bytes:
     return row[0]
 
 
-def page_limit(request: Request, name: str) -> int:
+def page_limit(request: Mapping[str, Any], name: str) -> int:
     """How much a page may hold. Raises `AwsError` where it is no number of things."""
     limit: int = request.get(name, LIMIT)
     if limit < 0:
@@ -113,7 +119,7 @@ def page_limit(request: Request, name: str) -> int:
     return min(limit, LIMIT)
 
 
-def encoder(request: Request) -> Any:
+def encoder(request: Mapping[str, Any]) -> Any:
     """How keys are written in the answer. Raises `AwsError` for an encoding that S3 does not know."""
     kind = request.get("EncodingType")
     if kind not in (None, "", "url"):
@@ -123,8 +129,8 @@ def encoder(request: Request) -> Any:
     return lambda text: quote(text, safe="/-_.*~").replace("%20", "+")
 
 
-def _head(request: Request, limit: int, encode: Any) -> Request:
-    answer: Request = {"Name": request["Bucket"], "Prefix": encode(request.get("Prefix", "")), "MaxKeys": limit}
+def _head(request: Mapping[str, Any], limit: int, encode: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = {"Name": request["Bucket"], "Prefix": encode(request.get("Prefix", "")), "MaxKeys": limit}
     if request.get("Delimiter"):
         answer["Delimiter"] = encode(request["Delimiter"])
     if request.get("EncodingType"):
@@ -132,13 +138,13 @@ def _head(request: Request, limit: int, encode: Any) -> Request:
     return answer
 
 
-def _contents(found: Page[Row], encode: Any, owner: Owner | None) -> Request:
+def _contents(found: Page[Row], encode: Any, owner: Owner | None) -> dict[str, Any]:
     contents = [_object(decode(row), encode, owner) for row in found.rows]
     return {"Contents": contents, "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes]}
 
 
-def _object(entry: Entry, encode: Any, owner: Owner | None) -> Request:
-    shown: Request = {"Key": encode(entry.key), "LastModified": entry.at, "ETag": f'"{entry.etag}"', "Size": entry.size}
+def _object(entry: Entry, encode: Any, owner: Owner | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {"Key": encode(entry.key), "LastModified": entry.at, "ETag": f'"{entry.etag}"', "Size": entry.size}
     shown["StorageClass"] = entry.storage_class
     if entry.checksum is not None:
         shown |= {"ChecksumAlgorithm": [entry.checksum.algorithm], "ChecksumType": entry.checksum.type}
@@ -147,7 +153,7 @@ def _object(entry: Entry, encode: Any, owner: Owner | None) -> Request:
     return shown
 
 
-def _version(row: Row, encode: Any, owner: Owner) -> Request:
+def _version(row: Row, encode: Any, owner: Owner) -> dict[str, Any]:
     entry = decode(row)
     latest = {"VersionId": entry.version, "IsLatest": row[2] in (CURRENT, MARKER)}
     if entry.is_marker:

@@ -6,8 +6,9 @@ Locks protect versions: a delete without a version id only puts a marker in fron
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -17,7 +18,16 @@ from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import absent, invalid_argument, invalid_request, malformed_xml, not_built
 from zonal.services.s3.ground import Ground
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        GetObjectLegalHoldRequestTypeDef,
+        GetObjectLockConfigurationRequestTypeDef,
+        GetObjectRetentionRequestTypeDef,
+        PutObjectLegalHoldRequestTypeDef,
+        PutObjectLockConfigurationRequestTypeDef,
+        PutObjectRetentionRequestTypeDef,
+    )
+
 PROTECTED = "Access Denied because object protected by object lock."
 _UNLOCKED = "The specified object does not have a ObjectLock configuration"
 MODES = ("GOVERNANCE", "COMPLIANCE")
@@ -30,14 +40,14 @@ class Locks:
         self._ground = ground
 
     @operation("GetObjectLockConfiguration")
-    async def get_configuration(self, call: Call, request: Request) -> Request:
+    async def get_configuration(self, call: Call, request: GetObjectLockConfigurationRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         if not bucket.object_lock:
             raise absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket", bucket.name)
         return {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"} | bucket.settings.get("object_lock", {})}
 
     @operation("PutObjectLockConfiguration")
-    async def put_configuration(self, call: Call, request: Request) -> Request:
+    async def put_configuration(self, call: Call, request: PutObjectLockConfigurationRequestTypeDef) -> dict[str, Any]:
         configuration = request.get("ObjectLockConfiguration")
         if configuration is None:
             raise AwsError("MissingRequestBodyError", "Request Body is empty")
@@ -55,16 +65,18 @@ class Locks:
         return {}
 
     @operation("GetObjectRetention")
-    async def get_retention(self, call: Call, request: Request) -> Request:
+    async def get_retention(self, call: Call, request: GetObjectRetentionRequestTypeDef) -> dict[str, Any]:
         _, entry = self._locked(request)
         if entry.retention is None:
             raise AwsError("NoSuchObjectLockConfiguration", _UNLOCKED, status=404)
         return {"Retention": {"Mode": entry.retention.mode, "RetainUntilDate": entry.retention.until}}
 
     @operation("PutObjectRetention")
-    async def put_retention(self, call: Call, request: Request) -> Request:
+    async def put_retention(self, call: Call, request: PutObjectRetentionRequestTypeDef) -> dict[str, Any]:
         wanted = request.get("Retention") or {}
-        retention = checked_retention(wanted.get("Mode"), wanted.get("RetainUntilDate"), call.now)
+        until = wanted.get("RetainUntilDate")
+        assert not isinstance(until, str), "the wire has parsed it"
+        retention = checked_retention(wanted.get("Mode"), until, call.now)
         bucket, entry = self._locked(request)
         bypass = bool(request.get("BypassGovernanceRetention"))
 
@@ -80,14 +92,14 @@ class Locks:
         return {}
 
     @operation("GetObjectLegalHold")
-    async def get_hold(self, call: Call, request: Request) -> Request:
+    async def get_hold(self, call: Call, request: GetObjectLegalHoldRequestTypeDef) -> dict[str, Any]:
         _, entry = self._locked(request)
         if not (entry.hold_said or entry.legal_hold):
             raise AwsError("NoSuchObjectLockConfiguration", _UNLOCKED, status=404)
         return {"LegalHold": {"Status": "ON" if entry.legal_hold else "OFF"}}
 
     @operation("PutObjectLegalHold")
-    async def put_hold(self, call: Call, request: Request) -> Request:
+    async def put_hold(self, call: Call, request: PutObjectLegalHoldRequestTypeDef) -> dict[str, Any]:
         status = (request.get("LegalHold") or {}).get("Status")
         if status not in ("ON", "OFF"):
             raise malformed_xml()
@@ -95,14 +107,14 @@ class Locks:
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
         return {}
 
-    def _locked(self, request: Request) -> tuple[Bucket, Entry]:
+    def _locked(self, request: Mapping[str, Any]) -> tuple[Bucket, Entry]:
         bucket = self._ground.bucket(request["Bucket"])
         if not bucket.object_lock:
             raise invalid_request("Bucket is missing Object Lock Configuration")
         return self._ground.entry(request)
 
 
-def _checked_rule(rule: Request | None) -> Request | None:
+def _checked_rule(rule: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if rule is None:
         return None
     default = rule.get("DefaultRetention") or {}
@@ -129,7 +141,7 @@ def checked_retention(mode: str | None, until: datetime | None, now: datetime) -
     return Retention(mode, until)
 
 
-def for_new(bucket: Bucket, request: Request, now: datetime) -> tuple[Retention | None, bool]:
+def for_new(bucket: Bucket, request: Mapping[str, Any], now: datetime) -> tuple[Retention | None, bool]:
     """The retention and legal hold of a new version: what the request says, else the bucket's default. Raises `AwsError`."""
     for name in ("ObjectLockEventHold", "ObjectLockEventHoldDurationDays", "ObjectLockEventHoldDurationYears"):
         if name in request:

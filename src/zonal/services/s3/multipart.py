@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -25,7 +26,16 @@ from zonal.services.s3.errors import invalid_argument, invalid_request, malforme
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import page_limit
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        AbortMultipartUploadRequestTypeDef,
+        CompleteMultipartUploadRequestTypeDef,
+        CreateMultipartUploadRequestTypeDef,
+        ListPartsRequestTypeDef,
+        UploadPartCopyRequestTypeDef,
+        UploadPartRequestTypeDef,
+    )
+
 SMALLEST_PART_BYTES = 5 * 1024 * 1024
 
 
@@ -37,7 +47,7 @@ class Multipart:
         self._copies = copies
 
     @operation("CreateMultipartUpload")
-    async def create(self, call: Call, request: Request) -> Request:
+    async def create(self, call: Call, request: CreateMultipartUploadRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         key = encryption.for_writing(call.raw.headers, bucket)
         algorithm = checksums.known(request["ChecksumAlgorithm"]) if request.get("ChecksumAlgorithm") else ""
@@ -45,13 +55,13 @@ class Multipart:
         template = writing.template(self._ground, call, bucket, request, key)
         upload = Upload(_new_id(call), bucket.name, template, call.now.timestamp(), algorithm, kind)
         await self._ground.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
-        answer: Request = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
+        answer: dict[str, Any] = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
         if algorithm:
             answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": kind}
         return answer
 
     @operation("UploadPart")
-    async def upload(self, call: Call, request: Request) -> Request:
+    async def upload(self, call: Call, request: UploadPartRequestTypeDef) -> dict[str, Any]:
         bucket, upload = self._upload(request)
         writing.check_part_number(request["PartNumber"])
         headers = call.raw.headers
@@ -64,7 +74,7 @@ class Multipart:
         return {"ETag": f'"{part.etag}"', **shown, **encryption.said(upload.template, key)}
 
     @operation("UploadPartCopy")
-    async def copy(self, call: Call, request: Request) -> Answer:
+    async def copy(self, call: Call, request: UploadPartCopyRequestTypeDef) -> Answer:
         bucket, upload = self._upload(request)
         writing.check_part_number(request["PartNumber"])
         key = _part_key(encryption.customer_key(call.raw.headers), upload)
@@ -77,13 +87,13 @@ class Multipart:
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
         shown = checksums.members(part.checksum, with_type=False) if upload.algorithm else {}
         result = {"ETag": f'"{part.etag}"', "LastModified": call.now, **shown}
-        members: Request = {"CopyPartResult": result, **encryption.said(upload.template, key)}
+        members: dict[str, Any] = {"CopyPartResult": result, **encryption.said(upload.template, key)}
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
         return Answer(members)
 
     @operation("CompleteMultipartUpload")
-    async def complete(self, call: Call, request: Request) -> Request:
+    async def complete(self, call: Call, request: CompleteMultipartUploadRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         if (done := self._done(bucket, request)) is not None:
             return self._completion(call, bucket, done)
@@ -112,7 +122,7 @@ class Multipart:
         return self._completion(call, bucket, entry)
 
     @operation("AbortMultipartUpload")
-    async def abort(self, call: Call, request: Request) -> None:
+    async def abort(self, call: Call, request: AbortMultipartUploadRequestTypeDef) -> None:
         bucket, upload = self._upload(request)
 
         def work(changes: Changes) -> None:
@@ -123,7 +133,7 @@ class Multipart:
         await self._ground.catalog.change(work)
 
     @operation("ListParts")
-    async def list(self, call: Call, request: Request) -> Request:
+    async def list(self, call: Call, request: ListPartsRequestTypeDef) -> dict[str, Any]:
         bucket, upload = self._upload(request)
         after, limit = request.get("PartNumberMarker", 0), page_limit(request, "MaxParts")
         if after < 0:
@@ -131,7 +141,7 @@ class Multipart:
             raise invalid_argument(words, "part-number-marker", after)
         parts = self._ground.catalog.view.parts(upload.id, after, limit + 1)
         shown = parts[:limit]
-        answer: Request = {
+        answer: dict[str, Any] = {
             "Bucket": bucket.name,
             "Key": upload.template.key,
             "UploadId": upload.id,
@@ -148,7 +158,7 @@ class Multipart:
             answer |= {"ChecksumAlgorithm": upload.algorithm, "ChecksumType": upload.checksum_type}
         return answer
 
-    def _upload(self, request: Request) -> tuple[Bucket, Upload]:
+    def _upload(self, request: Mapping[str, Any]) -> tuple[Bucket, Upload]:
         bucket = self._ground.bucket(request["Bucket"])
         upload = self._ground.catalog.view.upload(bucket.number, request["UploadId"])
         if upload is None or upload.template.key != request["Key"]:
@@ -174,7 +184,7 @@ class Multipart:
             raise
         return part
 
-    def _check_claims(self, request: Request, headers: Any, entry: Entry, upload: Upload) -> None:
+    def _check_claims(self, request: Mapping[str, Any], headers: Any, entry: Entry, upload: Upload) -> None:
         """What a completion claims of the whole object."""
         size = request.get("MpuObjectSize")
         if size is not None and size != entry.size:
@@ -191,7 +201,7 @@ class Multipart:
             if name != checksum.algorithm or claimed.partition("-")[0] != checksum.value.partition("-")[0]:
                 raise checksums.mismatch(name)
 
-    def _done(self, bucket: Bucket, request: Request) -> Entry | None:
+    def _done(self, bucket: Bucket, request: Mapping[str, Any]) -> Entry | None:
         """The object that this same completion has made already: who did not hear the answer asks again."""
         view, id = self._ground.catalog.view, request["UploadId"]
         if view.upload(bucket.number, id) is not None:
@@ -204,8 +214,8 @@ class Multipart:
                 return entry
         return None
 
-    def _completion(self, call: Call, bucket: Bucket, entry: Entry) -> Request:
-        answer: Request = {
+    def _completion(self, call: Call, bucket: Bucket, entry: Entry) -> dict[str, Any]:
+        answer: dict[str, Any] = {
             "Location": f"http://{call.raw.headers.get('host', 's3')}/{bucket.name}/{entry.key}",
             "Bucket": bucket.name,
             "Key": entry.key,
@@ -219,7 +229,7 @@ class Multipart:
 _PART_KEY = (
     "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate encryption parameters."
 )
-Wanted = list[tuple[int, str, Request]]
+Wanted = list[tuple[int, str, dict[str, Any]]]
 
 
 def _new_id(call: Call) -> str:
@@ -227,7 +237,7 @@ def _new_id(call: Call) -> str:
     return f"{int(call.now.timestamp() * 1_000_000):014x}{secrets.token_urlsafe(36)}"
 
 
-def _wanted(request: Request) -> Wanted:
+def _wanted(request: Mapping[str, Any]) -> Wanted:
     """The parts that a completion names. Raises `AwsError`."""
     parts = (request.get("MultipartUpload") or {}).get("Parts")
     if not parts or any("PartNumber" not in part for part in parts):
@@ -320,9 +330,9 @@ def _check_algorithm(headers: Any, upload: Upload) -> None:
         raise invalid_request(words)
 
 
-def _part_shown(part: Part, upload: Upload) -> Request:
+def _part_shown(part: Part, upload: Upload) -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    shown: Request = {"PartNumber": part.number, "LastModified": datetime.fromtimestamp(part.modified, UTC)}
+    shown: dict[str, Any] = {"PartNumber": part.number, "LastModified": datetime.fromtimestamp(part.modified, UTC)}
     shown |= {"ETag": f'"{part.etag}"', "Size": part.size}
     return shown | (checksums.members(part.checksum, with_type=False) if upload.algorithm else {})

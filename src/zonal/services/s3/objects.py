@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -24,7 +24,13 @@ from zonal.services.s3.ground import Ground
 from zonal.wire import forms
 from zonal.wire.messages import Body, FileBody, StreamBody
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        GetObjectRequestTypeDef,
+        HeadObjectRequestTypeDef,
+        PutObjectRequestTypeDef,
+    )
+
 _OVERRIDES = {
     "ResponseCacheControl": "cache-control",
     "ResponseContentDisposition": "content-disposition",
@@ -52,7 +58,7 @@ class Objects:
         self._access = access
 
     @operation("PutObject")
-    async def put(self, call: Call, request: Request) -> Request:
+    async def put(self, call: Call, request: PutObjectRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         headers = call.raw.headers
         key = encryption.for_writing(headers, bucket)
@@ -66,7 +72,7 @@ class Objects:
         return said | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
 
     @operation("GetObject")
-    async def get(self, call: Call, request: Request) -> Answer:
+    async def get(self, call: Call, request: GetObjectRequestTypeDef) -> Answer:
         for _ in range(_ATTEMPTS):
             bucket, entry, key, span = self._located(call, request, "GET")
             try:
@@ -78,11 +84,11 @@ class Objects:
         raise AwsError("ServiceUnavailable", "Please reduce your request rate.", status=503)
 
     @operation("HeadObject")
-    async def head(self, call: Call, request: Request) -> Answer:
+    async def head(self, call: Call, request: HeadObjectRequestTypeDef) -> Answer:
         bucket, entry, key, span = self._located(call, request, "HEAD")
         return self._answer(call, request, bucket, entry, key, span, None)
 
-    def _located(self, call: Call, request: Request, method: str) -> tuple[Bucket, Entry, CustomerKey | None, Span]:
+    def _located(self, call: Call, request: Mapping[str, Any], method: str) -> tuple[Bucket, Entry, CustomerKey | None, Span]:
         bucket = self._ground.bucket(request["Bucket"])
         headers = call.raw.headers
         if "PartNumber" in request:
@@ -92,7 +98,7 @@ class Objects:
         conditions.check_reading(headers, entry)
         return bucket, entry, key, _span(headers, request, entry)
 
-    def found(self, call: Call, request: Request, bucket: Bucket, method: str) -> Entry:
+    def found(self, call: Call, request: Mapping[str, Any], bucket: Bucket, method: str) -> Entry:
         """The version that is asked for. Who may not list the bucket is not told what is missing in it."""
         try:
             return self._ground.found(bucket, request["Key"], request.get("VersionId"), method=method)
@@ -125,7 +131,7 @@ class Objects:
         return read if key is None else encryption.decrypted(read, key, entry.segments, offset)
 
     def _answer(
-        self, call: Call, request: Request, bucket: Bucket, entry: Entry, key: CustomerKey | None, span: Span, body: Body | None
+        self, call: Call, request: Mapping[str, Any], bucket: Bucket, entry: Entry, key: CustomerKey | None, span: Span, body: Body | None
     ) -> Answer:
         members = described(bucket, entry) | encryption.said(entry, key)
         if "VersionId" not in request:  # Of a version that is named S3 does not say when it expires as the current one.
@@ -147,7 +153,7 @@ class Objects:
             members["Body"] = body
         return Answer(members, status, headers)
 
-    def _headers(self, call: Call, request: Request, entry: Entry) -> tuple[tuple[str, str], ...]:
+    def _headers(self, call: Call, request: Mapping[str, Any], entry: Entry) -> tuple[tuple[str, str], ...]:
         """The object's own headers, or what the request wants to see in their place (only signed ones may)."""
         shown = entry.headers
         if not _OVERRIDES.keys().isdisjoint(request):
@@ -163,9 +169,9 @@ async def _sendable(pieces: Iterator[bytes | tuple[IO[bytes], int, int]]) -> Asy
         yield piece if isinstance(piece, bytes) else FileBody(*piece)
 
 
-def described(bucket: Bucket, entry: Entry) -> Request:
+def described(bucket: Bucket, entry: Entry) -> dict[str, Any]:
     """What get and head say of an object."""
-    members: Request = {
+    members: dict[str, Any] = {
         "AcceptRanges": "bytes",
         "LastModified": entry.at.replace(microsecond=0),
         "ETag": f'"{entry.etag}"',
@@ -189,7 +195,7 @@ def _check_part(headers: Mapping[str, str], number: int) -> None:
     writing.check_part_number(number)
 
 
-def _span(headers: Mapping[str, str], request: Request, entry: Entry) -> Span:
+def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: Entry) -> Span:
     """The bytes that a request wants. Raises `AwsError` InvalidRange or InvalidPartNumber."""
     number = request.get("PartNumber")
     if number is None:
@@ -211,6 +217,6 @@ def _checksum(entry: Entry, number: int | None) -> dict[str, str]:
     return shown | {"ChecksumType": entry.checksum.type} if shown and entry.checksum is not None else shown
 
 
-def _expiration(bucket: Bucket, entry: Entry) -> Request:
+def _expiration(bucket: Bucket, entry: Entry) -> dict[str, Any]:
     found = lifecycle_rules.expiration(bucket, entry)
     return {"Expiration": found} if found else {}

@@ -15,7 +15,6 @@ from zonal.buckets.entries import Bucket, Entry
 from zonal.services.operation import Call
 from zonal.wire.scalars import moment_text
 
-Request = dict[str, Any]
 Context = dict[str, list[str]]
 _QUERY_KEYS = {"Prefix": "s3:prefix", "Delimiter": "s3:delimiter", "MaxKeys": "s3:max-keys", "VersionId": "s3:versionid"}
 _HEADER_KEYS = (
@@ -46,7 +45,7 @@ _CREATES = {  # Whether an operation that s3:PutObject lets pass makes an object
 }
 
 
-def context_of(call: Call, request: Request, bucket: Bucket, entry: Entry | None) -> Context:
+def context_of(call: Call, request: Mapping[str, Any], bucket: Bucket, entry: Entry | None) -> Context:
     """The condition keys of a call, in lower case; `entry` is the object that it names, where there is one.
 
     Dates are region time; only a signature's age is counted by the machine's clock, as signatures are.
@@ -106,7 +105,7 @@ def _of_signature(raw: Any) -> Context:
     return found
 
 
-def _of_lock(request: Request, now: datetime) -> Context:
+def _of_lock(request: Mapping[str, Any], now: datetime) -> Context:
     """The retention and the legal hold that a request asks for."""
     retention, hold = request.get("Retention") or {}, request.get("LegalHold") or {}
     mode = retention.get("Mode") or request.get("ObjectLockMode")
@@ -119,7 +118,7 @@ def _of_lock(request: Request, now: datetime) -> Context:
     return found | ({"s3:object-lock-legal-hold": [status]} if status else {})
 
 
-def _of_tags(request: Request) -> Context:
+def _of_tags(request: Mapping[str, Any]) -> Context:
     """The tags that a request brings."""
     tagging = request.get("Tagging")
     if isinstance(tagging, dict):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from msgspec.structs import replace
@@ -15,7 +15,16 @@ from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3.errors import absent, invalid_argument
 from zonal.services.s3.ground import Ground
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        DeleteBucketTaggingRequestTypeDef,
+        DeleteObjectTaggingRequestTypeDef,
+        GetBucketTaggingRequestTypeDef,
+        GetObjectTaggingRequestTypeDef,
+        PutBucketTaggingRequestTypeDef,
+        PutObjectTaggingRequestTypeDef,
+    )
+
 OBJECT_LIMIT, BUCKET_LIMIT = 10, MOST_TAGS
 
 
@@ -26,36 +35,36 @@ class Tags:
         self._ground = ground
 
     @operation("GetBucketTagging")
-    async def get_of_bucket(self, call: Call, request: Request) -> Request:
+    async def get_of_bucket(self, call: Call, request: GetBucketTaggingRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         if not bucket.tags:
             raise absent("NoSuchTagSet", "The TagSet does not exist", bucket.name)
         return {"TagSet": shown(bucket.tags)}
 
     @operation("PutBucketTagging")
-    async def put_of_bucket(self, call: Call, request: Request) -> Answer:
+    async def put_of_bucket(self, call: Call, request: PutBucketTaggingRequestTypeDef) -> Answer:
         tags = checked_tags(request["Tagging"]["TagSet"], BUCKET_LIMIT)
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, tags=tags))
         return Answer({}, status=204)
 
     @operation("DeleteBucketTagging")
-    async def delete_of_bucket(self, call: Call, request: Request) -> None:
+    async def delete_of_bucket(self, call: Call, request: DeleteBucketTaggingRequestTypeDef) -> None:
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, tags={}))
 
     @operation("GetObjectTagging")
-    async def get_of_object(self, call: Call, request: Request) -> Request:
+    async def get_of_object(self, call: Call, request: GetObjectTaggingRequestTypeDef) -> dict[str, Any]:
         bucket, entry = self._ground.entry(request, method="GET")
         return {"TagSet": shown(dict(sorted(entry.tags.items())))} | ({"VersionId": entry.version} if bucket.versioning else {})
 
     @operation("PutObjectTagging")
-    async def put_of_object(self, call: Call, request: Request) -> Request:
+    async def put_of_object(self, call: Call, request: PutObjectTaggingRequestTypeDef) -> dict[str, Any]:
         bucket, entry = self._ground.entry(request, method="PUT")
         tags = checked_tags(request["Tagging"]["TagSet"], OBJECT_LIMIT)
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags=tags))
         return {"VersionId": entry.version} if bucket.versioning else {}
 
     @operation("DeleteObjectTagging")
-    async def delete_of_object(self, call: Call, request: Request) -> Request:
+    async def delete_of_object(self, call: Call, request: DeleteObjectTaggingRequestTypeDef) -> dict[str, Any]:
         bucket, entry = self._ground.entry(request, method="DELETE")
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags={}))
         return {"VersionId": entry.version} if bucket.versioning else {}
@@ -65,7 +74,7 @@ def shown(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def checked_tags(pairs: Sequence[dict[str, str]], limit: int) -> dict[str, str]:
+def checked_tags(pairs: Sequence[Mapping[str, Any]], limit: int) -> dict[str, str]:
     """Tags as a mapping. Raises `AwsError` where they break S3's rules."""
     return (_OBJECT_RULES if limit == OBJECT_LIMIT else _BUCKET_RULES).merged({}, pairs)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zonal.buckets.entries import Upload
 from zonal.buckets.walking import Page, page
@@ -12,7 +12,11 @@ from zonal.services.operation import Call, operation
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import encoder, page_limit
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        ListMultipartUploadsRequestTypeDef,
+    )
+
 Row = tuple[bytes, Upload]
 
 
@@ -23,14 +27,14 @@ class Uploads:
         self._ground = ground
 
     @operation("ListMultipartUploads")
-    async def list(self, call: Call, request: Request) -> Request:
+    async def list(self, call: Call, request: ListMultipartUploadsRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         limit = page_limit(request, "MaxUploads")
         marker = request.get("KeyMarker", "")
         id = request.get("UploadIdMarker", "") if marker else ""  # S3 ignores it without a key's.
         found = self._page(bucket.number, request, marker, id, limit)
         encode = encoder(request)
-        answer: Request = {
+        answer: dict[str, Any] = {
             "Bucket": bucket.name,
             "KeyMarker": encode(marker),
             "UploadIdMarker": id,
@@ -50,7 +54,7 @@ class Uploads:
                 answer["NextUploadIdMarker"] = found.rows[-1][1].id
         return answer
 
-    def _page(self, bucket: int, request: Request, marker: str, id: str, limit: int) -> Page[Row]:
+    def _page(self, bucket: int, request: Mapping[str, Any], marker: str, id: str, limit: int) -> Page[Row]:
         view = self._ground.catalog.view
         raw, delimiter, prefix = marker.encode(), request.get("Delimiter", ""), request.get("Prefix", "")
 
@@ -67,8 +71,8 @@ def _key(row: Row) -> bytes:
     return row[0]
 
 
-def _shown(upload: Upload, owner: Request, encode: Any) -> Request:
-    shown: Request = {
+def _shown(upload: Upload, owner: Mapping[str, Any], encode: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = {
         "Key": encode(upload.template.key),
         "UploadId": upload.id,
         "Initiated": datetime.fromtimestamp(upload.initiated, UTC),

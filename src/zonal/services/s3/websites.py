@@ -6,8 +6,9 @@ means its index document, errors show the error document, rules and objects may 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from msgspec.structs import replace
@@ -24,7 +25,14 @@ from zonal.services.s3.objects import Objects
 from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
 
-Request = dict[str, Any]
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import (
+        DeleteBucketWebsiteRequestTypeDef,
+        GetBucketWebsiteRequestTypeDef,
+        GetObjectRequestTypeDef,
+        PutBucketWebsiteRequestTypeDef,
+    )
+
 _PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 
 
@@ -38,21 +46,21 @@ class Websites:
         self._clock = clock
 
     @operation("GetBucketWebsite")
-    async def get(self, call: Call, request: Request) -> Request:
+    async def get(self, call: Call, request: GetBucketWebsiteRequestTypeDef) -> dict[str, Any]:
         bucket = self._ground.bucket(request["Bucket"])
         if "website" not in bucket.settings:
             raise absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration", bucket.name)
-        found: Request = bucket.settings["website"]
+        found: dict[str, Any] = bucket.settings["website"]
         return found
 
     @operation("PutBucketWebsite")
-    async def put(self, call: Call, request: Request) -> None:
+    async def put(self, call: Call, request: PutBucketWebsiteRequestTypeDef) -> None:
         website = request["WebsiteConfiguration"]
         _check(website)
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"website": website}))
 
     @operation("DeleteBucketWebsite")
-    async def delete(self, call: Call, request: Request) -> None:
+    async def delete(self, call: Call, request: DeleteBucketWebsiteRequestTypeDef) -> None:
         def without(settings: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key != "website"}
 
@@ -60,7 +68,7 @@ class Websites:
 
     async def answer(self, request: HttpRequest) -> Response:
         """The answer of a site."""
-        website: Request = {}
+        website: dict[str, Any] = {}
         bucket: Bucket | None = None
         try:
             bucket = self._ground.bucket(website_of(request.host))
@@ -71,7 +79,7 @@ class Websites:
         except AwsError as error:
             return await self._error(request, bucket, website, error)
 
-    async def _page(self, request: HttpRequest, bucket: Bucket, website: Request) -> Response:
+    async def _page(self, request: HttpRequest, bucket: Bucket, website: Mapping[str, Any]) -> Response:
         if request.method not in ("GET", "HEAD"):
             raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
         path = unquote(request.path)[1:]
@@ -104,7 +112,7 @@ class Websites:
         return self._access.may(bucket, "GetObject", key, self._call(request), {"Bucket": bucket.name, "Key": key})
 
     async def _object(self, request: HttpRequest, entry: Entry, bucket: Bucket) -> Response:
-        asked = {"Bucket": bucket.name, "Key": entry.key}
+        asked: GetObjectRequestTypeDef = {"Bucket": bucket.name, "Key": entry.key}
         answer: Answer = await self._objects.get(self._call(request), asked)
         members = answer.members
         headers = [*answer.headers, ("ETag", members["ETag"]), ("Last-Modified", _http_date(members["LastModified"]))]
@@ -112,7 +120,7 @@ class Websites:
             headers.append(("Content-Range", members["ContentRange"]))
         return Response(answer.status or 200, headers, members.get("Body", b""))
 
-    async def _error(self, request: HttpRequest, bucket: Bucket | None, website: Request, error: AwsError) -> Response:
+    async def _error(self, request: HttpRequest, bucket: Bucket | None, website: Mapping[str, Any], error: AwsError) -> Response:
         if error.status == 304:
             return Response(304, list(error.headers.items()), b"")
         path = unquote(request.path)[1:]
@@ -138,7 +146,7 @@ def is_website(host: str) -> bool:
     return bool(website_of(host))
 
 
-def _check(website: Request) -> None:
+def _check(website: Mapping[str, Any]) -> None:
     """Raises `AwsError` where a configuration cannot be one."""
     everything, index = website.get("RedirectAllRequestsTo"), website.get("IndexDocument")
     if everything is not None:
@@ -161,13 +169,13 @@ def _check(website: Request) -> None:
             raise AwsError("InvalidRequest", f"The provided HTTP redirect code ({code}) is not valid. Valid codes are 3XX except 300.")
 
 
-def _check_protocol(redirect: Request) -> None:
+def _check_protocol(redirect: Mapping[str, Any]) -> None:
     if redirect.get("Protocol", "http") not in ("http", "https"):
         words = "Invalid protocol, protocol can be http or https. If not defined the protocol will be selected automatically."
         raise AwsError("InvalidRequest", words)
 
 
-def _by_rule(rule: Request, path: str, host: str) -> Response:
+def _by_rule(rule: Mapping[str, Any], path: str, host: str) -> Response:
     redirect, condition = rule["Redirect"], rule.get("Condition") or {}
     if "ReplaceKeyWith" in redirect:
         path = redirect["ReplaceKeyWith"]

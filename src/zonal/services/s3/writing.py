@@ -20,7 +20,6 @@ from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_argument, no_such_bucket, not_built
 from zonal.services.s3.ground import Ground
 
-Request = dict[str, Any]
 KEY_BYTES = 1024
 METADATA_BYTES = 2048
 KEPT_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires")
@@ -28,7 +27,7 @@ STORAGE_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA"
 _UNBUILT_CLASSES = ("GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP")
 
 
-def template(ground: Ground, call: Call, bucket: Bucket, request: Request, key: CustomerKey | None) -> Entry:
+def template(ground: Ground, call: Call, bucket: Bucket, request: Mapping[str, Any], key: CustomerKey | None) -> Entry:
     """The entry that a request describes, still without content and version. Raises `AwsError`."""
     headers: Mapping[str, str] = call.raw.headers
     check_key(request["Key"])
@@ -69,7 +68,7 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def metadata(request: Request) -> dict[str, str]:
+def metadata(request: Mapping[str, Any]) -> dict[str, str]:
     """The user's metadata. Raises `AwsError` MetadataTooLarge."""
     found: dict[str, str] = request.get("Metadata") or {}
     size = sum(len(key.encode()) + len(value.encode("latin-1", "replace")) for key, value in found.items())

@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 
 from zonal.foundation.errors import AwsError
-from zonal.services.common.unsupported_parameters import Refusal
+from zonal.services.common.unsupported_parameters import UnsupportedParameters
 
-REFUSAL = Refusal("NotHere", lambda name, reason: f"{name}: {reason}")
+UNSUPPORTED = UnsupportedParameters("NotHere", lambda name, reason: f"{name}: {reason}")
 
 
 def test_the_first_parameter_that_is_set_is_refused_with_its_reason() -> None:
     with pytest.raises(AwsError) as error:
-        REFUSAL.refuse({"B": [1], "A": "x"}, {"A": "no A", "B": "no B"})
+        UNSUPPORTED.reject({"B": [1], "A": "x"}, {"A": "no A", "B": "no B"})
     assert (error.value.code, error.value.message) == ("NotHere", "A: no A")
 
 
 @pytest.mark.parametrize("value", [None, "", False, 0, [], ()])
 def test_a_value_that_promises_nothing_is_let_through(value: object) -> None:
-    REFUSAL.refuse({"A": value}, {"A": "no A"})
+    UNSUPPORTED.reject({"A": value}, {"A": "no A"})
 
 
 def test_a_parameter_with_one_possible_value_takes_that_value_only() -> None:
-    REFUSAL.require({"A": "x", "B": None}, {"A": "x", "B": "y"})
+    UNSUPPORTED.require_only({"A": "x", "B": None}, {"A": "x", "B": "y"})
     with pytest.raises(AwsError) as error:
-        REFUSAL.require({"A": "z"}, {"A": "x"})
+        UNSUPPORTED.require_only({"A": "z"}, {"A": "x"})
     assert (error.value.code, error.value.message) == ("NotHere", "A can only be x, not z; see docs/limits.md")

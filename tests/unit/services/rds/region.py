@@ -20,6 +20,7 @@ from zonal.control.reconciler import Driver
 from zonal.foundation.authority import Authority
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import default_vpc
+from zonal.services.ec2.model import SecurityGroup, Vpc
 from zonal.services.operation import Call
 from zonal.services.rds.convergence import DbInstanceReconciler
 from zonal.services.rds.endpoints import Endpoints
@@ -142,6 +143,13 @@ class Account:
         asked = {"Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": 20}
         asked |= {"MasterUsername": "master", "MasterUserPassword": "password-of-master"}
         return self.call("CreateDBInstance", DBInstanceIdentifier=identifier, **(asked | more))["DBInstance"]  # type: ignore[no-any-return]
+
+    def security_group(self) -> str:
+        """The id of a new security group in the default VPC."""
+        with self.store.transaction() as tx:
+            vpc = next(iter(tx.select(Vpc)))
+            tx.put(SecurityGroup(id="sg-0123456789abcdef0", vpc_id=vpc.id, name="own", description="own"))
+        return "sg-0123456789abcdef0"
 
     def describe(self, identifier: str = "orders") -> dict[str, Any]:
         return self.call("DescribeDBInstances", DBInstanceIdentifier=identifier)["DBInstances"][0]  # type: ignore[no-any-return]

@@ -56,17 +56,21 @@ def test_a_user_or_password_that_is_empty_is_missing(member: str) -> None:
     assert error == ("InvalidParameterValue", f"The parameter {member} must be provided and must not be blank.")
 
 
-def test_modifying_with_every_optional_string_empty_changes_nothing() -> None:
+def test_modifying_with_every_optional_string_or_list_empty_changes_nothing() -> None:
     account = Account()
     names = strings("ModifyDBInstance", required=False)
+    lists = [name for name, member in MODEL.operation_model("ModifyDBInstance").input_shape.members.items() if member.type_name == "list"]
+    assert {"VpcSecurityGroupIds", "ProcessorFeatures"} <= set(lists)
     assert {"NewDBInstanceIdentifier", "MasterUserPassword", "DBInstanceClass", "EngineVersion"} <= set(names)
 
     async def main() -> None:
         async with account:
-            account.create()
+            group = account.security_group()
+            account.create(VpcSecurityGroupIds=[group])
             await until(lambda: account.status() == "available")
             before = account.store.select(DbInstance), account.store.select(Wanted), account.store.select(DeploymentSecrets)
             account.call("ModifyDBInstance", DBInstanceIdentifier="orders", ApplyImmediately=True, **dict.fromkeys(names, ""))
+            account.call("ModifyDBInstance", DBInstanceIdentifier="orders", **{name: [] for name in lists})
             assert before == (account.store.select(DbInstance), account.store.select(Wanted), account.store.select(DeploymentSecrets))
 
     virtual_time.run(main())
