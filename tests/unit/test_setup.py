@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 FAKE = """#!/bin/sh
 echo "$*" >> "$(dirname "$0")/../calls"
 case "$*" in
-    *--progress-bar*) printf 'Collecting one==1.0\\n  Using cached one\\nCollecting two[x]==2 (from z)\\nInstalling collected packages\\n' ;;
+    *--progress-bar*) printf 'Collecting one==1.0\\nCollecting two[x]==2 (from z)\\nInstalling collected packages\\n' ;;
     *fail*) exit 1 ;;
 esac
 """
