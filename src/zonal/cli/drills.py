@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,7 +96,7 @@ def _drill(
     if db and not password:
         raise click.UsageError("--db needs the master password: --password or PGPASSWORD")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    say = partial(click.echo, err=True)
+    say = _report_line(time.monotonic())
     hands = Hands(state)
     if zone not in ("", *(zones := hands.zones())):
         raise ZonalError(f"there is no zone '{zone}'; there are {', '.join(zones)}")
@@ -112,6 +111,11 @@ def _drill(
     else:
         show(report, console())
     return 0 if report.verdict.passed else 1
+
+
+def _report_line(begun: float) -> Callable[[str], None]:
+    """Prints a line of progress on standard error, with the seconds since the command began."""
+    return lambda line: click.echo(f"{time.monotonic() - begun:6.1f} s  {line}", err=True)
 
 
 @contextmanager
@@ -129,7 +133,7 @@ def _database(
             assert password is not None  # The command has checked it.
             yield Database(client, identifier, password)
             return
-        database = create(client, engine_version=engine_version, say=say)
+        database = create(client, hands, engine_version=engine_version, say=say)
         try:
             yield database
         finally:

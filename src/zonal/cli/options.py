@@ -15,6 +15,10 @@ from zonal.foundation.errors import describe
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+LONGEST_STATE_PATH = 400
+"""SQLite opens paths of up to 512 bytes, and the longest name below a state directory takes its part."""
+
+
 class Amount(click.FloatRange):
     """A number in a range. `nan` is in every range and no number, infinity is no amount."""
 
@@ -48,7 +52,11 @@ def default_state() -> Path:
 def _resolve(_context: click.Context, _parameter: click.Parameter, given: Path | None) -> Path:
     chosen = given or default_state()
     try:
+        if len(str(chosen.absolute()).encode()) > LONGEST_STATE_PATH:
+            raise click.BadParameter(f"its path is longer than {LONGEST_STATE_PATH} bytes.")
         return chosen.resolve()  # SQLite and mounts in the sandbox take no `..`, and a relative path means another place there.
+    except UnicodeEncodeError as error:
+        raise click.BadParameter("its name is not UTF-8.") from error
     except (OSError, RuntimeError) as error:
         raise click.BadParameter(f"{chosen} cannot be resolved: {describe(error)}") from error
 

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from zonal.foundation.clock import Clock
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 from zonal.records.store import Record, Store, Watcher
 
 _log = logging.getLogger(__name__)
@@ -247,10 +247,7 @@ def pause_seconds(failures: int, source: random.Random) -> float:
 
 def reason(error: BaseException) -> str:
     """An error as the journal tells it; of a group, its first leaf."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    text = str(error) or "no reason given"
-    return text if isinstance(error, ZonalError) else f"{type(error).__name__}: {text}"
+    return describe(error) or "no reason given"
 
 
 class _Work:

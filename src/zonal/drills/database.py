@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zonal.drills.connection import Target
-from zonal.drills.operator import DrillFailed
+from zonal.drills.operator import DrillFailed, Operator
+from zonal.drills.progress import Progress
 from zonal.drills.workload import Client
 from zonal.foundation.identifiers import REGION
 
@@ -85,8 +86,8 @@ def connect(endpoint: Endpoint) -> RDSClient:
     return client  # type: ignore[no-any-return]
 
 
-def create(client: RDSClient, *, engine_version: str | None, say: Callable[[str], None]) -> Database:
-    """Make a Multi-AZ PostgreSQL and wait until it is available. Raises `DrillFailed`."""
+def create(client: RDSClient, operator: Operator, *, engine_version: str | None, say: Callable[[str], None]) -> Database:
+    """Make a Multi-AZ PostgreSQL and wait until it is available; its nodes are reported as they come up. Raises `DrillFailed`."""
     identifier, password = f"drill-{secrets.token_hex(3)}", secrets.token_urlsafe(18)
     say(f"creating a Multi-AZ PostgreSQL, {identifier}")
     version = {"EngineVersion": engine_version} if engine_version else {}
@@ -104,10 +105,12 @@ def create(client: RDSClient, *, engine_version: str | None, say: Callable[[str]
     )
     database = Database(client, identifier, password)
     started = time.monotonic()
+    progress = Progress(operator, identifier, after=0, say=say, activity=lambda: "the database is being created")
     try:
         while (state := database.description()["DBInstanceStatus"]) != "available":
             if time.monotonic() - started > CREATION_SECONDS:
                 raise DrillFailed(f"{identifier} is still '{state}' after {CREATION_SECONDS:g} s; `zonal status` says what it waits for")
+            progress.report()
             time.sleep(0.05)
     except BaseException:
         database.delete()  # Nobody else knows of it, also where Ctrl-C ends the waiting.

@@ -18,7 +18,6 @@ EVENTS = (
     "failover.promoted",
     "failover.renamed",
     "failover.restarted",
-    "failover.waiting",
     "node.rejoined",
     "node.cloned",
     "node.started",

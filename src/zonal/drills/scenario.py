@@ -20,6 +20,7 @@ from zonal.drills.database import Database
 from zonal.drills.faults import Fault, Victim
 from zonal.drills.moments import DETECTED, Outline, moments
 from zonal.drills.operator import DrillFailed, Operator, Pair
+from zonal.drills.progress import Progress, ProgressWatch, last_sequence
 from zonal.drills.verdict import Verdict, Witnesses, judge
 from zonal.drills.workload import Client, Workload
 from zonal.foundation.journal import Entry
@@ -92,7 +93,11 @@ def run(database: Database, operator: Operator, fault: Fault, options: Options, 
         victim = Victim(database.identifier, before.primary, zone, database.force_failover)
         say(f"{database.identifier}: primary in {before.primary_zone}, standby in {before.standby_zone}, synchronous")
         say(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
-        outline = carry_out(workload, operator, fault, victim, options, say=say, watch=time)
+        after = last_sequence(operator, database.identifier)
+        progress = Progress(
+            operator, database.identifier, after=after, say=say, activity=lambda: f"{workload.acknowledged()} writes acknowledged"
+        )
+        outline = carry_out(workload, operator, fault, victim, options, say=say, watch=ProgressWatch(progress))
         lost_zone = zone if fault.takes_zone else ""
         reader = next((client for client in clients if client.zone != lost_zone), clients[0])
         say("reading every row back")
@@ -146,7 +151,7 @@ def carry_out(workload: Clients, operator: Operator, fault: Fault, victim: Victi
         _wait_heard(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
         if fault.heal:
             watch.sleep(max(0.0, times["struck"] + options.seconds - watch.monotonic()))
-    say("waiting for redundancy")
+    say("waiting until two zones hold every acknowledged write")
     _wait_redundant(operator, victim.database, watch, within=options.settle_seconds)
     _wait_heard(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
     ended = watch.monotonic()

@@ -83,6 +83,10 @@ class Workload:
         """What all ledgers say now."""
         return read(path for path in map(self.ledger, self.clients) if path.exists())
 
+    def acknowledged(self) -> int:
+        """How many writes have been acknowledged so far."""
+        return sum(each.outcome is Outcome.ACKNOWLEDGED for each in self.attempts())
+
     def have_acknowledged_since(self, moment: float, clients: tuple[Client, ...]) -> bool:
         """Whether each of these clients has an acknowledgement that is later."""
         heard = {each.client for each in self.attempts() if each.outcome is Outcome.ACKNOWLEDGED and each.ended > moment}

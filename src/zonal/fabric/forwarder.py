@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from zonal.fabric.porter import ask
+from zonal.foundation.errors import describe
 from zonal.foundation.files import replace_file
 
 CHUNK = 1 << 16
@@ -61,7 +62,7 @@ class Forwarder:
                     self._servers[endpoint] = (await self._serve(endpoint, target), target)
                 report[name] = "ok"
             except OSError as error:
-                report[name] = str(error)
+                report[name] = describe(error)
         return report
 
     async def _serve(self, endpoint: _Endpoint, target: _Endpoint) -> asyncio.Server:

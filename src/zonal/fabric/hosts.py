@@ -36,7 +36,7 @@ from zonal.fabric.linux.processes import ProcessMark, collect, find, find_with_d
 from zonal.fabric.linux.threads import in_own_thread
 from zonal.fabric.plan import Completed, HostSpec, ProcessSpec
 from zonal.fabric.zones import Zones
-from zonal.foundation.errors import ZonalError
+from zonal.foundation.errors import ZonalError, describe
 
 INIT = "mount -t proc proc /proc && echo up && exec >/dev/null && while :; do sleep 2147483647 & wait; done"
 POWER_SECONDS = 10.0
@@ -200,7 +200,7 @@ class LinuxHost:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise HostFailed(f"{argv[0]} could not be run on {self.name}: {error}") from error
+                raise HostFailed(f"{argv[0]} could not be run on {self.name}: {describe(error)}") from error
             running.append(process)
             try:
                 output, errors = process.communicate(input, timeout=within.total_seconds())
@@ -299,7 +299,7 @@ class LinuxHost:
             path = words[0] if "/" in words[0] else _find_program(words[0])
             return spawn(path, words, environment, stdin=nothing, stdout=log)
         except OSError as error:
-            raise HostFailed(f"{process.argv[0]} could not be started on {self.name}: {error}") from error
+            raise HostFailed(f"{process.argv[0]} could not be started on {self.name}: {describe(error)}") from error
         finally:
             os.close(log)
             os.close(nothing)

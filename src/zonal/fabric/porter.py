@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from zonal.foundation import unix_sockets
+from zonal.foundation.errors import describe
 
 BACKLOG = 1024
 
@@ -45,7 +46,7 @@ class Porter:
                     socket.send_fds(caller, [b"ok"], [listener.fileno()])
             except (OSError, ValueError) as error:
                 try:
-                    caller.send(str(error).encode())
+                    caller.send(describe(error).encode())
                 except OSError:
                     pass  # The caller has gone.
 

@@ -32,11 +32,10 @@ async def stays(ground: Ground) -> None:
     ground.fabric.names.set("web.zonal.internal", private="10.0.0.20", public="203.0.113.20")
     address = await ground.fabric.expose("203.0.113.20", 8080)
     outside = await ground.fabric.prepare_exec("outside", zone=A, vpc_id=None)
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)  # Before the test learns that it may send one.
     (ground.state / "entry").write_text(f"{os.environ[INIT_VARIABLE]} {host.init.pid} {outside.init.pid} {address} {os.getpid()}")
     sandbox.tell_ready()
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, told.set)
     await told.wait()
     (ground.state / "stopped").write_text("in order")
     server.close()

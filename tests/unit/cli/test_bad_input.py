@@ -60,6 +60,14 @@ def test_a_relative_state_directory_is_resolved_from_any_directory(tmp_path: Pat
     assert _resolve(None, None, Path("../..") / tmp_path.relative_to("/") / "a/../b") == tmp_path.resolve() / "b"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"), [("/tmp/" + "d" * 200 + "/" + "e" * 200, "longer than 400 bytes"), ("/tmp/\udcff", "not UTF-8")]
+)
+def test_a_path_that_no_store_could_be_opened_at_is_wrong_usage(place: str, reason: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("start", "-d", "--state", place) == 2
+    assert reason in said(capfd)
+
+
 def test_links_that_lead_to_each_other_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "one").symlink_to(tmp_path / "two")
     (tmp_path / "two").symlink_to(tmp_path / "one")

@@ -5,6 +5,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from zonal.console.client import SOCKET
 from zonal.console.door import Door, Request, Route
 from zonal.console.shapes import Access, CommandPlace, DatabaseStatus, NodeStatus, PublicEndpoint, Status, ZoneFault, ZoneStatus
 from zonal.foundation.errors import ZonalError
+from zonal.foundation.journal import Entry
 
 STATUS = Status(
     region="us-east-1",
@@ -46,6 +48,12 @@ STATUS = Status(
 )
 
 
+JOURNAL = (
+    Entry(1, datetime(2026, 11, 30, 12, 0, 1, tzinfo=UTC), 1.0, "zone.failed", "us-east-1a", {"fault": "power"}),
+    Entry(2, datetime(2026, 11, 30, 12, 0, 2, tzinfo=UTC), 2.0, "failover.promoted", "orders", {"node": "orders-2", "zone": "us-east-1b"}),
+)
+
+
 class Region:
     """What a region would answer, and what it was asked."""
 
@@ -57,6 +65,9 @@ class Region:
 
     async def access(self, _: Request) -> Access:
         return Access("http://127.0.0.1:4566", "test", "a secret", "STATE/ca.pem")
+
+    async def journal(self, request: Request) -> list[Entry]:
+        return [entry for entry in JOURNAL if request.query.get("subject", "") in ("", entry.subject)]
 
     async def fail(self, request: Request) -> ZoneStatus:
         if request.words[0] != "us-east-1a":
@@ -81,6 +92,7 @@ def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     routes = (
         Route("GET", "/status", answers.status),
         Route("GET", "/access", answers.access),
+        Route("GET", "/journal", answers.journal),
         Route("POST", "/zones/*/fail", answers.fail),
         Route("POST", "/commands", answers.prepare),
         Route("DELETE", "/commands/*", answers.release),
@@ -139,6 +151,26 @@ def test_env_unsets_what_would_lead_an_sdk_past_the_region(
     script = f"{capfd.readouterr().out}\nenv"
     left = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True).stdout
     assert [name for name in strays if f"\n{name}=" in f"\n{left}"] == []
+
+
+def test_the_journal_is_one_sentence_a_line_in_a_pipe(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("journal", "--state", str(tmp_path)) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "12:00:01.000  zone.failed               us-east-1a                fault: the zone lost power",
+        "12:00:02.000  failover.promoted         orders                    orders-2 in us-east-1b takes writes",
+    ]
+
+
+def test_the_journal_for_a_program_has_every_field(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("journal", "--json", "--subject", "orders", "--state", str(tmp_path)) == 0
+    [line] = capfd.readouterr().out.splitlines()
+    assert json.loads(line)["fields"] == {"node": "orders-2", "zone": "us-east-1b"}
+
+
+def test_a_journal_without_entries_says_so_beside_the_output(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("journal", "--subject", "nobody", "--state", str(tmp_path)) == 0
+    shown = capfd.readouterr()
+    assert (shown.out, shown.err) == ("", "no entries\n")
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_a_reason_from_before_the_world_changed_is_not_shown_while_it_is_tried_a
     async def converge(key: str) -> None:
         nonlocal attempts
         attempts += 1
-        if attempts > 1:
+        if 1 < attempts < 5:  # A fifth one is the driver's own, now and then.
             entered.set()
             await proceed.wait()
             proceed.clear()

@@ -28,16 +28,23 @@ class Account:
         self.deleted.append(asked["DBInstanceIdentifier"])
 
 
+class Journal:
+    """An operator whose journal has nothing new."""
+
+    def journal(self, *, after: int = 0, subject: str = "") -> list[Any]:
+        return []
+
+
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, ConnectionError])
 def test_a_database_that_is_not_waited_for_is_deleted(trouble: type[BaseException]) -> None:
     account, said = Account(["creating", trouble]), list[str]()
     with pytest.raises(trouble):
-        create(account, engine_version=None, say=said.append)  # type: ignore[arg-type]
+        create(account, Journal(), engine_version=None, say=said.append)  # type: ignore[arg-type]
     [name] = account.deleted
     assert name in said[0]
 
 
 def test_a_database_that_is_available_is_handed_over() -> None:
     account, said = Account(["creating", "available"]), list[str]()
-    assert create(account, engine_version=None, say=said.append).identifier in said[-1]  # type: ignore[arg-type]
+    assert create(account, Journal(), engine_version=None, say=said.append).identifier in said[-1]  # type: ignore[arg-type]
     assert account.deleted == []
