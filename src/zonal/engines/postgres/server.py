@@ -23,12 +23,10 @@ from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, 
 from zonal.engines.postgres import accounts, configuration
 from zonal.engines.postgres.eye import Eye
 from zonal.engines.postgres.layout import Layout, Part, Role
-from zonal.engines.postgres.programs import Programs
+from zonal.engines.postgres.programs import PROCESS, Programs
 from zonal.engines.postgres.quoting import setting_value
-from zonal.fabric.plan import ProcessSpec
 from zonal.foundation.files import replace_file
 
-PROCESS = "postgres"
 IMMEDIATE = timedelta(milliseconds=400)
 """How long an immediate shutdown may take before the postmaster is killed."""
 GONE = timedelta(seconds=10)
@@ -98,8 +96,7 @@ class PostgresNode:
             raise EngineFailed(f"{self.spec.name} has no data to start with")
         layout.logs.mkdir(mode=0o700, exist_ok=True)
         self._write_files(layout.part())
-        argv = (self._programs.server, "-D", str(layout.data), "-c", f"config_file={layout.configuration}")
-        await self.host.start(ProcessSpec(PROCESS, argv, str(layout.console), environment=(("TZ", "UTC"), ("LC_ALL", "C.UTF-8"))))
+        await self.host.start(self._programs.server())
 
     async def stop(self, *, within: timedelta) -> None:
         """Shut down cleanly, disconnecting clients; after `within`, kill."""
