@@ -24,7 +24,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "failover.renamed": lambda f: f"the name leads to {f['address']}",
     "failover.restarted": lambda f: f"{f['node']} is started again, because {f['why']}",
     "node.rejoined": lambda f: f"{f['node']} follows again ({f['how']})",
-    "node.cloned": lambda f: f"{f['node']} is a new copy of the primary",
+    "node.cloned": lambda f: f"{f['node']} is a new copy of the primary" + (f": {f['why']}" if f.get("why") else ""),
     "node.started": lambda f: f"{f['node']} is started",
     "redundancy.alone": lambda f: f"{f['node']} acknowledges alone",
     "redundancy.synchronous": lambda f: "synchronous: two zones hold every acknowledged write",

@@ -18,7 +18,8 @@ import pytest
 from tests.contract.engines.ground import PASSWORD, PORT, A, B, C, Pair, ask, origin, share_engines
 from tests.contract.engines.hidden_libraries import hide_libraries
 from tests.contract.fabric.sandboxed import Ground, sandboxed
-from zonal.engines.node import Answer
+from zonal.engines.node import Answer, Rejoined
+from zonal.engines.postgres import configuration
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.fabric.zones import ZoneFault
 
@@ -58,7 +59,7 @@ async def check_a_pair(ground: Ground, major: str) -> None:
     seen = await pair.until(standby, C, lambda sighting: sighting.writable is True)
     assert (seen.timeline, seen.required) == (2, ())
 
-    assert await leader.rejoin(origin(standby), pair.secrets) == "rewound"
+    assert await leader.rejoin(origin(standby), pair.secrets) == Rejoined("rewound")
     await leader.start()
     await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
     await standby.require((leader.spec.name,))
@@ -77,6 +78,50 @@ async def test_a_pair_of_the_newest_major_fails_over_and_back(ground: Ground) ->
 @sandboxed
 async def test_a_pair_of_the_major_before_fails_over_and_back(ground: Ground) -> None:
     await check_a_pair(ground, "17")
+
+
+async def check_a_crashed_leader(ground: Ground, major: str) -> None:
+    """Recovery ends with a checkpoint, which must leave the log that the rewind reads."""
+    pair = Pair(ground, major)
+    leader, standby = await pair.synchronous()
+    await ask(leader, "create table rows (content text)")
+    for _ in range(3):
+        await ask(leader, "insert into rows select repeat(md5(i::text), 60) from generate_series(1, 9000) as i")
+        await ask(leader, "checkpoint")
+    await ask(leader, "insert into rows select repeat(md5(i::text), 60) from generate_series(1, 30000) as i")
+    await leader.kill()
+    await standby.promote()
+    assert (await ask(standby, "insert into rows values ('new')")).startswith("INSERT")
+    assert await leader.rejoin(origin(standby), pair.secrets) == Rejoined("rewound")
+    await leader.start()
+    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
+
+
+@sandboxed
+async def test_a_crashed_leader_of_the_newest_major_is_rewound(ground: Ground) -> None:
+    await check_a_crashed_leader(ground, "18")
+
+
+@sandboxed
+async def test_a_crashed_leader_of_the_major_before_is_rewound(ground: Ground) -> None:
+    await check_a_crashed_leader(ground, "17")
+
+
+@sandboxed
+async def test_a_leader_that_missed_more_log_than_is_kept_is_copied_and_the_reason_is_given(ground: Ground) -> None:
+    configuration.KEPT_LOG = "16MB"
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    await ask(leader, "create table rows (content text)")
+    await leader.kill()
+    await standby.promote()
+    for _ in range(3):
+        await ask(standby, "insert into rows select repeat(md5(i::text), 60) from generate_series(1, 30000) as i")
+        await ask(standby, "checkpoint")
+    done = await leader.rejoin(origin(standby), pair.secrets)
+    assert done == Rejoined("cloned", "orders_b has written more log since its promotion than it keeps (16MB)")
+    await leader.start()
+    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
 
 
 @sandboxed

@@ -356,6 +356,22 @@ def test_what_was_waited_for_is_not_told_any_more_while_the_standby_is_made_a_co
     run(test)
 
 
+def test_the_journal_has_the_reason_of_a_copy_that_is_made_instead_of_a_rewind() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.engines["orders_1"].cannot_rewind = "the log is gone"
+            world.fail(A, "power")
+            await until(lambda: world.name == "orders_2", within=10)
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+            copied = [entry.fields for entry in world.store.journal(event="node.cloned")][-1]
+            assert (copied["node"], copied["how"], copied["why"]) == ("orders_1", "cloned", "the log is gone")
+
+    run(test)
+
+
 def test_a_leader_that_dies_while_its_standby_is_copied_is_started_in_place() -> None:
     async def test(world: World) -> None:
         async with Region(world):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from zonal.engines import libraries
-from zonal.engines.node import EngineFailed, Host, Origin
+from zonal.engines.node import EngineFailed, Host, NodeSpec, Origin
 from zonal.engines.postgres import configuration
 from zonal.engines.postgres.layout import Layout
 from zonal.fabric.plan import Completed, ProcessSpec
@@ -25,12 +25,13 @@ _QUIET = "set log_statement = 'none'; set log_min_error_statement = 'panic'; set
 class Programs:
     """The programs of one installation, on one node's host."""
 
-    def __init__(self, host: Host, installation: Path, layout: Layout, port: int) -> None:
+    def __init__(self, host: Host, spec: NodeSpec, layout: Layout) -> None:
         self._host = host
-        self._bin = installation / "bin"
+        self._bin = spec.installation / "bin"
         self._layout = layout
-        self._port = port
-        self._environment = (*libraries.environment(installation), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"))
+        self._port = spec.port
+        self._version = configuration.major(spec.version)
+        self._environment = (*libraries.environment(spec.installation), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"))
 
     def server(self) -> ProcessSpec:
         """The server as a process of the host, on the node's data and configuration."""
@@ -79,7 +80,8 @@ class Programs:
         """Take back what this cluster has beyond the origin's history. The origin first writes its new timeline down."""
         await self.sql_at(origin, "checkpoint;", within=timedelta(minutes=5))
         source = configuration.connection_string(origin, configuration.OPERATOR, self._layout, database=configuration.OPERATOR)
-        await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}", "--no-sync"), within=LONG)
+        recovery = (f"--config-file={self._layout.rewind_configuration}",) if self._version >= 15 else ()  # 14 does not have the option.
+        await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}", "--no-sync"), recovery, within=LONG)
         await self.make_durable(target)
 
     async def make_durable(self, target: Path) -> None:
