@@ -243,6 +243,7 @@ def test_a_standby_is_added_and_taken_away() -> None:
             change(world, places=one)
             await until(lambda: len(standing(world).members) == 1)
             assert standing(world).redundancy is Redundancy.SINGLE and list(world.engines) == ["orders_1"]
+            assert "release_log" in world.engines["orders_1"].calls, "the leader would keep log for a standby that never comes"
             assert world.engines["orders_1"].write(2)
 
     run(test)
