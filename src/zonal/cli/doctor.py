@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import click
 
 from zonal.cli.options import json_option
@@ -20,13 +18,12 @@ def doctor(quiet: bool, as_json: bool) -> int:
     """
     import msgspec
 
-    from zonal.engines.distributions.debian import TOOLS
+    from zonal.engines import apt
     from zonal.fabric.doctor import Finding, diagnose
 
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    reason = apt.unavailable()
     remedy = "Only engines that come as Debian packages need them (see `zonal engines install --help`)."
-    detail = f"{' and '.join(missing)} not found" if missing else ""
-    findings = [*diagnose(), Finding("Debian packages", not missing, detail, remedy, needed=False)]
+    findings = [*diagnose(), Finding("Debian packages", not reason, reason, remedy, needed=False)]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
     elif not quiet:

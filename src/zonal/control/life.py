@@ -178,6 +178,7 @@ class Life(Hands):
                 tx.put(standing)
                 deployment.note_redundancy(tx, standing, step.why)
         await self.relax(deployment, standing)
+        await self.node(deployment.id, standing.leading).release_log()
         if not await self._destroy_one(deployment, standing.member(step.node)):
             raise HostUnreachable(f"{step.node} cannot be removed while its zone is lost")
 

@@ -20,7 +20,7 @@ from zonal.control.acting import Deployment, Hands, serving
 from zonal.control.deployment import Member, Needs
 from zonal.control.failover import Redundancy
 from zonal.control.planning import Step
-from zonal.engines.node import EngineFailed, HostUnreachable, Node, Origin
+from zonal.engines.node import EngineFailed, HostUnreachable, Node, Origin, Rejoined
 from zonal.foundation.errors import ZonalError
 
 FENCE_SECONDS = 1.0
@@ -110,7 +110,9 @@ class Succession(Hands):
         node = self.node(deployment.id, member)
         await node.host.power_on()
         origin = Origin(standing.leader, standing.leading.place.management_address, deployment.wanted.port)
-        how = await self._bring_over(node, needs, origin, deployment)
+        done = await self._bring_over(node, needs, origin, deployment)
+        if needs is not member.needs:
+            done = Rejoined(done.how, "it was started again and does not follow")
         revised = deployment.revised(member) if needs is not Needs.NOTHING else member
         if revised != member:
             await node.host.power_off()  # A host sees another installation from its next power-on.
@@ -118,23 +120,26 @@ class Succession(Hands):
             await node.host.power_on()
         with deployment.change() as (tx, standing):
             tx.put(standing.with_member(replace(revised, needs=Needs.NOTHING, is_on=True)))
-            deployment.note(tx, {"rewound": "node.rejoined", "cloned": "node.cloned"}.get(how, "node.started"), member, how=how)
+            reason = {"why": done.why} if done.why else {}
+            deployment.note(
+                tx, {"rewound": "node.rejoined", "cloned": "node.cloned"}.get(done.how, "node.started"), member, how=done.how, **reason
+            )
         self.watch_again(deployment)
         self.health.expect(deployment.id, member.name)
         await node.start()
 
-    async def _bring_over(self, node: Node, needs: Needs, origin: Origin, deployment: Deployment) -> str:
+    async def _bring_over(self, node: Node, needs: Needs, origin: Origin, deployment: Deployment) -> Rejoined:
         if needs is Needs.REJOIN:
             await node.kill()
             return await node.rejoin(origin, deployment.secrets)
         if needs is Needs.CLONE:
             await node.kill()
             await node.clone(origin, deployment.secrets)
-            return "cloned"
+            return Rejoined("cloned")
         if deployment.again:
             await node.kill()
         await node.follow(origin, deployment.secrets)
-        return "started"
+        return Rejoined("started")
 
     async def restore(self, deployment: Deployment, step: Step) -> None:
         """Have the leader wait for the standby, see that the standby holds everything, and only then record it."""

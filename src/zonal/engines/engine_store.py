@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from zonal.engines import libraries
 from zonal.engines.distributions.distribution import DistributionError, Fetched, Provenance
 from zonal.engines.registry import ENGINES, EngineDefinition
 from zonal.foundation.errors import ZonalError, describe
@@ -90,9 +91,10 @@ class EngineStore:
             return None
 
     def install(self, engine: str, version: str = "", *, progress: Callable[[str], None] = lambda _: None) -> Installation:
-        """Install a version, the newest of a major, or the newest of the default major; nothing is fetched that is there already.
+        """Install a version, the newest of a major, or the newest of the default major.
 
-        Blocking. Raises `EngineStoreError`.
+        Nothing is fetched that is there already, but what an installation in the store lacks is completed. Blocking.
+        Raises `EngineStoreError`.
         """
         definition = self._engines.get(engine)
         if definition is None:
@@ -106,9 +108,12 @@ class EngineStore:
             self.refresh()
             present = self.find(engine, version)
             if present is not None:
+                if present.removable:
+                    _complete(definition, present.home, progress)
                 return present
             with tempfile.TemporaryDirectory(dir=self.root, prefix=".install-") as scratch:
                 fetched = _fetch(definition, version, Path(scratch), progress)
+                _complete(definition, fetched.home, progress)
                 found = _version(definition, fetched.home)
                 if found is None:
                     packages = ", ".join(package.file for package in fetched.provenance.packages)
@@ -195,13 +200,24 @@ def _fetch(definition: EngineDefinition, version: str, scratch: Path, progress: 
     raise EngineStoreError(f"{definition.name} {version} could not be downloaded: {'; '.join(reasons)}")
 
 
+def _complete(definition: EngineDefinition, home: Path, progress: Callable[[str], None]) -> None:
+    if definition.complete is None:
+        return
+    try:
+        definition.complete(home, progress)
+    except ZonalError as error:
+        raise EngineStoreError(str(error)) from error
+
+
 def _version(definition: EngineDefinition, home: Path) -> str | None:
     """The version of an installation that is complete and runs, or None."""
     if any(not os.access(home / program, os.X_OK) for program in definition.programs):
         return None
     program, *arguments = definition.version_argv
     try:
-        printed = subprocess.run([home / program, *arguments], capture_output=True, text=True, timeout=10, check=True).stdout
+        argv = [str(home / program), *arguments]
+        variables = os.environ | dict(libraries.environment(home))
+        printed = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=True, env=variables).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(definition.version_pattern, printed)

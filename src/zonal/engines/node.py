@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -108,6 +108,13 @@ class Origin(msgspec.Struct, frozen=True):
     port: int
 
 
+class Rejoined(NamedTuple):
+    """How a former leader was made a copy of the new one: `rewound`, or `cloned` and `why` it could not be rewound."""
+
+    how: str
+    why: str = ""
+
+
 class Secrets(msgspec.Struct, frozen=True):
     """What a node needs and no log may hold. `repr` hides it."""
 
@@ -153,8 +160,8 @@ class Node(Protocol):
     async def clone(self, origin: Origin, secrets: Secrets) -> None:
         """Replace whatever is here by a copy of the origin that will follow it when started; done again after a crash."""
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> str:
-        """Make a former leader follow the origin: rewind where that is possible, else clone. Returns which: `rewound` or `cloned`."""
+    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
+        """Make a former leader follow the origin: rewind where that is possible, else clone."""
 
     async def start(self) -> None:
         """Start the engine; returns once its process runs (whether it answers is for `look` to say)."""
@@ -170,6 +177,9 @@ class Node(Protocol):
 
     async def require(self, replicas: tuple[str, ...]) -> None:
         """Make the leader wait for these replicas before it acknowledges a write (none: acknowledge alone). In force on return."""
+
+    async def release_log(self) -> None:
+        """Keep no log for a replica that is away: there is not to be one any more."""
 
     async def follow(self, origin: Origin, secrets: Secrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""

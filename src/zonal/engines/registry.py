@@ -7,6 +7,7 @@ engine's package. An engine's own code is imported when its first node is made, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from zonal.engines.distributions.distribution import Distribution
@@ -16,12 +17,17 @@ from zonal.engines.distributions.wheel import Wheel
 if TYPE_CHECKING:
     from zonal.engines.node import Host, Node, NodeSpec
 
+Progress = Callable[[str], None]
+"""Takes a line for the person who waits."""
+
 
 class EngineDefinition(NamedTuple):
     """One engine. `programs` are paths below an installation's directory; one that lacks any of them is not offered.
 
     `version_argv` prints the version when run there (its first element is a path below the directory), and `version_pattern` finds it in
-    what is printed. `distributions` are tried in order. `build` makes a node from its spec, its host and the operator's password.
+    what is printed. `distributions` are tried in order. `complete` adds what an unpacked installation lacks (None:
+    nothing), reports its progress and may be repeated; it raises `ZonalError`.
+    `build` makes a node from its spec, its host and the operator's password.
     """
 
     name: str
@@ -32,7 +38,14 @@ class EngineDefinition(NamedTuple):
     programs: tuple[str, ...]
     version_argv: tuple[str, ...]
     version_pattern: str
+    complete: Callable[[Path, Progress], None] | None
     build: Callable[[NodeSpec, Host, str], Node]
+
+
+def _complete_postgres(home: Path, progress: Progress) -> None:
+    from zonal.engines.postgres import installation
+
+    installation.complete(home, progress=progress)
 
 
 def _postgres(spec: NodeSpec, host: Host, operator: str) -> Node:
@@ -50,6 +63,7 @@ POSTGRES = EngineDefinition(
     programs=("bin/postgres", "bin/initdb", "bin/pg_basebackup", "bin/pg_rewind", "bin/psql", "bin/pg_controldata"),
     version_argv=("bin/postgres", "--version"),
     version_pattern=r"(\d+\.\d+)",
+    complete=_complete_postgres,
     build=_postgres,
 )
 

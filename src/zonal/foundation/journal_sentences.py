@@ -79,7 +79,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "nat_gateway.deleting": lambda f: "the NAT gateway is being deleted",
     "nat_gateway.failed": lambda f: f"the NAT gateway failed{_because(f, 'reason')}",
     "nat_gateway.pending": lambda f: f"a NAT gateway is being created in {f['subnet']}",
-    "node.cloned": lambda f: f"{f['node']} in {f['zone']} is a new copy of the primary",
+    "node.cloned": lambda f: f"{f['node']} in {f['zone']} is a new copy of the primary{_because(f)}",
     "node.created": lambda f: f"{f['node']} in {f['zone']} is created",
     "node.destroyed": lambda f: f"{f['node']} in {f['zone']} is removed",
     "node.failed": lambda f: f"fault: the {f['fault']} of {f['node']} in {f['zone']} is killed",

@@ -28,6 +28,7 @@ MEMCACHED = EngineDefinition(
     programs=("usr/bin/memcached",),
     version_argv=("usr/bin/memcached", "--version"),
     version_pattern=r"(\d+\.\d+\.\d+)",
+    complete=None,
     build=_no_node,  # type: ignore[arg-type]
 )
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
+import time
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.contract.engines.ground import PASSWORD, A, B, C, Pair, ask, origin, share_engines
+from tests.contract.engines.ground import PASSWORD, PORT, A, B, C, Pair, ask, origin, share_engines
+from tests.contract.engines.hidden_libraries import hide_libraries
 from tests.contract.fabric.sandboxed import Ground, sandboxed
-from zonal.engines.node import Answer
+from zonal.engines.node import Answer, Rejoined
+from zonal.engines.postgres import configuration
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.fabric.zones import ZoneFault
 
@@ -54,7 +59,7 @@ async def check_a_pair(ground: Ground, major: str) -> None:
     seen = await pair.until(standby, C, lambda sighting: sighting.writable is True)
     assert (seen.timeline, seen.required) == (2, ())
 
-    assert await leader.rejoin(origin(standby), pair.secrets) == "rewound"
+    assert await leader.rejoin(origin(standby), pair.secrets) == Rejoined("rewound")
     await leader.start()
     await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
     await standby.require((leader.spec.name,))
@@ -73,6 +78,50 @@ async def test_a_pair_of_the_newest_major_fails_over_and_back(ground: Ground) ->
 @sandboxed
 async def test_a_pair_of_the_major_before_fails_over_and_back(ground: Ground) -> None:
     await check_a_pair(ground, "17")
+
+
+async def check_a_crashed_leader(ground: Ground, major: str) -> None:
+    """Recovery ends with a checkpoint, which must leave the log that the rewind reads."""
+    pair = Pair(ground, major)
+    leader, standby = await pair.synchronous()
+    await ask(leader, "create table rows (content text)")
+    for _ in range(3):
+        await ask(leader, "insert into rows select repeat(md5(i::text), 60) from generate_series(1, 9000) as i")
+        await ask(leader, "checkpoint")
+    await ask(leader, "insert into rows select repeat(md5(i::text), 60) from generate_series(1, 30000) as i")
+    await leader.kill()
+    await standby.promote()
+    assert (await ask(standby, "insert into rows values ('new')")).startswith("INSERT")
+    assert await leader.rejoin(origin(standby), pair.secrets) == Rejoined("rewound")
+    await leader.start()
+    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
+
+
+@sandboxed
+async def test_a_crashed_leader_of_the_newest_major_is_rewound(ground: Ground) -> None:
+    await check_a_crashed_leader(ground, "18")
+
+
+@sandboxed
+async def test_a_crashed_leader_of_the_major_before_is_rewound(ground: Ground) -> None:
+    await check_a_crashed_leader(ground, "17")
+
+
+@sandboxed
+async def test_a_leader_that_missed_more_log_than_is_kept_is_copied_and_the_reason_is_given(ground: Ground) -> None:
+    configuration.KEPT_LOG = "16MB"
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    await ask(leader, "create table rows (content text)")
+    await leader.kill()
+    await standby.promote()
+    for _ in range(3):
+        await ask(standby, "insert into rows select repeat(md5(i::text), 60) from generate_series(1, 30000) as i")
+        await ask(standby, "checkpoint")
+    done = await leader.rejoin(origin(standby), pair.secrets)
+    assert done == Rejoined("cloned", "orders_b has written more log since its promotion than it keeps (16MB)")
+    await leader.start()
+    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
 
 
 @sandboxed
@@ -190,3 +239,113 @@ async def test_a_lost_zone_is_silent_and_a_dead_engine_refuses(ground: Ground) -
     await leader.kill()
     seen = await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)
     assert seen.answer is Answer.REFUSED
+
+
+WHEEL_LIBRARIES = ("libpq.so*", "libecpg*.so*", "libpgtypes.so*", "libossp-uuid.so*")
+"""What PostgreSQL's wheel has itself or does without."""
+
+
+async def check_without_the_machines_libraries(ground: Ground, major: str) -> None:
+    hide_libraries(*WHEEL_LIBRARIES)
+    pair = Pair(ground, major)
+    leader, standby = await pair.synchronous()
+    for node in (leader, standby):
+        loaded = [line.split()[-1] for line in _maps(node.host.init.pid) if any(name in line for name in ("libpq", "libecpg"))]
+        assert all(path.startswith(str(node.spec.installation)) for path in loaded), loaded
+    assert (await ask(leader, "create extension dblink; create extension postgres_fdw")).endswith("CREATE EXTENSION")
+    assert await ask(leader, f"select * from dblink('port={PORT} host=/tmp connect_timeout=1', 'select 1') as answer (number int)") != "1"
+
+
+@sandboxed
+async def test_a_standby_of_the_newest_major_follows_on_a_machine_without_libpq(ground: Ground) -> None:
+    await check_without_the_machines_libraries(ground, "18")
+
+
+@sandboxed
+async def test_a_standby_of_the_major_before_follows_on_a_machine_without_libpq(ground: Ground) -> None:
+    await check_without_the_machines_libraries(ground, "17")
+
+
+def _maps(init: int) -> list[str]:
+    """The mapped files of every process on the host with this init."""
+    lines: list[str] = []
+    for child in _children(init):
+        with contextlib.suppress(OSError):  # It has ended.
+            lines += Path(f"/proc/{child}/maps").read_text().splitlines()
+    return lines
+
+
+async def check_every_extension(ground: Ground, major: str) -> None:
+    """RDS lets the master user create what it lists (`rds_superuser`)."""
+    hide_libraries(*WHEEL_LIBRARIES)
+    leader = await Pair(ground, major).led()
+
+    async def master(query: str) -> str:
+        return await ask(leader, query, user="master", password=PASSWORD, database="orders")
+
+    listed = (await master("select name from pg_available_extensions order by name")).split()
+    assert {"uuid-ossp", "pg_stat_statements", "postgres_fdw", "pgcrypto", "hstore", "plpgsql"} <= set(listed)
+    assert not {"file_fdw", "plpython3u", "pg_surgery", "adminpack", "xml2"} & set(listed)
+    answers = {name: await master(f'create extension if not exists "{name}" cascade') for name in listed}
+    assert {name: answer for name, answer in answers.items() if not answer.startswith("CREATE EXTENSION")} == {}
+    assert await master("select count(*) from pg_extension e join pg_available_extensions a on a.name = e.extname") == str(len(listed))
+
+
+@sandboxed
+async def test_the_master_user_of_the_newest_major_creates_every_extension_that_is_listed(ground: Ground) -> None:
+    await check_every_extension(ground, "18")
+
+
+@sandboxed
+async def test_the_master_user_of_the_major_before_creates_every_extension_that_is_listed(ground: Ground) -> None:
+    await check_every_extension(ground, "17")
+
+
+@sandboxed
+async def test_the_functions_of_uuid_ossp_have_its_signatures_and_the_values_of_the_rfc(ground: Ground) -> None:
+    leader = await Pair(ground).led()
+
+    async def master(query: str) -> str:
+        return await ask(leader, query, user="master", password=PASSWORD, database="orders")
+
+    assert await master("create schema tools") == "CREATE SCHEMA"
+    assert await master('create extension "uuid-ossp" schema tools') == "CREATE EXTENSION"
+    signatures = await master(
+        "select format('%s(%s) %s %s%s%s', proname, pg_get_function_arguments(oid), pg_get_function_result(oid), provolatile, proisstrict, "
+        "proparallel) from pg_proc where pronamespace = 'tools'::regnamespace and proname not like 'uuid_ossp_%' order by 1"
+    )
+    assert signatures.splitlines() == [
+        "uuid_generate_v1() uuid vts",
+        "uuid_generate_v1mc() uuid vts",
+        "uuid_generate_v3(namespace uuid, name text) uuid its",
+        "uuid_generate_v4() uuid vts",
+        "uuid_generate_v5(namespace uuid, name text) uuid its",
+        "uuid_nil() uuid its",
+        "uuid_ns_dns() uuid its",
+        "uuid_ns_oid() uuid its",
+        "uuid_ns_url() uuid its",
+        "uuid_ns_x500() uuid its",
+    ]
+    spaces = await master("select tools.uuid_ns_dns(), tools.uuid_ns_url(), tools.uuid_ns_oid(), tools.uuid_ns_x500(), tools.uuid_nil()")
+    known = (uuid.NAMESPACE_DNS, uuid.NAMESPACE_URL, uuid.NAMESPACE_OID, uuid.NAMESPACE_X500, uuid.UUID(int=0))
+    assert spaces == "|".join(map(str, known))
+    for name in ("www.example.com", "", "Zürich \\ ☃", "x" * 300):
+        made = await master(
+            f"select tools.uuid_generate_v3(tools.uuid_ns_dns(), '{name}'), tools.uuid_generate_v5(tools.uuid_ns_url(), '{name}')"
+        )
+        assert made == f"{uuid.uuid3(uuid.NAMESPACE_DNS, name)}|{uuid.uuid5(uuid.NAMESPACE_URL, name)}"
+    for function, version in (("uuid_generate_v1", 1), ("uuid_generate_v1mc", 1), ("uuid_generate_v4", 4)):
+        begun = time.time()
+        made = [uuid.UUID(line) for line in (await master(f"select tools.{function}() from generate_series(1, 5000)")).split()]
+        assert {(each.version, each.variant) for each in made} == {(version, uuid.RFC_4122)}
+        assert len(set(made)) == 5000
+        if version == 1:
+            seconds = [(each.time - 0x01B21DD213814000) / 1e7 for each in made]
+            assert begun - 1 <= min(seconds) <= max(seconds) <= time.time() + 1
+            assert all(each.node >> 40 & 1 for each in made), "a made-up node has the multicast bit"
+            assert len({each.node for each in made}) == (1 if function == "uuid_generate_v1" else 5000)
+    assert await master("begin read only; select count(distinct tools.uuid_generate_v1()) from generate_series(1, 3)") == "BEGIN\n3"
+    assert await master("create table rows (id uuid primary key default tools.uuid_generate_v4())") == "CREATE TABLE"
+    moved = await ask(leader, 'alter extension "uuid-ossp" set schema public', database="orders")  # Its functions are the superuser's.
+    assert moved == "ALTER EXTENSION"
+    assert await master("select uuid_generate_v5(uuid_ns_dns(), 'a')") == str(uuid.uuid5(uuid.NAMESPACE_DNS, "a"))

@@ -243,6 +243,7 @@ def test_a_standby_is_added_and_taken_away() -> None:
             change(world, places=one)
             await until(lambda: len(standing(world).members) == 1)
             assert standing(world).redundancy is Redundancy.SINGLE and list(world.engines) == ["orders_1"]
+            assert "release_log" in world.engines["orders_1"].calls, "the leader would keep log for a standby that never comes"
             assert world.engines["orders_1"].write(2)
 
     run(test)
@@ -372,6 +373,20 @@ def test_a_zone_that_is_back_is_not_given_as_the_reason_any_more(lost: tuple[str
                 assert "is lost" not in region.deployments.why("d-1")
                 await asyncio.sleep(0.01)
             await until(lambda: region.deployments.why("d-1") == "")
+
+
+def test_the_journal_has_the_reason_of_a_copy_that_is_made_instead_of_a_rewind() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            world.engines["orders_1"].cannot_rewind = "the log is gone"
+            world.fail(A, "power")
+            await until(lambda: world.name == "orders_2", within=10)
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS))
+            copied = [entry.fields for entry in world.store.journal(event="node.cloned")][-1]
+            assert (copied["node"], copied["how"], copied["why"]) == ("orders_1", "cloned", "the log is gone")
 
     run(test)
 

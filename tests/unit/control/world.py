@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from zonal.control.deployment import DeploymentSecrets, Member, Place, Standing, Wanted
 from zonal.control.deployments import Deployments
 from zonal.control.reconciler import Driver
-from zonal.engines.node import Answer, EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, Secrets, Sighting
+from zonal.engines.node import Answer, EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, Rejoined, Secrets, Sighting
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
@@ -170,6 +170,7 @@ class Engine:
         self.origin: str | None = None
         self.is_leader = False
         self.required: tuple[str, ...] = ()
+        self.cannot_rewind = ""
         self.running = False
         self.hung = False
         self.ready_at = 0.0
@@ -216,10 +217,10 @@ class Engine:
     async def clone(self, origin: Origin, secrets: Secrets) -> None:
         await self._copy("clone", origin, 0.6)
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> str:
+    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
         assert not self.running, "a running engine cannot be rewound"
         await self._copy("rejoin", origin, 0.3)
-        return "rewound"
+        return Rejoined("cloned", self.cannot_rewind) if self.cannot_rewind else Rejoined("rewound")
 
     async def _copy(self, what: str, origin: Origin, seconds: float) -> None:
         await self._act(what, 0.0)
@@ -262,6 +263,9 @@ class Engine:
         if not self.answers:
             raise EngineFailed(f"{self.spec.name} does not answer")
         self.required = replicas
+
+    async def release_log(self) -> None:
+        await self._act("release_log", 0.01)
 
     async def follow(self, origin: Origin, secrets: Secrets) -> None:
         await self._act("follow", 0.01)

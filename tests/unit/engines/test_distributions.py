@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from zonal.engines.distributions.debian import DebianPackages, upstream_version
+from zonal.engines.apt import upstream_version
+from zonal.engines.distributions.debian import DebianPackages
 from zonal.engines.distributions.distribution import DistributionError, Fetched, Package, Provenance
 from zonal.engines.distributions.wheel import Wheel, extract_tarball
 from zonal.engines.engine_store import EngineStore, EngineStoreError
@@ -18,7 +19,7 @@ from zonal.engines.registry import POSTGRES
 
 def test_a_machine_without_debians_tools_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DistributionError, match="this machine has no Debian packages: apt-get and dpkg-deb not found"):
+    with pytest.raises(DistributionError, match="this machine has no Debian packages: apt-get and apt-cache and dpkg-deb not found"):
         DebianPackages(("memcached",)).fetch("1", tmp_path)
 
 

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from zonal.engines.node import NodeSpec, Origin, Secrets
 from zonal.engines.postgres import accounts, configuration, quoting
 from zonal.engines.postgres.layout import Layout, Part, Role
+from zonal.engines.postgres.server import SincePromotion
 
 SPEC = NodeSpec("orders_a", Path("/engines/postgres/18.6"), "18.6", 5433, "master", "orders", ())
 ORIGIN = Origin("orders_b", "100.64.17.0", 5433)
@@ -46,6 +47,38 @@ def test_a_leader_waits_for_whom_it_requires_and_a_standby_follows_its_origin(tm
     assert follows["synchronous_standby_names"] == ""
     assert "host=''100.64.17.0''" in follows["primary_conninfo"]
     assert "application_name=''orders_a''" in follows["primary_conninfo"]
+
+
+def test_log_is_kept_for_a_replica_that_is_away_and_all_of_it_while_a_crashed_leader_recovers_to_be_rewound(tmp_path: Path) -> None:
+    assert settings(SPEC, Part(Role.LEADER), tmp_path)["wal_keep_size"] == "128MB"
+    assert settings(SPEC, Part(Role.LEADER, keeps_log=True), tmp_path)["wal_keep_size"] == configuration.KEPT_LOG
+    lines = configuration.rewind_configuration(SPEC, Part(Role.LEADER), Layout(tmp_path)).splitlines()
+    assert [line for line in lines if line.startswith("wal_keep_size")][-1] == "wal_keep_size = '1TB'"
+
+
+def test_a_rewound_node_without_the_segment_that_its_recovery_begins_with_is_found_out(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    (layout.data / "pg_wal").mkdir(parents=True)
+    assert layout.has_log_to_recover()
+    (layout.data / "backup_label").write_text(
+        "START WAL LOCATION: 0/3000028 (file 000000010000000000000003)\nCHECKPOINT LOCATION: 0/3000060\n"
+    )
+    assert not layout.has_log_to_recover()
+    (layout.data / "pg_wal/000000010000000000000003").touch()
+    assert layout.has_log_to_recover()
+
+
+@pytest.mark.parametrize(
+    ("has_log", "log", "data", "reason"),
+    [
+        (True, 30 << 20, 40 << 20, ""),
+        (True, 1 << 30, 10 << 30, ""),
+        (True, 1 << 30, 1 << 30, "has written 1024 MiB of log since its promotion and has 1024 MiB of data: a copy is quicker"),
+        (False, 3 << 30, 10 << 30, "has written more log since its promotion than it keeps (2GB)"),
+    ],
+)
+def test_a_former_leader_is_copied_where_a_rewind_is_impossible_or_slower(has_log: bool, log: int, data: int, reason: str) -> None:
+    assert SincePromotion(has_log, log, data).reason_to_clone() == reason
 
 
 def test_no_setting_of_the_deployment_can_switch_durability_off(tmp_path: Path) -> None:

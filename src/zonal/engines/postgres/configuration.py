@@ -19,6 +19,10 @@ REPLICATION = "rdsrepladmin"
 MANAGEMENT = "100.64.0.0/16"
 """The management network; only from there may the operator and replicas come."""
 
+KEPT_LOG = "2GB"
+"""How much log a leader keeps for a replica that is away; after more the replica is copied anew. A replication slot would keep it as well,
+but its bound, `max_slot_wal_keep_size`, holds for the customer's own slots too."""
+
 _KIBI = 1024
 _MEBI = 1024 * 1024
 
@@ -29,6 +33,15 @@ def configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
     for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, part, layout)):
         lines |= settings
     return "".join(f"{name} = {quoting.setting(value)}\n" for name, value in lines.items())
+
+
+def rewind_configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
+    """The configuration that a crashed former leader recovers with before it is rewound.
+
+    Recovery ends with a checkpoint, which removes the log before it but for `wal_keep_size`; the rewind reads that log back to where the
+    histories part, so all of it is kept.
+    """
+    return configuration(spec, part, layout) + "wal_keep_size = '1TB'\n"
 
 
 def admission(spec: NodeSpec, part: Part) -> str:
@@ -119,7 +132,7 @@ def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
         "hot_standby": "on",
         "max_wal_senders": "10",
         "max_replication_slots": "10",
-        "wal_keep_size": "128MB",  # A rewind copies all of it, so more would make coming back slower.
+        "wal_keep_size": KEPT_LOG if part.keeps_log else "128MB",  # A rewind copies all of it, so more would make coming back slower.
         "wal_sender_timeout": "5s",
         "wal_receiver_timeout": "5s",
         "wal_receiver_status_interval": "1s",

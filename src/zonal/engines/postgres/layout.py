@@ -6,6 +6,7 @@ the data leaves them alone. A step that takes long works in `data.new` and renam
 
 from __future__ import annotations
 
+import re
 import shutil
 from enum import StrEnum
 from pathlib import Path
@@ -24,11 +25,15 @@ class Role(StrEnum):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What a node does: lead, waiting for `required` replicas; or follow `origin`."""
+    """What a node does: lead, waiting for `required` replicas; or follow `origin`.
+
+    `keeps_log`: it keeps log for a replica that is away, so that the replica can follow again without being copied.
+    """
 
     role: Role
     origin: Origin | None = None
     required: tuple[str, ...] = ()
+    keeps_log: bool = False
 
 
 class Layout:
@@ -39,6 +44,7 @@ class Layout:
         self.data = directory / "data"
         self.new_data = directory / "data.new"
         self.configuration = directory / "postgresql.conf"
+        self.rewind_configuration = directory / "rewind.conf"
         self.admission = directory / "pg_hba.conf"
         self.identity = directory / "pg_ident.conf"
         self.certificate = directory / "server.crt"
@@ -62,6 +68,15 @@ class Layout:
             return msgspec.json.decode(self._part.read_bytes(), type=Part)
         except FileNotFoundError:
             return Part(Role.LEADER)
+
+    def has_log_to_recover(self) -> bool:
+        """Whether the segment with which the recovery of copied or rewound data begins (`backup_label`) is here."""
+        try:
+            label = (self.data / "backup_label").read_text()
+        except FileNotFoundError:
+            return True  # Nothing had to be rewound.
+        first = re.search(r"^START WAL LOCATION: .* \(file ([0-9A-F]{24})\)", label, re.MULTILINE)
+        return first is None or (self.data / "pg_wal" / first[1]).exists()
 
     def write_part(self, part: Part) -> None:
         replace_file(self._part, msgspec.json.encode(part))

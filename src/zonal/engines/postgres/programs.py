@@ -9,11 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from zonal.engines.node import EngineFailed, Host, Origin
+from zonal.engines import libraries
+from zonal.engines.node import EngineFailed, Host, NodeSpec, Origin
 from zonal.engines.postgres import configuration
 from zonal.engines.postgres.layout import Layout
-from zonal.fabric.plan import Completed
+from zonal.fabric.plan import Completed, ProcessSpec
 
+PROCESS = "postgres"
+"""The server's name among the processes of its host."""
 QUICK = timedelta(seconds=10)
 LONG = timedelta(hours=6)
 _QUIET = "set log_statement = 'none'; set log_min_error_statement = 'panic'; set log_min_duration_statement = -1;\n"
@@ -22,15 +25,18 @@ _QUIET = "set log_statement = 'none'; set log_min_error_statement = 'panic'; set
 class Programs:
     """The programs of one installation, on one node's host."""
 
-    def __init__(self, host: Host, installation: Path, layout: Layout, port: int) -> None:
+    def __init__(self, host: Host, spec: NodeSpec, layout: Layout) -> None:
         self._host = host
-        self._bin = installation / "bin"
+        self._bin = spec.installation / "bin"
         self._layout = layout
-        self._port = port
+        self._port = spec.port
+        self._version = configuration.major(spec.version)
+        self._environment = (*libraries.environment(spec.installation), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"))
 
-    @property
-    def server(self) -> str:
-        return str(self._bin / "postgres")
+    def server(self) -> ProcessSpec:
+        """The server as a process of the host, on the node's data and configuration."""
+        argv = (str(self._bin / "postgres"), "-D", str(self._layout.data), "-c", f"config_file={self._layout.configuration}")
+        return ProcessSpec(PROCESS, argv, str(self._layout.console), environment=self._environment)
 
     async def sql(self, statements: str, *, within: timedelta = QUICK) -> str:
         """Run statements on this node as the operator, over the host's own socket; what they print, unaligned. Nothing of it is logged."""
@@ -74,7 +80,8 @@ class Programs:
         """Take back what this cluster has beyond the origin's history. The origin first writes its new timeline down."""
         await self.sql_at(origin, "checkpoint;", within=timedelta(minutes=5))
         source = configuration.connection_string(origin, configuration.OPERATOR, self._layout, database=configuration.OPERATOR)
-        await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}", "--no-sync"), within=LONG)
+        recovery = (f"--config-file={self._layout.rewind_configuration}",) if self._version >= 15 else ()  # 14 does not have the option.
+        await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}", "--no-sync"), recovery, within=LONG)
         await self.make_durable(target)
 
     async def make_durable(self, target: Path) -> None:
@@ -90,7 +97,7 @@ class Programs:
 
     async def _run(self, words: tuple[str, ...], more: tuple[str, ...] = (), *, within: timedelta, input: bytes = b"") -> Completed:
         program, *arguments = words
-        environment = (("PGPASSFILE", str(self._layout.passwords)), ("PGAPPNAME", "zonal"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"))
+        environment = (*self._environment, ("PGPASSFILE", str(self._layout.passwords)), ("PGAPPNAME", "zonal"))
         argv = (str(self._bin / program), *arguments, *more)
         done = await self._host.run(argv, within=within, environment=environment, input=input)
         if done.returncode:

@@ -17,23 +17,45 @@ import re
 import signal
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from msgspec.structs import replace
 
-from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, Secrets, Sighting
+from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, Rejoined, Secrets, Sighting
 from zonal.engines.postgres import accounts, configuration
 from zonal.engines.postgres.eye import Eye
 from zonal.engines.postgres.layout import Layout, Part, Role
-from zonal.engines.postgres.programs import Programs
+from zonal.engines.postgres.programs import PROCESS, Programs
 from zonal.engines.postgres.quoting import setting_value
-from zonal.fabric.plan import ProcessSpec
 from zonal.foundation.files import replace_file
 
-PROCESS = "postgres"
 IMMEDIATE = timedelta(milliseconds=400)
 """How long an immediate shutdown may take before the postmaster is killed."""
 GONE = timedelta(seconds=10)
 FORCE = timedelta(seconds=30)
 READY = timedelta(seconds=60)
+WORTH_COMPARING = 256 << 20
+"""Below so many bytes of log a rewind is quick, whatever the size of the data."""
+
+
+class SincePromotion(msgspec.Struct, frozen=True):
+    """What a leader has written since it was promoted, and what all of its data comes to."""
+
+    has_log: bool
+    log_bytes: int
+    data_bytes: int
+
+    def reason_to_clone(self) -> str:
+        """Why a copy is to be made instead of a rewind; empty where a rewind is possible and quicker.
+
+        A rewind copies the blocks that changed and the log, and recovery reads the log again: after 1 GB of log in a database of 1 GB it
+        takes longer than a copy (docs/performance.md).
+        """
+        if not self.has_log:
+            return f"has written more log since its promotion than it keeps ({configuration.KEPT_LOG})"
+        if self.log_bytes > WORTH_COMPARING and 2 * self.log_bytes > self.data_bytes:
+            log, data = self.log_bytes >> 20, self.data_bytes >> 20
+            return f"has written {log} MiB of log since its promotion and has {data} MiB of data: a copy is quicker"
+        return ""
 
 
 class PostgresNode:
@@ -43,7 +65,7 @@ class PostgresNode:
         self.spec = spec
         self.host = host
         self._layout = Layout(host.directory)
-        self._programs = Programs(host, spec.installation, self._layout, spec.port)
+        self._programs = Programs(host, spec, self._layout)
         self._operator = operator
         self._eye = Eye(spec.name, self._reach)
 
@@ -77,18 +99,27 @@ class PostgresNode:
         layout.write_part(Part(Role.STANDBY, origin))
         layout.install_new()
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> str:
-        """Make a former leader follow the origin: rewind where that is possible, else clone. Returns which: `rewound` or `cloned`."""
+    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
+        """Make a former leader follow the origin: rewind where that is possible, else clone."""
+        layout = self._layout
         await self._acting()
         self._write_secrets(secrets)
+        replace_file(layout.rewind_configuration, configuration.rewind_configuration(self.spec, Part(Role.LEADER), layout))
         try:
-            await self._programs.rewind(origin, self._layout.data)
-        except EngineFailed:
+            since = msgspec.json.decode(await self._programs.sql_at(origin, _SINCE_PROMOTION), type=SincePromotion)
+            if reason := since.reason_to_clone():
+                raise EngineFailed(f"{origin.node} {reason}")
+            await self._programs.rewind(origin, layout.data)
+            if not layout.has_log_to_recover():
+                raise EngineFailed(
+                    f"{origin.node} does not have the log any more from which a rewound {self.spec.name} would have to recover"
+                )
+        except EngineFailed as error:
             await self.clone(origin, secrets)
-            return "cloned"
-        self._layout.standby_signal.touch()
-        self._layout.write_part(Part(Role.STANDBY, origin))
-        return "rewound"
+            return Rejoined("cloned", str(error))
+        layout.standby_signal.touch()
+        layout.write_part(Part(Role.STANDBY, origin))
+        return Rejoined("rewound")
 
     async def start(self) -> None:
         """Start the engine; returns once its process runs (whether it answers is for `look` to say)."""
@@ -98,8 +129,7 @@ class PostgresNode:
             raise EngineFailed(f"{self.spec.name} has no data to start with")
         layout.logs.mkdir(mode=0o700, exist_ok=True)
         self._write_files(layout.part())
-        argv = (self._programs.server, "-D", str(layout.data), "-c", f"config_file={layout.configuration}")
-        await self.host.start(ProcessSpec(PROCESS, argv, str(layout.console), environment=(("TZ", "UTC"), ("LC_ALL", "C.UTF-8"))))
+        await self.host.start(self._programs.server())
 
     async def stop(self, *, within: timedelta) -> None:
         """Shut down cleanly, disconnecting clients; after `within`, kill."""
@@ -122,7 +152,8 @@ class PostgresNode:
 
     async def promote(self) -> None:
         """Make a running replica the leader; returns once it takes writes. Nothing happens where it already does."""
-        leads = Part(Role.LEADER, required=self._layout.part().required if self._layout.part().role is Role.LEADER else ())
+        before = self._layout.part()
+        leads = Part(Role.LEADER, required=before.required if before.role is Role.LEADER else (), keeps_log=True)
         self._write_files(leads)
         await self._programs.sql(_PROMOTE, within=READY)
         self._layout.write_part(leads)
@@ -130,11 +161,19 @@ class PostgresNode:
 
     async def require(self, replicas: tuple[str, ...]) -> None:
         """Make the leader wait for these replicas before it acknowledges a write (none: acknowledge alone). In force on return."""
-        part = replace(self._layout.part(), required=replicas)
+        before = self._layout.part()
+        keeps_log = not replicas and (before.keeps_log or bool(before.required))
+        part = replace(before, required=replicas, keeps_log=keeps_log)
         self._layout.write_part(part)
         await self._reload(part)
         if replicas:
             await self._programs.sql("checkpoint;", within=FORCE)
+
+    async def release_log(self) -> None:
+        """Keep no log for a replica that is away: there is not to be one any more."""
+        part = replace(self._layout.part(), keeps_log=False)
+        self._layout.write_part(part)
+        await self._reload(part)
 
     async def follow(self, origin: Origin, secrets: Secrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""
@@ -203,6 +242,19 @@ class PostgresNode:
         replace_file(self._layout.certificate, secrets.certificate)
         replace_file(self._layout.private_key, secrets.private_key)
 
+
+_SINCE_PROMOTION = """
+with files as (select name from pg_ls_waldir()),
+  history as (select pg_read_file('pg_wal/' || max(name)) as text from files where name ~ '^[0-9A-F]{8}[.]history$'),
+  parting as (select (regexp_match(text, '([0-9A-F]+/[0-9A-F]+)[^/]*$'))[1]::pg_lsn as position from history)
+select json_build_object(
+    'has_log', (select coalesce(min(substr(name, 9)) <= substr(pg_walfile_name(position), 9), true)
+                  from files where name ~ '^[0-9A-F]{24}$'),
+    'log_bytes', coalesce(pg_current_wal_flush_lsn() - position, 0)::bigint,
+    'data_bytes', (select sum(pg_database_size(oid))::bigint from pg_database))
+  from parting;
+"""
+"""What a leader has written since it was promoted. Segments of all timelines are compared by their numbers alone."""
 
 _PROMOTE = """
 do $$ begin
