@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zonal.fabric import sandbox
 from zonal.foundation.errors import ZonalError
+from zonal.foundation.log_files import REGION_LOG
 
 REGION = ("-m", "zonal.region")
 
@@ -22,16 +23,19 @@ def main(arguments: list[str]) -> int:
     state = Path(arguments[0])
     listeners = [socket.socket(fileno=int(word)) for word in arguments[1:]]
     try:
-        return sandbox.run(state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _say("ready"))
-    except (ZonalError, OSError) as error:
+        return sandbox.run(state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _say("ready"), log=state / REGION_LOG)
+    except ZonalError as error:
         _say(str(error))
+        return 1
+    except OSError as error:
+        _say(f"the region cannot be started on {state}: {error.filename or ''}{': ' if error.filename else ''}{error.strerror or error}")
         return 1
 
 
 def _say(line: str) -> None:
     try:
         os.write(1, f"{line}\n".encode())
-    except BrokenPipeError:
+    except OSError:
         pass  # Whoever started us has what it wanted, or is gone.
 
 

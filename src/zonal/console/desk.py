@@ -33,6 +33,7 @@ from zonal.console.zones import ZoneDesk
 from zonal.dynamo.comparison import Comparison
 from zonal.foundation.identifiers import REGION
 from zonal.foundation.journal import Entry
+from zonal.foundation.periodic import repeat
 from zonal.records.store import Store
 from zonal.services.ec2.model import Vpc
 
@@ -141,9 +142,11 @@ class Desk:
 
     async def tidy(self) -> None:
         """Take abandoned places back, for ever."""
-        while True:
+
+        async def tidy() -> None:
             await (await self._acting()).places.tidy()
-            await asyncio.sleep(TIDY_SECONDS)
+
+        await repeat(tidy, what="taking abandoned places back", pause_seconds=TIDY_SECONDS)
 
     async def _acting(self) -> Hands:
         """What to act with, after waiting for it a while. Raises `NotReady`."""
