@@ -24,10 +24,14 @@ from zonal.console.desk import Desk, Hands
 from zonal.console.door import Door
 from zonal.console.shapes import Access
 from zonal.console.zones import recorded_faults
+from zonal.control.disk_monitor import HOSTS, DiskMonitor
+from zonal.control.log_retention import LogRetention
 from zonal.engines.catalog import Catalog
 from zonal.fabric import sandbox
 from zonal.foundation.authority import Authority
 from zonal.foundation.clock import RegionClock
+from zonal.foundation.log_files import REGION_LOG
+from zonal.foundation.log_handler import BoundedHandler
 from zonal.foundation.settings import Settings, load
 from zonal.gateway.api import Frontend, Gateway
 from zonal.records.store import Store
@@ -59,7 +63,9 @@ class Region:
             default_vpc.bootstrap(tx, self.clock.now())
         endpoint = f"http://{settings.bind}:{settings.port}"
         access = Access(endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
-        self.desk = Desk(self.store, access, state=state, fabric=fabric)
+        self._disks = DiskMonitor(self.store, self.clock, state=state)
+        self.desk = Desk(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)
+        self.desk.trouble = self._disks.warnings
         self._door = Door(state / SOCKET, self.desk.routes())
         self._s3 = open_s3(state / "s3", self.clock, settings)
         self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.shelf)
@@ -81,7 +87,9 @@ class Region:
             fault = recorded_faults(self.store).get(zone)
             return fault is not None and fault.is_loss_of_zone
 
-        databases = rds.operations(self.store, self._engines, Authority(self.state), is_lost=is_lost, logs=self._database_logs)
+        databases = rds.operations(
+            self.store, self._engines, Authority(self.state), is_lost=is_lost, logs=self._database_logs, is_storage_full=self._disks.is_full
+        )
         return {"ec2": ec2.operations(), "sts": handlers(CallerIdentity()), "rds": databases}
 
     @asynccontextmanager
@@ -93,6 +101,9 @@ class Region:
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
             stack.push_async_callback(self._dynamodb.engine.close)
+            stack.push_async_callback(end, asyncio.create_task(self._disks.run(), name="disk monitor"))
+            retention = LogRetention(self.state, self.state / HOSTS)
+            stack.push_async_callback(end, asyncio.create_task(retention.run(), name="log retention"))
             await stack.enter_async_context(self._s3.running())
             await self._door.open()
             stack.push_async_callback(self._door.close)
@@ -114,9 +125,15 @@ class Region:
         self._database_logs.nodes = world.nodes
         await stack.enter_async_context(world.running())
         self.desk.give(Hands(world.zones, world.places, world.ground))
-        self.desk.trouble = world.trouble
+        self.desk.trouble = lambda: (*self._disks.warnings(), *world.trouble())
         tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def run(settings: Settings, state: Path) -> None:
@@ -141,9 +158,10 @@ def main() -> None:
     """Entry of `python -m zonal.region STATE`, as the sandbox's init runs it."""
     import uvloop
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    allow_descriptors()
     state = Path(sys.argv[1])
+    handlers = [BoundedHandler(state / REGION_LOG)]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers)
+    allow_descriptors()
     uvloop.run(run(load(state), state))
 
 

@@ -55,12 +55,14 @@ class Hands(NamedTuple):
 class Desk:
     """Everything an operator may ask for."""
 
-    def __init__(self, store: Store, access: Access, *, state: Path, fabric: str) -> None:
+    def __init__(
+        self, store: Store, access: Access, *, state: Path, fabric: str, is_storage_full: Callable[[str], bool] = lambda id: False
+    ) -> None:
         self._store = store
         self._access = access
         self._state = state
         self._fabric = fabric
-        self._databases = DatabaseDesk(store)
+        self._databases = DatabaseDesk(store, is_storage_full=is_storage_full)
         self._hands: asyncio.Future[Hands] | None = None
         self.trouble: Callable[[], tuple[str, ...]] = tuple
         self.capacity: Callable[[str], Comparison | None] = lambda table: None

@@ -41,6 +41,7 @@ KINDS = {
         Kind(4, "availability", "DB instance shutdown"),
         Kind(5, "creation", "DB instance created"),
         Kind(6, "availability", "DB instance restarted"),
+        Kind(7, "low storage", "Allocated storage has been exhausted"),
         Kind(12, "configuration change", "Applying modification to database instance class"),
         Kind(13, "failover", "Multi-AZ instance failover started."),
         Kind(14, "configuration change", "Finished applying modification to DB instance class"),
@@ -104,6 +105,8 @@ def kind_of(entry: Entry) -> Kind | None:
         return KINDS[13]
     if entry.event == "failover.renamed":
         return KINDS[49]
+    if entry.event == "database.disk_full":
+        return KINDS[7]
     if entry.event in ("failover.restarted", "node.restarted"):
         return KINDS[6]
     return None
@@ -141,7 +144,9 @@ class Events:
 
     def _between(self, begin: datetime, end: datetime, subject: str) -> Iterator[tuple[Entry, Kind]]:
         entries = [
-            entry for prefix in (JOURNALLED, "failover.", "node.restarted") for entry in self._store.journal(event=prefix, subject=subject)
+            entry
+            for prefix in (JOURNALLED, "failover.", "node.restarted", "database.disk_full")
+            for entry in self._store.journal(event=prefix, subject=subject)
         ]
         for entry in entries:
             kind = kind_of(entry)
