@@ -33,18 +33,19 @@ class SmallDiskRegion(RunningRegion):
         return disk.f_bavail * disk.f_frsize
 
     def fill(self) -> None:
-        """Take all room that there is, to the last page."""
-        with self._ballast.open("ab", buffering=0) as ballast:
-            for size in (PIECE_BYTES, 4096):
-                try:
-                    while True:
-                        ballast.write(b"x" * size)
-                except OSError:
-                    continue
+        """Take all room that there is, to the last page, and to the last byte of the pages that the logs have already."""
+        for path in (self._ballast, *self.inside.glob("*.log"), *self.inside.glob("hosts/*/*.log")):
+            with path.open("ab", buffering=0) as file:
+                for size in (PIECE_BYTES, 4096, 1):
+                    try:
+                        while True:
+                            file.write(b"\n" * size)
+                    except OSError:
+                        continue
 
-    def empty(self) -> None:
+    def empty(self, *, missing_ok: bool = False) -> None:
         """Give the room back."""
-        self._ballast.unlink()
+        self._ballast.unlink(missing_ok=missing_ok)
 
     def log(self) -> str:
         path = self.inside / "region.log"
