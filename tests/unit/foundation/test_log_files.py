@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+import pytest
 
 from zonal.foundation.log_files import bound, open_log, write_line
 
@@ -47,4 +50,19 @@ def test_a_log_is_started_again_although_its_end_cannot_be_kept(tmp_path: Path) 
 
 def test_a_log_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not bound(tmp_path / "log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_starts_without_a_log_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really_open = os.open
+
+    def refuse(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if str(path) != os.devnull:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return really_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    descriptor = open_log(tmp_path / "log")
+    assert write_line("a message", descriptor=descriptor)
+    os.close(descriptor)
     assert list(tmp_path.iterdir()) == []
