@@ -25,6 +25,8 @@ class RunningRegion:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.port = free_port()
+        self.prefix: tuple[str, ...] = ()
+        """What goes before each command of the command line."""
 
     def start(self, *options: str) -> None:
         self.zonal("start", "-d", "--port", str(self.port), *options)
@@ -38,7 +40,7 @@ class RunningRegion:
         place = (
             (command, rest[0], "--state", str(self.state), *rest[1:]) if command in GROUPS else (command, "--state", str(self.state), *rest)
         )
-        done = subprocess.run([*ZONAL, *place], capture_output=True, text=True, timeout=within, input=input)
+        done = subprocess.run([*self.prefix, *ZONAL, *place], capture_output=True, text=True, timeout=within, input=input)
         if check and done.returncode:
             raise AssertionError(f"zonal {' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.log()}")
         return done

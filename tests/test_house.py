@@ -43,6 +43,60 @@ def test_no_file_and_no_function_grows_past_the_ratchet(module: Path) -> None:
             assert length <= RATCHET.get(f"{name(module)}:{node.name}", LONGEST_FUNCTION), f"{name(module)}:{node.name} has {length} lines"
 
 
+FINALIZER_MODULE = "foundation/release_queue.py"
+SIGNAL_MODULE = "foundation/signal_forwarding.py"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_a_finalizer_only_queues(module: Path) -> None:
+    """The collector runs finalizers inside anybody's locks, so all of them are registered by the one module that only queues."""
+    found = [
+        node.lineno
+        for node in ast.walk(ast.parse(module.read_text()))
+        if (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "__del__") or is_weakref_with_callback(node)
+    ]
+    assert found == [] or name(module) == FINALIZER_MODULE, f"{name(module)}:{found} registers a finalizer; use foundation.release_queue"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_a_signal_handler_only_sets_a_flag_or_sends_a_signal(module: Path) -> None:
+    """A handler runs inside anybody's locks too. asyncio's `add_signal_handler` is not one: the loop calls it as any callback."""
+    found = [
+        node.lineno
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "signal.signal" and not is_default_handler(node.args[1])
+    ]
+    assert found == [] or name(module) == SIGNAL_MODULE, f"{name(module)}:{found} registers a handler; use foundation.signal_forwarding"
+
+
+def is_weakref_with_callback(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom) and node.module == "weakref":
+        return any(each.name in ("finalize", "ref", "proxy") for each in node.names)
+    if not isinstance(node, ast.Call):
+        return False
+    function = ast.unparse(node.func)
+    return function == "weakref.finalize" or (function in ("weakref.ref", "weakref.proxy") and len(node.args) + len(node.keywords) > 1)
+
+
+def is_default_handler(node: ast.expr) -> bool:
+    return ast.unparse(node) in ("signal.SIG_IGN", "signal.SIG_DFL")
+
+
+def test_the_search_for_finalizers_and_handlers_finds_them() -> None:
+    texts = ("weakref.finalize(a, b)", "from weakref import finalize", "weakref.ref(a, b)", "weakref.proxy(a, callback=b)")
+    assert all(any(map(is_weakref_with_callback, ast.walk(ast.parse(text)))) for text in texts)
+    assert not any(map(is_weakref_with_callback, ast.walk(ast.parse("weakref.ref(a)"))))
+
+
+@pytest.mark.parametrize("module", [path for path in MODULES if name(path).split("/")[0] not in ("cli", "drills")], ids=name)
+def test_a_process_that_must_go_on_does_not_print(module: Path) -> None:
+    """`print` raises where its line cannot be written (a full disk); what lives long uses logging or `foundation.log_files`."""
+    found = [
+        node.lineno for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+    assert found == [], f"{name(module)}:{found} prints"
+
+
 @pytest.mark.parametrize("module", MODULES, ids=name)
 def test_nothing_is_left_for_later(module: Path) -> None:
     assert re.search(r"\b(TODO|FIXME|XXX|HACK)\b", module.read_text()) is None

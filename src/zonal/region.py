@@ -24,12 +24,16 @@ from zonal.console.desk import Desk, Hands
 from zonal.console.door import Door
 from zonal.console.shapes import Access
 from zonal.console.zones import recorded_faults
+from zonal.control.disk_monitor import HOSTS, DiskMonitor
+from zonal.control.log_retention import LogRetention
 from zonal.engines.engine_store import EngineStore
 from zonal.fabric import sandbox
 from zonal.fabric.init import CANNOT_START
 from zonal.foundation.authority import Authority
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import ZonalError, describe
+from zonal.foundation.log_files import REGION_LOG
+from zonal.foundation.log_handler import BoundedHandler
 from zonal.foundation.settings import Settings, load
 from zonal.gateway.api import Frontend, Gateway
 from zonal.records.store import Store
@@ -61,7 +65,9 @@ class Region:
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
         access = Access(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
-        self.desk = Desk(self.store, access, state=state, fabric=fabric)
+        self._disks = DiskMonitor(self.store, self.clock, state=state)
+        self.desk = Desk(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)
+        self.desk.trouble = self._disks.warnings
         self._door = Door(state / SOCKET, self.desk.routes())
         self._s3 = open_s3(state / "s3", self.clock, settings)
         self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.shelf)
@@ -83,7 +89,9 @@ class Region:
             fault = recorded_faults(self.store).get(zone)
             return fault is not None and fault.is_loss_of_zone
 
-        databases = rds.operations(self.store, self._engines, Authority(self.state), is_lost=is_lost, logs=self._database_logs)
+        databases = rds.operations(
+            self.store, self._engines, Authority(self.state), is_lost=is_lost, logs=self._database_logs, is_storage_full=self._disks.is_full
+        )
         return {"ec2": ec2.operations(), "sts": handlers(CallerIdentity()), "rds": databases}
 
     @asynccontextmanager
@@ -95,6 +103,9 @@ class Region:
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
             stack.push_async_callback(self._dynamodb.engine.close)
+            stack.push_async_callback(end, asyncio.create_task(self._disks.run(), name="disk monitor"))
+            retention = LogRetention(self.state, self.state / HOSTS)
+            stack.push_async_callback(end, asyncio.create_task(retention.run(), name="log retention"))
             await stack.enter_async_context(self._s3.running())
             await self._door.open()
             stack.push_async_callback(self._door.close)
@@ -116,9 +127,15 @@ class Region:
         self._database_logs.nodes = world.nodes
         await stack.enter_async_context(world.running())
         self.desk.give(Hands(world.zones, world.places, world.ground))
-        self.desk.trouble = world.trouble
+        self.desk.trouble = lambda: (*self._disks.warnings(), *world.trouble())
         tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 class CannotStart(ZonalError):
@@ -152,10 +169,12 @@ def main() -> None:
     """Entry of `python -m zonal.region STATE`, as the sandbox's init runs it."""
     import uvloop
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    state = Path(sys.argv[1])
+    handlers = [BoundedHandler(state / REGION_LOG)]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers)
     allow_descriptors()
     try:
-        uvloop.run(run(Path(sys.argv[1])))
+        uvloop.run(run(state))
     except CannotStart as error:
         is_expected = isinstance(error.__cause__, ZonalError | OSError)
         _log.error("%s%s", START_FAILED, error, exc_info=None if is_expected else error.__cause__)

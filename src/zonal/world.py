@@ -18,6 +18,7 @@ from zonal.console.places import PlaceDesk
 from zonal.console.zones import ZoneDesk
 from zonal.control.deployment import Standing, Wanted
 from zonal.control.deployments import Deployments
+from zonal.control.disk_monitor import HOSTS
 from zonal.control.nodes import Engine, EngineNodes
 from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.engine_store import EngineStore
@@ -53,7 +54,7 @@ class World:
         more_reconcilers: Iterable[Reconciler] = (),
     ) -> None:
         self._store = store
-        self.nodes = EngineNodes(store, fabric.hosts, {name: _engine(name, engines) for name in ENGINES}, directory=fabric.state / "hosts")
+        self.nodes = EngineNodes(store, fabric.hosts, {name: _engine(name, engines) for name in ENGINES}, directory=fabric.state / HOSTS)
         endpoints = Endpoints(store, fabric.names, fabric)
         zones = tuple(zone.name for zone in ZONES)
         self._deployments = Deployments(

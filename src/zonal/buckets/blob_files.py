@@ -6,6 +6,9 @@ acknowledged. Ids end with a word that this life of the store chose, so that `sw
 clock: of that it removes everything in `arriving`, and in `kept` what the catalog does not know.
 
 Disk work is done by a few threads, never on the event loop. A reader holds one piece in memory.
+
+Content that is removed while somebody holds it is unlinked after the last hold has been collected. The collector only queues the release
+(`foundation.release_queue` has the reason); a timer on the event loop drains the queue for as long as removed content is held.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ from typing import IO
 from zonal.buckets.blobs import BlobMissing, Hold
 from zonal.buckets.file_writer import FileWriter, has_room
 from zonal.foundation.files import sync_directory
+from zonal.foundation.release_queue import ReleaseQueue
 
+COLLECT_SECONDS = 0.2
+"""How often the release queue is drained while content that was removed is still held."""
 PIECE_BYTES = 1024 * 1024
 THREADS = 8
 LIFE_DIGITS = 8
@@ -44,10 +50,14 @@ class BlobFiles:
         for path in (self.kept, directory):
             sync_directory(path)
         self._life = secrets.token_hex(LIFE_DIGITS // 2)
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
-        self._doomed: set[str] = set()
-        """What goes as soon as nobody holds it any more."""
+        self._removed: set[str] = set()
+        """Content that is unlinked as soon as no hold on it is left."""
+        self._released: ReleaseQueue[Sequence[str]] = ReleaseQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
 
     def writer(self, watch: Callable[[bytes], None]) -> FileWriter:
@@ -65,24 +75,16 @@ class BlobFiles:
             raise BlobMissing(blob) from None
 
     def hold(self, blobs: Sequence[str]) -> Hold:
+        """Keep content until the returned object is collected; called on the event loop. Raises `BlobMissing`."""
+        self._loop = asyncio.get_running_loop()
         with self._lock:
+            self._count_released()
             self._held.update(blobs)
-        hold = Hold(lambda: self._release(blobs))
+        hold = Hold(blobs, self._released)
         for blob in blobs:
             if not self.path(blob).exists():
                 raise BlobMissing(blob)
         return hold
-
-    def _release(self, blobs: Sequence[str]) -> None:
-        with self._lock:
-            self._held.subtract(blobs)
-            free = [blob for blob in blobs if self._held[blob] <= 0]
-            for blob in free:
-                del self._held[blob]
-            doomed = self._doomed.intersection(free)
-            self._doomed -= doomed
-        for blob in doomed:
-            self.remove(blob)
 
     def remove(self, blob: str) -> None:
         with contextlib.suppress(RuntimeError):  # Closed: the next life sweeps it.
@@ -90,10 +92,39 @@ class BlobFiles:
 
     def _remove(self, blob: str) -> None:
         with self._lock:
-            if self._held[blob] > 0:
-                self._doomed.add(blob)
-            else:
+            self._count_released()
+            if not self._held[blob]:
+                del self._held[blob]
                 self.path(blob).unlink(missing_ok=True)
+                return
+            self._removed.add(blob)
+        assert self._loop is not None  # Somebody holds it.
+        with contextlib.suppress(RuntimeError):  # The loop has ended: the next life sweeps it.
+            self._loop.call_soon_threadsafe(self._schedule_collection)
+
+    def _count_released(self) -> None:
+        """Subtract the holds that were collected. The caller has the lock."""
+        for blobs in self._released.drain():
+            for blob in blobs:
+                self._held[blob] -= 1
+                if self._held[blob] <= 0:
+                    del self._held[blob]
+
+    def _schedule_collection(self) -> None:
+        if self._timer is None and self._loop is not None and not self._is_closed:
+            self._timer = self._loop.call_later(COLLECT_SECONDS, self._collect)
+
+    def _collect(self) -> None:
+        """Unlink what was removed and is held no more; again later for what still is."""
+        self._timer = None
+        with self._lock:
+            self._count_released()
+            free = {blob for blob in self._removed if blob not in self._held}
+            self._removed -= free
+        for blob in free:
+            self.remove(blob)
+        if self._removed:
+            self._schedule_collection()
 
     def path(self, blob: str) -> Path:
         return self.kept / blob[:2] / blob
@@ -117,8 +148,13 @@ class BlobFiles:
             self._remove(path.name)
         return True
 
-    def close(self) -> None:
-        self.threads.shutdown()
+    async def close(self) -> None:
+        """Unlink what is held no more, and end the threads."""
+        self._collect()
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.to_thread(self.threads.shutdown)
 
     async def _pieces(self, file: IO[bytes], offset: int, size: int) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()

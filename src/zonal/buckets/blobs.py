@@ -8,10 +8,10 @@ implementation behind this protocol; nothing above it knows files.
 from __future__ import annotations
 
 import secrets
-import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
+from zonal.foundation.release_queue import ReleaseQueue
 from zonal.records.store import StoreUnavailable
 
 
@@ -47,8 +47,8 @@ class Blobs(Protocol):
 class Hold:
     """Keeps content there for as long as somebody has this object, whatever happens to the code that has it."""
 
-    def __init__(self, release: Callable[[], None]) -> None:
-        weakref.finalize(self, release).atexit = False
+    def __init__(self, blobs: Sequence[str], released: ReleaseQueue[Sequence[str]]) -> None:
+        released.add_when_collected(self, blobs)
 
 
 class BlobMissing(Exception):

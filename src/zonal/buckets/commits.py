@@ -9,6 +9,7 @@ interpreter up and has to wait for it again, for up to 5 ms where the loop is bu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +73,8 @@ class Commits:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._database.execute, "COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # The next BEGIN says what is wrong; those who wait here are answered now.
+                    self._database.execute("ROLLBACK")
             outcomes = [(None, _explained(error))] * len(batch)
         for each, (result, failure) in zip(batch, outcomes, strict=True):
             if failure is None:

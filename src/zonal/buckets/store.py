@@ -152,4 +152,4 @@ class BucketStore:
 
     async def close(self) -> None:
         await self.catalog.close()
-        await asyncio.to_thread(self._files.close)
+        await self._files.close()

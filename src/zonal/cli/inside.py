@@ -12,6 +12,7 @@ import click
 
 from zonal.cli.options import state_option
 from zonal.foundation.errors import ZonalError
+from zonal.foundation.signal_forwarding import forward_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,7 @@ def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mappi
         child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()} | dict(environment))
     except FileNotFoundError as error:
         raise ZonalError(f"{error.filename} is not installed on this machine (Debian and Ubuntu: apt-get install util-linux)") from error
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    forward_to(child.pid)
     status = child.wait()
     return status if status >= 0 else 128 - status
 

@@ -14,6 +14,7 @@ import click
 
 from zonal.cli.options import json_option, state_option
 from zonal.foundation.errors import ZonalError
+from zonal.foundation.log_files import REGION_LOG
 
 if TYPE_CHECKING:
     from zonal.console.shapes import Access, DatabaseStatus, Status
@@ -160,12 +161,14 @@ def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_j
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written next.")
 def logs(state: Path, last: int, follow: bool) -> None:
     """Show what the region's own processes printed, for finding out why something is wrong with zonal itself."""
-    path = state / "region.log"
+    path = state / REGION_LOG
     if not path.exists():
         raise ZonalError(f"there is no {path}; no region was started with `zonal start -d` on this state directory")
     with path.open("rb") as file:
         sys.stdout.buffer.write(b"".join(file.readlines()[-last:]))
         while follow:
+            if path.stat().st_size < file.tell():
+                file.seek(0)  # It was started again (`log_files.bound`).
             sys.stdout.buffer.write(file.read())
             sys.stdout.buffer.flush()
             time.sleep(0.2)

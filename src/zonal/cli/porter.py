@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zonal.fabric import sandbox
 from zonal.foundation.errors import ZonalError, describe
+from zonal.foundation.log_files import REGION_LOG
 
 REGION = ("-m", "zonal.region")
 
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
     state = Path(arguments[0])
     listeners = [socket.socket(fileno=int(word)) for word in arguments[1:]]
     try:
-        return sandbox.run(state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _say("ready"))
+        return sandbox.run(state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _say("ready"), log=state / REGION_LOG)
     except (ZonalError, OSError) as error:
         _say(describe(error))
         return 1
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
 def _say(line: str) -> None:
     try:
         os.write(1, f"{line}\n".encode())
-    except BrokenPipeError:
+    except OSError:
         pass  # Whoever started us has what it wanted, or is gone.
 
 

@@ -17,11 +17,12 @@ import click
 
 from zonal.cli.options import state_option
 from zonal.foundation.errors import ZonalError, describe
+from zonal.foundation.log_files import REGION_LOG, bound
+from zonal.foundation.signal_forwarding import forward_to
 
 if TYPE_CHECKING:
     from zonal.foundation.settings import Settings
 
-LOG = "region.log"
 READY_SECONDS = 30.0
 STOP_SECONDS = 40.0
 LAST_LINES = 3
@@ -121,8 +122,9 @@ def _start_porter(state: Path, settings: Settings, listener: socket.socket, *, d
     environment = os.environ | {"ZONAL_PORT": str(settings.port), "ZONAL_BIND": settings.bind}
     words = [sys.executable, "-m", "zonal.cli.porter", str(state), str(listener.fileno())]
     more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True} if detach else {}
+    bound(state / REGION_LOG)
     try:
-        log = (state / LOG).open("ab")
+        log = (state / REGION_LOG).open("ab")
     except OSError as error:
         raise NotStarted(f"cannot write {describe(error)}; `--state DIR` uses another state directory") from error
     with log:
@@ -145,14 +147,14 @@ def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) 
 
 def _last_words(state: Path) -> str:
     """Why, as far as the region's log tells: its last lines."""
-    lines = (state / LOG).read_text(errors="replace").splitlines()[-LAST_LINES:]
-    return "".join([f"; the end of {state / LOG}:", *(f"\n  {line}" for line in lines)]) if lines else ""
+    lines = (state / REGION_LOG).read_text(errors="replace").splitlines()[-LAST_LINES:]
+    return "".join([f"; the end of {state / REGION_LOG}:", *(f"\n  {line}" for line in lines)]) if lines else ""
 
 
 def _stay(process: subprocess.Popen[bytes]) -> int:
     """Wait for the end of a region in the foreground. A terminal's Ctrl-C reaches the porter too, which ends it in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    forward_to(process.pid)
     return process.wait()
 
 

@@ -5,6 +5,7 @@ Customers see an endpoint and a status; the operator sees who leads, where, whet
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from zonal.console.readiness import NotReady
@@ -17,8 +18,10 @@ from zonal.records.store import Store
 from zonal.records.view import View
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DbInstance
+from zonal.services.rds.rendering import shown_status
 
 PRIMARY, STANDBY = "primary", "standby"
+DISK_FULL = "its disk is full: writes fail until there is room"
 PARTS = (PRIMARY, STANDBY)
 KINDS = ("process", "host")
 """What can be done to a node: its engine dies, or the plug of its host is pulled."""
@@ -59,8 +62,9 @@ class Ground(NamedTuple):
 class DatabaseDesk:
     """The operator's view of, and actions on, databases. Without `ground` it tells what is recorded, and has seen nothing."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, is_storage_full: Callable[[str], bool] = lambda id: False) -> None:
         self._store = store
+        self._is_storage_full = is_storage_full
         self.ground: Ground | None = None
 
     def statuses(self) -> tuple[DatabaseStatus, ...]:
@@ -103,17 +107,18 @@ class DatabaseDesk:
 
     def _status(self, instance: DbInstance) -> DatabaseStatus:
         standing = self._store.get(Standing, instance.id)
+        is_full = self._is_storage_full(instance.id)
         return DatabaseStatus(
             identifier=instance.identifier,
             engine=f"{instance.engine} {instance.engine_version}",
-            state=instance.status,
+            state=shown_status(instance, is_storage_full=is_full),
             endpoint=instance.endpoint,
             port=instance.port,
             multi_az=instance.multi_az,
             redundancy=str(standing.redundancy) if standing else "",
             epoch=standing.epoch if standing else 0,
             nodes=tuple(self._node(instance, standing, member) for member in standing.members) if standing else (),
-            why=self.ground.deployments.why(instance.id) if self.ground else "",
+            why=DISK_FULL if is_full else self.ground.deployments.why(instance.id) if self.ground else "",
         )
 
     def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:

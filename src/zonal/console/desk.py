@@ -34,6 +34,7 @@ from zonal.console.zones import ZoneDesk
 from zonal.dynamo.comparison import Comparison
 from zonal.foundation.identifiers import REGION
 from zonal.foundation.journal import Entry
+from zonal.foundation.periodic import repeat
 from zonal.records.store import Store
 from zonal.services.ec2.model import Vpc
 
@@ -55,12 +56,14 @@ class Hands(NamedTuple):
 class Desk:
     """Everything an operator may ask for."""
 
-    def __init__(self, store: Store, access: Access, *, state: Path, fabric: str) -> None:
+    def __init__(
+        self, store: Store, access: Access, *, state: Path, fabric: str, is_storage_full: Callable[[str], bool] = lambda id: False
+    ) -> None:
         self._store = store
         self._access = access
         self._state = state
         self._fabric = fabric
-        self._databases = DatabaseDesk(store)
+        self._databases = DatabaseDesk(store, is_storage_full=is_storage_full)
         self._hands: asyncio.Future[Hands] | None = None
         self.trouble: Callable[[], tuple[str, ...]] = tuple
         self.capacity: Callable[[str], Comparison | None] = lambda table: None
@@ -144,9 +147,7 @@ class Desk:
     async def tidy(self) -> None:
         """Take abandoned places back, for ever."""
         places = (await self._acting()).places
-        while True:
-            await places.tidy()
-            await asyncio.sleep(TIDY_SECONDS)
+        await repeat(places.tidy, what="taking abandoned places back", pause_seconds=TIDY_SECONDS)
 
     async def _acting(self) -> Hands:
         """What to act with, after waiting for it a while. Raises `NotReady`."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import select
-import signal
 import sys
 import time
 from pathlib import Path
 
 from zonal.drills.connection import Connection, Refused, Silent, Target
 from zonal.drills.ledger import Attempt, Ledger, Outcome
+from zonal.foundation.signal_forwarding import StopRequest
 
 REST_SECONDS = 0.02
 """How long a client waits after it could not connect, before it tries again."""
@@ -62,19 +62,16 @@ class Stop:
     """Whether the drill has asked the client to end: standard input ended, or a SIGTERM came."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._input_ended = False
+        self._request = StopRequest()
         self._poll = select.poll()
         self._poll.register(sys.stdin.fileno(), select.POLLIN | select.POLLHUP)
-        signal.signal(signal.SIGTERM, self._ask)
 
     def is_asked(self, seconds: float) -> bool:
         """Wait so long for being asked, and tell."""
-        if not self._asked and self._poll.poll(seconds * 1000):
-            self._asked = not os.read(sys.stdin.fileno(), 4096)
-        return self._asked
-
-    def _ask(self, *_: object) -> None:
-        self._asked = True
+        if not self._request.is_received and self._poll.poll(seconds * 1000):
+            self._input_ended = not os.read(sys.stdin.fileno(), 4096)
+        return self._input_ended or self._request.is_received
 
 
 def main() -> None:

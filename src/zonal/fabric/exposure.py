@@ -24,9 +24,12 @@ from zonal.fabric.linux.threads import in_own_thread
 from zonal.foundation.clock import wait_for
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.files import replace_file
+from zonal.foundation.log_files import FORWARDER_LOG, open_log
+from zonal.foundation.periodic import repeat
 
 _VARIABLE, _NAME = "ZONAL_PROCESS", ".forwarder"
 _RUN = "asyncio.run(main(sys.argv[1:]))"
+RESTART_SECONDS = 0.2
 _SERVING_WITHIN = timedelta(seconds=5)
 
 
@@ -108,15 +111,17 @@ class Exposure:
             self._watch = asyncio.get_running_loop().create_task(self._live(), name="forwarder")
 
     async def _live(self) -> None:
-        while True:
-            running = self._forwarder()
-            if not running.is_alive():
-                self._record.write_bytes(msgspec.json.encode(ProcessMark()))
-                pid = await in_own_thread(self._spawn, name="start forwarder")
-                running = mark(pid)
-                self._record.write_bytes(msgspec.json.encode(running))
-            await running.wait()
-            await asyncio.sleep(0.2)
+        await repeat(self._run_forwarder, what="the forwarder", pause_seconds=RESTART_SECONDS)
+
+    async def _run_forwarder(self) -> None:
+        """Start the forwarder where none runs, and wait for its end."""
+        running = self._forwarder()
+        if not running.is_alive():
+            self._record.write_bytes(msgspec.json.encode(ProcessMark()))
+            pid = await in_own_thread(self._spawn, name="start forwarder")
+            running = mark(pid)
+            self._record.write_bytes(msgspec.json.encode(running))
+        await running.wait()
 
     def _forwarder(self) -> ProcessMark:
         if not self._record.exists():
@@ -126,7 +131,7 @@ class Exposure:
 
     def _spawn(self) -> int:
         assert self._namespace is not None
-        log = os.open(self._state / "forwarder.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        log = open_log(self._state / FORWARDER_LOG)
         nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         source = str(Path(__file__).parents[2])
         program = f"import asyncio, sys; sys.path.insert(0, {source!r}); from zonal.fabric.forwarder import main; {_RUN}"

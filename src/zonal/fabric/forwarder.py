@@ -20,6 +20,7 @@ from pathlib import Path
 from zonal.fabric.porter import ask
 from zonal.foundation.errors import describe
 from zonal.foundation.files import replace_file
+from zonal.foundation.log_files import write_line
 
 CHUNK = 1 << 16
 _Endpoint = tuple[str, int]
@@ -75,7 +76,10 @@ class Forwarder:
         return await asyncio.start_server(connect, sock=listener)
 
     def _say(self, report: dict[str, str]) -> None:
-        replace_file(self._status, json.dumps(report), durable=False)
+        try:
+            replace_file(self._status, json.dumps(report), durable=False)
+        except OSError as error:  # Serving goes on without it.
+            write_line(f"zonal: the forwarder's status cannot be written: {error}")
 
 
 async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: _Endpoint) -> None:

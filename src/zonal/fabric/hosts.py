@@ -37,8 +37,10 @@ from zonal.fabric.linux.threads import in_own_thread
 from zonal.fabric.plan import Completed, HostSpec, ProcessSpec
 from zonal.fabric.zones import Zones
 from zonal.foundation.errors import ZonalError, describe
+from zonal.foundation.log_files import open_log
 
-INIT = "mount -t proc proc /proc && echo up && exec >/dev/null && while :; do sleep 2147483647 & wait; done"
+# What the shell prints goes nowhere: its end is the host's end, and a pipe that nobody reads any more would kill it.
+INIT = "mount -t proc proc /proc && echo up && exec >/dev/null 2>&1 && while :; do sleep 2147483647 & wait; done"
 POWER_SECONDS = 10.0
 COMMAND_ROUNDS = 100
 EXEC_VARIABLE = "ZONAL_EXEC"
@@ -290,7 +292,7 @@ class LinuxHost:
         os.chdir(self.directory)
 
     def _spawn(self, process: ProcessSpec) -> int:
-        log = os.open(process.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        log = open_log(Path(process.log))
         nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._enter()

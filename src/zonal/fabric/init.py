@@ -6,6 +6,9 @@ kernel ends every process, mount and namespace of the sandbox with it. A region 
 one that ends otherwise is started again, after a pause that grows while it keeps dying young. A region whose first start fails with
 `CANNOT_START` is not started again: no engine runs yet that would be worth keeping, and whoever started it learns the reason at once.
 
+Because its end is the end of every engine, nothing that init does may raise: a message that cannot be written is dropped, a region that
+cannot be started is tried again later, and what was not foreseen is written down and the loop goes on.
+
 The region's environment: `ZONAL_LISTENERS` are the descriptors of the host's listeners, `ZONAL_READY` is one to write a line to when the
 region serves, `ZONAL_INIT` the number that init has on the host.
 """
@@ -18,6 +21,11 @@ import select
 import signal
 import sys
 import time
+import traceback
+from pathlib import Path
+
+from zonal.foundation.log_files import bound, write_line
+from zonal.foundation.signal_forwarding import wake_on
 
 CANNOT_START = 78
 """The exit status of a region that could not start, for a reason that it has given (`EX_CONFIG` of sysexits.h)."""
@@ -26,16 +34,15 @@ LONGEST_PAUSE = 5.0
 
 
 def main(order: dict[str, object]) -> int:
-    """Be process 1 until told otherwise. `order` is what the porter hands down: `argv`, `lifeline`, `grace_seconds`.
+    """Be process 1 until told otherwise. `order` is what the porter hands down: `argv`, `lifeline`, `grace_seconds` and, where the region
+    writes one, its `log`.
 
     The region inherits the environment.
     """
     lifeline = order["lifeline"]
     assert isinstance(lifeline, int)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(wake_writer)
+    wake_on((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT), wake_writer)
     return Init(order, lifeline, wake_reader).run()
 
 
@@ -46,36 +53,53 @@ class Init:
         self._argv = [str(word) for word in _list(order["argv"])]
         self._environment = dict(os.environ)
         self._grace = float(str(order["grace_seconds"]))
+        self._log = Path(str(order["log"])) if order.get("log") else None
         self._lifeline = lifeline
         self._wake = wake
         self._region = 0
         self._started = 0.0
         self._starts = 0
         self._pause = 0.1
+        self._restart_at: float | None = 0.0
 
     def run(self) -> int:
-        self._start()
-        restart_at: float | None = None
         while True:
-            wait = None if restart_at is None else max(0.0, restart_at - time.monotonic())
-            ready, _, _ = select.select([self._lifeline, self._wake], [], [], wait)
-            if self._lifeline in ready:
-                return 1  # The porter is gone, or closed its end: nobody holds the listeners any more.
-            if self._wake in ready and self._told_to_stop():
-                return self._stop()
-            status = self._reap()
-            if status == 0 or (status == CANNOT_START and self._starts == 1):
-                return status
+            try:
+                status = self._turn()
+            except Exception:  # Whatever it is, it must not end the engines.
+                write_line(f"zonal: init goes on after an error:\n{traceback.format_exc()}")
+                time.sleep(self._pause)
+                continue
             if status is not None:
-                restart_at = time.monotonic() + self._next_pause(status)
-            if restart_at is not None and time.monotonic() >= restart_at:
-                restart_at = None
-                self._start()
+                return status
+
+    def _turn(self) -> int | None:
+        """Start the region where its time has come, and wait for the next event; the exit status of init where it is to end."""
+        if self._restart_at is not None and time.monotonic() >= self._restart_at:
+            self._start()
+        wait = None if self._restart_at is None else max(0.0, self._restart_at - time.monotonic())
+        ready, _, _ = select.select([self._lifeline, self._wake], [], [], wait)
+        if self._lifeline in ready:
+            return 1  # The porter is gone, or closed its end: nobody holds the listeners any more.
+        if self._wake in ready and self._told_to_stop():
+            return self._stop()
+        status = self._reap()
+        if status == 0 or (status == CANNOT_START and self._starts == 1):
+            return status
+        if status is not None:
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            self._schedule_restart(f"the region ended {how} after {time.monotonic() - self._started:.1f} s")
+        return None
 
     def _start(self) -> None:
-        self._started = time.monotonic()
+        if self._log is not None:
+            bound(self._log)
+        self._restart_at, self._started = None, time.monotonic()
         self._starts += 1
-        self._region = os.posix_spawn(self._argv[0], self._argv, self._environment, setsigdef=(signal.SIGPIPE,), setsigmask=())
+        try:
+            self._region = os.posix_spawn(self._argv[0], self._argv, self._environment, setsigdef=(signal.SIGPIPE,), setsigmask=())
+        except (OSError, MemoryError) as error:
+            self._schedule_restart(f"the region cannot be started: {error}")
 
     def _told_to_stop(self) -> bool:
         return bool({signal.SIGTERM, signal.SIGINT} & set(os.read(self._wake, 4096)))
@@ -93,12 +117,11 @@ class Init:
             if pid == self._region:
                 self._region, region = 0, os.waitstatus_to_exitcode(status)
 
-    def _next_pause(self, status: int) -> float:
+    def _schedule_restart(self, why: str) -> None:
         lived = time.monotonic() - self._started
         self._pause = 0.1 if lived > YOUNG_SECONDS else min(self._pause * 2, LONGEST_PAUSE)
-        how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        print(f"zonal: the region ended {how} after {lived:.1f} s; starting it again in {self._pause:.1f} s", file=sys.stderr, flush=True)
-        return self._pause
+        self._restart_at = time.monotonic() + self._pause
+        write_line(f"zonal: {why}; starting it again in {self._pause:.1f} s")
 
     def _stop(self) -> int:
         if not self._region:
@@ -106,7 +129,7 @@ class Init:
         os.kill(self._region, signal.SIGTERM)
         deadline = time.monotonic() + self._grace
         while self._region and time.monotonic() < deadline:
-            ready, _, _ = select.select([self._lifeline, self._wake], [], [], deadline - time.monotonic())
+            ready, _, _ = select.select([self._lifeline, self._wake], [], [], max(0.0, deadline - time.monotonic()))
             if self._lifeline in ready:
                 return 1
             if self._wake in ready:

@@ -37,7 +37,10 @@ class Porter:
 
     def serve(self) -> None:
         """Answer one caller."""
-        caller, _ = self._socket.accept()
+        try:
+            caller, _ = self._socket.accept()
+        except OSError:
+            return  # It has gone already, or there is no descriptor for it; the sandbox must not end with this.
         with caller:
             caller.settimeout(2.0)
             try:

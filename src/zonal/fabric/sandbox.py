@@ -28,6 +28,7 @@ from zonal.fabric.linux import calls
 from zonal.fabric.linux.processes import ProcessMark, mark
 from zonal.fabric.porter import Porter
 from zonal.foundation.errors import ZonalError, describe
+from zonal.foundation.signal_forwarding import forward_to
 
 RUN = "run"
 PID_FILE = "zonal.pid"
@@ -56,11 +57,13 @@ def run(
     environment: Mapping[str, str] | None = None,
     grace_seconds: float = 20.0,
     on_ready: Callable[[], None] | None = None,
+    log: Path | None = None,
 ) -> int:
     """Run a region in a sandbox until it ends; the exit status of init. Blocking; to be called from the main thread.
 
     `region_argv` is run inside with the descriptors of `listeners` in `ZONAL_LISTENERS`; it is started again whenever it dies. SIGTERM and
     SIGINT end it in order: the region gets SIGTERM and `grace_seconds`. `on_ready` is called once the region said that it serves.
+    `log` is a file that the region's processes append to; init keeps it bounded while it starts the region again and again.
     `STATE/zonal.pid` (see `init_pid`) names init while it runs. Raises `AlreadyRunning`, `SandboxRefused` and `RegionFailed`.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +71,8 @@ def run(
     try:
         (state / RUN).mkdir(exist_ok=True)
         with Porter(state / "porter.sock") as porter:
-            return _run(state, listeners, list(region_argv), dict(environment or os.environ), grace_seconds, on_ready, porter)
+            order = {"argv": list(region_argv), "grace_seconds": grace_seconds, "log": str(log or "")}
+            return _run(state, listeners, order, dict(environment or os.environ), on_ready, porter)
     finally:
         (state / PID_FILE).unlink(missing_ok=True)
         os.close(lock)
@@ -114,9 +118,8 @@ def init_pid(state: Path) -> int | None:
 def _run(
     state: Path,
     listeners: Sequence[socket.socket],
-    argv: list[str],
+    order: dict[str, Any],
     environment: dict[str, str],
-    grace_seconds: float,
     on_ready: Callable[[], None] | None,
     porter: Porter,
 ) -> int:
@@ -127,7 +130,7 @@ def _run(
         LISTENERS_VARIABLE: ",".join(str(listener.fileno()) for listener in listeners),
         READY_VARIABLE: str(ready_writer),
     }
-    order = {"argv": argv, "environment": environment, "lifeline": lifeline_reader, "grace_seconds": grace_seconds}
+    order |= {"environment": environment, "lifeline": lifeline_reader}
     handed = [lifeline_reader, ready_writer, *(listener.fileno() for listener in listeners)]
     pid = _make(state, order, handed, own=(lifeline, ready))
     os.close(lifeline_reader)
@@ -232,8 +235,7 @@ def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, porter: Por
 
     Raises `RegionFailed` where the region gave a reason for not starting and never served.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _pass_on(pid))
+    forward_to(pid, signals=(signal.SIGTERM, signal.SIGINT))
     ended = os.pidfd_open(pid)
     watched = [ended, ready, porter.fileno()]
     reports: list[str] = []
@@ -258,13 +260,6 @@ def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, porter: Por
         raise RegionFailed(reports[-1].removeprefix(FAILED))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return status if status >= 0 else 128 - status
-
-
-def _pass_on(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        pass
 
 
 def _lock(state: Path) -> int:

@@ -50,9 +50,13 @@ def _times(f: Fields) -> str:
 
 
 SENTENCES: dict[str, Callable[[Fields], str]] = {
+    "database.disk_full": lambda f: f"the disk of {f['directory']} is full: writes fail until there is room",
+    "database.disk_recovered": lambda f: f"the disk of {f['directory']} has room again after {f['full_seconds']} s",
     "deployment.available": lambda f: "the primary answers and its name resolves",
     "deployment.deleted": lambda f: "every node that can be reached is removed",
     "deployment.stopped": lambda f: "every node that can be reached is stopped",
+    "disk.full": lambda f: f"the disk of {f['directory']} is full: writes to databases, tables and buckets fail until there is room",
+    "disk.recovered": lambda f: f"the disk of {f['directory']} has room again after {f['full_seconds']} s",
     "dynamodb.backup.available": lambda f: f"backup {f['backup']} is available",
     "dynamodb.backup.created": lambda f: f"backup {f['backup']} is created",
     "dynamodb.export.completed": lambda f: f"the export to bucket {f['bucket']} is completed",
@@ -88,6 +92,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "node.started": lambda f: f"{f['node']} in {f['zone']} is started",
     "node.stopped": lambda f: f"{f['node']} in {f['zone']} is stopped",
     "node.upgraded": lambda f: f"{f['node']} in {f['zone']} runs version {f['version']}",
+    "place.abandoned": lambda f: f"a host for zonal exec is removed, because {f['reason']}",
     "place.made": lambda f: f"a host for zonal exec is made in {f['zone'] or f['where']}" + (f" at {f['address']}" if f["address"] else ""),
     "rds.event": lambda f: f"RDS event: {f['message']}",
     "rds.renamed": lambda f: f"the DB instance is renamed from {f['former']} to {f['identifier']}",

@@ -205,3 +205,10 @@ def _pid_namespace(process: Path) -> str:
         return str((process / "ns" / "pid").readlink())
     except OSError:
         return ""
+
+
+@sandboxed
+async def test_what_a_hosts_init_prints_goes_nowhere_so_that_it_cannot_end_by_it(ground: Ground) -> None:
+    host = await ground.host("host", A)
+    descriptors = [os.readlink(f"/proc/{host.init.pid}/fd/{number}") for number in (0, 1, 2)]  # noqa: PTH115
+    assert descriptors == ["/dev/null"] * 3

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from zonal.buckets.blob_files import COLLECT_SECONDS
 from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.entries import Entry
 from zonal.buckets.store import SMALL_BYTES, BucketStore
@@ -25,6 +26,12 @@ async def store(tmp_path: Path) -> Any:
     store = BucketStore(tmp_path / "s3")
     yield store
     await store.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 (nobody tells of it)
+            await asyncio.sleep(0.01)
 
 
 def files(store: BucketStore) -> list[Path]:
@@ -82,10 +89,11 @@ async def test_what_is_held_goes_when_nobody_holds_it_any_more_and_not_before(st
         store.blobs.remove(segment.blob)
     await asyncio.to_thread(store._files.threads.submit(lambda: None).result)
     assert len(first + b"".join([each async for each in begun])) == 40_000 and len(list(other)) == 2
+    await until(lambda: len(files(store)) == 1)
+    await asyncio.sleep(3 * COLLECT_SECONDS)
     assert len(files(store)) == 1, "the one that `never_begun` may still ask for"
     del never_begun, other
-    await asyncio.to_thread(store._files.threads.shutdown)  # Waits for what was to be removed.
-    assert files(store) == []
+    await until(lambda: files(store) == [])
     with pytest.raises(BlobMissing):
         store.read(segments, 0, 1)
 

@@ -41,7 +41,7 @@ def main(socket: int, directory: str, durable: bool) -> None:
         _keep(socket, environment, durable)
     except OSError:
         pass  # The region has gone; what it handed over is committed.
-    environment.sync(True)
+    _is_synced(environment)
     environment.close()
 
 
@@ -75,14 +75,37 @@ def _keep(socket: int, environment: lmdb.Environment, durable: bool) -> None:
     unsynced = False
     while True:
         if unsynced and not select.select([socket], [], [], RELAXED_SYNC_SECONDS)[0]:
-            environment.sync(True)
-            unsynced = False
+            unsynced = not _is_synced(environment)
+            continue
         head = _read(socket, LENGTH)
         payload = _read(socket, int.from_bytes(head, "big"))
         if not payload:
             return
-        _answer(socket, _commit(environment, marshal.loads(payload)))
+        problem = _commit(environment, marshal.loads(payload))
+        _answer(socket, problem)
         unsynced = not durable
+        if problem and _is_broken(environment):
+            return  # The next group gets a new keeper, which opens the store anew.
+
+
+def _is_synced(environment: lmdb.Environment) -> bool:
+    """Sync what was committed; False where the disk cannot take it now."""
+    try:
+        environment.sync(True)
+    except (lmdb.Error, OSError):
+        return False
+    return True
+
+
+def _is_broken(environment: lmdb.Environment) -> bool:
+    """Whether LMDB gave the environment up (MDB_PANIC: a meta page could not be written); only opening it again helps."""
+    try:
+        with environment.begin():
+            return False
+    except lmdb.PanicError:
+        return True
+    except (lmdb.Error, OSError):
+        return False
 
 
 def _commit(environment: lmdb.Environment, pairs: Pairs) -> bytes:
@@ -95,7 +118,7 @@ def _commit(environment: lmdb.Environment, pairs: Pairs) -> bytes:
                     transaction.delete(key)
                 else:
                     transaction.put(key, value)
-    except (lmdb.Error, OSError) as error:
+    except (lmdb.Error, OSError, MemoryError) as error:
         return str(error).encode() or b"unknown"
     return READY
 

@@ -19,7 +19,7 @@ from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
 from zonal.services.rds.lookups import UNSUPPORTED, Answer, filters, find_instance, page
 from zonal.services.rds.model import DbInstance, instance_arn
-from zonal.services.rds.rendering import Descriptions, answer_instance
+from zonal.services.rds.rendering import Descriptions, IsStorageFull, answer_instance
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import (
@@ -36,8 +36,8 @@ _FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "eng
 class DbInstances:
     """The operations on DB instances that are there."""
 
-    def __init__(self) -> None:
-        self._descriptions = Descriptions()
+    def __init__(self, is_storage_full: IsStorageFull) -> None:
+        self._descriptions = Descriptions(is_storage_full)
 
     @operation("DescribeDBInstances")
     def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> Answer:

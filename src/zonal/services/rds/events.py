@@ -38,6 +38,7 @@ KINDS = {
         Kind(4, "availability", "DB instance shutdown"),
         Kind(5, "creation", "DB instance created"),
         Kind(6, "availability", "DB instance restarted"),
+        Kind(7, "low storage", "Allocated storage has been exhausted"),
         Kind(12, "configuration change", "Applying modification to database instance class"),
         Kind(13, "failover", "Multi-AZ instance failover started."),
         Kind(14, "configuration change", "Finished applying modification to DB instance class"),
@@ -103,6 +104,8 @@ def kind_of(entry: Entry) -> Kind | None:
         return KINDS[13]
     if entry.event == "failover.renamed":
         return KINDS[49]
+    if entry.event == "database.disk_full":
+        return KINDS[7]
     if entry.event in ("failover.restarted", "node.restarted"):
         return KINDS[6]
     return None
@@ -112,7 +115,7 @@ class Events:
     """The operations on events."""
 
     def __init__(self, store: Store) -> None:
-        self._log = EventLog(store, names=(JOURNALLED, "failover.", "node.restarted"), kind_of=kind_of)
+        self._log = EventLog(store, names=(JOURNALLED, "failover.", "node.restarted", "database.disk_full"), kind_of=kind_of)
 
     @operation("DescribeEvents")
     def describe(self, call: Call, request: DescribeEventsMessageTypeDef) -> Answer:

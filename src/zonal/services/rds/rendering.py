@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DBInstanceTypeDef, DBSubnetGroupTypeDef, PendingModifiedValuesTypeDef
 
 HIDDEN = "****"
+STORAGE_FULL = "storage-full"
+"""An available instance whose storage is exhausted ("Viewing Amazon RDS DB instance status"). It is shown, not recorded: the disk decides
+it, and nothing that is allowed in `available` is refused because of it."""
+
+IsStorageFull = Callable[[str], bool]
+"""Whether the disk of an instance, by its resource id, is full."""
 
 
 class _Known(NamedTuple):
@@ -39,7 +45,8 @@ class _Known(NamedTuple):
 class Descriptions:
     """The descriptions of DB instances that were asked for last."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_storage_full: IsStorageFull) -> None:
+        self._is_storage_full = is_storage_full
         self._instances: dict[str, _Known] = {}
         self._groups: dict[str, Lasting] = {}
 
@@ -49,10 +56,13 @@ class Descriptions:
 
         def describe(instance: DbInstance) -> Lasting:
             group = self._groups[instance.subnet_group]
-            records = instance, view.get(Standing, instance.id), view.get(Wanted, instance.id), group
+            is_full = self._is_storage_full(instance.id)
+            records = instance, view.get(Standing, instance.id), view.get(Wanted, instance.id), group, is_full
             known = self._instances.get(instance.id)
             if known is None or not known.shows(*records):
-                known = _Known(records, Lasting(answer_instance(view, instance, group=cast("DBSubnetGroupTypeDef", group))))
+                shown = answer_instance(view, instance, group=cast("DBSubnetGroupTypeDef", group))
+                shown["DBInstanceStatus"] = shown_status(instance, is_storage_full=is_full)
+                known = _Known(records, Lasting(shown))
                 self._instances[instance.id] = known
             return known.shown
 
@@ -66,6 +76,11 @@ class Descriptions:
                 self._groups[group.id] = Lasting(shown)
         for gone in [id for id in self._instances if view.get(DbInstance, id) is None]:
             del self._instances[gone]
+
+
+def shown_status(instance: DbInstance, *, is_storage_full: bool) -> str:
+    """The status that RDS shows: the recorded one, but for an available instance that cannot write."""
+    return STORAGE_FULL if is_storage_full and instance.status == lifecycle.AVAILABLE else instance.status
 
 
 def answer_instance(view: View, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:

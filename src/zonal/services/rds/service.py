@@ -14,20 +14,24 @@ from zonal.services.rds.engine_versions import Catalogue, Engines, EngineVersion
 from zonal.services.rds.events import Events
 from zonal.services.rds.logs import Logs
 from zonal.services.rds.modification import Modification
+from zonal.services.rds.rendering import IsStorageFull
 from zonal.services.rds.subnet_groups import SubnetGroups
 from zonal.services.rds.tags import Tags
 
 
-def operations(store: Store, engines: Engines, authority: Authority, *, is_lost: IsLost, logs: Logs) -> dict[str, Handler]:
+def operations(
+    store: Store, engines: Engines, authority: Authority, *, is_lost: IsLost, logs: Logs, is_storage_full: IsStorageFull = lambda id: False
+) -> dict[str, Handler]:
     """The handler of each operation that is built; the gateway answers 501 for any other.
 
-    `is_lost` says whether a zone, by name, is lost now. `logs` gets its nodes when the region has found its hosts.
+    `is_lost` says whether a zone, by name, is lost now; `is_storage_full` whether the disk of an instance, by its resource id, is full.
+    `logs` gets its nodes when the region has found its hosts.
     """
     catalogue = Catalogue(engines)
     built = handlers(
         SubnetGroups(),
         Creation(catalogue, authority, is_lost),
-        DbInstances(),
+        DbInstances(is_storage_full),
         Modification(catalogue, is_lost),
         EngineVersions(catalogue),
         Events(store),

@@ -6,7 +6,6 @@ where there are versions), removes noncurrent versions and markers that hide not
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +17,7 @@ from zonal.buckets.catalog import CURRENT, MARKER, Changes, Row, decode
 from zonal.buckets.entries import NULL, Bucket, Entry
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
+from zonal.foundation.periodic import repeat
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import lifecycle_rules as rules
 from zonal.services.s3 import locks, versions
@@ -73,11 +73,13 @@ class LifecycleUpkeep:
 
     async def run(self) -> None:
         """Look at everything, for ever: every so many real seconds, whatever the speed of the region's clock."""
-        while True:
-            for bucket in self._ground.catalog.view.buckets():
-                if bucket.settings.get("lifecycle"):
-                    await self.carry_out(bucket)
-            await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS, PAUSE_SECONDS / getattr(self._clock, "speed", 1.0)))
+        pause = max(SHORTEST_PAUSE_SECONDS, PAUSE_SECONDS / getattr(self._clock, "speed", 1.0))
+        await repeat(self._carry_out_all, what="s3 lifecycle", pause_seconds=pause)
+
+    async def _carry_out_all(self) -> None:
+        for bucket in self._ground.catalog.view.buckets():
+            if bucket.settings.get("lifecycle"):
+                await self.carry_out(bucket)
 
     async def carry_out(self, bucket: Bucket) -> int:
         """Do what is due in a bucket; returns how much was done."""

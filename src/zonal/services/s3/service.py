@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 from zonal.buckets.store import BucketStore
 from zonal.foundation.clock import Clock
 from zonal.foundation.credentials import Accounts
+from zonal.foundation.errors import ZonalError
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Handler, handlers
 from zonal.services.s3.access import Access
@@ -48,6 +50,7 @@ from zonal.wire.messages import Request, Response
 
 _log = logging.getLogger(__name__)
 
+SWEEP_AGAIN_SECONDS = 30.0
 STREAMS = frozenset({"PutObject", "UploadPart"})
 
 
@@ -117,9 +120,17 @@ class S3:
             await self.store.close()
 
     async def _sweep(self) -> None:
-        count = await self.store.sweep()
-        if count:
-            _log.info("swept %d pieces of content that nothing referred to", count)
+        """Sweep once; again later where the disk does not let it."""
+        while True:
+            try:
+                count = await self.store.sweep()
+            except (ZonalError, OSError, sqlite3.Error) as error:
+                _log.warning("content that nothing refers to could not be swept: %s", error)
+                await asyncio.sleep(SWEEP_AGAIN_SECONDS)
+                continue
+            if count:
+                _log.info("swept %d pieces of content that nothing referred to", count)
+            return
 
 
 def open_s3(directory: Path, clock: Clock, settings: Settings) -> S3:

@@ -94,7 +94,15 @@ class Account:
         self.clock = self.world.clock
         self.catalog = Catalog(*(versions or ("17.6", "18.0", "18.1")))
         self.names, self.exposed, self.logs = NamesTable(), Exposed(), Logs(self.store)
-        self.handlers = operations(self.store, self.catalog, authority(), is_lost=self.world.cut, logs=self.logs)  # type: ignore[arg-type]
+        self.full_disks: set[str] = set()
+        self.handlers = operations(
+            self.store,
+            self.catalog,  # type: ignore[arg-type]
+            authority(),
+            is_lost=self.world.cut,
+            logs=self.logs,
+            is_storage_full=self.full_disks.__contains__,
+        )
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
         random.seed(1)

@@ -76,3 +76,12 @@ def test_a_filter_that_an_operation_does_not_have_is_refused() -> None:
     wanted = [{"Name": "colour", "Values": ["red"]}]
     for operation in ("DescribeEvents", "DescribeEventCategories", "DescribeDBSubnetGroups"):
         assert account.error(operation, Filters=wanted) == ("InvalidParameterValue", "Unrecognized filter name: colour")
+
+
+def test_a_full_disk_of_a_database_is_an_event_of_low_storage() -> None:
+    account = Account()
+    with account.store.transaction() as tx:
+        tx.note("database.disk_full", "orders", directory="d", available_bytes=0)
+        tx.note("disk.full", "region", directory="d", available_bytes=0)
+        tx.note("database.disk_recovered", "orders", directory="d", available_bytes=1, full_seconds=1.0)
+    assert told(account, EventCategories=["low storage"]) == told(account) == ["Allocated storage has been exhausted"]

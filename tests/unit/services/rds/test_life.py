@@ -326,3 +326,18 @@ def test_starting_and_stopping_refuse_what_they_would_not_do(operation: str, par
         assert account.describe()["DBInstanceStatus"] == "available"
 
     run(test)
+
+
+def test_an_available_instance_with_a_full_disk_is_storage_full_and_available_again_when_there_is_room() -> None:
+    async def test(account: Account) -> None:
+        account.full_disks.add(account.describe()["DbiResourceId"])
+        assert account.status() == "storage-full"
+        account.call("StopDBInstance", DBInstanceIdentifier="orders")
+        assert account.status() == "stopping", "what is allowed while it is available is allowed now"
+        await until(lambda: account.status() == "stopped")
+        account.call("StartDBInstance", DBInstanceIdentifier="orders")
+        await until(lambda: account.status() == "storage-full")
+        account.full_disks.clear()
+        assert account.status() == "available"
+
+    run(test)

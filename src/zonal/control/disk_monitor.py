@@ -1,0 +1,166 @@
+"""Detects that the disk under the region's state, or under a database's nodes, is full.
+
+Once a second `statvfs` is asked about the state directory and the directory of each node. A disk with less than `FULL_BYTES` available is
+full: that is one WAL segment of PostgreSQL, which a primary creates before it goes on writing, and it is what S3 leaves for its catalog
+(`buckets.file_writer.RESERVE_BYTES`). It is not full any more at `ROOM_BYTES`; the difference keeps a disk at the edge from filling the
+journal. A disk without a free inode is full as well. A limit that `statvfs` does not show (a quota) is not seen.
+
+Each change is journalled once, also across restarts of the region: `disk.full` and `disk.recovered` about the region,
+`database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. What cannot be written
+because the disk is full is written when there is room again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from zonal.control.deployment import Standing, Wanted
+from zonal.foundation.clock import Clock
+from zonal.foundation.errors import ZonalError
+from zonal.foundation.periodic import repeat
+from zonal.records.store import Record, Store
+
+FULL_BYTES = 16 * 1024 * 1024
+ROOM_BYTES = 24 * 1024 * 1024
+PAUSE_SECONDS = 1.0
+HOSTS = "hosts"
+"""The directory of the state in which each host has its own."""
+REGION = "region"
+"""The key and the subject of the region's own state directory."""
+
+
+class FullDisk(Record, frozen=True, kw_only=True):
+    """The journal says that the disk of this deployment (or of `REGION`) is full."""
+
+    kind: ClassVar[str] = "full-disk"
+
+    subject: str
+    directory: str
+
+
+class DiskSpace(NamedTuple):
+    """What is left of a disk. `inodes` is None where the file system has no limit of them."""
+
+    available_bytes: int
+    inodes: int | None
+
+
+class DiskUse(NamedTuple):
+    """Who needs a directory: `key` is a deployment's id or `REGION`, `subject` what the journal calls it."""
+
+    key: str
+    subject: str
+    directory: Path
+
+
+class DiskChange(NamedTuple):
+    """A disk that became full, or has room again, and is not journalled yet."""
+
+    use: DiskUse
+    is_full: bool
+    fields: dict[str, object]
+
+
+class DiskMonitor:
+    """Watches the disks of one region whose state is in `state`."""
+
+    def __init__(self, store: Store, clock: Clock, *, state: Path, measure: Callable[[Path], DiskSpace | None] | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._state = state
+        self._hosts = state / HOSTS
+        self._measure = measure or disk_space
+        self._full = {
+            record.id: (DiskUse(record.id, record.subject, Path(record.directory)), clock.monotonic()) for record in store.select(FullDisk)
+        }
+        """The full disks by key, each with the stopwatch's reading when it was found full."""
+        self._available: dict[str, int] = {}
+        self._unwritten: list[DiskChange] = []
+
+    def is_full(self, key: str) -> bool:
+        """Whether the disk of a deployment, by its id, or of `REGION` is full."""
+        return key in self._full
+
+    def warnings(self) -> tuple[str, ...]:
+        """What to tell the operator, or nothing. A full disk that the region and its databases share is told once."""
+        if self.is_full(REGION):
+            left = f"{self._available.get(REGION, 0) / (1 << 20):.1f} MiB are left"
+            return (f"the disk of {self._state} is full ({left}): writes to databases, tables and buckets fail until there is room",)
+        return tuple(
+            f"{use.subject}: the disk of {use.directory} is full: its writes fail until there is room" for use, _ in self._full.values()
+        )
+
+    async def run(self) -> None:
+        """Check for ever."""
+        await repeat(self.check, what="watching the disk", pause_seconds=PAUSE_SECONDS)
+
+    async def check(self) -> None:
+        """Look at each disk once, and journal what has changed as far as that can be written."""
+        uses = list(self._uses())
+        spaces = await asyncio.to_thread(lambda: {use.directory: self._measure(use.directory) for use in uses})
+        for key in {use.key for use in uses}:
+            mine = [(use, space) for use in uses if use.key == key and (space := spaces[use.directory]) is not None]
+            if mine:
+                self._judge(*min(mine, key=lambda pair: pair[1]))
+        gone = self._full.keys() - {use.key for use in uses}
+        for key in gone:
+            del self._full[key]
+        self._journal(gone)
+
+    def _uses(self) -> Iterator[DiskUse]:
+        yield DiskUse(REGION, REGION, self._state)
+        for wanted in self._store.select(Wanted):
+            standing = self._store.get(Standing, wanted.id)
+            for member in standing.members if standing else ():
+                yield DiskUse(wanted.id, wanted.subject, self._hosts / member.place.host)
+
+    def _judge(self, use: DiskUse, space: DiskSpace) -> None:
+        now, was_full = self._clock.monotonic(), self.is_full(use.key)
+        full = is_full(space, was_full=was_full)
+        self._available[use.key] = space.available_bytes
+        if full == was_full:
+            return
+        fields: dict[str, object] = {"directory": str(use.directory), "available_bytes": space.available_bytes}
+        if full:
+            self._full[use.key] = use, now
+        else:
+            fields["full_seconds"] = round(now - self._full.pop(use.key)[1], 1)
+        self._unwritten.append(DiskChange(use, full, fields))
+
+    def _journal(self, gone: set[str]) -> None:
+        if not self._unwritten and not gone:
+            return
+        try:
+            with self._store.transaction() as tx:
+                for key in gone:
+                    tx.delete(FullDisk, key)
+                for use, full, fields in self._unwritten:
+                    if use.key == REGION:
+                        tx.note("disk.full" if full else "disk.recovered", use.subject, **fields)
+                    else:
+                        tx.note("database.disk_full" if full else "database.disk_recovered", use.subject, **fields)
+                    if full:
+                        tx.put(FullDisk(id=use.key, subject=use.subject, directory=str(use.directory)))
+                    else:
+                        tx.delete(FullDisk, use.key)
+        except ZonalError:
+            return  # There is no room for it; the next check tries again.
+        self._unwritten.clear()
+
+
+def is_full(space: DiskSpace, *, was_full: bool) -> bool:
+    """Whether a disk is full, given whether it was so before."""
+    return space.available_bytes < (ROOM_BYTES if was_full else FULL_BYTES) or space.inodes == 0
+
+
+def disk_space(directory: Path) -> DiskSpace | None:
+    """What is left of the disk that holds a directory; None where there is none. Blocks: for a thread."""
+    try:
+        disk = os.statvfs(directory)
+    except OSError:
+        return None
+    return DiskSpace(disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None)

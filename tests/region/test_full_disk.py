@@ -1,0 +1,165 @@
+"""A region on a full disk: it says so, no process is lost for good, and everything works again when there is room."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.full_disk import SmallDiskRegion, region_on_small_disk
+from tests.region.test_life import family
+from tests.running_region import eventually
+
+TABLE: dict[str, Any] = {
+    "TableName": "notes",
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+PATIENCE_SECONDS = 180
+
+
+@pytest.fixture(scope="module")
+def crowded() -> Iterator[tuple[SmallDiskRegion, str]]:
+    """A region with a table, a bucket and a public database in two zones, and the database's identifier. Each test leaves it with room."""
+    with tempfile.TemporaryDirectory(prefix="zonal-test-") as state, region_on_small_disk(Path(state), "900m") as region:
+        region.start()
+        region.client("dynamodb").create_table(**TABLE)
+        region.client("dynamodb").get_waiter("table_exists").wait(TableName="notes", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        region.client("s3").create_bucket(Bucket="crowded")
+        database = region.create_database(MultiAZ=True, PubliclyAccessible=True)
+        query(region, database, "create table notes (id int primary key)")
+        yield region, database
+
+
+@pytest.fixture
+def full(crowded: tuple[SmallDiskRegion, str]) -> Iterator[tuple[SmallDiskRegion, str]]:
+    """The same region, whose disk has no room left."""
+    region, database = crowded
+    everything_works(region, database)
+    region.fill()
+    try:
+        yield crowded
+    finally:
+        region.empty(missing_ok=True)
+
+
+def query(region: SmallDiskRegion, database: str, sql: str) -> str | None:
+    """What psql prints, run inside the VPC; None where it fails."""
+    endpoint = f"host={database_address(region, database)} port=5432 user=master password=password-of-master dbname=app connect_timeout=5"
+    options = ("-AtqX", "-v", "ON_ERROR_STOP=1", "-c", f"set statement_timeout = '10s'; {sql}")
+    done = region.zonal("exec", "--", "psql", endpoint, *options, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def database_address(region: SmallDiskRegion, database: str) -> str:
+    [shown] = region.client("rds").describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
+    return str(shown["Endpoint"]["Address"])
+
+
+def is_done(call: Any, /, **request: Any) -> bool:
+    """Whether a call is answered with a success."""
+    try:
+        call(**request)
+    except (ClientError, BotoCoreError):
+        return False
+    return True
+
+
+def everything_works(region: SmallDiskRegion, database: str) -> None:
+    """Each store takes a write, and the operator sees a healthy pair and no warning."""
+    dynamodb, s3 = region.client("dynamodb"), region.client("s3")
+    eventually(lambda: is_done(dynamodb.put_item, TableName="notes", Item={"id": {"S": "after"}}), within=PATIENCE_SECONDS)
+    eventually(lambda: is_done(s3.put_object, Bucket="crowded", Key="after", Body=b"x" * 100_000), within=PATIENCE_SECONDS)
+    eventually(lambda: shown_status(region, database) == "available", within=PATIENCE_SECONDS)
+    write = "insert into notes select coalesce(max(id), 0) + 1 from notes returning id"
+    eventually(lambda: query(region, database, write), within=PATIENCE_SECONDS)
+    eventually(lambda: is_healthy(region), within=PATIENCE_SECONDS)
+
+
+def is_healthy(region: SmallDiskRegion) -> bool:
+    status = region.status()
+    [shown] = status["databases"]
+    return not status["trouble"] and shown["redundancy"] == "synchronous" and shown["state"] == "available"
+
+
+def shown_status(region: SmallDiskRegion, database: str) -> str:
+    try:
+        [shown] = region.client("rds").describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
+    except (ClientError, BotoCoreError):
+        return ""
+    return str(shown["DBInstanceStatus"])
+
+
+def init(region: SmallDiskRegion) -> int:
+    return int((region.inside / "zonal.pid").read_text().split()[0])
+
+
+def processes(region: SmallDiskRegion, *words: str) -> list[int]:
+    """Processes of the sandbox, but init, in whose command line one of the words is."""
+    first = init(region)
+    return [process for process, line in family(first).items() if process != first and any(word in line for word in words)]
+
+
+def disk_events(region: SmallDiskRegion) -> list[tuple[str, str]]:
+    return [
+        (entry["event"], entry["subject"]) for entry in region.journal() if ".disk_" in entry["event"] or entry["event"].startswith("disk.")
+    ]
+
+
+def test_a_full_disk_is_shown_refused_and_over_when_there_is_room(full: tuple[SmallDiskRegion, str]) -> None:
+    region, database = full
+    dynamodb, s3 = region.client("dynamodb"), region.client("s3")
+    [warning] = eventually(lambda: region.status()["trouble"], within=PATIENCE_SECONDS)
+    assert str(region.state) in warning and "is full" in warning
+    assert "is full" in region.zonal("status").stdout
+    assert shown_status(region, database) == region.status()["databases"][0]["state"] == "storage-full"
+    assert not is_done(s3.put_object, Bucket="crowded", Key="full", Body=b"x" * 100_000)
+    assert not is_done(dynamodb.put_item, TableName="notes", Item={"id": {"S": "full"}, "text": {"S": "x" * 300_000}})
+    insert = "create table large as select repeat(md5(n::text), 100) from generate_series(1, 100000) as n"
+    assert query(region, database, insert) is None, "whether or not the engine survives it"
+    assert dynamodb.get_item(TableName="notes", Key={"id": {"S": "after"}})["Item"], "reads go on"
+    region.empty()
+    everything_works(region, database)
+    events = disk_events(region)
+    assert events.count(("disk.full", "region")) == events.count(("disk.recovered", "region")) == 1
+    assert events.count(("database.disk_full", database)) == events.count(("database.disk_recovered", database)) == 1
+    told = region.client("rds").describe_events(SourceIdentifier=database, SourceType="db-instance", EventCategories=["low storage"])
+    assert [event["Message"] for event in told["Events"]] == ["Allocated storage has been exhausted"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("zonal.region",), ("storage.keeper",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
+    ids=["region", "dynamodb-writer", "forwarder", "engines", "host-inits"],
+)
+def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_room(full: tuple[SmallDiskRegion, str], words: tuple[str, ...]) -> None:
+    region, database = full
+    first, killed = init(region), processes(region, *words)
+    assert killed
+    for process in killed:
+        os.kill(process, signal.SIGKILL)
+    eventually(lambda: not set(killed) & set(processes(region, *words)), within=PATIENCE_SECONDS)
+    eventually(lambda: region.zonal("status", check=False).returncode in (0, 1), within=PATIENCE_SECONDS)
+    assert init(region) == first and Path(f"/proc/{first}").exists(), "init lives, and with it everything else"
+    region.empty()
+    everything_works(region, database)
+    assert init(region) == first and set(processes(region, *words)).isdisjoint(killed)
+
+
+def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_is_room(tmp_path: Path) -> None:
+    with region_on_small_disk(tmp_path, "100m") as region:
+        for _ in ("new", "stopped"):
+            region.fill()
+            done = region.zonal("start", "-d", "--port", str(region.port), check=False)
+            assert done.returncode == 1
+            assert str(tmp_path) in done.stderr and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+            region.empty()
+            region.start()
+            region.stop()

@@ -1,0 +1,147 @@
+"""A full disk is told: at once, in the journal once per change, and no longer than it is full."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.unit.console.test_databases import store as store_with_a_database
+from zonal.console.databases import DatabaseDesk
+from zonal.control.deployment import Standing, Wanted
+from zonal.control.disk_monitor import FULL_BYTES, REGION, ROOM_BYTES, DiskMonitor, DiskSpace, disk_space, is_full
+from zonal.foundation.clock import RegionClock
+from zonal.records.store import Store, StoreUnavailable
+from zonal.services.rds.events import kind_of
+
+STATE = Path("/state")
+HOST_A, HOST_B = STATE / "hosts" / "host-a", STATE / "hosts" / "host-b"
+ROOMY, FULL = DiskSpace(1 << 40, 1000), DiskSpace(FULL_BYTES - 1, 1000)
+
+
+class Disks:
+    """What `statvfs` says of each directory; a directory that is not here does not exist."""
+
+    def __init__(self) -> None:
+        self.spaces = dict.fromkeys((STATE, HOST_A, HOST_B), ROOMY)
+
+    def measure(self, directory: Path) -> DiskSpace | None:
+        return self.spaces.get(directory)
+
+
+def monitor(store: Store, disks: Disks) -> DiskMonitor:
+    return DiskMonitor(store, RegionClock(), state=STATE, measure=disks.measure)
+
+
+def told(store: Store) -> list[tuple[str, str]]:
+    return [(entry.event, entry.subject) for entry in store.journal()]
+
+
+@contextmanager
+def without_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the region's store could not commit: database or disk is full") from sqlite3.OperationalError()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_commit", fail)
+        yield
+
+
+def test_a_disk_is_full_below_the_threshold_and_until_there_is_clearly_room() -> None:
+    assert is_full(DiskSpace(FULL_BYTES - 1, None), was_full=False) and not is_full(DiskSpace(FULL_BYTES, None), was_full=False)
+    assert is_full(DiskSpace(ROOM_BYTES - 1, None), was_full=True) and not is_full(DiskSpace(ROOM_BYTES, None), was_full=True)
+    assert is_full(DiskSpace(1 << 40, 0), was_full=False), "no inode is free"
+
+
+async def test_a_full_disk_is_journalled_once_per_change_and_warned_of_meanwhile() -> None:
+    store, disks = Store(":memory:"), Disks()
+    watching = monitor(store, disks)
+    await watching.check()
+    assert told(store) == [] and watching.warnings() == () and not watching.is_full(REGION)
+    for space in (FULL, FULL, DiskSpace(ROOM_BYTES - 1, 1000), ROOMY, ROOMY, FULL):
+        disks.spaces[STATE] = space
+        await watching.check()
+        assert watching.is_full(REGION) == (space is not ROOMY) == bool(watching.warnings())
+    assert told(store) == [("disk.full", REGION), ("disk.recovered", REGION), ("disk.full", REGION)]
+
+
+async def test_a_restarted_region_does_not_journal_the_same_full_disk_again() -> None:
+    store, disks = Store(":memory:"), Disks()
+    disks.spaces[STATE] = FULL
+    await monitor(store, disks).check()
+    after = monitor(store, disks)
+    assert after.is_full(REGION)
+    await after.check()
+    disks.spaces[STATE] = ROOMY
+    await after.check()
+    assert told(store) == [("disk.full", REGION), ("disk.recovered", REGION)]
+
+
+async def test_what_the_full_disk_itself_keeps_from_being_written_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, disks = Store(":memory:"), Disks()
+    watching = monitor(store, disks)
+    with without_room(store, monkeypatch):
+        disks.spaces[STATE] = DiskSpace(0, 1000)
+        await watching.check()
+        assert "0.0 MiB are left" in watching.warnings()[0] and told(store) == []
+        disks.spaces[STATE] = ROOMY
+        await watching.check()
+        assert watching.warnings() == ()
+    await watching.check()
+    assert told(store) == [("disk.full", REGION), ("disk.recovered", REGION)]
+
+
+@pytest.mark.parametrize("full", [HOST_A, HOST_B], ids=["primary", "standby"])
+async def test_a_database_with_a_full_disk_is_storage_full_with_an_event_and_a_reason(full: Path) -> None:
+    store, disks = store_with_a_database(), Disks()
+    watching = monitor(store, disks)
+    desk = DatabaseDesk(store, is_storage_full=watching.is_full)
+    await watching.check()
+    assert desk.statuses()[0].state == "available" and desk.statuses()[0].why == ""
+    disks.spaces[full] = FULL
+    await watching.check()
+    assert desk.statuses()[0].state == "storage-full" and "disk is full" in desk.statuses()[0].why
+    assert len(watching.warnings()) == 1 and str(full) in watching.warnings()[0]
+    assert told(store) == [("database.disk_full", "orders")]
+    kinds = [kind_of(entry) for entry in store.journal()]
+    assert [(kind.number, kind.category) for kind in kinds if kind] == [(7, "low storage")]
+    disks.spaces[full] = ROOMY
+    await watching.check()
+    assert desk.statuses()[0].state == "available" and watching.warnings() == ()
+    assert told(store) == [("database.disk_full", "orders"), ("database.disk_recovered", "orders")]
+
+
+async def test_a_disk_that_everybody_shares_is_warned_of_once() -> None:
+    store, disks = store_with_a_database(), Disks()
+    disks.spaces = dict.fromkeys(disks.spaces, FULL)
+    watching = monitor(store, disks)
+    await watching.check()
+    assert len(watching.warnings()) == 1 and watching.is_full("db-1")
+
+
+async def test_a_database_that_is_gone_is_not_full_any_more() -> None:
+    store, disks = store_with_a_database(), Disks()
+    disks.spaces[HOST_A] = FULL
+    watching = monitor(store, disks)
+    await watching.check()
+    with store.transaction() as tx:
+        tx.delete(Wanted, "db-1")
+        tx.delete(Standing, "db-1")
+    await watching.check()
+    assert not watching.is_full("db-1") and not monitor(store, disks).is_full("db-1")
+
+
+async def test_a_directory_that_does_not_exist_yet_says_nothing(tmp_path: Path) -> None:
+    assert disk_space(tmp_path / "not there") is None
+    space = disk_space(tmp_path)
+    assert space is not None and space.available_bytes > 0
+    store, disks = store_with_a_database(), Disks()
+    for directory in itertools.islice(list(disks.spaces), 1, None):
+        del disks.spaces[directory]
+    watching = monitor(store, disks)
+    await watching.check()
+    assert not watching.is_full("db-1")
