@@ -40,7 +40,10 @@ def list_engines(as_json: bool) -> None:
 @click.argument("engine", type=click.Choice(sorted(ENGINES)))
 @click.argument("version", default="")
 def install(engine: str, version: str) -> None:
-    """Install ENGINE in VERSION (a major, 18, or a full version, 18.6); without VERSION the newest of the default major."""
+    """Install ENGINE in VERSION (a major, 18, or a full version, 18.6); without VERSION the newest of the default major.
+
+    Libraries that this machine lacks are fetched from its distribution, without root. A version that is installed already is completed.
+    """
     from zonal.engines.engine_store import EngineStore
 
     there = EngineStore().install(engine, version, progress=lambda line: click.echo(f"{line} …", err=True))
