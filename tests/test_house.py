@@ -88,6 +88,15 @@ def test_the_search_for_finalizers_and_handlers_finds_them() -> None:
     assert not any(map(is_weakref_with_callback, ast.walk(ast.parse("weakref.ref(a)"))))
 
 
+@pytest.mark.parametrize("module", [path for path in MODULES if name(path).split("/")[0] not in ("cli", "drills")], ids=name)
+def test_a_process_that_must_go_on_does_not_print(module: Path) -> None:
+    """`print` raises where its line cannot be written (a full disk); what lives long uses logging or `foundation.log_files`."""
+    found = [
+        node.lineno for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+    assert found == [], f"{name(module)}:{found} prints"
+
+
 @pytest.mark.parametrize("module", MODULES, ids=name)
 def test_nothing_is_left_for_later(module: Path) -> None:
     assert re.search(r"\b(TODO|FIXME|XXX|HACK)\b", module.read_text()) is None

@@ -122,6 +122,8 @@ def test_a_full_disk_is_shown_refused_and_over_when_there_is_room(full: tuple[Sm
     assert shown_status(region, database) == region.status()["databases"][0]["state"] == "storage-full"
     assert not is_done(s3.put_object, Bucket="crowded", Key="full", Body=b"x" * 100_000)
     assert not is_done(dynamodb.put_item, TableName="notes", Item={"id": {"S": "full"}, "text": {"S": "x" * 300_000}})
+    insert = "create table large as select repeat(md5(n::text), 100) from generate_series(1, 100000) as n"
+    assert query(region, database, insert) is None, "whether or not the engine survives it"
     assert dynamodb.get_item(TableName="notes", Key={"id": {"S": "after"}})["Item"], "reads go on"
     region.empty()
     everything_works(region, database)
@@ -149,3 +151,15 @@ def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_room(full: tup
     region.empty()
     everything_works(region, database)
     assert init(region) == first and set(processes(region, *words)).isdisjoint(killed)
+
+
+def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_is_room(tmp_path: Path) -> None:
+    with region_on_small_disk(tmp_path, "100m") as region:
+        for _ in ("new", "stopped"):
+            region.fill()
+            done = region.zonal("start", "-d", "--port", str(region.port), check=False)
+            assert done.returncode == 1
+            assert str(tmp_path) in done.stderr and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+            region.empty()
+            region.start()
+            region.stop()
