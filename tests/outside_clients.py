@@ -13,7 +13,7 @@ DEBIAN = BROUGHT / "debian"
 LIBRARIES = ":".join(str(DEBIAN / path) for path in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"))
 
 
-def run(words: list[str], environment: Mapping[str, str], *, within_seconds: float = 60) -> str:
+def run(words: list[str], environment: Mapping[str, str], *, within_seconds: float = 300) -> str:
     """What a program printed; fails with what it complained of. The caller's own AWS configuration is left out."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "PYTHONPATH"}
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -32,7 +32,7 @@ class S3Process:
         self._process = _forks.Process(target=_live, args=(directory, port, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        assert self._link.poll(30), "S3 does not begin"
+        assert self._link.poll(120), "S3 does not begin"
         self.port: int = self._link.recv()
         assert self._process.pid is not None
         self.pid = self._process.pid

@@ -153,7 +153,7 @@ def test_who_may_list_is_told_that_a_key_is_not_there(mine: Any, nobody: Any, bu
 
 def test_a_body_that_would_be_refused_by_its_head_is_not_asked_for(endpoint: Endpoint, mine: Any, bucket: str) -> None:
     def said() -> bytes:
-        with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", endpoint.port), timeout=120) as connection:
             connection.sendall(f"PUT /{bucket}/k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
             return connection.recv(1024).split(b" ")[1]
 
@@ -169,7 +169,7 @@ def test_a_forms_policy_must_name_the_bucket(endpoint: Endpoint, bucket: str) ->
         signature = base64.b64encode(hmac.digest(b"mine", policy, "sha1"))
         fields = {"key": b"k", "AWSAccessKeyId": b"AKME", "policy": policy, "signature": signature, "file": b"content"}
         sections = [b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (k.encode(), v) for k, v in fields.items()]
-        connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         connection.request("POST", f"/{bucket}", b"".join(sections) + b"--x--\r\n", headers)
         answer = connection.getresponse()

@@ -261,7 +261,7 @@ def test_an_objects_own_key_must_be_the_right_one(client: Any, bucket: str) -> N
 
 
 def test_a_key_that_is_not_utf8_is_no_address(endpoint: Endpoint, bucket: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
     request = AWSRequest("PUT", f"{endpoint.url}/{bucket}/%FF%FE", data=b"x")
     S3SigV4Auth(Credentials("test", "test"), "s3", "us-east-1").add_auth(request)
     connection.request("PUT", f"/{bucket}/%FF%FE", b"x", dict(request.headers))

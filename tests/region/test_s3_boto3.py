@@ -288,7 +288,7 @@ def test_listing_folds_goes_on_and_encodes(client: Any, bucket: str) -> None:
 def raw_status(client: Any, bucket: str, query: str) -> int:
     url = client.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=120)
     connection.request("GET", f"{parts.path}?{parts.query}&{query}")
     status = connection.getresponse().status
     connection.close()
@@ -375,8 +375,9 @@ def test_presigned_urls_work_until_they_expire(endpoint: Endpoint, bucket: str) 
         client = endpoint.client(signature_version=version)
         put = urllib.parse.urlsplit(client.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60))
         assert raw(endpoint, "PUT", f"{put.path}?{put.query}", b"signed")[0] == 200
-        get = urllib.parse.urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=1))
+        get = urllib.parse.urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60))
         assert raw(endpoint, "GET", f"{get.path}?{get.query}")[::2] == (200, b"signed")
+        get = urllib.parse.urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=1))
         time.sleep(2.1)
         status, _, body = raw(endpoint, "GET", f"{get.path}?{get.query}")
         assert status == 403 and b"Request has expired" in body
@@ -535,7 +536,7 @@ def test_malformed_bodies_get_s3s_own_errors(client: Any, bucket: str) -> None:
         request = AWSRequest("PUT", url, data=body, headers={"Content-Type": "application/xml"})
         S3SigV4Auth(Credentials("test", "test"), "s3", "us-east-1").add_auth(request)
         parts = urllib.parse.urlsplit(url)
-        connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=120)
         connection.request("PUT", f"{parts.path}?{parts.query}", body, dict(request.headers))
         answer = connection.getresponse().read().decode()
         connection.close()

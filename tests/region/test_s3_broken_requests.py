@@ -120,7 +120,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(request=requests())
 def test_whatever_is_sent_is_answered_as_s3_answers(endpoint: Endpoint, request: AWSRequest) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
     target = request.url.removeprefix("http://127.0.0.1")
     headers = {name: value for name, value in request.headers.items() if name != "Host"} | {"Host": "127.0.0.1"}
     connection.request(request.method, target, request.data, headers)

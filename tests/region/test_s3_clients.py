@@ -58,7 +58,7 @@ def test_the_aws_cli_copies_presigns_and_removes(endpoint: Endpoint, tmp_path: P
     aws(endpoint, "mb", "s3://copied")
     aws(endpoint, "cp", str(here / "large.bin"), "s3://copied/x/large.bin")
     aws(endpoint, "cp", "s3://copied/x/large.bin", "s3://copied/y/large.bin")
-    with urllib.request.urlopen(aws(endpoint, "presign", "s3://copied/y/large.bin", "--expires-in", "60").strip(), timeout=20) as answer:
+    with urllib.request.urlopen(aws(endpoint, "presign", "s3://copied/y/large.bin", "--expires-in", "60").strip(), timeout=120) as answer:
         assert answer.read() == contents["large.bin"]
     aws(endpoint, "rm", "--recursive", "s3://copied/x")
     assert aws(endpoint, "ls", "--recursive", "s3://copied").split()[-1:] == ["y/large.bin"]

@@ -35,7 +35,7 @@ def post(endpoint: Endpoint, bucket: str, fields: dict[str, str], kind: str = "m
     """Status, headers and the error's or answer's elements of a form with `content` in it."""
     sections = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
     body = "".join([*sections, '--x\r\nContent-Disposition: form-data; name="file"; filename="f.txt"\r\n\r\ncontent\r\n--x--\r\n'])
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
     connection.request("POST", f"/{bucket}", body.encode(), {"Content-Type": kind})
     answer = connection.getresponse()
     text = answer.read()

@@ -48,7 +48,7 @@ def test_a_full_disk_is_told_and_nothing_is_torn_and_room_is_used_again(tmp_path
         assert {key: client.get_object(Bucket="full", Key=key)["Body"].read() for key in kept} == kept
 
         client.delete_objects(Bucket="full", Delete={"Objects": [{"Key": key} for key in list(kept)[:3]]})
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while is_refused(client.put_object, Bucket="full", Key="again", Body=whole):
             assert time.monotonic() < deadline, "what was deleted still takes room"
             time.sleep(0.05)

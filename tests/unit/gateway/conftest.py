@@ -99,7 +99,7 @@ class Wire(NamedTuple):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(words)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 return await (reader.read() if whole else reader.read(65536))
         except ConnectionError:
             return b""

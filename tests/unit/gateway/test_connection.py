@@ -118,8 +118,8 @@ async def test_what_comes_too_slowly_is_refused_in_its_services_form(wire: Wire,
 async def test_a_client_that_trickles_its_head_is_ended(wire: Wire) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
     writer.write(b"GET / HTTP/1.1\r\n")
-    with pytest.raises((ConnectionError, TimeoutError)):
-        async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
+        with pytest.raises(ConnectionError):
             while not reader.at_eof():
                 writer.write(b"X: y\r\n")
                 await writer.drain()

@@ -35,7 +35,7 @@ def play(loop: Callable[[], asyncio.AbstractEventLoop], scene: Scene) -> None:
         with socket.create_connection(server.sockets[0].getsockname()) as client:
             client.setblocking(False)
             transport = await made
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 await scene(transport, client)
             transport.abort()
         server.close()

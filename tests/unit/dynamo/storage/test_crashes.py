@@ -50,7 +50,7 @@ def test_no_acknowledged_write_is_lost_and_no_group_is_torn_when_region_or_keepe
             if line.endswith("\n"):  # The kill may have cut the last one off.
                 lane, _, number = line.partition(" ")
                 acknowledged[int(lane)] = int(number)
-        writer.wait(30)
+        writer.wait(120)
         asyncio.run(_check(tmp_path / "items", acknowledged))
     assert len(acknowledged) == 8
 

@@ -305,18 +305,23 @@ async def test_an_import_that_was_cut_off_begins_anew(tmp_path: Path, bucket: Bu
     monkeypatch.setattr("zonal.services.dynamodb.imports.STEP_ITEMS", 10)
     bucket.objects["x"] = b"\n".join(document(f"item{number}", number) for number in range(500))
 
-    class Slow(Bucket):
+    class Halting(Bucket):
         async def read(self, account: str, bucket: str, key: str) -> AsyncIterator[bytes]:
+            bytes_left = len(self.objects[key]) // 2
             async for piece in super().read(account, bucket, key):
-                await asyncio.sleep(0.001)
                 yield piece
+                bytes_left -= len(piece)
+                if bytes_left < 0:
+                    await asyncio.Event().wait()  # Until the import is cut off.
 
-    slow = Slow()
-    slow.objects = bucket.objects
-    async with calling(tmp_path, objects=slow) as call:
+    halting = Halting()
+    halting.objects = bucket.objects
+    async with calling(tmp_path, objects=halting) as call:
         await call("ImportTable", **request_of_import())
-        await asyncio.sleep(0.3)
-        assert 0 < (await call("DescribeTable", TableName="orders"))["Table"]["ItemCount"] < 500
+        async with asyncio.timeout(120):
+            while not (count := (await call("DescribeTable", TableName="orders"))["Table"]["ItemCount"]):  # noqa: ASYNC110 (as a client)
+                await asyncio.sleep(0.01)
+        assert 0 < count < 500
     async with calling(tmp_path, objects=bucket) as call:
         await call.driver.idle()
         [told] = (await call("ListImports"))["ImportSummaryList"]
