@@ -69,13 +69,18 @@ def _documents_of(line: str) -> Iterator[Found]:
 
 
 async def _lines(pieces: AsyncIterator[bytes], sizes: list[int], *, is_compressed: bool) -> AsyncIterator[str]:
-    """The lines of a file. Raises `ValueError` where it is not compressed as was said, or is no UTF-8."""
-    rest = b""
+    """The lines of a file, in time that grows with its size whatever the lines' lengths are.
+
+    Raises `ValueError` where it is not compressed as was said, or is no UTF-8.
+    """
+    line: list[bytes] = []
     async for piece in _plain(pieces, sizes, is_compressed=is_compressed):
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            yield line.decode()
-    if rest:
+        end, *following = piece.split(b"\n")
+        line.append(end)
+        for beginning in following:
+            yield b"".join(line).decode()
+            line = [beginning]
+    if rest := b"".join(line):
         yield rest.decode()
 
 
