@@ -18,7 +18,7 @@ from zonal.records.view import View
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DbInstance
 
-PRIMARY, STANDBY = "primary", "standby"
+PRIMARY, STANDBY, OLD_PRIMARY = "primary", "standby", "old primary"
 PARTS = (PRIMARY, STANDBY)
 KINDS = ("process", "host")
 """What can be done to a node: its engine dies, or the plug of its host is pulled."""
@@ -88,7 +88,7 @@ class DatabaseDesk:
         standing = self._store.get(Standing, instance.id) if instance else None
         if instance is None or standing is None:
             raise NoSuchNode(f"there is no database '{database}' with nodes; `zonal status` shows which there are")
-        member = next((each for each in standing.members if node in (each.name, part(standing, each))), None)
+        member = next((each for each in standing.members if node in (each.name, _named(standing, each))), None)
         if member is None:
             raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in standing.members)}")
         found = self.ground.nodes.node(self._store.require(Wanted, instance.id), member)
@@ -111,7 +111,7 @@ class DatabaseDesk:
             redundancy=str(standing.redundancy) if standing else "",
             epoch=standing.epoch if standing else 0,
             nodes=tuple(self._node(instance, standing, member) for member in standing.members) if standing else (),
-            why=standing.why if standing else "",
+            why="; ".join(_troubles(standing)) if standing else "",
         )
 
     def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:
@@ -120,8 +120,26 @@ class DatabaseDesk:
 
 
 def part(standing: Standing, member: Member) -> str:
-    """The part that a member plays."""
+    """The part that a member plays, as it is shown."""
+    if member.name == standing.leader:
+        return PRIMARY
+    return OLD_PRIMARY if member.unfenced else STANDBY
+
+
+def _named(standing: Standing, member: Member) -> str:
+    """The part by which an operator names a member."""
     return PRIMARY if member.name == standing.leader else STANDBY
+
+
+def _troubles(standing: Standing) -> list[str]:
+    """What a deployment waits for, and which of its nodes may answer although they do not lead any more."""
+    unfenced = [
+        f"{member.name} led before and is not fenced yet: it acknowledges no write, but clients in {member.place.zone} may still read"
+        " from it; it is fenced as soon as its host can be reached"
+        for member in standing.members
+        if member.unfenced and member.name != standing.leader
+    ]
+    return ([standing.why] if standing.why else []) + unfenced
 
 
 def public_address(view: View, instance: DbInstance, node: str) -> str | None:

@@ -80,7 +80,8 @@ class Needs(StrEnum):
 class Member(msgspec.Struct, frozen=True):
     """A node that exists, or may. `engine_version` and `revision` are what it runs.
 
-    `is_on` means that it was started and not stopped since.
+    `is_on` means that it was started and not stopped since. `unfenced` means that it was replaced as leader, or is being replaced, and that
+    its engine was not ended through its host yet: it may still answer clients in its zone.
     """
 
     place: Place
@@ -89,6 +90,7 @@ class Member(msgspec.Struct, frozen=True):
     revision: int
     memory_bytes: int
     is_on: bool = False
+    unfenced: bool = False
 
     @property
     def name(self) -> str:

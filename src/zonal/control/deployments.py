@@ -23,6 +23,7 @@ from zonal.control.failover import Condition, Limits, Look, judge
 from zonal.control.health import Health, Pace
 from zonal.control.planning import URGENT, Seen, Step, Work, plan, view
 from zonal.control.steps import Steps
+from zonal.control.succession import FENCE_SECONDS
 from zonal.engines.node import HostUnreachable, Monitors
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
@@ -40,6 +41,7 @@ MOST_STEPS = 60
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 UNREACHABLE_PAUSE_SECONDS = 0.5
+CUT_OFF_SECONDS = 2 * FENCE_SECONDS
 FLAPS_REMEMBERED_SECONDS = 60.0
 LONGEST_HOLD_SECONDS = 30.0
 
@@ -84,6 +86,7 @@ class Deployments:
         """A zone was recovered: what could not be reached may be reachable now, so nothing pauses any longer."""
         for id, memory in list(self._memories.items()):
             memory.not_before = 0.0
+            memory.fence_not_before.clear()
             self._seen_anew(id)
 
     async def close(self) -> None:
@@ -98,10 +101,13 @@ class Deployments:
             self._note_gone(key, memory)
             if step.work is Work.REST:
                 self._rested(key, memory)
-                return None
+                return self._fence_pause(key)
             if step.work is Work.WAIT:
                 self._say(key, step)
-                return None
+                return self._fence_pause(key)
+            if step.work is Work.FENCE:
+                await self._fence(key, step, memory)
+                continue
             pause = memory.pause(step, self._clock.monotonic())
             if pause > 0.001:  # A rest of rounding is no pause.
                 return pause
@@ -142,7 +148,16 @@ class Deployments:
         looks: dict[str, tuple[Look, ...]] = {}
         if standing is not None:
             looks = {member.name: self.health.looks(id, member.name) for member in standing.members}
-        return Seen(looks, self.health.hearing())
+        return Seen(looks, self.health.hearing(), self._reachable(id, standing))
+
+    def _reachable(self, id: str, standing: Standing | None) -> frozenset[str]:
+        """The nodes whose hosts can be acted on, except those for which that has just failed."""
+        wanted = self._store.get(Wanted, id)
+        if wanted is None or standing is None:
+            return frozenset()
+        now, not_before = self._clock.monotonic(), self._memories[id].fence_not_before
+        members = [member for member in standing.members if not_before.get(member.name, 0.0) <= now]
+        return frozenset(member.name for member in members if self._nodes.node(wanted, member).host.is_reachable)
 
     def _watch(self, id: str) -> None:
         """Look at the nodes of a deployment while it runs, and not otherwise."""
@@ -153,27 +168,43 @@ class Deployments:
             return
         self.health.watch(id, {member.name: self._nodes.node(wanted, member) for member in standing.members})
 
+    async def _fence(self, id: str, step: Step, memory: _Memory) -> None:
+        """Cut a node off. Where that fails it is tried again after a pause, in which everything else goes on: no failover waits for it."""
+        try:
+            await self._steps.run(id, step)
+        except Exception as error:  # Whatever it is, it must not hold up the deployment.
+            _log.warning("%s could not be fenced", step.node, exc_info=not isinstance(error, HostUnreachable))
+            memory.fence_not_before[step.node] = self._clock.monotonic() + UNREACHABLE_PAUSE_SECONDS
+
+    def _fence_pause(self, id: str) -> float | None:
+        """When to look again whether a node can be fenced; None where none has to be."""
+        standing = self._store.get(Standing, id)
+        return UNREACHABLE_PAUSE_SECONDS if standing and any(member.unfenced for member in standing.members) else None
+
     async def _do(self, id: str, step: Step, memory: _Memory) -> None:
-        again = memory.again(step)
-        if step.work not in LONG:
-            await self._steps.run(id, step, again=again)
-        else:
+        if step.work in LONG:
             self._unsay(id, step)
-            await self._do_unless_urgent(id, step, memory, again)
+        await self._do_watched(id, step, memory, memory.again(step))
         if step.work in (Work.RESUME, Work.LAY_OUT, Work.START):
             memory.resumed = True
 
-    async def _do_unless_urgent(self, id: str, step: Step, memory: _Memory, again: int) -> None:
-        """Do a long step; break it off as soon as something urgent is planned instead."""
+    async def _do_watched(self, id: str, step: Step, memory: _Memory, again: int) -> None:
+        """Do a step. A long one is broken off as soon as something urgent is planned instead; beside any other, a node that has to be
+        fenced is. A promotion begins with an attempt to cut the old leader off, and is left alone for as long as that takes."""
+        alone_until = self._clock.monotonic() + (CUT_OFF_SECONDS if step.work is Work.PROMOTE else 0.0)
         task = asyncio.create_task(self._steps.run(id, step, again=again), name=f"{step.work} {step.node}")
         change: asyncio.Task[bool] | None = None
         try:
             while not task.done():
                 memory.changed.clear()
-                if self._plan(id).work in URGENT:
+                planned = self._plan(id)
+                if step.work in LONG and planned.work in URGENT:
                     return
+                if planned.work is Work.FENCE and self._clock.monotonic() >= alone_until:
+                    await self._fence(id, planned, memory)
+                    continue
                 change = asyncio.create_task(memory.changed.wait(), name=f"changes of {id}")
-                await asyncio.wait({task, change}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({task, change}, timeout=self._fence_pause(id), return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
             await task
         finally:
@@ -244,6 +275,7 @@ class _Memory:
         self.gone: set[str] = set()
         self.repeats: dict[tuple[Work, str], int] = {}
         self.not_before = 0.0
+        self.fence_not_before: dict[str, float] = {}
         self._failed: tuple[Work, str] | None = None
         self._failures = 0
         self._went_alone: deque[float] = deque(maxlen=16)

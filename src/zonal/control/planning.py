@@ -66,10 +66,12 @@ class Step(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was seen: the latest looks at each node by its name, and the zones whose monitoring hosts hear anybody."""
+    """What was seen: the latest looks at each node by its name, the zones whose monitoring hosts hear anybody, and the nodes whose hosts
+    can be acted on."""
 
     looks: dict[str, tuple[Look, ...]]
     hearing: frozenset[str]
+    reachable: frozenset[str] = frozenset()
 
 
 def plan(wanted: Wanted | None, standing: Standing | None, seen: Seen, limits: Limits, *, resumed: bool) -> Step:
@@ -85,11 +87,14 @@ def plan(wanted: Wanted | None, standing: Standing | None, seen: Seen, limits: L
         return Step(Work.START)
     if standing.leading.needs is Needs.CREATE:
         return Step(Work.LAY_OUT, standing.leader)
+    health = view(wanted, standing, seen)
+    if Case(health, limits).to_fence:
+        return _step(decide(health, limits))
     if not resumed:
         return Step(Work.RESUME)
     if standing.announced != standing.leader and standing.phase is Phase.RUNNING and not standing.promoting:
         return Step(Work.ANNOUNCE, standing.leader)
-    return _running(wanted, standing, view(wanted, standing, seen), limits)
+    return _running(wanted, standing, health, limits)
 
 
 def view(wanted: Wanted, standing: Standing, seen: Seen) -> View:
@@ -102,6 +107,8 @@ def view(wanted: Wanted, standing: Standing, seen: Seen) -> View:
         hearing=seen.hearing,
         promoting=bool(standing.promoting),
         forced=wanted.failover > standing.failed_over,
+        unfenced=tuple(member.name for member in standing.members if member.unfenced),
+        reachable=seen.reachable,
     )
 
 

@@ -16,10 +16,13 @@ from zonal.foundation.journal import Entry
 
 Fields = dict[str, Any]
 
+FENCED = {"killed": "killed", "off": "off", "unreachable": "out of reach; it cannot acknowledge alone"}
+"""How an old primary was fenced."""
+
 SENTENCES: dict[str, Callable[[Fields], str]] = {
     "failover.detected": lambda f: f"the other zones agree that {f['node']} in {f['zone']} is {f['condition']}",
     "failover.decided": lambda f: f"decided: {f['action']} {f['node']}, because {f['why']}",
-    "failover.fenced": lambda f: f"{f['node']} is {'killed' if f['how'] == 'killed' else 'out of reach; it cannot acknowledge alone'}",
+    "failover.fenced": lambda f: f"{f['node']} is {FENCED[f['how']]}",
     "failover.promoted": lambda f: f"{f['node']} in {f['zone']} takes writes",
     "failover.renamed": lambda f: f"the name leads to {f['address']}",
     "failover.restarted": lambda f: f"{f['node']} is started again, because {f['why']}",

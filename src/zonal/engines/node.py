@@ -34,6 +34,10 @@ class Host(Protocol):
     directory: Path
     management_address: str
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it can be acted on: its zone is not lost. Says nothing of its power, and is never used to judge health."""
+
     async def power_on(self) -> None:
         """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
 

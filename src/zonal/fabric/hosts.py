@@ -89,6 +89,11 @@ class LinuxHost:
         """Whether it has power. For the fabric itself and for tests; nobody else can know of a host in a lost zone."""
         return self.init.is_alive()
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it can be acted on: its zone is not lost."""
+        return not self._zones.is_lost(self.zone)
+
     async def power_on(self) -> None:
         """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
         self._check_zone()

@@ -13,6 +13,7 @@ from tests.steps import fails_once, runs_twice
 from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
 from zonal.control.deployment import Phase, Power, Standing, Wanted
 from zonal.control.failover import Condition, Redundancy
+from zonal.engines.node import EngineFailed
 
 
 def run(test: Callable[[World], Awaitable[None]], world: World | None = None) -> World:
@@ -385,6 +386,106 @@ def test_a_leader_cut_off_with_its_clients_acknowledges_nothing() -> None:
             assert not any(value >= 1000 for value in world.engines["orders_1"].log)
 
     run(test)
+
+
+async def taken_over(world: World, fault: str = "network") -> None:
+    """The leader's zone is lost, and the standby in B leads."""
+    await made(world, A, B)
+    world.fail(A, fault)
+    await until(lambda: world.name == "orders_2" and world.engines["orders_2"].can_acknowledge(), within=10)
+
+
+@pytest.mark.parametrize("also_lost", [(B,), (B, C)])
+@pytest.mark.parametrize("fault", ["network", "power"])
+def test_an_old_leader_is_fenced_when_its_zone_returns_while_the_new_leaders_is_lost(fault: str, also_lost: tuple[str, ...]) -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await taken_over(world)
+            for zone in also_lost:
+                world.fail(zone, fault)
+            await asyncio.sleep(5)
+            old = world.engines["orders_1"]
+            assert old.answers and old.is_leader and standing(world).member("orders_1").unfenced
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(lambda: not old.answers, within=0.5)
+            assert not standing(world).member("orders_1").unfenced and not standing(world).member("orders_1").is_on
+            await asyncio.sleep(30)
+            assert not old.answers and standing(world).leader == "orders_2"
+            for zone in also_lost:
+                world.recover(zone)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=60)
+
+    run(test)
+
+
+def test_an_old_leader_is_fenced_though_no_standby_is_wanted_any_more() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await taken_over(world)
+            change(world, places=(standing(world).leading.place,))
+            await until(redundancy_is(world, Redundancy.SINGLE))
+            world.fail(B, "power")
+            await asyncio.sleep(5)
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(lambda: not world.engines["orders_1"].answers, within=0.5)
+
+    run(test)
+
+
+def test_an_old_leader_is_fenced_though_the_node_being_promoted_is_away() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            world.fail(A, "network")
+            await until(lambda: standing(world).promoting)
+        world.fail(B, "power")
+        world.recover(A)
+        assert world.engines["orders_1"].answers and standing(world).promoting == "orders_2"
+        async with Region(world) as region:
+            await until(lambda: not world.engines["orders_1"].answers, within=0.5)
+            world.recover(B)
+            region.deployments.zone_changed()
+            await until(lambda: world.name == "orders_2" and redundancy_is(world, Redundancy.SYNCHRONOUS)(), within=60)
+
+    run(test)
+
+
+def test_an_old_leader_whose_zone_returns_during_a_long_step_is_fenced_beside_it() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await taken_over(world)
+            world.engines["orders_2"].restart_seconds = 40.0
+            change(world, restart=1)
+            await until(lambda: not world.engines["orders_2"].answers)
+            await asyncio.sleep(1)
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(lambda: not world.engines["orders_1"].answers, within=0.5)
+            assert standing(world).restarted == 0, "the restart is still going on"
+            await until(lambda: standing(world).restarted == 1, within=60)
+
+    run(test)
+
+
+def test_an_engine_that_cannot_be_ended_is_fenced_by_the_power_of_its_host_and_holds_nothing_up() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            old = world.engines["orders_1"]
+
+            async def kill() -> None:
+                raise EngineFailed("it does not end")
+
+            old.kill = kill  # type: ignore[method-assign]
+            old.hung = True
+            await until(lambda: world.name == "orders_2", within=10)
+            assert not old.host.is_on
+
+    world = run(test)
+    assert next(entry for entry in world.store.journal(event="failover.fenced")).fields["how"] == "off"
 
 
 def test_a_promotion_that_the_region_did_not_survive_is_completed_by_the_next_one() -> None:

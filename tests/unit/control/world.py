@@ -70,6 +70,10 @@ class World:
                 engine.log += leader.log[len(engine.log) :]
                 engine.timeline = leader.timeline
 
+    def writable_and_reachable(self) -> list[Engine]:
+        """The engines that take writes and whose zones are not lost. More than one is a primary too many."""
+        return [engine for engine in self.engines.values() if engine.answers and engine.is_leader and not self.cut(engine.host.zone)]
+
     def able_to_acknowledge(self) -> list[Engine]:
         self.settle()
         return [engine for engine in self.engines.values() if engine.can_acknowledge()]
@@ -139,6 +143,10 @@ class FakeHost:
         if on and not self.is_on:
             raise HostUnreachable(f"{self.name} is powered off")
 
+    @property
+    def is_reachable(self) -> bool:
+        return not self.world.cut(self.zone)
+
     async def power_on(self) -> None:
         self.check(on=False)
         await asyncio.sleep(0.05)
@@ -173,6 +181,7 @@ class Engine:
         self.running = False
         self.hung = False
         self.ready_at = 0.0
+        self.restart_seconds = 0.2
         self.connected_at: float | None = None
         self.password = ""
         self.calls: list[str] = []
@@ -238,7 +247,7 @@ class Engine:
         if not self.has_data:
             raise EngineFailed(f"{self.spec.name} has no data to start with")
         if not self.running:
-            self.running, self.hung, self.ready_at = True, False, self.world.clock.monotonic() + 0.2
+            self.running, self.hung, self.ready_at = True, False, self.world.clock.monotonic() + self.restart_seconds
 
     async def stop(self, *, within: timedelta) -> None:
         self.host.check()
