@@ -1,8 +1,9 @@
 """The composition root: every part of a region, built from its settings and its state directory, started and stopped in order.
 
-First comes what can answer: the store, the API, the operator's door. Then the ground is built or found again (networks, hosts, what is
-wrong with zones), and last the reconcilers begin, which make the world match the records. Nothing is called available before they have
-made it so; a program that starts early gets true answers, they only say `creating` a little longer.
+First comes what can answer: the store, the API, the operator's door. In a new sandbox no engine runs, and the records say so before the
+first answer. Then the ground is built or found again (networks, hosts, what is wrong with zones), and last the reconcilers begin, which
+make the world match the records. Nothing is called available before they have made it so; a program that starts early gets true answers,
+they only say `creating` or `starting` a little longer.
 
 A region that is stopped shuts its engines down cleanly and lets go. One that is killed leaves them running, and the next one finds them.
 """
@@ -24,6 +25,7 @@ from zonal.console.desk import Desk, Hands
 from zonal.console.door import Door
 from zonal.console.shapes import Access
 from zonal.console.zones import recorded_faults
+from zonal.control.sandbox_run import record_sandbox
 from zonal.engines.catalog import Catalog
 from zonal.fabric import sandbox
 from zonal.foundation.authority import Authority
@@ -57,6 +59,8 @@ class Region:
         self.store = Store(state / STORE, clock=self.clock)
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
+            if record_sandbox(tx, sandbox.identity()):
+                rds.start_instances(tx)
         endpoint = f"http://{settings.bind}:{settings.port}"
         access = Access(endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self.desk = Desk(self.store, access, state=state, fabric=fabric)

@@ -31,6 +31,7 @@ LIFECYCLE = Lifecycle(
         Row(AVAILABLE, "stop", STOPPING, "the engines are shut down, the leader first"),
         Row(STOPPING, "done", STOPPED, "nothing runs; the data stay"),
         Row(STOPPED, "start", STARTING, "the engines are started where they were"),
+        Row(AVAILABLE, "region-start", STARTING, "the region was started; no engine runs yet"),
         Row(STARTING, "done", AVAILABLE, "it answers at its name"),
         *(Row(state, "delete", DELETING, "the customer wants it gone") for state in _DELETABLE),
         Row(DELETING, "done", DELETED, "everything of it that can be reached is removed"),

@@ -12,10 +12,12 @@ import pytest
 from tests import virtual_time
 from tests.unit.control.world import until
 from tests.unit.services.rds.region import Account
-from zonal.control.deployment import DeploymentSecrets, Standing
+from zonal.control.deployment import DeploymentSecrets, Phase, Standing
+from zonal.control.sandbox_run import record_sandbox
 from zonal.foundation.settings import Settings
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.lifecycle import LIFECYCLE
+from zonal.services.rds.service import start_instances
 
 
 def run(test: Callable[[Account], Awaitable[None]], *, probe_interval_seconds: float = 0.25, **more: Any) -> list[str]:
@@ -99,6 +101,93 @@ def test_stop_and_start() -> None:
 
     events = run(test, MultiAZ=True)
     assert events[1:] == ["DB instance shutdown", "DB instance stopped", "DB instance restarted", "DB instance started"]
+
+
+def end_sandbox(account: Account, sandbox: str) -> None:
+    """Everything that runs ends; the next region process finds itself in this sandbox."""
+    for engine in account.world.engines.values():
+        engine.host.lose_power()
+    start_region(account, sandbox)
+
+
+def start_region(account: Account, sandbox: str) -> None:
+    with account.store.transaction() as tx:
+        if record_sandbox(tx, sandbox):
+            start_instances(tx)
+
+
+@pytest.mark.parametrize("multi_az", [False, True])
+def test_an_instance_is_starting_from_the_start_of_the_region_until_its_engine_answers(multi_az: bool) -> None:
+    account = Account()
+    start_region(account, "first")
+
+    async def main() -> None:
+        async with account:
+            account.create(MultiAZ=multi_az)
+            await until(lambda: account.status() == "available")
+        end_sandbox(account, "second")
+        assert account.status() == "starting" and account.describe()["Endpoint"]["Address"]
+        [standing] = account.store.select(Standing)
+        assert standing.phase is Phase.STARTING and not any(member.is_on for member in standing.members)
+        assert account.error("RebootDBInstance", DBInstanceIdentifier="orders")[0] == "InvalidDBInstanceState"
+        async with account:
+            await until(lambda: account.status() != "starting", every=0.01)
+            assert account.status() == "available"
+            assert any(engine.answers and engine.is_leader for engine in account.world.engines.values())
+            told.extend(account.events())
+
+    told: list[str] = []
+    virtual_time.run(main())
+    assert told == ["DB instance created", "DB instance shutdown", "DB instance restarted", "DB instance started"]
+
+
+def test_an_instance_whose_zone_is_lost_at_the_start_of_the_region_stays_starting_and_can_be_deleted() -> None:
+    account = Account()
+
+    async def main() -> None:
+        async with account:
+            account.create()
+            await until(lambda: account.status() == "available")
+        account.world.fail(account.describe()["AvailabilityZone"], "power")
+        end_sandbox(account, "second")
+        async with account:
+            await asyncio.sleep(60)
+            assert account.status() == "starting"
+            account.call("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
+            await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
+
+    virtual_time.run(main())
+
+
+def test_a_region_process_that_is_started_anew_in_its_sandbox_leaves_an_instance_available() -> None:
+    account = Account()
+    start_region(account, "first")
+
+    async def main() -> None:
+        async with account:
+            account.create()
+            await until(lambda: account.status() == "available")
+        start_region(account, "first")
+        assert account.status() == "available"
+
+    virtual_time.run(main())
+
+
+def test_a_stopped_instance_stays_stopped_in_a_new_sandbox() -> None:
+    account = Account()
+
+    async def main() -> None:
+        async with account:
+            account.create()
+            await until(lambda: account.status() == "available")
+            account.call("StopDBInstance", DBInstanceIdentifier="orders")
+            await until(lambda: account.status() == "stopped")
+        end_sandbox(account, "second")
+        async with account:
+            await asyncio.sleep(10)
+            assert account.status() == "stopped"
+
+    virtual_time.run(main())
 
 
 def test_a_deleted_instance_leaves_nothing() -> None:
