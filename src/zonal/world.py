@@ -22,6 +22,7 @@ from zonal.control.nodes import Engine, EngineNodes
 from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.catalog import Catalog
 from zonal.engines.node import EngineFailed, HostUnreachable
+from zonal.engines.postgres import configuration
 from zonal.engines.postgres.server import PostgresNode
 from zonal.fabric.fabric import Fabric, monitor_address
 from zonal.fabric.zones import ZONES
@@ -107,4 +108,4 @@ def _postgres(engines: Catalog) -> Engine:
         found = engines.find("postgres", version)
         return found.home if found else None
 
-    return Engine(home=home, build=PostgresNode)
+    return Engine(home=home, build=PostgresNode, ordered_settings=configuration.ordered)

@@ -91,10 +91,16 @@ class Member(msgspec.Struct, frozen=True):
     memory_bytes: int
     is_on: bool = False
     unfenced: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
         return self.place.name
+
+
+def member_of(wanted: Wanted, place: Place, needs: Needs = Needs.CLONE) -> Member:
+    """A new member at this place, as the deployment is wanted now."""
+    return Member(place, needs, wanted.engine_version, wanted.revision, wanted.memory_bytes, settings=wanted.settings)
 
 
 class Phase(StrEnum):
@@ -115,7 +121,8 @@ class Standing(Record, frozen=True, kw_only=True):
 
     `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `announced` names the
     node that the endpoint's name leads to. `restarted`, `failed_over` and `password` are the wishes of `Wanted` that were done. `why` is
-    what it waits for, for people.
+    what it waits for, for people. `settled_revision` is the last revision whose settings are in force on every node. `failed_revision` is
+    one with which a node did not start, and `failure` says why: that node runs what it ran before, and the revision is not tried again.
     """
 
     kind: ClassVar[str] = "deployment-standing"
@@ -131,6 +138,9 @@ class Standing(Record, frozen=True, kw_only=True):
     failed_over: int = 0
     password: int = 0
     why: str = ""
+    settled_revision: int = 0
+    failed_revision: int = 0
+    failure: str = ""
 
     def member(self, name: str) -> Member:
         return next(member for member in self.members if member.name == name)

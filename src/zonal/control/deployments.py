@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from zonal.control.acting import Announcer, Nodes
-from zonal.control.deployment import Phase, Standing, Wanted
-from zonal.control.failover import Condition, Limits, Look, judge
+from zonal.control.deployment import Member, Phase, Power, Standing, Wanted
+from zonal.control.failover import Condition, Limits, Look, Redundancy, judge
 from zonal.control.health import Health, Pace
 from zonal.control.planning import URGENT, Seen, Step, Work, plan, view
 from zonal.control.steps import Steps
@@ -117,8 +117,9 @@ class Deployments:
                 memory.failed(step, self._clock.monotonic(), UNREACHABLE_PAUSE_SECONDS)
                 self._say(key, step, f"{step.why}; {error}" if step.why else str(error))
                 return UNREACHABLE_PAUSE_SECONDS
-            except Exception:
+            except Exception as error:
                 memory.failed(step, self._clock.monotonic(), memory.backing_off(step))
+                self._tell_failure(key, step, memory, error)
                 raise
             memory.done(step, self._clock.monotonic())
         raise ZonalError(f"{key} took {MOST_STEPS} steps and is not done; the last was '{step.work}' ({step.why})")
@@ -148,25 +149,38 @@ class Deployments:
         looks: dict[str, tuple[Look, ...]] = {}
         if standing is not None:
             looks = {member.name: self.health.looks(id, member.name) for member in standing.members}
-        return Seen(looks, self.health.hearing(), self._reachable(id, standing))
+        wanted = self._store.get(Wanted, id)
+        ordered = self._nodes.ordered_settings(wanted) if wanted is not None else {}
+        return Seen(looks, self.health.hearing(), self._reachable(id, standing), ordered)
 
     def _reachable(self, id: str, standing: Standing | None) -> frozenset[str]:
-        """The nodes whose hosts can be acted on, except those for which that has just failed."""
+        """The nodes that may have to be fenced or removed and whose hosts can be acted on, except those for which that has just failed.
+
+        Nobody else is asked: a node that is being revised is another one than what is recorded of it.
+        """
         wanted = self._store.get(Wanted, id)
         if wanted is None or standing is None:
             return frozenset()
         now, not_before = self._clock.monotonic(), self._memories[id].fence_not_before
-        members = [member for member in standing.members if not_before.get(member.name, 0.0) <= now]
+        members = [member for member in standing.members if self._is_suspect(id, standing, member)]
+        members = [member for member in members if not_before.get(member.name, 0.0) <= now]
         return frozenset(member.name for member in members if self._nodes.node(wanted, member).host.is_reachable)
 
     def _watch(self, id: str) -> None:
         """Look at the nodes of a deployment while it runs, and not otherwise."""
         wanted, standing = self._store.get(Wanted, id), self._store.get(Standing, id)
-        if wanted is None or standing is None or standing.phase not in (Phase.CREATING, Phase.STARTING, Phase.RUNNING):
+        watched = (Phase.CREATING, Phase.STARTING, Phase.RUNNING)
+        if wanted is None or wanted.power is Power.GONE or standing is None or standing.phase not in watched:
             self.health.watch(id, {})
             self._memories[id].resumed = False
             return
         self.health.watch(id, {member.name: self._nodes.node(wanted, member) for member in standing.members})
+
+    def _is_suspect(self, id: str, standing: Standing, member: Member) -> bool:
+        if member.unfenced or member.name == standing.leader:
+            return member.unfenced
+        takes_writes = any(look.sighting.writable for look in self.health.looks(id, member.name))
+        return takes_writes or standing.redundancy is Redundancy.SINGLE
 
     async def _fence(self, id: str, step: Step, memory: _Memory) -> None:
         """Cut a node off. Where that fails it is tried again after a pause, in which everything else goes on: no failover waits for it."""
@@ -229,6 +243,14 @@ class Deployments:
         with self._store.transaction() as tx:
             tx.put(replace(standing, why=why))
             tx.note("failover.waiting", wanted.subject, node=step.node, why=why, epoch=standing.epoch)
+
+    def _tell_failure(self, id: str, step: Step, memory: _Memory, error: Exception) -> None:
+        """Show what a step fails with that has failed before; the driver's journal has every failure."""
+        standing = self._store.get(Standing, id)
+        why = f"{step.why or step.work}: {error or type(error).__name__}"
+        if standing is not None and memory.fails_again() and standing.why != why:
+            with self._store.transaction() as tx:
+                tx.put(replace(standing, why=why))
 
     def _unsay(self, id: str, step: Step) -> None:
         """What was waited for earlier is not what keeps a long step busy: tell what it does. One that is tried again has told already."""
@@ -294,6 +316,10 @@ class _Memory:
         self._failures = self._failures + 1 if self._failed == _key(step) else 1
         self._failed = _key(step)
         self.not_before = now + pause
+
+    def fails_again(self) -> bool:
+        """Whether the last step that failed had failed before."""
+        return self._failures >= 2
 
     def backing_off(self, step: Step) -> float:
         failures = self._failures if self._failed == _key(step) else 0

@@ -188,6 +188,12 @@ class Case:
         """What the leader last said of itself to a host that counts."""
         return newest(look for look in counted(self.view.leader, self.view.hearing) if look.answer is Answer.SERVING)
 
+    @cached_property
+    def standby_report(self) -> Look | None:
+        """What the standby last said of itself to a host that counts."""
+        looks = counted(self.view.standby, self.view.hearing) if self.view.standby else []
+        return newest(look for look in looks if look.answer is Answer.SERVING)
+
     @property
     def leader_requires(self) -> bool:
         return self.report is not None and bool(self.report.sighting.required)

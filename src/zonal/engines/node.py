@@ -89,6 +89,7 @@ class Sighting(msgspec.Struct, frozen=True):
     `position` is how far the node's log is durable (written and flushed), in the engine's own monotonic unit (bytes of WAL).
     `writable` tells a leader from a replica. `required` are the names of the replicas that the leader waits for before it
     acknowledges; `synchronous` those of them that are connected, caught up and confirming now; `streaming` every connected one.
+    `ordered_settings` are the values in force of the settings that must be at least as large on a standby as on its primary.
     """
 
     node: str
@@ -103,6 +104,7 @@ class Sighting(msgspec.Struct, frozen=True):
     synchronous: tuple[str, ...] = ()
     streaming: tuple[str, ...] = ()
     lag_seconds: float | None = None
+    ordered_settings: tuple[tuple[str, int], ...] = ()
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -162,7 +164,10 @@ class Node(Protocol):
         """Make a former leader follow the origin: rewind where that is possible, else clone. Returns which: `rewound` or `cloned`."""
 
     async def start(self) -> None:
-        """Start the engine; returns once its process runs (whether it answers is for `look` to say)."""
+        """Start the engine; returns once its process runs (whether it answers is for `look` to say).
+
+        A replica holds the ordered settings at least as large as its origin's, whatever its spec says.
+        """
 
     async def stop(self, *, within: timedelta) -> None:
         """Shut down cleanly, disconnecting clients; after `within`, kill."""
@@ -187,6 +192,12 @@ class Node(Protocol):
 
     async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
+
+    async def is_running(self) -> bool:
+        """Whether the engine's process runs. For acting (start, stop), never for judging health."""
+
+    async def failure(self) -> str:
+        """What the engine printed last of why it ended."""
 
     async def logs(self) -> list[LogFile]:
         """The engine's log files, oldest first."""

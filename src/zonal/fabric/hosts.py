@@ -132,8 +132,12 @@ class LinuxHost:
             record = self._record(process.name)
             _write(record, ProcessMark())
             pid = await in_own_thread(lambda: self._spawn(process), name=f"start {self.name}")
-            _write(record, mark(pid))
-        self._collect_when_gone(mark(pid))
+            started = mark(pid)
+            _write(record, started)
+        if started.pid:
+            self._collect_when_gone(started)
+        else:
+            collect(pid)  # It ended at once. As a zombie it would keep the host's init from ending, and the host from being powered off.
         self._check_zone()
 
     async def signal(self, process: str, number: int) -> None:

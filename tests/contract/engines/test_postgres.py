@@ -11,11 +11,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.contract.engines.ground import PASSWORD, A, B, C, Pair, ask, origin, share_engines
 from tests.contract.fabric.sandboxed import Ground, sandboxed
 from zonal.engines.node import Answer
+from zonal.engines.postgres import configuration
 from zonal.engines.postgres.accounts import scram_verifier
+from zonal.engines.postgres.server import PostgresNode
 from zonal.fabric.zones import ZoneFault
 
 SECONDS = timedelta(seconds=10)
@@ -190,3 +193,52 @@ async def test_a_lost_zone_is_silent_and_a_dead_engine_refuses(ground: Ground) -
     await leader.kill()
     seen = await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)
     assert seen.answer is Answer.REFUSED
+
+
+async def restart(node: PostgresNode) -> None:
+    await node.stop(within=SECONDS)
+    await node.start()
+
+
+@sandboxed
+async def test_a_standby_holds_the_ordered_settings_as_large_as_its_leader_whatever_its_spec_says(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    small = configuration.ordered(leader.spec)
+    names = ("max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction")
+    large = leader.spec.settings + tuple((name, str(small[name] + 10)) for name in names)
+
+    async def shows(node: PostgresNode, values: dict[str, int]) -> None:
+        await pair.until(node, C, lambda sighting: dict(sighting.ordered_settings) == values)
+
+    async def follows() -> None:
+        await pair.until(leader, C, lambda sighting: standby.spec.name in sighting.synchronous)
+
+    for node in (standby, leader):  # Raised ones go to the standby first.
+        node.spec = replace(node.spec, settings=large)
+        await restart(node)
+        await shows(node, configuration.ordered(node.spec))
+    await follows()
+    standby.spec = replace(standby.spec, settings=())
+    await restart(standby)
+    await shows(standby, configuration.ordered(leader.spec))
+    await follows()
+    leader.spec = replace(leader.spec, settings=())
+    await restart(leader)
+    await shows(leader, small)
+    await follows()
+    await restart(standby)
+    await shows(standby, small)
+    await follows()
+
+
+@sandboxed
+async def test_an_engine_that_does_not_start_says_why(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader = await pair.led()
+    await ask(leader, "select 1", user="nobody")
+    leader.spec = replace(leader.spec, settings=(("shared_preload_libraries", "absent"),))
+    await restart(leader)
+    assert await leader.host.wait_until_gone("postgres", SECONDS)
+    assert not await leader.is_running()
+    assert await leader.failure() == 'FATAL:  could not access file "absent": No such file or directory'

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests import virtual_time
-from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
+from tests.unit.control.world import A, B, C, Region, World, connections, until, want, wanted
 from zonal.control.acting import Deployment
 from zonal.control.deployment import Phase, Standing, Wanted
 from zonal.control.failover import Redundancy
@@ -38,6 +38,7 @@ EVENT = st.one_of(
     st.tuples(st.just("force failover")),
     st.tuples(st.just("reboot")),
     st.tuples(st.just("upgrade")),
+    st.tuples(st.just("resize"), st.sampled_from((1, 2, 4))),
 )
 FENCE_WITHIN_SECONDS = 1.0
 """How long a node that does not lead may take writes where it can be reached: a pause between two attempts, and the attempt."""
@@ -104,13 +105,14 @@ async def ride_out(world: World, storm: list[tuple[Any, float]]) -> None:
     world.settle()
     standing = world.store.require(Standing, "d-1")
     for engine in world.engines.values():
+        assert engine.max_connections == connections(world.store.require(Wanted, "d-1").memory_bytes)
         missing = set(clients.acknowledged) - set(engine.log)
         assert not missing, f"{engine.spec.name} lost {sorted(missing)}"
     assert world.name == standing.leader
     await region.__aexit__(None, None, None)
 
 
-def strike(world: World, what: str, *rest: str) -> None:
+def strike(world: World, what: str, *rest: Any) -> None:
     if what == "fail":
         world.fail(*rest)
     elif what == "recover":
@@ -129,6 +131,7 @@ def strike(world: World, what: str, *rest: str) -> None:
             "force failover": {"failover": now.failover + 1},
             "reboot": {"restart": now.restart + 1},
             "upgrade": {"revision": now.revision + 1},
+            "resize": {"revision": now.revision + 1, "memory_bytes": int(rest[0]) << 30 if rest else now.memory_bytes},
         }
         want(world, replace(now, **changed[what]))
 
@@ -145,7 +148,7 @@ def synchronous(world: World) -> bool:
 
 def settled(world: World) -> bool:
     standing, now = world.store.require(Standing, "d-1"), world.store.require(Wanted, "d-1")
-    done = (standing.restarted, standing.failed_over) == (now.restart, now.failover)
+    done = (standing.restarted, standing.failed_over, standing.settled_revision) == (now.restart, now.failover, now.revision)
     return done and all(member.revision == now.revision for member in standing.members) and world.name == standing.leader
 
 
@@ -165,6 +168,8 @@ def healthy(world: World) -> bool:
 @example([(("fail", A, "network"), 6.0), (("fail", B, "power"), 2.5), (("recover", A), 12.0)])
 @example([(("fail", A, "network"), 6.0), (("fail", B, "network"), 0.0), (("fail", C, "power"), 2.5), (("recover", A), 12.0)])
 @example([(("hang", "orders_1"), 2.5), (("fail", B, "network"), 0.3), (("recover", B), 0.0)])
+@example([(("resize", 4), 6.0), (("resize", 1), 0.7), (("fail", A, "network"), 2.5), (("recover", A), 6.0)])
+@example([(("resize", 4), 0.7), (("restart region",), 0.3), (("resize", 2), 2.5), (("kill", "orders_2"), 0.3)])
 @example([(("upgrade",), 0.3), (("fail", A, "power"), 6.0), (("restart region",), 1.5)])
 def test_no_storm_loses_an_acknowledged_write_or_makes_two_leaders(storm: list[tuple[Any, float]]) -> None:
     virtual_time.run(ride_out(World(), storm))

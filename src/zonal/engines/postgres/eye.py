@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from zonal.engines.node import Answer, Monitors, Sighting
+from zonal.engines.postgres import ordered_settings
 from zonal.engines.postgres.session import NotReady, Refused, Rejected, Session, Silent
 
 FRESH_SECONDS = 2.0
@@ -32,7 +33,8 @@ select pg_is_in_recovery(),
       sync_state in ('sync', 'quorum') and reply_time > clock_timestamp() - interval '{CONFIRMED_SECONDS} s')), '[]')
      from pg_stat_replication where state = 'streaming'),
   case when pg_is_in_recovery() and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
-       then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) else 0 end
+       then extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) else 0 end,
+  json_build_object({", ".join(f"'{name}', current_setting('{name}')::int" for name in ordered_settings.NAMES)})
 """
 
 
@@ -93,7 +95,7 @@ class Eye:
             session.close()
 
     def _status(self, zone: str, row: list[str | None]) -> Sighting:
-        in_recovery, position, timeline, required, replicas, lag = row
+        in_recovery, position, timeline, required, replicas, lag, ordered = row
         streaming: list[tuple[str, bool]] = [(name, bool(confirms)) for name, confirms in json.loads(replicas or "[]")]
         names = _required(required or "")
         return Sighting(
@@ -108,6 +110,7 @@ class Eye:
             synchronous=tuple(name for name, confirms in streaming if confirms and name in names),
             streaming=tuple(name for name, _ in streaming),
             lag_seconds=float(lag) if lag else None,
+            ordered_settings=tuple(json.loads(ordered or "{}").items()),
         )
 
     def _sighting(self, zone: str, answer: Answer, detail: str) -> Sighting:

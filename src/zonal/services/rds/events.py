@@ -106,6 +106,8 @@ def kind_of(entry: Entry) -> Kind | None:
         return KINDS[49]
     if entry.event in ("failover.restarted", "node.restarted"):
         return KINDS[6]
+    if entry.event == "modification.failed":
+        return Kind(0, "failure", f"The modification failed and was taken back: {entry.fields['why']}")
     return None
 
 
@@ -140,9 +142,8 @@ class Events:
         return {"EventCategoriesMapList": shown}
 
     def _between(self, begin: datetime, end: datetime, subject: str) -> Iterator[tuple[Entry, Kind]]:
-        entries = [
-            entry for prefix in (JOURNALLED, "failover.", "node.restarted") for entry in self._store.journal(event=prefix, subject=subject)
-        ]
+        prefixes = JOURNALLED, "failover.", "node.restarted", "modification.failed"
+        entries = [entry for prefix in prefixes for entry in self._store.journal(event=prefix, subject=subject)]
         for entry in entries:
             kind = kind_of(entry)
             if kind is not None and begin <= entry.at <= end:

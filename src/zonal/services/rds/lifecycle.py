@@ -10,6 +10,9 @@ RESETTING = "resetting-master-credentials"
 DELETED = "deleted"
 """The end: no record has this status, since it is gone."""
 
+CHANGING = frozenset({MODIFYING, UPGRADING, RENAMING, RESETTING, REBOOTING})
+"""In these a change is being carried out. Where it cannot come to its end, the instance can be changed again."""
+
 _DELETABLE = (CREATING, AVAILABLE, MODIFYING, UPGRADING, REBOOTING, RENAMING, STOPPING, STOPPED, STARTING, RESETTING)
 
 LIFECYCLE = Lifecycle(

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
-from tests.unit.control.world import until
+from tests.unit.control.world import connections, until
 from tests.unit.services.rds.region import Account
-from zonal.control.deployment import DeploymentSecrets, Phase, Standing
+from zonal.control.deployment import DeploymentSecrets, Phase, Standing, Wanted
 from zonal.control.sandbox_run import record_sandbox
 from zonal.foundation.settings import Settings
 from zonal.services.ec2.model import NetworkInterface
@@ -295,6 +295,94 @@ def test_a_change_that_waits_is_taken_back_by_asking_for_the_present_value(at_on
         await until(lambda: account.status() == "available")
         shown = account.describe()
         assert (shown["MultiAZ"], shown["DBInstanceClass"], shown["PendingModifiedValues"]) == (False, "db.t3.small", {})
+
+    run(test)
+
+
+def connections_in_force(account: Account) -> set[int]:
+    return {engine.max_connections for engine in account.world.engines.values()}
+
+
+@pytest.mark.parametrize("multi_az", [False, True])
+def test_an_instance_is_made_smaller_and_larger_again(multi_az: bool) -> None:
+    async def test(account: Account) -> None:
+        for name, memory in (("db.t3.micro", 1), ("db.t3.medium", 4), ("db.t3.small", 2)):
+            assert modify(account, DBInstanceClass=name, ApplyImmediately=True)["DBInstanceStatus"] == "modifying"
+            await until(lambda: account.status() == "available")
+            assert account.describe()["DBInstanceClass"] == name and account.describe()["PendingModifiedValues"] == {}
+            assert connections_in_force(account) == {connections(memory << 30)}
+
+    run(test, MultiAZ=multi_az, DBInstanceClass="db.t3.small")
+
+
+@pytest.mark.parametrize("multi_az", [False, True])
+@pytest.mark.parametrize("changes", [{"DBInstanceClass": "db.t3.micro"}, {"DBInstanceClass": "db.t3.medium"}, {"EngineVersion": "18.1"}])
+def test_a_change_with_which_the_engine_does_not_start_is_taken_back_and_told(changes: dict[str, Any], multi_az: bool) -> None:
+    async def test(account: Account) -> None:
+        before = account.describe()
+        runs = {engine.runs.revision for engine in account.world.engines.values()}
+        for engine in account.world.engines.values():
+            engine.refuses = lambda member: member.revision not in runs
+        modify(account, ApplyImmediately=True, **changes)
+        await until(lambda: account.status() == "available")
+        shown = account.describe()
+        names = "DBInstanceClass", "EngineVersion", "PendingModifiedValues"
+        assert [shown[name] for name in names] == [before[name] for name in names]
+        await until(lambda: bool(account.world.able_to_acknowledge()))
+        for engine in account.world.engines.values():
+            engine.refuses = lambda _: False
+        modify(account, ApplyImmediately=True, **changes)
+        await until(lambda: account.status() == "available")
+        assert {name: account.describe()[name] for name in changes} == changes, "it can be asked for again"
+
+    told = run(test, MultiAZ=multi_az, DBInstanceClass="db.t3.small", EngineVersion="18.0")
+    assert len([each for each in told if each.startswith("The modification failed and was taken back: ")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "back"),
+    [
+        ({"MultiAZ": True}, {"MultiAZ": False}),
+        ({"DBInstanceClass": "db.t3.medium"}, {"DBInstanceClass": "db.t3.small"}),
+        ({"DBInstanceClass": "db.t3.micro"}, {"DBInstanceClass": "db.t3.small"}),
+        ({"DBInstanceClass": "db.t3.medium"}, {"DBInstanceClass": "db.t3.large"}),
+        ({"EngineVersion": "18.1"}, {"EngineVersion": "18.0"}),
+        ({"EngineVersion": "18.1"}, {"MultiAZ": False}),
+    ],
+)
+@pytest.mark.parametrize("way_out", ["modify", "delete", "recover"])
+def test_a_change_that_waits_for_a_lost_zone_has_a_way_out(changes: dict[str, Any], back: dict[str, Any], way_out: str) -> None:
+    """The standby never attaches: its zone is lost when it is to be made, or restarted."""
+
+    async def test(account: Account) -> None:
+        shown = modify(account, ApplyImmediately=True, **changes)
+        assert shown["DBInstanceStatus"] in ("modifying", "upgrading")
+        account.world.fail(next(place.zone for place in account.store.select(Wanted)[0].places[1:]), "power")
+        await until(lambda: account.store.select(Standing)[0].why != "")
+        await asyncio.sleep(20)
+        assert account.status() in ("modifying", "upgrading")
+        if way_out == "delete":
+            account.call("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
+            await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
+            return
+        if way_out == "modify":
+            modify(account, ApplyImmediately=True, **back)
+        if way_out == "recover" or "MultiAZ" not in back:
+            account.world.faults.clear()
+            account.deployments.zone_changed()
+        await until(lambda: account.status() == "available", within=120)
+        shown = account.describe()
+        goal = back if way_out == "modify" else changes
+        assert {name: shown[name] for name in goal} == goal and shown["PendingModifiedValues"] == {}
+
+    run(test, MultiAZ="MultiAZ" not in changes, DBInstanceClass="db.t3.small", EngineVersion="18.0")
+
+
+def test_a_change_that_goes_on_is_not_changed_again() -> None:
+    async def test(account: Account) -> None:
+        modify(account, MultiAZ=True, ApplyImmediately=True)
+        refused = account.error("ModifyDBInstance", DBInstanceIdentifier="orders", MultiAZ=False, ApplyImmediately=True)
+        assert refused[0] == "InvalidDBInstanceState"
 
     run(test)
 
