@@ -1,8 +1,9 @@
 """The composition root: every part of a region, built from its settings and its state directory, started and stopped in order.
 
-First comes what can answer: the store, the API, the operator's door. Then the ground is built or found again (networks, hosts, what is
-wrong with zones), and last the reconcilers begin, which make the world match the records. Nothing is called available before they have
-made it so; a program that starts early gets true answers, they only say `creating` a little longer.
+First comes what can answer: the store, the API, the operator's door. In a new sandbox no engine runs, and the records say so before the
+first answer. Then the ground is built or found again (networks, hosts, what is wrong with zones), and last the reconcilers begin, which
+make the world match the records. Nothing is called available before they have made it so; a program that starts early gets true answers,
+they only say `creating` or `starting` a little longer.
 
 A region that is stopped shuts its engines down cleanly and lets go. One that is killed leaves them running, and the next one finds them.
 """
@@ -26,6 +27,7 @@ from zonal.console.shapes import Access
 from zonal.console.zones import recorded_faults
 from zonal.control.disk_monitor import HOSTS, DiskMonitor
 from zonal.control.log_retention import LogRetention
+from zonal.control.sandbox_run import record_sandbox
 from zonal.engines.engine_store import EngineStore
 from zonal.fabric import sandbox
 from zonal.fabric.init import CANNOT_START
@@ -64,6 +66,8 @@ class Region:
         self.store.load_all()
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
+            if record_sandbox(tx, sandbox.identity()):
+                rds.start_instances(tx)
         access = Access(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self._disks = DiskMonitor(self.store, self.clock, state=state)
         self.desk = Desk(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)

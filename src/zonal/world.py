@@ -116,4 +116,4 @@ def _engine(name: str, engines: EngineStore) -> Engine:
         found = engines.find(name, version)
         return found.home if found else None
 
-    return Engine(home=home, build=ENGINES[name].build)
+    return Engine(home=home, build=ENGINES[name].build, ordered_settings=ENGINES[name].ordered_settings)

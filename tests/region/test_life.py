@@ -59,10 +59,14 @@ def test_stop_and_start_keep_everything(own_region: RunningRegion) -> None:
     query(own_region, database, "create table t as select 42 as n")
     own_region.stop()
     own_region.start()
+    shown = own_region.status()["databases"][0]
+    assert shown["state"] == "starting" or "up" in [node["state"] for node in shown["nodes"]], "it is available when it answers, not before"
     waiter = own_region.client("rds").get_waiter("db_instance_available")
     waiter.wait(DBInstanceIdentifier=database, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    assert eventually(lambda: query(own_region, database, "select n from t", check=False)) == "42"
+    assert query(own_region, database, "select n from t") == "42"
     eventually(lambda: own_region.status()["databases"][0]["redundancy"] == "synchronous", within=60)
+    events = own_region.client("rds").describe_events(SourceIdentifier=database, SourceType="db-instance")["Events"]
+    assert [each["Message"] for each in events][-2:] == ["DB instance restarted", "DB instance started"]
 
 
 def test_the_end_of_init_is_the_end_of_everything(own_region: RunningRegion) -> None:

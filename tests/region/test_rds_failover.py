@@ -103,3 +103,27 @@ def test_a_hung_primary_is_replaced(pair: tuple[RunningRegion, str]) -> None:
     assert describe(region, database)["AvailabilityZone"] != before
     eventually(lambda: redundancy(region, database) == "synchronous", within=60)
     assert numbers(region, database) == {1, 2}
+
+
+def test_an_old_primary_is_fenced_when_its_zone_returns_while_the_new_ones_is_lost(pair: tuple[RunningRegion, str]) -> None:
+    region, database = pair
+    before = describe(region, database)
+    old, new = before["AvailabilityZone"], before["SecondaryAvailabilityZone"]
+    write(region, database, 1)
+    region.zonal("fail", old, "--network")
+    write(region, database, 2)
+
+    def node() -> dict[str, str]:
+        return next(each for each in region.status()["databases"][0]["nodes"] if each["zone"] == old)  # type: ignore[no-any-return]
+
+    assert (node()["role"], node()["state"]) == ("old primary", "lost")
+    assert "is not fenced yet" in region.status()["databases"][0]["why"]
+    region.zonal("fail", new)
+    region.zonal("recover", old)
+    eventually(lambda: (node()["role"], node()["state"]) == ("standby", "off"), within=30)
+    assert [each["fields"]["how"] for each in region.journal(event="failover.fenced")] == ["unreachable", "killed"]
+    processes = [line for line in family(init(region)).values() if "bin/postgres" in line and node()["name"].replace("_", "-") in line]
+    assert processes == [], "no engine runs that is shown as off"
+    region.zonal("recover", new)
+    eventually(lambda: redundancy(region, database) == "synchronous", within=60)
+    assert numbers(region, database) == {1, 2} and describe(region, database)["AvailabilityZone"] == new

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.contract.engines.ground import share_engines
 from tests.running_region import RunningRegion, eventually
 from zonal.engines.engine_store import EngineStore
 
@@ -30,6 +34,29 @@ def database(region: RunningRegion) -> Iterator[str]:
     identifier = region.create_database()
     yield identifier
     region.delete_database(identifier)
+
+
+@pytest.fixture
+def own_region_with_a_broken_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningRegion]:
+    """A region of the test's own in which the newest engine of major 17 tells its version and does not start."""
+    older, *_, newer = [each.version for each in EngineStore().installed("postgres") if each.version.startswith("17.")]
+    engines = share_engines((older, newer))
+    broken = engines / "postgres" / newer / "bin/postgres"
+    broken.unlink()
+    says = f"echo 'postgres (PostgreSQL) {newer}'"
+    fails = "echo 'FATAL:  this engine is broken' >&2; exit 1"
+    broken.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then {says}; else {fails}; fi\n')
+    broken.chmod(0o755)
+    monkeypatch.setenv("ZONAL_ENGINES", str(engines))
+    state = Path(tempfile.mkdtemp(prefix="zonal-test-"))
+    running = RunningRegion(state)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.zonal("stop", check=False)
+        shutil.rmtree(state)
+        shutil.rmtree(engines)
 
 
 def describe(region: RunningRegion, identifier: str) -> dict[str, Any]:
@@ -215,3 +242,39 @@ def test_what_is_not_built_says_so(region: RunningRegion, database: str) -> None
         rds.create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier="one")
     with pytest.raises(ClientError, match="no automated backups yet"):
         rds.modify_db_instance(DBInstanceIdentifier=database, BackupRetentionPeriod=7)
+
+
+def test_a_multi_az_database_is_made_smaller_and_larger_again(region: RunningRegion) -> None:
+    identifier = region.create_database(DBInstanceClass="db.t3.small", MultiAZ=True)
+    try:
+        ask(region, identifier, "create table kept as select generate_series(1, 1000) as n")
+        for name, connections in (("db.t3.micro", 112), ("db.t3.small", 225)):
+            region.client("rds").modify_db_instance(DBInstanceIdentifier=identifier, DBInstanceClass=name, ApplyImmediately=True)
+            assert available(region, identifier)["DBInstanceClass"] == name
+            assert ask(region, identifier, "select count(*), current_setting('max_connections') from kept") == f"1000 {connections}"
+            eventually(lambda: "SecondaryAvailabilityZone" in describe(region, identifier), within=60)
+            region.client("rds").reboot_db_instance(DBInstanceIdentifier=identifier, ForceFailover=True)
+            available(region, identifier)
+            assert ask(region, identifier, "select count(*), current_setting('max_connections') from kept") == f"1000 {connections}"
+            eventually(lambda: "SecondaryAvailabilityZone" in describe(region, identifier), within=60)
+    finally:
+        region.delete_database(identifier)
+
+
+@pytest.mark.parametrize("multi_az", [False, True])
+def test_an_upgrade_to_a_version_that_does_not_start_is_taken_back(own_region_with_a_broken_engine: RunningRegion, multi_az: bool) -> None:
+    region = own_region_with_a_broken_engine
+    older, *_, newer = [each.version for each in EngineStore().installed("postgres") if each.version.startswith("17.")]
+    identifier = region.create_database(EngineVersion=older, MultiAZ=multi_az)
+    ask(region, identifier, "create table kept as select generate_series(1, 1000) as n")
+    region.client("rds").modify_db_instance(DBInstanceIdentifier=identifier, EngineVersion=newer, ApplyImmediately=True)
+    shown = available(region, identifier)
+    assert (shown["EngineVersion"], shown["PendingModifiedValues"]) == (older, {})
+    eventually(lambda: ask(region, identifier, "select count(*) from kept") == "1000", within=60)
+    told = region.client("rds").describe_events(SourceIdentifier=identifier, SourceType="db-instance", EventCategories=["failure"])
+    [message] = [each["Message"] for each in told["Events"]]
+    assert message.startswith("The modification failed and was taken back: ") and "this engine is broken" in message
+    if multi_az:
+        eventually(lambda: "SecondaryAvailabilityZone" in describe(region, identifier), within=60)
+    region.client("rds").modify_db_instance(DBInstanceIdentifier=identifier, DBInstanceClass="db.t3.small", ApplyImmediately=True)
+    assert available(region, identifier)["DBInstanceClass"] == "db.t3.small"

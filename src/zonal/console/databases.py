@@ -20,7 +20,7 @@ from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DbInstance
 from zonal.services.rds.rendering import shown_status
 
-PRIMARY, STANDBY = "primary", "standby"
+PRIMARY, STANDBY, OLD_PRIMARY = "primary", "standby", "old primary"
 DISK_FULL = "its disk is full: writes fail until there is room"
 PARTS = (PRIMARY, STANDBY)
 KINDS = ("process", "host")
@@ -94,7 +94,7 @@ class DatabaseDesk:
         standing = self._store.get(Standing, instance.id) if instance else None
         if instance is None or standing is None:
             raise NoSuchNode(f"there is no database '{database}' with nodes; `zonal status` shows which there are")
-        member = next((each for each in standing.members if node in (each.name, part(standing, each))), None)
+        member = next((each for each in standing.members if node in (each.name, _named(standing, each))), None)
         if member is None:
             raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in standing.members)}")
         found = self.ground.nodes.node(self._store.require(Wanted, instance.id), member)
@@ -118,8 +118,15 @@ class DatabaseDesk:
             redundancy=str(standing.redundancy) if standing else "",
             epoch=standing.epoch if standing else 0,
             nodes=tuple(self._node(instance, standing, member) for member in standing.members) if standing else (),
-            why=DISK_FULL if is_full else self.ground.deployments.why(instance.id) if self.ground else "",
+            why="; ".join(self._reasons(instance, standing, is_full)),
         )
+
+    def _reasons(self, instance: DbInstance, standing: Standing | None, is_full: bool) -> list[str]:
+        """What a database waits for at present, and what is wrong with it."""
+        reasons = [DISK_FULL] if is_full else []
+        waits = self.ground.deployments.why(instance.id) if self.ground else ""
+        reasons += [waits] if waits else []
+        return reasons + (_unfenced(standing) if standing else [])
 
     def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:
         seen = "off" if not member.is_on else str(self.ground.deployments.condition(instance.id, member.name)) if self.ground else "unseen"
@@ -127,8 +134,25 @@ class DatabaseDesk:
 
 
 def part(standing: Standing, member: Member) -> str:
-    """The part that a member plays."""
+    """The part that a member plays, as it is shown."""
+    if member.name == standing.leader:
+        return PRIMARY
+    return OLD_PRIMARY if member.unfenced else STANDBY
+
+
+def _named(standing: Standing, member: Member) -> str:
+    """The part by which an operator names a member."""
     return PRIMARY if member.name == standing.leader else STANDBY
+
+
+def _unfenced(standing: Standing) -> list[str]:
+    """A sentence for each node that may answer although it does not lead any more."""
+    return [
+        f"{member.name} led before and is not fenced yet: it acknowledges no write, but clients in {member.place.zone} may still read"
+        " from it; it is fenced as soon as its host can be reached"
+        for member in standing.members
+        if member.unfenced and member.name != standing.leader
+    ]
 
 
 def public_address(view: View, instance: DbInstance, node: str) -> str | None:

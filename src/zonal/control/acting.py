@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ class Nodes(Protocol):
     """Gives the node that a member is; the same object for the same member and revision."""
 
     def node(self, wanted: Wanted, member: Member) -> Node: ...
+
+    def ordered_settings(self, wanted: Wanted) -> Mapping[str, int]:
+        """The settings that must be at least as large on a standby as on its primary, with the values that are wanted."""
 
     async def forget(self, deployment: str, name: str) -> None:
         """The member is gone for good."""
@@ -68,7 +71,13 @@ class Deployment:
     def revised(self, member: Member) -> Member:
         """The member as it is wanted now."""
         wanted = self.wanted
-        return replace(member, engine_version=wanted.engine_version, revision=wanted.revision, memory_bytes=wanted.memory_bytes)
+        return replace(
+            member,
+            engine_version=wanted.engine_version,
+            revision=wanted.revision,
+            memory_bytes=wanted.memory_bytes,
+            settings=wanted.settings,
+        )
 
     def note(self, tx: Transaction, event: str, member: Member, **fields: Any) -> None:
         tx.note(event, self.subject, node=member.name, zone=member.place.zone, **fields)

@@ -80,7 +80,8 @@ class Needs(StrEnum):
 class Member(msgspec.Struct, frozen=True):
     """A node that exists, or may. `engine_version` and `revision` are what it runs.
 
-    `is_on` means that it was started and not stopped since.
+    `is_on` means that it was started and not stopped since. `unfenced` means that it was replaced as leader, or is being replaced, and that
+    its engine was not ended through its host yet: it may still answer clients in its zone.
     """
 
     place: Place
@@ -89,10 +90,17 @@ class Member(msgspec.Struct, frozen=True):
     revision: int
     memory_bytes: int
     is_on: bool = False
+    unfenced: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
         return self.place.name
+
+
+def member_of(wanted: Wanted, place: Place, needs: Needs = Needs.CLONE) -> Member:
+    """A new member at this place, as the deployment is wanted now."""
+    return Member(place, needs, wanted.engine_version, wanted.revision, wanted.memory_bytes, settings=wanted.settings)
 
 
 class Phase(StrEnum):
@@ -113,7 +121,9 @@ class Standing(Record, frozen=True, kw_only=True):
 
     `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `announced` names the
     node that the endpoint's name leads to. `restarted`, `failed_over` and `password` are the wishes of `Wanted` that were done. `why` is
-    the reason to wait that the journal was last given; `Deployments.why` tells what holds at present.
+    the reason to wait that the journal was last given; `Deployments.why` tells what holds at present. `settled_revision` is the last
+    revision whose settings are in force on every node. `failed_revision` is one with which a node did not start, and `failure` says why:
+    that node runs what it ran before, and the revision is not tried again.
     """
 
     kind: ClassVar[str] = "deployment-standing"
@@ -129,6 +139,9 @@ class Standing(Record, frozen=True, kw_only=True):
     failed_over: int = 0
     password: int = 0
     why: str = ""
+    settled_revision: int = 0
+    failed_revision: int = 0
+    failure: str = ""
 
     def member(self, name: str) -> Member:
         return next(member for member in self.members if member.name == name)

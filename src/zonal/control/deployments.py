@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from zonal.control.acting import Announcer, Nodes
-from zonal.control.deployment import Phase, Standing, Wanted
-from zonal.control.failover import Condition, Limits, Look, judge
+from zonal.control.deployment import Member, Phase, Power, Standing, Wanted
+from zonal.control.failover import Condition, Limits, Look, Redundancy, judge
 from zonal.control.health import Health, Pace
 from zonal.control.planning import URGENT, Seen, Step, Work, plan, view
 from zonal.control.steps import Steps
+from zonal.control.succession import FENCE_SECONDS
 from zonal.engines.node import HostUnreachable, Monitors
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
@@ -40,6 +41,7 @@ MOST_STEPS = 60
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 UNREACHABLE_PAUSE_SECONDS = 0.5
+CUT_OFF_SECONDS = 2 * FENCE_SECONDS
 FLAPS_REMEMBERED_SECONDS = 60.0
 LONGEST_HOLD_SECONDS = 30.0
 
@@ -85,6 +87,7 @@ class Deployments:
         for id, memory in list(self._memories.items()):
             memory.not_before = 0.0
             memory.obstacle = ""
+            memory.fence_not_before.clear()
             self._seen_anew(id)
 
     async def close(self) -> None:
@@ -100,10 +103,13 @@ class Deployments:
             self._note_gone(key, memory)
             if step.work is Work.REST:
                 self._rested(key, memory)
-                return None
+                return self._fence_pause(key)
             if step.work is Work.WAIT:
                 self._say(key, step)
-                return None
+                return self._fence_pause(key)
+            if step.work is Work.FENCE:
+                await self._fence(key, step, memory)
+                continue
             pause = memory.pause(step, self._clock.monotonic())
             if pause > 0.001:  # A rest of rounding is no pause.
                 return pause
@@ -114,8 +120,9 @@ class Deployments:
                 memory.obstacle = str(error)
                 self._say(key, step, f"{step.why}; {error}" if step.why else str(error))
                 return UNREACHABLE_PAUSE_SECONDS
-            except Exception:
+            except Exception as error:
                 memory.failed(step, self._clock.monotonic(), memory.backing_off(step))
+                self._tell_failure(key, step, memory, error)
                 raise
             memory.done(step, self._clock.monotonic())
         raise ZonalError(f"{key} took {MOST_STEPS} steps and is not done; the last was '{step.work}' ({step.why})")
@@ -150,38 +157,76 @@ class Deployments:
         looks: dict[str, tuple[Look, ...]] = {}
         if standing is not None:
             looks = {member.name: self.health.looks(id, member.name) for member in standing.members}
-        return Seen(looks, self.health.hearing())
+        wanted = self._store.get(Wanted, id)
+        ordered = self._nodes.ordered_settings(wanted) if wanted is not None else {}
+        return Seen(looks, self.health.hearing(), self._reachable(id, standing), ordered)
+
+    def _reachable(self, id: str, standing: Standing | None) -> frozenset[str]:
+        """The nodes that may have to be fenced or removed and whose hosts can be acted on, except those for which that has just failed.
+
+        Nobody else is asked: a node that is being revised is another one than what is recorded of it.
+        """
+        wanted = self._store.get(Wanted, id)
+        if wanted is None or standing is None:
+            return frozenset()
+        now, not_before = self._clock.monotonic(), self._memories[id].fence_not_before
+        members = [member for member in standing.members if self._is_suspect(id, standing, member)]
+        members = [member for member in members if not_before.get(member.name, 0.0) <= now]
+        return frozenset(member.name for member in members if self._nodes.node(wanted, member).host.is_reachable)
 
     def _watch(self, id: str) -> None:
         """Look at the nodes of a deployment while it runs, and not otherwise."""
         wanted, standing = self._store.get(Wanted, id), self._store.get(Standing, id)
-        if wanted is None or standing is None or standing.phase not in (Phase.CREATING, Phase.STARTING, Phase.RUNNING):
+        watched = (Phase.CREATING, Phase.STARTING, Phase.RUNNING)
+        if wanted is None or wanted.power is Power.GONE or standing is None or standing.phase not in watched:
             self.health.watch(id, {})
             self._memories[id].resumed = False
             return
         self.health.watch(id, {member.name: self._nodes.node(wanted, member) for member in standing.members})
 
+    def _is_suspect(self, id: str, standing: Standing, member: Member) -> bool:
+        if member.unfenced or member.name == standing.leader:
+            return member.unfenced
+        takes_writes = any(look.sighting.writable for look in self.health.looks(id, member.name))
+        return takes_writes or standing.redundancy is Redundancy.SINGLE
+
+    async def _fence(self, id: str, step: Step, memory: _Memory) -> None:
+        """Cut a node off. Where that fails it is tried again after a pause, in which everything else goes on: no failover waits for it."""
+        try:
+            await self._steps.run(id, step)
+        except Exception as error:  # Whatever it is, it must not hold up the deployment.
+            _log.warning("%s could not be fenced", step.node, exc_info=not isinstance(error, HostUnreachable))
+            memory.fence_not_before[step.node] = self._clock.monotonic() + UNREACHABLE_PAUSE_SECONDS
+
+    def _fence_pause(self, id: str) -> float | None:
+        """When to look again whether a node can be fenced; None where none has to be."""
+        standing = self._store.get(Standing, id)
+        return UNREACHABLE_PAUSE_SECONDS if standing and any(member.unfenced for member in standing.members) else None
+
     async def _do(self, id: str, step: Step, memory: _Memory) -> None:
-        again = memory.again(step)
-        if step.work not in LONG:
-            await self._steps.run(id, step, again=again)
-        else:
+        if step.work in LONG:
             self._unsay(id, step)
-            await self._do_unless_urgent(id, step, memory, again)
+        await self._do_watched(id, step, memory, memory.again(step))
         if step.work in (Work.RESUME, Work.LAY_OUT, Work.START):
             memory.resumed = True
 
-    async def _do_unless_urgent(self, id: str, step: Step, memory: _Memory, again: int) -> None:
-        """Do a long step; break it off as soon as something urgent is planned instead."""
+    async def _do_watched(self, id: str, step: Step, memory: _Memory, again: int) -> None:
+        """Do a step. A long one is broken off as soon as something urgent is planned instead; beside any other, a node that has to be
+        fenced is. A promotion begins with an attempt to cut the old leader off, and is left alone for as long as that takes."""
+        alone_until = self._clock.monotonic() + (CUT_OFF_SECONDS if step.work is Work.PROMOTE else 0.0)
         task = asyncio.create_task(self._steps.run(id, step, again=again), name=f"{step.work} {step.node}")
         change: asyncio.Task[bool] | None = None
         try:
             while not task.done():
                 memory.changed.clear()
-                if self._plan(id).work in URGENT:
+                planned = self._plan(id)
+                if step.work in LONG and planned.work in URGENT:
                     return
+                if planned.work is Work.FENCE and self._clock.monotonic() >= alone_until:
+                    await self._fence(id, planned, memory)
+                    continue
                 change = asyncio.create_task(memory.changed.wait(), name=f"changes of {id}")
-                await asyncio.wait({task, change}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({task, change}, timeout=self._fence_pause(id), return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
             await task
         finally:
@@ -206,6 +251,14 @@ class Deployments:
         with self._store.transaction() as tx:
             tx.put(replace(standing, why=why))
             tx.note("failover.waiting", wanted.subject, node=step.node, why=why, epoch=standing.epoch)
+
+    def _tell_failure(self, id: str, step: Step, memory: _Memory, error: Exception) -> None:
+        """Show what a step fails with that has failed before; the driver's journal has every failure."""
+        standing = self._store.get(Standing, id)
+        why = f"{step.why or step.work}: {error or type(error).__name__}"
+        if standing is not None and memory.fails_again() and standing.why != why:
+            with self._store.transaction() as tx:
+                tx.put(replace(standing, why=why))
 
     def _unsay(self, id: str, step: Step) -> None:
         """What was waited for earlier is not what keeps a long step busy: tell what it does. One that is tried again has told already."""
@@ -255,6 +308,7 @@ class _Memory:
         self.step: Step | None = None
         self.obstacle = ""
         """Why the host that the step needs cannot be reached; empty as soon as a zone was recovered or another step is planned."""
+        self.fence_not_before: dict[str, float] = {}
         self._failed: tuple[Work, str] | None = None
         self._failures = 0
         self._went_alone: deque[float] = deque(maxlen=16)
@@ -279,6 +333,10 @@ class _Memory:
         self._failures = self._failures + 1 if self._failed == _key(step) else 1
         self._failed = _key(step)
         self.not_before = now + pause
+
+    def fails_again(self) -> bool:
+        """Whether the last step that failed had failed before."""
+        return self._failures >= 2
 
     def backing_off(self, step: Step) -> float:
         failures = self._failures if self._failed == _key(step) else 0

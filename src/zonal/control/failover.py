@@ -13,7 +13,8 @@ the network. `decide` takes what the record says and what was seen, and gives on
    requires the standby and the standby holds everything; a promotion with its new epoch before anything is done. A recorded
    promotion is always completed, because the standby may already have acknowledged something.
 
-The old leader of a promotion still requires the standby that left it, so it can acknowledge nothing, fenced or not.
+The old leader of a promotion still requires the standby that left it, so it can acknowledge nothing, fenced or not. It can be read, though,
+so it is fenced as soon as its host can be reached, whatever else is known: that row stands first.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class NodeView(msgspec.Struct, frozen=True):
 class View(msgspec.Struct, frozen=True):
     """All that a decision rests on. `hearing` are the zones whose monitoring host's latest look at anything in another zone was answered.
 
-    `promoting` means that the promotion of the standby is recorded; `forced` that somebody asked for a failover.
+    `promoting` means that the promotion of the standby is recorded; `forced` that somebody asked for a failover. `unfenced` are the nodes
+    that led before (with a recorded promotion also the one that still leads on record) and were not ended since; `reachable` the nodes
+    whose hosts can be acted on.
     """
 
     leader: NodeView
@@ -96,6 +99,8 @@ class View(msgspec.Struct, frozen=True):
     hearing: frozenset[str]
     promoting: bool = False
     forced: bool = False
+    unfenced: tuple[str, ...] = ()
+    reachable: frozenset[str] = frozenset()
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -141,6 +146,7 @@ def decide(view: View, limits: Limits) -> Decision:
     for row in TABLE:
         if row.holds(case):
             node = view.standby.name if view.standby and row.about_standby else view.leader.name
+            node = case.to_fence if row.action is Action.FENCE else node
             return Decision(row.action, node, row.why, row.situation, row.quiet)
     raise AssertionError(f"the table has no row for {view}")
 
@@ -182,6 +188,12 @@ class Case:
         """What the leader last said of itself to a host that counts."""
         return newest(look for look in counted(self.view.leader, self.view.hearing) if look.answer is Answer.SERVING)
 
+    @cached_property
+    def standby_report(self) -> Look | None:
+        """What the standby last said of itself to a host that counts."""
+        looks = counted(self.view.standby, self.view.hearing) if self.view.standby else []
+        return newest(look for look in looks if look.answer is Answer.SERVING)
+
     @property
     def leader_requires(self) -> bool:
         return self.report is not None and bool(self.report.sighting.required)
@@ -204,6 +216,14 @@ class Case:
     def standby_takes_writes(self) -> bool:
         looks = self.view.standby.looks if self.view.standby else ()
         return any(look.answer is Answer.SERVING and look.sighting.writable for look in looks)
+
+    @cached_property
+    def to_fence(self) -> str:
+        """A node that must not take writes, may take them, and whose host can be reached; empty where there is none."""
+        suspects = list(self.view.unfenced)
+        if self.view.standby is not None and self.standby_takes_writes and not self.view.promoting:
+            suspects.append(self.view.standby.name)
+        return next((name for name in suspects if name in self.view.reachable), "")
 
     @property
     def leader_starts_too_long(self) -> bool:
@@ -251,6 +271,12 @@ class Row(NamedTuple):
 
 
 TABLE: tuple[Row, ...] = (
+    Row(
+        "a node that is not to lead may take writes, and its host can be reached",
+        lambda case: bool(case.to_fence),
+        Action.FENCE,
+        "it led before; whoever is still connected to it must be cut off",
+    ),
     Row(
         "a promotion is recorded, the standby is dead or lost",
         lambda case: case.view.promoting and case.standby_is_gone,
@@ -323,13 +349,6 @@ TABLE: tuple[Row, ...] = (
         Action.WAIT,
         "the leader is starting, or the monitoring hosts do not agree about it yet",
         quiet=True,
-    ),
-    Row(
-        "the leader is up; the other node takes writes too",
-        lambda case: case.standby_takes_writes,
-        Action.FENCE,
-        "it led before; whoever is still connected to it must be cut off",
-        True,
     ),
     Row(
         "the leader is up and synchronous; the standby is dead or lost",

@@ -8,22 +8,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
 from zonal.control.acting import Deployment, Hands, serving
-from zonal.control.deployment import DeploymentSecrets, Member, Needs, Phase, Standing, Wanted
+from zonal.control.deployment import DeploymentSecrets, Member, Needs, Phase, Standing, Wanted, member_of
 from zonal.control.failover import Redundancy
+from zonal.control.nodes import NotInstalled
 from zonal.control.planning import Step
-from zonal.engines.node import HostUnreachable, Node
+from zonal.engines.node import Answer, EngineFailed, HostUnreachable, Node, Sighting
 from zonal.foundation.errors import ZonalError
 
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 60.0
+START_ATTEMPTS = 2
+"""A node that ends right after its start is started once more before it is held against what it was to run."""
 
 
 class NotServing(ZonalError):
-    """A node that was restarted does not answer."""
+    """A node that was restarted does not answer (yet, or to nobody who could hear it)."""
+
+
+class NotStarted(ZonalError):
+    """A node's engine ended as soon as it was started, or does not answer although it could be heard."""
 
 
 class Life(Hands):
@@ -31,10 +39,7 @@ class Life(Hands):
 
     async def begin(self, deployment: Deployment, _: Step) -> None:
         wanted = deployment.wanted
-        members = tuple(
-            Member(place, Needs.CLONE if index else Needs.CREATE, wanted.engine_version, wanted.revision, wanted.memory_bytes)
-            for index, place in enumerate(wanted.places)
-        )
+        members = tuple(member_of(wanted, place, Needs.CLONE if index else Needs.CREATE) for index, place in enumerate(wanted.places))
         redundancy = Redundancy.SINGLE if len(members) == 1 else Redundancy.BUILDING
         begun = Standing(
             id=wanted.id,
@@ -45,6 +50,7 @@ class Life(Hands):
             restarted=wanted.restart,
             failed_over=wanted.failover,
             password=wanted.password,
+            settled_revision=wanted.revision,
         )
         with self.store.transaction() as tx:
             tx.put(begun)
@@ -166,7 +172,7 @@ class Life(Hands):
         with deployment.change() as (tx, standing):
             names = {member.name for member in standing.members}
             place = next(place for place in wanted.places if place.name not in names)
-            member = Member(place, Needs.CLONE, wanted.engine_version, wanted.revision, wanted.memory_bytes)
+            member = member_of(wanted, place)
             standing = replace(standing, members=(*standing.members, member), redundancy=Redundancy.BUILDING)
             tx.put(standing)
             deployment.note_redundancy(tx, standing, step.why)
@@ -190,16 +196,43 @@ class Life(Hands):
             deployment.note(tx, "node.restarted", member)
 
     async def revise(self, deployment: Deployment, step: Step) -> None:
+        """Have a node run what is wanted now. If its engine does not start so, it runs again what it ran before."""
         member = deployment.standing.member(step.node)
         revised = deployment.revised(member)
-        await self._cycle(deployment, member, revised)
+        try:
+            await self._cycle(deployment, member, revised)
+        except (NotStarted, EngineFailed, NotInstalled) as error:
+            await self._take_back(deployment, member, revised, str(error))
+            return
         with deployment.change() as (tx, standing):
-            tx.put(standing.with_member(revised))
+            tx.put(standing.with_member(replace(standing.member(member.name), **_contents(revised), is_on=True)))
             deployment.note(tx, "node.upgraded", member, version=revised.engine_version)
         self.watch_again(deployment)
 
+    async def settle(self, deployment: Deployment, _: Step) -> None:
+        """Every node has the settings in force that are wanted."""
+        with deployment.change() as (tx, standing):
+            tx.put(replace(standing, settled_revision=deployment.wanted.revision))
+
+    async def _take_back(self, deployment: Deployment, member: Member, revised: Member, why: str) -> None:
+        """Record that a revision failed, so that it is not tried again, and start the node as it was before."""
+        with deployment.change() as (tx, standing):
+            tx.put(replace(standing, failed_revision=revised.revision, failure=why))
+            deployment.note(tx, "modification.failed", member, revision=revised.revision, version=revised.engine_version, why=why)
+        with contextlib.suppress(NotInstalled):
+            await self.node(deployment.id, revised).kill()
+        node = self.node(deployment.id, member)
+        self.watch_again(deployment)
+        await node.host.power_off()
+        if await self.start_if_possible(deployment, member):
+            with deployment.change() as (tx, standing):
+                deployment.note(tx, "node.started", member)
+
     async def _cycle(self, deployment: Deployment, before: Member, after: Member) -> None:
-        """Stop a node and start it again, maybe as something newer; wait until it answers."""
+        """Stop a node and start it again, maybe as something newer; wait until it answers.
+
+        Raises `NotStarted` where its engine ended at once, twice in a row, and `NotServing` where it may yet answer.
+        """
         node = self.node(deployment.id, before)
         try:
             await node.stop(within=timedelta(seconds=STOP_SECONDS))
@@ -209,16 +242,33 @@ class Life(Hands):
             await node.host.power_off()  # A host sees another installation from its next power-on.
         node = self.node(deployment.id, after)
         await node.host.power_on()
-        self.health.expect(deployment.id, after.name)
-        await node.start()
+        for attempt in range(START_ATTEMPTS):
+            self.health.expect(deployment.id, after.name)
+            await node.start()
+            if await self._answers(deployment, node):
+                return
+            if attempt + 1 == START_ATTEMPTS:
+                raise NotStarted(f"{after.name} does not start: {await node.failure()}")
+
+    async def _answers(self, deployment: Deployment, node: Node) -> bool:
+        """Wait for a node that was just started; False where its process ended. Raises `NotServing`, `NotStarted`."""
+        name = node.spec.name
+        seen: tuple[Sighting, ...] = ()
         try:
             async with asyncio.timeout(RESTART_SECONDS):
                 while True:
-                    if serving(await self.health.look_now(deployment.id, after.name)):
-                        return
+                    seen = await self.health.look_now(deployment.id, name)
+                    if serving(seen):
+                        return True
+                    if not await node.is_running():
+                        return False
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise NotServing(f"{after.name} was restarted and does not answer within {RESTART_SECONDS:g} s") from None
+            waited = f"{name} was started and does not answer within {RESTART_SECONDS:g} s"
+            heard = bool(self.health.hearing() - {node.host.zone})
+            if heard and not any(sighting.answer is Answer.STARTING for sighting in seen):
+                raise NotStarted(waited) from None
+            raise NotServing(waited) from None
 
     async def set_password(self, deployment: Deployment, _: Step) -> None:
         wished = deployment.wanted.password
@@ -239,3 +289,9 @@ async def _is_off(node: Node) -> bool:
     except HostUnreachable:
         return False
     return True
+
+
+def _contents(member: Member) -> dict[str, Any]:
+    """What a member runs."""
+    names = ("engine_version", "revision", "memory_bytes", "settings")
+    return {name: getattr(member, name) for name in names}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from zonal.control.deployment import DeploymentSecrets, Member, Wanted
+from zonal.control.deployment import DeploymentSecrets, Member, Power, Wanted, member_of
 from zonal.engines.node import Host, Node, NodeSpec
 from zonal.fabric.plan import HostSpec, ManagementGroup, PortRange
 from zonal.foundation.errors import ZonalError
@@ -30,11 +30,13 @@ class Hosts(Protocol):
 class Engine(NamedTuple):
     """How nodes of one engine are made: where a version is installed (None: it is not), and a node from its parts.
 
-    The third argument of `build` is the password of the operator's account.
+    The third argument of `build` is the password of the operator's account. `ordered_settings` declares the settings that must be at
+    least as large on a standby as on its primary, with the values that a spec gives them.
     """
 
     home: Callable[[str], Path | None]
     build: Callable[[NodeSpec, Host, str], Node]
+    ordered_settings: Callable[[NodeSpec], Mapping[str, int]] = lambda _: {}
 
 
 class NotInstalled(ZonalError):
@@ -60,6 +62,10 @@ class EngineNodes:
             self._nodes[key] = known
         return known[1]
 
+    def ordered_settings(self, wanted: Wanted) -> Mapping[str, int]:
+        """What the ordered settings of the deployment's engine are to be, as it is wanted now."""
+        return self._engines[wanted.engine].ordered_settings(_spec(wanted, member_of(wanted, wanted.places[0]), Path("/")))
+
     async def forget(self, deployment: str, name: str) -> None:
         """The member is gone for good: its host and its disk go too."""
         known = self._nodes.pop((deployment, name), None)
@@ -70,7 +76,7 @@ class EngineNodes:
     def _build(self, wanted: Wanted, member: Member) -> Node:
         engine = self._engines[wanted.engine]
         home = engine.home(member.engine_version)
-        if home is None:
+        if home is None and wanted.power is not Power.GONE:  # What is to go needs no engine any more.
             hint = f"bring it back with `zonal engines install {wanted.engine} {member.engine_version}`"
             raise NotInstalled(f"{member.name} needs {wanted.engine} {member.engine_version}, which is not installed: {hint}")
         place = member.place
@@ -80,30 +86,33 @@ class EngineNodes:
                 name=place.host,
                 zone=place.zone,
                 directory=str(self._directory / place.host),
-                readable=(str(home),),
+                readable=(str(home),) if home else (),
                 management_address=place.management_address,
                 management_group=ManagementGroup(wanted.id, peer_ports=ports, probe_ports=ports),
                 vpc_id=wanted.vpc_id,
             )
         )
-        spec = NodeSpec(
-            name=place.name,
-            installation=home,
-            version=member.engine_version,
-            port=wanted.port,
-            master_user=wanted.master_user,
-            database=wanted.database,
-            listen=(place.address, place.management_address),
-            settings=wanted.settings,
-            memory_bytes=member.memory_bytes,
-        )
+        spec = _spec(wanted, member, home or Path("/"))
         return engine.build(spec, host, self._store.require(DeploymentSecrets, wanted.id).operator)
 
 
-def _is_same(one: Member, other: Member) -> bool:
-    return (one.place, one.engine_version, one.revision, one.memory_bytes) == (
-        other.place,
-        other.engine_version,
-        other.revision,
-        other.memory_bytes,
+def _spec(wanted: Wanted, member: Member, home: Path) -> NodeSpec:
+    return NodeSpec(
+        name=member.name,
+        installation=home,
+        version=member.engine_version,
+        port=wanted.port,
+        master_user=wanted.master_user,
+        database=wanted.database,
+        listen=(member.place.address, member.place.management_address),
+        settings=member.settings,
+        memory_bytes=member.memory_bytes,
     )
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    return _identity(one) == _identity(other)
+
+
+def _identity(member: Member) -> tuple[object, ...]:
+    return member.place, member.engine_version, member.revision, member.memory_bytes, member.settings

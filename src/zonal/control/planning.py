@@ -7,7 +7,9 @@ alone, rejoin, synchronous, promote.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from zonal.control.deployment import Member, Needs, Phase, Power, Standing, Wanted
@@ -38,6 +40,7 @@ class Work(StrEnum):
     LEAVE_STANDBY = "leave-standby"
     RESTART = "restart"
     REVISE = "revise"
+    SETTLE = "settle"
     SET_PASSWORD = "set-password"
 
 
@@ -66,10 +69,13 @@ class Step(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was seen: the latest looks at each node by its name, and the zones whose monitoring hosts hear anybody."""
+    """What was seen: the latest looks at each node by its name, the zones whose monitoring hosts hear anybody, and the nodes whose hosts
+    can be acted on. `ordered_settings` are the values that the engine's ordered settings are to have."""
 
     looks: dict[str, tuple[Look, ...]]
     hearing: frozenset[str]
+    reachable: frozenset[str] = frozenset()
+    ordered_settings: Mapping[str, int] = MappingProxyType({})
 
 
 def plan(wanted: Wanted | None, standing: Standing | None, seen: Seen, limits: Limits, *, resumed: bool) -> Step:
@@ -85,11 +91,14 @@ def plan(wanted: Wanted | None, standing: Standing | None, seen: Seen, limits: L
         return Step(Work.START)
     if standing.leading.needs is Needs.CREATE:
         return Step(Work.LAY_OUT, standing.leader)
+    health = view(wanted, standing, seen)
+    if Case(health, limits).to_fence:
+        return _step(decide(health, limits))
     if not resumed:
         return Step(Work.RESUME)
     if standing.announced != standing.leader and standing.phase is Phase.RUNNING and not standing.promoting:
         return Step(Work.ANNOUNCE, standing.leader)
-    return _running(wanted, standing, view(wanted, standing, seen), limits)
+    return _running(wanted, standing, health, limits, seen.ordered_settings)
 
 
 def view(wanted: Wanted, standing: Standing, seen: Seen) -> View:
@@ -102,6 +111,8 @@ def view(wanted: Wanted, standing: Standing, seen: Seen) -> View:
         hearing=seen.hearing,
         promoting=bool(standing.promoting),
         forced=wanted.failover > standing.failed_over,
+        unfenced=tuple(member.name for member in standing.members if member.unfenced),
+        reachable=seen.reachable,
     )
 
 
@@ -115,7 +126,7 @@ def _gone(wanted: Wanted | None, standing: Standing | None) -> Step:
     return Step(Work.DESTROY) if standing.members else Step(Work.FORGET)
 
 
-def _running(wanted: Wanted, standing: Standing, seen: View, limits: Limits) -> Step:
+def _running(wanted: Wanted, standing: Standing, seen: View, limits: Limits, ordered: Mapping[str, int]) -> Step:
     case = Case(seen, limits)
     health = decide(seen, limits)
     urgent = _HEALTH[health.action] in URGENT
@@ -123,7 +134,7 @@ def _running(wanted: Wanted, standing: Standing, seen: View, limits: Limits) -> 
         return _step(health)
     if standing.phase is not Phase.RUNNING:
         return Step(Work.OPEN, standing.leader)
-    wish = _wish(wanted, standing, case)
+    wish = _wish(wanted, standing, case, ordered)
     return wish if wish is not None else _step(health)
 
 
@@ -131,30 +142,73 @@ def _step(health: Decision) -> Step:
     return Step(_HEALTH[health.action], health.node, health.why, health.quiet or health.action is Action.NOTHING)
 
 
-def _wish(wanted: Wanted, standing: Standing, case: Case) -> Step | None:
+def _wish(wanted: Wanted, standing: Standing, case: Case, ordered: Mapping[str, int]) -> Step | None:
     """What the service wants and the deployment does not have yet; the leader is up."""
     leader, standby = standing.leading, standing.standby
     if wanted.password > standing.password:
         return Step(Work.SET_PASSWORD, leader.name)
-    if standby is not None and len(wanted.places) < len(standing.members):
-        return Step(Work.LEAVE_STANDBY, standby.name, "no standby is wanted any more")
+    if standby is not None and _is_surplus(wanted, standing, standby) and not _is_left(wanted, standing, case):
+        return Step(Work.LEAVE_STANDBY, standby.name, "this standby is not wanted any more")
     if len(wanted.places) > len(standing.members):
         return Step(Work.ADD_STANDBY, why="a standby is wanted")
     if wanted.restart > standing.restarted:
         return Step(Work.RESTART, leader.name, "a restart was asked for")
-    return _revision(wanted, standing, case)
+    return _revision(wanted, standing, case, ordered)
 
 
-def _revision(wanted: Wanted, standing: Standing, case: Case) -> Step | None:
-    """Bring nodes to what is wanted now: the standby first, then it leads, then the other."""
-    leader, standby = standing.leading, standing.standby
+def _is_surplus(wanted: Wanted, standing: Standing, standby: Member) -> bool:
+    """Whether there are too many nodes, or another standby is wanted in the place of this one."""
+    too_many, as_many = len(standing.members) > len(wanted.places), len(standing.members) == len(wanted.places)
+    return too_many or (as_many and standby.name not in {place.name for place in wanted.places})
+
+
+def _is_left(wanted: Wanted, standing: Standing, case: Case) -> bool:
+    """Whether there is to be a single node, and there is, but for a former standby that cannot be removed before its zone returns."""
+    standby = standing.standby
+    is_single = standing.redundancy is Redundancy.SINGLE and len(wanted.places) == 1
+    return is_single and standby is not None and standby.name not in case.view.reachable
+
+
+def _revision(wanted: Wanted, standing: Standing, case: Case, ordered: Mapping[str, int]) -> Step | None:
+    """Bring nodes to what is wanted now: the standby first, then it leads, then the other; and settings that only get lower the leader
+    first. A standby holds the ordered settings as large as its leader's, so lowered ones come into force on the leader first, whatever
+    else changes, and a revision is settled when they are in force everywhere. One that failed is not tried again."""
+    if wanted.revision == standing.failed_revision:
+        return None
+    leader, standby = standing.leading, None if standing.redundancy is Redundancy.SINGLE else standing.standby
     why = f"the deployment is to run {wanted.engine} {wanted.engine_version} with {wanted.memory_bytes >> 20} MiB"
-    if standby is not None and standby.needs is Needs.NOTHING and standby.revision < wanted.revision:
-        work = Work.GO_ALONE if standing.redundancy is Redundancy.SYNCHRONOUS else Work.REVISE
-        return Step(work, standby.name, why)
-    if leader.revision < wanted.revision:
-        if standby is None:
-            return Step(Work.REVISE, leader.name, why)
-        if case.may_promote:
-            return Step(Work.PROMOTE, standby.name, why)
-    return None
+    lower, higher = _compared(case.report, ordered)
+    only_lower = lower and not higher and leader.engine_version == wanted.engine_version
+    if leader.revision != wanted.revision and (standby is None or only_lower):
+        return Step(Work.REVISE, leader.name, f"{why}; lowered settings go to the leader first" if standby else why)
+    if standby is not None and standby.needs is Needs.NOTHING and standby.revision != wanted.revision:
+        return _restart_standby(standing, standby, why)
+    if leader.revision != wanted.revision:
+        return Step(Work.PROMOTE, standby.name, why) if standby is not None and case.may_promote else None
+    if standing.settled_revision == wanted.revision:
+        return None
+    if lower:
+        return Step(Work.REVISE, leader.name, "lowered settings go to the leader first")
+    if standby is not None and case.standby is not Condition.UP:
+        return None
+    if standby is not None and _compared(case.standby_report, ordered).lower:
+        return _restart_standby(standing, standby, "lowered settings are in force on the leader; the standby follows")
+    return Step(Work.SETTLE, leader.name)
+
+
+def _restart_standby(standing: Standing, standby: Member, why: str) -> Step:
+    """A standby is restarted only while nothing waits for it."""
+    return Step(Work.GO_ALONE if standing.redundancy is Redundancy.SYNCHRONOUS else Work.REVISE, standby.name, why)
+
+
+class _Compared(NamedTuple):
+    """Whether what is wanted is lower, and whether it is higher, than what a node has in force, in any of the ordered settings."""
+
+    lower: bool
+    higher: bool
+
+
+def _compared(report: Look | None, ordered: Mapping[str, int]) -> _Compared:
+    known = dict(report.sighting.ordered_settings) if report else {}
+    pairs = [(known[name], value) for name, value in ordered.items() if name in known]
+    return _Compared(any(value < now for now, value in pairs), any(value > now for now, value in pairs))

@@ -33,6 +33,7 @@ class Steps:
             Work.LEAVE_STANDBY: life.leave_standby,
             Work.RESTART: life.restart,
             Work.REVISE: life.revise,
+            Work.SETTLE: life.settle,
             Work.SET_PASSWORD: life.set_password,
             Work.PROMOTE: succession.promote,
             Work.GO_ALONE: succession.go_alone,

@@ -43,6 +43,7 @@ class Succession(Hands):
                     f"{deployment.subject} is {standing.redundancy}, nobody may be promoted"
                 )
                 standing = replace(standing, promoting=step.node, epoch=standing.epoch + 1)
+                standing = standing.with_member(replace(standing.leading, unfenced=True))
                 tx.put(standing)
                 tx.note("failover.decided", deployment.subject, action="promote", node=step.node, why=step.why, epoch=standing.epoch)
         old, new = standing.leading, standing.member(standing.promoting)
@@ -54,7 +55,7 @@ class Succession(Hands):
         with deployment.change() as (tx, standing):
             wished = deployment.wanted.failover
             standing = replace(standing, leader=new.name, promoting="", redundancy=Redundancy.ALONE, failed_over=wished, why="")
-            standing = standing.with_member(replace(old, needs=Needs.REJOIN, is_on=False))
+            standing = standing.with_member(replace(standing.member(old.name), needs=Needs.REJOIN))
             tx.put(standing)
             tx.note("failover.promoted", deployment.subject, node=new.name, zone=new.place.zone, epoch=standing.epoch, why=step.why)
             deployment.note_redundancy(tx, standing, "the old leader has to rejoin as standby")
@@ -62,16 +63,35 @@ class Succession(Hands):
             self.health.forget(deployment.id, name)
 
     async def _cut_off(self, deployment: Deployment, old: Member, why: str) -> None:
-        """Kill the old leader if its host can be reached; else it cannot acknowledge anything, because it requires the standby."""
-        how = "killed"
+        """Kill the old leader if its host can be reached; else it cannot acknowledge anything, because it requires the standby, and is
+        fenced when its host can be reached again."""
+        try:
+            how = await self._end(deployment, old)
+        except (HostUnreachable, TimeoutError):
+            how = "unreachable"
+        self._record_fence(deployment, old.name, how, why)
+
+    async def _end(self, deployment: Deployment, member: Member) -> str:
+        """End a node's engine, by the power of its host where the engine does not end: `killed` or `off`.
+
+        Raises `HostUnreachable`, and `TimeoutError` where not even that has an effect.
+        """
+        node = self.node(deployment.id, member)
         try:
             async with asyncio.timeout(FENCE_SECONDS):
-                await self.node(deployment.id, old).kill()
+                await node.kill()
         except (HostUnreachable, EngineFailed, TimeoutError):
-            how = "unreachable"
-        with self.store.transaction() as tx:
-            epoch = deployment.standing.epoch
-            tx.note("failover.fenced", deployment.subject, node=old.name, zone=old.place.zone, how=how, why=why, epoch=epoch)
+            async with asyncio.timeout(FENCE_SECONDS):
+                await node.host.power_off()  # A host that was off already says so with `HostUnreachable` to a kill, and is off.
+            return "off"
+        return "killed"
+
+    def _record_fence(self, deployment: Deployment, name: str, how: str, why: str) -> None:
+        with deployment.change() as (tx, standing):
+            member = standing.member(name)
+            if how != "unreachable":
+                tx.put(standing.with_member(replace(member, is_on=False, unfenced=False)))
+            deployment.note(tx, "failover.fenced", member, how=how, why=why, epoch=standing.epoch)
 
     async def go_alone(self, deployment: Deployment, step: Step) -> None:
         with deployment.change() as (tx, standing):
@@ -119,7 +139,7 @@ class Succession(Hands):
             node = self.node(deployment.id, revised)
             await node.host.power_on()
         with deployment.change() as (tx, standing):
-            tx.put(standing.with_member(replace(revised, needs=Needs.NOTHING, is_on=True)))
+            tx.put(standing.with_member(replace(revised, needs=Needs.NOTHING, is_on=True, unfenced=False)))
             reason = {"why": done.why} if done.why else {}
             deployment.note(
                 tx, {"rewound": "node.rejoined", "cloned": "node.cloned"}.get(done.how, "node.started"), member, how=done.how, **reason
@@ -179,11 +199,13 @@ class Succession(Hands):
             raise NotConfirmed(f"not within {CONFIRM_SECONDS:g} s") from None
 
     async def fence(self, deployment: Deployment, step: Step) -> None:
+        """End the engine of a node that does not lead, however it came to take writes; it has to rejoin."""
         member = deployment.standing.member(step.node)
-        await self.node(deployment.id, member).kill()
+        how = await self._end(deployment, member)
         self.health.forget(deployment.id, member.name)
         with deployment.change() as (tx, standing):
-            tx.put(standing.with_member(replace(member, needs=Needs.REJOIN, is_on=False)))
             tx.note("failover.decided", deployment.subject, action="fence", node=member.name, why=step.why, epoch=standing.epoch)
-            fields = {"node": member.name, "zone": member.place.zone, "how": "killed", "why": step.why}
-            tx.note("failover.fenced", deployment.subject, epoch=standing.epoch, **fields)
+            member = standing.member(member.name)
+            if member.name != standing.leader:
+                tx.put(standing.with_member(replace(member, needs=Needs.CLONE if member.needs is Needs.CLONE else Needs.REJOIN)))
+            self._record_fence(deployment, member.name, how, step.why)

@@ -34,6 +34,10 @@ class Host(Protocol):
     directory: Path
     management_address: str
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it can be acted on: its zone is not lost. Says nothing of its power, and is never used to judge health."""
+
     async def power_on(self) -> None:
         """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
 
@@ -85,6 +89,7 @@ class Sighting(msgspec.Struct, frozen=True):
     `position` is how far the node's log is durable (written and flushed), in the engine's own monotonic unit (bytes of WAL).
     `writable` tells a leader from a replica. `required` are the names of the replicas that the leader waits for before it
     acknowledges; `synchronous` those of them that are connected, caught up and confirming now; `streaming` every connected one.
+    `ordered_settings` are the values in force of the settings that must be at least as large on a standby as on its primary.
     """
 
     node: str
@@ -98,6 +103,7 @@ class Sighting(msgspec.Struct, frozen=True):
     required: tuple[str, ...] = ()
     synchronous: tuple[str, ...] = ()
     streaming: tuple[str, ...] = ()
+    ordered_settings: tuple[tuple[str, int], ...] = ()
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -164,7 +170,10 @@ class Node(Protocol):
         """Make a former leader follow the origin: rewind where that is possible, else clone."""
 
     async def start(self) -> None:
-        """Start the engine; returns once its process runs (whether it answers is for `look` to say)."""
+        """Start the engine; returns once its process runs (whether it answers is for `look` to say).
+
+        A replica holds the ordered settings at least as large as its origin's, whatever its spec says.
+        """
 
     async def stop(self, *, within: timedelta) -> None:
         """Shut down cleanly, disconnecting clients; after `within`, kill."""
@@ -189,6 +198,12 @@ class Node(Protocol):
 
     async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
+
+    async def is_running(self) -> bool:
+        """Whether the engine's process runs. For acting (start, stop), never for judging health."""
+
+    async def failure(self) -> str:
+        """What the engine printed last of why it ended."""
 
     async def logs(self) -> list[LogFile]:
         """The engine's log files, oldest first."""

@@ -6,7 +6,7 @@ engine's package. An engine's own code is imported when its first node is made, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +28,7 @@ class EngineDefinition(NamedTuple):
     what is printed. `distributions` are tried in order. `complete` adds what an unpacked installation lacks (None:
     nothing), reports its progress and may be repeated; it raises `ZonalError`.
     `build` makes a node from its spec, its host and the operator's password.
+    `ordered_settings` are those that a replica needs at least as large as its primary, with a node's values.
     """
 
     name: str
@@ -40,6 +41,7 @@ class EngineDefinition(NamedTuple):
     version_pattern: str
     complete: Callable[[Path, Progress], None] | None
     build: Callable[[NodeSpec, Host, str], Node]
+    ordered_settings: Callable[[NodeSpec], Mapping[str, int]]
 
 
 def _complete_postgres(home: Path, progress: Progress) -> None:
@@ -54,6 +56,12 @@ def _postgres(spec: NodeSpec, host: Host, operator: str) -> Node:
     return PostgresNode(spec, host, operator)
 
 
+def _ordered_settings_of_postgres(spec: NodeSpec) -> Mapping[str, int]:
+    from zonal.engines.postgres import configuration
+
+    return configuration.ordered(spec)
+
+
 POSTGRES = EngineDefinition(
     name="postgres",
     title="PostgreSQL",
@@ -65,6 +73,7 @@ POSTGRES = EngineDefinition(
     version_pattern=r"(\d+\.\d+)",
     complete=_complete_postgres,
     build=_postgres,
+    ordered_settings=_ordered_settings_of_postgres,
 )
 
 ENGINES: dict[str, EngineDefinition] = {each.name: each for each in (POSTGRES,)}

@@ -103,6 +103,11 @@ class LinuxHost:
         """Whether it has power. For the fabric itself and for tests; nobody else can know of a host in a lost zone."""
         return self.init.is_alive()
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it can be acted on: its zone is not lost."""
+        return not self._zones.is_lost(self.zone)
+
     async def power_on(self) -> None:
         """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
         self._check_zone()
@@ -143,8 +148,12 @@ class LinuxHost:
             record = self._record(process.name)
             _write(record, ProcessMark())
             pid = await in_own_thread(lambda: self._spawn(process), name=f"start {self.name}")
-            _write(record, mark(pid))
-        self._collect_when_gone(mark(pid))
+            started = mark(pid)
+            _write(record, started)
+        if started.pid:
+            self._collect_when_gone(started)
+        else:
+            collect(pid)  # It ended at once. As a zombie it would keep the host's init from ending, and the host from being powered off.
         self._check_zone()
 
     async def signal(self, process: str, number: int) -> None:

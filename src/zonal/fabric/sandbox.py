@@ -106,6 +106,11 @@ def tell_failure(reason: str, environment: Mapping[str, str] = os.environ) -> No
             pass  # The porter is gone, or the descriptor was never handed down.
 
 
+def identity() -> str:
+    """What tells this sandbox from every other one, inside it: the machine's boot, and when process 1 began (ticks since that boot)."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {mark(1).began}"
+
+
 def init_pid(state: Path) -> int | None:
     """The host's number of the init of the region on `state`, or None where none runs."""
     try:

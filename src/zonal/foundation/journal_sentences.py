@@ -49,6 +49,8 @@ def _times(f: Fields) -> str:
     return "1 attempt" if f["attempts"] == 1 else f"{f['attempts']} attempts"
 
 
+_FENCED = {"killed": "killed", "off": "off", "unreachable": "out of reach; it cannot acknowledge alone"}
+
 SENTENCES: dict[str, Callable[[Fields], str]] = {
     "database.disk_full": lambda f: f"the disk of {f['directory']} is full: writes fail until there is room",
     "database.disk_recovered": lambda f: f"the disk of {f['directory']} has room again after {f['full_seconds']} s",
@@ -73,11 +75,12 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "dynamodb.table.updating": lambda f: "the table is being updated",
     "failover.decided": _decision,
     "failover.detected": lambda f: f"the other zones agree that {f['node']} in {f['zone']} is {f['condition']}{_votes(f)}",
-    "failover.fenced": lambda f: f"{f['node']} is {'killed' if f['how'] == 'killed' else 'out of reach; it cannot acknowledge alone'}",
+    "failover.fenced": lambda f: f"{f['node']} is {_FENCED.get(f['how'], f['how'])}",
     "failover.promoted": lambda f: f"{f['node']} in {f['zone']} takes writes",
     "failover.renamed": lambda f: f"the name leads to {f['node']} at {f['address']}",
     "failover.restarted": lambda f: f"{f['node']} is started again{_because(f)}",
     "failover.waiting": lambda f: f"waiting: {f['why']}",
+    "modification.failed": lambda f: f"{f['node']} did not start with what was asked for and runs what it ran before{_because(f)}",
     "nat_gateway.available": lambda f: "the NAT gateway is available",
     "nat_gateway.deleted": lambda f: "the NAT gateway is deleted",
     "nat_gateway.deleting": lambda f: "the NAT gateway is being deleted",

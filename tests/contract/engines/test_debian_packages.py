@@ -30,6 +30,7 @@ MEMCACHED = EngineDefinition(
     version_pattern=r"(\d+\.\d+\.\d+)",
     complete=None,
     build=_no_node,  # type: ignore[arg-type]
+    ordered_settings=lambda spec: {},
 )
 
 

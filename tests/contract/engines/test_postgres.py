@@ -9,21 +9,30 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
+import psycopg
 import pytest
+from msgspec.structs import replace
 
 from tests.contract.engines.ground import PASSWORD, PORT, A, B, C, Pair, ask, origin, share_engines
 from tests.contract.engines.hidden_libraries import hide_libraries
 from tests.contract.fabric.sandboxed import Ground, sandboxed
+from zonal.drills.client import write_row
+from zonal.drills.connection import Connection, Target
+from zonal.drills.ledger import Outcome
 from zonal.engines.node import Answer, Rejoined
 from zonal.engines.postgres import configuration
 from zonal.engines.postgres.accounts import scram_verifier
+from zonal.engines.postgres.server import PostgresNode
 from zonal.fabric.zones import ZoneFault
 
+T = TypeVar("T")
 SECONDS = timedelta(seconds=10)
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -349,3 +358,154 @@ async def test_the_functions_of_uuid_ossp_have_its_signatures_and_the_values_of_
     moved = await ask(leader, 'alter extension "uuid-ossp" set schema public', database="orders")  # Its functions are the superuser's.
     assert moved == "ALTER EXTENSION"
     assert await master("select uuid_generate_v5(uuid_ns_dns(), 'a')") == str(uuid.uuid5(uuid.NAMESPACE_DNS, "a"))
+
+
+async def restart(node: PostgresNode) -> None:
+    await node.stop(within=SECONDS)
+    await node.start()
+
+
+@sandboxed
+async def test_a_standby_holds_the_ordered_settings_as_large_as_its_leader_whatever_its_spec_says(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    small = configuration.ordered(leader.spec)
+    names = ("max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction")
+    large = leader.spec.settings + tuple((name, str(small[name] + 10)) for name in names)
+
+    async def shows(node: PostgresNode, values: dict[str, int]) -> None:
+        await pair.until(node, C, lambda sighting: dict(sighting.ordered_settings) == values)
+
+    async def follows() -> None:
+        await pair.until(leader, C, lambda sighting: standby.spec.name in sighting.synchronous)
+
+    for node in (standby, leader):  # Raised ones go to the standby first.
+        node.spec = replace(node.spec, settings=large)
+        await restart(node)
+        await shows(node, configuration.ordered(node.spec))
+    await follows()
+    standby.spec = replace(standby.spec, settings=())
+    await restart(standby)
+    await shows(standby, configuration.ordered(leader.spec))
+    await follows()
+    leader.spec = replace(leader.spec, settings=())
+    await restart(leader)
+    await shows(leader, small)
+    await follows()
+    await restart(standby)
+    await shows(standby, small)
+    await follows()
+
+
+@sandboxed
+async def test_an_engine_that_does_not_start_says_why(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader = await pair.led()
+    await ask(leader, "select 1", user="nobody")
+    leader.spec = replace(leader.spec, settings=(("shared_preload_libraries", "absent"),))
+    await restart(leader)
+    assert await leader.host.wait_until_gone("postgres", SECONDS)
+    assert not await leader.is_running()
+    assert await leader.failure() == 'FATAL:  could not access file "absent": No such file or directory'
+
+
+def freeze(node: PostgresNode, number: int) -> None:
+    """Stop everything on a node's host, or have it go on."""
+    for process in _children(node.host.init.pid):
+        os.kill(process, number)
+
+
+def client(node: PostgresNode) -> psycopg.Connection[Any]:
+    """A customer's connection. Files of whoever runs the test play no part in it."""
+    where: dict[str, Any] = {"host": node.host.management_address, "port": PORT, "dbname": "orders", "connect_timeout": 5}
+    return psycopg.connect(**where, user="master", password=PASSWORD, sslmode="require", sslcert="/nowhere", sslrootcert="/nowhere")
+
+
+@sandboxed
+async def test_a_client_notices_a_commit_that_it_cancelled_and_waits_until_the_standby_holds_it(ground: Ground) -> None:
+    """With the code of docs/failover.md: PostgreSQL answers a commit whose wait was cancelled as a success with a warning."""
+    snippet: dict[str, Any] = {}
+    exec((DOCS / "failover.md").read_text().partition("```python\n")[2].partition("```")[0], snippet)
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    monitors = ground.fabric.monitors
+    connection = await monitors.look(C, lambda: client(leader), within=SECONDS)
+    doubts = snippet["doubts_of"](connection)
+
+    def on_client(work: Callable[[], T]) -> Awaitable[T]:
+        return monitors.look(C, work, within=timedelta(seconds=60))
+
+    def write(number: int) -> None:
+        connection.execute("insert into rows values (%s)", (number,))
+        connection.commit()
+
+    await on_client(lambda: connection.execute("create table rows (number int)") and connection.commit())
+    freeze(standby, signal.SIGSTOP)
+    writing = asyncio.ensure_future(on_client(lambda: write(1)))
+    waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and usename = 'master'"
+    await until(lambda: ask(leader, waits), "1")
+    await on_client(connection.cancel)
+    await writing
+    assert doubts == ["canceling wait for synchronous replication due to user request"], "the commit was answered as a success"
+    confirming = asyncio.ensure_future(on_client(lambda: snippet["confirm"](connection, doubts)))
+    await until(lambda: ask(leader, waits), "1")
+    assert not confirming.done()
+    freeze(standby, signal.SIGCONT)
+    await confirming
+    await leader.kill()
+    await standby.promote()
+    assert await ask(standby, "select number from rows", database="orders") == "1"
+
+
+@sandboxed
+async def test_a_time_out_of_the_server_does_not_end_the_wait_for_the_standby_with_a_success(ground: Ground) -> None:
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    monitors = ground.fabric.monitors
+    await ask(leader, "create table rows (number int); grant all on rows to master", database="orders")
+    freeze(standby, signal.SIGSTOP)
+
+    def write() -> str:
+        with client(leader) as connection:
+            notices: list[str] = []
+            connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+            connection.execute("set statement_timeout = 200; set idle_in_transaction_session_timeout = 200")
+            connection.commit()
+            connection.execute("insert into rows values (1)")
+            connection.commit()
+            return "; ".join(notices) or "acknowledged"
+
+    writing = asyncio.ensure_future(monitors.look(C, write, within=timedelta(seconds=60)))
+    waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and state_change < now() - interval '1 s'"
+    await until(lambda: ask(leader, waits), "1")
+    freeze(standby, signal.SIGCONT)
+    assert await writing == "acknowledged"
+
+
+@sandboxed
+async def test_a_drill_counts_a_cancelled_and_a_broken_commit_as_unknown(ground: Ground) -> None:
+    os.environ |= {"PGSSLCERT": "/nowhere", "PGSSLROOTCERT": "/nowhere"}
+    pair = Pair(ground)
+    leader, standby = await pair.synchronous()
+    await ask(leader, "create table zonal_drill (client int, number int); grant all on zonal_drill to master", database="orders")
+    target = Target(leader.host.management_address, PORT, "master", PASSWORD, "orders", 60.0)
+    for number, function in enumerate(("pg_cancel_backend", "pg_terminate_backend")):
+        connection = await ground.fabric.monitors.look(C, lambda: Connection(target), within=SECONDS)
+        freeze(standby, signal.SIGSTOP)
+
+        def write(connection: Connection = connection, number: int = number) -> tuple[Outcome, str]:
+            return write_row(connection, client=1, number=number)
+
+        writing = asyncio.ensure_future(ground.fabric.monitors.look(C, write, within=timedelta(seconds=60)))
+        waits = "from pg_stat_activity where wait_event = 'SyncRep' and usename = 'master'"
+        await until(lambda: ask(leader, f"select count(*) {waits}"), "1")  # noqa: B023 (awaited at once)
+        await ask(leader, f"select {function}(pid) {waits}")
+        assert (await writing)[0] is Outcome.UNKNOWN
+        freeze(standby, signal.SIGCONT)
+        await pair.until(leader, C, lambda sighting: standby.spec.name in sighting.synchronous)
+
+
+async def until(look: Callable[[], Awaitable[str]], value: str) -> None:
+    async with asyncio.timeout(30):
+        while await look() != value:  # noqa: ASYNC110 (only the server can tell)
+            await asyncio.sleep(0.05)

@@ -79,6 +79,15 @@ async def test_a_program_is_started_once_signalled_and_found_gone(ground: Ground
 
 
 @sandboxed
+async def test_a_host_whose_program_ends_at_once_can_be_powered_off(ground: Ground) -> None:
+    host = await ground.host("db-orders-a", A)
+    for number in range(20):
+        await host.start(ProcessSpec(f"brief-{number}", ("/bin/true",), str(ground.state / "log"), privileged=True))
+    await host.power_off()
+    assert not host.is_on
+
+
+@sandboxed
 async def test_what_a_program_prints_is_appended_to_its_log(ground: Ground) -> None:
     host = await ground.host("host", A)
     log = ground.state / "program.log"

@@ -103,6 +103,19 @@ async def test_a_node_is_named_by_its_part_and_its_end_is_on_record() -> None:
     ]
 
 
+async def test_an_old_primary_that_is_not_fenced_is_shown_as_what_it_is() -> None:
+    databases, fabric, records = desk()
+    with records.transaction() as tx:
+        standing = tx.require(Standing, "db-1")
+        unfenced = replace(standing.member("orders_b"), needs=Needs.REJOIN, unfenced=True)
+        tx.put(replace(standing.with_member(unfenced), redundancy=Redundancy.ALONE, why="waits"))
+    [seen] = databases.statuses()
+    assert [(node.role, node.state) for node in seen.nodes] == [("primary", "up"), ("old primary", "lost")]
+    assert seen.why.startswith("the standby is not following; orders_b led before and is not fenced yet: it acknowledges no write")
+    await databases.fail("orders", "standby", "process")
+    assert fabric.done == [("kill", "orders_b")], "an operator names it as before"
+
+
 async def test_a_fault_that_does_not_exist_leaves_no_trace_in_the_journal() -> None:
     databases, fabric, records = desk()
     with pytest.raises(NoSuchNode, match="process or host, not 'fire'"):

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from tests import virtual_time
 from tests.steps import fails_once, runs_twice
-from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
+from tests.unit.control.world import A, B, C, Region, World, connections, until, want, wanted
 from zonal.control.deployment import Phase, Power, Standing, Wanted
 from zonal.control.failover import Condition, Redundancy
+from zonal.engines.node import EngineFailed
 
 
 def run(test: Callable[[World], Awaitable[None]], world: World | None = None) -> World:
@@ -262,6 +263,127 @@ def test_an_upgrade_takes_the_standby_first_then_fails_over_then_the_other() -> 
     run(test)
 
 
+def starts(world: World) -> list[str]:
+    """The order in which nodes were restarted, by name."""
+    return [str(entry.fields["node"]) for entry in world.store.journal(event="node.") if entry.event in ("node.upgraded", "node.rejoined")]
+
+
+async def revised(world: World, **more: object) -> None:
+    """Have a modification carried out to its end."""
+    change(world, revision=world.store.require(Wanted, "d-1").revision + 1, **more)
+    now = world.store.require(Wanted, "d-1")
+    await until(lambda: standing(world).settled_revision == now.revision, within=60)
+    await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=30)
+    assert {member.revision for member in standing(world).members} == {now.revision}
+    assert {engine.max_connections for engine in world.engines.values()} == {connections(now.memory_bytes)}
+
+
+def test_a_lowered_setting_goes_to_the_leader_first_and_a_raised_one_to_the_standby_first() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            await revised(world, memory_bytes=4 << 30)
+            assert starts(world) == ["orders_2", "orders_1"] and standing(world).leader == "orders_2"
+            await revised(world, memory_bytes=1 << 30)
+            assert starts(world)[2:] == ["orders_2", "orders_1"]
+            assert (standing(world).leader, standing(world).epoch) == ("orders_2", 2), "no failover was needed"
+
+    run(test)
+
+
+def test_a_lowered_setting_comes_into_force_everywhere_though_the_version_changes_too() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            await revised(world, memory_bytes=4 << 30)
+            await revised(world, memory_bytes=1 << 30, engine_version="18.2")
+            assert {member.engine_version for member in standing(world).members} == {"18.2"}
+
+    run(test)
+
+
+@pytest.mark.parametrize("trouble", ["before", "after", "twice"])
+@pytest.mark.parametrize("gibibytes", [(4, 1), (1, 4), (2, 1, 4, 1)])
+def test_every_step_of_a_modification_may_fail_once_or_be_done_twice(gibibytes: tuple[int, ...], trouble: str) -> None:
+    world = World()
+    world.wrap = runs_twice if trouble == "twice" else lambda node: fails_once(node, after=trouble == "after")
+
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            for engine in world.engines.values():
+                engine.wrapped = world.wrap(engine)
+            for size in gibibytes:
+                await revised(world, memory_bytes=size << 30)
+
+    run(test, world)
+
+
+def test_a_lowered_setting_reaches_a_pair_whose_standby_returns_later() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await made(world, A, B)
+            await revised(world, memory_bytes=4 << 30)
+            standby = standing(world).standby
+            assert standby is not None
+            world.fail(standby.place.zone, "power")
+            change(world, memory_bytes=1 << 30, revision=3)
+            await until(lambda: standing(world).leading.revision == 3, within=30)
+            world.recover(standby.place.zone)
+            region.deployments.zone_changed()
+            await until(lambda: standing(world).settled_revision == 3 and redundancy_is(world, Redundancy.SYNCHRONOUS)(), within=60)
+            assert {engine.max_connections for engine in world.engines.values()} == {connections(1 << 30)}
+
+    run(test)
+
+
+@pytest.mark.parametrize("zones", [(A,), (A, B)])
+@pytest.mark.parametrize(("before", "after"), [(1, 4), (4, 1), (2, 2)])
+def test_a_revision_with_which_an_engine_does_not_start_is_taken_back_and_not_tried_again(
+    zones: tuple[str, ...], before: int, after: int
+) -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            want(world, wanted(*zones, memory_bytes=before << 30))
+            await until(lambda: (found := world.store.get(Standing, "d-1")) is not None and found.phase is Phase.RUNNING)
+            await made_whole(world)
+            for engine in world.engines.values():
+                engine.refuses = lambda member: member.revision == 2
+            change(world, memory_bytes=after << 30, revision=2)
+            await until(lambda: standing(world).failed_revision == 2, within=30)
+            assert "revision 2 does not start" in standing(world).failure
+            await until(lambda: bool(world.able_to_acknowledge()), within=10)
+            await made_whole(world)
+            count = len(world.store.journal(event="modification.failed"))
+            await asyncio.sleep(120)
+            assert len(world.store.journal(event="modification.failed")) == count == 1, "it is not tried again"
+            assert {member.revision for member in standing(world).members} == {1}
+            change(world, memory_bytes=8 << 30, revision=3)
+            await until(lambda: standing(world).settled_revision == 3, within=60)
+            await made_whole(world)
+            assert {engine.max_connections for engine in world.engines.values()} == {connections(8 << 30)}
+
+    async def made_whole(world: World) -> None:
+        goal = Redundancy.SYNCHRONOUS if len(zones) > 1 else Redundancy.SINGLE
+        await until(lambda: redundancy_is(world, goal)() and bool(world.able_to_acknowledge()), within=60)
+
+    run(test)
+
+
+def test_a_deployment_whose_revision_does_not_start_can_be_removed_at_any_moment() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            for engine in world.engines.values():
+                engine.refuses = lambda member: member.revision == 2
+            change(world, memory_bytes=4 << 30, revision=2)
+            await until(lambda: standing(world).redundancy is Redundancy.ALONE)
+            change(world, power=Power.GONE)
+            await until(lambda: world.store.get(Standing, "d-1") is None)
+
+    run(test)
+
+
 def test_a_single_node_is_upgraded_in_place() -> None:
     async def test(world: World) -> None:
         async with Region(world):
@@ -438,6 +560,106 @@ def test_a_leader_cut_off_with_its_clients_acknowledges_nothing() -> None:
             assert not any(value >= 1000 for value in world.engines["orders_1"].log)
 
     run(test)
+
+
+async def taken_over(world: World, fault: str = "network") -> None:
+    """The leader's zone is lost, and the standby in B leads."""
+    await made(world, A, B)
+    world.fail(A, fault)
+    await until(lambda: world.name == "orders_2" and world.engines["orders_2"].can_acknowledge(), within=10)
+
+
+@pytest.mark.parametrize("also_lost", [(B,), (B, C)])
+@pytest.mark.parametrize("fault", ["network", "power"])
+def test_an_old_leader_is_fenced_when_its_zone_returns_while_the_new_leaders_is_lost(fault: str, also_lost: tuple[str, ...]) -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await taken_over(world)
+            for zone in also_lost:
+                world.fail(zone, fault)
+            await asyncio.sleep(5)
+            old = world.engines["orders_1"]
+            assert old.answers and old.is_leader and standing(world).member("orders_1").unfenced
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(lambda: not old.answers, within=0.5)
+            assert not standing(world).member("orders_1").unfenced and not standing(world).member("orders_1").is_on
+            await asyncio.sleep(30)
+            assert not old.answers and standing(world).leader == "orders_2"
+            for zone in also_lost:
+                world.recover(zone)
+            region.deployments.zone_changed()
+            await until(redundancy_is(world, Redundancy.SYNCHRONOUS), within=60)
+
+    run(test)
+
+
+def test_an_old_leader_is_fenced_though_no_standby_is_wanted_any_more() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await taken_over(world)
+            change(world, places=(standing(world).leading.place,))
+            await until(redundancy_is(world, Redundancy.SINGLE))
+            world.fail(B, "power")
+            await asyncio.sleep(5)
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(lambda: not world.engines["orders_1"].answers, within=0.5)
+
+    run(test)
+
+
+def test_an_old_leader_is_fenced_though_the_node_being_promoted_is_away() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            world.fail(A, "network")
+            await until(lambda: standing(world).promoting)
+        world.fail(B, "power")
+        world.recover(A)
+        assert world.engines["orders_1"].answers and standing(world).promoting == "orders_2"
+        async with Region(world) as region:
+            await until(lambda: not world.engines["orders_1"].answers, within=0.5)
+            world.recover(B)
+            region.deployments.zone_changed()
+            await until(lambda: world.name == "orders_2" and redundancy_is(world, Redundancy.SYNCHRONOUS)(), within=60)
+
+    run(test)
+
+
+def test_an_old_leader_whose_zone_returns_during_a_long_step_is_fenced_beside_it() -> None:
+    async def test(world: World) -> None:
+        async with Region(world) as region:
+            await taken_over(world)
+            world.engines["orders_2"].restart_seconds = 40.0
+            change(world, restart=1)
+            await until(lambda: not world.engines["orders_2"].answers)
+            await asyncio.sleep(1)
+            world.recover(A)
+            region.deployments.zone_changed()
+            await until(lambda: not world.engines["orders_1"].answers, within=0.5)
+            assert standing(world).restarted == 0, "the restart is still going on"
+            await until(lambda: standing(world).restarted == 1, within=60)
+
+    run(test)
+
+
+def test_an_engine_that_cannot_be_ended_is_fenced_by_the_power_of_its_host_and_holds_nothing_up() -> None:
+    async def test(world: World) -> None:
+        async with Region(world):
+            await made(world, A, B)
+            old = world.engines["orders_1"]
+
+            async def kill() -> None:
+                raise EngineFailed("it does not end")
+
+            old.kill = kill  # type: ignore[method-assign]
+            old.hung = True
+            await until(lambda: world.name == "orders_2", within=10)
+            assert not old.host.is_on
+
+    world = run(test)
+    assert next(entry for entry in world.store.journal(event="failover.fenced")).fields["how"] == "off"
 
 
 def test_a_promotion_that_the_region_did_not_survive_is_completed_by_the_next_one() -> None:

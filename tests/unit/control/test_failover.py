@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,9 +140,37 @@ def test_a_wish_for_a_failover_is_fulfilled_only_when_it_is_safe() -> None:
     assert action(view(leader(SERVING), standby(STARTING), forced=True)) is not Action.PROMOTE
 
 
-def test_an_old_leader_that_still_takes_writes_is_fenced() -> None:
-    seen = decide(view(leader(SERVING, standby="none"), standby(SERVING, writable=True), Redundancy.ALONE), LIMITS)
-    assert (seen.action, seen.node) == (Action.FENCE, "two")
+@pytest.mark.parametrize("redundancy", [Redundancy.ALONE, Redundancy.SYNCHRONOUS])
+@pytest.mark.parametrize("answer", Answer)
+def test_an_old_leader_that_still_takes_writes_is_fenced_whatever_is_known_of_the_leader(answer: Answer, redundancy: Redundancy) -> None:
+    for hearing in (frozenset({A, B, C}), frozenset({C}), frozenset()):
+        seen = view(leader(answer), standby(SERVING, writable=True), redundancy, reachable=frozenset({"two"}), hearing=hearing)
+        decision = decide(seen, LIMITS)
+        assert (decision.action, decision.node) == (Action.FENCE, "two")
+
+
+@pytest.mark.parametrize("answer", Answer)
+def test_a_node_that_was_never_fenced_is_fenced_before_anything_is_seen_of_it(answer: Answer) -> None:
+    seen = view(leader(answer), standby(SILENT, needs="rejoin"), Redundancy.ALONE, unfenced=("two",), reachable=frozenset({"one", "two"}))
+    assert decide(seen, LIMITS)[:2] == (Action.FENCE, "two")
+
+
+def test_the_old_leader_of_a_recorded_promotion_is_fenced_though_the_new_one_is_away() -> None:
+    seen = view(leader(SERVING), standby(SILENT), promoting=True, unfenced=("one",), reachable=frozenset({"one"}))
+    assert decide(seen, LIMITS)[:2] == (Action.FENCE, "one")
+    completed = view(leader(SILENT), standby(SERVING, writable=True), promoting=True, unfenced=("one",), reachable=frozenset({"two"}))
+    assert decide(completed, LIMITS)[:2] == (Action.PROMOTE, "two"), "the node being promoted is to take writes"
+
+
+def test_a_node_that_is_no_member_of_the_pair_any_more_is_fenced_too() -> None:
+    seen = view(leader(SILENT), None, Redundancy.SINGLE, unfenced=("two",), reachable=frozenset({"two"}))
+    assert decide(seen, LIMITS)[:2] == (Action.FENCE, "two")
+
+
+def test_a_host_that_cannot_be_reached_holds_nothing_up() -> None:
+    lost = view(leader(SERVING, standby="none"), standby(SILENT, needs="rejoin"), Redundancy.ALONE, unfenced=("two",))
+    assert action(lost) is Action.REJOIN_STANDBY
+    assert action(view(leader(SILENT), standby(SERVING), unfenced=("one",))) is Action.PROMOTE
 
 
 def test_the_table_is_printed_row_by_row() -> None:
@@ -183,6 +212,8 @@ def views(draw: st.DrawFn) -> View:
         hearing=draw(st.frozensets(st.sampled_from((A, B, C)))),
         promoting=two is not None and redundancy is Redundancy.SYNCHRONOUS and draw(st.booleans()),
         forced=draw(st.booleans()),
+        unfenced=draw(st.sampled_from([(), (), ("one",), ("two",)])),
+        reachable=draw(st.frozensets(st.sampled_from(("one", "two")))),
     )
 
 
@@ -202,7 +233,15 @@ def test_nobody_is_promoted_who_may_miss_an_acknowledged_write(seen: View) -> No
 def test_the_old_leader_of_a_recorded_promotion_is_never_relaxed_nor_started(seen: View) -> None:
     if seen.promoting:
         decision = decide(seen, LIMITS)
-        assert decision.action in (Action.PROMOTE, Action.RESTART_IN_PLACE) and decision.node == "two"
+        if decision.action is not Action.FENCE:
+            assert decision.action in (Action.PROMOTE, Action.RESTART_IN_PLACE) and decision.node == "two"
+
+
+@given(views())
+def test_whatever_is_known_a_reachable_node_that_may_take_writes_and_does_not_lead_is_fenced(seen: View) -> None:
+    looks = seen.standby.looks if seen.standby and not seen.promoting else ()
+    suspects = set(seen.unfenced) | {look.sighting.node for look in looks if look.answer is SERVING and look.sighting.writable}
+    assert (decide(seen, LIMITS).action is Action.FENCE) == bool(suspects & seen.reachable)
 
 
 @given(views())

@@ -1,7 +1,8 @@
 """Storms: any order of faults, repairs, wishes and regions killed anywhere, with clients writing all the while.
 
 Clients write through the name, and stubborn ones keep writing to whatever node they can still reach in its own zone. At no moment may two
-nodes be able to acknowledge; when the storm is over the pair is synchronous again and holds every acknowledged write.
+nodes be able to acknowledge, and a node that can be reached takes writes without leading for no longer than a fence takes. When the
+storm is over the pair is synchronous again and holds every acknowledged write.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests import virtual_time
-from tests.unit.control.world import A, B, C, Region, World, until, want, wanted
+from tests.unit.control.world import A, B, C, Region, World, connections, until, want, wanted
 from zonal.control.acting import Deployment
 from zonal.control.deployment import Phase, Standing, Wanted
 from zonal.control.failover import Redundancy
@@ -37,7 +38,11 @@ EVENT = st.one_of(
     st.tuples(st.just("force failover")),
     st.tuples(st.just("reboot")),
     st.tuples(st.just("upgrade")),
+    st.tuples(st.just("resize"), st.sampled_from((1, 2, 4))),
 )
+FENCE_WITHIN_SECONDS = 1.0
+"""How long a node that does not lead may take writes where it can be reached: a pause between two attempts, and the attempt."""
+
 STORM = st.lists(st.tuples(EVENT, st.sampled_from((0.0, 0.01, 0.05, 0.13, 0.3, 0.7, 1.5, 2.5, 6.0, 12.0))), min_size=1, max_size=14)
 
 
@@ -47,12 +52,24 @@ class Clients:
     def __init__(self, world: World) -> None:
         self.world = world
         self.acknowledged: list[int] = []
+        self.region_runs = True
+        self._unfenced_since: dict[str, float] = {}
         self._numbers: Iterator[int] = itertools.count(1)
+
+    def _check_fences(self) -> None:
+        """While a region runs, a node that neither leads nor is being promoted is fenced as soon as it can be reached."""
+        now, standing = self.world.clock.monotonic(), self.world.store.require(Standing, "d-1")
+        may_lead = {standing.promoting or standing.leader}
+        reachable = {engine.spec.name for engine in self.world.writable_and_reachable()} if self.region_runs else set()
+        self._unfenced_since = {name: self._unfenced_since.get(name, now) for name in reachable - may_lead}
+        for name, since in self._unfenced_since.items():
+            assert now - since < FENCE_WITHIN_SECONDS, f"{name} can be reached and takes writes, and {may_lead} leads"
 
     async def write_for_ever(self) -> None:
         while True:
             able = self.world.able_to_acknowledge()
             assert len(able) <= 1, f"{[engine.spec.name for engine in able]} can both acknowledge"
+            self._check_fences()
             for engine in list(self.world.engines.values()):
                 number = next(self._numbers)
                 if engine.write(number):
@@ -68,9 +85,11 @@ async def ride_out(world: World, storm: list[tuple[Any, float]]) -> None:
     writing = asyncio.create_task(clients.write_for_ever())
     for (what, *rest), pause in storm:
         if what == "restart region":
+            clients.region_runs = False
             await region.__aexit__(None, None, None)
             await asyncio.sleep(pause)
             region = await Region(world).__aenter__()
+            clients.region_runs = True
         else:
             strike(world, what, *rest)
             await asyncio.sleep(pause)
@@ -86,13 +105,14 @@ async def ride_out(world: World, storm: list[tuple[Any, float]]) -> None:
     world.settle()
     standing = world.store.require(Standing, "d-1")
     for engine in world.engines.values():
+        assert engine.max_connections == connections(world.store.require(Wanted, "d-1").memory_bytes)
         missing = set(clients.acknowledged) - set(engine.log)
         assert not missing, f"{engine.spec.name} lost {sorted(missing)}"
     assert world.name == standing.leader
     await region.__aexit__(None, None, None)
 
 
-def strike(world: World, what: str, *rest: str) -> None:
+def strike(world: World, what: str, *rest: Any) -> None:
     if what == "fail":
         world.fail(*rest)
     elif what == "recover":
@@ -111,6 +131,7 @@ def strike(world: World, what: str, *rest: str) -> None:
             "force failover": {"failover": now.failover + 1},
             "reboot": {"restart": now.restart + 1},
             "upgrade": {"revision": now.revision + 1},
+            "resize": {"revision": now.revision + 1, "memory_bytes": int(rest[0]) << 30 if rest else now.memory_bytes},
         }
         want(world, replace(now, **changed[what]))
 
@@ -127,7 +148,7 @@ def synchronous(world: World) -> bool:
 
 def settled(world: World) -> bool:
     standing, now = world.store.require(Standing, "d-1"), world.store.require(Wanted, "d-1")
-    done = (standing.restarted, standing.failed_over) == (now.restart, now.failover)
+    done = (standing.restarted, standing.failed_over, standing.settled_revision) == (now.restart, now.failover, now.revision)
     return done and all(member.revision == now.revision for member in standing.members) and world.name == standing.leader
 
 
@@ -144,7 +165,11 @@ def healthy(world: World) -> bool:
 @example([(("fail", A, "power"), 1.5), (("fail", B, "power"), 6.0), (("recover", B), 6.0)])
 @example([(("fail", B, "network"), 6.0), (("fail", A, "network"), 2.5), (("recover", B), 12.0)])
 @example([(("force failover",), 0.01), (("restart region",), 0.0), (("kill", "orders_2"), 0.0), (("restart region",), 0.3)])
+@example([(("fail", A, "network"), 6.0), (("fail", B, "power"), 2.5), (("recover", A), 12.0)])
+@example([(("fail", A, "network"), 6.0), (("fail", B, "network"), 0.0), (("fail", C, "power"), 2.5), (("recover", A), 12.0)])
 @example([(("hang", "orders_1"), 2.5), (("fail", B, "network"), 0.3), (("recover", B), 0.0)])
+@example([(("resize", 4), 6.0), (("resize", 1), 0.7), (("fail", A, "network"), 2.5), (("recover", A), 6.0)])
+@example([(("resize", 4), 0.7), (("restart region",), 0.3), (("resize", 2), 2.5), (("kill", "orders_2"), 0.3)])
 @example([(("upgrade",), 0.3), (("fail", A, "power"), 6.0), (("restart region",), 1.5)])
 def test_no_storm_loses_an_acknowledged_write_or_makes_two_leaders(storm: list[tuple[Any, float]]) -> None:
     virtual_time.run(ride_out(World(), storm))

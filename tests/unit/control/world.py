@@ -70,6 +70,10 @@ class World:
                 engine.log += leader.log[len(engine.log) :]
                 engine.timeline = leader.timeline
 
+    def writable_and_reachable(self) -> list[Engine]:
+        """The engines that take writes and whose zones are not lost. More than one is a primary too many."""
+        return [engine for engine in self.engines.values() if engine.answers and engine.is_leader and not self.cut(engine.host.zone)]
+
     def able_to_acknowledge(self) -> list[Engine]:
         self.settle()
         return [engine for engine in self.engines.values() if engine.can_acknowledge()]
@@ -84,6 +88,7 @@ class Region:
             world.store, self, Monitors(world), self, zones=ZONES, settings=world.settings, clock=world.clock, beacons={}
         )
         self.deployments.health._beacons = {zone: zone for zone in ZONES}
+        self._revisions: dict[str, tuple[Any, EngineAsOf]] = {}
         self.driver = Driver(world.store, [self.deployments], clock=world.clock)
         self.deployments.nudged_by(lambda id: self.driver.nudge("deployments", id))
 
@@ -100,7 +105,15 @@ class Region:
         if engine is None:
             engine = self.world.engines[member.name] = Engine(self.world, member)
             engine.wrapped = self.world.wrap(engine)
-        return engine.wrapped
+        identity = engine.wrapped, member.engine_version, member.revision, member.memory_bytes
+        known = self._revisions.get(member.name)
+        if known is None or known[0] != identity:
+            known = self._revisions[member.name] = identity, EngineAsOf(engine.wrapped, member)
+            engine.prepared[0] = member
+        return known[1]
+
+    def ordered_settings(self, wanted: Wanted) -> dict[str, int]:
+        return {"max_connections": connections(wanted.memory_bytes)}
 
     async def forget(self, deployment: str, name: str) -> None:
         self.world.engines.pop(name, None)
@@ -139,6 +152,10 @@ class FakeHost:
         if on and not self.is_on:
             raise HostUnreachable(f"{self.name} is powered off")
 
+    @property
+    def is_reachable(self) -> bool:
+        return not self.world.cut(self.zone)
+
     async def power_on(self) -> None:
         self.check(on=False)
         await asyncio.sleep(0.05)
@@ -152,6 +169,26 @@ class FakeHost:
     def lose_power(self) -> None:
         self.is_on = False
         self.engine.running = self.engine.hung = False
+
+
+def connections(memory_bytes: int) -> int:
+    """What an engine's one ordered setting is by default."""
+    return memory_bytes >> 20
+
+
+class EngineAsOf:
+    """An engine that is started as a member has it: its version, revision and memory."""
+
+    def __init__(self, engine: Any, member: Member) -> None:
+        self._engine = engine
+        self._member = member
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def start(self) -> None:
+        assert self._engine.prepared[0] is self._member, "its host was prepared for something else meanwhile"
+        await self._engine.start()
 
 
 class Engine:
@@ -174,6 +211,11 @@ class Engine:
         self.running = False
         self.hung = False
         self.ready_at = 0.0
+        self.restart_seconds = 0.2
+        self.prepared = [member]
+        self.runs = member
+        self.max_connections = self.least_connections = connections(member.memory_bytes)
+        self.refuses: Callable[[Member], bool] = lambda _: False
         self.connected_at: float | None = None
         self.password = ""
         self.calls: list[str] = []
@@ -188,7 +230,11 @@ class Engine:
         if self.is_leader or not self.answers or leader is None or not leader.answers or not leader.is_leader:
             return None
         joined = self.world.joined(self.host.zone, leader.host.zone)
-        return leader if joined and leader.begins_with(self.log) else None
+        if not joined or not leader.begins_with(self.log):
+            return None
+        self.least_connections = leader.max_connections
+        assert self.max_connections >= leader.max_connections, f"{self.spec.name} is smaller than its leader, so replay stops"
+        return leader
 
     def begins_with(self, log: list[int]) -> bool:
         """Whether the log is how this one begins. Every write is another number, so the last one tells."""
@@ -231,6 +277,7 @@ class Engine:
             self.host.check()
             if leader is None or not leader.answers or not leader.is_leader or not self.world.joined(self.host.zone, leader.host.zone):
                 raise EngineFailed(f"{what} of {self.spec.name}: {origin.node} does not answer")
+        self.least_connections = leader.max_connections
         self.log, self.timeline, self.required = list(leader.log), leader.timeline, leader.required
         self.has_data, self.is_leader, self.origin = True, False, origin.node
 
@@ -238,8 +285,13 @@ class Engine:
         await self._act("start", 0.05)
         if not self.has_data:
             raise EngineFailed(f"{self.spec.name} has no data to start with")
+        self.runs = self.prepared[0]
+        if self.refuses(self.runs):
+            return
         if not self.running:
-            self.running, self.hung, self.ready_at = True, False, self.world.clock.monotonic() + 0.2
+            wanted = connections(self.runs.memory_bytes)
+            self.max_connections = wanted if self.is_leader else max(wanted, self.least_connections)
+            self.running, self.hung, self.ready_at = True, False, self.world.clock.monotonic() + self.restart_seconds
 
     async def stop(self, *, within: timedelta) -> None:
         self.host.check()
@@ -291,8 +343,16 @@ class Engine:
         self.world.settle()
         streaming = tuple(engine.spec.name for engine in self.world.engines.values() if engine.connected_to() is self)
         confirming = tuple(name for name in streaming if name in self.required)
-        known = {"writable": self.is_leader, "position": len(self.log), "timeline": self.timeline, "required": self.required}
+        known: dict[str, Any] = {"ordered_settings": (("max_connections", self.max_connections),)}
+        known |= {"writable": self.is_leader, "position": len(self.log), "timeline": self.timeline, "required": self.required}
         return sighting(Answer.SERVING, streaming=streaming, synchronous=confirming, **known)
+
+    async def is_running(self) -> bool:
+        self.host.check()
+        return self.running
+
+    async def failure(self) -> str:
+        return f"FATAL: revision {self.runs.revision} does not start"
 
     async def logs(self) -> list[LogFile]:
         return []

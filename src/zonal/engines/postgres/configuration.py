@@ -8,7 +8,7 @@ RDS"), and is modest otherwise, so that ten instances fit on a laptop. Since Pos
 from __future__ import annotations
 
 from zonal.engines.node import NodeSpec, Origin, Secrets
-from zonal.engines.postgres import quoting
+from zonal.engines.postgres import ordered_settings, quoting
 from zonal.engines.postgres.layout import Layout, Part, Role
 
 OPERATOR = "rdsadmin"
@@ -23,15 +23,19 @@ KEPT_LOG = "2GB"
 """How much log a leader keeps for a replica that is away; after more the replica is copied anew. A replication slot would keep it as well,
 but its bound, `max_slot_wal_keep_size`, holds for the customer's own slots too."""
 
+_FIXED = {"max_wal_senders": "10"}
 _KIBI = 1024
 _MEBI = 1024 * 1024
 
 
 def configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
-    """`postgresql.conf`. A later line wins, so the deployment's own settings come before those that carry durability and failover."""
+    """`postgresql.conf`. A later line wins, so the deployment's own settings come before those that carry durability and failover, and what
+    a standby has to hold comes last."""
     lines: dict[str, str] = {}
     for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, part, layout)):
         lines |= settings
+    if part.role is Role.STANDBY:
+        lines |= ordered_settings.raised(lines, layout.least())
     return "".join(f"{name} = {quoting.setting(value)}\n" for name, value in lines.items())
 
 
@@ -42,6 +46,11 @@ def rewind_configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
     histories part, so all of it is kept.
     """
     return configuration(spec, part, layout) + "wal_keep_size = '1TB'\n"
+
+
+def ordered(spec: NodeSpec) -> dict[str, int]:
+    """The values that the settings of `ordered_settings` are to have on a node."""
+    return ordered_settings.configured(_sizing(spec) | dict(spec.settings) | _FIXED)
 
 
 def admission(spec: NodeSpec, part: Part) -> str:
@@ -130,7 +139,7 @@ def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
         "wal_log_hints": "on",
         "wal_level": dict(spec.settings).get("wal_level", "replica"),
         "hot_standby": "on",
-        "max_wal_senders": "10",
+        **_FIXED,
         "max_replication_slots": "10",
         "wal_keep_size": KEPT_LOG if part.keeps_log else "128MB",  # A rewind copies all of it, so more would make coming back slower.
         "wal_sender_timeout": "5s",

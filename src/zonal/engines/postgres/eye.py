@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from zonal.engines.node import Answer, Monitors, Sighting
+from zonal.engines.postgres import ordered_settings
 from zonal.engines.postgres.session import NotReady, Refused, Rejected, Session, Silent
 
 FRESH_SECONDS = 2.0
@@ -30,7 +31,8 @@ select pg_is_in_recovery(),
   current_setting('synchronous_standby_names'),
   (select coalesce(json_agg(json_build_array(application_name,
       sync_state in ('sync', 'quorum') and reply_time > clock_timestamp() - interval '{CONFIRMED_SECONDS} s')), '[]')
-     from pg_stat_replication where state = 'streaming')
+     from pg_stat_replication where state = 'streaming'),
+  json_build_object({", ".join(f"'{name}', current_setting('{name}')::int" for name in ordered_settings.NAMES)})
 """
 
 
@@ -91,7 +93,7 @@ class Eye:
             session.close()
 
     def _status(self, zone: str, row: list[str | None]) -> Sighting:
-        in_recovery, position, timeline, required, replicas = row
+        in_recovery, position, timeline, required, replicas, ordered = row
         streaming: list[tuple[str, bool]] = [(name, bool(confirms)) for name, confirms in json.loads(replicas or "[]")]
         names = _required(required or "")
         return Sighting(
@@ -105,6 +107,7 @@ class Eye:
             required=names,
             synchronous=tuple(name for name, confirms in streaming if confirms and name in names),
             streaming=tuple(name for name, _ in streaming),
+            ordered_settings=tuple(json.loads(ordered or "{}").items()),
         )
 
     def _sighting(self, zone: str, answer: Answer, detail: str) -> Sighting:

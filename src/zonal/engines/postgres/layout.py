@@ -53,6 +53,7 @@ class Layout:
         self.logs = directory / "log"
         self.console = directory / "console.log"
         self._part = directory / "part.json"
+        self._least = directory / "least.json"
 
     @property
     def standby_signal(self) -> Path:
@@ -80,6 +81,16 @@ class Layout:
 
     def write_part(self, part: Part) -> None:
         replace_file(self._part, msgspec.json.encode(part))
+
+    def least(self) -> dict[str, int]:
+        """What settings must not go below while this node is a standby, as of its last start."""
+        try:
+            return msgspec.json.decode(self._least.read_bytes(), type=dict[str, int])
+        except FileNotFoundError:
+            return {}
+
+    def write_least(self, least: dict[str, int]) -> None:
+        replace_file(self._least, msgspec.json.encode(least))
 
     def discard_new(self) -> None:
         """Remove what an interrupted step left behind."""

@@ -70,6 +70,11 @@ class Programs:
         if b"ERROR:" in done.stderr or b"FATAL:" in done.stderr:
             raise EngineFailed(f"the accounts could not be laid out: {_end(done)}")
 
+    async def control_data(self, target: Path) -> str:
+        """What stands in the control file of a cluster."""
+        done = await self._run(("pg_controldata", "-D", str(target)), within=QUICK)
+        return done.stdout.decode()
+
     async def copy(self, origin: Origin, target: Path) -> None:
         """Copy a running node, with the log that is written meanwhile."""
         source = configuration.connection_string(origin, configuration.REPLICATION, self._layout)

@@ -16,12 +16,13 @@ import os
 import re
 import signal
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, Rejoined, Secrets, Sighting
-from zonal.engines.postgres import accounts, configuration
+from zonal.engines.postgres import accounts, configuration, ordered_settings
 from zonal.engines.postgres.eye import Eye
 from zonal.engines.postgres.layout import Layout, Part, Role
 from zonal.engines.postgres.programs import PROCESS, Programs
@@ -128,6 +129,8 @@ class PostgresNode:
         if not layout.exists():
             raise EngineFailed(f"{self.spec.name} has no data to start with")
         layout.logs.mkdir(mode=0o700, exist_ok=True)
+        if layout.part().role is Role.STANDBY and not await self.host.is_running(PROCESS):
+            layout.write_least(ordered_settings.recorded(await self._programs.control_data(layout.data)))
         self._write_files(layout.part())
         await self.host.start(self._programs.server())
 
@@ -193,6 +196,17 @@ class PostgresNode:
     async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
         return await self._eye.look(monitors, zone, within=within)
+
+    async def is_running(self) -> bool:
+        """Whether the engine's process runs. For acting, never for judging health."""
+        return await self.host.is_running(PROCESS)
+
+    async def failure(self) -> str:
+        """What the engine printed last of why it ended; customers' errors are left out."""
+        logs = [Path(file.path) for file in (await self.logs())[-1:]]
+        lines = [line for path in (*logs, self._layout.console) for line in _tail(path).splitlines() if line.strip()]
+        ends = [line for line in lines if _END.search(line)]
+        return _PREFIX.sub("", (ends or lines or ["it printed nothing"])[-1]).strip()
 
     async def logs(self) -> list[LogFile]:
         """The engine's log files, oldest first."""
@@ -265,6 +279,21 @@ do $$ begin
 end $$;
 """
 """`pg_promote(true)` would look every tenth of a second only."""
+
+
+_END = re.compile(r"^(?:\S+ \S+ UTC::@:\[\d+\]:)?\s*(?:FATAL|PANIC):")
+"""A line in which a server's own process says why it ends: one of a customer's session has a user and a database in its prefix."""
+_PREFIX = re.compile(r"^\S+ \S+ UTC::@:\[\d+\]:")
+
+
+def _tail(path: Path) -> str:
+    """The end of a log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _setting(text: str, name: str) -> str:

@@ -22,7 +22,7 @@ from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.endpoints import Endpoints
 from zonal.services.rds.model import WINDOWS, Changes, DbInstance
-from zonal.services.rds.modification import apply
+from zonal.services.rds.modification import apply, take_back
 
 
 class Step(Enum):
@@ -34,17 +34,20 @@ class Step(Enum):
     TRIM = "remove interfaces of nodes that are gone"
     FINISH = "what was asked for is done"
     APPLY = "the maintenance window is open"
+    TAKE_BACK = "a modification failed, so it is taken back"
     WITHDRAW = "have its public addresses reachable no more"
     REMOVE = "the deployment is gone"
 
 
 class Observed(NamedTuple):
-    """An instance with its deployment. `opens_in_seconds` is region time until the maintenance window, 0 while it is open."""
+    """An instance with its deployment. `opens_in_seconds` is region time until the maintenance window, 0 while it is open; `left` are nodes
+    in lost zones."""
 
     instance: DbInstance
     wanted: Wanted | None
     standing: Standing | None
     opens_in_seconds: float
+    left: frozenset[str] = frozenset()
 
 
 class DbInstanceReconciler:
@@ -91,7 +94,9 @@ class DbInstanceReconciler:
         if instance is None:
             return None
         opens = WINDOWS.seconds_until(instance.maintenance_window, self._clock.now())
-        return Observed(instance, self._store.get(Wanted, id), self._store.get(Standing, id), opens)
+        standing = self._store.get(Standing, id)
+        left = frozenset(member.name for member in standing.members if self._is_lost(member.place.zone)) if standing else frozenset()
+        return Observed(instance, self._store.get(Wanted, id), standing, opens, left)
 
     async def _run(self, step: Step, observed: Observed) -> None:
         instance, standing = observed.instance, observed.standing
@@ -119,6 +124,8 @@ class DbInstanceReconciler:
                 tx.put(placement.remove_interfaces(tx, instance, kept=_names(standing, tx.get(Wanted, id))))
             elif step is Step.APPLY:
                 tx.put(apply(tx, replace(instance, pending=Changes()), instance.pending, self._clock.now(), self._is_lost))
+            elif step is Step.TAKE_BACK and standing is not None:
+                tx.put(take_back(tx, instance, standing))
             elif step is Step.FINISH:
                 for number in finished_events(instance):
                     events.note(tx, instance.identifier, number)
@@ -127,7 +134,7 @@ class DbInstanceReconciler:
 
 def plan(observed: Observed) -> tuple[Step, ...]:
     """What is missing, in the order in which it is done."""
-    instance, wanted, standing, opens_in_seconds = observed
+    instance, wanted, standing, opens_in_seconds, left = observed
     if instance.status == lifecycle.DELETING:
         return (Step.WITHDRAW, Step.REMOVE) if standing is None or standing.phase is Phase.DELETED else ()
     if wanted is None or standing is None:
@@ -137,22 +144,26 @@ def plan(observed: Observed) -> tuple[Step, ...]:
     steps += [Step.EXPOSE] if standing.announced else []
     if {each.node for each in instance.interfaces} - _names(standing, wanted):
         steps.append(Step.TRIM)
-    if instance.status not in (lifecycle.AVAILABLE, lifecycle.STOPPED) and is_done(instance, wanted, standing):
+    if standing.failed_revision == wanted.revision:
+        steps.append(Step.TAKE_BACK)
+    elif instance.status not in (lifecycle.AVAILABLE, lifecycle.STOPPED) and is_done(instance, wanted, standing, left):
         steps.append(Step.FINISH)
     elif instance.status == lifecycle.AVAILABLE and instance.pending != Changes() and not opens_in_seconds:
         steps.append(Step.APPLY)
     return tuple(steps)
 
 
-def is_done(instance: DbInstance, wanted: Wanted, standing: Standing) -> bool:
-    """Whether the deployment is what the instance's status waits for."""
+def is_done(instance: DbInstance, wanted: Wanted, standing: Standing, left: frozenset[str]) -> bool:
+    """Whether the deployment is what the instance's status waits for. A node in a lost zone is not waited for where none is wanted."""
     if instance.status == lifecycle.STOPPING:
         return standing.phase is Phase.STOPPED
     if standing.phase is not Phase.RUNNING or standing.promoting or standing.announced != standing.leader:
         return False
     done = (standing.restarted, standing.failed_over, standing.password) == (wanted.restart, wanted.failover, wanted.password)
-    as_many = len(standing.members) == len(wanted.places) or instance.status == lifecycle.REBOOTING
-    current = all(member.revision == wanted.revision for member in standing.members)
+    waiting = left - {standing.leader} if standing.redundancy is Redundancy.SINGLE else frozenset()
+    members = [member for member in standing.members if member.name not in waiting]
+    as_many = len(members) == len(wanted.places) or instance.status == lifecycle.REBOOTING
+    current = all(member.revision == wanted.revision for member in members) and standing.settled_revision == wanted.revision
     becomes_redundant = instance.status == lifecycle.CREATING or instance.applying.multi_az is True
     redundant = standing.redundancy in (Redundancy.SINGLE, Redundancy.SYNCHRONOUS)
     single = instance.applying.multi_az is not False or standing.redundancy is Redundancy.SINGLE

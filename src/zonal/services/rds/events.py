@@ -108,6 +108,8 @@ def kind_of(entry: Entry) -> Kind | None:
         return KINDS[7]
     if entry.event in ("failover.restarted", "node.restarted"):
         return KINDS[6]
+    if entry.event == "modification.failed":
+        return Kind(0, "failure", f"The modification failed and was taken back: {entry.fields['why']}")
     return None
 
 
@@ -115,7 +117,9 @@ class Events:
     """The operations on events."""
 
     def __init__(self, store: Store) -> None:
-        self._log = EventLog(store, names=(JOURNALLED, "failover.", "node.restarted", "database.disk_full"), kind_of=kind_of)
+        self._log = EventLog(
+            store, names=(JOURNALLED, "failover.", "node.restarted", "database.disk_full", "modification.failed"), kind_of=kind_of
+        )
 
     @operation("DescribeEvents")
     def describe(self, call: Call, request: DescribeEventsMessageTypeDef) -> Answer:

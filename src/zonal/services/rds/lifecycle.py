@@ -10,6 +10,9 @@ RESETTING = "resetting-master-credentials"
 DELETED = "deleted"
 """The end: no record has this status, since it is gone."""
 
+CHANGING = frozenset({MODIFYING, UPGRADING, RENAMING, RESETTING, REBOOTING})
+"""In these a change is being carried out. Where it cannot come to its end, the instance can be changed again."""
+
 _DELETABLE = (CREATING, AVAILABLE, MODIFYING, UPGRADING, REBOOTING, RENAMING, STOPPING, STOPPED, STARTING, RESETTING)
 
 LIFECYCLE = Lifecycle(
@@ -31,6 +34,7 @@ LIFECYCLE = Lifecycle(
         Row(AVAILABLE, "stop", STOPPING, "the engines are shut down, the leader first"),
         Row(STOPPING, "done", STOPPED, "nothing runs; the data stay"),
         Row(STOPPED, "start", STARTING, "the engines are started where they were"),
+        Row(AVAILABLE, "region-start", STARTING, "the region was started; no engine runs yet"),
         Row(STARTING, "done", AVAILABLE, "it answers at its name"),
         *(Row(state, "delete", DELETING, "the customer wants it gone") for state in _DELETABLE),
         Row(DELETING, "done", DELETED, "everything of it that can be reached is removed"),

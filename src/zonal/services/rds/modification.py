@@ -17,6 +17,7 @@ from zonal.control.deployment import DeploymentSecrets, Standing, Wanted
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
+from zonal.records.view import View
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Call, operation
 from zonal.services.rds import events, lifecycle, placement
@@ -73,7 +74,7 @@ class Modification:
     def modify(self, call: Call, request: ModifyDBInstanceMessageTypeDef) -> Answer:
         tx = call.transaction
         instance = find_instance(tx, request["DBInstanceIdentifier"])
-        if instance.status != lifecycle.AVAILABLE:
+        if instance.status != lifecycle.AVAILABLE and not _is_stuck(tx, instance):
             raise AwsError(
                 "InvalidDBInstanceState", f"Database instance is not in available state: {instance.identifier} is {instance.status}."
             )
@@ -118,6 +119,7 @@ class Modification:
         name = request.get("DBInstanceClass")
         if name is not None:
             check_class(name, engine=instance.engine, version=instance.engine_version)
+        present = _together(_present(instance), instance.applying)
         multi_az = request.get("MultiAZ")
         if multi_az:
             RULES.check_coverage(subnets_of(call.transaction, call.transaction.require(SubnetGroup, instance.subnet_group)))
@@ -130,18 +132,21 @@ class Modification:
         storage = _storage(request, instance)
         check_storage(storage_type or instance.storage_type, storage or instance.allocated_storage, engine=instance.engine)
         return Changes(
-            instance_class=name if name != instance.instance_class else None,
+            instance_class=name if name != present.instance_class else None,
             allocated_storage=storage,
-            storage_type=storage_type if storage_type != instance.storage_type else None,
-            multi_az=multi_az if multi_az != instance.multi_az else None,
+            storage_type=storage_type if storage_type != present.storage_type else None,
+            multi_az=multi_az if multi_az != present.multi_az else None,
             engine_version=version,
             identifier=new if new != instance.identifier else None,
         )
 
     def _version(self, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> str | None:
         asked = request.get("EngineVersion")
-        if asked is None or asked == instance.engine_version:
+        applying = instance.applying.engine_version
+        if asked is None or asked == (applying or instance.engine_version):
             return None
+        if applying and asked == instance.engine_version:
+            return asked  # An upgrade that does not come to its end is taken back.
         now = self._catalogue.chosen(instance.engine, instance.engine_version)
         wanted = self._catalogue.chosen(instance.engine, asked)
         if wanted.version == now.version:
@@ -160,10 +165,10 @@ def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now:
     wanted = transaction.require(Wanted, instance.id)
     if changes.instance_class is not None:
         size = check_class(changes.instance_class, engine=instance.engine, version=instance.engine_version)
-        wanted = replace(wanted, memory_bytes=size.memory_bytes, revision=wanted.revision + 1)
+        wanted = replace(wanted, memory_bytes=size.memory_bytes, revision=_next_revision(transaction, wanted))
         events.note(transaction, instance.identifier, 12)
     if changes.engine_version is not None:
-        wanted = replace(wanted, engine_version=changes.engine_version, revision=wanted.revision + 1)
+        wanted = replace(wanted, engine_version=changes.engine_version, revision=_next_revision(transaction, wanted))
     if changes.multi_az is not None:
         events.note(transaction, instance.identifier, 24 if changes.multi_az else 30)
         instance, wanted = _resized(transaction, instance, wanted, now, is_lost, multi_az=changes.multi_az)
@@ -175,6 +180,40 @@ def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now:
     event = "rename" if changes.identifier else "upgrade" if changes.engine_version else "modify"
     status = lifecycle.LIFECYCLE.next(instance.status, event) if instance.status == lifecycle.AVAILABLE else instance.status
     return replace(instance, status=status, applying=_together(instance.applying, replace(changes, identifier=None)))
+
+
+def take_back(transaction: Transaction, instance: DbInstance, standing: Standing) -> DbInstance:
+    """Have the deployment run again what the instance was before a modification that failed; what else is being changed goes on."""
+    wanted = transaction.require(Wanted, instance.id)
+    size = check_class(instance.instance_class, engine=instance.engine, version=instance.engine_version)
+    before = replace(wanted, memory_bytes=size.memory_bytes, engine_version=instance.engine_version)
+    leader = standing.leading
+    runs_it = (leader.memory_bytes, leader.engine_version, leader.settings) == (before.memory_bytes, before.engine_version, before.settings)
+    revision = leader.revision if runs_it and leader.revision != wanted.revision else _next_revision(transaction, wanted)
+    transaction.put(replace(before, revision=revision))
+    return replace(instance, applying=replace(instance.applying, instance_class=None, engine_version=None))
+
+
+def _next_revision(view: View, wanted: Wanted) -> int:
+    """A revision that was never wanted before, not even by a modification that failed."""
+    return max(wanted.revision, view.require(Standing, wanted.id).failed_revision) + 1
+
+
+def _is_stuck(view: View, instance: DbInstance) -> bool:
+    """Whether a change is being carried out and waits for something. Then it can be changed again, back or forward."""
+    standing = view.get(Standing, instance.id)
+    return instance.status in lifecycle.CHANGING and standing is not None and bool(standing.why)
+
+
+def _present(instance: DbInstance) -> Changes:
+    """What the instance is, as changes would make it."""
+    return Changes(
+        instance_class=instance.instance_class,
+        allocated_storage=instance.allocated_storage,
+        storage_type=instance.storage_type,
+        multi_az=instance.multi_az,
+        engine_version=instance.engine_version,
+    )
 
 
 def _resized(
@@ -197,7 +236,8 @@ def _reset_password(transaction: Transaction, instance: DbInstance, password: st
     transaction.put(replace(wanted, password=wanted.password + 1))
     kept = transaction.require(DeploymentSecrets, instance.id)
     transaction.put(replace(kept, master=scram_verifier(password)))
-    return replace(instance, password_pending=wanted.password + 1, status=lifecycle.LIFECYCLE.next(instance.status, "reset"))
+    status = lifecycle.LIFECYCLE.next(instance.status, "reset") if instance.status == lifecycle.AVAILABLE else instance.status
+    return replace(instance, password_pending=wanted.password + 1, status=status)
 
 
 def _rewindowed(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:

@@ -1,11 +1,14 @@
-"""RDS as the gateway sees it: every operation that is built, by name."""
+"""RDS as the region sees it: every operation that is built, by name, and what a start of the region means for DB instances."""
 
 from __future__ import annotations
 
-from zonal.records.store import Store
+from msgspec.structs import replace
+
+from zonal.records.store import Store, Transaction
 from zonal.services.common.blank_parameters import without_blanks
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Handler, handlers
+from zonal.services.rds import events, lifecycle
 from zonal.services.rds.account import Account
 from zonal.services.rds.certificates import Authority, Certificates
 from zonal.services.rds.creation import Creation
@@ -13,6 +16,7 @@ from zonal.services.rds.db_instances import DbInstances
 from zonal.services.rds.engine_versions import Catalogue, Engines, EngineVersions
 from zonal.services.rds.events import Events
 from zonal.services.rds.logs import Logs
+from zonal.services.rds.model import DbInstance
 from zonal.services.rds.modification import Modification
 from zonal.services.rds.rendering import IsStorageFull
 from zonal.services.rds.subnet_groups import SubnetGroups
@@ -41,3 +45,11 @@ def operations(
         Account(),
     )
     return without_blanks("rds", built)
+
+
+def start_instances(transaction: Transaction) -> None:
+    """No engine runs: what was `available` is `starting` until it answers. Any other status ends as it would have."""
+    for instance in transaction.select(DbInstance):
+        if instance.status == lifecycle.AVAILABLE:
+            events.note(transaction, instance.identifier, 4)
+            transaction.put(replace(instance, status=lifecycle.LIFECYCLE.next(instance.status, "region-start")))

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
-from tests.unit.control.world import until
+from tests.unit.control.world import connections, until
 from tests.unit.services.rds.region import Account
 from zonal.console.journal_history import subject_journal
-from zonal.control.deployment import DeploymentSecrets, Standing
+from zonal.control.deployment import DeploymentSecrets, Phase, Standing, Wanted
+from zonal.control.sandbox_run import record_sandbox
 from zonal.foundation.settings import Settings
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.lifecycle import LIFECYCLE
+from zonal.services.rds.service import start_instances
 
 
 def run(test: Callable[[Account], Awaitable[None]], *, probe_interval_seconds: float = 0.25, **more: Any) -> list[str]:
@@ -100,6 +102,93 @@ def test_stop_and_start() -> None:
 
     events = run(test, MultiAZ=True)
     assert events[1:] == ["DB instance shutdown", "DB instance stopped", "DB instance restarted", "DB instance started"]
+
+
+def end_sandbox(account: Account, sandbox: str) -> None:
+    """Everything that runs ends; the next region process finds itself in this sandbox."""
+    for engine in account.world.engines.values():
+        engine.host.lose_power()
+    start_region(account, sandbox)
+
+
+def start_region(account: Account, sandbox: str) -> None:
+    with account.store.transaction() as tx:
+        if record_sandbox(tx, sandbox):
+            start_instances(tx)
+
+
+@pytest.mark.parametrize("multi_az", [False, True])
+def test_an_instance_is_starting_from_the_start_of_the_region_until_its_engine_answers(multi_az: bool) -> None:
+    account = Account()
+    start_region(account, "first")
+
+    async def main() -> None:
+        async with account:
+            account.create(MultiAZ=multi_az)
+            await until(lambda: account.status() == "available")
+        end_sandbox(account, "second")
+        assert account.status() == "starting" and account.describe()["Endpoint"]["Address"]
+        [standing] = account.store.select(Standing)
+        assert standing.phase is Phase.STARTING and not any(member.is_on for member in standing.members)
+        assert account.error("RebootDBInstance", DBInstanceIdentifier="orders")[0] == "InvalidDBInstanceState"
+        async with account:
+            await until(lambda: account.status() != "starting", every=0.01)
+            assert account.status() == "available"
+            assert any(engine.answers and engine.is_leader for engine in account.world.engines.values())
+            told.extend(account.events())
+
+    told: list[str] = []
+    virtual_time.run(main())
+    assert told == ["DB instance created", "DB instance shutdown", "DB instance restarted", "DB instance started"]
+
+
+def test_an_instance_whose_zone_is_lost_at_the_start_of_the_region_stays_starting_and_can_be_deleted() -> None:
+    account = Account()
+
+    async def main() -> None:
+        async with account:
+            account.create()
+            await until(lambda: account.status() == "available")
+        account.world.fail(account.describe()["AvailabilityZone"], "power")
+        end_sandbox(account, "second")
+        async with account:
+            await asyncio.sleep(60)
+            assert account.status() == "starting"
+            account.call("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
+            await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
+
+    virtual_time.run(main())
+
+
+def test_a_region_process_that_is_started_anew_in_its_sandbox_leaves_an_instance_available() -> None:
+    account = Account()
+    start_region(account, "first")
+
+    async def main() -> None:
+        async with account:
+            account.create()
+            await until(lambda: account.status() == "available")
+        start_region(account, "first")
+        assert account.status() == "available"
+
+    virtual_time.run(main())
+
+
+def test_a_stopped_instance_stays_stopped_in_a_new_sandbox() -> None:
+    account = Account()
+
+    async def main() -> None:
+        async with account:
+            account.create()
+            await until(lambda: account.status() == "available")
+            account.call("StopDBInstance", DBInstanceIdentifier="orders")
+            await until(lambda: account.status() == "stopped")
+        end_sandbox(account, "second")
+        async with account:
+            await asyncio.sleep(10)
+            assert account.status() == "stopped"
+
+    virtual_time.run(main())
 
 
 def test_a_deleted_instance_leaves_nothing() -> None:
@@ -207,6 +296,94 @@ def test_a_change_that_waits_is_taken_back_by_asking_for_the_present_value(at_on
         await until(lambda: account.status() == "available")
         shown = account.describe()
         assert (shown["MultiAZ"], shown["DBInstanceClass"], shown["PendingModifiedValues"]) == (False, "db.t3.small", {})
+
+    run(test)
+
+
+def connections_in_force(account: Account) -> set[int]:
+    return {engine.max_connections for engine in account.world.engines.values()}
+
+
+@pytest.mark.parametrize("multi_az", [False, True])
+def test_an_instance_is_made_smaller_and_larger_again(multi_az: bool) -> None:
+    async def test(account: Account) -> None:
+        for name, memory in (("db.t3.micro", 1), ("db.t3.medium", 4), ("db.t3.small", 2)):
+            assert modify(account, DBInstanceClass=name, ApplyImmediately=True)["DBInstanceStatus"] == "modifying"
+            await until(lambda: account.status() == "available")
+            assert account.describe()["DBInstanceClass"] == name and account.describe()["PendingModifiedValues"] == {}
+            assert connections_in_force(account) == {connections(memory << 30)}
+
+    run(test, MultiAZ=multi_az, DBInstanceClass="db.t3.small")
+
+
+@pytest.mark.parametrize("multi_az", [False, True])
+@pytest.mark.parametrize("changes", [{"DBInstanceClass": "db.t3.micro"}, {"DBInstanceClass": "db.t3.medium"}, {"EngineVersion": "18.1"}])
+def test_a_change_with_which_the_engine_does_not_start_is_taken_back_and_told(changes: dict[str, Any], multi_az: bool) -> None:
+    async def test(account: Account) -> None:
+        before = account.describe()
+        runs = {engine.runs.revision for engine in account.world.engines.values()}
+        for engine in account.world.engines.values():
+            engine.refuses = lambda member: member.revision not in runs
+        modify(account, ApplyImmediately=True, **changes)
+        await until(lambda: account.status() == "available")
+        shown = account.describe()
+        names = "DBInstanceClass", "EngineVersion", "PendingModifiedValues"
+        assert [shown[name] for name in names] == [before[name] for name in names]
+        await until(lambda: bool(account.world.able_to_acknowledge()))
+        for engine in account.world.engines.values():
+            engine.refuses = lambda _: False
+        modify(account, ApplyImmediately=True, **changes)
+        await until(lambda: account.status() == "available")
+        assert {name: account.describe()[name] for name in changes} == changes, "it can be asked for again"
+
+    told = run(test, MultiAZ=multi_az, DBInstanceClass="db.t3.small", EngineVersion="18.0")
+    assert len([each for each in told if each.startswith("The modification failed and was taken back: ")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "back"),
+    [
+        ({"MultiAZ": True}, {"MultiAZ": False}),
+        ({"DBInstanceClass": "db.t3.medium"}, {"DBInstanceClass": "db.t3.small"}),
+        ({"DBInstanceClass": "db.t3.micro"}, {"DBInstanceClass": "db.t3.small"}),
+        ({"DBInstanceClass": "db.t3.medium"}, {"DBInstanceClass": "db.t3.large"}),
+        ({"EngineVersion": "18.1"}, {"EngineVersion": "18.0"}),
+        ({"EngineVersion": "18.1"}, {"MultiAZ": False}),
+    ],
+)
+@pytest.mark.parametrize("way_out", ["modify", "delete", "recover"])
+def test_a_change_that_waits_for_a_lost_zone_has_a_way_out(changes: dict[str, Any], back: dict[str, Any], way_out: str) -> None:
+    """The standby never attaches: its zone is lost when it is to be made, or restarted."""
+
+    async def test(account: Account) -> None:
+        shown = modify(account, ApplyImmediately=True, **changes)
+        assert shown["DBInstanceStatus"] in ("modifying", "upgrading")
+        account.world.fail(next(place.zone for place in account.store.select(Wanted)[0].places[1:]), "power")
+        await until(lambda: account.store.select(Standing)[0].why != "")
+        await asyncio.sleep(20)
+        assert account.status() in ("modifying", "upgrading")
+        if way_out == "delete":
+            account.call("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
+            await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
+            return
+        if way_out == "modify":
+            modify(account, ApplyImmediately=True, **back)
+        if way_out == "recover" or "MultiAZ" not in back:
+            account.world.faults.clear()
+            account.deployments.zone_changed()
+        await until(lambda: account.status() == "available", within=120)
+        shown = account.describe()
+        goal = back if way_out == "modify" else changes
+        assert {name: shown[name] for name in goal} == goal and shown["PendingModifiedValues"] == {}
+
+    run(test, MultiAZ="MultiAZ" not in changes, DBInstanceClass="db.t3.small", EngineVersion="18.0")
+
+
+def test_a_change_that_goes_on_is_not_changed_again() -> None:
+    async def test(account: Account) -> None:
+        modify(account, MultiAZ=True, ApplyImmediately=True)
+        refused = account.error("ModifyDBInstance", DBInstanceIdentifier="orders", MultiAZ=False, ApplyImmediately=True)
+        assert refused[0] == "InvalidDBInstanceState"
 
     run(test)
 

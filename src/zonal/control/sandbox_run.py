@@ -1,0 +1,39 @@
+"""Notices that a region runs in a new sandbox, in which no engine runs yet.
+
+The engines of a region end with its sandbox: at `zonal stop`, when init dies, when the machine restarts. The records outlive it and would
+go on calling a deployment `running`. So the region compares its sandbox with the recorded one before it answers the first request. In a new
+one, every deployment that ran is `starting` until its leader answers, and no node is on. A region process that was only started anew finds
+its sandbox on record and changes nothing, since the engines went on.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from zonal.control.deployment import Phase, Standing
+from zonal.records.store import Record, Transaction
+
+_ID = "region"
+
+
+class SandboxRun(Record, frozen=True, kw_only=True):
+    """The sandbox that the region last ran in, by `fabric.sandbox.identity`."""
+
+    kind: ClassVar[str] = "sandbox-run"
+
+    sandbox: str
+
+
+def record_sandbox(transaction: Transaction, sandbox: str) -> bool:
+    """Record the sandbox; True where it is a new one, with every deployment that ran put back to `starting`."""
+    before = transaction.get(SandboxRun, _ID)
+    if before is not None and before.sandbox == sandbox:
+        return False
+    transaction.put(SandboxRun(id=_ID, sandbox=sandbox))
+    for standing in transaction.select(Standing):
+        members = tuple(replace(member, is_on=False, unfenced=False) for member in standing.members)
+        phase = Phase.STARTING if standing.phase is Phase.RUNNING else standing.phase
+        transaction.put(replace(standing, members=members, phase=phase, why=""))
+    return True
