@@ -101,6 +101,25 @@ def test_a_security_group_of_a_killed_command_can_be_deleted(region: RunningRegi
     eventually(deleted, within=WITHIN)
 
 
+CLIENT_OF_A_DRILL = """
+import os, subprocess, sys, time
+from pathlib import Path
+from zonal.cli.hands import Hands
+with Hands(Path(sys.argv[1])).place(sys.argv[2]) as place:
+    subprocess.Popen([*place.prefix, "sleep", sys.argv[3]], env=os.environ | dict(place.environment), start_new_session=True)
+    time.sleep(1000)
+"""
+
+
+def test_the_clients_of_a_drill_end_with_a_drill_that_is_killed(region: RunningRegion) -> None:
+    marker = "95000"
+    with subprocess.Popen([sys.executable, "-c", CLIENT_OF_A_DRILL, str(region.state), "default", marker]) as drill:
+        eventually(lambda: running_commands(marker))
+        drill.kill()
+        drill.wait()
+    nothing_is_left(region, marker)
+
+
 def test_a_terminal_that_is_closed_ends_the_command(region: RunningRegion) -> None:
     controller, terminal = pty.openpty()
     marker = "92000"
@@ -149,7 +168,8 @@ def own_region_process(region: RunningRegion, number: signal.Signals) -> None:
     subprocess.run([*words, "sh", "-c", f"kill -{int(number)} {process}"], check=True)
 
 
-def test_several_commands_directly_after_the_first_start_of_a_region_all_run(own_region: RunningRegion) -> None:
+def test_commands_directly_after_the_first_start_of_a_region_run(own_region: RunningRegion) -> None:
+    assert own_region.execute("true") == ""
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda _: own_region.zonal("exec", "--", "true", check=False), range(4)))
     assert [(each.returncode, each.stderr) for each in outcomes] == [(0, "")] * 4

@@ -90,7 +90,7 @@ def test_a_database_host_sees_no_socket_of_the_operator(region: RunningRegion, d
         assert "sock" not in seen and "region.db" not in seen
 
 
-def test_the_drill_of_a_failover_holds_with_the_management_network_closed(region: RunningRegion, databases: tuple[str, str]) -> None:
+def test_a_failover_and_the_way_back_need_no_more_of_the_management_network(region: RunningRegion, databases: tuple[str, str]) -> None:
     orders, _ = databases
     before = _database(region, orders)["nodes"]
     region.client("rds").reboot_db_instance(DBInstanceIdentifier=orders, ForceFailover=True)

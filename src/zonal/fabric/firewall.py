@@ -120,9 +120,13 @@ class _Gates:
         return self._chains.values()
 
     def sets(self) -> Iterator[PacketSet]:
-        for id in self._named:
-            members = [address for each in self._plan.interfaces if id in each.group_ids for address in each.addresses]
-            yield PacketSet(members_name(id), ("address",), tuple((address,) for address in dict.fromkeys(members)))
+        members: dict[str, dict[str, None]] = {id: {} for id in self._named}
+        for each in self._plan.interfaces:
+            for id in each.group_ids:
+                if id in members:
+                    members[id].update(dict.fromkeys(each.addresses))
+        for id, addresses in members.items():
+            yield PacketSet(members_name(id), ("address",), tuple((address,) for address in addresses))
 
     def _matches(self, side: str, rule: Rule) -> Iterator[tuple[Match, ...]]:
         peer = "daddr" if side == "egress" else "saddr"
@@ -143,7 +147,10 @@ class _Edges:
             (subnet, acls[subnet.network_acl_id]) for subnet in plan.subnets if subnet.zone == zone and subnet.network_acl_id in acls
         ]
         self._guarded: list[tuple[SubnetPlan, NetworkAclPlan]] = [row for row in guarded if not _is_open(row[1])]
-        self._ports = {subnet.id: [port_name(each.id) for each in interfaces if each.subnet_id == subnet.id] for subnet, _ in guarded}
+        self._ports: dict[str, list[str]] = {subnet.id: [] for subnet, _ in self._guarded}
+        for each in interfaces:
+            if each.subnet_id in self._ports:
+                self._ports[each.subnet_id].append(port_name(each.id))
 
     def rules(self) -> Iterator[PacketRule]:
         for subnet, _ in self._guarded:

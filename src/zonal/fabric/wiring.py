@@ -52,6 +52,8 @@ class Router:
 
     def delete(self, *names: str) -> None:
         """Remove devices; nothing happens where they are not there."""
+        if not names:
+            return
         devices = self.netlink.devices()
         batch = Batch()
         for name in names:

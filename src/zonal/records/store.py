@@ -31,16 +31,19 @@ import msgspec
 from zonal.foundation.clock import Clock, RegionClock
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import Entry, ordered
+from zonal.records.index import RecordIndex
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A thing the region remembers. `id` is unique within its `kind`; change by `msgspec.structs.replace`.
 
-    When a stored shape changes incompatibly, raise `version` and override `upgrade`.
+    When a stored shape changes incompatibly, raise `version` and override `upgrade`. `indexed` names the fields by whose value records of
+    this kind are found with `lookup`.
     """
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1
+    indexed: ClassVar[tuple[str, ...]] = ()
 
     id: str
 
@@ -74,6 +77,7 @@ class Store:
         self._clock = clock or RegionClock()
         self._database = _open(path)
         self._records: dict[str, dict[str, _Held]] = {}
+        self._indexes: dict[str, RecordIndex] = {}
         self._types: dict[str, type[Record]] = {}
         self._watchers: list[tuple[frozenset[str], Watcher]] = []
         self._transaction: Transaction | None = None
@@ -94,7 +98,7 @@ class Store:
     def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]:
         """Committed records of a kind in the order of their ids."""
         held = self._of(kind)
-        records: list[R] = [held[id].record for id in sorted(held)]  # type: ignore[misc]
+        records: list[R] = [held[id].record for id in self._indexes[kind.kind].ids()]  # type: ignore[misc]
         return records if where is None else [record for record in records if where(record)]
 
     def load_all(self) -> None:
@@ -102,6 +106,15 @@ class Store:
         for kind in _types(Record):
             if hasattr(kind, "kind") and kind.__module__.startswith("zonal."):
                 self._of(kind)
+
+    def lookup(self, kind: type[R], field: str, value: str) -> list[R]:
+        """Committed records whose field has this value, in the order of their ids, found without looking at the others.
+
+        Raises `ValueError` for a field that the kind does not have in `indexed`.
+        """
+        held = self._of(kind)
+        _check_indexed(kind, field)
+        return [held[id].record for id in self._indexes[kind.kind].ids(field, value)]  # type: ignore[misc]
 
     def generation(self, kind: type[Record], id: str) -> int:
         """How often the record has been written; 0 where there is none."""
@@ -148,6 +161,9 @@ class Store:
             self._types[kind.kind] = kind
             rows = self._database.execute("SELECT id, generation, version, body FROM records WHERE kind = ?", (kind.kind,))
             self._records[kind.kind] = {id: _Held(_decode(kind, id, body, version), generation) for id, generation, version, body in rows}
+            self._indexes[kind.kind] = index = RecordIndex(kind.indexed)
+            for id, held in self._records[kind.kind].items():
+                index.replace(id, None, held.record)
         elif self._types[kind.kind] is not kind:
             raise ValueError(f"two record types call themselves {kind.kind}")
         return self._records[kind.kind]
@@ -168,6 +184,8 @@ class Store:
             raise StoreUnavailable(f"the region's store could not commit: {error}") from error
         self._sequence += len(transaction.notes)
         for (kind, id), record in transaction.changes.items():
+            before = self._records[kind].get(id)
+            self._indexes[kind].replace(id, before and before.record, record)
             if record is None:
                 self._records[kind].pop(id, None)
             else:
@@ -215,6 +233,16 @@ class Transaction:
         found: list[R] = [records[id] for id in sorted(records) if records[id] is not None]
         return found if where is None else [record for record in found if where(record)]
 
+    def lookup(self, kind: type[R], field: str, value: str) -> list[R]:
+        """Like the store's `lookup`."""
+        mine = {id: record for (name, id), record in self.changes.items() if name == kind.kind}
+        committed = self._store.lookup(kind, field, value)
+        if not mine:
+            return committed
+        records: dict[str, Any] = {record.id: record for record in committed if record.id not in mine}
+        records |= {id: record for id, record in mine.items() if record is not None and getattr(record, field) == value}
+        return [records[id] for id in sorted(records)]
+
     def put(self, record: Record, *, if_generation: int | None = None) -> None:
         """Write a record. Raises `StaleRecord` if it is not of `if_generation` any more (0: must not exist)."""
         kind = type(record)
@@ -231,6 +259,11 @@ class Transaction:
     def note(self, event: str, subject: str, **fields: Any) -> None:
         """Add a fact to the journal, committed together with the changes that make it true."""
         self.notes.append((event, subject, ordered(fields)))
+
+
+def _check_indexed(kind: type[Record], field: str) -> None:
+    if field not in kind.indexed:
+        raise ValueError(f"records of kind {kind.kind} are not indexed by {field}")
 
 
 class _Held(msgspec.Struct, frozen=True):

@@ -21,3 +21,9 @@ class View(Protocol):
 
     def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]:
         """Records of a kind in the order of their ids."""
+
+    def lookup(self, kind: type[R], field: str, value: str) -> list[R]:
+        """Records of a kind whose indexed field has this value, in the order of their ids.
+
+        Raises `ValueError` for a field that is not indexed.
+        """

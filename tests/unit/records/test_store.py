@@ -12,15 +12,25 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zonal.records.store import NoSuchRecord, Record, StaleRecord, Store, StoreUnavailable
 
 
 class Lamp(Record, frozen=True, kw_only=True):
     kind: ClassVar[str] = "lamp"
+    indexed: ClassVar[tuple[str, ...]] = ("room",)
 
     lit: bool = False
     room: str = ""
+
+
+class Key(Record, frozen=True, kw_only=True):
+    kind: ClassVar[str] = "key"
+    indexed: ClassVar[tuple[str, ...]] = ("room",)
+
+    room: str | None = None
 
 
 class Door(Record, frozen=True, kw_only=True):
@@ -216,3 +226,53 @@ def test_the_store_is_plain_sqlite(path: Path) -> None:
         tx.put(Lamp(id="lamp-1", room="hall"))
     body = sqlite3.connect(path).execute("SELECT body FROM records WHERE kind = 'lamp'").fetchone()[0]
     assert msgspec.json.decode(body) == {"id": "lamp-1", "lit": False, "room": "hall"}
+
+
+def test_records_are_found_by_an_indexed_field_in_the_order_of_their_ids_as_they_change(path: Path) -> None:
+    store = Store(path)
+    with store.transaction() as tx:
+        for number in (3, 1, 2):
+            tx.put(Lamp(id=f"lamp-{number}", room="hall"))
+    assert [each.id for each in store.lookup(Lamp, "room", "hall")] == ["lamp-1", "lamp-2", "lamp-3"]
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-2", room="attic"))
+        tx.put(Lamp(id="lamp-1", room="hall", lit=True))
+        tx.delete(Lamp, "lamp-3")
+        assert [each.id for each in tx.lookup(Lamp, "room", "hall")] == ["lamp-1"]
+        assert [each.id for each in tx.lookup(Lamp, "room", "attic")] == ["lamp-2"]
+        assert [each.id for each in store.lookup(Lamp, "room", "hall")] == ["lamp-1", "lamp-2", "lamp-3"]
+    store.close()
+    for found in (store, Store(path)):
+        assert found.lookup(Lamp, "room", "hall") == [Lamp(id="lamp-1", room="hall", lit=True)]
+        assert [each.id for each in found.lookup(Lamp, "room", "attic")] == ["lamp-2"]
+        assert [each.id for each in found.select(Lamp)] == ["lamp-1", "lamp-2"]
+        assert found.lookup(Lamp, "room", "cellar") == []
+
+
+def test_a_transaction_that_fails_leaves_the_index_as_it_was() -> None:
+    store = Store(":memory:")
+    with store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1", room="hall"))
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.put(Lamp(id="lamp-1", room="attic"))
+        raise ZeroDivisionError
+    assert len(store.lookup(Lamp, "room", "hall")) == 1 and store.lookup(Lamp, "room", "attic") == []
+
+
+def test_a_field_that_is_not_indexed_is_not_looked_up_by() -> None:
+    with pytest.raises(ValueError, match="lamp are not indexed by lit"):
+        Store(":memory:").lookup(Lamp, "lit", "yes")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["hall", "attic", None]), st.booleans()), max_size=30))
+def test_a_lookup_finds_what_a_scan_finds(changes: list[tuple[str, str | None, bool]]) -> None:
+    store = Store(":memory:")
+    for id, room, ends in changes:
+        with store.transaction() as tx:
+            tx.put(Key(id=id, room=room))
+            for place in ("hall", "attic"):
+                assert tx.lookup(Key, "room", place) == tx.select(Key, lambda key, place=place: key.room == place)
+            if ends:
+                tx.delete(Key, id)
+        for place in ("hall", "attic"):
+            assert store.lookup(Key, "room", place) == store.select(Key, lambda key, place=place: key.room == place)

@@ -3,8 +3,6 @@
 A `Netlink` holds one socket, made inside its namespace and usable from anywhere. Changes are gathered into one batch: the messages go out
 in one `send`, the kernel does them in order, and each is acknowledged. What is there is read by dumps. The shapes of the rows (`Address`,
 `Route`, …) are the same in both directions, so that wanting and having can be compared as sets.
-
-Attribute numbers are those of `linux/rtnetlink.h`, `linux/if_link.h`, `linux/fib_rules.h`.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
+from zonal.fabric.linux import rtnetlink_attributes as rt
 from zonal.fabric.linux.namespaces import inside
 from zonal.foundation.errors import ZonalError
 
@@ -125,7 +124,9 @@ class Netlink:
         for body in self._dump(_GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
             _, _, index, flags, _ = struct.unpack_from("=BxHiII", body)
             values = dict(attributes(body, 16))
-            found[values[3].rstrip(b"\0").decode()] = Device(index, bool(flags & _UP), _mac_text(values.get(1, b"")))
+            found[values[rt.IFLA_IFNAME].rstrip(b"\0").decode()] = Device(
+                index, bool(flags & _UP), _mac_text(values.get(rt.IFLA_ADDRESS, b""))
+            )
         return found
 
     def addresses(self) -> set[Address]:
@@ -133,7 +134,7 @@ class Netlink:
         found = set()
         for body in self._dump(_GETADDR, struct.pack("=BBBBI", socket.AF_INET, 0, 0, 0, 0)):
             _, length, _, _, index = struct.unpack_from("=BBBBI", body)
-            local = dict(attributes(body, 8))[2]
+            local = dict(attributes(body, 8))[rt.IFA_LOCAL]
             found.add(Address(names.get(index, ""), f"{IPv4Address(local)}/{length}"))
         return found
 
@@ -153,10 +154,11 @@ class Netlink:
         for body in self._dump(_GETRULE, struct.pack("=BBBBBBBBI", socket.AF_INET, *(0,) * 8)):
             length = body[2]
             values = dict(attributes(body, 12))
-            priority = _number(values.get(6, b"\0\0\0\0"))
+            priority = _number(values.get(rt.FRA_PRIORITY, b"\0\0\0\0"))
             if 0 < priority < 32766:
-                cidr = f"{IPv4Address(values[2])}/{length}" if 2 in values else ""
-                found.add(RoutingRule(priority, _number(values[15]), cidr, values.get(3, b"").rstrip(b"\0").decode()))
+                cidr = f"{IPv4Address(values[rt.FRA_SRC])}/{length}" if rt.FRA_SRC in values else ""
+                device = values.get(rt.FRA_IIFNAME, b"").rstrip(b"\0").decode()
+                found.add(RoutingRule(priority, _number(values[rt.FRA_TABLE]), cidr, device))
         return found
 
     def run(self, batch: Batch, *, forgive: tuple[int, ...] = ()) -> None:
@@ -201,9 +203,11 @@ class Netlink:
 
 def add_pair(batch: Batch, name: str, *, mac: str, peer: str, peer_mac: str, peer_namespace: int, mtu: int) -> None:
     """A veth pair: `name` here, up; `peer` in another namespace."""
-    end = _link(0) + text(3, peer) + attribute(1, _mac(peer_mac)) + number(4, mtu) + number(28, peer_namespace)
-    kind = nested(18, text(1, "veth") + nested(2, attribute(1, end)))
-    body = _link(_UP) + text(3, name) + attribute(1, _mac(mac)) + number(4, mtu) + kind
+    end = _link(0) + text(rt.IFLA_IFNAME, peer) + attribute(rt.IFLA_ADDRESS, _mac(peer_mac)) + number(rt.IFLA_MTU, mtu)
+    end += number(rt.IFLA_NET_NS_FD, peer_namespace)
+    kind = text(rt.IFLA_INFO_KIND, "veth") + nested(rt.IFLA_INFO_DATA, attribute(rt.VETH_INFO_PEER, end))
+    body = _link(_UP) + text(rt.IFLA_IFNAME, name) + attribute(rt.IFLA_ADDRESS, _mac(mac)) + number(rt.IFLA_MTU, mtu)
+    body += nested(rt.IFLA_LINKINFO, kind)
     batch.add(_NEWLINK, _CREATE | _EXCLUSIVE, body, f"make the device {name}")
 
 
@@ -219,14 +223,15 @@ def address(batch: Batch, row: Address, index: int, *, there: bool = True) -> No
     """Give a device an address, or take it away."""
     plain, _, length = row.address.partition("/")
     packed = IPv4Address(plain).packed
-    body = struct.pack("=BBBBI", socket.AF_INET, int(length), 0, 0, index) + attribute(2, packed) + attribute(1, packed)
-    body += number(8, _NO_PREFIX_ROUTE)  # Every route is ours; none comes with an address.
+    body = struct.pack("=BBBBI", socket.AF_INET, int(length), 0, 0, index)
+    body += attribute(rt.IFA_LOCAL, packed) + attribute(rt.IFA_ADDRESS, packed)
+    body += number(rt.IFA_FLAGS, _NO_PREFIX_ROUTE)  # Every route is ours; none comes with an address.
     batch.add(_NEWADDR if there else _DELADDR, _CREATE | _REPLACE if there else 0, body, f"set the address {row.address}")
 
 
 def neighbour(batch: Batch, row: Neighbour, index: int) -> None:
     body = struct.pack("=BxxxiHBB", socket.AF_INET, index, _PERMANENT, 0, 0)
-    body += attribute(1, IPv4Address(row.address).packed) + attribute(2, _mac(row.mac))
+    body += attribute(rt.NDA_DST, IPv4Address(row.address).packed) + attribute(rt.NDA_LLADDR, _mac(row.mac))
     batch.add(_NEWNEIGHBOUR, _CREATE | _REPLACE, body, f"set the neighbour {row.address}")
 
 
@@ -236,26 +241,26 @@ def route(batch: Batch, row: Route, index: int | None, *, there: bool = True) ->
     flags = _ON_LINK if row.gateway else 0
     kind = _ROUTE_TYPES[row.kind]
     body = struct.pack("=BBBBBBBBI", socket.AF_INET, network.prefixlen, 0, 0, 0, _STATIC, scope, kind, flags)
-    body += attribute(1, network.network_address.packed) + number(15, row.table)
+    body += attribute(rt.RTA_DST, network.network_address.packed) + number(rt.RTA_TABLE, row.table)
     if index is not None:
-        body += number(4, index)
+        body += number(rt.RTA_OIF, index)
     if row.gateway:
-        body += attribute(5, IPv4Address(row.gateway).packed)
+        body += attribute(rt.RTA_GATEWAY, IPv4Address(row.gateway).packed)
     if row.source:
-        body += attribute(7, IPv4Address(row.source).packed)
+        body += attribute(rt.RTA_PREFSRC, IPv4Address(row.source).packed)
     if row.metric:
-        body += number(6, row.metric)
+        body += number(rt.RTA_PRIORITY, row.metric)
     batch.add(_NEWROUTE if there else _DELROUTE, _CREATE | _REPLACE if there else 0, body, f"set the route {row.cidr}")
 
 
 def rule(batch: Batch, row: RoutingRule, *, there: bool = True) -> None:
     network = IPv4Network(row.cidr) if row.cidr else None
     body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, network.prefixlen if network else 0, 0, 0, 0, 0, 1, 0)
-    body += number(6, row.priority) + number(15, row.table)
+    body += number(rt.FRA_PRIORITY, row.priority) + number(rt.FRA_TABLE, row.table)
     if network:
-        body += attribute(2, network.network_address.packed)
+        body += attribute(rt.FRA_SRC, network.network_address.packed)
     if row.device:
-        body += text(3, row.device)
+        body += text(rt.FRA_IIFNAME, row.device)
     batch.add(_NEWRULE if there else _DELRULE, _CREATE | _EXCLUSIVE if there else 0, body, f"set the rule {row.priority}")
 
 
@@ -265,8 +270,8 @@ def delay(batch: Batch, index: int, milliseconds: float | None) -> None:
     if milliseconds is None:
         batch.add(_DELQUEUE, 0, head, "end a delay")
         return
-    options = struct.pack("=IIIIII", 0, 100_000, 0, 0, 0, 0) + attribute(10, struct.pack("=q", int(milliseconds * 1e6)))
-    batch.add(_NEWQUEUE, _CREATE | _REPLACE, head + text(1, "netem") + attribute(2, options), "delay packets")
+    options = struct.pack("=IIIIII", 0, 100_000, 0, 0, 0, 0) + attribute(rt.TCA_NETEM_LATENCY64, struct.pack("=q", int(milliseconds * 1e6)))
+    batch.add(_NEWQUEUE, _CREATE | _REPLACE, head + text(rt.TCA_KIND, "netem") + attribute(rt.TCA_OPTIONS, options), "delay packets")
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -309,12 +314,12 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _route(length: int, kind: int, values: dict[int, bytes], names: dict[int, str]) -> Route:
-    cidr = f"{IPv4Address(values.get(1, bytes(4)))}/{length}"
-    device = names.get(_number(values[4]), "") if 4 in values else ""
-    gateway = str(IPv4Address(values[5])) if 5 in values else ""
-    source = str(IPv4Address(values[7])) if 7 in values else ""
-    metric = _number(values[6]) if 6 in values else 0
-    return Route(_number(values[15]), cidr, _ROUTE_NAMES[kind], device, gateway, source, metric)
+    cidr = f"{IPv4Address(values.get(rt.RTA_DST, bytes(4)))}/{length}"
+    device = names.get(_number(values[rt.RTA_OIF]), "") if rt.RTA_OIF in values else ""
+    gateway = str(IPv4Address(values[rt.RTA_GATEWAY])) if rt.RTA_GATEWAY in values else ""
+    source = str(IPv4Address(values[rt.RTA_PREFSRC])) if rt.RTA_PREFSRC in values else ""
+    metric = _number(values[rt.RTA_PRIORITY]) if rt.RTA_PRIORITY in values else 0
+    return Route(_number(values[rt.RTA_TABLE]), cidr, _ROUTE_NAMES[kind], device, gateway, source, metric)
 
 
 def _link(flags: int, index: int = 0, change: int = 0) -> bytes:

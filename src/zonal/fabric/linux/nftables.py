@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
 
+from zonal.fabric.linux import nftables_attributes as nft
 from zonal.fabric.linux.namespaces import inside
 from zonal.fabric.linux.netlink import KernelRefused, attribute, attributes, nested, text
 from zonal.fabric.ruleset import (
@@ -43,7 +44,7 @@ from zonal.fabric.ruleset import (
 _NETFILTER = 12
 _SUBSYSTEM = 10
 _BEGIN, _END, _ERROR = 0x10, 0x11, 2
-_REQUEST, _ACK, _CREATE = 1, 4, 0x400
+_REQUEST, _ACK, _CREATE, _APPEND = 1, 4, 0x400, 0x800
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _NEWSET, _NEWELEMENT = 0, 1, 2, 3, 6, 9, 12
 _IPV4 = 2
 
@@ -60,7 +61,11 @@ _PAYLOAD = {
 }
 _TYPES = {"address": (7, 4), "name": (41, 16)}
 _LENGTHS = {"iifname": 16, "oifname": 16, "protocol": 1} | {key: length for key, (_, _, length) in _PAYLOAD.items()}
-_REGISTER = 8
+_REGISTER, _VERDICT_REGISTER = 8, 0
+_EQUAL, _NOT_EQUAL, _LESS = 0, 1, 2
+_INVERTED, _RANDOM, _TO_NETWORK = 1, 1, 1
+_CT_STATE, _CT_ESTABLISHED, _CT_RELATED = 0, 2, 4
+_SOURCE_NAT, _DESTINATION_NAT = 0, 1
 _MAP, _VERDICT_TYPE = 8, 0xFFFFFF00
 
 
@@ -95,7 +100,7 @@ class Nftables:
         _, answer = struct.unpack_from("=IH", data)
         if answer == _ERROR:
             return ""
-        comment = dict(attributes(data, 20)).get(6, b"")
+        comment = dict(attributes(data, 20)).get(nft.NFTA_TABLE_USERDATA, b"")
         return comment[2:].rstrip(b"\0").decode()
 
     def _commit(self, messages: list[tuple[int, int, bytes]], tried: str) -> None:
@@ -137,14 +142,19 @@ def _messages(ruleset: Ruleset, comment: str) -> list[tuple[int, int, bytes]]:
 
 
 def _table(kind: int, name: str, comment: bytes = b"", flags: int = _REQUEST | _CREATE) -> tuple[int, int, bytes]:
-    return kind, flags if kind != _DELTABLE else _REQUEST, text(1, name) + (attribute(6, comment) if comment else b"")
+    return (
+        kind,
+        flags if kind != _DELTABLE else _REQUEST,
+        text(nft.NFTA_TABLE_NAME, name) + (attribute(nft.NFTA_TABLE_USERDATA, comment) if comment else b""),
+    )
 
 
 def _chain(table: str, chain: Chain) -> tuple[int, int, bytes]:
-    body = text(1, table) + text(3, chain.name)
+    body = text(nft.NFTA_CHAIN_TABLE, table) + text(nft.NFTA_CHAIN_NAME, chain.name)
     if chain.hook:
-        body += nested(4, _number(1, _HOOKS[chain.hook]) + attribute(2, struct.pack(">i", chain.priority)))
-        body += _number(5, 1 if chain.accepts else 0) + text(7, chain.kind)
+        hook = _number(nft.NFTA_HOOK_HOOKNUM, _HOOKS[chain.hook]) + attribute(nft.NFTA_HOOK_PRIORITY, struct.pack(">i", chain.priority))
+        body += nested(nft.NFTA_CHAIN_HOOK, hook)
+        body += _number(nft.NFTA_CHAIN_POLICY, 1 if chain.accepts else 0) + text(nft.NFTA_CHAIN_TYPE, chain.kind)
     return _NEWCHAIN, _REQUEST | _CREATE, body
 
 
@@ -153,10 +163,15 @@ def _set(table: str, group: PacketSet | VerdictMap | AddressMap, number: int) ->
         case PacketSet(kinds=kinds):
             key, flags, data = _key_type(kinds), 0, b""
         case VerdictMap():
-            key, flags, data = _key_type(("name",)), _MAP, _number(6, _VERDICT_TYPE) + _number(7, 0)
+            key, flags, data = _key_type(("name",)), _MAP, _set_data(_VERDICT_TYPE, 0)
         case AddressMap():
-            key, flags, data = _key_type(("address",)), _MAP, _number(6, 7) + _number(7, 4)
-    return _NEWSET, _REQUEST | _CREATE, text(1, table) + text(2, group.name) + _number(3, flags) + key + data + _number(10, number)
+            key, flags, data = _key_type(("address",)), _MAP, _set_data(*_TYPES["address"])
+    body = text(nft.NFTA_SET_TABLE, table) + text(nft.NFTA_SET_NAME, group.name) + _number(nft.NFTA_SET_FLAGS, flags)
+    return _NEWSET, _REQUEST | _CREATE, body + key + data + _number(nft.NFTA_SET_ID, number)
+
+
+def _set_data(type: int, length: int) -> bytes:
+    return _number(nft.NFTA_SET_DATA_TYPE, type) + _number(nft.NFTA_SET_DATA_LEN, length)
 
 
 def _key_type(kinds: tuple[str, ...]) -> bytes:
@@ -164,7 +179,7 @@ def _key_type(kinds: tuple[str, ...]) -> bytes:
     for kind in kinds:
         number = number << 6 | _TYPES[kind][0]
         length += _TYPES[kind][1]
-    return _number(4, number) + _number(5, length)
+    return _number(nft.NFTA_SET_KEY_TYPE, number) + _number(nft.NFTA_SET_KEY_LEN, length)
 
 
 def _elements(table: str, group: PacketSet | VerdictMap | AddressMap) -> list[tuple[int, int, bytes]]:
@@ -172,20 +187,27 @@ def _elements(table: str, group: PacketSet | VerdictMap | AddressMap) -> list[tu
         case PacketSet(kinds=kinds, elements=rows):
             entries = [_value_key(b"".join(_packed(kind, word) for kind, word in zip(kinds, row, strict=True))) for row in rows]
         case VerdictMap(elements=verdicts):
-            entries = [_value_key(_packed("name", name)) + nested(2, _verdict(verdict)) for name, verdict in verdicts]
+            entries = [_value_key(_packed("name", name)) + nested(nft.NFTA_SET_ELEM_DATA, _verdict(verdict)) for name, verdict in verdicts]
         case AddressMap(elements=pairs):
-            entries = [_value_key(_packed("address", key)) + nested(2, attribute(1, _packed("address", value))) for key, value in pairs]
+            entries = [
+                _value_key(_packed("address", key)) + nested(nft.NFTA_SET_ELEM_DATA, _data_value(_packed("address", value)))
+                for key, value in pairs
+            ]
     messages = []
     for start in range(0, len(entries), 500):
-        rows_data = b"".join(nested(1, entry) for entry in entries[start : start + 500])
-        messages.append((_NEWELEMENT, _REQUEST | _CREATE, text(1, table) + text(2, group.name) + nested(3, rows_data)))
+        rows_data = b"".join(nested(nft.NFTA_LIST_ELEM, entry) for entry in entries[start : start + 500])
+        head = text(nft.NFTA_SET_ELEM_LIST_TABLE, table) + text(nft.NFTA_SET_ELEM_LIST_SET, group.name)
+        messages.append((_NEWELEMENT, _REQUEST | _CREATE, head + nested(nft.NFTA_SET_ELEM_LIST_ELEMENTS, rows_data)))
     return messages
 
 
 def _rule(table: str, chain: str, rule: PacketRule) -> tuple[int, int, bytes]:
     expressions = [part for match in rule.matches for part in _match(match)] + list(_statement(rule.statement))
-    content = b"".join(nested(1, text(1, name) + nested(2, data)) for name, data in expressions)
-    return _NEWRULE, _REQUEST | _CREATE | 0x800, text(1, table) + text(2, chain) + nested(4, content)
+    content = b"".join(
+        nested(nft.NFTA_LIST_ELEM, text(nft.NFTA_EXPR_NAME, name) + nested(nft.NFTA_EXPR_DATA, data)) for name, data in expressions
+    )
+    body = text(nft.NFTA_RULE_TABLE, table) + text(nft.NFTA_RULE_CHAIN, chain) + nested(nft.NFTA_RULE_EXPRESSIONS, content)
+    return _NEWRULE, _REQUEST | _CREATE | _APPEND, body
 
 
 _Expression = tuple[str, bytes]
@@ -195,50 +217,54 @@ def _match(match: Match) -> Iterable[_Expression]:
     match match:
         case Is(key, value, negated):
             yield _load(key, _REGISTER)
-            yield _compare(1 if negated else 0, _encoded(key, value))
+            yield _compare(_NOT_EQUAL if negated else _EQUAL, _encoded(key, value))
         case StartsWith(key, prefix):
             yield _load(key, _REGISTER)
-            yield _compare(0, prefix.encode())
+            yield _compare(_EQUAL, prefix.encode())
         case Within(key, cidr, negated):
             network = IPv4Network(cidr)
             yield _load(key, _REGISTER)
-            mask = nested(4, attribute(1, network.netmask.packed)) + nested(5, attribute(1, bytes(4)))
-            yield "bitwise", _number(1, _REGISTER) + _number(2, _REGISTER) + _number(3, 4) + mask
-            yield _compare(1 if negated else 0, network.network_address.packed)
+            yield _mask(network.netmask.packed)
+            yield _compare(_NOT_EQUAL if negated else _EQUAL, network.network_address.packed)
         case Between(key, low, high):
             yield _load(key, _REGISTER)
-            ends = nested(3, attribute(1, _encoded(key, low))) + nested(4, attribute(1, _encoded(key, high)))
-            yield "range", _number(1, _REGISTER) + _number(2, 0) + ends
+            ends = nested(nft.NFTA_RANGE_FROM_DATA, _data_value(_encoded(key, low)))
+            ends += nested(nft.NFTA_RANGE_TO_DATA, _data_value(_encoded(key, high)))
+            yield "range", _number(nft.NFTA_RANGE_SREG, _REGISTER) + _number(nft.NFTA_RANGE_OP, _EQUAL) + ends
         case Member(keys, name, negated):
             register = _REGISTER
             for key in keys:
                 yield _load(key, register)
                 register += _LENGTHS[key] // 4
-            yield "lookup", text(1, name) + _number(2, _REGISTER) + (_number(5, 1) if negated else b"")
+            flags = _number(nft.NFTA_LOOKUP_FLAGS, _INVERTED) if negated else b""
+            yield "lookup", text(nft.NFTA_LOOKUP_SET, name) + _number(nft.NFTA_LOOKUP_SREG, _REGISTER) + flags
         case Established():
-            yield "ct", _number(1, _REGISTER) + _number(2, 0)
-            mask = nested(4, attribute(1, struct.pack("=I", 2 | 4))) + nested(5, attribute(1, bytes(4)))
-            yield "bitwise", _number(1, _REGISTER) + _number(2, _REGISTER) + _number(3, 4) + mask
-            yield _compare(1, bytes(4))
+            yield "ct", _number(nft.NFTA_CT_DREG, _REGISTER) + _number(nft.NFTA_CT_KEY, _CT_STATE)
+            yield _mask(struct.pack("=I", _CT_ESTABLISHED | _CT_RELATED))
+            yield _compare(_NOT_EQUAL, bytes(4))
         case Chance(share):
-            yield "numgen", _number(1, _REGISTER) + _number(2, 10_000) + _number(3, 1) + _number(4, 0)
-            order = _number(1, _REGISTER) + _number(2, _REGISTER) + _number(3, 1) + _number(4, 4) + _number(5, 4)
+            generator = _number(nft.NFTA_NG_DREG, _REGISTER) + _number(nft.NFTA_NG_MODULUS, 10_000)
+            yield "numgen", generator + _number(nft.NFTA_NG_TYPE, _RANDOM) + _number(nft.NFTA_NG_OFFSET, 0)
+            order = _number(nft.NFTA_BYTEORDER_SREG, _REGISTER) + _number(nft.NFTA_BYTEORDER_DREG, _REGISTER)
+            order += _number(nft.NFTA_BYTEORDER_OP, _TO_NETWORK) + _number(nft.NFTA_BYTEORDER_LEN, 4) + _number(nft.NFTA_BYTEORDER_SIZE, 4)
             yield "byteorder", order
-            yield _compare(2, struct.pack(">I", share))
+            yield _compare(_LESS, struct.pack(">I", share))
 
 
 def _statement(statement: Statement) -> Iterable[_Expression]:
     match statement:
         case Verdict():
-            yield "immediate", _number(1, 0) + nested(2, _verdict(statement))
+            yield "immediate", _number(nft.NFTA_IMMEDIATE_DREG, _VERDICT_REGISTER) + nested(nft.NFTA_IMMEDIATE_DATA, _verdict(statement))
         case Dispatch(key, name):
             yield _load(key, _REGISTER)
-            yield "lookup", text(1, name) + _number(2, _REGISTER) + _number(3, 0)
+            source = _number(nft.NFTA_LOOKUP_SREG, _REGISTER)
+            yield "lookup", text(nft.NFTA_LOOKUP_SET, name) + source + _number(nft.NFTA_LOOKUP_DREG, _VERDICT_REGISTER)
         case Translate(side, name):
             yield _load("saddr" if side == "source" else "daddr", _REGISTER)
-            yield "lookup", text(1, name) + _number(2, _REGISTER) + _number(3, _REGISTER)
-            kind = _number(1, 0 if side == "source" else 1)
-            yield "nat", kind + _number(2, _IPV4) + _number(3, _REGISTER) + _number(4, _REGISTER)
+            registers = _number(nft.NFTA_LOOKUP_SREG, _REGISTER) + _number(nft.NFTA_LOOKUP_DREG, _REGISTER)
+            yield "lookup", text(nft.NFTA_LOOKUP_SET, name) + registers
+            kind = _number(nft.NFTA_NAT_TYPE, _SOURCE_NAT if side == "source" else _DESTINATION_NAT) + _number(nft.NFTA_NAT_FAMILY, _IPV4)
+            yield "nat", kind + _number(nft.NFTA_NAT_REG_ADDR_MIN, _REGISTER) + _number(nft.NFTA_NAT_REG_ADDR_MAX, _REGISTER)
         case Masquerade():
             yield "masq", b""
         case Untracked():
@@ -247,13 +273,22 @@ def _statement(statement: Statement) -> Iterable[_Expression]:
 
 def _load(key: str, register: int) -> _Expression:
     if key in _META:
-        return "meta", _number(2, _META[key]) + _number(1, register)
+        return "meta", _number(nft.NFTA_META_KEY, _META[key]) + _number(nft.NFTA_META_DREG, register)
     base, offset, length = _PAYLOAD[key]
-    return "payload", _number(1, register) + _number(2, base) + _number(3, offset) + _number(4, length)
+    place = _number(nft.NFTA_PAYLOAD_BASE, base) + _number(nft.NFTA_PAYLOAD_OFFSET, offset) + _number(nft.NFTA_PAYLOAD_LEN, length)
+    return "payload", _number(nft.NFTA_PAYLOAD_DREG, register) + place
 
 
 def _compare(operator: int, value: bytes) -> _Expression:
-    return "cmp", _number(1, _REGISTER) + _number(2, operator) + nested(3, attribute(1, value))
+    registers = _number(nft.NFTA_CMP_SREG, _REGISTER) + _number(nft.NFTA_CMP_OP, operator)
+    return "cmp", registers + nested(nft.NFTA_CMP_DATA, _data_value(value))
+
+
+def _mask(mask: bytes) -> _Expression:
+    """Keep these bits of the register's four bytes."""
+    registers = _number(nft.NFTA_BITWISE_SREG, _REGISTER) + _number(nft.NFTA_BITWISE_DREG, _REGISTER) + _number(nft.NFTA_BITWISE_LEN, 4)
+    change = nested(nft.NFTA_BITWISE_MASK, _data_value(mask)) + nested(nft.NFTA_BITWISE_XOR, _data_value(bytes(4)))
+    return "bitwise", registers + change
 
 
 def _encoded(key: str, value: str | int) -> bytes:
@@ -267,12 +302,16 @@ def _packed(kind: str, word: str) -> bytes:
 
 
 def _value_key(value: bytes) -> bytes:
-    return nested(1, attribute(1, value))
+    return nested(nft.NFTA_SET_ELEM_KEY, _data_value(value))
+
+
+def _data_value(value: bytes) -> bytes:
+    return attribute(nft.NFTA_DATA_VALUE, value)
 
 
 def _verdict(verdict: Verdict) -> bytes:
-    code = attribute(1, struct.pack(">i", _VERDICTS[verdict.kind]))
-    return nested(2, code + (text(2, verdict.chain) if verdict.chain else b""))
+    code = attribute(nft.NFTA_VERDICT_CODE, struct.pack(">i", _VERDICTS[verdict.kind]))
+    return nested(nft.NFTA_DATA_VERDICT, code + (text(nft.NFTA_VERDICT_CHAIN, verdict.chain) if verdict.chain else b""))
 
 
 def _number(kind: int, value: int) -> bytes:

@@ -80,12 +80,12 @@ def take_back(transaction: Transaction, interface_id: str) -> NetworkInterface:
 
 def associated_with(view: View, interface_id: str) -> list[ElasticAddress]:
     """The elastic addresses of an interface."""
-    return view.select(ElasticAddress, lambda address: address.interface_id == interface_id)
+    return view.lookup(ElasticAddress, "interface_id", interface_id)
 
 
 def has_public_addresses(view: View, vpc_id: str) -> bool:
     """Whether anything in a VPC has a public address, so that its gateway cannot go."""
-    interfaces = view.select(NetworkInterface, lambda interface: interface.vpc_id == vpc_id)
+    interfaces = view.lookup(NetworkInterface, "vpc_id", vpc_id)
     return any(interface.public_address or associated_with(view, interface.id) for interface in interfaces)
 
 

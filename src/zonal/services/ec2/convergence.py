@@ -16,7 +16,7 @@ from zonal.foundation.clock import Clock
 from zonal.records.store import Record, Store
 from zonal.records.view import View
 from zonal.services.ec2 import addresses, model, nat_gateways
-from zonal.services.ec2.lookups import gateway_of, network_acl_of, route_table_of, rules_of, subnets
+from zonal.services.ec2.lookups import gateway_of, rules_of, subnets
 from zonal.services.ec2.route_tables import LOCAL, is_black_hole
 
 
@@ -31,34 +31,38 @@ class FabricDoor(Protocol):
 
 
 def vpc_plan(view: View, vpc_id: str) -> plan.VpcPlan | None:
-    """The complete desired state of a VPC, or None where there is no such VPC."""
+    """The complete desired state of a VPC, or None where there is no such VPC. Looks at the VPC's own records only, and at each once."""
     vpc = view.get(model.Vpc, vpc_id)
     if vpc is None:
         return None
-    interfaces = view.select(model.NetworkInterface, lambda interface: interface.vpc_id == vpc_id)
-    gone = {nat.interface_id for nat in nat_gateways.in_vpc(view, vpc_id) if nat.state == "deleting"}
+    nats = nat_gateways.in_vpc(view, vpc_id)
+    gone = {nat.interface_id for nat in nats if nat.state == "deleting"}
+    tables = _tables(view, vpc_id)
+    acls = view.lookup(model.NetworkAcl, "vpc_id", vpc_id)
+    acl_ids = {association.subnet_id: acl.id for acl in acls for association in acl.associations}
+    interfaces = view.lookup(model.NetworkInterface, "vpc_id", vpc_id)
     return plan.VpcPlan(
         id=vpc.id,
         cidrs=tuple(association.cidr for association in vpc.cidrs),
-        subnets=tuple(_subnet(view, subnet) for subnet in subnets(view, vpc_id)),
+        subnets=tuple(_subnet(view, subnet, tables.get(subnet.id) or tables[None], acl_ids[subnet.id]) for subnet in subnets(view, vpc_id)),
         interfaces=tuple(_interface(view, interface) for interface in interfaces if interface.id not in gone),
-        security_groups=tuple(_group(view, group) for group in view.select(model.SecurityGroup) if group.vpc_id == vpc_id),
-        network_acls=tuple(_acl(acl) for acl in view.select(model.NetworkAcl) if acl.vpc_id == vpc_id),
-        nat_gateways=tuple(plan.NatGatewayPlan(nat.id, nat.interface_id) for nat in _forwarding(view, vpc_id)),
+        security_groups=tuple(_group(view, group) for group in view.lookup(model.SecurityGroup, "vpc_id", vpc_id)),
+        network_acls=tuple(_acl(acl) for acl in acls),
+        nat_gateways=tuple(plan.NatGatewayPlan(nat.id, nat.interface_id) for nat in nats if nat.state in ("pending", "available")),
         internet_gateway=gateway_of(view, vpc_id) is not None,
         dns=vpc.dns_support,
     )
 
 
-def _forwarding(view: View, vpc_id: str) -> list[model.NatGateway]:
-    """The NAT gateways that shall forward."""
-    return [nat for nat in nat_gateways.in_vpc(view, vpc_id) if nat.state in ("pending", "available")]
+def _tables(view: View, vpc_id: str) -> dict[str | None, model.RouteTable]:
+    """The route table of each subnet that has one of its own, and by None the main table."""
+    tables = view.lookup(model.RouteTable, "vpc_id", vpc_id)
+    return {association.subnet_id: table for table in tables for association in table.associations}
 
 
-def _subnet(view: View, subnet: model.Subnet) -> plan.SubnetPlan:
-    table = route_table_of(view, subnet)
+def _subnet(view: View, subnet: model.Subnet, table: model.RouteTable, acl_id: str) -> plan.SubnetPlan:
     routes = tuple(sorted((_route(view, table, route) for route in table.routes), key=lambda route: route.cidr))
-    return plan.SubnetPlan(subnet.id, subnet.zone, subnet.cidr, routes, network_acl_of(view, subnet.id).id)
+    return plan.SubnetPlan(subnet.id, subnet.zone, subnet.cidr, routes, acl_id)
 
 
 def _route(view: View, table: model.RouteTable, route: model.Route) -> plan.Route:

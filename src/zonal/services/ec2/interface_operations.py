@@ -381,7 +381,7 @@ def _modified(call: Call, interface: NetworkInterface, request: ModifyNetworkInt
 
 def _take_from_others(call: Call, interface: NetworkInterface, wanted: list[str]) -> None:
     """Take secondary addresses from the caller's other interfaces of the subnet, as `AllowReassignment` asks."""
-    for other in call.transaction.select(NetworkInterface, lambda other: other.subnet_id == interface.subnet_id):
+    for other in call.transaction.lookup(NetworkInterface, "subnet_id", interface.subnet_id):
         taken = [address for address in other.addresses[1:] if address in wanted]
         if taken and other.id != interface.id:
             _take(call, _own(call, other.id), taken)

@@ -79,8 +79,7 @@ def require_default_vpc(view: View) -> model.Vpc:
 
 def subnets(view: View, vpc_id: str) -> list[model.Subnet]:
     """A VPC's subnets in the order of their zones, then ids."""
-    found = view.select(model.Subnet, lambda subnet: subnet.vpc_id == vpc_id)
-    return sorted(found, key=lambda subnet: (subnet.zone, subnet.id))
+    return sorted(view.lookup(model.Subnet, "vpc_id", vpc_id), key=lambda subnet: (subnet.zone, subnet.id))
 
 
 def subnet_in_zone(subnets: Iterable[model.Subnet], zone: str) -> model.Subnet | None:
@@ -90,7 +89,7 @@ def subnet_in_zone(subnets: Iterable[model.Subnet], zone: str) -> model.Subnet |
 
 def default_security_group(view: View, vpc_id: str) -> model.SecurityGroup:
     """The group named `default`, which every VPC has."""
-    return next(group for group in view.select(model.SecurityGroup) if group.vpc_id == vpc_id and group.name == "default")
+    return next(group for group in view.lookup(model.SecurityGroup, "vpc_id", vpc_id) if group.name == "default")
 
 
 def security_groups_of(view: View, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
@@ -104,27 +103,27 @@ def security_groups_of(view: View, vpc_id: str, group_ids: Iterable[str]) -> tup
 
 def rules_of(view: View, group_id: str) -> list[model.SecurityGroupRule]:
     """A security group's rules in the order of their ids."""
-    return view.select(model.SecurityGroupRule, lambda rule: rule.group_id == group_id)
+    return view.lookup(model.SecurityGroupRule, "group_id", group_id)
 
 
 def interfaces_in(view: View, subnet_id: str) -> list[model.NetworkInterface]:
     """The interfaces in a subnet."""
-    return view.select(model.NetworkInterface, lambda interface: interface.subnet_id == subnet_id)
+    return view.lookup(model.NetworkInterface, "subnet_id", subnet_id)
 
 
 def gateway_of(view: View, vpc_id: str) -> model.InternetGateway | None:
     """The internet gateway attached to a VPC, or None."""
-    return next(iter(view.select(model.InternetGateway, lambda gateway: gateway.vpc_id == vpc_id)), None)
+    return next(iter(view.lookup(model.InternetGateway, "vpc_id", vpc_id)), None)
 
 
 def main_route_table(view: View, vpc_id: str) -> model.RouteTable:
     """The table that subnets without one of their own follow."""
-    return next(table for table in view.select(model.RouteTable) if table.vpc_id == vpc_id and table.is_main)
+    return next(table for table in view.lookup(model.RouteTable, "vpc_id", vpc_id) if table.is_main)
 
 
 def route_table_of(view: View, subnet: model.Subnet) -> model.RouteTable:
     """The table that a subnet follows: its own, else the main one."""
-    for table in view.select(model.RouteTable, lambda table: table.vpc_id == subnet.vpc_id):
+    for table in view.lookup(model.RouteTable, "vpc_id", subnet.vpc_id):
         if any(association.subnet_id == subnet.id for association in table.associations):
             return table
     return main_route_table(view, subnet.vpc_id)
@@ -132,7 +131,8 @@ def route_table_of(view: View, subnet: model.Subnet) -> model.RouteTable:
 
 def network_acl_of(view: View, subnet_id: str) -> model.NetworkAcl:
     """The ACL at a subnet's edge; every subnet has exactly one."""
-    return next(acl for acl in view.select(model.NetworkAcl) if any(association.subnet_id == subnet_id for association in acl.associations))
+    acls = view.lookup(model.NetworkAcl, "vpc_id", view.require(model.Subnet, subnet_id).vpc_id)
+    return next(acl for acl in acls if any(association.subnet_id == subnet_id for association in acl.associations))
 
 
 def group_named(view: View, request: Mapping[str, object]) -> model.SecurityGroup:
@@ -143,7 +143,7 @@ def group_named(view: View, request: Mapping[str, object]) -> model.SecurityGrou
     if name is None:
         raise AwsError("MissingParameter", "The request must contain the parameter groupName or groupId")
     vpc = require_default_vpc(view)
-    for group in view.select(model.SecurityGroup, lambda group: group.vpc_id == vpc.id):
+    for group in view.lookup(model.SecurityGroup, "vpc_id", vpc.id):
         if group.name == name:
             return group
     raise AwsError("InvalidGroup.NotFound", f"The security group '{name}' does not exist in default VPC '{vpc.id}'")

@@ -24,6 +24,8 @@ class Tagged(Record, frozen=True, kw_only=True):
 class InVpc(Tagged, frozen=True, kw_only=True):
     """A tagged record that belongs to one VPC for all its life."""
 
+    indexed: ClassVar[tuple[str, ...]] = ("vpc_id",)
+
     vpc_id: str
 
 
@@ -86,6 +88,7 @@ class InternetGateway(Tagged, frozen=True, kw_only=True):
     """`vpc_id` is None while it is attached to none."""
 
     kind: ClassVar[str] = "internet-gateway"
+    indexed: ClassVar[tuple[str, ...]] = ("vpc_id",)
 
     vpc_id: str | None = None
 
@@ -105,6 +108,7 @@ class SecurityGroupRule(Tagged, frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "security-group-rule"
+    indexed: ClassVar[tuple[str, ...]] = ("group_id",)
 
     group_id: str
     is_egress: bool
@@ -161,6 +165,7 @@ class NetworkInterface(InVpc, frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "network-interface"
+    indexed: ClassVar[tuple[str, ...]] = ("vpc_id", "subnet_id")
 
     subnet_id: str
     zone: str
@@ -179,6 +184,7 @@ class ElasticAddress(Tagged, frozen=True, kw_only=True):
     """A public address that the account holds until it releases it. The last three are set while it is associated."""
 
     kind: ClassVar[str] = "elastic-ip"
+    indexed: ClassVar[tuple[str, ...]] = ("interface_id",)
 
     address: str
     association_id: str | None = None

@@ -66,7 +66,7 @@ _LISTING = Listing(
 
 
 def in_vpc(view: View, vpc_id: str) -> list[NatGateway]:
-    return view.select(NatGateway, lambda nat: nat.vpc_id == vpc_id)
+    return view.lookup(NatGateway, "vpc_id", vpc_id)
 
 
 def became_available(transaction: Transaction, nat: NatGateway) -> None:

@@ -64,13 +64,14 @@ def guard(transaction: Transaction, subnet: model.Subnet) -> None:
 
 def forget(transaction: Transaction, subnet: model.Subnet) -> None:
     """Drop a deleted subnet's association."""
-    for acl in transaction.select(NetworkAcl, lambda acl: any(each.subnet_id == subnet.id for each in acl.associations)):
+    for acl in transaction.lookup(NetworkAcl, "vpc_id", subnet.vpc_id):
         kept = tuple(each for each in acl.associations if each.subnet_id != subnet.id)
-        transaction.put(replace(acl, associations=kept))
+        if kept != acl.associations:
+            transaction.put(replace(acl, associations=kept))
 
 
 def _default(transaction: Transaction, vpc_id: str) -> NetworkAcl:
-    return next(acl for acl in transaction.select(NetworkAcl) if acl.vpc_id == vpc_id and acl.is_default)
+    return next(acl for acl in transaction.lookup(NetworkAcl, "vpc_id", vpc_id) if acl.is_default)
 
 
 def _everything(number: int, *, is_egress: bool, allow: bool) -> NetworkAclEntry:

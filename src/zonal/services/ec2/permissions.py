@@ -115,7 +115,7 @@ def peer_group(view: View, group: model.SecurityGroup, *, id: str | None, name: 
                 "InvalidGroup.NotFound", f"You have specified two resources that belong to different networks. ({group.id}, {id})"
             )
         return id
-    for other in view.select(model.SecurityGroup, lambda other: other.vpc_id == group.vpc_id):
+    for other in view.lookup(model.SecurityGroup, "vpc_id", group.vpc_id):
         if other.name == name:
             return other.id
     raise AwsError("InvalidGroup.NotFound", f"The security group '{name}' does not exist in VPC '{group.vpc_id}'")

@@ -75,22 +75,23 @@ def create(transaction: Transaction, vpc: model.Vpc, *, is_main: bool = False, t
 
 def add_range(transaction: Transaction, vpc_id: str, cidr: str) -> None:
     """Add the local route of a VPC's new range to each of its tables."""
-    for table in transaction.select(RouteTable, lambda table: table.vpc_id == vpc_id):
+    for table in transaction.lookup(RouteTable, "vpc_id", vpc_id):
         transaction.put(replace(table, routes=(*table.routes, _local(cidr))))
 
 
 def remove_range(transaction: Transaction, vpc_id: str, cidr: str) -> None:
     """Drop the local route of a range that the VPC lost."""
-    for table in transaction.select(RouteTable, lambda table: table.vpc_id == vpc_id):
+    for table in transaction.lookup(RouteTable, "vpc_id", vpc_id):
         kept = tuple(route for route in table.routes if (route.cidr, route.target) != (cidr, LOCAL))
         transaction.put(replace(table, routes=kept))
 
 
 def forget(transaction: Transaction, subnet: model.Subnet) -> None:
     """Drop a deleted subnet's association."""
-    for table in transaction.select(RouteTable, lambda table: any(each.subnet_id == subnet.id for each in table.associations)):
+    for table in transaction.lookup(RouteTable, "vpc_id", subnet.vpc_id):
         kept = tuple(each for each in table.associations if each.subnet_id != subnet.id)
-        transaction.put(replace(table, associations=kept))
+        if kept != table.associations:
+            transaction.put(replace(table, associations=kept))
 
 
 def add_route(transaction: Transaction, table_id: str, route: Route) -> None:
@@ -112,7 +113,9 @@ def is_black_hole(view: View, table: RouteTable, route: Route) -> bool:
         interface = view.get(model.NetworkInterface, route.target)
         if interface is None or interface.interface_type != "nat_gateway":
             return interface is None or interface.attachment is None
-        return not any(map(_forwards, view.select(model.NatGateway, lambda nat: nat.interface_id == route.target)))
+        return not any(
+            map(_forwards, (nat for nat in view.lookup(model.NatGateway, "vpc_id", table.vpc_id) if nat.interface_id == route.target))
+        )
     return False
 
 
@@ -201,7 +204,7 @@ class RouteTables:
     def create(self, call: Call, request: CreateRouteTableRequestTypeDef) -> Answer:
         tx = call.transaction
         vpc = find(tx, model.Vpc, request["VpcId"])
-        if len(tx.select(RouteTable, lambda table: table.vpc_id == vpc.id)) >= MOST_TABLES:
+        if len(tx.lookup(RouteTable, "vpc_id", vpc.id)) >= MOST_TABLES:
             raise AwsError("RouteTableLimitExceeded", "The maximum number of route tables has been reached.")
         table = once(call, request, RouteTable, lambda: create(tx, vpc, tags=given_tags(request, RouteTable)))
         return {"RouteTable": answer_table(table, tx), "ClientToken": request.get("ClientToken", "")}
@@ -269,7 +272,7 @@ class RouteTables:
         subnet = find(tx, model.Subnet, needed(request, "SubnetId"))
         if subnet.vpc_id != table.vpc_id:
             raise AwsError("InvalidParameterValue", f"route table {table.id} and subnet {subnet.id} belong to different networks")
-        for other in tx.select(RouteTable, lambda other: other.vpc_id == table.vpc_id):
+        for other in tx.lookup(RouteTable, "vpc_id", table.vpc_id):
             for association in other.associations:
                 if association.subnet_id == subnet.id and other.id == table.id:
                     return _associated("AssociationId", association.id)

@@ -122,7 +122,7 @@ class SecurityGroups:
         vpc = find(tx, model.Vpc, request["VpcId"]) if request.get("VpcId") else require_default_vpc(tx)
         if name == "default":
             raise AwsError("InvalidParameterValue", "Cannot use reserved security group name: default")
-        if any(group.vpc_id == vpc.id and group.name == name for group in tx.select(SecurityGroup)):
+        if any(group.name == name for group in tx.lookup(SecurityGroup, "vpc_id", vpc.id)):
             raise AwsError("InvalidGroup.Duplicate", f"The security group '{name}' already exists for VPC '{vpc.id}'")
         if len(tx.select(SecurityGroup)) >= MOST_GROUPS:
             raise AwsError("SecurityGroupLimitExceeded", "The maximum number of security groups has been reached.")
@@ -139,7 +139,7 @@ class SecurityGroups:
         group = group_named(call.transaction, request)
         if group.name == "default":
             raise AwsError("CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user')
-        used = tx.select(model.NetworkInterface, lambda interface: group.id in interface.group_ids)
+        used = any(group.id in interface.group_ids for interface in tx.lookup(model.NetworkInterface, "vpc_id", group.vpc_id))
         named = tx.select(SecurityGroupRule, lambda rule: rule.referenced_group_id == group.id and rule.group_id != group.id)
         if used or named:
             raise AwsError("DependencyViolation", f"resource {group.id} has a dependent object")
@@ -152,7 +152,7 @@ class SecurityGroups:
         if not names:
             return _GROUPS.describe(call, request, lambda group: answer_group(group, call.transaction))
         vpc = require_default_vpc(call.transaction)
-        present = {group.name for group in call.transaction.select(SecurityGroup, lambda group: group.vpc_id == vpc.id)}
+        present = {group.name for group in call.transaction.lookup(SecurityGroup, "vpc_id", vpc.id)}
         for name in names:
             if name not in present:
                 raise AwsError("InvalidGroup.NotFound", f"The security group '{name}' does not exist in default VPC '{vpc.id}'")

@@ -140,11 +140,11 @@ class Vpcs:
         vpc = find(tx, Vpc, request["VpcId"])
         if _dependencies(tx, vpc):
             raise AwsError("DependencyViolation", f"The vpc '{vpc.id}' has dependencies and cannot be deleted.")
-        for table in tx.select(model.RouteTable, lambda table: table.vpc_id == vpc.id):
+        for table in tx.lookup(model.RouteTable, "vpc_id", vpc.id):
             tx.delete(model.RouteTable, table.id)
-        for acl in tx.select(model.NetworkAcl, lambda acl: acl.vpc_id == vpc.id):
+        for acl in tx.lookup(model.NetworkAcl, "vpc_id", vpc.id):
             tx.delete(model.NetworkAcl, acl.id)
-        for group in tx.select(model.SecurityGroup, lambda group: group.vpc_id == vpc.id):
+        for group in tx.lookup(model.SecurityGroup, "vpc_id", vpc.id):
             security_groups.remove(tx, group.id)
         tx.delete(Vpc, vpc.id)
         return {}
@@ -239,16 +239,16 @@ def _dependencies(view: View, vpc: Vpc) -> bool:
     return bool(
         subnets(view, vpc.id)
         or gateway_of(view, vpc.id)
-        or view.select(model.NetworkInterface, lambda interface: interface.vpc_id == vpc.id)
-        or view.select(model.SecurityGroup, lambda group: group.vpc_id == vpc.id and group.name != "default")
-        or view.select(model.RouteTable, lambda table: table.vpc_id == vpc.id and not table.is_main)
-        or view.select(model.NetworkAcl, lambda acl: acl.vpc_id == vpc.id and not acl.is_default)
+        or view.lookup(model.NetworkInterface, "vpc_id", vpc.id)
+        or any(group.name != "default" for group in view.lookup(model.SecurityGroup, "vpc_id", vpc.id))
+        or any(not table.is_main for table in view.lookup(model.RouteTable, "vpc_id", vpc.id))
+        or any(not acl.is_default for acl in view.lookup(model.NetworkAcl, "vpc_id", vpc.id))
     )
 
 
 def _check_routes_allow(view: View, vpc: Vpc, cidr: str) -> None:
     """A new range may not be the same as, or larger than, the destination of a route ("VPC CIDR blocks" in the VPC User Guide)."""
-    for table in view.select(model.RouteTable, lambda table: table.vpc_id == vpc.id):
+    for table in view.lookup(model.RouteTable, "vpc_id", vpc.id):
         for route in table.routes:
             if route.target != route_tables.LOCAL and cidrs.contains(cidr, route.cidr):
                 raise AwsError("InvalidVpc.Range", f"The CIDR '{cidr}' conflicts with the route to {route.cidr} in {table.id}.")
