@@ -23,7 +23,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from zonal.foundation.settings import Settings
-from zonal.wire.messages import Request
+from zonal.wire.messages import Request, Response
 
 _AWS_SUFFIXES = ("amazonaws.com", "amazonaws.com.cn", "api.aws", "on.aws")
 _FOREIGN_SITES = ("cross-site", "same-site")
@@ -72,6 +72,30 @@ class OriginPolicy:
     def allows_origin(self, origin: str) -> bool:
         """Whether the setting `allowed_origins` has this origin."""
         return origin.lower() in self._origins or "*" in self._origins
+
+    def preflight(self, request: Request) -> Response | None:
+        """The answer to a browser that asks whether a page of an allowed origin may send a request; None where it does not ask that."""
+        headers = request.headers
+        if (
+            request.method != "OPTIONS"
+            or "access-control-request-method" not in headers
+            or not self.allows_origin(headers.get("origin", ""))
+        ):
+            return None
+        allowed = [("Access-Control-Allow-Methods", headers["access-control-request-method"]), ("Access-Control-Max-Age", "600")]
+        if wanted := headers.get("access-control-request-headers"):
+            allowed.append(("Access-Control-Allow-Headers", wanted))
+        return self.expose(request, Response(200, allowed, b""))
+
+    def expose(self, request: Request, response: Response) -> Response:
+        """An answer with the headers by which a browser shows it to a page of an allowed origin."""
+        origin = request.headers.get("origin")
+        if origin is None or not self.allows_origin(origin):
+            return response
+        if any(name.lower() == "access-control-allow-origin" for name, _ in response.headers):
+            return response
+        shown = [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", "*"), ("Vary", "Origin")]
+        return response._replace(headers=[*response.headers, *shown])
 
     def _allows_host(self, header: str) -> bool:
         host = _host_name(header)

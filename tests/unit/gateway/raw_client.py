@@ -31,6 +31,7 @@ def signed_head(
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def dynamodb_head(operation: str, body: bytes, **more: Any) -> bytes:
+def dynamodb_head(operation: str, body: bytes, headers: dict[str, str] | None = None, **more: Any) -> bytes:
     """The head of a request to DynamoDB."""
-    return signed_head("dynamodb", "POST", "/", body, JSON_HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}, **more)
+    target = {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+    return signed_head("dynamodb", "POST", "/", body, JSON_HEADERS | target | (headers or {}), **more)
