@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-DEPTH_LIMIT = 400
-"""Levels of objects and arrays. DynamoDB's items have 32 levels of maps and lists, which are some 70 of JSON."""
+DEPTH_LIMIT = 160
+"""Levels of objects and arrays. DynamoDB's items have 32 levels of maps and lists, which are some 70 of JSON, and its handlers, which walk
+through what is deeper to say what is wrong with it, call themselves up to five times for each level."""
 VALUE_LIMIT = 4_000_000
 """Values in one document: more than 16 MiB of any items have."""
 PIECE_BYTES = 128 * 1024

@@ -3,11 +3,13 @@
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.unit.services.dynamodb.caller import Caller
 from zonal.dynamo.expressions.request import read
 from zonal.foundation.errors import AwsError
+from zonal.wire.json_bodies import DEPTH_LIMIT
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +60,27 @@ def test_updates_that_nest_functions_are_read_to_their_end(text: str) -> None:
         assert read({"UpdateExpression": text}).update is not None
     except AwsError as error:
         assert "Syntax error" in error.message
+
+
+@pytest.mark.parametrize(("opening", "closing"), [('{"M":{"a":', "}}"), ('{"L":[', "]}"), ("[", "]"), ('{"a":', "}")])
+async def test_documents_as_deep_as_any_that_is_read_are_refused_for_what_is_wrong_with_them(
+    call: Caller, opening: str, closing: str
+) -> None:
+    await call.table("things")
+    levels = (DEPTH_LIMIT - 6) // (opening.count("{") + opening.count("["))
+    value = msgspec.json.decode(opening * levels + '{"S":"x"}' + closing * levels)
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("PutItem", {"Item": {"id": {"S": "x"}, "a": value}}),
+        ("GetItem", {"Key": {"id": value}}),
+        ("UpdateItem", {"Key": {"id": {"S": "x"}}, "UpdateExpression": "SET a = :v", "ExpressionAttributeValues": {":v": value}}),
+        ("Query", {"KeyConditionExpression": "id = :v", "ExpressionAttributeValues": {":v": value}}),
+        ("Scan", {"ScanFilter": {"a": {"ComparisonOperator": "EQ", "AttributeValueList": [value]}}}),
+    ]
+    for operation, request in requests:
+        assert await call.error(operation, TableName="things", **request)
+    assert await call.error("BatchWriteItem", RequestItems={"things": [{"PutRequest": {"Item": {"id": value}}}]})
+    assert await call.error("TransactWriteItems", TransactItems=[{"Put": {"TableName": "things", "Item": {"id": value}}}])
+    assert await call.error("ExecuteStatement", Statement="SELECT * FROM things WHERE a = ?", Parameters=[value])
 
 
 def test_updates_may_wrap_a_value_in_as_many_parentheses_as_fit() -> None:
