@@ -253,8 +253,10 @@ class Gateway:
                 pieces.append(piece)
                 digest.update(piece)
             request.body, request.payload_hash, request.stream = b"".join(pieces), digest.hexdigest(), None
+            pieces.clear()
         except BaseException as error:
             self.body_budget.release(size)
+            pieces.clear()  # The error's traceback refers to them, and the stream to the error.
             if isinstance(error, AwsError) and error.code == "RequestTimeout" and dialect.name != "s3":
                 raise AwsError(error.code, "The request did not arrive in time", status=408) from None
             raise

@@ -4,8 +4,8 @@ A body is counted piece by piece as it arrives, and no longer once its request i
 does not fit is refused (503), so a crowd of large requests costs those requests and nothing else. Above half of the limit the budget is
 tight: streamed bodies are then read no further than their operation takes them.
 
-What was freed goes back to the operating system. The C library keeps freed memory of such sizes for itself, so `trim_if_idle` asks for it
-to be released once a large part of the budget was in use and is not any more.
+What was freed goes back to the operating system. The C library keeps freed memory of such sizes for itself, so `trim` asks for it to be
+released once a large part of the budget was in use and is not any more.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ TRIM_BYTES = 8 * 1024 * 1024
 class BodyBudget:
     """Counts the bytes of request bodies in memory, and refuses more than `limit_bytes`."""
 
-    def __init__(self, limit_bytes: int, *, trim: Callable[[], None] = release_free_memory) -> None:
+    def __init__(self, limit_bytes: int, *, trim: Callable[[], None] | None = None) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self._peak_bytes = 0
-        self._trim = trim
+        self._trim = trim or release_free_memory
 
     def reserve(self, size_bytes: int) -> bool:
         """Count bytes that are about to be held; False where they do not fit, and then they are not counted."""
@@ -48,14 +48,15 @@ class BodyBudget:
         """Whether more than half is in use."""
         return self.used_bytes * 2 > self.limit_bytes
 
-    def trim_if_idle(self) -> bool:
-        """Return freed memory to the operating system where much was in use and little is now. Takes some milliseconds, so call it in a
-        thread. Returns whether it was done."""
-        if self._peak_bytes < TRIM_BYTES or self.used_bytes * 4 > self._peak_bytes:
-            return False
+    @property
+    def needs_trim(self) -> bool:
+        """Whether much was in use since the last trim, and little is now."""
+        return self._peak_bytes >= TRIM_BYTES and self.used_bytes * 4 <= self._peak_bytes
+
+    def trim(self) -> None:
+        """Return freed memory to the operating system. Takes some milliseconds, so call it in a thread."""
         self._peak_bytes = self.used_bytes
         self._trim()
-        return True
 
 
 def too_many_bodies(service: str) -> AwsError:

@@ -76,7 +76,8 @@ class Connections:
             now = asyncio.get_running_loop().time()
             for connection in list(self.open):
                 connection.end_if_late(now)
-            await asyncio.to_thread(self.budget.trim_if_idle)
+            if self.budget.needs_trim:
+                await asyncio.to_thread(self.budget.trim)
 
     async def close(self, grace_seconds: float) -> None:
         """Close all: the idle ones at once, the others once they have answered, at the latest after the grace."""

@@ -441,10 +441,13 @@ async def checked(pieces: AsyncIterator[bytes], signature: Signature) -> AsyncIt
         _compare_payload(signature.payload, running.hexdigest())
 
 
-def chunk_signature(signature: Signature, previous: str, chunk: bytes) -> str:
-    """What a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` must be signed with; `previous` is the signature before it, first the seed."""
+def chunk_signature(signature: Signature, previous: str, digest: str) -> str:
+    """What a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` with this SHA-256 must be signed with.
+
+    `previous` is the signature before it, first the seed.
+    """
     head = f"AWS4-HMAC-SHA256-PAYLOAD\n{signature.timestamp}\n{signature.scope}\n{previous}\n{_EMPTY_HASH}\n"
-    return sign(signature.key, (head + hashlib.sha256(chunk).hexdigest()).encode())
+    return sign(signature.key, (head + digest).encode())
 
 
 def trailer_signature(signature: Signature, previous: str, trailers: bytes) -> str:

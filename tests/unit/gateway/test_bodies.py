@@ -18,7 +18,7 @@ from tests.unit.gateway.raw_client import dynamodb_head, signed_head
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError
 from zonal.foundation.settings import Settings
-from zonal.gateway import body_limits
+from zonal.gateway import body_budget, body_limits
 from zonal.gateway.api import OFF_LOOP_BYTES, Frontend, Gateway
 from zonal.gateway.body_budget import TRIM_BYTES, BodyBudget
 from zonal.gateway.connection import INLINE_BODY_BYTES
@@ -242,10 +242,20 @@ async def test_the_unfinished_body_of_a_connection_that_is_gone_is_released_at_o
 def test_a_budget_refuses_what_does_not_fit_and_is_trimmed_once_it_is_empty_again() -> None:
     trims: list[int] = []
     budget = BodyBudget(2 * TRIM_BYTES, trim=lambda: trims.append(budget.used_bytes))
-    assert not budget.trim_if_idle()
+    assert not budget.needs_trim
     assert budget.reserve(2 * TRIM_BYTES) and budget.is_tight
     assert not budget.reserve(1) and budget.used_bytes == 2 * TRIM_BYTES
-    assert not budget.trim_if_idle(), "it is in use"
+    assert not budget.needs_trim, "it is in use"
     budget.release(2 * TRIM_BYTES)
-    assert budget.trim_if_idle() and trims == [0]
-    assert not budget.trim_if_idle(), "it was done"
+    assert budget.needs_trim
+    budget.trim()
+    assert trims == [0] and not budget.needs_trim
+
+
+async def test_memory_of_large_bodies_is_given_back_once_they_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed = threading.Event()
+    monkeypatch.setattr(body_budget, "release_free_memory", trimmed.set)
+    body = b"{" + b" " * (TRIM_BYTES - 2) + b"}"
+    async with serving(request_timeout_seconds=1.0) as service:
+        assert status(await service.send(dynamodb_head("BatchWriteItem", body), body)) == 200
+        await until(trimmed.is_set)
