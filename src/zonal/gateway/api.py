@@ -44,7 +44,8 @@ HEALTH = "/_zonal/health"
 GRACE_SECONDS = 5.0
 OFF_LOOP_BYTES = 32 * 1024
 """Bodies larger than this are parsed in a thread: smaller ones take less than a millisecond, which handing over costs too."""
-PARSER_THREADS = 2
+PARSER_THREADS = 1
+"""More would not parse faster, as the interpreter's lock is one, but leave the event loop a smaller share of it."""
 
 
 class Frontend(NamedTuple):
