@@ -20,7 +20,6 @@ from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings
 from zonal.gateway.api import Frontend, Gateway
 from zonal.records.store import Store
-from zonal.services.s3.form_body import is_form
 from zonal.services.s3.service import STREAMS, open_s3
 
 
@@ -69,7 +68,15 @@ async def serving(
     settings, clock = settings or Settings(), RegionClock(clock_speed)
     store = Store(directory / "region.db", clock=clock)
     s3 = open_s3(directory / "s3", clock, settings)
-    frontend = Frontend(streams=STREAMS, anonymous=True, accounts=True, arriving=is_form, before=s3.before, after=s3.after)
+    frontend = Frontend(
+        streams=STREAMS,
+        anonymous=True,
+        accounts=True,
+        before=s3.before,
+        authorize=s3.authorize,
+        allows_origin=s3.allows_origin,
+        after=s3.after,
+    )
     gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": frontend})
     async with s3.running(), gateway.serving([listener]):
         yield

@@ -45,7 +45,6 @@ from zonal.services.ec2 import service as ec2
 from zonal.services.operation import Handler, handlers
 from zonal.services.rds import service as rds
 from zonal.services.rds.logs import Logs
-from zonal.services.s3.form_body import is_form
 from zonal.services.s3.service import STREAMS, open_s3
 from zonal.services.sts import CallerIdentity
 
@@ -81,7 +80,13 @@ class Region:
         services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
         frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))
         frontends["s3"] = Frontend(
-            streams=STREAMS, anonymous=True, accounts=True, arriving=is_form, before=self._s3.before, after=self._s3.after
+            streams=STREAMS,
+            anonymous=True,
+            accounts=True,
+            before=self._s3.before,
+            authorize=self._s3.authorize,
+            allows_origin=self._s3.allows_origin,
+            after=self._s3.after,
         )
         frontends["sts"] = Frontend(accounts=True)
         self._gateway = Gateway(settings, self.store, self.clock, services, frontends=frontends)

@@ -20,6 +20,9 @@ from zonal.foundation.credentials import Credential
 from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.identifiers import ACCOUNT
 
+WELL_KNOWN_SECRETS = frozenset(("test", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"))
+"""The secret of the default key, and that of AWS's documentation."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one region."""
@@ -42,9 +45,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     probe_timeout_seconds: Annotated[float, Meta(gt=0, description="When a look that has had no answer counts as silence.")] = 0.4
     probe_misses: Annotated[int, Meta(ge=1, description="Silent looks in a row before a node counts as lost.")] = 3
     dns_ttl_seconds: Annotated[int, Meta(ge=0, description="Time to live of endpoint names.")] = 5
-    body_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest request body of a service that does not stream.")] = (
-        16 * 1024 * 1024
-    )
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Further names for `Host` beside those of [the wire](wire.md#web-pages): `name`, `*.name` or `*`. "
+            "In the environment: separated by commas."
+        ),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Origins (`http://localhost:3000`) whose web pages may use a well-known key, or `*`. "
+            "In the environment: separated by commas."
+        ),
+    ] = ()
+    body_limit_bytes: Annotated[
+        int,
+        Meta(ge=1024, description="Largest request body of an operation that does not stream; most operations have a smaller limit."),
+    ] = 16 * 1024 * 1024
+    body_budget_bytes: Annotated[
+        int, Meta(ge=1024 * 1024, description="Most bytes of request bodies in memory at a time; what exceeds them is answered 503.")
+    ] = 128 * 1024 * 1024
     request_timeout_seconds: Annotated[
         float, Meta(gt=0, description="How long a client may take to send a request's head, or between two pieces of its body.")
     ] = 30.0
@@ -76,6 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Every secret by its access key id."""
         return {self.access_key: self.secret_key} | {each.access_key: each.secret_key for each in self.credentials}
 
+    def well_known_keys(self) -> frozenset[str]:
+        """The access key ids whose secret anybody knows: a web page could sign with them."""
+        return frozenset(key for key, secret in self.secrets().items() if secret in WELL_KNOWN_SECRETS or secret == key)
+
     def account_of(self) -> dict[str, str]:
         """Every key's account by its access key id."""
         return {self.access_key: ACCOUNT} | {each.access_key: each.account for each in self.credentials}
@@ -96,6 +121,9 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
     values |= {name: environment[f"ZONAL_{name.upper()}"] for name in Settings.__struct_fields__ if f"ZONAL_{name.upper()}" in environment}
     if isinstance(values.get("credentials"), str):
         values["credentials"] = _listed(values["credentials"])
+    for name in ("allowed_hosts", "allowed_origins"):
+        if isinstance(values.get(name), str):
+            values[name] = [each.strip() for each in values[name].split(",") if each.strip()]
     values |= {name: value for name, value in given.items() if value is not None}
     try:
         settings = msgspec.convert(values, Settings, strict=False)

@@ -1,5 +1,9 @@
 """One call of the AWS API, from a request to its answer.
 
+What can be judged by a request's head comes first: the host and the page behind it (`wire.origin_policy`), the signature, the key's
+account, the service's own authorisation. Only then a body that did not come with its head is taken in, up to the operation's limit
+(`body_limits`), counted in the budget (`body_budget`) and hashed while it arrives. A large one is parsed in a thread.
+
 A plain handler runs inside one store transaction, and its answer leaves only after the commit; an `async` one is awaited without. What
 the caller did wrong is an `AwsError` in the service's protocol. What zonal did wrong is a 500 with a request id, whose traceback is logged
 under that id and never shown. A store that cannot commit (a full disk) is a 503: nothing happened, and the caller may try again.
@@ -8,10 +12,12 @@ under that id and never shown. A store that cannot commit (a full disk) is a 503
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -22,17 +28,24 @@ from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError, not_implemented
 from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
 from zonal.foundation.settings import Settings
+from zonal.gateway import body_limits
+from zonal.gateway.body_budget import BodyBudget, too_many_bodies
 from zonal.gateway.connection import Connection, Connections
-from zonal.records.store import Store, StoreUnavailable
+from zonal.records.store import Store, StoreUnavailable, Transaction
 from zonal.services.operation import Answer, Call, Handler
 from zonal.wire import requests, responses, signing
 from zonal.wire.messages import Request, Response, Signature
-from zonal.wire.models import JSON, Catalogue, Dialect, Located
+from zonal.wire.models import CBOR, EC2, JSON, QUERY, Catalogue, Dialect, Located
+from zonal.wire.origin_policy import OriginPolicy
 
 _log = logging.getLogger(__name__)
 
 HEALTH = "/_zonal/health"
 GRACE_SECONDS = 5.0
+OFF_LOOP_BYTES = 32 * 1024
+"""Bodies larger than this are parsed in a thread: smaller ones take less than a millisecond, which handing over costs too."""
+PARSER_THREADS = 1
+"""More would not parse faster, as the interpreter's lock is one, but leave the event loop a smaller share of it."""
 
 
 class Frontend(NamedTuple):
@@ -42,16 +55,19 @@ class Frontend(NamedTuple):
     the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
     checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `accounts`
     lets keys of other accounts in, which only a service may that keeps accounts apart. `before` may answer a request itself, before
-    anything else looks at it (CORS's preflights, websites, browsers' forms); `arriving` tells which of them it takes while their body
-    arrives. `after` is shown every answer, errors too, and returns the one that is sent (CORS's headers).
+    anything else looks at it (CORS's preflights, websites, browsers' forms). `authorize` raises `AwsError` where the caller may not do what
+    the head of a request asks for; it is called before a document in the body is taken in or parsed. `allows_origin` tells whether the
+    service lets web pages of an origin send a request (a bucket's CORS rules). `after` is shown every answer, errors too, and returns the
+    one that is sent (CORS's headers).
     """
 
     streams: frozenset[str] = frozenset()
     anonymous: bool = False
     documents: bool = False
     accounts: bool = False
-    arriving: Callable[[Request], bool] | None = None
     before: Callable[[Request], Awaitable[Response | None]] | None = None
+    authorize: Callable[[Call, Mapping[str, Any]], None] | None = None
+    allows_origin: Callable[[Request, str], bool] | None = None
     after: Callable[[Request, Response], Response] | None = None
 
 
@@ -86,6 +102,9 @@ class Gateway:
         self._frontends = frontends or {}
         self._catalogue = Catalogue(services)
         self._verifier = signing.Verifier(settings.secrets(), REGION)
+        self._origins = OriginPolicy(settings)
+        self.body_budget = BodyBudget(settings.body_budget_bytes)
+        self._parsers = ThreadPoolExecutor(PARSER_THREADS, thread_name_prefix="gateway parser")
         self._account_of = settings.account_of()
         self._waiting = {each for handlers in services.values() for each in handlers.values() if inspect.iscoroutinefunction(each)}
         self._routes: dict[tuple[str, str], _Route] = {}
@@ -94,7 +113,7 @@ class Gateway:
     @asynccontextmanager
     async def serving(self, sockets: Iterable[socket.socket], *, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator[None]:
         """Serve on listening sockets, which stay the caller's. On leaving, requests in hand have `grace_seconds` to end."""
-        connections = Connections(self._settings, self.answer, self.streams)
+        connections = Connections(self._settings, self.answer, self.body_budget)
         loop = asyncio.get_running_loop()
         servers = [await loop.create_server(lambda: Connection(connections), sock=each.dup()) for each in sockets]
         sweeper = loop.create_task(connections.sweep(), name="gateway sweeper")
@@ -108,30 +127,46 @@ class Gateway:
 
     async def answer(self, request: Request) -> Response:
         """The answer to one request. Never raises but for cancellation."""
-        if request.path == HEALTH:
+        if request.path == HEALTH and self._origins.host_refusal(request) is None:
             return self._health()
         known = self._routes.get(_target(request))
         dialect = known.located.dialect if known else self._catalogue.recognise(request)
         frontend = self._frontends.get(dialect.name, _PLAIN)
         response = await self._answer(request, dialect, frontend, known)
-        return frontend.after(request, response) if frontend.after else response
+        if frontend.after:
+            response = frontend.after(request, response)
+        return self._origins.expose(request, response) if "origin" in request.headers else response
 
     async def _answer(self, request: Request, dialect: Dialect, frontend: Frontend, known: _Route | None) -> Response:
         identifier = request_id()
+        held_bytes = 0
         try:
+            if refusal := self._origins.host_refusal(request):
+                raise signing.access_denied(dialect, refusal)
+            if request.method == "OPTIONS" and (preflight := self._origins.preflight(request)):
+                return preflight
             if frontend.before and (answer := await frontend.before(request)):
                 return answer
-            request.signature = self._authenticate(request, dialect, frontend)
+            if request.stream is not None:
+                held_bytes = await self._take_body(request, dialect, frontend)
+                dialect = known.located.dialect if known else self._catalogue.recognise(request)  # A form's version stands in the body.
+            if request.signature is None:
+                request.signature = self._authenticate(request, dialect, frontend)
             if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # To S3 it says what an object is.
-                request.body = requests.unpacked(request, limit_bytes=self._settings.body_limit_bytes)
-            route = known or self._route(request, dialect)
-            located = route.located
-            parameters = requests.document(request.body) if frontend.documents else requests.parse(located, request)
+                held_bytes += await self._unpack(request, dialect, known)
+            if frontend.authorize and request.body and request.stream is None:
+                known = self._authorized(request, dialect, frontend, identifier)
+            if len(request.body) > OFF_LOOP_BYTES:
+                loop = asyncio.get_running_loop()
+                route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, frontend, known)
+            else:
+                route, parameters = self._read(request, dialect, frontend, known)
             result = self._invoke(route, request, parameters, identifier)
             if route.waits:
                 result = await result
             if frontend.documents:
                 return responses.render_document(dialect, result, identifier)
+            located = route.located
             if isinstance(result, Answer):
                 return _with_own(result, responses.render(located, result.members, identifier))
             return responses.render(located, result, identifier)
@@ -144,34 +179,104 @@ class Gateway:
         except Exception:
             _log.exception("request %s (%s) failed", identifier, dialect.name)
             return responses.render_error(dialect, _internal(dialect), identifier, request)
+        finally:
+            if held_bytes:
+                self.body_budget.release(held_bytes)
 
-    def streams(self, request: Request) -> bool:
-        """Whether the body of this request, of which only the head is there, is handed over while it arrives."""
-        if "x-amz-target" in request.headers:
-            return False
-        dialect = self._catalogue.recognise(request)
-        frontend = self._frontends.get(dialect.name, _PLAIN)
-        streams = frontend.streams
-        if not streams:
-            return False
-        if frontend.arriving is not None and frontend.arriving(request):
-            return True
-        try:
-            return self._catalogue.locate(request, dialect).operation.name in streams
-        except AwsError:
-            return False
+    # Authority.
 
     def _authenticate(self, request: Request, dialect: Dialect, frontend: Frontend) -> Signature | None:
         signature = self._verifier.verify(request, dialect, datetime.now(UTC))
-        if signature is not None:
-            if not frontend.accounts and self._account_of[signature.access_key] != ACCOUNT:
-                raise signing.other_account(dialect)
-            if request.stream is not None:
-                request.stream = signing.checked(request.stream, signature)
-            return signature
-        if not frontend.anonymous:
-            raise signing.missing(dialect)
-        return None
+        self._check_key(request, signature.access_key if signature else None, dialect, frontend)
+        if signature is not None and request.stream is not None:
+            request.stream = signing.checked(request.stream, signature)
+        return signature
+
+    def _check_key(self, request: Request, access_key: str | None, dialect: Dialect, frontend: Frontend) -> None:
+        """Whether this key, or nobody's, may use the service from where the request comes. Raises `AwsError`."""
+        if access_key is None:
+            if not frontend.anonymous:
+                raise signing.missing(dialect)
+            return
+        if not frontend.accounts and self._account_of[access_key] != ACCOUNT:
+            raise signing.other_account(dialect)
+        if refusal := self._origins.origin_refusal(request, access_key, frontend.allows_origin):
+            raise signing.access_denied(dialect, refusal)
+
+    def _authorized(self, request: Request, dialect: Dialect, frontend: Frontend, identifier: str) -> _Route:
+        """The route of a request whose caller may do what its head asks for. Raises `AwsError`."""
+        route = self._route(request, dialect)
+        if route.located.operation.name not in frontend.streams:
+            assert frontend.authorize is not None
+            head = Request(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
+            frontend.authorize(self._call(route, head, None, identifier), requests.read(route.located, head))
+        return route
+
+    # Bodies.
+
+    async def _take_body(self, request: Request, dialect: Dialect, frontend: Frontend) -> int:
+        """Take in the body of a request that may be made as far as its head shows, unless the operation streams.
+
+        Returns how many bytes of it the budget counts. Raises `AwsError`.
+        """
+        assert request.stream is not None
+        if dialect.name == "s3":  # Its signature is in the head, whole.
+            request.signature = self._authenticate(request, dialect, frontend)
+        else:
+            self._check_key(request, self._verifier.check_head(request, dialect, datetime.now(UTC)), dialect, frontend)
+        operation = ""
+        if dialect.protocol not in (QUERY, EC2):  # A form names its operation itself.
+            route = self._route(request, dialect)
+            operation = route.located.operation.name
+            if operation in frontend.streams:
+                return 0
+            if frontend.authorize:
+                self._authorized(request, dialect, frontend, "")
+        return await self._gather(request, dialect, self._limit(dialect, operation))
+
+    def _limit(self, dialect: Dialect, operation: str) -> int:
+        return min(body_limits.limit_of(dialect.name, operation), self._settings.body_limit_bytes)
+
+    async def _gather(self, request: Request, dialect: Dialect, limit_bytes: int) -> int:
+        """Put a body together, and its hash."""
+        assert request.stream is not None
+        if int(request.headers.get("content-length", "0")) > limit_bytes:
+            raise _too_large(dialect, limit_bytes)
+        pieces: list[bytes] = []
+        size, digest = 0, hashlib.sha256()
+        try:
+            async for piece in request.stream:
+                if size + len(piece) > limit_bytes:
+                    raise _too_large(dialect, limit_bytes)
+                if not self.body_budget.reserve(len(piece)):
+                    raise too_many_bodies(dialect.name)
+                size += len(piece)
+                pieces.append(piece)
+                digest.update(piece)
+            request.body, request.payload_hash, request.stream = b"".join(pieces), digest.hexdigest(), None
+            pieces.clear()
+        except BaseException as error:
+            self.body_budget.release(size)
+            pieces.clear()  # The error's traceback refers to them, and the stream to the error.
+            if isinstance(error, AwsError) and error.code == "RequestTimeout" and dialect.name != "s3":
+                raise AwsError(error.code, "The request did not arrive in time", status=408) from None
+            raise
+        return size
+
+    async def _unpack(self, request: Request, dialect: Dialect, known: _Route | None) -> int:
+        """Unpack a body in gzip. Returns how many bytes the budget counts more. Raises `AwsError`."""
+        limit = self._limit(dialect, known.located.operation.name if known else "")
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(self._parsers, lambda: requests.unpacked(request, limit_bytes=limit))
+        if not self.body_budget.reserve(len(body)):
+            raise too_many_bodies(dialect.name)
+        request.body = body
+        return len(body)
+
+    def _read(self, request: Request, dialect: Dialect, frontend: Frontend, known: _Route | None) -> tuple[_Route, dict[str, Any]]:
+        """The operation that is asked for, and its parameters. In a thread where they are large. Raises `AwsError`."""
+        route = known or self._route(request, dialect)
+        return route, requests.document(request.body) if frontend.documents else requests.parse(route.located, request)
 
     def _route(self, request: Request, dialect: Dialect) -> _Route:
         """The operation that is asked for, and its handler. Raises `AwsError`."""
@@ -190,14 +295,17 @@ class Gateway:
 
     def _invoke(self, route: _Route, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
         """What a plain handler answers, once its transaction is committed; of an `async` one the coroutine."""
+        if route.waits:
+            return route.handler(self._call(route, request, None, identifier), parameters)
+        with self._store.transaction() as transaction:
+            return route.handler(self._call(route, request, transaction, identifier), parameters)
+
+    def _call(self, route: _Route, request: Request, transaction: Transaction | None, identifier: str) -> Call:
         service, name = route.located.dialect.name, route.located.operation.name
         access_key = request.signature.access_key if request.signature else None
         account = self._account_of[access_key] if access_key else ACCOUNT
         now = self._clock.now()
-        if route.waits:
-            return route.handler(Call(service, name, None, now, identifier, access_key, account, raw=request), parameters)  # type: ignore[arg-type]
-        with self._store.transaction() as transaction:
-            return route.handler(Call(service, name, transaction, now, identifier, access_key, account, raw=request), parameters)
+        return Call(service, name, transaction, now, identifier, access_key, account, raw=request)  # type: ignore[arg-type]
 
     def _health(self) -> Response:
         body = {"status": "running", "region": REGION, "services": sorted(self._services)}
@@ -217,6 +325,16 @@ def _with_own(answer: Answer, response: Response) -> Response:
 def _target(request: Request) -> tuple[str, str]:
     """What a JSON request is recognised by; of others nothing that is kept."""
     return request.headers.get("x-amz-target", ""), request.headers.get("content-type", "")
+
+
+def _too_large(dialect: Dialect, limit_bytes: int) -> AwsError:
+    """The answer to a document that is larger than its operation takes."""
+    if dialect.name == "s3":
+        fields = {"MaxMessageLengthBytes": limit_bytes}
+        return AwsError("MaxMessageLengthExceeded", "Your request was too big.", fields=fields)
+    if dialect.protocol in (JSON, CBOR):
+        return AwsError("RequestEntityTooLarge", f"The request is larger than {limit_bytes} bytes", status=413)
+    return AwsError("RequestEntityTooLarge", f"The body is larger than {limit_bytes} bytes", status=413)
 
 
 def _internal(dialect: Dialect) -> AwsError:

@@ -1,9 +1,14 @@
 """HTTP/1.1 on one connection: requests read off it, answers written back in their order.
 
 httptools parses; this keeps state. Complete requests wait for the connection's task, which answers them one at a time and lives as long as
-the connection; while one is being answered, at most what the socket's buffer held is parsed ahead, then reading pauses (so a client that
-pipelines waits for its answers). A body is gathered up to the limit, or for operations that stream handed over as it arrives. Time limits
-are kept by one sweep over all connections each second rather than by a timer for each.
+the connection. What arrives is parsed in small pieces, and no further while two requests wait: then the rest is kept as it came and
+reading pauses. Between two answers the task gives up its turn of the loop. So a client that pipelines thousands of requests, or reads
+none of its answers, costs the other clients one answer for each turn of the loop.
+
+A body of up to `INLINE_BODY_BYTES` arrives with its request; a larger one, one whose length is not known, and one whose client waits to be
+asked is a `BodyStream`: the request is judged by its head before anything of the body is kept. Bytes of bodies are counted in the
+`BodyBudget` from their arrival, until the request is answered or the connection gone. Time limits are kept by one sweep over all
+connections each second rather than by a timer for each.
 
 What is not HTTP, too large, or too slow is answered 400, 413, 431 or 408 and ends the connection.
 """
@@ -14,30 +19,33 @@ import asyncio
 import logging
 import resource
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
 import httptools
 import msgspec
 
-from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import request_id
 from zonal.foundation.settings import Settings
+from zonal.gateway.body_budget import BodyBudget, too_many_bodies
+from zonal.gateway.body_stream import TOO_SLOW, BodyStream, incomplete_body, too_slow
 from zonal.gateway.sending import head_of, send_body
 from zonal.wire.messages import Request, Response
 
 _log = logging.getLogger(__name__)
 
 HEAD_LIMIT_BYTES = 64 * 1024
-STREAM_BUFFER_BYTES = 512 * 1024
-HELD_BYTES = 16 * 1024
-"""Bodies of up to this are gathered also for operations that stream, unless the client waits to be asked: waiting for them costs less
-than handing them over."""
+INLINE_BODY_BYTES = 16 * 1024
+"""Bodies of up to this arrive with their request, unless the client waits to be asked: waiting for them costs less than streaming them."""
+PARSE_BYTES = 4 * 1024
+"""What is parsed at a time: at most some two hundred requests, which takes about two milliseconds."""
 IDLE_SECONDS = 300.0
 OPEN_SHARE = 0.5
 """The share of the process's file descriptors that callers may hold; the rest is for what answers them."""
 LINGER_SECONDS = 2.0
+LINGER_BYTES = 64 * 1024 * 1024
+"""What is read and dropped of a body whose request was refused, so that its client gets to the answer."""
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -45,11 +53,10 @@ Answer = Callable[[Request], Awaitable[Response]]
 class Connections:
     """What all connections of one gateway share, and the set of them."""
 
-    def __init__(self, settings: Settings, answer: Answer, streams: Callable[[Request], bool]) -> None:
-        self.body_limit_bytes = settings.body_limit_bytes
+    def __init__(self, settings: Settings, answer: Answer, budget: BodyBudget) -> None:
         self.timeout_seconds = settings.request_timeout_seconds
         self.answer = answer
-        self.streams = streams
+        self.budget = budget
         self.most = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * OPEN_SHARE)
         self.open: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -63,12 +70,14 @@ class Connections:
             (oldest or connection).abort()
 
     async def sweep(self) -> None:
-        """End connections whose time ran out, for ever."""
+        """End connections whose time ran out, and return freed memory to the operating system, for ever."""
         while True:
             await asyncio.sleep(min(1.0, self.timeout_seconds / 4))
             now = asyncio.get_running_loop().time()
             for connection in list(self.open):
                 connection.end_if_late(now)
+            if self.budget.needs_trim:
+                await asyncio.to_thread(self.budget.trim)
 
     async def close(self, grace_seconds: float) -> None:
         """Close all: the idle ones at once, the others once they have answered, at the latest after the grace."""
@@ -83,53 +92,6 @@ class Connections:
         for connection in list(self.open):
             connection.abort()
         await asyncio.sleep(0)  # Lets the loop tell the connections that they are gone.
-
-
-class BodyStream:
-    """A body that is handed over while it arrives. Reading pauses while nobody takes it."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._pieces: deque[bytes] = deque()
-        self._size = 0
-        self._ended = False
-        self._broken: Exception | None = None
-        self._news = asyncio.Event()
-
-    def put(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        self._news.set()
-
-    def end(self, error: Exception | None = None) -> None:
-        """No more comes: the body is complete, or what went wrong."""
-        if not self._ended:
-            self._ended, self._broken = True, error
-            self._news.set()
-
-    @property
-    def is_full(self) -> bool:
-        return self._size > STREAM_BUFFER_BYTES
-
-    @property
-    def is_ended(self) -> bool:
-        return self._ended
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The pieces; raises `AwsError` where the client went away or stopped sending in the middle."""
-        while True:
-            while self._pieces:
-                piece = self._pieces.popleft()
-                self._size -= len(piece)
-                self._connection.update_reading()
-                yield piece
-            if self._broken:
-                raise self._broken
-            if self._ended:
-                return
-            self._news.clear()
-            self._connection.welcome()
-            await self._news.wait()
 
 
 class Connection(asyncio.Protocol):
@@ -149,9 +111,16 @@ class Connection(asyncio.Protocol):
         self._begun = False  # A message has begun and is not complete.
         self._in_head = False
         self._is_paused = False
+        self._is_at_end = False  # The client has closed its side.
         self._continue = False  # The client waits to be told that its body is welcome.
         self._messages = 0
         self._unread = 0  # What is to come of a streamed body whose length is known.
+        self._body_left = 0  # What is to come of a body that arrives with its request: in it no other request can begin.
+        self._unparsed = b""  # What came while two requests waited, of which `_parsed` bytes have been parsed meanwhile.
+        self._parsed = 0
+        self._pieces: list[bytes] = []
+        self._size = 0  # Of the pieces, which the budget counts.
+        self._to_discard = LINGER_BYTES
         self._request: Request | None = None
         self._stream: BodyStream | None = None
 
@@ -168,14 +137,28 @@ class Connection(asyncio.Protocol):
         self._shared.take_in(self)
 
     def connection_lost(self, exception: Exception | None) -> None:
-        """An operation that has begun goes on without its caller, as it does at AWS; only a body that cannot come ends it."""
+        """An operation that has begun goes on without its caller, as it does at AWS; only a body that cannot come ends it.
+
+        What the connection holds of bodies is released here, whatever still refers to the connection.
+        """
         self._shared.open.discard(self)
         self._ending = True
         self._writable.set()
+        for turn in self._waiting:
+            self._shared.budget.release(turn.held_bytes)
+            if turn.stream is not None:
+                turn.stream.close()
         self._waiting.clear()
         self._wake()
         if self._stream is not None:
-            self._stream.end(_incomplete_body())
+            self._stream.end(incomplete_body())
+        self._drop_pieces()
+        self._keep_unparsed(b"", 0)
+        self._parser = self._request = self._stream = None
+
+    def _drop_pieces(self) -> None:
+        self._shared.budget.release(self._size)
+        self._pieces, self._size = [], 0
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -185,13 +168,59 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
+            self._discard(len(data))
             return
+        if self._unparsed:
+            self._parse(self._unparsed[self._parsed :] + data, 0)
+        else:
+            self._parse(data, 0)
+        if self._begun and not self._in_head and not self._ending:
+            self._deadline = self._loop.time() + self._shared.timeout_seconds
+
+    def _discard(self, size: int) -> None:
+        """Drop what a client still sends whose last answer is on its way, and give it time to send the rest."""
+        self._to_discard -= size
+        if self._deadline is not None and self._to_discard > 0:
+            self._deadline = self._loop.time() + LINGER_SECONDS
+
+    def _parse(self, data: bytes, position: int) -> None:
+        """Parse from a position until two requests wait, and keep the rest."""
+        while position < len(data) and not self._ending:
+            if self._unread:
+                position = self._pass_body(data, position)
+            elif len(self._waiting) > 1:
+                break
+            else:
+                size = max(PARSE_BYTES, self._body_left)
+                self._feed(data if len(data) <= size else data[position : position + size])
+                position += size
+        if position < len(data) and not self._ending:
+            self._keep_unparsed(data, position)
+        elif self._unparsed:
+            self._keep_unparsed(b"", 0)
+        self.update_reading()
+
+    def _resume_parsing(self) -> None:
+        if self._unparsed:
+            self._parse(self._unparsed, self._parsed)
+        else:
+            self.update_reading()
+
+    def _keep_unparsed(self, data: bytes, position: int) -> None:
+        """Keep what could not be parsed yet, from a position on, in place of what was kept before."""
+        if data is not self._unparsed:
+            self._shared.budget.release(len(self._unparsed))
+            self._unparsed = data
+            if not self._shared.budget.reserve(len(data)):
+                self._unparsed = b""
+                self.abort()
+        self._parsed = position
+
+    def _feed(self, data: bytes) -> None:
+        """Give data to the parser."""
         message, had_begun = self._messages, self._begun
         try:
-            if self._unread:
-                data = self._pass_body(data)
-            if data:
-                self._parser.feed_data(data)
+            self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(400, "BadRequest", "this endpoint speaks HTTP/1.1 only")
         except httptools.HttpParserError:
@@ -199,23 +228,38 @@ class Connection(asyncio.Protocol):
         if self._in_head and self._messages - message == (0 if had_begun else 1):  # All of the data belongs to this one head.
             self._head_bytes += len(data)
             self._check_head(self._head_bytes)
-        elif self._begun and not self._in_head:
-            self._deadline = self._loop.time() + self._shared.timeout_seconds
-        self.update_reading()
 
-    def _pass_body(self, data: bytes) -> bytes:
-        """Pass a streamed body of known length by the parser, which would copy it; returns what comes after it."""
+    def _pass_body(self, data: bytes, position: int) -> int:
+        """Pass a streamed body of known length by the parser, which would copy it; returns where in the data it ends."""
         assert self._stream is not None
-        piece = data if len(data) <= self._unread else data[: self._unread]
-        self._unread -= len(piece)
-        self._stream.put(piece)
-        if not self._unread:
+        end = min(len(data), position + self._unread)
+        self._unread -= end - position
+        self._take_piece(data if end - position == len(data) else data[position:end])
+        if not self._unread and not self._ending:
             self._parser = httptools.HttpRequestParser(self)  # The one before waits for this body still.
             self.on_message_complete()
-        return data[len(piece) :]
+        return end
+
+    def _take_piece(self, piece: bytes) -> None:
+        """Keep a piece of a body, where the budget allows it."""
+        if self._stream is not None:
+            if not self._stream.put(piece):
+                self._stream.end(too_many_bodies(_service(self._request)))
+        elif self._shared.budget.reserve(len(piece)):
+            self._pieces.append(piece)
+            self._size += len(piece)
+        else:
+            error = too_many_bodies(_service(self._request))
+            self._refuse(error.status, error.code, error.message)
 
     def eof_received(self) -> bool:
-        return not self._is_idle  # An answer on its way is still written to a client that closed its own side.
+        """An answer on its way is still written to a client that closed its own side, but what it has begun to send cannot come."""
+        self._is_at_end = True
+        if self._begun:
+            if self._stream is not None:
+                self._stream.end(incomplete_body())
+            self._drop_pieces()
+        return not self._is_idle
 
     # What the parser calls.
 
@@ -227,8 +271,6 @@ class Connection(asyncio.Protocol):
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._request = None
-        self._pieces: list[bytes] = []
-        self._size = 0
         self._unread = 0
         self._stream = None
         self._continue = False
@@ -250,30 +292,21 @@ class Connection(asyncio.Protocol):
         length = headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in headers
         waits = headers.get("expect", "").lower() == "100-continue"
-        is_small = int(length) <= HELD_BYTES and "transfer-encoding" not in headers
-        if has_body and (waits or not is_small) and self._shared.streams(self._request):
-            self._stream = BodyStream(self)
+        is_small = int(length) <= INLINE_BODY_BYTES and "transfer-encoding" not in headers
+        self._body_left = int(length) if is_small else 0
+        if has_body and (waits or not is_small):
+            self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_wanted=self.welcome)
             self._unread = 0 if "transfer-encoding" in headers else int(length)
             self._request.stream = self._stream.pieces()
+            self._continue = waits
             self._accept(self._request)
-        elif int(length) > self._shared.body_limit_bytes:
-            self._refuse_size()
-            return
-        if has_body and waits:
-            self._continue = True
-            self._send_continue()
 
     def on_body(self, piece: bytes) -> None:
         if self._ending:
             return
-        if self._stream is not None:
-            self._unread = max(0, self._unread - len(piece))
-            self._stream.put(piece)
-            return
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > self._shared.body_limit_bytes:
-            self._refuse_size()
+        self._unread = max(0, self._unread - len(piece))
+        self._body_left = max(0, self._body_left - len(piece))
+        self._take_piece(piece)
 
     def on_message_complete(self) -> None:
         if self._ending:
@@ -284,13 +317,14 @@ class Connection(asyncio.Protocol):
             self._stream.end()
         elif self._request is not None:
             self._request.body = b"".join(self._pieces)
-            self._accept(self._request)
+            held, self._pieces, self._size = self._size, [], 0
+            self._accept(self._request, held)
 
     # Answering.
 
-    def _accept(self, request: Request) -> None:
+    def _accept(self, request: Request, held_bytes: int = 0) -> None:
         """Take a request as the next to be answered."""
-        self._take_turn(_Turn(request, None, self._stream, bool(self._parser.should_keep_alive())))
+        self._take_turn(_Turn(request, None, self._stream, bool(self._parser.should_keep_alive()), held_bytes))
 
     def _take_turn(self, turn: _Turn) -> None:
         self._waiting.append(turn)
@@ -315,13 +349,20 @@ class Connection(asyncio.Protocol):
         try:
             while await self._has_turn():
                 turn = self._waiting.popleft()
-                response = turn.refusal or await self._shared.answer(turn.request)
-                is_read = turn.stream is None or turn.stream.is_ended
+                try:
+                    response = turn.refusal or await self._shared.answer(turn.request)
+                    is_read = turn.stream is None or turn.stream.is_complete
+                finally:
+                    self._shared.budget.release(turn.held_bytes)
+                    if turn.stream is not None:
+                        turn.stream.close()
                 keep_alive = turn.keep_alive and is_read and not self._shared.closing
                 await self._send(turn.request, response, keep_alive)
                 if not keep_alive:
                     self._end(is_read=is_read and turn.refusal is None)
                     return
+                if self._waiting or self._unparsed:
+                    await asyncio.sleep(0)  # Every other connection has its turn before this one's next.
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             self.abort()
         except Exception:
@@ -337,16 +378,20 @@ class Connection(asyncio.Protocol):
             self._read_on()
             await self._news
         self._news = None
-        self.update_reading()
+        if len(self._waiting) < 2:
+            self._resume_parsing()
         return True
 
     def _read_on(self) -> None:
-        """All that came has been answered."""
+        """All that was parsed has been answered."""
+        if self._is_at_end:
+            self._end(is_read=True)
+            return
         if not self._begun:
             self._deadline = self._loop.time() + IDLE_SECONDS
-        if self._continue:
-            self._send_continue()
-        self.update_reading()
+        elif self._unparsed:
+            self._deadline = self._loop.time() + self._shared.timeout_seconds  # It could not be parsed sooner.
+        self._resume_parsing()
 
     async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
         head = head_of(request.method, response, keep_alive=keep_alive)
@@ -365,14 +410,6 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             raise ConnectionResetError("the client went away")
 
-    def _send_continue(self) -> None:
-        """Tell a client that asked that its body is welcome, once what came before has been answered.
-
-        A streamed one is welcome when somebody begins to take it: who is refused by his head need not send it (as at S3).
-        """
-        if self._is_idle and self._stream is None:
-            self.welcome()
-
     def welcome(self) -> None:
         """Tell a client that waits for it to send its body."""
         if self._continue and not self._transport.is_closing():
@@ -381,11 +418,12 @@ class Connection(asyncio.Protocol):
 
     def update_reading(self) -> None:
         """Read on, or wait: for answers to be written, or for a streamed body to be taken."""
-        if not self._is_paused and self._stream is None and len(self._waiting) < 2:
+        if not self._is_paused and self._stream is None and not self._unparsed and len(self._waiting) < 2:
             return
         if self._transport.is_closing():
             return
-        pause = not self._ending and (len(self._waiting) > 1 or (self._stream is not None and self._stream.is_full))
+        is_full = self._stream is not None and self._stream.is_full
+        pause = not self._ending and (bool(self._unparsed) or len(self._waiting) > 1 or is_full)
         if pause and not self._is_paused:
             self._transport.pause_reading()
         elif self._is_paused and not pause:
@@ -398,9 +436,6 @@ class Connection(asyncio.Protocol):
         if size_bytes > HEAD_LIMIT_BYTES:
             self._refuse(431, "RequestHeaderSectionTooLarge", f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
 
-    def _refuse_size(self) -> None:
-        self._refuse(413, "RequestEntityTooLarge", f"the body is larger than {self._shared.body_limit_bytes} bytes")
-
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Read no further; answer what cannot be a request, after the answers that are still owed, and end."""
         if self._ending:
@@ -408,13 +443,15 @@ class Connection(asyncio.Protocol):
         self._ending = True
         self._deadline = None
         if self._stream is not None:
-            self._stream.end(_incomplete_body())
+            self._stream.end(incomplete_body())
+        self._drop_pieces()
         refusal = _refusal(self._request.headers if self._request is not None else {}, status, code, message)
-        self._take_turn(_Turn(Request("POST", "/", "", {}), refusal, None, False))
+        self._take_turn(_Turn(Request("POST", "/", "", {}), refusal, None, False, 0))
 
     def _end(self, *, is_read: bool) -> None:
         """Close. While the client still sends, first only our side, because closing on unread data would destroy the answer."""
         self._ending = True
+        self._keep_unparsed(b"", 0)
         self._wake()
         if is_read or self._transport.is_closing() or not self._transport.can_write_eof():
             self._transport.close()
@@ -433,7 +470,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._stream is not None:
             if not self._stream.is_full:
-                self._stream.end(_too_slow())
+                self._stream.end(too_slow())
         elif self._begun and self._is_idle:
             self._refuse(408, "RequestTimeout", "the request did not arrive in time")
         elif self._is_idle:
@@ -445,22 +482,29 @@ class Connection(asyncio.Protocol):
 
 
 class _Turn(msgspec.Struct, frozen=True):
-    """A request that waits for its answer, or a refusal that waits for the answers before it."""
+    """A request that waits for its answer, or a refusal that waits for the answers before it; `held_bytes` of its body are counted."""
 
     request: Request
     refusal: Response | None
     stream: BodyStream | None
     keep_alive: bool
+    held_bytes: int
 
 
 def _headers(fields: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], int]:
     """The headers by name, those of one name joined, and how many bytes they have."""
     headers: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     size = 0
     for name, value in fields:
         size += len(name) + len(value)
         key, text = _header_name(name), value.strip().decode("latin-1")
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
+        if key in headers:
+            repeated.setdefault(key, [headers[key]]).append(text)
+        else:
+            headers[key] = text
+    for key, texts in repeated.items():
+        headers[key] = ",".join(texts)
     return headers, size
 
 
@@ -477,30 +521,25 @@ def _target(url: bytes) -> tuple[str, str]:
     return path, query
 
 
-def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> Response:
-    """The answer to what cannot be a request: in XML to what looks like S3's (which signs nothing, or names S3), else in JSON."""
+def _service(request: Request | None) -> str:
+    """The service whose answers a refusal looks like, as far as the head shows it."""
+    return "s3" if request is None or _is_for_s3(request.headers) else ""
+
+
+def _is_for_s3(headers: Mapping[str, str]) -> bool:
+    """Whether a request looks like S3's, which may be signed by nobody."""
     signed = headers.get("authorization", "")
     by_another = signed.startswith("AWS4") and "/s3/" not in signed
-    if by_another or "x-amz-target" in headers or "urlencoded" in headers.get("content-type", ""):
+    return not (by_another or "x-amz-target" in headers or "urlencoded" in headers.get("content-type", ""))
+
+
+def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> Response:
+    """The answer to what cannot be a request: in XML to what looks like S3's (which signs nothing, or names S3), else in JSON."""
+    if not _is_for_s3(headers):
         body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
         return Response(status, [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)], body)
-    if status == 413 and signed:
-        status, code = 400, "MaxMessageLengthExceeded"
     if status == 408:
-        status, message = 400, _TOO_SLOW
+        status, message = 400, TOO_SLOW
     inside = f"<Code>{code}</Code><Message>{message}</Message><RequestId>{request_id()}</RequestId>"
     xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inside}</Error>'
     return Response(status, [("Content-Type", "application/xml")], xml.encode())
-
-
-def _incomplete_body() -> AwsError:
-    return AwsError("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
-
-
-def _too_slow() -> AwsError:
-    return AwsError("RequestTimeout", _TOO_SLOW)
-
-
-_TOO_SLOW = (
-    "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
-)

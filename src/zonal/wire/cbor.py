@@ -1,4 +1,7 @@
-"""CBOR (RFC 8949), as much of it as Smithy's RPC v2 speaks: no tag but the moment, definite and indefinite lengths, a bound on depth."""
+"""CBOR (RFC 8949), as much of it as Smithy's RPC v2 speaks: no tag but the moment, definite and indefinite lengths, texts as keys.
+
+Depth and the number of items are bounded, and reading takes time in proportion to the size.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 from zonal.wire.scalars import moment, seconds
 
 DEPTH_LIMIT = 96
+ITEM_LIMIT = 500_000
 _BREAK = object()
 _LENGTHS = {24: 1, 25: 2, 26: 4, 27: 8}
 _FLOATS = {25: (">e", 2), 26: (">f", 4), 27: (">d", 8)}
@@ -34,11 +38,15 @@ def decode(raw: bytes) -> Any:
 class _Reader:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
+        self._count = 0
         self.position = 0
 
     def item(self, depth: int) -> Any:
         if depth > DEPTH_LIMIT:
             raise NotCbor(f"malformed CBOR: nested more than {DEPTH_LIMIT} deep")
+        self._count += 1
+        if self._count > ITEM_LIMIT:
+            raise NotCbor(f"malformed CBOR: more than {ITEM_LIMIT} items")
         first = self._raw[self.position]
         self.position += 1
         major, information = first >> 5, first & 31
@@ -101,11 +109,11 @@ class _Reader:
             count = self.length(information)
             self.refuse_impossible(count)
             for _ in range(count):
-                key = self.value(depth)
+                key = _key(self.value(depth))
                 values[key] = self.value(depth)
             return values
         while (key := self.item(depth + 1)) is not _BREAK:
-            values[key] = self.value(depth)
+            values[_key(key)] = self.value(depth)
         return values
 
     def value(self, depth: int) -> Any:
@@ -133,6 +141,13 @@ class _Reader:
         if information == 31:
             return _BREAK
         raise NotCbor(f"malformed CBOR: simple value {information} is not expected")
+
+
+def _key(item: Any) -> str:
+    """A map's key, which is a text (Smithy RPC v2 CBOR); numbers could be chosen so that all of them share one place in a table."""
+    if type(item) is not str:
+        raise NotCbor("malformed CBOR: a key is not a text")
+    return item
 
 
 def encode(value: Any) -> bytes:

@@ -6,6 +6,7 @@ A form is flat: `Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1`. `read` takes the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
@@ -31,12 +32,16 @@ def read(request: Request) -> dict[str, str]:
             raise _malformed("the form holds bytes that are not percent-encoded") from None
     form = dict(pairs)
     if len(form) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _malformed(f"{twice[:100]} is given more than once")
+        raise _malformed(f"{_repeated(pairs)[:100]} is given more than once")
     for name in (*_SIGNING, "X-Amz-Security-Token"):
         form.pop(name, None)
     return form
+
+
+def _repeated(pairs: list[tuple[str, str]]) -> str:
+    """The first name that is there twice."""
+    counts = Counter(name for name, _ in pairs)
+    return next(name for name, _ in pairs if counts[name] > 1)
 
 
 def multiple(query: str) -> dict[str, list[str]]:

@@ -1,7 +1,8 @@
 """XML: a small tree out of untrusted bytes, and text out of a handler's answer.
 
-Reading refuses what makes XML dangerous: document types (and with them every entity but the five built in) and deep nesting. Prefixes of
-names are dropped, as AWS's services do. Writing compiles each shape once into a function that appends to a list of strings.
+Reading refuses what makes XML dangerous: document types (and with them every entity but the five built in), deep nesting, and more elements
+or attributes than any of AWS's documents has; it takes time in proportion to the size. Prefixes of names are dropped, as AWS's services
+do. Writing compiles each shape once into a function that appends to a list of strings.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from zonal.wire.scalars import Malformed, from_text, moment_text, real_text
 from zonal.wire.shapes import Shape
 
 DEPTH_LIMIT = 64
+NODE_LIMIT = 200_000
+"""The largest documents are S3's: 10,000 parts with up to eight elements each."""
+ATTRIBUTE_LIMIT = 32
+"""Attributes of one element, namespaces among them."""
 
 
 class NotXml(Exception):
@@ -42,19 +47,29 @@ def tree(raw: bytes) -> Node:
     parser.buffer_text = True
     top = Node("", {})
     open_nodes = [top]
+    texts: list[list[str]] = [[]]
+    """The pieces of each open element's text: joined once, because appending to a text copies it."""
+    count = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal count
+        count += 1
+        if count > NODE_LIMIT:
+            raise NotXml(f"there are more than {NODE_LIMIT} elements")
         if len(open_nodes) > DEPTH_LIMIT:
             raise NotXml(f"elements are nested more than {DEPTH_LIMIT} deep")
+        if len(attributes) > ATTRIBUTE_LIMIT:
+            raise NotXml(f"an element has more than {ATTRIBUTE_LIMIT} attributes")
         node = Node(name.rpartition(":")[2], attributes)
         open_nodes[-1].children.append(node)
         open_nodes.append(node)
+        texts.append([])
 
     def end(name: str) -> None:
-        open_nodes.pop()
+        open_nodes.pop().text = "".join(texts.pop())
 
     def text(data: str) -> None:
-        open_nodes[-1].text += data
+        texts[-1].append(data)
 
     def refuse(*_: Any) -> None:
         raise NotXml("document types and entities are not accepted")

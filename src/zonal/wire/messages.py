@@ -35,7 +35,7 @@ class Request(msgspec.Struct):
 
     Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations
     that stream and bodies that are not small (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
-    `peer` is the caller's IP address.
+    `peer` is the caller's IP address. `payload_hash` is the body's SHA-256 in hexadecimal where it was computed while the body arrived.
     """
 
     method: str
@@ -46,6 +46,7 @@ class Request(msgspec.Struct):
     stream: AsyncIterator[bytes] | None = None
     signature: Signature | None = None
     peer: str = ""
+    payload_hash: str = ""
 
     @property
     def host(self) -> str:

@@ -128,7 +128,7 @@ class Catalogue:
         return names[0]
 
 
-_CREDENTIAL = re.compile(r"Credential=[^,\s]*/\d{8}/[^/,\s]*/([^/,\s]+)/aws4_request")
+_CREDENTIAL = re.compile(r"Credential=[^/,\s]{0,200}/\d{8}/[^/,\s]{0,100}/([^/,\s]{1,100})/aws4_request")  # Bounded: linear in time.
 _QUERY_CREDENTIAL = re.compile(r"(?:^|&)X-Amz-Credential=([^&]*)")
 
 

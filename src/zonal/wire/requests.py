@@ -12,10 +12,8 @@ import json
 import zlib
 from typing import Any, NamedTuple
 
-import msgspec
-
 from zonal.foundation.errors import AwsError
-from zonal.wire import cbor, documents, forms, markup, validation
+from zonal.wire import cbor, documents, forms, json_bodies, markup, validation
 from zonal.wire.messages import Request
 from zonal.wire.models import CBOR, EC2, JSON, QUERY, REST_JSON, Located
 from zonal.wire.scalars import Malformed, from_text
@@ -77,8 +75,8 @@ def document(raw: bytes) -> Any:
     if not raw:
         return {}
     try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return json_bodies.decode(raw)
+    except json_bodies.NotJson:
         raise AwsError("SerializationException", "Unexpected token received from parser") from None
 
 
@@ -221,20 +219,22 @@ def _from_header(member: Shape, text: str) -> Any:
 def _words(member: Shape, text: str) -> list[str]:
     """A header's list. Words with commas stand in quotes; RFC 822 moments have a comma of their own."""
     words: list[str] = []
-    word, quoted, escaped = "", False, False
+    letters: list[str] = []
+    quoted, escaped = False, False
     for letter in text:
         if escaped:
-            word, escaped = word + letter, False
+            letters.append(letter)
+            escaped = False
         elif letter == "\\" and quoted:
             escaped = True
         elif letter == '"':
             quoted = not quoted
         elif letter == "," and not quoted:
-            words.append(word.strip())
-            word = ""
+            words.append("".join(letters).strip())
+            letters.clear()
         else:
-            word += letter
-    words.append(word.strip())
+            letters.append(letter)
+    words.append("".join(letters).strip())
     if member.type == "timestamp" and member.timestamp_format in (None, "rfc822"):
         return [f"{day}, {rest}" for day, rest in zip(words[::2], words[1::2], strict=False)]
     return words

@@ -50,22 +50,16 @@ class Verifier:
 
     def verify(self, request: Request, dialect: Dialect, now: datetime) -> Signature | None:
         """What the signature says, or None for a request that carries none. `now` is the wall's time. Raises `AwsError`."""
-        if authorization := request.headers.get("authorization"):
-            if _is_s3(dialect) and legacy_signing.is_header(authorization):
+        if _is_s3(dialect):
+            authorization = request.headers.get("authorization", "")
+            if legacy_signing.is_header(authorization):
                 return legacy_signing.verify_header(request, self._secrets, bucket_of(request.host), now)
-            claim = _header_claim(request, dialect, authorization)
-        elif "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
-            claim = _query_claim(request, dialect)
-        elif _is_s3(dialect) and legacy_signing.is_presigned(request):
-            return legacy_signing.verify_presigned(request, self._secrets, bucket_of(request.host), now)
-        else:
+            if not authorization and not _is_presigned(request) and legacy_signing.is_presigned(request):
+                return legacy_signing.verify_presigned(request, self._secrets, bucket_of(request.host), now)
+        claim = _claim(request, dialect)
+        if claim is None:
             return None
-        self._check_scope(claim, dialect)
-        moment = _moment(claim, dialect)
-        _check_date(claim, dialect, moment, now)
-        secret = self._secrets.get(claim.access_key)
-        if secret is None or "x-amz-security-token" in request.headers or claim.token:
-            raise _unknown_key(dialect, claim.access_key, token=secret is not None)
+        secret = self._check_claim(claim, request, dialect, now)
         key = signing_key(secret, claim.date, claim.region, claim.service)
         scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
         _check_signature(claim, dialect, request, key, scope)
@@ -76,6 +70,27 @@ class Verifier:
         if claim.expires is not None and _is_s3(dialect):
             request.headers = legacy_signing.hoisted(request)
         return signature
+
+    def check_head(self, request: Request, dialect: Dialect, now: datetime) -> str | None:
+        """All that can be verified before the body is there, of any service but S3, whose head has the whole signature.
+
+        The signature covers the body's hash; its form, scope, date and key do not. Returns the access key that is claimed, None for a
+        request that carries no signature. Raises `AwsError`.
+        """
+        claim = _claim(request, dialect)
+        if claim is None:
+            return None
+        self._check_claim(claim, request, dialect, now)
+        return claim.access_key
+
+    def _check_claim(self, claim: _Claim, request: Request, dialect: Dialect, now: datetime) -> str:
+        """Check scope, date and key; returns the key's secret."""
+        self._check_scope(claim, dialect)
+        _check_date(claim, dialect, _moment(claim, dialect), now)
+        secret = self._secrets.get(claim.access_key)
+        if secret is None or "x-amz-security-token" in request.headers or claim.token:
+            raise _unknown_key(dialect, claim.access_key, token=secret is not None)
+        return secret
 
     def _check_scope(self, claim: _Claim, dialect: Dialect) -> None:
         s3 = _is_s3(dialect)
@@ -109,6 +124,22 @@ class _Claim(msgspec.Struct, frozen=True):
     token: str = ""
 
 
+def _claim(request: Request, dialect: Dialect) -> _Claim | None:
+    if authorization := request.headers.get("authorization"):
+        return _header_claim(request, dialect, authorization)
+    return _query_claim(request, dialect) if _is_presigned(request) else None
+
+
+def _is_presigned(request: Request) -> bool:
+    return "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query
+
+
+def _payload_hash(request: Request) -> str:
+    if request.payload_hash or not request.body:
+        return request.payload_hash or _EMPTY_HASH
+    return hashlib.sha256(request.body).hexdigest()
+
+
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/(\d{8})/([^/,\s]*)/([^/,\s]*)/([^/,\s]*), *SignedHeaders=([^,\s]+), *Signature="
 )
@@ -139,7 +170,7 @@ def _header_claim(request: Request, dialect: Dialect, authorization: str) -> _Cl
         if not payload:
             raise AwsError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
     else:
-        payload = hashlib.sha256(request.body).hexdigest() if request.body else _EMPTY_HASH
+        payload = _payload_hash(request)
     return _Claim(access_key, date, region, service, terminator, signed, signature, timestamp, payload)
 
 
@@ -149,7 +180,8 @@ def _check_signed_headers(request: Request, dialect: Dialect, signed: tuple[str,
         raise _mismatch(dialect, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     if not _is_s3(dialect):
         return
-    missing = [name for name in request.headers if (name == "host" or name.startswith("x-amz-")) and name not in signed]
+    names = signed if len(signed) < 16 else frozenset(signed)
+    missing = [name for name in request.headers if (name == "host" or name.startswith("x-amz-")) and name not in names]
     if missing:
         words = "There were headers present in the request which were not signed"
         raise AwsError("AccessDenied", words, status=403, fields={"HeadersNotSigned": ", ".join(missing)})
@@ -224,7 +256,7 @@ def _query_claim(request: Request, dialect: Dialect) -> _Claim:
     if s3:
         payload = request.headers.get("x-amz-content-sha256") or given.get("X-Amz-Content-Sha256", UNSIGNED)
     else:
-        payload = hashlib.sha256(request.body).hexdigest()
+        payload = _payload_hash(request)
     token = given.get("X-Amz-Security-Token", "")
     access_key, date, region, service, terminator = words
     signature, timestamp = given["X-Amz-Signature"], given["X-Amz-Date"]
@@ -382,7 +414,7 @@ def _check_payload(claim: _Claim, dialect: Dialect, request: Request) -> None:
     """S3 signs the hash that a header claims; whether the body has it is looked at here (for a stream by `checked`)."""
     if not _is_s3(dialect) or request.stream is not None or claim.payload == UNSIGNED or claim.payload in STREAMING:
         return
-    computed = hashlib.sha256(request.body).hexdigest() if request.body else _EMPTY_HASH
+    computed = _payload_hash(request)
     if claim.payload == computed:
         return
     if not re.fullmatch(r"[0-9a-f]{64}", claim.payload):
@@ -409,10 +441,13 @@ async def checked(pieces: AsyncIterator[bytes], signature: Signature) -> AsyncIt
         _compare_payload(signature.payload, running.hexdigest())
 
 
-def chunk_signature(signature: Signature, previous: str, chunk: bytes) -> str:
-    """What a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` must be signed with; `previous` is the signature before it, first the seed."""
+def chunk_signature(signature: Signature, previous: str, digest: str) -> str:
+    """What a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` with this SHA-256 must be signed with.
+
+    `previous` is the signature before it, first the seed.
+    """
     head = f"AWS4-HMAC-SHA256-PAYLOAD\n{signature.timestamp}\n{signature.scope}\n{previous}\n{_EMPTY_HASH}\n"
-    return sign(signature.key, (head + hashlib.sha256(chunk).hexdigest()).encode())
+    return sign(signature.key, (head + digest).encode())
 
 
 def trailer_signature(signature: Signature, previous: str, trailers: bytes) -> str:
@@ -433,12 +468,16 @@ def missing(dialect: Dialect) -> AwsError:
 
 def other_account(dialect: Dialect) -> AwsError:
     """The answer to a key of another account, where a service knows the region's own account only."""
-    words = "The key belongs to another account, which this region keeps for S3 alone."
+    return access_denied(dialect, "The key belongs to another account, which this region keeps for S3 alone.")
+
+
+def access_denied(dialect: Dialect, message: str) -> AwsError:
+    """The answer to a caller who may not do what is asked, with the reason."""
     if dialect.protocol == EC2:
-        return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {words}", status=403)
-    if dialect.protocol in (QUERY, REST_XML):
-        return AwsError("AccessDenied", words, status=403)
-    return AwsError("AccessDeniedException", words, status=_denied(dialect))
+        return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {message}", status=403)
+    if _is_s3(dialect) or dialect.protocol in (QUERY, REST_XML):
+        return AwsError("AccessDenied", message, status=403)
+    return AwsError("AccessDeniedException", message, status=_denied(dialect))
 
 
 def _unknown_key(dialect: Dialect, access_key: str, *, token: bool) -> AwsError:

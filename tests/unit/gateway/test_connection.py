@@ -6,16 +6,24 @@ import asyncio
 import hashlib
 import random
 import re
+import socket
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from tests.unit.gateway.conftest import Wire
+from tests.unit.gateway.raw_client import dynamodb_head
 from zonal.foundation.settings import Settings
-from zonal.gateway.connection import HELD_BYTES, Connection, Connections
+from zonal.gateway.body_budget import BodyBudget
+from zonal.gateway.connection import INLINE_BODY_BYTES, Connection, Connections
 from zonal.wire.messages import Request, Response
 
-HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\n\r\n"
-LAST = b"GET /_zonal/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST = b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+CHUNKED = dynamodb_head("GetItem", b"").replace(b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n")
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -23,23 +31,23 @@ def statuses(answer: bytes) -> list[int]:
 
 
 async def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> None:
-    answer = await wire.say(HEALTH * 50 + b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" + LAST)
+    answer = await wire.say(HEALTH * 50 + b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n" + LAST)
     assert statuses(answer) == [200] * 50 + [405, 200]
 
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_streamed_bodies_and_what_follows_them_are_told_apart_wherever_the_pieces_end(wire: Wire, seed: int) -> None:
     source = random.Random(seed)
-    bodies = [source.randbytes(source.choice([HELD_BYTES, HELD_BYTES + 1, 70_000, 300_000])) for _ in range(4)]
+    bodies = [source.randbytes(source.choice([INLINE_BODY_BYTES, INLINE_BODY_BYTES + 1, 70_000, 300_000])) for _ in range(4)]
     words = b""
     for body in bodies:
-        words += b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        words += b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         words += HEALTH * source.randrange(3)
-    words += b"PUT /b/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n" + bytes(0x8000) + b"\r\n0\r\n\r\n" + LAST
+    words += b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n" + bytes(0x8000) + b"\r\n0\r\n\r\n" + LAST
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
     answered = asyncio.create_task(reader.read())
     while words:
-        piece = source.choice([1, 100, HELD_BYTES, 100_000])
+        piece = source.choice([1, 100, INLINE_BODY_BYTES, 100_000])
         writer.write(words[:piece])
         words = words[piece:]
         await writer.drain()
@@ -63,15 +71,21 @@ async def test_a_chunked_body_is_put_together(wire: Wire) -> None:
 
 async def test_a_client_that_asks_first_is_told_to_continue(wire: Wire) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
-    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+    writer.write(b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"{}")
-    assert statuses(await reader.read()) == [405]
+    assert statuses(await reader.read()) == [200]
     writer.close()
 
 
+@pytest.mark.parametrize("more", [b"", b"X-Amz-Target: DynamoDB_20120810.PutItem\r\n"])
+async def test_a_client_that_asks_first_is_refused_without_its_body(wire: Wire, more: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 2\r\nExpect: 100-continue\r\n\r\n" % more
+    assert statuses(await wire.say(head)) == [400 if more else 405]
+
+
 async def test_a_head_request_has_no_body(wire: Wire) -> None:
-    answer = await wire.say(b"HEAD /_zonal/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = await wire.say(b"HEAD /_zonal/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
     assert body == b""
     assert re.search(rb"Content-Length: [1-9]", head)
@@ -85,13 +99,13 @@ async def test_a_head_request_has_no_body(wire: Wire) -> None:
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"PUT /b/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
         (b"GET /" + b"y" * 70_000, 431),
-        (b"POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n", 413),
+        (dynamodb_head("GetItem", b"", length=65537), 413),
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n" + b"x" * 131072, 413),
-        (b"POST / HTTP/1.1\r\nContent-Length: 65537\r\nExpect: 100-continue\r\n\r\n", 413),
+        (CHUNKED + b"20000\r\n" + b"x" * 131072, 413),
+        (dynamodb_head("GetItem", b"", {"Expect": "100-continue"}, length=65537), 413),
         (b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nshort", 400),
         (b"POST / HTTP/1.1\r\nX-Amz-Target: T.O\r\nContent-Length: 10\r\n\r\nshort", 408),
         (b"POST / HTTP/1.1\r\nConte", 400),
@@ -166,7 +180,7 @@ async def test_too_many_connections_cost_the_one_that_is_idle_for_longest() -> N
     async def answer(request: Request) -> Response:
         return Response(200, [], b"{}")
 
-    shared = Connections(Settings(), answer, lambda request: False)
+    shared = Connections(Settings(), answer, BodyBudget(1 << 20))
     shared.most = 4
     server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -181,9 +195,67 @@ async def test_too_many_connections_cost_the_one_that_is_idle_for_longest() -> N
     late[1].write(HEALTH)
     assert statuses(await late[0].readuntil(b"}")) == [200]
     assert await idle[0].read() == b""
-    busy[1].write(b"Host: x\r\nConnection: close\r\n\r\n")
+    busy[1].write(b"Host: localhost\r\nConnection: close\r\n\r\n")
     assert statuses(await busy[0].read()) == [200]
     for _, writer in (*streams, late):
+        writer.close()
+    server.close()
+    await shared.close(0)
+
+
+LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+
+
+@LOOPS
+def test_clients_that_pipeline_and_read_nothing_cost_another_client_a_few_answers_each(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    answered = 0
+
+    async def answer(request: Request) -> Response:
+        nonlocal answered
+        answered += 1
+        return Response(200, [], b"{}")
+
+    async def scene() -> None:
+        shared = Connections(Settings(), answer, BodyBudget(1 << 30))
+        server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        crowd = [socket.create_connection(address) for _ in range(100)]
+        for each in crowd:
+            each.setblocking(False)
+            each.send(HEALTH * 10_000)
+        while answered < 1000:  # noqa: ASYNC110 - the clients are many, the event would be one.
+            await asyncio.sleep(0)
+        reader, writer = await asyncio.open_connection(*address)
+        before = answered
+        writer.write(HEALTH)
+        assert statuses(await reader.readuntil(b"}")) == [200]
+        assert answered - before < 100 * len(crowd)  # Of ten thousand each.
+        assert shared.budget.used_bytes > 0, "the rest waits"
+        for each in (*crowd, writer):
+            each.close()
+        server.close()
+        await shared.close(0)
+        await asyncio.sleep(0.05)
+        assert shared.budget.used_bytes == 0
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scene())
+
+
+async def test_a_client_that_closes_its_side_is_answered_and_closed() -> None:
+    async def answer(request: Request) -> Response:
+        await asyncio.sleep(0.05)
+        return Response(200, [], b"{}")
+
+    shared = Connections(Settings(), answer, BodyBudget(1 << 20))
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
+    for words, expected in ((HEALTH * 3, 3), (HEALTH + b"GET / HTTP/1.1\r\n", 1), (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx", 0)):
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(words)
+        writer.write_eof()
+        assert statuses(await reader.read()) == [200] * expected
         writer.close()
     server.close()
     await shared.close(0)

@@ -250,9 +250,9 @@ def test_chunks_are_signed_on_from_the_seed() -> None:
     seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
     scope = "20130524/us-east-1/s3/aws4_request"
     signature = Signature("AKIAIOSFODNN7EXAMPLE", "us-east-1", "s3", "20130524T000000Z", scope, seed, key, signing.STREAMING[1])
-    first = signing.chunk_signature(signature, seed, b"a" * 65536)
-    second = signing.chunk_signature(signature, first, b"a" * 1024)
-    last = signing.chunk_signature(signature, second, b"")
+    first = signing.chunk_signature(signature, seed, hashlib.sha256(b"a" * 65536).hexdigest())
+    second = signing.chunk_signature(signature, first, hashlib.sha256(b"a" * 1024).hexdigest())
+    last = signing.chunk_signature(signature, second, hashlib.sha256(b"").hexdigest())
     assert first == "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"
     assert second == "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"
     assert last == "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"

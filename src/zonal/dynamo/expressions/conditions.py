@@ -14,7 +14,7 @@ from zonal.dynamo.expressions import tree
 from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
 from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
 from zonal.dynamo.items import TYPES, Value, kind_and_body, order
-from zonal.dynamo.nesting import room_for
+from zonal.dynamo.recursion import Steps, run
 from zonal.dynamo.tokens import END
 
 MAX_OPERATORS = 300
@@ -73,8 +73,7 @@ class Draft:
 
 def parse(text: str) -> Draft:
     """Read a condition. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
-    with room_for(text):
-        return _Parser(text).draft
+    return _Parser(text).draft
 
 
 def bind(draft: Draft, names: Names) -> tree.Condition:
@@ -86,59 +85,64 @@ def bind(draft: Draft, names: Names) -> tree.Condition:
 
 
 class _Parser:
-    """Recursive descent. Each reader gives what it read and whether that stood in parentheses of its own."""
+    """Recursive descent (see `recursion`). Each reader gives what it read and whether that stood in parentheses of its own."""
 
     def __init__(self, text: str) -> None:
         self.tokens = Tokens(text)
         self.draft = Draft()
-        root, _ = self._or()
+        root, _ = run(self._or())
         if self.tokens.next.kind != END:
             raise self.tokens.error()
         self.draft.root = self._truth(root)
 
-    def _or(self) -> _Read:
+    def _or(self) -> Steps[_Read]:
         return self._joined("OR", self._and)
 
-    def _and(self) -> _Read:
+    def _and(self) -> Steps[_Read]:
         return self._joined("AND", self._not)
 
-    def _joined(self, word: str, read: Callable[[], _Read]) -> _Read:
-        first, grouped = read()
+    def _joined(self, word: str, read: Callable[[], Steps[_Read]]) -> Steps[_Read]:
+        first, grouped = yield read()
         if not self.tokens.is_word(word):
             return first, grouped
         conditions = [self._truth(first)]
         while self.tokens.takes_word(word):
             self.draft.operators += 1
-            conditions.append(self._truth(read()[0]))
+            conditions.append(self._truth((yield read())[0]))
         return Joined(word, tuple(conditions)), False
 
-    def _not(self) -> _Read:
+    def _not(self) -> Steps[_Read]:
         if self.tokens.takes_word("NOT"):
             self.draft.operators += 1
-            return Joined("NOT", (self._truth(self._not()[0]),)), False
-        return self._condition()
+            inner, _ = yield self._not()
+            return Joined("NOT", (self._truth(inner),)), False
+        return (yield self._condition())  # type: ignore[no-any-return]
 
-    def _condition(self) -> _Read:
+    def _condition(self) -> Steps[_Read]:
         """A comparison, a function, or something in parentheses that may itself be the left side of a comparison."""
-        left, grouped = self._grouped(self._or) if self.tokens.takes("(") else (self._plain_operand(), False)
+        if self.tokens.takes("("):
+            left, grouped = yield self._grouped(self._or)
+        else:
+            left, grouped = (yield self._plain_operand()), False
         tokens = self.tokens
         if isinstance(left, Simple | Joined):
             return left, grouped
         if tokens.next.kind == "sign" and tokens.next.text in _COMPARATORS:
-            return self._simple(tokens.take().text, left, self._operand()), False
+            sign = tokens.take().text
+            return self._simple(sign, left, (yield self._operand())), False
         if tokens.takes_word("BETWEEN"):
-            low = self._operand()
+            low = yield self._operand()
             if not tokens.takes_word("AND"):
                 raise tokens.error()
-            return self._simple("BETWEEN", left, low, self._operand()), False
+            return self._simple("BETWEEN", left, low, (yield self._operand())), False
         if tokens.takes_word("IN"):
             tokens.expect("(")
-            return self._simple("IN", left, *self._operands()), False
+            return self._simple("IN", left, *(yield self._operands())), False
         return left, grouped
 
-    def _grouped(self, read: Callable[[], _Read]) -> _Read:
+    def _grouped(self, read: Callable[[], Steps[_Read]]) -> Steps[_Read]:
         """What stands in the parentheses that were just opened."""
-        inner, grouped = read()
+        inner, grouped = yield read()
         self.tokens.expect(")")
         self.draft.redundant |= grouped
         if isinstance(inner, RawPath):
@@ -146,15 +150,15 @@ class _Parser:
             return path, path == inner
         return inner, True
 
-    def _operand(self) -> RawOperand:
-        return self._operand_or_group()[0]
+    def _operand(self) -> Steps[RawOperand]:
+        return (yield self._operand_or_group())[0]  # type: ignore[no-any-return]
 
-    def _operand_or_group(self) -> tuple[RawOperand, bool]:
+    def _operand_or_group(self) -> Steps[_Read]:
         if self.tokens.takes("("):
-            return self._grouped(self._operand_or_group)  # type: ignore[return-value]
-        return self._plain_operand(), False
+            return (yield self._grouped(self._operand_or_group))  # type: ignore[no-any-return]
+        return (yield self._plain_operand()), False
 
-    def _plain_operand(self) -> RawOperand:
+    def _plain_operand(self) -> Steps[RawOperand]:
         tokens = self.tokens
         if tokens.next.kind == "value":
             return RawValue(tokens.take().text)
@@ -163,13 +167,13 @@ class _Parser:
         if tokens.next.kind == "name" and tokens.following.text == "(":
             name = tokens.take().text
             tokens.take()
-            return self._function(name, self._operands())
+            return self._function(name, (yield self._operands()))
         return read_path(tokens, self._reserved)
 
-    def _operands(self) -> tuple[RawOperand, ...]:
-        operands = [self._operand()]
+    def _operands(self) -> Steps[tuple[RawOperand, ...]]:
+        operands: list[RawOperand] = [(yield self._operand())]
         while self.tokens.takes(","):
-            operands.append(self._operand())
+            operands.append((yield self._operand()))
         self.tokens.expect(")")
         return tuple(operands)
 

@@ -16,7 +16,7 @@ from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawP
 from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
 from zonal.dynamo.expressions.tree import Path, Step, Values
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
-from zonal.dynamo.nesting import room_for
+from zonal.dynamo.recursion import Steps, run
 from zonal.dynamo.tokens import END
 
 SECTIONS = ("SET", "REMOVE", "ADD", "DELETE")
@@ -93,8 +93,7 @@ class Draft:
 
 def parse(text: str) -> Draft:
     """Read an update expression. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
-    with room_for(text):
-        return _Parser(text).draft
+    return _Parser(text).draft
 
 
 def bind(draft: Draft, names: Names) -> Update:
@@ -142,7 +141,7 @@ class _Parser:
             return RawAction(section, path, None)
         if section == "SET":
             self.tokens.expect("=")
-            return RawAction(section, path, self._value())
+            return RawAction(section, path, run(self._value()))
         if self.tokens.next.kind != "value":
             raise self.tokens.error()
         return RawAction(section, path, RawValue(self.tokens.take().text))
@@ -152,39 +151,39 @@ class _Parser:
             raise self.tokens.error()
         return read_path(self.tokens, self._reserved)
 
-    def _value(self) -> RawOperand:
+    def _value(self) -> Steps[RawOperand]:
         """An operand, or two with `+` or `-` between, perhaps in parentheses."""
         if self.tokens.next.text == "(" and self.tokens.takes("("):
-            inner = self._value()
+            inner: RawOperand = yield self._value()
             self.tokens.expect(")")
             if isinstance(inner, RawFunction) and inner.name in "+-":
                 return inner
-            return self._sum(inner)
-        return self._sum(self._operand())
+            return (yield self._sum(inner))  # type: ignore[no-any-return]
+        return (yield self._sum((yield self._operand())))  # type: ignore[no-any-return]
 
-    def _sum(self, left: RawOperand) -> RawOperand:
+    def _sum(self, left: RawOperand) -> Steps[RawOperand]:
         for sign in "+-":
             if self.tokens.takes(sign):
-                return RawFunction(sign, (left, self._operand()))
+                return RawFunction(sign, (left, (yield self._operand())))
         return left
 
-    def _operand(self) -> RawOperand:
+    def _operand(self) -> Steps[RawOperand]:
         tokens = self.tokens
         if tokens.takes("("):
-            inner = self._operand()
+            inner: RawOperand = yield self._operand()
             tokens.expect(")")
             return inner
         if tokens.next.kind == "value":
             return RawValue(tokens.take().text)
         if tokens.next.kind == "name" and tokens.following.text == "(":
-            return self._function(tokens.take().text)
+            return (yield self._function(tokens.take().text))  # type: ignore[no-any-return]
         return self._path()
 
-    def _function(self, name: str) -> RawFunction:
+    def _function(self, name: str) -> Steps[RawFunction]:
         self.tokens.expect("(")
-        operands = [self._operand()]
+        operands: list[RawOperand] = [(yield self._operand())]
         while self.tokens.takes(","):
-            operands.append(self._operand())
+            operands.append((yield self._operand()))
         self.tokens.expect(")")
         if name not in FUNCTIONS and self.draft.unknown is None:
             self.draft.unknown = name

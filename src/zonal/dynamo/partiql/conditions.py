@@ -10,6 +10,7 @@ from zonal.dynamo.expressions.tree import Condition, Operand, Path
 from zonal.dynamo.items import kind_and_body, validation
 from zonal.dynamo.partiql.terms import TermReader
 from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED
+from zonal.dynamo.recursion import Steps, run
 
 _COMPARATORS = ("=", "<>", "!=", "<", "<=", ">", ">=")
 _ORDERING = ("<", "<=", ">", ">=", "BETWEEN")
@@ -75,47 +76,49 @@ class ConditionReader(TermReader):
     """Reads conditions from a statement's tokens."""
 
     def _where(self) -> Condition | None:
-        return self._or() if self.tokens.takes_word("WHERE") else None
+        return run(self._or()) if self.tokens.takes_word("WHERE") else None
 
-    def _or(self) -> Condition:
-        conditions = [self._and()]
+    def _or(self) -> Steps[Condition]:
+        conditions: list[Condition] = [(yield self._and())]
         while self.tokens.takes_word("OR"):
             self._check_right_hand()
-            conditions.append(self._and())
+            conditions.append((yield self._and()))
         return conditions[0] if len(conditions) == 1 else tree.Or(tuple(conditions))
 
-    def _and(self) -> Condition:
-        conditions = [self._not()]
+    def _and(self) -> Steps[Condition]:
+        conditions: list[Condition] = [(yield self._not())]
         while self.tokens.takes_word("AND"):
             self._check_right_hand()
-            conditions.append(self._not())
+            conditions.append((yield self._not()))
         return conditions[0] if len(conditions) == 1 else tree.And(tuple(conditions))
 
-    def _not(self) -> Condition:
-        return tree.Not(self._not()) if self.tokens.takes_word("NOT") else self._condition()
+    def _not(self) -> Steps[Condition]:
+        if self.tokens.takes_word("NOT"):
+            return tree.Not((yield self._not()))
+        return (yield self._condition())  # type: ignore[no-any-return]
 
-    def _condition(self) -> Condition:
+    def _condition(self) -> Steps[Condition]:
         tokens = self.tokens
         if tokens.takes("("):
-            inner = self._or()
+            inner: Condition = yield self._or()
             tokens.expect(")")
             return inner
         if tokens.next.kind == "name" and tokens.following.text == "(" and tokens.next.text.lower() in _FUNCTIONS:
-            return self._compared_with_truth(self._function_call())
-        left = self._operand()
+            return self._compared_with_truth((yield self._function_call()))
+        left: Operand = yield self._operand()
         if tokens.next.kind == "sign" and tokens.next.text in _COMPARATORS:
             sign = tokens.take().text
-            right = self._right_hand()
+            right = yield self._right_hand()
             _check_order(sign, left, right)
             return tree.Comparison("<>" if sign == "!=" else sign, left, right)
         negated = tokens.takes_word("NOT")
-        condition = self._worded(left)
+        condition: Condition = yield self._worded(left)
         return tree.Not(condition) if negated else condition
 
-    def _function_call(self) -> Condition:
+    def _function_call(self) -> Steps[Condition]:
         name = self.tokens.take().text.lower()
         function = _FUNCTIONS[name]
-        operands = self._operands(name, function.operands)
+        operands = yield self._operands(name, function.operands)
         if function.takes_path and not isinstance(operands[0], Path):
             raise validation(f"Operator or function requires a document path; operator or function: {name}")
         return function.make(*operands)
@@ -127,29 +130,29 @@ class ConditionReader(TermReader):
         same = self.tokens.take().text == "="
         return condition if same == (self.tokens.take().text.upper() == "TRUE") else tree.Not(condition)
 
-    def _worded(self, left: Operand) -> Condition:
+    def _worded(self, left: Operand) -> Steps[Condition]:
         tokens = self.tokens
         if tokens.takes_word("BETWEEN"):
-            low = self._right_hand()
+            low = yield self._right_hand()
             tokens.expect_word("AND")
-            high = self._right_hand()
+            high = yield self._right_hand()
             _check_order("BETWEEN", left, low, high)
             return tree.Between(left, low, high)
         if tokens.takes_word("IN"):
-            return tree.In(left, self._choices())
+            return tree.In(left, (yield self._choices()))
         if tokens.takes_word("IS"):
             negated = tokens.takes_word("NOT")
             condition = self._type_test(left)
             return tree.Not(condition) if negated else condition
         raise tokens.error()
 
-    def _choices(self) -> tuple[Operand, ...]:
+    def _choices(self) -> Steps[tuple[Operand, ...]]:
         closing = "]" if self.tokens.takes("[") else ")"
         if closing == ")":
             self.tokens.expect("(")
-        choices = [self._operand()]
+        choices: list[Operand] = [(yield self._operand())]
         while self.tokens.takes(","):
-            choices.append(self._operand())
+            choices.append((yield self._operand()))
         self.tokens.expect(closing)
         return tuple(choices)
 

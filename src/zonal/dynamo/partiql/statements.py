@@ -16,10 +16,10 @@ from zonal.dynamo.expressions.syntax import overlap
 from zonal.dynamo.expressions.tree import Condition, Operand, Path
 from zonal.dynamo.expressions.updates import Action, Sum, Update
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
-from zonal.dynamo.nesting import room_for
 from zonal.dynamo.partiql.conditions import ConditionReader
 from zonal.dynamo.partiql.terms import check_written
 from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED
+from zonal.dynamo.recursion import Steps, run
 from zonal.dynamo.tokens import END, Token
 
 _LEFT_OVER = NOT_WELL_FORMED + "Unexpected token after expression"
@@ -71,8 +71,7 @@ def parse(text: str, parameters: Sequence[Value] | None) -> Statement:
     if nesting > MAX_OPERATORS:
         # AWS's word for this is not known; this is what it says of expressions.
         raise validation(f"The expression contains too many operators; maximum operators: {MAX_OPERATORS}, operator count: {nesting}")
-    with room_for(text):
-        return parser.statement()
+    return parser.statement()
 
 
 def conjuncts(condition: Condition | None) -> list[Condition]:
@@ -143,7 +142,7 @@ class _Parser(ConditionReader):
     def _refuse_expression(self) -> NoReturn:
         """An expression is no statement; AWS names the type test if it is one."""
         if self.tokens.next.kind == "name" and self.tokens.following.text.upper() == "IS":
-            self._condition()
+            run(self._condition())
         raise validation(NOT_WELL_FORMED + "Expected data manipulation")
 
     def _select(self) -> Select:
@@ -192,7 +191,7 @@ class _Parser(ConditionReader):
         if not self.tokens.is_word("VALUE") and self.tokens.next.kind in ("name", "quoted"):
             raise validation(_LEFT_OVER)
         self.tokens.expect_word("VALUE")
-        value = self._raw_literal()
+        value = run(self._raw_literal())
         if "M" not in value:
             raise validation(NOT_WELL_FORMED + "VALUE must be a tuple")
         for attribute in value["M"].values():
@@ -252,14 +251,14 @@ class _Parser(ConditionReader):
         for word, combined in (("SET_ADD", "ADD"), ("SET_DELETE", "DELETE")):
             if self.tokens.is_word(word) and self.tokens.following.text == "(":
                 return Action(combined, path, tree.Literal(self._combined_set(word, path)))
-        return Action(section, path, self._sum())
+        return Action(section, path, run(self._sum()))
 
     def _combined_set(self, function: str, path: Path) -> Value:
         """The set that SET_ADD or SET_DELETE combines with the one at `path`."""
         tokens = self.tokens
         name = tokens.take()
         first: Token = tokens.following
-        operands = self._list_in_parentheses()
+        operands = run(self._list_in_parentheses())
         if len(operands) != 2:
             raise validation(f"{function} must have exactly two arguments at {tokens.place(name)}")
         if operands[0] != path:
@@ -269,11 +268,11 @@ class _Parser(ConditionReader):
             raise validation(f"The second argument to {function} must be a value with type SET at {tokens.place(first)}")
         return second.value
 
-    def _sum(self) -> Operand:
-        left = self._operand()
+    def _sum(self) -> Steps[Operand]:
+        left: Operand = yield self._operand()
         for sign in "+-":
             if self.tokens.takes(sign):
-                return Sum(sign, left, self._right_hand())
+                return Sum(sign, left, (yield self._right_hand()))
         return left
 
     def _delete(self) -> Change:

@@ -14,6 +14,7 @@ from zonal.dynamo.expressions.tree import Operand, Path, Step
 from zonal.dynamo.expressions.updates import IfNotExists, ListAppend
 from zonal.dynamo.items import Value, kind_and_body, settle, validation
 from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED, Tokens, is_readable_number
+from zonal.dynamo.recursion import Steps, run
 from zonal.dynamo.tokens import END
 from zonal.foundation.errors import AwsError
 
@@ -76,20 +77,20 @@ class TermReader:
         self.parameters = parameters
         self.used = 0
 
-    def _operand(self) -> Operand:
+    def _operand(self) -> Steps[Operand]:
         tokens = self.tokens
         if tokens.next.kind == "name" and tokens.following.text == "(":
-            return self._function()
+            return (yield self._function())  # type: ignore[no-any-return]
         is_literal = tokens.next.kind in ("text", "number") or tokens.next.text in ("?", "{", "[", "<<", "-", "+")
         if is_literal or tokens.is_word("TRUE", "FALSE", "NULL"):
             return tree.Literal(self._literal())
         self._check_term()
         return self._path()
 
-    def _right_hand(self) -> Operand:
+    def _right_hand(self) -> Steps[Operand]:
         """The operand behind a sign."""
         self._check_right_hand()
-        return self._operand()
+        return (yield self._operand())  # type: ignore[no-any-return]
 
     def _check_right_hand(self) -> None:
         if self.tokens.next.kind == END:
@@ -104,19 +105,19 @@ class TermReader:
         if self.tokens.is_word(*_KEYWORDS):
             raise validation(NOT_WELL_FORMED + "Unexpected keyword")
 
-    def _function(self) -> Operand:
+    def _function(self) -> Steps[Operand]:
         """A function that gives a value."""
         token = self.tokens.take()
         name = token.text.lower()
         if name not in ("size", "if_not_exists", "list_append"):
             raise validation(f"Unrecognized function: {name} at {self.tokens.place(token)}")
-        operands = self._operands(name, 1 if name == "size" else 2)
+        operands = yield self._operands(name, 1 if name == "size" else 2)
         if name == "size":
             return tree.Size(operands[0])
         return (IfNotExists if name == "if_not_exists" else ListAppend)(*operands)
 
-    def _operands(self, function: str, count: int) -> list[Operand]:
-        operands = self._list_in_parentheses()
+    def _operands(self, function: str, count: int) -> Steps[list[Operand]]:
+        operands: list[Operand] = yield self._list_in_parentheses()
         if len(operands) != count:
             raise validation(
                 "Incorrect number of operands for operator or function; "
@@ -124,13 +125,13 @@ class TermReader:
             )
         return operands
 
-    def _list_in_parentheses(self) -> list[Operand]:
+    def _list_in_parentheses(self) -> Steps[list[Operand]]:
         self.tokens.expect("(")
         operands: list[Operand] = []
         while not self.tokens.takes(")"):
             if operands:
                 self.tokens.expect(",")
-            operands.append(self._operand())
+            operands.append((yield self._operand()))
         return operands
 
     def _path(self) -> Path:
@@ -154,11 +155,11 @@ class TermReader:
         return self.tokens.take().text
 
     def _literal(self) -> Value:
-        value = self._raw_literal()
+        value = run(self._raw_literal())
         check_written(value)
         return value
 
-    def _raw_literal(self) -> Value:
+    def _raw_literal(self) -> Steps[Value]:
         tokens = self.tokens
         if tokens.next.kind == "text":
             return {"S": tokens.take().text}
@@ -176,25 +177,25 @@ class TermReader:
         if tokens.takes_word("NULL"):
             return {"NULL": True}
         if tokens.takes("["):
-            return {"L": self._elements("]")}
+            return {"L": (yield self._elements("]"))}
         if tokens.takes("<<"):
-            return _set(self._elements(">>"))
+            return _set((yield self._elements(">>")))
         if tokens.takes("{"):
-            return {"M": self._members()}
+            return {"M": (yield self._members())}
         if tokens.next.kind == "name" and tokens.following.text == "(":
             token = tokens.take()
             raise validation(f"Unsupported data type: {token.text.lower()} under key root at {tokens.place(token)}")
         raise tokens.error()
 
-    def _elements(self, closing: str) -> list[Value]:
+    def _elements(self, closing: str) -> Steps[list[Value]]:
         elements: list[Value] = []
         while not self.tokens.takes(closing):
             if elements:
                 self.tokens.expect(",")
-            elements.append(self._raw_literal())
+            elements.append((yield self._raw_literal()))
         return elements
 
-    def _members(self) -> dict[str, Value]:
+    def _members(self) -> Steps[dict[str, Value]]:
         members: dict[str, Value] = {}
         while not self.tokens.takes("}"):
             if members:
@@ -203,7 +204,7 @@ class TermReader:
                 raise self.tokens.error()
             name = self.tokens.take().text
             self.tokens.expect(":")
-            members[name] = self._raw_literal()
+            members[name] = yield self._raw_literal()
         return members
 
 

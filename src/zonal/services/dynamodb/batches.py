@@ -6,6 +6,7 @@ unprocessed. A batch read stops at 16 MB and gives the keys that were left.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +30,8 @@ Request = dict[str, Any]
 MAX_READ_BYTES = 16 * 1024 * 1024
 MAX_KEYS = 100
 MAX_WRITES = 25
+LARGE_BYTES = 32 * 1024
+"""Requests larger than this are settled in a thread, so that the event loop goes on."""
 _THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException")
 
 
@@ -71,7 +74,11 @@ class Batches:
     @operation("BatchWriteItem")
     async def write(self, call: Call, request: Request) -> dict[str, Any]:
         engine = self._engine
-        writes = _checked_writes(engine, request["RequestItems"])
+        if call.raw is not None and len(call.raw.body) > LARGE_BYTES:
+            sizes = await asyncio.to_thread(_settled, request["RequestItems"])
+        else:
+            sizes = _settled(request["RequestItems"])
+        writes = _checked_writes(engine, request["RequestItems"], sizes)
         batch = Batch()
         unprocessed: dict[str, list[Request]] = {}
         costs: dict[str, Cost] = {}
@@ -167,20 +174,24 @@ def _check_one_language(request: dict[str, Request]) -> None:
         check_mixture(mixed, ("ProjectionExpression",), ("AttributesToGet",))
 
 
-def _checked_writes(engine: Engine, request: dict[str, list[Request]]) -> list[tuple[str, Request, Write]]:
-    count = 0
+def _settled(request: dict[str, list[Request]]) -> list[int]:
+    """The sizes of what is written, in turn, once each item and key is in its canonical form. Needs nothing but the request."""
+    sizes: list[int] = []
     for entries in request.values():
         for entry in entries:
-            _settle_entry(entry)
-            count += 1
-            if count > MAX_WRITES:
+            sizes.append(_settle_entry(entry))
+            if len(sizes) > MAX_WRITES:
                 raise validation("Too many items requested for the BatchWriteItem call")
-    writes = []
+    return sizes
+
+
+def _checked_writes(engine: Engine, request: dict[str, list[Request]], sizes: list[int]) -> list[tuple[str, Request, Write]]:
+    writes: list[tuple[str, Request, Write]] = []
     for name, entries in request.items():
         table = engine.table(name)
         seen: set[bytes] = set()
         for entry in entries:
-            write = _write_of(table, entry)
+            write = _write_of(table, entry, sizes[len(writes)])
             if write.key in seen:
                 raise validation("Provided list of item keys contains duplicates")
             seen.add(write.key)
@@ -188,17 +199,21 @@ def _checked_writes(engine: Engine, request: dict[str, list[Request]]) -> list[t
     return writes
 
 
-def _settle_entry(entry: Request) -> None:
+def _settle_entry(entry: Request) -> int:
     put, delete = entry.get("PutRequest"), entry.get("DeleteRequest")
     if (put is None) == (delete is None):
         raise validation("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
     if delete is not None:
         settle_key(delete["Key"])
-    elif put is not None and settle_item(put["Item"]) > MAX_ITEM_SIZE:
+        return 0
+    assert put is not None
+    size = settle_item(put["Item"])
+    if size > MAX_ITEM_SIZE:
         raise validation("Item size has exceeded the maximum allowed size")
+    return size
 
 
-def _write_of(table: Table, entry: Request) -> Write:
+def _write_of(table: Table, entry: Request, size: int) -> Write:
     guard = Guard(None, {}, False)
     if "DeleteRequest" in entry:
         key: Item = entry["DeleteRequest"]["Key"]
@@ -207,7 +222,7 @@ def _write_of(table: Table, entry: Request) -> Write:
     item: Item = entry["PutRequest"]["Item"]
     keys.check_key_of_item(item, table.schema)
     table.check_index_keys(item)
-    return Write(table, table.schema.key(item), guard, None, item, settle_item(item), NONE, item)
+    return Write(table, table.schema.key(item), guard, None, item, size, NONE, item)
 
 
 def _check_any_done(unprocessed: dict[str, Any], costs: dict[str, Cost]) -> None:

@@ -23,6 +23,11 @@ from zonal.services.s3.policy_context import context_of
 _NO_BUCKET = frozenset({"ListBuckets", "CreateBucket"})
 _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"})
 
+_JUDGED_BY_BODY = frozenset(
+    {"DeleteObjects", "PutBucketTagging", "PutObjectTagging", "PutObjectRetention", "PutObjectLegalHold", "PutObjectLockConfiguration"}
+)
+"""Operations of which a policy's conditions see what the body says: keys, tags, retention."""
+
 ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjects": "ListBucket",
@@ -134,6 +139,23 @@ class Access:
             self.require(bucket, action, request.get("Key", ""), call, request, writes=name != action)
         if request.get("CopySource"):
             self._check_source(call, request)
+
+    def check_head(self, call: Call, request: Mapping[str, Any]) -> None:
+        """Raises `AwsError` where the caller may not do this whatever the body says, of which `request` has nothing.
+
+        Where a policy decides, its conditions may look at what is in the body, so of those operations only the bucket is checked.
+        """
+        name = call.operation
+        if name in _NO_BUCKET:
+            self.check(name, call, dict(request))
+            return
+        bucket = self._ground.bucket(request["Bucket"])
+        if bucket.settings.get("policy") is not None and name in _JUDGED_BY_BODY:
+            return
+        if name == "DeleteObjects" and call.access_key is None:  # Each key is judged for itself, but without a policy each alike.
+            self.require(bucket, "DeleteObject", "", call, dict(request))
+            return
+        self.check(name, call, dict(request))
 
     def require(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], *, writes: bool = False) -> None:
         """Raises `AwsError` AccessDenied where the caller may not."""

@@ -1,12 +1,14 @@
 """Bodies in AWS's chunks: `SIZE;chunk-signature=…`, the bytes, and so on, then perhaps trailers with a checksum.
 
 Clients send them so because they sign, or sum up, a body while they send it. Each chunk is signed on from the signature before it, the
-first from the head's; what was verified is handed on, and where a signature is wrong the rest of the body is never stored, as the caller
-drops what it has. (S3 API Reference, "Signature calculations for the authorization header: transferring payload in multiple chunks".)
+first from the head's. Bytes are handed on as they come, so that memory holds one piece whatever a chunk's size; where a signature is wrong
+the chunk ends in an error, and the caller drops what it has. (S3 API Reference, "Signature calculations for the authorization header:
+transferring payload in multiple chunks".)
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 
@@ -40,17 +42,15 @@ class ChunkedBody:
             total += size
             if total > self._size:
                 raise _incomplete()
+            digest, left = hashlib.sha256(), size
+            while left:
+                piece = await self._some(left)
+                left -= len(piece)
+                if self._signed:
+                    digest.update(piece)
+                yield piece
             if self._signed:
-                chunk = await self._take(size)
-                self._verify(chunk, claimed)
-                if chunk:
-                    yield chunk
-            else:
-                left = size
-                while left:
-                    piece = await self._some(left)
-                    left -= len(piece)
-                    yield piece
+                self._verify(digest.hexdigest(), claimed)
             if not size:
                 break
             if await self._take(2) != b"\r\n":
@@ -68,9 +68,9 @@ class ChunkedBody:
             raise AwsError("InvalidRequest", f"A signed chunk may have {CHUNK_LIMIT_BYTES} bytes here, not {size}.")
         return size, (match[2] or b"").decode()
 
-    def _verify(self, chunk: bytes, claimed: str) -> None:
+    def _verify(self, digest: str, claimed: str) -> None:
         assert self._signature is not None
-        expected = signing.chunk_signature(self._signature, self._previous, chunk)
+        expected = signing.chunk_signature(self._signature, self._previous, digest)
         if expected != claimed:
             raise _wrong_signature()
         self._previous = expected

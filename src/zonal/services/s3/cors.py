@@ -60,6 +60,12 @@ class Cors:
 
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
 
+    def allows(self, request: HttpRequest, origin: str) -> bool:
+        """Whether the bucket that a request names has a rule for pages of this origin."""
+        name, _ = bucket_and_key(request)
+        bucket = self._ground.catalog.view.bucket(name) if name else None
+        return bucket is not None and _fitting(bucket.settings.get("cors", []), origin, request.method, []) is not None
+
     def preflight(self, request: HttpRequest) -> Response:
         """The answer to an OPTIONS request. Raises `AwsError`."""
         origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")

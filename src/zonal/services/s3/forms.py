@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from zonal.foundation.clock import Clock
+from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, request_id
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Call
 from zonal.services.s3.access import Access
+from zonal.services.s3.cors import Cors
 from zonal.services.s3.errors import invalid_argument, malformed_xml
 from zonal.services.s3.form_body import FormBody
 from zonal.services.s3.form_policies import Bounds, check
@@ -28,6 +30,7 @@ from zonal.services.s3.objects import Objects
 from zonal.wire import markup, refusals, signing
 from zonal.wire.messages import Request as HttpRequest
 from zonal.wire.messages import Response
+from zonal.wire.origin_policy import OriginPolicy
 from zonal.wire.scalars import moment
 
 if TYPE_CHECKING:
@@ -48,9 +51,11 @@ _MEMBERS = {
 class Forms:
     """Takes forms in."""
 
-    def __init__(self, objects: Objects, access: Access, settings: Settings, clock: Clock) -> None:
+    def __init__(self, objects: Objects, access: Access, cors: Cors, settings: Settings, clock: Clock) -> None:
         self._objects = objects
         self._access = access
+        self._cors = cors
+        self._origins = OriginPolicy(settings)
         self._secrets = settings.secrets()
         self._account_of = settings.account_of()
         self._clock = clock
@@ -64,6 +69,8 @@ class Forms:
         if not fields.get("key"):
             raise invalid_argument(f"Bucket POST must contain a field named 'key'.  {_ORDER}", "key")
         access_key = self._signer(fields)
+        if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, self._cors.allows)):
+            raise AwsError("AccessDenied", refusal, status=403)
         bounds = Bounds() if access_key is None else check(fields, bucket, datetime.now(UTC))
         file = bounds.watched(form.file())
         upload = HttpRequest("PUT", request.path, "", _headers(form, request), stream=file, peer=request.peer)

@@ -65,7 +65,7 @@ class S3:
         copies = Copies(ground, objects)
         self._cors = Cors(ground)
         self._websites = Websites(ground, access, objects, clock)
-        self._forms = Forms(objects, access, settings, clock)
+        self._forms = Forms(objects, access, self._cors, settings, clock)
         self.upkeep = LifecycleUpkeep(ground, clock)
         self.shelf = Shelf(ground, clock)
         self._logs = AccessLogDelivery(ground, clock, settings)
@@ -87,6 +87,8 @@ class S3:
             self._cors,
             self._websites,
         )
+        self.authorize = access.check_head
+        self.allows_origin = self._cors.allows
         self.handlers: Mapping[str, Handler] = access.guarded(with_room(handlers(*nouns)))
 
     async def before(self, request: Request) -> Response | None:

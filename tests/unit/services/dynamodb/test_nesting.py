@@ -3,11 +3,24 @@
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.unit.services.dynamodb.caller import Caller
 from zonal.dynamo.expressions.request import read
 from zonal.foundation.errors import AwsError
+from zonal.wire.json_bodies import DEPTH_LIMIT
+
+
+@pytest.fixture(autouse=True)
+def no_change_of_the_recursion_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads run under it too: their compilers fail when it changes."""
+
+    def refuse(limit: int) -> None:
+        raise AssertionError("the recursion limit is the whole process's")
+
+    monkeypatch.setattr(sys, "setrecursionlimit", refuse)
+
 
 ITEM = {"a": {"N": "1"}, "b": {"N": "2"}}
 
@@ -34,11 +47,40 @@ def test_conditions_of_three_hundred_operators_are_answered_however_they_nest(te
     ],
 )
 def test_conditions_that_nest_deeper_are_refused_for_what_is_wrong_with_them(text: str, message: str) -> None:
-    usual = sys.getrecursionlimit()
     with pytest.raises(AwsError) as caught:
         condition(text)
     assert caught.value.message.endswith(f"Invalid ConditionExpression: {message}")
-    assert sys.getrecursionlimit() == usual
+
+
+@pytest.mark.parametrize(
+    "text", ["SET a = " + "if_not_exists(b, " * 225 + "b" + ")" * 225, "SET a = " + "(" * 2040, "SET a = " + "f(" * 2040]
+)
+def test_updates_that_nest_functions_are_read_to_their_end(text: str) -> None:
+    try:
+        assert read({"UpdateExpression": text}).update is not None
+    except AwsError as error:
+        assert "Syntax error" in error.message
+
+
+@pytest.mark.parametrize(("opening", "closing"), [('{"M":{"a":', "}}"), ('{"L":[', "]}"), ("[", "]"), ('{"a":', "}")])
+async def test_documents_as_deep_as_any_that_is_read_are_refused_for_what_is_wrong_with_them(
+    call: Caller, opening: str, closing: str
+) -> None:
+    await call.table("things")
+    levels = (DEPTH_LIMIT - 6) // (opening.count("{") + opening.count("["))
+    value = msgspec.json.decode(opening * levels + '{"S":"x"}' + closing * levels)
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("PutItem", {"Item": {"id": {"S": "x"}, "a": value}}),
+        ("GetItem", {"Key": {"id": value}}),
+        ("UpdateItem", {"Key": {"id": {"S": "x"}}, "UpdateExpression": "SET a = :v", "ExpressionAttributeValues": {":v": value}}),
+        ("Query", {"KeyConditionExpression": "id = :v", "ExpressionAttributeValues": {":v": value}}),
+        ("Scan", {"ScanFilter": {"a": {"ComparisonOperator": "EQ", "AttributeValueList": [value]}}}),
+    ]
+    for operation, request in requests:
+        assert await call.error(operation, TableName="things", **request)
+    assert await call.error("BatchWriteItem", RequestItems={"things": [{"PutRequest": {"Item": {"id": value}}}]})
+    assert await call.error("TransactWriteItems", TransactItems=[{"Put": {"TableName": "things", "Item": {"id": value}}}])
+    assert await call.error("ExecuteStatement", Statement="SELECT * FROM things WHERE a = ?", Parameters=[value])
 
 
 def test_updates_may_wrap_a_value_in_as_many_parentheses_as_fit() -> None:
@@ -54,5 +96,9 @@ async def test_statements_that_nest_too_deep_are_refused(call: Caller) -> None:
         assert await call.complaint("ExecuteStatement", Statement=statement) == (
             "The expression contains too many operators; maximum operators: 300, operator count: 1000"
         )
+    for opening, closing in (("[", "]"), ("{'a': ", "}"), ("<<", ">>")):
+        for end in (closing * 1300, ""):
+            statement = f"INSERT INTO things VALUE {{'a': {opening * 1300}1{end}}}"
+            assert await call.complaint("ExecuteStatement", Statement=statement)
     answer = await call("ExecuteStatement", Statement="SELECT * FROM things WHERE " + "NOT (" * 150 + "a = 'x'" + ")" * 150)
     assert answer["Items"] == []

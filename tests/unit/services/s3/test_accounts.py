@@ -154,7 +154,7 @@ def test_who_may_list_is_told_that_a_key_is_not_there(mine: Any, nobody: Any, bu
 def test_a_body_that_would_be_refused_by_its_head_is_not_asked_for(endpoint: Endpoint, mine: Any, bucket: str) -> None:
     def said() -> bytes:
         with socket.create_connection(("127.0.0.1", endpoint.port), timeout=120) as connection:
-            connection.sendall(f"PUT /{bucket}/k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
+            connection.sendall(f"PUT /{bucket}/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
             return connection.recv(1024).split(b" ")[1]
 
     assert said() == b"403"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,7 +23,7 @@ def signed(chunks: list[bytes], trailers: str = "") -> bytes:
     """What a client sends."""
     body, previous = b"", SIGNED.seed
     for chunk in [*chunks, b""]:
-        previous = chunk_signature(SIGNED, previous, chunk)
+        previous = chunk_signature(SIGNED, previous, hashlib.sha256(chunk).hexdigest())
         body += f"{len(chunk):x};chunk-signature={previous}\r\n".encode() + (chunk + b"\r\n" if chunk else b"")
     if trailers:
         signature = trailer_signature(SIGNED, previous, f"{trailers}\n".encode())
@@ -89,3 +90,24 @@ def test_a_trailer_that_somebody_else_signed_is_found() -> None:
     body = signed([b"x"], "x-amz-checksum-crc32:AAAAAA==").replace(b"crc32:AAAAAA==", b"crc32:AAAAAB==")
     with pytest.raises(AwsError, match="SignatureDoesNotMatch"):
         decode(body, 1, is_signed=True, trailers=True)
+
+
+def test_a_signed_chunk_is_handed_on_while_it_arrives_and_never_held_whole() -> None:
+    size = 4 * 1024 * 1024
+    body = signed([bytes(size)])
+    given = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal given
+        for at in range(0, len(body), 65536):
+            given = at + 65536
+            yield body[at : at + 65536]
+
+    async def run() -> None:
+        taken = 0
+        async for piece in ChunkedBody(pieces(), SIGNED, signed=True, has_trailers=False, size=size).decoded():
+            taken += len(piece)
+            assert given - taken < 2 * 65536
+        assert taken == size
+
+    asyncio.run(run())

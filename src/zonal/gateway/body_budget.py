@@ -1,0 +1,66 @@
+"""The budget of memory for request bodies: how many bytes of them the gateway holds at a time, over all connections.
+
+A body is counted piece by piece as it arrives, and no longer once its request is answered, refused, or its connection gone. A piece that
+does not fit is refused (503), so a crowd of large requests costs those requests and nothing else. Above half of the limit the budget is
+tight: streamed bodies are then read no further than their operation takes them.
+
+What was freed goes back to the operating system. The C library keeps freed memory of such sizes for itself, so `trim` asks for it to be
+released once a large part of the budget was in use and is not any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zonal.foundation.errors import AwsError
+from zonal.foundation.memory import release_free_memory
+
+TRIM_BYTES = 8 * 1024 * 1024
+"""Use that is worth a trim afterwards."""
+
+
+class BodyBudget:
+    """Counts the bytes of request bodies in memory, and refuses more than `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int, *, trim: Callable[[], None] | None = None) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self._peak_bytes = 0
+        self._trim = trim or release_free_memory
+
+    def reserve(self, size_bytes: int) -> bool:
+        """Count bytes that are about to be held; False where they do not fit, and then they are not counted."""
+        used = self.used_bytes + size_bytes
+        if used > self.limit_bytes:
+            return False
+        self.used_bytes = used
+        if used > self._peak_bytes:
+            self._peak_bytes = used
+        return True
+
+    def release(self, size_bytes: int) -> None:
+        """Bytes that were reserved are not held any more."""
+        assert size_bytes <= self.used_bytes, "only what was reserved is released"
+        self.used_bytes -= size_bytes
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether more than half is in use."""
+        return self.used_bytes * 2 > self.limit_bytes
+
+    @property
+    def needs_trim(self) -> bool:
+        """Whether much was in use since the last trim, and little is now."""
+        return self._peak_bytes >= TRIM_BYTES and self.used_bytes * 4 <= self._peak_bytes
+
+    def trim(self) -> None:
+        """Return freed memory to the operating system. Takes some milliseconds, so call it in a thread."""
+        self._peak_bytes = self.used_bytes
+        self._trim()
+
+
+def too_many_bodies(service: str) -> AwsError:
+    """The answer to a request whose body does not fit into the budget, by botocore's name of the service."""
+    if service == "s3":
+        return AwsError("SlowDown", "Please reduce your request rate.", status=503)
+    return AwsError("ThrottlingException", "Rate exceeded", status=503)

@@ -1,0 +1,99 @@
+"""A request's body that is handed over while it arrives.
+
+The connection puts pieces in, the operation takes them out. What lies between is counted in the `BodyBudget`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from zonal.foundation.errors import AwsError
+from zonal.gateway.body_budget import BodyBudget
+
+STREAM_BUFFER_BYTES = 512 * 1024
+
+
+class BodyStream:
+    """A body that is handed over while it arrives. Reading pauses while nobody takes it, the earlier the tighter the budget is."""
+
+    def __init__(self, budget: BodyBudget, *, on_taken: Callable[[], None], on_wanted: Callable[[], None]) -> None:
+        """`on_taken` is called whenever a piece was taken, `on_wanted` when somebody waits for one."""
+        self._budget = budget
+        self._on_taken = on_taken
+        self._on_wanted = on_wanted
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._broken: Exception | None = None
+        self._news = asyncio.Event()
+
+    def put(self, piece: bytes) -> bool:
+        """Add a piece; False where the budget does not allow it."""
+        if self._ended:
+            return True  # Nobody will take it.
+        if not self._budget.reserve(len(piece)):
+            return False
+        self._pieces.append(piece)
+        self._size += len(piece)
+        self._news.set()
+        return True
+
+    def end(self, error: Exception | None = None) -> None:
+        """No more comes: the body is complete, or what went wrong; then what has come and was not taken is dropped."""
+        if self._ended:
+            return
+        self._ended, self._broken = True, error
+        if error is not None:
+            self._drop()
+        self._news.set()
+
+    def close(self) -> None:
+        """Nobody takes the rest."""
+        self.end(incomplete_body())
+        self._drop()
+
+    def _drop(self) -> None:
+        self._pieces.clear()
+        self._budget.release(self._size)
+        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._size > STREAM_BUFFER_BYTES or (self._size > 0 and self._budget.is_tight)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole body has come."""
+        return self._ended and self._broken is None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The pieces; raises `AwsError` where the client went away or stopped sending in the middle."""
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._size -= len(piece)
+                self._budget.release(len(piece))
+                self._on_taken()
+                yield piece
+            if self._broken:
+                raise self._broken
+            if self._ended:
+                return
+            self._news.clear()
+            self._on_wanted()
+            await self._news.wait()
+
+
+def incomplete_body() -> AwsError:
+    return AwsError("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
+
+
+def too_slow() -> AwsError:
+    return AwsError("RequestTimeout", TOO_SLOW)
+
+
+TOO_SLOW = (
+    "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
+)

@@ -1,0 +1,92 @@
+"""JSON bodies out of untrusted bytes: decoded by msgspec, bounded in depth and in the number of values.
+
+The bounds are counted on the bytes before anything is made of them, in time proportional to their number. msgspec holds the interpreter's
+lock while it decodes, so a large document is decoded member by member: then other threads, the event loop's among them, run in between.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+DEPTH_LIMIT = 160
+"""Levels of objects and arrays. DynamoDB's items have 32 levels of maps and lists, which are some 70 of JSON, and its handlers, which walk
+through what is deeper to say what is wrong with it, call themselves up to five times for each level."""
+VALUE_LIMIT = 4_000_000
+"""Values in one document: more than 16 MiB of any items have."""
+PIECE_BYTES = 128 * 1024
+SPLIT_LEVELS = 7
+"""How deep a large document is split: to the attributes of a batch's items."""
+_DEPTHS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in _DEPTHS)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+_decode = msgspec.json.Decoder().decode
+
+
+class NotJson(Exception):
+    """The bytes are not JSON, or JSON beyond the bounds."""
+
+
+def decode(raw: bytes) -> Any:
+    """The value that the bytes hold. Raises `NotJson`."""
+    try:
+        size = len(raw)
+        if size > DEPTH_LIMIT and (size > PIECE_BYTES or _may_be_deep(raw)):
+            _check_bounds(raw)
+        return _decode(raw) if size <= PIECE_BYTES else _in_pieces(raw, SPLIT_LEVELS)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(str(error)) from None
+
+
+def _may_be_deep(raw: bytes) -> bool:
+    """Whether there are more opening brackets than levels allowed. To find the few that most documents have takes 1 µs for 12 KB, where
+    `bytes.count` takes 30."""
+    left = DEPTH_LIMIT
+    for bracket in (b"{", b"["):
+        at = raw.find(bracket)
+        while at >= 0:
+            if not left:
+                return True
+            left -= 1
+            at = raw.find(bracket, at + 1)
+    return False
+
+
+def _check_bounds(raw: bytes) -> None:
+    structure = raw
+    if _count_values(raw) > VALUE_LIMIT or _depth(raw) > DEPTH_LIMIT:  # As if brackets and commas in texts counted: mostly that is enough.
+        structure = b"".join(raw.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+        if _count_values(structure) > VALUE_LIMIT:
+            raise NotJson(f"there are more than {VALUE_LIMIT} values")
+        if _depth(structure) > DEPTH_LIMIT:
+            raise NotJson(f"values are nested more than {DEPTH_LIMIT} deep")
+
+
+def _count_values(structure: bytes) -> int:
+    """At least as many as there are values."""
+    return structure.count(b",") + structure.count(b"[") + structure.count(b"{") + 1
+
+
+def _depth(structure: bytes) -> int:
+    brackets = structure.translate(None, _ALL_BUT_BRACKETS)
+    deepest = depth = 0
+    for start in range(0, len(brackets), PIECE_BYTES):
+        depths = list(accumulate(map(_DEPTHS.__getitem__, brackets[start : start + PIECE_BYTES]), initial=depth))
+        deepest, depth = max(deepest, *depths), depths[-1]
+    return deepest
+
+
+def _in_pieces(raw: bytes | msgspec.Raw, levels: int) -> Any:
+    """Decode a value by its members or elements where it is large; `levels` may be split yet."""
+    view = memoryview(raw)
+    if len(view) <= PIECE_BYTES or not levels:
+        return _decode(view)
+    first = bytes(view[:64]).lstrip()[:1]
+    if first == b"{":
+        return {key: _in_pieces(value, levels - 1) for key, value in _MEMBERS.decode(view).items()}
+    if first == b"[":
+        return [_in_pieces(value, levels - 1) for value in _ELEMENTS.decode(view)]
+    return _decode(view)
