@@ -23,7 +23,7 @@ from zonal.foundation.errors import ZonalError
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 60.0
 START_ATTEMPTS = 2
-"""A node that ends right after its start is started once more before it is held against what it was to run."""
+"""A node that ends or hangs after its start is started once more before it is held against what it was to run."""
 
 
 class NotServing(ZonalError):
@@ -243,15 +243,17 @@ class Life(Hands):
         node = self.node(deployment.id, after)
         await node.host.power_on()
         for attempt in range(START_ATTEMPTS):
+            if attempt:
+                await node.kill()  # It may hang.
             self.health.expect(deployment.id, after.name)
             await node.start()
             if await self._answers(deployment, node):
                 return
             if attempt + 1 == START_ATTEMPTS:
-                raise NotStarted(f"{after.name} does not start: {await node.failure()}")
+                raise NotStarted(f"{after.name} does not start or does not answer: {await node.failure()}")
 
     async def _answers(self, deployment: Deployment, node: Node) -> bool:
-        """Wait for a node that was just started; False where its process ended. Raises `NotServing`, `NotStarted`."""
+        """Wait for a node that was just started; False where its process ended or hangs. Raises `NotServing`."""
         name = node.spec.name
         seen: tuple[Sighting, ...] = ()
         try:
@@ -267,7 +269,7 @@ class Life(Hands):
             waited = f"{name} was started and does not answer within {RESTART_SECONDS:g} s"
             heard = bool(self.health.hearing() - {node.host.zone})
             if heard and not any(sighting.answer is Answer.STARTING for sighting in seen):
-                raise NotStarted(waited) from None
+                return False
             raise NotServing(waited) from None
 
     async def set_password(self, deployment: Deployment, _: Step) -> None:
