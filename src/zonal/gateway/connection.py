@@ -44,6 +44,8 @@ IDLE_SECONDS = 300.0
 OPEN_SHARE = 0.5
 """The share of the process's file descriptors that callers may hold; the rest is for what answers them."""
 LINGER_SECONDS = 2.0
+MOST_LINGER_SECONDS = 20.0
+"""How long a client may go on sending after its last answer: a pause of `LINGER_SECONDS` ends the connection, and this ends it anyway."""
 LINGER_BYTES = 64 * 1024 * 1024
 """What is read and dropped of a body whose request was refused, so that its client gets to the answer."""
 
@@ -121,6 +123,7 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._size = 0  # Of the pieces, which the budget counts.
         self._to_discard = LINGER_BYTES
+        self._linger_until = float("inf")
         self._request: Request | None = None
         self._stream: BodyStream | None = None
 
@@ -181,7 +184,7 @@ class Connection(asyncio.Protocol):
         """Drop what a client still sends whose last answer is on its way, and give it time to send the rest."""
         self._to_discard -= size
         if self._deadline is not None and self._to_discard > 0:
-            self._deadline = self._loop.time() + LINGER_SECONDS
+            self._deadline = min(self._loop.time() + LINGER_SECONDS, self._linger_until)
 
     def _parse(self, data: bytes, position: int) -> None:
         """Parse from a position until two requests wait, and keep the rest."""
@@ -458,6 +461,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write_eof()
         self._deadline = self._loop.time() + LINGER_SECONDS
+        self._linger_until = self._loop.time() + MOST_LINGER_SECONDS
 
     def abort(self) -> None:
         self._ending = True
