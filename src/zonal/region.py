@@ -20,11 +20,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from zonal.console.client import SOCKET, START_FAILED
-from zonal.console.desk import Desk, Hands
-from zonal.console.door import Door
-from zonal.console.shapes import Access
-from zonal.console.zones import recorded_faults
 from zonal.control.disk_monitor import HOSTS, DiskMonitor
 from zonal.control.log_retention import LogRetention
 from zonal.control.sandbox_run import record_sandbox
@@ -38,6 +33,11 @@ from zonal.foundation.log_files import REGION_LOG
 from zonal.foundation.log_handler import BoundedHandler
 from zonal.foundation.settings import Settings, load
 from zonal.gateway.api import Frontend, Gateway
+from zonal.operator_api.client import SOCKET, START_FAILED
+from zonal.operator_api.routes import OperatorActions, OperatorRoutes
+from zonal.operator_api.schemas import ApiAccess
+from zonal.operator_api.server import OperatorServer
+from zonal.operator_api.zone_faults import recorded_faults
 from zonal.records.store import Store
 from zonal.services.dynamodb.service import open_dynamodb
 from zonal.services.ec2 import default_vpc
@@ -67,14 +67,14 @@ class Region:
             default_vpc.bootstrap(tx, self.clock.now())
             if record_sandbox(tx, sandbox.identity()):
                 rds.start_instances(tx)
-        access = Access(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
+        access = ApiAccess(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self._disks = DiskMonitor(self.store, self.clock, state=state)
-        self.desk = Desk(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)
-        self.desk.trouble = self._disks.warnings
-        self._door = Door(state / SOCKET, self.desk.routes())
+        self.routes = OperatorRoutes(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)
+        self.routes.trouble = self._disks.warnings
+        self._operator_server = OperatorServer(state / SOCKET, self.routes.routes())
         self._s3 = open_s3(state / "s3", self.clock, settings)
         self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.shelf)
-        self.desk.capacity = self._dynamodb.capacity
+        self.routes.capacity = self._dynamodb.capacity
         self._engines = EngineStore()
         self._database_logs = Logs(self.store)
         services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
@@ -116,8 +116,8 @@ class Region:
             retention = LogRetention(self.state, self.state / HOSTS)
             stack.push_async_callback(end, asyncio.create_task(retention.run(), name="log retention"))
             await stack.enter_async_context(self._s3.running())
-            await self._door.open()
-            stack.push_async_callback(self._door.close)
+            await self._operator_server.open()
+            stack.push_async_callback(self._operator_server.close)
             await stack.enter_async_context(self._gateway.serving(sockets))
             on_answering()
             await asyncio.sleep(0)  # Whoever waits for the first answer gets it before the imports below.
@@ -135,9 +135,9 @@ class Region:
         world = World(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
         self._database_logs.nodes = world.nodes
         await stack.enter_async_context(world.running())
-        self.desk.give(Hands(world.zones, world.places, world.ground))
-        self.desk.trouble = lambda: (*self._disks.warnings(), *world.trouble())
-        tidying = asyncio.create_task(self.desk.tidy(), name="tidy places")
+        self.routes.give(OperatorActions(world.zones, world.exec_hosts, world.database_runtime))
+        self.routes.trouble = lambda: (*self._disks.warnings(), *world.trouble())
+        tidying = asyncio.create_task(self.routes.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
 
 

@@ -13,9 +13,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from zonal.console.databases import Ground
-from zonal.console.places import PlaceDesk
-from zonal.console.zones import ZoneDesk
 from zonal.control.deployment import Standing, Wanted
 from zonal.control.deployments import Deployments
 from zonal.control.disk_monitor import HOSTS
@@ -30,6 +27,9 @@ from zonal.fabric.zones import ZONES
 from zonal.foundation import leases
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
+from zonal.operator_api.database_view import DatabaseRuntime
+from zonal.operator_api.exec_hosts import ExecHosts
+from zonal.operator_api.zone_faults import ZoneFaults
 from zonal.records.store import Store
 from zonal.services.ec2.convergence import VpcReconciler
 from zonal.services.rds.convergence import DbInstanceReconciler
@@ -72,9 +72,9 @@ class World:
         reconcilers: list[Reconciler] = [VpcReconciler(store, fabric, clock), self._deployments, instances, *more_reconcilers]
         self._driver = Driver(store, reconcilers, clock=clock)
         self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
-        self.zones = ZoneDesk(store, fabric, wake=self._wake)
-        self.places = PlaceDesk(store, fabric, clock, leases=fabric.state / leases.DIRECTORY, lost=is_lost)
-        self.ground = Ground(self._deployments, self.nodes, fabric.exposure)
+        self.zones = ZoneFaults(store, fabric, wake=self._wake)
+        self.exec_hosts = ExecHosts(store, fabric, clock, leases=fabric.state / leases.DIRECTORY, lost=is_lost)
+        self.database_runtime = DatabaseRuntime(self._deployments, self.nodes, fabric.exposure)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

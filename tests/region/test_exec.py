@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.running_region import ZONAL, RunningRegion, eventually
-from zonal.console.places import EMPTY_SECONDS
+from zonal.operator_api.exec_hosts import EMPTY_SECONDS
 
 WITHIN = EMPTY_SECONDS / 2
 """Much longer than it takes, and too short for the search for empty places to have found it."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zonal.cli.inside import entrance
-from zonal.console.client import RegionClient
-from zonal.console.shapes import CommandRequest, DatabaseStatus, NodeFault, ZoneFault
 from zonal.drills.database import Endpoint
 from zonal.drills.operator import DrillFailed, Pair, Place
 from zonal.foundation.journal import Entry
+from zonal.operator_api.client import RegionClient
+from zonal.operator_api.schemas import CommandRequest, DatabaseStatus, NodeFaultRequest, ZoneFaultRequest
 
 
 class Hands:
@@ -44,13 +44,13 @@ class Hands:
         )
 
     def fail_zone(self, zone: str, kind: str) -> None:
-        self._client.fail(zone, ZoneFault(kind))
+        self._client.fail(zone, ZoneFaultRequest(kind))
 
     def recover_zone(self, zone: str) -> None:
         self._client.recover(zone)
 
     def fail_node(self, database: str, node: str, kind: str) -> None:
-        self._client.fail_node(database, node, NodeFault(kind))
+        self._client.fail_node(database, node, NodeFaultRequest(kind))
 
     def journal(self, *, after: int = 0, subject: str = "") -> list[Entry]:
         return self._client.journal(after=after, subject=subject)

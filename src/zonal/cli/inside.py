@@ -37,8 +37,8 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
     `default` is the default subnet of the first zone that can be reached; `internet` is outside every VPC. Streams and exit status are
     handed on. psql and pgbench of the newest installed PostgreSQL are found where the machine has none.
     """
-    from zonal.console.client import RegionClient
-    from zonal.console.shapes import CommandRequest
+    from zonal.operator_api.client import RegionClient
+    from zonal.operator_api.schemas import CommandRequest
 
     client = RegionClient(state)
     prepared = client.prepare(CommandRequest(place, groups))
@@ -51,9 +51,9 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
 
 def entrance(state: Path, target: int) -> tuple[str, ...]:
     """The words that bring a command of this machine to a place in the region on `state`. Raises `RegionAbsent`."""
-    from zonal.console.client import RegionAbsent
     from zonal.fabric.entry import enter_argv
     from zonal.fabric.sandbox import init_pid
+    from zonal.operator_api.client import RegionAbsent
 
     pid = init_pid(state)
     if pid is None:

@@ -17,7 +17,7 @@ from zonal.foundation.errors import ZonalError
 from zonal.foundation.log_files import REGION_LOG
 
 if TYPE_CHECKING:
-    from zonal.console.shapes import Access, DatabaseStatus, Status
+    from zonal.operator_api.schemas import ApiAccess, DatabaseStatus, Status
 
 
 @click.command()
@@ -27,7 +27,7 @@ def status(state: Path, as_json: bool) -> None:
     """Show zones, databases with their nodes, and what this machine can reach."""
     import msgspec
 
-    from zonal.console.client import RegionClient
+    from zonal.operator_api.client import RegionClient
 
     seen = RegionClient(state).status()
     if as_json:
@@ -91,7 +91,7 @@ def env(state: Path, as_json: bool) -> None:
     """Print exports, so that aws and boto3 talk to this region: eval "$(zonal env)"."""
     import json
 
-    from zonal.console.client import RegionClient
+    from zonal.operator_api.client import RegionClient
 
     variables = environment(state, RegionClient(state).access())
     if as_json:
@@ -102,7 +102,7 @@ def env(state: Path, as_json: bool) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def environment(state: Path, access: Access) -> dict[str, str]:
+def environment(state: Path, access: ApiAccess) -> dict[str, str]:
     """The variables under which every AWS SDK and both versions of the AWS CLI use the region in `state`."""
     from zonal.cli.endpoint_rules import can_be_in_data_path, data_path, write_endpoint_rules
     from zonal.foundation.identifiers import REGION
@@ -136,8 +136,8 @@ def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_j
     """Show the region's timeline: every fact, oldest first."""
     import msgspec
 
-    from zonal.console.client import RegionClient
     from zonal.foundation.journal_sentences import line
+    from zonal.operator_api.client import RegionClient
 
     client = RegionClient(state)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # Lines of a pipe stay whole, for grep.

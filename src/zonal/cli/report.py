@@ -29,7 +29,7 @@ def capacity(state: Path, as_json: bool, table: str, picture: Path | None) -> No
     """Replay TABLE's recorded traffic in both capacity modes: units, throttling, a month's cost."""
     import msgspec
 
-    from zonal.console.client import RegionClient
+    from zonal.operator_api.client import RegionClient
 
     seen = RegionClient(state).capacity(table)
     if picture is not None:
@@ -76,8 +76,8 @@ def query_vs_scan(state: Path, as_json: bool, table: str, attribute: str, value:
     import msgspec
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from zonal.console.client import RegionClient
     from zonal.dynamo.comparison import prices
+    from zonal.operator_api.client import RegionClient
 
     client = _dynamodb(RegionClient(state))
     known = prices()

@@ -59,8 +59,8 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
 @state_option
 def stop(state: Path) -> None:
     """Stop the region: engines are shut down cleanly, everything is kept."""
-    from zonal.console.client import RegionAbsent, absence
     from zonal.fabric.sandbox import init_pid
+    from zonal.operator_api.client import RegionAbsent, absence
 
     pid = init_pid(state)
     if pid is None:

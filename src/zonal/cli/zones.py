@@ -10,7 +10,7 @@ import click
 from zonal.cli.options import Amount, json_option, state_option
 
 if TYPE_CHECKING:
-    from zonal.console.shapes import ZoneStatus
+    from zonal.operator_api.schemas import ZoneStatus
 
 
 @click.command()
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 @json_option
 def fail(zone: str, power: bool, network: bool, loss: float | None, delay: float | None, state: Path, as_json: bool) -> None:
     """Make ZONE fail (us-east-1a, or its id use1-az1), at once and until it is recovered."""
-    from zonal.console.client import RegionClient
-    from zonal.console.shapes import ZoneFault
+    from zonal.operator_api.client import RegionClient
+    from zonal.operator_api.schemas import ZoneFaultRequest
 
-    faults = [ZoneFault(kind) for kind, given in (("power", power), ("network", network)) if given]
-    faults += [ZoneFault(kind, amount) for kind, amount in (("loss", loss), ("delay", delay)) if amount is not None]
+    faults = [ZoneFaultRequest(kind) for kind, given in (("power", power), ("network", network)) if given]
+    faults += [ZoneFaultRequest(kind, amount) for kind, amount in (("loss", loss), ("delay", delay)) if amount is not None]
     if len(faults) > 1:
         raise click.UsageError("--power, --network, --loss and --delay are different faults; give one of them")
-    _tell(RegionClient(state).fail(zone, faults[0] if faults else ZoneFault("power")), as_json)
+    _tell(RegionClient(state).fail(zone, faults[0] if faults else ZoneFaultRequest("power")), as_json)
 
 
 @click.command()
@@ -39,7 +39,7 @@ def fail(zone: str, power: bool, network: bool, loss: float | None, delay: float
 @json_option
 def recover(zone: str, state: Path, as_json: bool) -> None:
     """Undo what was done to ZONE: links carry again, hosts have power."""
-    from zonal.console.client import RegionClient
+    from zonal.operator_api.client import RegionClient
 
     _tell(RegionClient(state).recover(zone), as_json)
 

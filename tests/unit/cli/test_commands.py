@@ -13,11 +13,20 @@ import msgspec
 import pytest
 
 from zonal.cli.main import COMMANDS, main
-from zonal.console.client import SOCKET
-from zonal.console.door import Door, Request, Route
-from zonal.console.shapes import Access, CommandPlace, DatabaseStatus, NodeStatus, PublicEndpoint, Status, ZoneFault, ZoneStatus
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import Entry
+from zonal.operator_api.client import SOCKET
+from zonal.operator_api.schemas import (
+    ApiAccess,
+    DatabaseStatus,
+    NodeStatus,
+    PreparedCommand,
+    PublicEndpoint,
+    Status,
+    ZoneFaultRequest,
+    ZoneStatus,
+)
+from zonal.operator_api.server import OperatorRequest, OperatorRoute, OperatorServer
 
 STATUS = Status(
     region="us-east-1",
@@ -60,28 +69,28 @@ class Region:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    async def status(self, _: Request) -> Status:
+    async def status(self, _: OperatorRequest) -> Status:
         return STATUS
 
-    async def access(self, _: Request) -> Access:
-        return Access("http://127.0.0.1:4566", "test", "a secret", "STATE/ca.pem")
+    async def access(self, _: OperatorRequest) -> ApiAccess:
+        return ApiAccess("http://127.0.0.1:4566", "test", "a secret", "STATE/ca.pem")
 
-    async def journal(self, request: Request) -> list[Entry]:
+    async def journal(self, request: OperatorRequest) -> list[Entry]:
         return [entry for entry in JOURNAL if request.query.get("subject", "") in ("", entry.subject)]
 
-    async def fail(self, request: Request) -> ZoneStatus:
-        if request.words[0] != "us-east-1a":
-            raise ZonalError(f"there is no zone '{request.words[0]}'; there are us-east-1a, us-east-1b, us-east-1c")
-        fault = msgspec.json.decode(request.body, type=ZoneFault)
+    async def fail(self, request: OperatorRequest) -> ZoneStatus:
+        if request.segments[0] != "us-east-1a":
+            raise ZonalError(f"there is no zone '{request.segments[0]}'; there are us-east-1a, us-east-1b, us-east-1c")
+        fault = msgspec.json.decode(request.body, type=ZoneFaultRequest)
         self.asked.append(fault)
         return ZoneStatus("us-east-1a", "use1-az1", "impaired", fault.kind)
 
-    async def prepare(self, request: Request) -> CommandPlace:
+    async def prepare(self, request: OperatorRequest) -> PreparedCommand:
         self.asked.append(json.loads(request.body))
-        return CommandPlace("place-1", 42, (("PLACE", "a"),), address="172.31.0.9", zone="us-east-1a")
+        return PreparedCommand("place-1", 42, (("PLACE", "a"),), address="172.31.0.9", zone="us-east-1a")
 
-    async def release(self, request: Request) -> dict[str, str]:
-        self.asked.append(request.words[0])
+    async def release(self, request: OperatorRequest) -> dict[str, str]:
+        self.asked.append(request.segments[0])
         return {}
 
 
@@ -90,20 +99,20 @@ def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     answers = Region()
     monkeypatch.setattr("zonal.cli.inside.entrance", lambda state, target: ("env", f"INSIDE={target}"))
     routes = (
-        Route("GET", "/status", answers.status),
-        Route("GET", "/access", answers.access),
-        Route("GET", "/journal", answers.journal),
-        Route("POST", "/zones/*/fail", answers.fail),
-        Route("POST", "/commands", answers.prepare),
-        Route("DELETE", "/commands/*", answers.release),
+        OperatorRoute("GET", "/status", answers.status),
+        OperatorRoute("GET", "/access", answers.access),
+        OperatorRoute("GET", "/journal", answers.journal),
+        OperatorRoute("POST", "/zones/*/fail", answers.fail),
+        OperatorRoute("POST", "/commands", answers.prepare),
+        OperatorRoute("DELETE", "/commands/*", answers.release),
     )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
-    door = Door(tmp_path / SOCKET, routes)
-    loop.run_until_complete(door.open())
+    server = OperatorServer(tmp_path / SOCKET, routes)
+    loop.run_until_complete(server.open())
     thread.start()
     yield answers
-    asyncio.run_coroutine_threadsafe(door.close(), loop).result(5)
+    asyncio.run_coroutine_threadsafe(server.close(), loop).result(5)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
@@ -176,14 +185,14 @@ def test_a_journal_without_entries_says_so_beside_the_output(region: Region, tmp
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        ((), ZoneFault("power")),
-        (("--power",), ZoneFault("power")),
-        (("--network",), ZoneFault("network")),
-        (("--loss", "30"), ZoneFault("loss", 30.0)),
-        (("--delay", "80"), ZoneFault("delay", 80.0)),
+        ((), ZoneFaultRequest("power")),
+        (("--power",), ZoneFaultRequest("power")),
+        (("--network",), ZoneFaultRequest("network")),
+        (("--loss", "30"), ZoneFaultRequest("loss", 30.0)),
+        (("--delay", "80"), ZoneFaultRequest("delay", 80.0)),
     ],
 )
-def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, words: tuple[str, ...], fault: ZoneFault) -> None:
+def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, words: tuple[str, ...], fault: ZoneFaultRequest) -> None:
     assert run("fail", "us-east-1a", *words, "--state", str(tmp_path)) == 0
     assert region.asked == [fault]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.console.test_databases import store as store_with_a_database
-from zonal.console.databases import DatabaseDesk
+from tests.unit.operator_api.test_database_view import store as store_with_a_database
 from zonal.control.deployment import Standing, Wanted
 from zonal.control.disk_monitor import FULL_BYTES, REGION, ROOM_BYTES, DiskMonitor, DiskSpace, disk_space, is_full
 from zonal.foundation.clock import RegionClock
+from zonal.operator_api.database_view import DatabaseView
 from zonal.records.store import Store, StoreUnavailable
 from zonal.services.rds.events import kind_of
 
@@ -99,7 +99,7 @@ async def test_what_the_full_disk_itself_keeps_from_being_written_is_written_lat
 async def test_a_database_with_a_full_disk_is_storage_full_with_an_event_and_a_reason(full: Path) -> None:
     store, disks = store_with_a_database(), Disks()
     watching = monitor(store, disks)
-    desk = DatabaseDesk(store, is_storage_full=watching.is_full)
+    desk = DatabaseView(store, is_storage_full=watching.is_full)
     await watching.check()
     assert desk.statuses()[0].state == "available" and desk.statuses()[0].why == ""
     disks.spaces[full] = FULL

@@ -12,10 +12,10 @@ import pytest
 from tests import virtual_time
 from tests.unit.control.world import connections, until
 from tests.unit.services.rds.region import Account
-from zonal.console.journal_history import subject_journal
 from zonal.control.deployment import DeploymentSecrets, Phase, Standing, Wanted
 from zonal.control.sandbox_run import record_sandbox
 from zonal.foundation.settings import Settings
+from zonal.operator_api.journal_history import subject_journal
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.lifecycle import LIFECYCLE
 from zonal.services.rds.service import start_instances

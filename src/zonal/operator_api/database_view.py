@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from zonal.console.readiness import NotReady
-from zonal.console.shapes import DatabaseStatus, NodeStatus, PublicEndpoint
 from zonal.control.deployment import Member, Standing, Wanted
 from zonal.control.failover import Condition
 from zonal.engines.node import Node
 from zonal.foundation.errors import ZonalError
+from zonal.operator_api.errors import RegionNotReady
+from zonal.operator_api.schemas import DatabaseStatus, NodeStatus, PublicEndpoint
 from zonal.records.store import Store
 from zonal.records.view import View
 from zonal.services.ec2.model import NetworkInterface
@@ -22,7 +22,7 @@ from zonal.services.rds.rendering import shown_status
 
 PRIMARY, STANDBY, OLD_PRIMARY = "primary", "standby", "old primary"
 DISK_FULL = "its disk is full: writes fail until there is room"
-PARTS = (PRIMARY, STANDBY)
+ROLES = (PRIMARY, STANDBY)
 KINDS = ("process", "host")
 """What can be done to a node: its engine dies, or the plug of its host is pulled."""
 
@@ -31,13 +31,13 @@ class NoSuchNode(ZonalError):
     """There is no such database, or no such node in it."""
 
 
-class Nodes(Protocol):
+class NodeAccess(Protocol):
     """Gives the node that a member is (`control.nodes.EngineNodes`)."""
 
     def node(self, wanted: Wanted, member: Member) -> Node: ...
 
 
-class Deployments(Protocol):
+class NodeConditions(Protocol):
     """How nodes were last seen, and what their deployment waits for (`control.deployments.Deployments`)."""
 
     def condition(self, id: str, node: str) -> Condition: ...
@@ -45,27 +45,27 @@ class Deployments(Protocol):
     def why(self, id: str) -> str: ...
 
 
-class Exposure(Protocol):
+class ExposedAddresses(Protocol):
     """Where this machine reaches public endpoints (`fabric.exposure.Exposure`)."""
 
     def address(self, public_address: str) -> str: ...
 
 
-class Ground(NamedTuple):
+class DatabaseRuntime(NamedTuple):
     """What is there once the region has built its world."""
 
-    deployments: Deployments
-    nodes: Nodes
-    exposure: Exposure
+    deployments: NodeConditions
+    nodes: NodeAccess
+    exposure: ExposedAddresses
 
 
-class DatabaseDesk:
-    """The operator's view of, and actions on, databases. Without `ground` it tells what is recorded, and has seen nothing."""
+class DatabaseView:
+    """The operator's view of, and actions on, databases. Without `database_runtime` it tells what is recorded, and has seen nothing."""
 
     def __init__(self, store: Store, *, is_storage_full: Callable[[str], bool] = lambda id: False) -> None:
         self._store = store
         self._is_storage_full = is_storage_full
-        self.ground: Ground | None = None
+        self.database_runtime: DatabaseRuntime | None = None
 
     def statuses(self) -> tuple[DatabaseStatus, ...]:
         """Every DB instance, by its identifier."""
@@ -74,22 +74,22 @@ class DatabaseDesk:
     def public_endpoints(self) -> tuple[PublicEndpoint, ...]:
         """What this machine can reach without `zonal exec`, by name."""
         found: list[PublicEndpoint] = []
-        for instance in self._store.select(DbInstance) if self.ground else ():
+        for instance in self._store.select(DbInstance) if self.database_runtime else ():
             standing = self._store.get(Standing, instance.id)
             address = public_address(self._store, instance, standing.leader) if standing else None
-            if address and self.ground:
-                found.append(PublicEndpoint(instance.identifier, address, self.ground.exposure.address(address), instance.port))
+            if address and self.database_runtime:
+                found.append(PublicEndpoint(instance.identifier, address, self.database_runtime.exposure.address(address), instance.port))
         return tuple(sorted(found, key=lambda each: (each.name, each.port)))
 
     async def fail(self, database: str, node: str, kind: str) -> None:
         """Kill a node's engine (`process`), or pull the plug of its host (`host`). `node` is its name, or `primary` or `standby`.
 
-        Raises `NoSuchNode`, `NotReady`, and `HostUnreachable` where its zone is lost.
+        Raises `NoSuchNode`, `RegionNotReady`, and `HostUnreachable` where its zone is lost.
         """
         if kind not in KINDS:
             raise NoSuchNode(f"a node's fault is {' or '.join(KINDS)}, not '{kind}'")
-        if self.ground is None:
-            raise NotReady
+        if self.database_runtime is None:
+            raise RegionNotReady
         instance = next((each for each in self._store.select(DbInstance) if each.identifier == database), None)
         standing = self._store.get(Standing, instance.id) if instance else None
         if instance is None or standing is None:
@@ -97,7 +97,7 @@ class DatabaseDesk:
         member = next((each for each in standing.members if node in (each.name, _named(standing, each))), None)
         if member is None:
             raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in standing.members)}")
-        found = self.ground.nodes.node(self._store.require(Wanted, instance.id), member)
+        found = self.database_runtime.nodes.node(self._store.require(Wanted, instance.id), member)
         with self._store.transaction() as tx:
             tx.note("node.failed", instance.identifier, node=member.name, zone=member.place.zone, fault=kind)
         if kind == "process":
@@ -124,16 +124,22 @@ class DatabaseDesk:
     def _reasons(self, instance: DbInstance, standing: Standing | None, is_full: bool) -> list[str]:
         """What a database waits for at present, and what is wrong with it."""
         reasons = [DISK_FULL] if is_full else []
-        waits = self.ground.deployments.why(instance.id) if self.ground else ""
+        waits = self.database_runtime.deployments.why(instance.id) if self.database_runtime else ""
         reasons += [waits] if waits else []
         return reasons + (_unfenced(standing) if standing else [])
 
     def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:
-        seen = "off" if not member.is_on else str(self.ground.deployments.condition(instance.id, member.name)) if self.ground else "unseen"
-        return NodeStatus(member.name, member.place.zone, part(standing, member), seen, member.place.address)
+        seen = (
+            "off"
+            if not member.is_on
+            else str(self.database_runtime.deployments.condition(instance.id, member.name))
+            if self.database_runtime
+            else "unseen"
+        )
+        return NodeStatus(member.name, member.place.zone, role(standing, member), seen, member.place.address)
 
 
-def part(standing: Standing, member: Member) -> str:
+def role(standing: Standing, member: Member) -> str:
     """The part that a member plays, as it is shown."""
     if member.name == standing.leader:
         return PRIMARY

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
-from zonal.console.shapes import ZoneFault, ZoneStatus
 from zonal.fabric import zones as fabric_zones
 from zonal.fabric.zones import ZONES, Zone
 from zonal.foundation.errors import ZonalError
+from zonal.operator_api.schemas import ZoneFaultRequest, ZoneStatus
 from zonal.records.store import Record, Store
 
 
@@ -26,7 +26,7 @@ class RecordedFault(Record, frozen=True, kw_only=True):
     amount: float = 0.0
 
 
-class Ground(Protocol):
+class ZoneFabric(Protocol):
     """What is asked of the fabric (`fabric.fabric.Fabric`)."""
 
     async def fail_zone(self, zone: str, fault: fabric_zones.ZoneFault) -> Zone: ...
@@ -34,21 +34,21 @@ class Ground(Protocol):
     async def recover_zone(self, zone: str) -> Zone: ...
 
 
-class ZoneDesk:
+class ZoneFaults:
     """The operator's actions on zones."""
 
-    def __init__(self, store: Store, ground: Ground, *, wake: Callable[[], None]) -> None:
+    def __init__(self, store: Store, fabric: ZoneFabric, *, wake: Callable[[], None]) -> None:
         self._store = store
-        self._ground = ground
+        self._fabric = fabric
         self._wake = wake
         self._one_at_a_time = asyncio.Lock()
 
     async def resume(self) -> None:
         """Make every recorded fault true again: the last region may have died in the middle of one."""
         for record in self._store.select(RecordedFault):
-            await self._ground.fail_zone(record.id, fabric_zones.ZoneFault(record.fault, record.amount))
+            await self._fabric.fail_zone(record.id, fabric_zones.ZoneFault(record.fault, record.amount))
 
-    async def fail(self, zone: str, fault: ZoneFault) -> ZoneStatus:
+    async def fail(self, zone: str, fault: ZoneFaultRequest) -> ZoneStatus:
         """Make a zone fail; in force on return. Raises `UnknownZone`, `BadFault`, and `NoDelay` where the kernel cannot delay."""
         wanted = fabric_zones.ZoneFault(fault.kind, fault.amount)
         fabric_zones.check(wanted)
@@ -59,7 +59,7 @@ class ZoneDesk:
                 tx.put(RecordedFault(id=found.name, fault=fault.kind, amount=fault.amount))
                 tx.note("zone.failed", found.name, fault=fault.kind, **({"amount": fault.amount} if fault.amount else {}))
             try:
-                await self._ground.fail_zone(found.name, wanted)
+                await self._fabric.fail_zone(found.name, wanted)
             except ZonalError:
                 self._take_back(found.name, before)
                 raise
@@ -70,7 +70,7 @@ class ZoneDesk:
         found = fabric_zones.Zones().find(zone)
         async with self._one_at_a_time:
             if self._store.get(RecordedFault, found.name) is not None:
-                await self._ground.recover_zone(found.name)
+                await self._fabric.recover_zone(found.name)
                 with self._store.transaction() as tx:
                     tx.delete(RecordedFault, found.name)
                     tx.note("zone.recovered", found.name)
@@ -94,7 +94,7 @@ def statuses(store: Store) -> tuple[ZoneStatus, ...]:
 def status(store: Store, zone: Zone) -> ZoneStatus:
     """How a zone stands."""
     record = store.get(RecordedFault, zone.name)
-    return ZoneStatus(zone.name, zone.id, "available" if record is None else "impaired", "" if record is None else words(record))
+    return ZoneStatus(zone.name, zone.id, "available" if record is None else "impaired", "" if record is None else describe_fault(record))
 
 
 def recorded_faults(store: Store) -> dict[str, fabric_zones.ZoneFault]:
@@ -102,7 +102,7 @@ def recorded_faults(store: Store) -> dict[str, fabric_zones.ZoneFault]:
     return {record.id: fabric_zones.ZoneFault(record.fault, record.amount) for record in store.select(RecordedFault)}
 
 
-def words(record: RecordedFault) -> str:
+def describe_fault(record: RecordedFault) -> str:
     """A fault for a person."""
     return {
         "power": "no power",

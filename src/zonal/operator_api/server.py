@@ -4,7 +4,7 @@ One request a connection. The head is read, then the body that `Content-Length` 
 desk acts; the answer is a shape as JSON. Whoever may open the socket may do everything, so nothing is signed here: the file's mode is the
 lock.
 
-A request that is not understood gets a 4xx with a `Trouble`; a `ZonalError` is a 409 with its message; anything else is a 500, journalled
+A request that is not understood gets a 4xx with a `ErrorBody`; a `ZonalError` is a 409 with its message; anything else is a 500, journalled
 by the caller's logger and never shown.
 """
 
@@ -21,9 +21,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from zonal.console.shapes import Trouble
 from zonal.foundation import unix_sockets
 from zonal.foundation.errors import ZonalError
+from zonal.operator_api.schemas import ErrorBody
 
 _log = logging.getLogger(__name__)
 
@@ -32,23 +32,23 @@ BODY_LIMIT = 1024 * 1024
 READ_SECONDS = 10.0
 
 
-class Request(NamedTuple):
-    """A request as a route's action sees it. `words` are the parts of the path that the route left open."""
+class OperatorRequest(NamedTuple):
+    """A request as a route's action sees it. `segments` are the parts of the path that the route left open."""
 
-    words: tuple[str, ...]
+    segments: tuple[str, ...]
     query: dict[str, str]
     body: bytes
 
 
-Action = Callable[[Request], Awaitable[Any]]
+RouteHandler = Callable[[OperatorRequest], Awaitable[Any]]
 
 
-class Route(NamedTuple):
+class OperatorRoute(NamedTuple):
     """A method and a path, `*` standing for one open word: `POST /zones/*/fail`."""
 
     method: str
     path: str
-    action: Action
+    action: RouteHandler
 
 
 class BadRequest(Exception):
@@ -59,10 +59,10 @@ class BadRequest(Exception):
         self.status = status
 
 
-class Door:
+class OperatorServer:
     """Serves routes on a unix socket, from `open` to `close`."""
 
-    def __init__(self, path: Path, routes: tuple[Route, ...]) -> None:
+    def __init__(self, path: Path, routes: tuple[OperatorRoute, ...]) -> None:
         self._path = path
         self._routes = routes
         self._server: asyncio.Server | None = None
@@ -100,23 +100,23 @@ class Door:
                 method, path, query, body = await read_request(reader)
             return 200, await self._find(method, path, query, body)
         except BadRequest as error:
-            return error.status, Trouble(str(error), type(error).__name__)
+            return error.status, ErrorBody(str(error), type(error).__name__)
         except TimeoutError as error:
-            return 408, Trouble(str(error) or "the request, or what it asked for, took too long", "TimeoutError")
+            return 408, ErrorBody(str(error) or "the request, or what it asked for, took too long", "TimeoutError")
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            return 400, Trouble(f"the body is not what this route takes: {error}", "BadRequest")
+            return 400, ErrorBody(f"the body is not what this route takes: {error}", "BadRequest")
         except ZonalError as error:
-            return 409, Trouble(str(error), type(error).__name__)
+            return 409, ErrorBody(str(error), type(error).__name__)
         except Exception:
             _log.exception("an operator's request failed")
-            return 500, Trouble("the region failed to do this; `zonal logs` has the reason", "InternalFailure")
+            return 500, ErrorBody("the region failed to do this; `zonal logs` has the reason", "InternalFailure")
 
     async def _find(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
         others = []
         for route in self._routes:
             words = match(route.path, path)
             if words is not None and route.method == method:
-                return await route.action(Request(words, query, body))
+                return await route.action(OperatorRequest(words, query, body))
             if words is not None:
                 others.append(route.method)
         if others:

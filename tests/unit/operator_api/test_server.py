@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from zonal.console.client import SOCKET, RegionAbsent, RegionClient, RegionRefused
-from zonal.console.door import BODY_LIMIT, Door, Request, Route, match
-from zonal.console.shapes import NodeFault, ZoneFault, ZoneStatus
 from zonal.fabric.linux.processes import mark
 from zonal.fabric.sandbox import PID_FILE
 from zonal.foundation.errors import ZonalError
+from zonal.operator_api.client import SOCKET, RegionAbsent, RegionClient, RegionRefused
+from zonal.operator_api.schemas import NodeFaultRequest, ZoneFaultRequest, ZoneStatus
+from zonal.operator_api.server import BODY_LIMIT, OperatorRequest, OperatorRoute, OperatorServer, match
 
 
-async def fail(request: Request) -> ZoneStatus:
-    [zone] = request.words
+async def fail(request: OperatorRequest) -> ZoneStatus:
+    [zone] = request.segments
     if zone == "broken":
         raise RuntimeError("a secret detail")
     if zone != "us-east-1a":
@@ -25,10 +25,10 @@ async def fail(request: Request) -> ZoneStatus:
 
 @pytest.fixture
 async def state(tmp_path: Path) -> AsyncIterator[Path]:
-    door = Door(tmp_path / SOCKET, (Route("POST", "/zones/*/fail", fail),))
-    await door.open()
+    server = OperatorServer(tmp_path / SOCKET, (OperatorRoute("POST", "/zones/*/fail", fail),))
+    await server.open()
     yield tmp_path
-    await door.close()
+    await server.close()
 
 
 async def say(state: Path, words: bytes) -> str:
@@ -40,18 +40,18 @@ async def say(state: Path, words: bytes) -> str:
 
 
 async def test_an_action_gets_the_open_words_and_the_body_and_its_answer_travels_back(state: Path) -> None:
-    zone = await asyncio.to_thread(RegionClient(state).fail, "us-east-1a", ZoneFault("loss", 20.0))
+    zone = await asyncio.to_thread(RegionClient(state).fail, "us-east-1a", ZoneFaultRequest("loss", 20.0))
     assert zone == ZoneStatus("us-east-1a", "use1-az1", "impaired", '{"kind":"loss","amount":20.0}')
 
 
 async def test_what_cannot_be_done_is_told_in_the_regions_own_words(state: Path) -> None:
     with pytest.raises(RegionRefused, match="there is no zone 'us-east-1x'"):
-        await asyncio.to_thread(RegionClient(state).fail, "us-east-1x", ZoneFault("power"))
+        await asyncio.to_thread(RegionClient(state).fail, "us-east-1x", ZoneFaultRequest("power"))
 
 
 async def test_a_failure_inside_is_not_shown(state: Path) -> None:
     with pytest.raises(RegionRefused) as refused:
-        await asyncio.to_thread(RegionClient(state).fail, "broken", ZoneFault("power"))
+        await asyncio.to_thread(RegionClient(state).fail, "broken", ZoneFaultRequest("power"))
     assert "secret" not in str(refused.value)
 
 
@@ -67,12 +67,12 @@ def say_that_init_lives(state: Path) -> None:
 
 async def test_a_region_that_is_being_started_again_is_waited_for(tmp_path: Path) -> None:
     say_that_init_lives(tmp_path)
-    asking = asyncio.create_task(asyncio.to_thread(RegionClient(tmp_path).fail, "us-east-1a", ZoneFault("power")))
+    asking = asyncio.create_task(asyncio.to_thread(RegionClient(tmp_path).fail, "us-east-1a", ZoneFaultRequest("power")))
     await asyncio.sleep(0.3)
-    door = Door(tmp_path / SOCKET, (Route("POST", "/zones/*/fail", fail),))
-    await door.open()
+    server = OperatorServer(tmp_path / SOCKET, (OperatorRoute("POST", "/zones/*/fail", fail),))
+    await server.open()
     assert (await asking).state == "impaired"
-    await door.close()
+    await server.close()
 
 
 async def test_a_region_that_died_in_the_middle_is_asked_again_unless_that_could_do_harm(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_a_region_that_died_in_the_middle_is_asked_again_unless_that_could
 
     async with await asyncio.start_unix_server(die, tmp_path / SOCKET) as server:
         with pytest.raises(RegionRefused, match="may have done it or not"):
-            await asyncio.to_thread(RegionClient(tmp_path).fail_node, "orders", "primary", NodeFault("host"))
+            await asyncio.to_thread(RegionClient(tmp_path).fail_node, "orders", "primary", NodeFaultRequest("host"))
         assert len(asked) == 1
         asking = asyncio.create_task(asyncio.to_thread(RegionClient(tmp_path).recover, "us-east-1a"))
         async with asyncio.timeout(60):
@@ -107,16 +107,16 @@ async def test_only_the_owner_can_open_the_door(state: Path) -> None:
 async def test_the_door_works_where_the_state_directorys_path_is_longer_than_a_sockets_may_be(tmp_path: Path) -> None:
     state = tmp_path / ("long" * 40)
     state.mkdir()
-    door = Door(state / SOCKET, (Route("POST", "/zones/*/fail", fail),))
-    await door.open()
-    assert (await asyncio.to_thread(RegionClient(state).fail, "us-east-1a", ZoneFault("power"))).state == "impaired"
-    await door.close()
+    server = OperatorServer(state / SOCKET, (OperatorRoute("POST", "/zones/*/fail", fail),))
+    await server.open()
+    assert (await asyncio.to_thread(RegionClient(state).fail, "us-east-1a", ZoneFaultRequest("power"))).state == "impaired"
+    await server.close()
     assert not (state / SOCKET).exists()
 
 
 async def test_a_socket_that_a_killed_region_left_is_replaced(tmp_path: Path) -> None:
     for _ in range(2):
-        await Door(tmp_path / SOCKET, (Route("POST", "/zones/*/fail", fail),)).open()
+        await OperatorServer(tmp_path / SOCKET, (OperatorRoute("POST", "/zones/*/fail", fail),)).open()
     assert "200" in await say(tmp_path, b"POST /zones/us-east-1a/fail HTTP/1.1\r\n\r\n")
 
 

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from zonal.console.databases import DatabaseDesk, Ground, NoSuchNode
-from zonal.console.readiness import NotReady
 from zonal.control.deployment import Member, Needs, Phase, Place, Standing, Wanted
 from zonal.control.failover import Condition, Redundancy
+from zonal.operator_api.database_view import DatabaseRuntime, DatabaseView, NoSuchNode
+from zonal.operator_api.errors import RegionNotReady
 from zonal.records.store import Store
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DbInstance, NodeInterface
 
-PLACES = tuple(Place(f"orders_{zone}", f"host-{zone}", f"us-east-1{zone}", f"172.31.0.{n}", f"100.64.{n}.9") for n, zone in enumerate("ab"))
+PLACEMENTS = tuple(
+    Place(f"orders_{zone}", f"host-{zone}", f"us-east-1{zone}", f"172.31.0.{n}", f"100.64.{n}.9") for n, zone in enumerate("ab")
+)
 
 
 class Fabric:
@@ -44,7 +46,7 @@ class Fabric:
 
 def store() -> Store:
     made = Store(":memory:")
-    members = tuple(Member(place, Needs.NOTHING, "18.1", 1, 1 << 30, is_on=True) for place in PLACES)
+    members = tuple(Member(place, Needs.NOTHING, "18.1", 1, 1 << 30, is_on=True) for place in PLACEMENTS)
     instance = DbInstance(
         id="db-1",
         identifier="orders",
@@ -79,21 +81,21 @@ def wanted() -> Wanted:
         engine="postgres",
         engine_version="18.1",
         port=5432,
-        places=PLACES,
+        places=PLACEMENTS,
         vpc_id="vpc-1",
         master_user="shop",
     )
 
 
-def desk() -> tuple[DatabaseDesk, Fabric, Store]:
+def database_view() -> tuple[DatabaseView, Fabric, Store]:
     records, fabric = store(), Fabric()
-    made = DatabaseDesk(records)
-    made.ground = Ground(fabric, fabric, SimpleNamespace())  # type: ignore[arg-type]
+    made = DatabaseView(records)
+    made.database_runtime = DatabaseRuntime(fabric, fabric, SimpleNamespace())  # type: ignore[arg-type]
     return made, fabric, records
 
 
 async def test_a_node_is_named_by_its_part_and_its_end_is_on_record() -> None:
-    databases, fabric, records = desk()
+    databases, fabric, records = database_view()
     await databases.fail("orders", "primary", "process")
     await databases.fail("orders", "standby", "host")
     assert fabric.done == [("kill", "orders_a"), ("power off", "host-b")]
@@ -104,7 +106,7 @@ async def test_a_node_is_named_by_its_part_and_its_end_is_on_record() -> None:
 
 
 async def test_an_old_primary_that_is_not_fenced_is_shown_as_what_it_is() -> None:
-    databases, fabric, records = desk()
+    databases, fabric, records = database_view()
     with records.transaction() as tx:
         standing = tx.require(Standing, "db-1")
         unfenced = replace(standing.member("orders_b"), needs=Needs.REJOIN, unfenced=True)
@@ -117,7 +119,7 @@ async def test_an_old_primary_that_is_not_fenced_is_shown_as_what_it_is() -> Non
 
 
 async def test_a_fault_that_does_not_exist_leaves_no_trace_in_the_journal() -> None:
-    databases, fabric, records = desk()
+    databases, fabric, records = database_view()
     with pytest.raises(NoSuchNode, match="process or host, not 'fire'"):
         await databases.fail("orders", "primary", "fire")
     assert (fabric.done, records.journal()) == ([], [])
@@ -125,25 +127,25 @@ async def test_a_fault_that_does_not_exist_leaves_no_trace_in_the_journal() -> N
 
 @pytest.mark.parametrize(("database", "node"), [("other", "primary"), ("orders", "third")])
 async def test_what_is_not_there_is_not_failed(database: str, node: str) -> None:
-    databases, fabric, records = desk()
+    databases, fabric, records = database_view()
     with pytest.raises(NoSuchNode, match=r"no database 'other'|orders has no node 'third'; it has orders_a, orders_b"):
         await databases.fail(database, node, "process")
     assert (fabric.done, records.journal()) == ([], [])
 
 
 async def test_nodes_are_told_as_recorded_until_there_is_somebody_who_has_seen_them() -> None:
-    databases, _, records = desk()
+    databases, _, records = database_view()
     [seen] = databases.statuses()
     assert [(node.role, node.zone, node.state) for node in seen.nodes] == [
         ("primary", "us-east-1a", "up"),
         ("standby", "us-east-1b", "lost"),
     ]
     assert seen.why == "the standby is not following"
-    [unseen] = DatabaseDesk(records).statuses()
+    [unseen] = DatabaseView(records).statuses()
     assert unseen.why == "", "what an earlier process of the region waited for may be over"
     assert [node.state for node in unseen.nodes] == ["unseen", "unseen"]
-    with pytest.raises(NotReady):
-        await DatabaseDesk(records).fail("orders", "primary", "process")
+    with pytest.raises(RegionNotReady):
+        await DatabaseView(records).fail("orders", "primary", "process")
 
 
 def test_public_endpoints_are_in_the_order_of_their_names_whatever_the_order_of_their_records() -> None:
@@ -169,7 +171,7 @@ def test_public_endpoints_are_in_the_order_of_their_names_whatever_the_order_of_
                     public_address=f"203.0.113.{number}",
                 )
             )
-    databases = DatabaseDesk(records)
+    databases = DatabaseView(records)
     exposure = SimpleNamespace(address=lambda public: f"127.0.0.{public.rpartition('.')[2]}")
-    databases.ground = Ground(Fabric(), Fabric(), exposure)  # type: ignore[arg-type]
+    databases.database_runtime = DatabaseRuntime(Fabric(), Fabric(), exposure)  # type: ignore[arg-type]
     assert [each.name for each in databases.public_endpoints()] == sorted(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zonal.foundation.errors import ZonalError
 
 
-class NotReady(ZonalError):
+class RegionNotReady(ZonalError):
     """The region's networks are still being built."""
 
     def __init__(self) -> None:

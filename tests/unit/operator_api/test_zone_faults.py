@@ -2,15 +2,15 @@ from collections.abc import Callable
 
 import pytest
 
-from zonal.console.shapes import ZoneFault
-from zonal.console.zones import RecordedFault, ZoneDesk, recorded_faults, statuses
 from zonal.fabric import zones as fabric_zones
 from zonal.fabric.zones import BadFault, UnknownZone, Zone
 from zonal.foundation.errors import ZonalError
+from zonal.operator_api.schemas import ZoneFaultRequest
+from zonal.operator_api.zone_faults import RecordedFault, ZoneFaults, recorded_faults, statuses
 from zonal.records.store import Store
 
 
-class Ground:
+class FakeFabric:
     """A fabric that notes what it was asked, and whether it was on record by then."""
 
     def __init__(self, store: Store) -> None:
@@ -29,57 +29,57 @@ class Ground:
         return fabric_zones.Zones().find(zone)
 
 
-def desk(wake: Callable[[], None] = lambda: None) -> tuple[ZoneDesk, Ground, Store]:
+def zone_faults(wake: Callable[[], None] = lambda: None) -> tuple[ZoneFaults, FakeFabric, Store]:
     store = Store(":memory:")
-    ground = Ground(store)
-    return ZoneDesk(store, ground, wake=wake), ground, store
+    fabric = FakeFabric(store)
+    return ZoneFaults(store, fabric, wake=wake), fabric, store
 
 
 async def test_a_fault_is_on_record_before_it_is_made_and_off_only_after_it_is_undone() -> None:
-    zones, ground, store = desk()
-    assert (await zones.fail("use1-az2", ZoneFault("power"))).fault == "no power"
+    zones, fabric, store = zone_faults()
+    assert (await zones.fail("use1-az2", ZoneFaultRequest("power"))).fault == "no power"
     assert (await zones.recover("us-east-1b")).state == "available"
-    assert ground.asked == [("us-east-1b", "power", True), ("us-east-1b", "recover", True)]
+    assert fabric.asked == [("us-east-1b", "power", True), ("us-east-1b", "recover", True)]
     assert [entry.event for entry in store.journal()] == ["zone.failed", "zone.recovered"]
 
 
 async def test_whoever_waits_for_a_zone_is_woken_when_it_is_back() -> None:
     woken: list[bool] = []
-    zones, _, _ = desk(lambda: woken.append(True))
+    zones, _, _ = zone_faults(lambda: woken.append(True))
     await zones.recover("us-east-1a")
     assert woken == [], "nothing was wrong"
-    await zones.fail("us-east-1a", ZoneFault("network"))
+    await zones.fail("us-east-1a", ZoneFaultRequest("network"))
     await zones.recover("us-east-1a")
     assert woken == [True]
 
 
 async def test_a_region_that_starts_makes_recorded_faults_true_again() -> None:
-    zones, ground, store = desk()
-    await zones.fail("us-east-1a", ZoneFault("power"))
+    zones, fabric, store = zone_faults()
+    await zones.fail("us-east-1a", ZoneFaultRequest("power"))
     assert recorded_faults(store) == {"us-east-1a": fabric_zones.ZoneFault("power")}
     await zones.resume()
-    assert ground.asked == [("us-east-1a", "power", True)] * 2
+    assert fabric.asked == [("us-east-1a", "power", True)] * 2
 
 
 async def test_a_fault_that_the_kernel_cannot_make_is_taken_back_to_what_was_before() -> None:
-    zones, ground, store = desk()
-    await zones.fail("us-east-1a", ZoneFault("loss", 20.0))
-    ground.refuses = ZonalError("this kernel cannot delay packets")
+    zones, fabric, store = zone_faults()
+    await zones.fail("us-east-1a", ZoneFaultRequest("loss", 20.0))
+    fabric.refuses = ZonalError("this kernel cannot delay packets")
     with pytest.raises(ZonalError, match="cannot delay"):
-        await zones.fail("us-east-1a", ZoneFault("delay", 5.0))
+        await zones.fail("us-east-1a", ZoneFaultRequest("delay", 5.0))
     assert statuses(store)[0].fault == "loses 20 % of its packets"
 
 
 @pytest.mark.parametrize(
     ("zone", "fault", "error"),
     [
-        ("us-east-1x", ZoneFault("power"), UnknownZone),
-        ("us-east-1a", ZoneFault("flood"), BadFault),
-        ("us-east-1a", ZoneFault("loss", 120.0), BadFault),
+        ("us-east-1x", ZoneFaultRequest("power"), UnknownZone),
+        ("us-east-1a", ZoneFaultRequest("flood"), BadFault),
+        ("us-east-1a", ZoneFaultRequest("loss", 120.0), BadFault),
     ],
 )
-async def test_nonsense_leaves_no_record(zone: str, fault: ZoneFault, error: type[Exception]) -> None:
-    zones, ground, store = desk()
+async def test_nonsense_leaves_no_record(zone: str, fault: ZoneFaultRequest, error: type[Exception]) -> None:
+    zones, fabric, store = zone_faults()
     with pytest.raises(error):
         await zones.fail(zone, fault)
-    assert (store.select(RecordedFault), ground.asked, store.journal()) == ([], [], [])
+    assert (store.select(RecordedFault), fabric.asked, store.journal()) == ([], [], [])

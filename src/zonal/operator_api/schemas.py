@@ -65,7 +65,7 @@ class Status(msgspec.Struct, frozen=True):
     trouble: tuple[str, ...] = ()
 
 
-class Access(msgspec.Struct, frozen=True):
+class ApiAccess(msgspec.Struct, frozen=True):
     """How a customer reaches the API: where it is, with which key it is signed, and the certificate authority of the region's servers."""
 
     endpoint: str
@@ -77,14 +77,14 @@ class Access(msgspec.Struct, frozen=True):
         return f"Access(endpoint={self.endpoint!r}, …)"
 
 
-class ZoneFault(msgspec.Struct, frozen=True):
+class ZoneFaultRequest(msgspec.Struct, frozen=True):
     """What to do to a zone. `kind` is `power`, `network`, `loss` (`amount` in percent) or `delay` (`amount` in milliseconds)."""
 
     kind: str
     amount: float = 0.0
 
 
-class NodeFault(msgspec.Struct, frozen=True):
+class NodeFaultRequest(msgspec.Struct, frozen=True):
     """What to do to one node of a database: `process` (the engine dies, its host lives) or `host` (the plug is pulled)."""
 
     kind: str
@@ -101,7 +101,7 @@ class CommandRequest(msgspec.Struct, frozen=True):
     lease: str = ""
 
 
-class CommandPlace(msgspec.Struct, frozen=True):
+class PreparedCommand(msgspec.Struct, frozen=True):
     """A place that has been prepared. `target` is its process 1, as the sandbox numbers it: `fabric.entry` leads there.
 
     `id` gives the place back when the command has ended; it is empty for a host that was there before, where the caller has no lease. The
@@ -115,7 +115,7 @@ class CommandPlace(msgspec.Struct, frozen=True):
     zone: str
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class ErrorBody(msgspec.Struct, frozen=True):
     """Why a request was not done, for a person; `kind` is the name of the error."""
 
     error: str

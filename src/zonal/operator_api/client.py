@@ -17,11 +17,20 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec.structs import replace
 
-from zonal.console.shapes import Access, CommandPlace, CommandRequest, NodeFault, Status, Trouble, ZoneFault, ZoneStatus
 from zonal.foundation import unix_sockets
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import Entry
 from zonal.foundation.leases import DIRECTORY, Lease
+from zonal.operator_api.schemas import (
+    ApiAccess,
+    CommandRequest,
+    ErrorBody,
+    NodeFaultRequest,
+    PreparedCommand,
+    Status,
+    ZoneFaultRequest,
+    ZoneStatus,
+)
 
 if TYPE_CHECKING:
     from zonal.dynamo.comparison import Comparison
@@ -66,11 +75,11 @@ class RegionClient:
 
         return self._ask("GET", f"/tables/{quote(table, safe='')}/capacity", Comparison)
 
-    def access(self) -> Access:
+    def access(self) -> ApiAccess:
         """How a customer reaches the API."""
-        return self._ask("GET", "/access", Access)
+        return self._ask("GET", "/access", ApiAccess)
 
-    def fail(self, zone: str, fault: ZoneFault) -> ZoneStatus:
+    def fail(self, zone: str, fault: ZoneFaultRequest) -> ZoneStatus:
         """Do something to a zone; returns once it is done."""
         return self._ask("POST", f"/zones/{quote(zone)}/fail", ZoneStatus, fault)
 
@@ -78,7 +87,7 @@ class RegionClient:
         """Undo what was done to a zone."""
         return self._ask("POST", f"/zones/{quote(zone)}/recover", ZoneStatus)
 
-    def fail_node(self, database: str, node: str, fault: NodeFault) -> None:
+    def fail_node(self, database: str, node: str, fault: NodeFaultRequest) -> None:
         """Do something to one node of a database."""
         self._ask("POST", f"/databases/{quote(database)}/nodes/{quote(node)}/fail", dict[str, str], fault, once=True)
 
@@ -87,13 +96,13 @@ class RegionClient:
         query = {"after": after, "event": event, "subject": subject} | ({} if limit is None else {"limit": limit})
         return self._ask("GET", f"/journal?{urlencode(query)}", list[Entry])
 
-    def prepare(self, request: CommandRequest) -> CommandPlace:
+    def prepare(self, request: CommandRequest) -> PreparedCommand:
         """Make a place in which commands of this machine may run. It goes when it is given back, or when this process ends."""
         if not self.state.is_dir():
             raise RegionAbsent(f"no region runs on {self.state}; `zonal start` starts one")
         lease = Lease(self.state / DIRECTORY)
         try:
-            place = self._ask("POST", "/commands", CommandPlace, replace(request, lease=lease.name))
+            place = self._ask("POST", "/commands", PreparedCommand, replace(request, lease=lease.name))
         except BaseException:
             lease.release()
             raise
@@ -119,7 +128,7 @@ class RegionClient:
                 self._check_coming(error, begun=begun, once=once)
                 time.sleep(AGAIN_SECONDS)
         if status != 200:
-            raise RegionRefused(msgspec.json.decode(content, type=Trouble).error)
+            raise RegionRefused(msgspec.json.decode(content, type=ErrorBody).error)
         return msgspec.json.decode(content, type=shape)
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-from zonal.console.journal_history import subject_journal
+from zonal.operator_api.journal_history import subject_journal
 from zonal.records.store import Store
 
 
