@@ -104,8 +104,8 @@ def test_a_security_group_of_a_killed_command_can_be_deleted(region: RunningRegi
 CLIENT_OF_A_DRILL = """
 import os, subprocess, sys, time
 from pathlib import Path
-from zonal.cli.hands import Hands
-with Hands(Path(sys.argv[1])).place(sys.argv[2]) as place:
+from zonal.cli.socket_operator import SocketOperator
+with SocketOperator(Path(sys.argv[1])).place(sys.argv[2]) as place:
     subprocess.Popen([*place.prefix, "sleep", sys.argv[3]], env=os.environ | dict(place.environment), start_new_session=True)
     time.sleep(1000)
 """

@@ -85,8 +85,8 @@ def _drill(
 ) -> int:
     import msgspec
 
-    from zonal.cli.hands import Hands
     from zonal.cli.output import console
+    from zonal.cli.socket_operator import SocketOperator
     from zonal.drills.faults import FAULTS
     from zonal.drills.report import show
     from zonal.drills.scenario import Options, run
@@ -97,14 +97,14 @@ def _drill(
         raise click.UsageError("--db needs the master password: --password or PGPASSWORD")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     say = _report_line(time.monotonic())
-    hands = Hands(state)
-    if zone not in ("", *(zones := hands.zones())):
+    operator = SocketOperator(state)
+    if zone not in ("", *(zones := operator.zones())):
         raise ZonalError(f"there is no zone '{zone}'; there are {', '.join(zones)}")
     options = Options(drill=drill, seed=seed, zone=zone, clients=clients, seconds=seconds)
     directory = state / "drills" / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}-{seed}"
     directory.parent.mkdir(mode=0o700, exist_ok=True)
-    with _database(hands, db, password, engine_version, keep=keep, say=say) as database:
-        report = run(database, hands, FAULTS[fault], options, directory=directory, say=say)
+    with _database(operator, db, password, engine_version, keep=keep, say=say) as database:
+        report = run(database, operator, FAULTS[fault], options, directory=directory, say=say)
     (directory / "report.json").write_bytes(msgspec.json.encode(report))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report.verdict)).decode())
@@ -120,20 +120,20 @@ def _report_line(begun: float) -> Callable[[str], None]:
 
 @contextmanager
 def _database(
-    hands: Any, identifier: str | None, password: str | None, engine_version: str | None, *, keep: bool, say: Callable[[str], None]
+    operator: Any, identifier: str | None, password: str | None, engine_version: str | None, *, keep: bool, say: Callable[[str], None]
 ) -> Iterator[Any]:
     """The database to break: the caller's, or one of the drill's own that is deleted in the end."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from zonal.drills.database import Database, connect, create
 
-    client = connect(hands.endpoint())
+    client = connect(operator.endpoint())
     try:
         if identifier:
             assert password is not None  # The command has checked it.
             yield Database(client, identifier, password)
             return
-        database = create(client, hands, engine_version=engine_version, say=say)
+        database = create(client, operator, engine_version=engine_version, say=say)
         try:
             yield database
         finally:

@@ -33,7 +33,7 @@ def capacity(state: Path, as_json: bool, table: str, picture: Path | None) -> No
 
     seen = RegionClient(state).capacity(table)
     if picture is not None:
-        from zonal.cli.picture import draw
+        from zonal.cli.capacity_chart import draw
 
         try:
             picture.write_bytes(draw(seen))

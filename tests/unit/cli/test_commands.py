@@ -97,7 +97,7 @@ class Region:
 @pytest.fixture
 def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     answers = Region()
-    monkeypatch.setattr("zonal.cli.inside.entrance", lambda state, target: ("env", f"INSIDE={target}"))
+    monkeypatch.setattr("zonal.cli.exec.enter_argv", lambda state, target: ("env", f"INSIDE={target}"))
     routes = (
         OperatorRoute("GET", "/status", answers.status),
         OperatorRoute("GET", "/access", answers.access),

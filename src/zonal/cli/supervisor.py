@@ -1,4 +1,4 @@
-"""The process that `zonal start` leaves behind: `python -m zonal.cli.porter STATE DESCRIPTOR…`.
+"""The process that `zonal start` leaves behind: `python -m zonal.cli.supervisor STATE DESCRIPTOR…`.
 
 It becomes the porter of the sandbox (`fabric.sandbox`). It is a program of its own, small because it imports nothing else, and outlives
 the command line. The first line it writes to standard output is `ready`, or why there is no region.
@@ -23,13 +23,15 @@ def main(arguments: list[str]) -> int:
     state = Path(arguments[0])
     listeners = [socket.socket(fileno=int(word)) for word in arguments[1:]]
     try:
-        return sandbox.run(state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _say("ready"), log=state / REGION_LOG)
+        return sandbox.run(
+            state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _print_line("ready"), log=state / REGION_LOG
+        )
     except (ZonalError, OSError) as error:
-        _say(describe(error))
+        _print_line(describe(error))
         return 1
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     try:
         os.write(1, f"{line}\n".encode())
     except OSError:

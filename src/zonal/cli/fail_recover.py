@@ -30,7 +30,7 @@ def fail(zone: str, power: bool, network: bool, loss: float | None, delay: float
     faults += [ZoneFaultRequest(kind, amount) for kind, amount in (("loss", loss), ("delay", delay)) if amount is not None]
     if len(faults) > 1:
         raise click.UsageError("--power, --network, --loss and --delay are different faults; give one of them")
-    _tell(RegionClient(state).fail(zone, faults[0] if faults else ZoneFaultRequest("power")), as_json)
+    _print_status(RegionClient(state).fail(zone, faults[0] if faults else ZoneFaultRequest("power")), as_json)
 
 
 @click.command()
@@ -41,10 +41,10 @@ def recover(zone: str, state: Path, as_json: bool) -> None:
     """Undo what was done to ZONE: links carry again, hosts have power."""
     from zonal.operator_api.client import RegionClient
 
-    _tell(RegionClient(state).recover(zone), as_json)
+    _print_status(RegionClient(state).recover(zone), as_json)
 
 
-def _tell(zone: ZoneStatus, as_json: bool) -> None:
+def _print_status(zone: ZoneStatus, as_json: bool) -> None:
     import msgspec
 
     if as_json:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zonal.cli.inside import entrance
+from zonal.cli.exec import enter_argv
 from zonal.drills.database import Endpoint
 from zonal.drills.operator import DrillFailed, Pair, Place
 from zonal.foundation.journal import Entry
@@ -14,7 +14,7 @@ from zonal.operator_api.client import RegionClient
 from zonal.operator_api.schemas import CommandRequest, DatabaseStatus, NodeFaultRequest, ZoneFaultRequest
 
 
-class Hands:
+class SocketOperator:
     """An operator of the region in `state`."""
 
     def __init__(self, state: Path) -> None:
@@ -59,7 +59,7 @@ class Hands:
     def place(self, subnet: str) -> Iterator[Place]:
         prepared = self._client.prepare(CommandRequest(subnet))
         try:
-            yield Place(entrance(self._state, prepared.target))
+            yield Place(enter_argv(self._state, prepared.target))
         finally:
             self._client.release(prepared.id)
 

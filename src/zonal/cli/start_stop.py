@@ -46,13 +46,13 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
     _check_absent(state)
     listener = _listen(settings)
     begun = time.monotonic()
-    process = _start_porter(state, settings, listener, detach=detach)
+    process = _start_supervisor(state, settings, listener, detach=detach)
     listener.close()
     await_ready(process, state, detach=detach)
     click.echo(f"the region answers at {settings.endpoint} after {time.monotonic() - begun:.1f} s", err=not detach)
     if detach and sys.stdout.isatty():
         click.echo('eval "$(zonal env)" lets aws and boto3 talk to it; `zonal status` shows it, `zonal stop` stops it')
-    return 0 if detach else _stay(process)
+    return 0 if detach else _wait_in_foreground(process)
 
 
 @click.command()
@@ -117,10 +117,10 @@ def _listening_problem(error: Exception, settings: Settings) -> tuple[str, str]:
     return f"{settings.bind} is not an address of this machine", "`zonal start --bind ADDRESS` uses another address"
 
 
-def _start_porter(state: Path, settings: Settings, listener: socket.socket, *, detach: bool) -> subprocess.Popen[bytes]:
+def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, *, detach: bool) -> subprocess.Popen[bytes]:
     """Start the porter, in a session of its own where it is to stay. Its first line on standard output is its answer."""
     environment = os.environ | {"ZONAL_PORT": str(settings.port), "ZONAL_BIND": settings.bind}
-    words = [sys.executable, "-m", "zonal.cli.porter", str(state), str(listener.fileno())]
+    words = [sys.executable, "-m", "zonal.cli.supervisor", str(state), str(listener.fileno())]
     more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True} if detach else {}
     bound(state / REGION_LOG)
     try:
@@ -142,16 +142,16 @@ def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) 
     process.terminate()
     process.wait()
     what = "ended before it answered" if found else f"did not answer within {READY_SECONDS:g} s"
-    raise NotStarted(line or f"the region {what}{_last_words(state) if detach else ''}")
+    raise NotStarted(line or f"the region {what}{_last_log_lines(state) if detach else ''}")
 
 
-def _last_words(state: Path) -> str:
+def _last_log_lines(state: Path) -> str:
     """Why, as far as the region's log tells: its last lines."""
     lines = (state / REGION_LOG).read_text(errors="replace").splitlines()[-LAST_LINES:]
     return "".join([f"; the end of {state / REGION_LOG}:", *(f"\n  {line}" for line in lines)]) if lines else ""
 
 
-def _stay(process: subprocess.Popen[bytes]) -> int:
+def _wait_in_foreground(process: subprocess.Popen[bytes]) -> int:
     """Wait for the end of a region in the foreground. A terminal's Ctrl-C reaches the porter too, which ends it in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     forward_to(process.pid)

@@ -43,13 +43,13 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
     client = RegionClient(state)
     prepared = client.prepare(CommandRequest(place, groups))
     try:
-        return run(entrance(state, prepared.target), command, environment=dict(prepared.environment))
+        return run(enter_argv(state, prepared.target), command, environment=dict(prepared.environment))
     finally:
         if prepared.id:
             client.release(prepared.id)
 
 
-def entrance(state: Path, target: int) -> tuple[str, ...]:
+def enter_argv(state: Path, target: int) -> tuple[str, ...]:
     """The words that bring a command of this machine to a place in the region on `state`. Raises `RegionAbsent`."""
     from zonal.fabric.entry import enter_argv
     from zonal.fabric.sandbox import init_pid
