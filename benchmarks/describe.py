@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from benchmarks.measuring import arguments, machine, region, tell
 from tests.running_region import RunningRegion, eventually
-from zonal.control.deployment import Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.foundation.identifiers import resource_id
 from zonal.records.store import Store
 from zonal.region import STORE
@@ -51,8 +51,8 @@ def _multiply(running: RunningRegion) -> None:
         for number in range(1, INSTANCES):
             id = resource_id("db")
             tx.put(replace(instance, id=id, identifier=f"bench-{number:03}", interfaces=()))
-            tx.put(replace(store.require(Wanted, instance.id), id=id, subject=f"bench-{number:03}"))
-            tx.put(replace(store.require(Standing, instance.id), id=id))
+            tx.put(replace(store.require(DeploymentSpec, instance.id), id=id, subject=f"bench-{number:03}"))
+            tx.put(replace(store.require(DeploymentStatus, instance.id), id=id))
     store.close()
 
 

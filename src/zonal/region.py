@@ -70,7 +70,7 @@ class Region:
         access = ApiAccess(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self._disks = DiskMonitor(self.store, self.clock, state=state)
         self.routes = OperatorRoutes(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)
-        self.routes.trouble = self._disks.warnings
+        self.routes.failures = self._disks.warnings
         self._operator_server = OperatorServer(state / SOCKET, self.routes.routes())
         self._s3 = open_s3(state / "s3", self.clock, settings)
         self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.shelf)
@@ -136,7 +136,7 @@ class Region:
         self._database_logs.nodes = world.nodes
         await stack.enter_async_context(world.running())
         self.routes.give(OperatorActions(world.zones, world.exec_hosts, world.database_runtime))
-        self.routes.trouble = lambda: (*self._disks.warnings(), *world.trouble())
+        self.routes.failures = lambda: (*self._disks.warnings(), *world.failures())
         tidying = asyncio.create_task(self.routes.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
 

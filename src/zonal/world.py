@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from zonal.control.deployment import Standing, Wanted
-from zonal.control.deployments import Deployments
+from zonal.control.deployment_reconciler import DeploymentReconciler
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.disk_monitor import HOSTS
-from zonal.control.nodes import Engine, EngineNodes
+from zonal.control.engine_nodes import EngineBuilder, EngineNodes
 from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import EngineFailed, HostUnreachable
@@ -57,7 +57,7 @@ class World:
         self.nodes = EngineNodes(store, fabric.hosts, {name: _engine(name, engines) for name in ENGINES}, directory=fabric.state / HOSTS)
         endpoints = Endpoints(store, fabric.names, fabric)
         zones = tuple(zone.name for zone in ZONES)
-        self._deployments = Deployments(
+        self._deployments = DeploymentReconciler(
             store,
             self.nodes,
             fabric.monitors,
@@ -65,7 +65,7 @@ class World:
             zones=zones,
             settings=settings,
             clock=clock,
-            beacons={zone: monitor_address(zone) for zone in zones},
+            monitor_addresses={zone: monitor_address(zone) for zone in zones},
         )
         is_lost = fabric.zones.is_lost
         instances = DbInstanceReconciler(store, endpoints, clock=clock, clock_speed=settings.clock_speed, is_lost=is_lost)
@@ -85,9 +85,9 @@ class World:
         await self._deployments.close()
         await self._stop_engines()
 
-    def trouble(self) -> tuple[str, ...]:
+    def failures(self) -> tuple[str, ...]:
         """What could not be done lately, and why."""
-        return tuple(f"{each.reconciler} {each.key}: {each.why}" for each in self._driver.trouble())
+        return tuple(f"{each.reconciler} {each.key}: {each.why}" for each in self._driver.failures())
 
     def _wake(self) -> None:
         """A zone is back: whoever waits for it tries again at once."""
@@ -96,24 +96,24 @@ class World:
 
     async def _stop_engines(self) -> None:
         """Shut every engine down cleanly; the records stay as they are, so that the next start brings them back."""
-        stopping = (self._stop_deployment(wanted) for wanted in self._store.select(Wanted))
+        stopping = (self._stop_deployment(spec) for spec in self._store.select(DeploymentSpec))
         await asyncio.gather(*stopping)
 
-    async def _stop_deployment(self, wanted: Wanted) -> None:
+    async def _stop_deployment(self, spec: DeploymentSpec) -> None:
         """Shut the engines of one deployment down, one after the other."""
-        standing = self._store.get(Standing, wanted.id)
-        for member in standing.leader_first if standing else ():
+        status = self._store.get(DeploymentStatus, spec.id)
+        for member in status.leader_first if status else ():
             try:
-                await self.nodes.node(wanted, member).stop(within=ENGINE_STOP)
+                await self.nodes.node(spec, member).stop(within=ENGINE_STOP)
             except HostUnreachable:
                 continue  # It is off already.
             except EngineFailed:
                 _log.exception("%s did not stop", member.name)
 
 
-def _engine(name: str, engines: EngineStore) -> Engine:
+def _engine(name: str, engines: EngineStore) -> EngineBuilder:
     def home(version: str) -> Path | None:
         found = engines.find(name, version)
         return found.home if found else None
 
-    return Engine(home=home, build=ENGINES[name].build, ordered_settings=ENGINES[name].ordered_settings)
+    return EngineBuilder(home=home, build=ENGINES[name].build, ordered_settings=ENGINES[name].ordered_settings)

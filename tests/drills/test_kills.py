@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.region.test_life import query, region_process
+from tests.region.test_region_lifecycle import query, region_process
 from tests.running_region import RunningRegion, eventually
 
 KILLS = 3

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.full_disk import SmallDiskRegion, region_on_small_disk
-from tests.region.test_life import family
+from tests.region.test_region_lifecycle import family
 from tests.running_region import eventually
 
 TABLE: dict[str, Any] = {

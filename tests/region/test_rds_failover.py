@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.region.test_life import family, init, region_process
 from tests.region.test_rds_instances import ask, available, describe
+from tests.region.test_region_lifecycle import family, init, region_process
 from tests.running_region import RunningRegion, eventually
 
 

@@ -47,8 +47,8 @@ def show_status(seen: Status) -> None:
     console = output.console()
     readiness = "" if seen.ready else ", still building its networks"
     console.print(f"[bold]{seen.region}[/] at {seen.endpoint} ({seen.fabric}{readiness}), state in {escape(seen.state_directory)}")
-    for trouble in seen.trouble:
-        console.print(f"[red]trouble:[/] {escape(trouble)}")
+    for failures in seen.failures:
+        console.print(f"[red]warning:[/] {escape(failures)}")
     zones = Table("zone", "id", "state", "fault", box=box.SIMPLE)
     for zone in seen.zones:
         zones.add_row(zone.name, zone.id, zone.state if not zone.fault else f"[red]{zone.state}[/]", zone.fault)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from zonal.control.deployment import Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.periodic import repeat
@@ -113,10 +113,10 @@ class DiskMonitor:
 
     def _uses(self) -> Iterator[DiskUse]:
         yield DiskUse(REGION, REGION, self._state)
-        for wanted in self._store.select(Wanted):
-            standing = self._store.get(Standing, wanted.id)
-            for member in standing.members if standing else ():
-                yield DiskUse(wanted.id, wanted.subject, self._hosts / member.place.host)
+        for spec in self._store.select(DeploymentSpec):
+            status = self._store.get(DeploymentStatus, spec.id)
+            for member in status.members if status else ():
+                yield DiskUse(spec.id, spec.subject, self._hosts / member.place.host)
 
     def _judge(self, use: DiskUse, space: DiskSpace) -> None:
         now, was_full = self._clock.monotonic(), self.is_full(use.key)

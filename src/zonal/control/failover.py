@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from zonal.engines.node import Answer, Sighting
+from zonal.engines.node import ProbeResult, ProbeStatus
 
 
 class Redundancy(StrEnum):
@@ -42,7 +42,7 @@ class Redundancy(StrEnum):
     """The leader acknowledges without its standby, which therefore may miss writes."""
 
 
-class Action(StrEnum):
+class FailoverAction(StrEnum):
     """What to do next about a deployment's health."""
 
     NOTHING = "nothing"
@@ -55,25 +55,25 @@ class Action(StrEnum):
     FENCE = "fence"
 
 
-class Look(msgspec.Struct, frozen=True):
+class ProbeHistory(msgspec.Struct, frozen=True):
     """What one zone's monitoring host has seen of one node: its latest sighting, and how many in a row gave the same answer.
 
     `answer_seconds` is for how long the answer has been the same; `detached_seconds` for how long a serving leader has said that its
     standby does not confirm (0 where it does, or where nothing is known).
     """
 
-    sighting: Sighting
+    latest: ProbeResult
     in_a_row: int
     answer_seconds: float = 0.0
     detached_seconds: float = 0.0
 
     @property
     def zone(self) -> str:
-        return self.sighting.seen_from
+        return self.latest.seen_from
 
     @property
-    def answer(self) -> Answer:
-        return self.sighting.answer
+    def status(self) -> ProbeStatus:
+        return self.latest.status
 
 
 class NodeView(msgspec.Struct, frozen=True):
@@ -81,12 +81,13 @@ class NodeView(msgspec.Struct, frozen=True):
 
     name: str
     zone: str
-    looks: tuple[Look, ...] = ()
+    histories: tuple[ProbeHistory, ...] = ()
     needs: str = ""
 
 
-class View(msgspec.Struct, frozen=True):
-    """All that a decision rests on. `hearing` are the zones whose monitoring host's latest look at anything in another zone was answered.
+class FailoverView(msgspec.Struct, frozen=True):
+    """All that a decision rests on. `connected_zones` are the zones whose monitoring host's latest look at anything in another zone was
+    answered.
 
     `promoting` means that the promotion of the standby is recorded; `forced` that somebody asked for a failover. `unfenced` are the nodes
     that led before (with a recorded promotion also the one that still leads on record) and were not ended since; `reachable` the nodes
@@ -96,14 +97,14 @@ class View(msgspec.Struct, frozen=True):
     leader: NodeView
     standby: NodeView | None
     redundancy: Redundancy
-    hearing: frozenset[str]
+    connected_zones: frozenset[str]
     promoting: bool = False
     forced: bool = False
     unfenced: tuple[str, ...] = ()
     reachable: frozenset[str] = frozenset()
 
 
-class Limits(msgspec.Struct, frozen=True):
+class VoteLimits(msgspec.Struct, frozen=True):
     """When an answer counts: so many silent looks or refusals in a row.
 
     `patience_seconds` is for a required standby that lives but does not confirm, since writes wait for it; `attach_seconds` for one that
@@ -117,7 +118,7 @@ class Limits(msgspec.Struct, frozen=True):
     starting_seconds: float = 15.0
 
 
-class Condition(StrEnum):
+class NodeCondition(StrEnum):
     """What the vote says about a node."""
 
     UP = "up"
@@ -126,53 +127,53 @@ class Condition(StrEnum):
     LOST = "lost"
     UNSURE = "unsure"
     """The monitoring hosts do not agree, or have not looked often enough."""
-    UNHEARD = "unheard"
+    UNOBSERVED = "unheard"
     """There are looks, but no monitoring host counts."""
 
 
-class Decision(NamedTuple):
+class FailoverDecision(NamedTuple):
     """What to do, about which node, and why. `situation` is the name of the table's row."""
 
-    action: Action
+    action: FailoverAction
     node: str
     why: str
     situation: str
     quiet: bool
 
 
-def decide(view: View, limits: Limits) -> Decision:
+def decide(view: FailoverView, limits: VoteLimits) -> FailoverDecision:
     """The first row of the table whose situation holds."""
-    case = Case(view, limits)
+    case = FailoverCase(view, limits)
     for row in TABLE:
         if row.holds(case):
             node = view.standby.name if view.standby and row.about_standby else view.leader.name
-            node = case.to_fence if row.action is Action.FENCE else node
-            return Decision(row.action, node, row.why, row.situation, row.quiet)
+            node = case.to_fence if row.action is FailoverAction.FENCE else node
+            return FailoverDecision(row.action, node, row.why, row.situation, row.quiet)
     raise AssertionError(f"the table has no row for {view}")
 
 
-class Case:
+class FailoverCase:
     """A view with the votes counted, in the words that the table uses."""
 
-    def __init__(self, view: View, limits: Limits) -> None:
+    def __init__(self, view: FailoverView, limits: VoteLimits) -> None:
         self.view = view
         self.limits = limits
 
     @cached_property
-    def leader(self) -> Condition:
-        return judge(self.view.leader, self.view.hearing, self.limits)
+    def leader(self) -> NodeCondition:
+        return judge(self.view.leader, self.view.connected_zones, self.limits)
 
     @cached_property
-    def standby(self) -> Condition | None:
-        return None if self.view.standby is None else judge(self.view.standby, self.view.hearing, self.limits)
+    def standby(self) -> NodeCondition | None:
+        return None if self.view.standby is None else judge(self.view.standby, self.view.connected_zones, self.limits)
 
     @property
     def leader_is_gone(self) -> bool:
-        return self.leader in (Condition.DEAD, Condition.LOST)
+        return self.leader in (NodeCondition.DEAD, NodeCondition.LOST)
 
     @property
     def standby_is_gone(self) -> bool:
-        return self.standby in (Condition.DEAD, Condition.LOST)
+        return self.standby in (NodeCondition.DEAD, NodeCondition.LOST)
 
     @property
     def is_synchronous(self) -> bool:
@@ -181,26 +182,26 @@ class Case:
     @property
     def may_promote(self) -> bool:
         """The standby holds every acknowledged write, and can be seen."""
-        return self.is_synchronous and self.view.standby is not None and not self.view.standby.needs and self.standby is Condition.UP
+        return self.is_synchronous and self.view.standby is not None and not self.view.standby.needs and self.standby is NodeCondition.UP
 
     @cached_property
-    def report(self) -> Look | None:
+    def report(self) -> ProbeHistory | None:
         """What the leader last said of itself to a host that counts."""
-        return newest(look for look in counted(self.view.leader, self.view.hearing) if look.answer is Answer.SERVING)
+        return newest(history for history in counted(self.view.leader, self.view.connected_zones) if history.status is ProbeStatus.SERVING)
 
     @cached_property
-    def standby_report(self) -> Look | None:
+    def standby_report(self) -> ProbeHistory | None:
         """What the standby last said of itself to a host that counts."""
-        looks = counted(self.view.standby, self.view.hearing) if self.view.standby else []
-        return newest(look for look in looks if look.answer is Answer.SERVING)
+        histories = counted(self.view.standby, self.view.connected_zones) if self.view.standby else []
+        return newest(history for history in histories if history.status is ProbeStatus.SERVING)
 
     @property
     def leader_requires(self) -> bool:
-        return self.report is not None and bool(self.report.sighting.required)
+        return self.report is not None and bool(self.report.latest.required)
 
     @property
     def standby_is_attached(self) -> bool:
-        return self.report is not None and self.view.standby is not None and self.view.standby.name in self.report.sighting.streaming
+        return self.report is not None and self.view.standby is not None and self.view.standby.name in self.report.latest.streaming
 
     @property
     def standby_is_detached(self) -> bool:
@@ -214,8 +215,8 @@ class Case:
 
     @property
     def standby_takes_writes(self) -> bool:
-        looks = self.view.standby.looks if self.view.standby else ()
-        return any(look.answer is Answer.SERVING and look.sighting.writable for look in looks)
+        histories = self.view.standby.histories if self.view.standby else ()
+        return any(history.status is ProbeStatus.SERVING and history.latest.writable for history in histories)
 
     @cached_property
     def to_fence(self) -> str:
@@ -227,186 +228,186 @@ class Case:
 
     @property
     def leader_starts_too_long(self) -> bool:
-        starting = [look for look in counted(self.view.leader, self.view.hearing) if look.answer is Answer.STARTING]
-        return self.leader is Condition.STARTING and any(look.answer_seconds >= self.limits.starting_seconds for look in starting)
+        starting = [history for history in counted(self.view.leader, self.view.connected_zones) if history.status is ProbeStatus.STARTING]
+        return self.leader is NodeCondition.STARTING and any(history.answer_seconds >= self.limits.starting_seconds for history in starting)
 
 
-def judge(node: NodeView, hearing: frozenset[str], limits: Limits) -> Condition:
+def judge(node: NodeView, connected_zones: frozenset[str], limits: VoteLimits) -> NodeCondition:
     """What the monitoring hosts of other zones, as far as they count, say of a node by majority."""
-    looks = counted(node, hearing)
-    if not looks:
-        return Condition.UNHEARD if node.looks else Condition.UNSURE
-    dead = sum(look.answer is Answer.REFUSED and look.in_a_row >= limits.refusals for look in looks)
-    silent = sum(look.answer is Answer.SILENT and look.in_a_row >= limits.misses for look in looks)
-    if 2 * dead > len(looks):
-        return Condition.DEAD
-    if 2 * (dead + silent) > len(looks):
-        return Condition.LOST
-    if 2 * sum(look.answer is Answer.SERVING for look in looks) > len(looks):
-        return Condition.UP
-    if 2 * sum(look.answer in (Answer.STARTING, Answer.SERVING) for look in looks) > len(looks):
-        return Condition.STARTING
-    return Condition.UNSURE
+    histories = counted(node, connected_zones)
+    if not histories:
+        return NodeCondition.UNOBSERVED if node.histories else NodeCondition.UNSURE
+    dead = sum(history.status is ProbeStatus.REFUSED and history.in_a_row >= limits.refusals for history in histories)
+    silent = sum(history.status is ProbeStatus.SILENT and history.in_a_row >= limits.misses for history in histories)
+    if 2 * dead > len(histories):
+        return NodeCondition.DEAD
+    if 2 * (dead + silent) > len(histories):
+        return NodeCondition.LOST
+    if 2 * sum(history.status is ProbeStatus.SERVING for history in histories) > len(histories):
+        return NodeCondition.UP
+    if 2 * sum(history.status in (ProbeStatus.STARTING, ProbeStatus.SERVING) for history in histories) > len(histories):
+        return NodeCondition.STARTING
+    return NodeCondition.UNSURE
 
 
-def counted(node: NodeView, hearing: frozenset[str]) -> list[Look]:
+def counted(node: NodeView, connected_zones: frozenset[str]) -> list[ProbeHistory]:
     """The looks that count: from other zones than the node's own, by hosts that hear somebody."""
-    return [look for look in node.looks if look.zone != node.zone and look.zone in hearing]
+    return [history for history in node.histories if history.zone != node.zone and history.zone in connected_zones]
 
 
-def newest(looks: Iterable[Look]) -> Look | None:
-    return max(looks, key=lambda look: look.sighting.monotonic, default=None)
+def newest(histories: Iterable[ProbeHistory]) -> ProbeHistory | None:
+    return max(histories, key=lambda history: history.latest.monotonic, default=None)
 
 
-class Row(NamedTuple):
+class FailoverRow(NamedTuple):
     """One line of the table: in this situation do this, for this reason."""
 
     situation: str
-    holds: Callable[[Case], bool]
-    action: Action
+    holds: Callable[[FailoverCase], bool]
+    action: FailoverAction
     why: str
     about_standby: bool = False
     quiet: bool = False
     """Whether the situation is a passing one that nobody needs to be told of."""
 
 
-TABLE: tuple[Row, ...] = (
-    Row(
+TABLE: tuple[FailoverRow, ...] = (
+    FailoverRow(
         "a node that is not to lead may take writes, and its host can be reached",
         lambda case: bool(case.to_fence),
-        Action.FENCE,
+        FailoverAction.FENCE,
         "it led before; whoever is still connected to it must be cut off",
     ),
-    Row(
+    FailoverRow(
         "a promotion is recorded, the standby is dead or lost",
         lambda case: case.view.promoting and case.standby_is_gone,
-        Action.RESTART_IN_PLACE,
+        FailoverAction.RESTART_IN_PLACE,
         "the node being promoted is away, and it may already have acknowledged writes that nobody else holds",
         True,
     ),
-    Row(
+    FailoverRow(
         "a promotion is recorded",
         lambda case: case.view.promoting,
-        Action.PROMOTE,
+        FailoverAction.PROMOTE,
         "a recorded promotion is completed; going back could give two leaders",
         True,
     ),
-    Row(
+    FailoverRow(
         "a failover is asked for; the standby is up and holds every acknowledged write",
         lambda case: case.view.forced and case.may_promote,
-        Action.PROMOTE,
+        FailoverAction.PROMOTE,
         "a failover was asked for",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is dead; the standby is up and holds every acknowledged write",
-        lambda case: case.leader is Condition.DEAD and case.may_promote,
-        Action.PROMOTE,
+        lambda case: case.leader is NodeCondition.DEAD and case.may_promote,
+        FailoverAction.PROMOTE,
         "the leader's engine is dead and the standby holds every acknowledged write",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is lost; the standby is up and holds every acknowledged write",
-        lambda case: case.leader is Condition.LOST and case.may_promote,
-        Action.PROMOTE,
+        lambda case: case.leader is NodeCondition.LOST and case.may_promote,
+        FailoverAction.PROMOTE,
         "the leader is silent and the standby holds every acknowledged write",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader has been starting for too long; the standby is up and holds every acknowledged write",
         lambda case: case.leader_starts_too_long and case.may_promote,
-        Action.PROMOTE,
+        FailoverAction.PROMOTE,
         "the leader does not come up and the standby holds every acknowledged write",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is dead or lost, and recorded as alone or building",
         lambda case: case.leader_is_gone and case.view.redundancy in (Redundancy.ALONE, Redundancy.BUILDING),
-        Action.RESTART_IN_PLACE,
+        FailoverAction.RESTART_IN_PLACE,
         "the standby may miss writes that the leader acknowledged alone, so it is never promoted; only the leader can come back",
     ),
-    Row(
+    FailoverRow(
         "the leader is dead or lost, and recorded as synchronous; the standby is not up",
         lambda case: case.leader_is_gone and case.is_synchronous,
-        Action.RESTART_IN_PLACE,
+        FailoverAction.RESTART_IN_PLACE,
         "the standby cannot take over because it is not seen serving; the leader is started where it is",
     ),
-    Row(
+    FailoverRow(
         "the leader is dead or lost, and there is no standby",
         lambda case: case.leader_is_gone,
-        Action.RESTART_IN_PLACE,
+        FailoverAction.RESTART_IN_PLACE,
         "there is no standby; the leader is started where it is",
     ),
-    Row(
+    FailoverRow(
         "no monitoring host counts for the leader",
-        lambda case: case.leader is Condition.UNHEARD,
-        Action.WAIT,
+        lambda case: case.leader is NodeCondition.UNOBSERVED,
+        FailoverAction.WAIT,
         "no monitoring host that hears another zone has seen the leader, so nobody can tell who is cut off",
     ),
-    Row(
+    FailoverRow(
         "the leader is starting, or the monitoring hosts disagree about it",
-        lambda case: case.leader is not Condition.UP,
-        Action.WAIT,
+        lambda case: case.leader is not NodeCondition.UP,
+        FailoverAction.WAIT,
         "the leader is starting, or the monitoring hosts do not agree about it yet",
         quiet=True,
     ),
-    Row(
+    FailoverRow(
         "the leader is up and synchronous; the standby is dead or lost",
         lambda case: case.is_synchronous and case.standby_is_gone,
-        Action.GO_ALONE,
+        FailoverAction.GO_ALONE,
         "the standby is dead or silent, and writes wait for it",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is up and synchronous; the standby lives but does not confirm",
         lambda case: case.is_synchronous and case.standby_is_detached,
-        Action.GO_ALONE,
+        FailoverAction.GO_ALONE,
         "the standby does not confirm, and writes wait for it",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is up and synchronous",
         lambda case: case.is_synchronous,
-        Action.NOTHING,
+        FailoverAction.NOTHING,
         "all is well",
     ),
-    Row(
+    FailoverRow(
         "the leader is up, not synchronous, still waits for a standby, and none is attached",
         lambda case: case.leader_requires and not case.standby_is_attached,
-        Action.GO_ALONE,
+        FailoverAction.GO_ALONE,
         "the record lets the leader acknowledge alone, and writes wait",
     ),
-    Row(
+    FailoverRow(
         "the leader is up and no standby is wanted",
         lambda case: case.view.standby is None,
-        Action.NOTHING,
+        FailoverAction.NOTHING,
         "all is well",
     ),
-    Row(
+    FailoverRow(
         "the leader is up; the standby is attached and up",
-        lambda case: case.standby_is_attached and case.standby is Condition.UP and not _needs(case),
-        Action.RESTORE_SYNCHRONOUS,
+        lambda case: case.standby_is_attached and case.standby is NodeCondition.UP and not _needs(case),
+        FailoverAction.RESTORE_SYNCHRONOUS,
         "the standby follows; as soon as it holds everything the leader may require it",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is up; the standby has to be made, rewound or copied",
         lambda case: bool(_needs(case)),
-        Action.REJOIN_STANDBY,
+        FailoverAction.REJOIN_STANDBY,
         "the standby has to become a copy of the leader",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is up; the standby is dead, lost, or does not follow",
         lambda case: case.standby_is_gone or case.standby_does_not_follow,
-        Action.REJOIN_STANDBY,
+        FailoverAction.REJOIN_STANDBY,
         "the standby is not following",
         True,
     ),
-    Row(
+    FailoverRow(
         "the leader is up; the standby is starting",
         lambda _: True,
-        Action.WAIT,
+        FailoverAction.WAIT,
         "the standby is starting",
         True,
         quiet=True,
@@ -415,7 +416,7 @@ TABLE: tuple[Row, ...] = (
 """Every situation, the first that holds decides."""
 
 
-def _needs(case: Case) -> str:
+def _needs(case: FailoverCase) -> str:
     return case.view.standby.needs if case.view.standby else ""
 
 

@@ -58,7 +58,7 @@ class Reconciler(Protocol):
         """
 
 
-class State(Enum):
+class KeyPhase(Enum):
     """What the driver is doing about a key."""
 
     QUEUED = "queued"
@@ -67,7 +67,7 @@ class State(Enum):
     RESTING = "resting"
 
 
-class Trouble(NamedTuple):
+class ReconcileFailure(NamedTuple):
     """A key whose last convergence failed, for `zonal status`."""
 
     reconciler: str
@@ -93,7 +93,7 @@ class Driver:
         self._clock = clock
         self._random = source or random.Random()
         self._resync_seconds = resync_seconds
-        self._lanes = {each.name: _Lane(each, at_a_time) for each in reconcilers}
+        self._lanes = {each.name: _ReconcilerQueue(each, at_a_time) for each in reconcilers}
         self._unwatch: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._resync: asyncio.Task[None] | None = None
@@ -137,13 +137,13 @@ class Driver:
         for lane in self._lanes.values():
             for work in lane.works.values():
                 work.outdated = True
-                work.run_outdated = work.state is State.RUNNING
+                work.run_outdated = work.state is KeyPhase.RUNNING
         self.nudge_all()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs, waits for its turn, or backs off."""
-        return all(work.state is State.RESTING for lane in self._lanes.values() for work in lane.works.values())
+        return all(work.state is KeyPhase.RESTING for lane in self._lanes.values() for work in lane.works.values())
 
     async def idle(self, within: float = 60.0) -> None:
         """Wait until nothing runs, waits or backs off. Raises `TimeoutError` saying what still does."""
@@ -156,32 +156,32 @@ class Driver:
             busy = [f"{lane.reconciler.name} {work.key} ({work.state.value}: {work.why or 'no failure'})" for lane, work in self._works()]
             raise TimeoutError(f"not idle after {within:g} s: {', '.join(busy)}") from None
 
-    def trouble(self) -> list[Trouble]:
+    def failures(self) -> list[ReconcileFailure]:
         """Every key whose last convergence failed, and why; not those that `retry_all` has queued since."""
         failed = [(lane, work) for lane, work in self._works() if work.failures and not work.outdated]
-        return [Trouble(lane.reconciler.name, work.key, work.why, work.failures) for lane, work in failed]
+        return [ReconcileFailure(lane.reconciler.name, work.key, work.why, work.failures) for lane, work in failed]
 
-    def _watcher(self, lane: _Lane) -> Watcher:
+    def _watcher(self, lane: _ReconcilerQueue) -> Watcher:
         def watch(kind: str, id: str) -> None:
             for key in keys(lane.reconciler, kind, id):
                 self.nudge(lane.reconciler.name, key)
 
         return watch
 
-    def _works(self) -> list[tuple[_Lane, _Work]]:
-        return [(lane, work) for lane in self._lanes.values() for work in lane.works.values() if work.state is not State.RESTING]
+    def _works(self) -> list[tuple[_ReconcilerQueue, _KeyState]]:
+        return [(lane, work) for lane in self._lanes.values() for work in lane.works.values() if work.state is not KeyPhase.RESTING]
 
-    def begin(self, lane: _Lane, work: _Work) -> None:
+    def begin(self, lane: _ReconcilerQueue, work: _KeyState) -> None:
         """Run a queued key; its lane has room."""
         if self._closing:
             return
-        work.state = State.RUNNING
+        work.state = KeyPhase.RUNNING
         lane.running += 1
         task = asyncio.create_task(self._run(lane, work), name=f"{lane.reconciler.name} {work.key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, lane: _Lane, work: _Work) -> None:
+    async def _run(self, lane: _ReconcilerQueue, work: _KeyState) -> None:
         work.again = work.run_outdated = False
         failure: str | None = None
         later: float | None = None
@@ -203,11 +203,11 @@ class Driver:
         lane.start_queued(self)
         self._changed.set()
 
-    def _succeeded(self, lane: _Lane, work: _Work, later: float | None) -> None:
+    def _succeeded(self, lane: _ReconcilerQueue, work: _KeyState, later: float | None) -> None:
         if work.failures:
             self._note("reconcile.healed", lane, work, attempts=work.failures + 1)
         work.failures, work.why = 0, ""
-        work.state = State.RESTING
+        work.state = KeyPhase.RESTING
         if work.again:
             lane.nudge(self, work.key)
         elif later is not None:
@@ -215,7 +215,7 @@ class Driver:
         else:
             lane.works.pop(work.key)
 
-    def _failed(self, lane: _Lane, work: _Work, why: str) -> None:
+    def _failed(self, lane: _ReconcilerQueue, work: _KeyState, why: str) -> None:
         work.failures += 1
         work.outdated = work.run_outdated
         now = self._clock.monotonic()
@@ -223,10 +223,10 @@ class Driver:
             work.journalled = now
             self._note("reconcile.failed", lane, work, why=why, attempts=work.failures)
         work.why = why
-        work.state = State.BACKING_OFF
+        work.state = KeyPhase.BACKING_OFF
         work.timer = asyncio.get_running_loop().call_later(pause_seconds(work.failures, self._random), lane.nudge, self, work.key)
 
-    def _note(self, event: str, lane: _Lane, work: _Work, **fields: object) -> None:
+    def _note(self, event: str, lane: _ReconcilerQueue, work: _KeyState, **fields: object) -> None:
         try:
             with self._store.transaction() as tx:
                 tx.note(event, work.key, reconciler=lane.reconciler.name, **fields)
@@ -250,12 +250,12 @@ def reason(error: BaseException) -> str:
     return describe(error) or "no reason given"
 
 
-class _Work:
+class _KeyState:
     """What the driver knows of one key. A key at rest that wants no later look is forgotten."""
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.state = State.QUEUED
+        self.state = KeyPhase.QUEUED
         self.again = False
         self.failures = 0
         self.outdated = False
@@ -267,14 +267,14 @@ class _Work:
         self.timer: asyncio.TimerHandle | None = None
 
 
-class _Lane:
+class _ReconcilerQueue:
     """One reconciler with its keys: at most `at_a_time` of them run at the same time."""
 
     def __init__(self, reconciler: Reconciler, at_a_time: int) -> None:
         self.reconciler = reconciler
         self.at_a_time = at_a_time
         self.running = 0
-        self.works: dict[str, _Work] = {}
+        self.works: dict[str, _KeyState] = {}
 
     def known_keys(self, store: Store) -> list[str]:
         found: dict[str, None] = {}
@@ -284,21 +284,21 @@ class _Lane:
         return list(found)
 
     def nudge(self, driver: Driver, key: str) -> None:
-        work = self.works.setdefault(key, _Work(key))
+        work = self.works.setdefault(key, _KeyState(key))
         if work.timer is not None:
             work.timer.cancel()
             work.timer = None
-        if work.state is State.RUNNING:
+        if work.state is KeyPhase.RUNNING:
             work.again = True
         else:
-            work.state = State.QUEUED
+            work.state = KeyPhase.QUEUED
             self.start_queued(driver)
 
     def start_queued(self, driver: Driver) -> None:
         for work in list(self.works.values()):
             if self.running >= self.at_a_time:
                 return
-            if work.state is State.QUEUED:
+            if work.state is KeyPhase.QUEUED:
                 driver.begin(self, work)
 
     def cancel_timers(self) -> None:

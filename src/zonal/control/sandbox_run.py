@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from zonal.control.deployment import Phase, Standing
+from zonal.control.deployment_records import DeploymentStatus, Phase
 from zonal.records.store import Record, Transaction
 
 _ID = "region"
@@ -32,8 +32,8 @@ def record_sandbox(transaction: Transaction, sandbox: str) -> bool:
     if before is not None and before.sandbox == sandbox:
         return False
     transaction.put(SandboxRun(id=_ID, sandbox=sandbox))
-    for standing in transaction.select(Standing):
-        members = tuple(replace(member, is_on=False, unfenced=False) for member in standing.members)
-        phase = Phase.STARTING if standing.phase is Phase.RUNNING else standing.phase
-        transaction.put(replace(standing, members=members, phase=phase, why=""))
+    for status in transaction.select(DeploymentStatus):
+        members = tuple(replace(member, is_on=False, unfenced=False) for member in status.members)
+        phase = Phase.STARTING if status.phase is Phase.RUNNING else status.phase
+        transaction.put(replace(status, members=members, phase=phase, why=""))
     return True

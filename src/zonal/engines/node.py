@@ -65,12 +65,12 @@ class Host(Protocol):
 class Monitors(Protocol):
     """The monitoring hosts (`fabric.monitors`): one in each zone, on the management network."""
 
-    async def look(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
+    async def probe(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
         """Run `work` in a thread whose sockets are those of the monitoring host in `zone`. Raises `TimeoutError` after `within`
         (the thread is abandoned, so `work` should bound itself too) and whatever `work` raises."""
 
 
-class Answer(StrEnum):
+class ProbeStatus(StrEnum):
     """What a look at a node over the network gave."""
 
     SERVING = "serving"
@@ -83,8 +83,8 @@ class Answer(StrEnum):
     """Nothing came back in time: host, zone or network lost, or the engine hangs."""
 
 
-class Sighting(msgspec.Struct, frozen=True):
-    """One look at one node from one zone. `monotonic` is the stopwatch at its end. What follows `answer` is known only when serving.
+class ProbeResult(msgspec.Struct, frozen=True):
+    """One look at one node from one zone. `monotonic` is the stopwatch at its end. What follows `status` is known only when serving.
 
     `position` is how far the node's log is durable (written and flushed), in the engine's own monotonic unit (bytes of WAL).
     `writable` tells a leader from a replica. `required` are the names of the replicas that the leader waits for before it
@@ -95,7 +95,7 @@ class Sighting(msgspec.Struct, frozen=True):
     node: str
     seen_from: str
     monotonic: float
-    answer: Answer
+    status: ProbeStatus
     detail: str = ""
     writable: bool | None = None
     position: int | None = None
@@ -170,7 +170,7 @@ class Node(Protocol):
         """Make a former leader follow the origin: rewind where that is possible, else clone."""
 
     async def start(self) -> None:
-        """Start the engine; returns once its process runs (whether it answers is for `look` to say).
+        """Start the engine; returns once its process runs (whether it answers is for `probe` to say).
 
         A replica holds the ordered settings at least as large as its origin's, whatever its spec says.
         """
@@ -196,7 +196,7 @@ class Node(Protocol):
     async def set_master_password(self, password: str) -> None:
         """Change the master user's password on the leader."""
 
-    async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
+    async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
 
     async def is_running(self) -> bool:

@@ -1,7 +1,7 @@
 """Every engine that zonal can run, one row each: where its versions come from, how one is recognised, and how a node of it is made.
 
-The engine store, the command line, the services' `Describe…EngineVersions` and `control.nodes` read this table; nothing else names an
-engine's package. An engine's own code is imported when its first node is made, so that `zonal engines list` does not pay for it.
+The engine store, the command line, the services' `Describe…EngineVersions` and `control.engine_nodes` read this table; nothing else names
+an engine's package. An engine's own code is imported when its first node is made, so that `zonal engines list` does not pay for it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Monitors:
     def add(self, zone: str, namespace: int) -> None:
         self._posts[zone] = _Post(zone, namespace)
 
-    async def look(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
+    async def probe(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
         """Run `work` in a thread whose sockets are those of the monitoring host in `zone`. Raises `TimeoutError` after `within`
         (the thread is abandoned, so `work` should bound itself too) and whatever `work` raises."""
         async with asyncio.timeout(within.total_seconds()):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from zonal.control.deployment import Member, Standing, Wanted
-from zonal.control.failover import Condition
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Member
+from zonal.control.failover import NodeCondition
 from zonal.engines.node import Node
 from zonal.foundation.errors import ZonalError
 from zonal.operator_api.errors import RegionNotReady
@@ -32,15 +32,15 @@ class NoSuchNode(ZonalError):
 
 
 class NodeAccess(Protocol):
-    """Gives the node that a member is (`control.nodes.EngineNodes`)."""
+    """Gives the node that a member is (`control.engine_nodes.EngineNodes`)."""
 
-    def node(self, wanted: Wanted, member: Member) -> Node: ...
+    def node(self, spec: DeploymentSpec, member: Member) -> Node: ...
 
 
 class NodeConditions(Protocol):
-    """How nodes were last seen, and what their deployment waits for (`control.deployments.Deployments`)."""
+    """How nodes were last seen, and what their deployment waits for (`control.deployment_reconciler.DeploymentReconciler`)."""
 
-    def condition(self, id: str, node: str) -> Condition: ...
+    def condition(self, id: str, node: str) -> NodeCondition: ...
 
     def why(self, id: str) -> str: ...
 
@@ -75,8 +75,8 @@ class DatabaseView:
         """What this machine can reach without `zonal exec`, by name."""
         found: list[PublicEndpoint] = []
         for instance in self._store.select(DbInstance) if self.database_runtime else ():
-            standing = self._store.get(Standing, instance.id)
-            address = public_address(self._store, instance, standing.leader) if standing else None
+            deployment_status = self._store.get(DeploymentStatus, instance.id)
+            address = public_address(self._store, instance, deployment_status.leader) if deployment_status else None
             if address and self.database_runtime:
                 found.append(PublicEndpoint(instance.identifier, address, self.database_runtime.exposure.address(address), instance.port))
         return tuple(sorted(found, key=lambda each: (each.name, each.port)))
@@ -91,13 +91,13 @@ class DatabaseView:
         if self.database_runtime is None:
             raise RegionNotReady
         instance = next((each for each in self._store.select(DbInstance) if each.identifier == database), None)
-        standing = self._store.get(Standing, instance.id) if instance else None
-        if instance is None or standing is None:
+        deployment_status = self._store.get(DeploymentStatus, instance.id) if instance else None
+        if instance is None or deployment_status is None:
             raise NoSuchNode(f"there is no database '{database}' with nodes; `zonal status` shows which there are")
-        member = next((each for each in standing.members if node in (each.name, _named(standing, each))), None)
+        member = next((each for each in deployment_status.members if node in (each.name, _named(deployment_status, each))), None)
         if member is None:
-            raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in standing.members)}")
-        found = self.database_runtime.nodes.node(self._store.require(Wanted, instance.id), member)
+            raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in deployment_status.members)}")
+        found = self.database_runtime.nodes.node(self._store.require(DeploymentSpec, instance.id), member)
         with self._store.transaction() as tx:
             tx.note("node.failed", instance.identifier, node=member.name, zone=member.place.zone, fault=kind)
         if kind == "process":
@@ -106,7 +106,7 @@ class DatabaseView:
             await found.host.power_off()
 
     def _status(self, instance: DbInstance) -> DatabaseStatus:
-        standing = self._store.get(Standing, instance.id)
+        deployment_status = self._store.get(DeploymentStatus, instance.id)
         is_full = self._is_storage_full(instance.id)
         return DatabaseStatus(
             identifier=instance.identifier,
@@ -115,20 +115,22 @@ class DatabaseView:
             endpoint=instance.endpoint,
             port=instance.port,
             multi_az=instance.multi_az,
-            redundancy=str(standing.redundancy) if standing else "",
-            epoch=standing.epoch if standing else 0,
-            nodes=tuple(self._node(instance, standing, member) for member in standing.members) if standing else (),
-            why="; ".join(self._reasons(instance, standing, is_full)),
+            redundancy=str(deployment_status.redundancy) if deployment_status else "",
+            epoch=deployment_status.epoch if deployment_status else 0,
+            nodes=tuple(self._node(instance, deployment_status, member) for member in deployment_status.members)
+            if deployment_status
+            else (),
+            why="; ".join(self._reasons(instance, deployment_status, is_full)),
         )
 
-    def _reasons(self, instance: DbInstance, standing: Standing | None, is_full: bool) -> list[str]:
+    def _reasons(self, instance: DbInstance, deployment_status: DeploymentStatus | None, is_full: bool) -> list[str]:
         """What a database waits for at present, and what is wrong with it."""
         reasons = [DISK_FULL] if is_full else []
         waits = self.database_runtime.deployments.why(instance.id) if self.database_runtime else ""
         reasons += [waits] if waits else []
-        return reasons + (_unfenced(standing) if standing else [])
+        return reasons + (_unfenced(deployment_status) if deployment_status else [])
 
-    def _node(self, instance: DbInstance, standing: Standing, member: Member) -> NodeStatus:
+    def _node(self, instance: DbInstance, deployment_status: DeploymentStatus, member: Member) -> NodeStatus:
         seen = (
             "off"
             if not member.is_on
@@ -136,28 +138,28 @@ class DatabaseView:
             if self.database_runtime
             else "unseen"
         )
-        return NodeStatus(member.name, member.place.zone, role(standing, member), seen, member.place.address)
+        return NodeStatus(member.name, member.place.zone, role(deployment_status, member), seen, member.place.address)
 
 
-def role(standing: Standing, member: Member) -> str:
+def role(deployment_status: DeploymentStatus, member: Member) -> str:
     """The part that a member plays, as it is shown."""
-    if member.name == standing.leader:
+    if member.name == deployment_status.leader:
         return PRIMARY
     return OLD_PRIMARY if member.unfenced else STANDBY
 
 
-def _named(standing: Standing, member: Member) -> str:
+def _named(deployment_status: DeploymentStatus, member: Member) -> str:
     """The part by which an operator names a member."""
-    return PRIMARY if member.name == standing.leader else STANDBY
+    return PRIMARY if member.name == deployment_status.leader else STANDBY
 
 
-def _unfenced(standing: Standing) -> list[str]:
+def _unfenced(deployment_status: DeploymentStatus) -> list[str]:
     """A sentence for each node that may answer although it does not lead any more."""
     return [
         f"{member.name} led before and is not fenced yet: it acknowledges no write, but clients in {member.place.zone} may still read"
         " from it; it is fenced as soon as its host can be reached"
-        for member in standing.members
-        if member.unfenced and member.name != standing.leader
+        for member in deployment_status.members
+        if member.unfenced and member.name != deployment_status.leader
     ]
 
 

@@ -65,7 +65,7 @@ class OperatorRoutes:
         self._fabric = fabric
         self._databases = DatabaseView(store, is_storage_full=is_storage_full)
         self._actions: asyncio.Future[OperatorActions] | None = None
-        self.trouble: Callable[[], tuple[str, ...]] = tuple
+        self.failures: Callable[[], tuple[str, ...]] = tuple
         self.capacity: Callable[[str], Comparison | None] = lambda table: None
 
     def give(self, actions: OperatorActions) -> None:
@@ -100,7 +100,7 @@ class OperatorRoutes:
             databases=self._databases.statuses(),
             public_endpoints=self._databases.public_endpoints(),
             vpcs=len(self._store.select(Vpc)),
-            trouble=self.trouble(),
+            failures=self.failures(),
         )
 
     async def access(self, _request: OperatorRequest) -> ApiAccess:

@@ -62,7 +62,7 @@ class Status(msgspec.Struct, frozen=True):
     databases: tuple[DatabaseStatus, ...]
     public_endpoints: tuple[PublicEndpoint, ...]
     vpcs: int
-    trouble: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
 
 class ApiAccess(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.contract.fabric.sandboxed import Ground
 from zonal.engines.engine_store import EngineStore
-from zonal.engines.node import Answer, NodeSpec, Origin, Secrets, Sighting
+from zonal.engines.node import NodeSpec, Origin, ProbeResult, ProbeStatus, Secrets
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.engines.postgres.server import PostgresNode
 from zonal.fabric.plan import ManagementGroup, PortRange
@@ -26,7 +26,7 @@ from zonal.foundation.authority import Authority
 A, B, C = (zone.name for zone in ZONES)
 PASSWORD = "correct horse"
 PORT = 5432
-LOOK = timedelta(milliseconds=800)
+PROBE = timedelta(milliseconds=800)
 
 
 def installation(major: str) -> tuple[str, Path]:
@@ -76,7 +76,7 @@ class Pair:
         leader = await self.node("orders_a", A, 10)
         await leader.create(self.secrets)
         await leader.start()
-        await self.until(leader, B, lambda sighting: sighting.answer is Answer.SERVING)
+        await self.until(leader, B, lambda result: result.status is ProbeStatus.SERVING)
         return leader
 
     async def synchronous(self) -> tuple[PostgresNode, PostgresNode]:
@@ -85,16 +85,16 @@ class Pair:
         standby = await self.node("orders_b", B, 20)
         await standby.clone(origin(leader), self.secrets)
         await standby.start()
-        await self.until(leader, C, lambda sighting: standby.spec.name in sighting.streaming)
+        await self.until(leader, C, lambda result: standby.spec.name in result.streaming)
         await leader.require((standby.spec.name,))
-        await self.until(leader, C, lambda sighting: standby.spec.name in sighting.synchronous)
+        await self.until(leader, C, lambda result: standby.spec.name in result.synchronous)
         return leader, standby
 
-    async def until(self, node: PostgresNode, zone: str, holds: Callable[[Sighting], bool], *, seconds: float = 20.0) -> Sighting:
+    async def until(self, node: PostgresNode, zone: str, holds: Callable[[ProbeResult], bool], *, seconds: float = 20.0) -> ProbeResult:
         """Look until what is seen satisfies `holds`."""
         deadline = time.monotonic() + seconds
         while True:
-            seen = await node.look(self.ground.fabric.monitors, zone, within=LOOK)
+            seen = await node.probe(self.ground.fabric.monitors, zone, within=PROBE)
             if holds(seen):
                 return seen
             assert time.monotonic() < deadline, f"still {seen}"

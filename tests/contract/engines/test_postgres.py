@@ -24,7 +24,7 @@ from tests.contract.fabric.sandboxed import Ground, sandboxed
 from zonal.drills.client import write_row
 from zonal.drills.connection import Connection, Target
 from zonal.drills.ledger import Outcome
-from zonal.engines.node import Answer, Rejoined
+from zonal.engines.node import ProbeStatus, Rejoined
 from zonal.engines.postgres import configuration
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.engines.postgres.server import PostgresNode
@@ -54,25 +54,25 @@ async def check_a_pair(ground: Ground, major: str) -> None:
     pair = Pair(ground, major)
     leader, standby = await pair.synchronous()
     assert (await ask(leader, "create table rows (number int primary key); insert into rows values (1)")).startswith("CREATE")
-    seen = await pair.until(standby, A, lambda sighting: sighting.answer is Answer.SERVING)
+    seen = await pair.until(standby, A, lambda result: result.status is ProbeStatus.SERVING)
     assert seen.writable is False
-    position = (await pair.until(leader, B, lambda sighting: sighting.writable is True)).position
+    position = (await pair.until(leader, B, lambda result: result.writable is True)).position
     assert position is not None
-    await pair.until(standby, C, lambda sighting: (sighting.position or 0) >= position)
+    await pair.until(standby, C, lambda result: (result.position or 0) >= position)
 
     await leader.kill()
-    assert (await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)).answer is Answer.REFUSED
+    assert (await pair.until(leader, B, lambda result: result.status is not ProbeStatus.SERVING)).status is ProbeStatus.REFUSED
     await standby.promote()
     await standby.promote()
     assert await ask(standby, "insert into rows values (2) returning number") == "2\nINSERT 0 1"
-    seen = await pair.until(standby, C, lambda sighting: sighting.writable is True)
+    seen = await pair.until(standby, C, lambda result: result.writable is True)
     assert (seen.timeline, seen.required) == (2, ())
 
     assert await leader.rejoin(origin(standby), pair.secrets) == Rejoined("rewound")
     await leader.start()
-    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
+    await pair.until(standby, C, lambda result: leader.spec.name in result.streaming)
     await standby.require((leader.spec.name,))
-    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.synchronous)
+    await pair.until(standby, C, lambda result: leader.spec.name in result.synchronous)
     assert await ask(standby, "insert into rows values (3) returning number") == "3\nINSERT 0 1"
     await standby.stop(within=SECONDS)
     await leader.promote()
@@ -103,7 +103,7 @@ async def check_a_crashed_leader(ground: Ground, major: str) -> None:
     assert (await ask(standby, "insert into rows values ('new')")).startswith("INSERT")
     assert await leader.rejoin(origin(standby), pair.secrets) == Rejoined("rewound")
     await leader.start()
-    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
+    await pair.until(standby, C, lambda result: leader.spec.name in result.streaming)
 
 
 @sandboxed
@@ -130,7 +130,7 @@ async def test_a_leader_that_missed_more_log_than_is_kept_is_copied_and_the_reas
     done = await leader.rejoin(origin(standby), pair.secrets)
     assert done == Rejoined("cloned", "orders_b has written more log since its promotion than it keeps (16MB)")
     await leader.start()
-    await pair.until(standby, C, lambda sighting: leader.spec.name in sighting.streaming)
+    await pair.until(standby, C, lambda result: leader.spec.name in result.streaming)
 
 
 @sandboxed
@@ -170,14 +170,14 @@ async def test_laying_out_and_cloning_may_be_repeated_and_a_torn_attempt_is_done
     await leader.create(pair.secrets)
     await leader.start()
     await leader.start()
-    await pair.until(leader, B, lambda sighting: sighting.answer is Answer.SERVING)
+    await pair.until(leader, B, lambda result: result.status is ProbeStatus.SERVING)
     await ask(leader, "create table rows (number int)")
     standby = await pair.node("orders_b", B, 20)
     (standby.host.directory / "data.new").mkdir()
     for _ in range(2):
         await standby.clone(origin(leader), pair.secrets)
     await standby.start()
-    await pair.until(leader, B, lambda sighting: "orders_b" in sighting.streaming)
+    await pair.until(leader, B, lambda result: "orders_b" in result.streaming)
     await standby.destroy()
     assert list(standby.host.directory.iterdir()) == []
 
@@ -217,10 +217,10 @@ async def test_a_standby_admits_no_customer_and_a_promoted_one_does(ground: Grou
     await leader.kill()
     await standby.promote()
     for _ in range(100):
-        answer = await ask(standby, "select 1", user="master", password=PASSWORD)
-        if answer == "1":
+        status = await ask(standby, "select 1", user="master", password=PASSWORD)
+        if status == "1":
             break
-    assert answer == "1"
+    assert status == "1"
 
 
 @sandboxed
@@ -241,13 +241,13 @@ async def test_a_lost_zone_is_silent_and_a_dead_engine_refuses(ground: Ground) -
     pair = Pair(ground)
     leader = await pair.led()
     await ground.fabric.fail_zone(A, ZoneFault("network"))
-    seen = await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)
-    assert seen.answer is Answer.SILENT
+    seen = await pair.until(leader, B, lambda result: result.status is not ProbeStatus.SERVING)
+    assert seen.status is ProbeStatus.SILENT
     await ground.fabric.recover_zone(A)
-    await pair.until(leader, B, lambda sighting: sighting.answer is Answer.SERVING)
+    await pair.until(leader, B, lambda result: result.status is ProbeStatus.SERVING)
     await leader.kill()
-    seen = await pair.until(leader, B, lambda sighting: sighting.answer is not Answer.SERVING)
-    assert seen.answer is Answer.REFUSED
+    seen = await pair.until(leader, B, lambda result: result.status is not ProbeStatus.SERVING)
+    assert seen.status is ProbeStatus.REFUSED
 
 
 WHEEL_LIBRARIES = ("libpq.so*", "libecpg*.so*", "libpgtypes.so*", "libossp-uuid.so*")
@@ -296,7 +296,7 @@ async def check_every_extension(ground: Ground, major: str) -> None:
     assert {"uuid-ossp", "pg_stat_statements", "postgres_fdw", "pgcrypto", "hstore", "plpgsql"} <= set(listed)
     assert not {"file_fdw", "plpython3u", "pg_surgery", "adminpack", "xml2"} & set(listed)
     answers = {name: await master(f'create extension if not exists "{name}" cascade') for name in listed}
-    assert {name: answer for name, answer in answers.items() if not answer.startswith("CREATE EXTENSION")} == {}
+    assert {name: status for name, status in answers.items() if not status.startswith("CREATE EXTENSION")} == {}
     assert await master("select count(*) from pg_extension e join pg_available_extensions a on a.name = e.extname") == str(len(listed))
 
 
@@ -374,10 +374,10 @@ async def test_a_standby_holds_the_ordered_settings_as_large_as_its_leader_whate
     large = leader.spec.settings + tuple((name, str(small[name] + 10)) for name in names)
 
     async def shows(node: PostgresNode, values: dict[str, int]) -> None:
-        await pair.until(node, C, lambda sighting: dict(sighting.ordered_settings) == values)
+        await pair.until(node, C, lambda result: dict(result.ordered_settings) == values)
 
     async def follows() -> None:
-        await pair.until(leader, C, lambda sighting: standby.spec.name in sighting.synchronous)
+        await pair.until(leader, C, lambda result: standby.spec.name in result.synchronous)
 
     for node in (standby, leader):  # Raised ones go to the standby first.
         node.spec = replace(node.spec, settings=large)
@@ -429,11 +429,11 @@ async def test_a_client_notices_a_commit_that_it_cancelled_and_waits_until_the_s
     pair = Pair(ground)
     leader, standby = await pair.synchronous()
     monitors = ground.fabric.monitors
-    connection = await monitors.look(C, lambda: client(leader), within=SECONDS)
+    connection = await monitors.probe(C, lambda: client(leader), within=SECONDS)
     doubts = snippet["doubts_of"](connection)
 
     def on_client(work: Callable[[], T]) -> Awaitable[T]:
-        return monitors.look(C, work, within=timedelta(seconds=60))
+        return monitors.probe(C, work, within=timedelta(seconds=60))
 
     def write(number: int) -> None:
         connection.execute("insert into rows values (%s)", (number,))
@@ -475,7 +475,7 @@ async def test_a_time_out_of_the_server_does_not_end_the_wait_for_the_standby_wi
             connection.commit()
             return "; ".join(notices) or "acknowledged"
 
-    writing = asyncio.ensure_future(monitors.look(C, write, within=timedelta(seconds=60)))
+    writing = asyncio.ensure_future(monitors.probe(C, write, within=timedelta(seconds=60)))
     waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and state_change < now() - interval '1 s'"
     await until(lambda: ask(leader, waits), "1")
     freeze(standby, signal.SIGCONT)
@@ -490,19 +490,19 @@ async def test_a_drill_counts_a_cancelled_and_a_broken_commit_as_unknown(ground:
     await ask(leader, "create table zonal_drill (client int, number int); grant all on zonal_drill to master", database="orders")
     target = Target(leader.host.management_address, PORT, "master", PASSWORD, "orders", 60.0)
     for number, function in enumerate(("pg_cancel_backend", "pg_terminate_backend")):
-        connection = await ground.fabric.monitors.look(C, lambda: Connection(target), within=SECONDS)
+        connection = await ground.fabric.monitors.probe(C, lambda: Connection(target), within=SECONDS)
         freeze(standby, signal.SIGSTOP)
 
         def write(connection: Connection = connection, number: int = number) -> tuple[Outcome, str]:
             return write_row(connection, client=1, number=number)
 
-        writing = asyncio.ensure_future(ground.fabric.monitors.look(C, write, within=timedelta(seconds=60)))
+        writing = asyncio.ensure_future(ground.fabric.monitors.probe(C, write, within=timedelta(seconds=60)))
         waits = "from pg_stat_activity where wait_event = 'SyncRep' and usename = 'master'"
         await until(lambda: ask(leader, f"select count(*) {waits}"), "1")  # noqa: B023 (awaited at once)
         await ask(leader, f"select {function}(pid) {waits}")
         assert (await writing)[0] is Outcome.UNKNOWN
         freeze(standby, signal.SIGCONT)
-        await pair.until(leader, C, lambda sighting: standby.spec.name in sighting.synchronous)
+        await pair.until(leader, C, lambda result: standby.spec.name in result.synchronous)
 
 
 async def until(look: Callable[[], Awaitable[str]], value: str) -> None:

@@ -184,7 +184,7 @@ def processes_of(state: Path) -> list[int]:
 
 
 def wait_until(look: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """The first true value of `look`."""
+    """The first true value of `probe`."""
     deadline = time.monotonic() + seconds
     while not (value := look()):
         assert time.monotonic() < deadline, f"still {value!r} after {seconds:g} s"

@@ -50,7 +50,7 @@ async def probed(ground: Ground, zone: str, target: str, port: int = PORT) -> st
             return "silent"
         return "open"
 
-    return await ground.fabric.monitors.look(zone, look, within=timedelta(seconds=5))
+    return await ground.fabric.monitors.probe(zone, look, within=timedelta(seconds=5))
 
 
 @sandboxed

@@ -109,7 +109,7 @@ async def test_the_monitor_of_a_cut_zone_sees_its_own_zone_only(ground: Ground) 
                 return False
             return True
 
-        return await ground.fabric.monitors.look(zone, look, within=timedelta(seconds=2))
+        return await ground.fabric.monitors.probe(zone, look, within=timedelta(seconds=2))
 
     assert all([await sees(zone, address) for zone in (A, B, C) for address in (MANAGED_A, MANAGED_B)])
     await ground.fabric.fail_zone(A, NETWORK)
@@ -125,10 +125,10 @@ async def test_a_look_that_hangs_is_given_up_and_the_next_one_is_not_held_up(gro
     import time
 
     with pytest.raises(TimeoutError):
-        await ground.fabric.monitors.look(A, lambda: time.sleep(0.5), within=timedelta(seconds=0.05))
-    assert await ground.fabric.monitors.look(A, lambda: "seen", within=timedelta(seconds=0.4)) == "seen"
+        await ground.fabric.monitors.probe(A, lambda: time.sleep(0.5), within=timedelta(seconds=0.05))
+    assert await ground.fabric.monitors.probe(A, lambda: "seen", within=timedelta(seconds=0.4)) == "seen"
     with pytest.raises(ZeroDivisionError):
-        await ground.fabric.monitors.look(A, lambda: 1 // 0, within=timedelta(seconds=1))
+        await ground.fabric.monitors.probe(A, lambda: 1 // 0, within=timedelta(seconds=1))
 
 
 @sandboxed

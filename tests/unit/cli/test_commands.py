@@ -53,7 +53,7 @@ STATUS = Status(
     ),
     public_endpoints=(PublicEndpoint("orders", "203.0.113.7", "127.8.0.1", 5432),),
     vpcs=1,
-    trouble=("deployments orders: no space [left] on device",),
+    failures=("deployments orders: no space [left] on device",),
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.operator_api.test_database_view import store as store_with_a_database
-from zonal.control.deployment import Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.disk_monitor import FULL_BYTES, REGION, ROOM_BYTES, DiskMonitor, DiskSpace, disk_space, is_full
 from zonal.foundation.clock import RegionClock
 from zonal.operator_api.database_view import DatabaseView
@@ -129,8 +129,8 @@ async def test_a_database_that_is_gone_is_not_full_any_more() -> None:
     watching = monitor(store, disks)
     await watching.check()
     with store.transaction() as tx:
-        tx.delete(Wanted, "db-1")
-        tx.delete(Standing, "db-1")
+        tx.delete(DeploymentSpec, "db-1")
+        tx.delete(DeploymentStatus, "db-1")
     await watching.check()
     assert not watching.is_full("db-1") and not monitor(store, disks).is_full("db-1")
 

@@ -6,27 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests import virtual_time
-from tests.unit.control.world import ZONES, A, B, C, Engine, Monitors, World, place, until
-from zonal.control.deployment import Member, Needs
-from zonal.control.health import GRACE_SECONDS, Health, Pace
-from zonal.engines.node import Answer, Secrets
+from tests.unit.control.simulation import ZONES, A, B, C, Engine, Monitors, Simulation, place, until
+from zonal.control.deployment_records import Member, Preparation
+from zonal.control.health import GRACE_SECONDS, HealthMonitor, ProbeTiming
+from zonal.engines.node import ProbeStatus, Secrets
 
 
 class Ward:
     """One engine in A that is looked at."""
 
     def __init__(self) -> None:
-        self.world = World()
-        member = Member(place(1, A), Needs.NOTHING, "18.1", 1, 1 << 30)
-        self.engine = self.world.engines["orders_1"] = Engine(self.world, member)
+        self.simulation = Simulation()
+        member = Member(place(1, A), Preparation.NOTHING, "18.1", 1, 1 << 30)
+        self.engine = self.simulation.engines["orders_1"] = Engine(self.simulation, member)
         self.changes = 0
-        self.health = Health(
-            Monitors(self.world),
+        self.health = HealthMonitor(
+            Monitors(self.simulation),
             zones=ZONES,
-            pace=Pace(interval=0.25, timeout=0.4),
-            clock=self.world.clock,
+            pace=ProbeTiming(interval=0.25, timeout=0.4),
+            clock=self.simulation.clock,
             changed=self._changed,
-            beacons={zone: zone for zone in ZONES},
+            monitor_addresses={zone: zone for zone in ZONES},
         )
 
     def _changed(self, deployment: str) -> None:
@@ -39,8 +39,8 @@ class Ward:
         self.health.watch("d-1", {"orders_1": self.engine})
         await asyncio.sleep(2)
 
-    def answers(self) -> set[Answer]:
-        return {look.answer for look in self.health.looks("d-1", "orders_1")}
+    def answers(self) -> set[ProbeStatus]:
+        return {history.status for history in self.health.histories("d-1", "orders_1")}
 
 
 def on(test: Callable[[Ward], Awaitable[None]]) -> None:
@@ -55,7 +55,7 @@ def on(test: Callable[[Ward], Awaitable[None]]) -> None:
 
 def test_a_node_is_looked_at_from_every_other_zone_and_health_is_no_news() -> None:
     async def test(ward: Ward) -> None:
-        assert {look.zone for look in ward.health.looks("d-1", "orders_1")} == {B, C} and ward.answers() == {Answer.SERVING}
+        assert {history.zone for history in ward.health.histories("d-1", "orders_1")} == {B, C} and ward.answers() == {ProbeStatus.SERVING}
         await asyncio.sleep(60)
         before = ward.changes
         await asyncio.sleep(60)
@@ -67,9 +67,9 @@ def test_a_node_is_looked_at_from_every_other_zone_and_health_is_no_news() -> No
 def test_a_refusal_is_confirmed_within_a_twentieth_of_a_second_from_everywhere() -> None:
     async def test(ward: Ward) -> None:
         ward.engine.running = False
-        await until(lambda: Answer.REFUSED in ward.answers(), every=0.001)
+        await until(lambda: ProbeStatus.REFUSED in ward.answers(), every=0.001)
         await asyncio.sleep(0.08)
-        assert all(look.answer is Answer.REFUSED and look.in_a_row >= 2 for look in ward.health.looks("d-1", "orders_1"))
+        assert all(history.status is ProbeStatus.REFUSED and history.in_a_row >= 2 for history in ward.health.histories("d-1", "orders_1"))
 
     on(test)
 
@@ -78,10 +78,10 @@ def test_silence_counts_up_and_one_answer_ends_it() -> None:
     async def test(ward: Ward) -> None:
         ward.engine.hung = True
         await asyncio.sleep(1.7)
-        assert all(look.answer is Answer.SILENT and look.in_a_row >= 3 for look in ward.health.looks("d-1", "orders_1"))
+        assert all(history.status is ProbeStatus.SILENT and history.in_a_row >= 3 for history in ward.health.histories("d-1", "orders_1"))
         ward.engine.hung = False
         await asyncio.sleep(0.5)
-        assert ward.answers() == {Answer.SERVING}
+        assert ward.answers() == {ProbeStatus.SERVING}
 
     on(test)
 
@@ -91,25 +91,25 @@ def test_a_node_that_was_just_started_is_not_judged_for_a_while() -> None:
         ward.engine.running = False
         ward.health.expect("d-1", "orders_1")
         await asyncio.sleep(GRACE_SECONDS - 1)
-        assert ward.answers() == {Answer.STARTING}
+        assert ward.answers() == {ProbeStatus.STARTING}
         await asyncio.sleep(2)
-        assert ward.answers() == {Answer.REFUSED}
+        assert ward.answers() == {ProbeStatus.REFUSED}
 
     on(test)
 
 
 def test_a_monitor_whose_zone_is_cut_hears_nobody() -> None:
     async def test(ward: Ward) -> None:
-        assert ward.health.hearing() == {A, B, C}
-        ward.world.fail(B, "network")
+        assert ward.health.connected_zones() == {A, B, C}
+        ward.simulation.fail(B, "network")
         await asyncio.sleep(1.5)
-        assert ward.health.hearing() == {A, C}
-        ward.world.fail(C, "network")
+        assert ward.health.connected_zones() == {A, C}
+        ward.simulation.fail(C, "network")
         await asyncio.sleep(1.5)
-        assert ward.health.hearing() == frozenset()
-        ward.world.recover(B)
+        assert ward.health.connected_zones() == frozenset()
+        ward.simulation.recover(B)
         await asyncio.sleep(1.5)
-        assert ward.health.hearing() == {A, B}
+        assert ward.health.connected_zones() == {A, B}
 
     on(test)
 
@@ -117,7 +117,7 @@ def test_a_monitor_whose_zone_is_cut_hears_nobody() -> None:
 def test_a_node_that_is_not_watched_any_more_is_not_looked_at() -> None:
     async def test(ward: Ward) -> None:
         ward.health.watch("d-1", {})
-        assert ward.health.looks("d-1", "orders_1") == ()
+        assert ward.health.histories("d-1", "orders_1") == ()
         before = ward.changes
         ward.engine.running = False
         await asyncio.sleep(2)

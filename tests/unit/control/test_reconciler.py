@@ -126,9 +126,9 @@ def test_a_failure_is_journalled_and_tried_again_until_it_succeeds() -> None:
         put(store, "a")
         async with Driver(store, [Lamps(converge)], clock=RegionClock()) as driver:
             await asyncio.sleep(0.01)
-            assert [(each.key, each.why) for each in driver.trouble()] == [("a", "the lamp is hot")]
+            assert [(each.key, each.why) for each in driver.failures()] == [("a", "the lamp is hot")]
             await driver.idle()
-            assert driver.trouble() == []
+            assert driver.failures() == []
 
     entries = run(test).journal(event="reconcile.")
     assert [(entry.event, entry.subject, entry.fields) for entry in entries] == [
@@ -156,20 +156,20 @@ def test_a_reason_from_before_the_world_changed_is_not_shown_while_it_is_tried_a
         put(store, "a")
         async with Driver(store, [Lamps(converge)], clock=RegionClock(), resync_seconds=1e6) as driver:
             await asyncio.sleep(0.01)
-            assert [each.why for each in driver.trouble()] == ["zone us-east-1a is lost"]
+            assert [each.why for each in driver.failures()] == ["zone us-east-1a is lost"]
             await entered.wait()
-            assert [each.why for each in driver.trouble()] == ["zone us-east-1a is lost"], "an ordinary retry does not hide it"
+            assert [each.why for each in driver.failures()] == ["zone us-east-1a is lost"], "an ordinary retry does not hide it"
             driver.retry_all()
-            assert driver.trouble() == []
+            assert driver.failures() == []
             proceed.set()
             await asyncio.sleep(0)
-            assert driver.trouble() == [], "the run that fails now began before the change"
+            assert driver.failures() == [], "the run that fails now began before the change"
             proceed.set()
             await asyncio.sleep(60)
-            assert [each.why for each in driver.trouble()] == ["the disk is full"]
+            assert [each.why for each in driver.failures()] == ["the disk is full"]
             proceed.set()
             await driver.idle()
-            assert driver.trouble() == []
+            assert driver.failures() == []
 
     run(test)
 

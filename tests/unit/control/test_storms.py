@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests import virtual_time
-from tests.unit.control.world import A, B, C, Region, World, connections, until, want, wanted
-from zonal.control.acting import Deployment
-from zonal.control.deployment import Phase, Standing, Wanted
+from tests.unit.control.simulation import A, B, C, Region, Simulation, connections, spec, until, want
+from zonal.control.deployment_plan import Step
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Phase
 from zonal.control.failover import Redundancy
-from zonal.control.planning import Step
-from zonal.control.succession import Succession
+from zonal.control.failover_steps import FailoverSteps
+from zonal.control.step_context import DeploymentAccess
 
 ZONE = st.sampled_from((A, B, C))
 NODE = st.sampled_from(("orders_1", "orders_2"))
@@ -49,8 +49,8 @@ STORM = st.lists(st.tuples(EVENT, st.sampled_from((0.0, 0.01, 0.05, 0.13, 0.3, 0
 class Clients:
     """Writers and what they were told."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
         self.acknowledged: list[int] = []
         self.region_runs = True
         self._unfenced_since: dict[str, float] = {}
@@ -58,67 +58,67 @@ class Clients:
 
     def _check_fences(self) -> None:
         """While a region runs, a node that neither leads nor is being promoted is fenced as soon as it can be reached."""
-        now, standing = self.world.clock.monotonic(), self.world.store.require(Standing, "d-1")
-        may_lead = {standing.promoting or standing.leader}
-        reachable = {engine.spec.name for engine in self.world.writable_and_reachable()} if self.region_runs else set()
+        now, status = self.simulation.clock.monotonic(), self.simulation.store.require(DeploymentStatus, "d-1")
+        may_lead = {status.promoting or status.leader}
+        reachable = {engine.spec.name for engine in self.simulation.writable_and_reachable()} if self.region_runs else set()
         self._unfenced_since = {name: self._unfenced_since.get(name, now) for name in reachable - may_lead}
         for name, since in self._unfenced_since.items():
             assert now - since < FENCE_WITHIN_SECONDS, f"{name} can be reached and takes writes, and {may_lead} leads"
 
     async def write_for_ever(self) -> None:
         while True:
-            able = self.world.able_to_acknowledge()
+            able = self.simulation.able_to_acknowledge()
             assert len(able) <= 1, f"{[engine.spec.name for engine in able]} can both acknowledge"
             self._check_fences()
-            for engine in list(self.world.engines.values()):
+            for engine in list(self.simulation.engines.values()):
                 number = next(self._numbers)
                 if engine.write(number):
                     self.acknowledged.append(number)
             await asyncio.sleep(0.061)
 
 
-async def ride_out(world: World, storm: list[tuple[Any, float]]) -> None:
-    region = await Region(world).__aenter__()
-    want(world, wanted(A, B))
-    await until(lambda: synchronous(world))
-    clients = Clients(world)
+async def ride_out(simulation: Simulation, storm: list[tuple[Any, float]]) -> None:
+    region = await Region(simulation).__aenter__()
+    want(simulation, spec(A, B))
+    await until(lambda: synchronous(simulation))
+    clients = Clients(simulation)
     writing = asyncio.create_task(clients.write_for_ever())
     for (what, *rest), pause in storm:
         if what == "restart region":
             clients.region_runs = False
             await region.__aexit__(None, None, None)
             await asyncio.sleep(pause)
-            region = await Region(world).__aenter__()
+            region = await Region(simulation).__aenter__()
             clients.region_runs = True
         else:
-            strike(world, what, *rest)
+            strike(simulation, what, *rest)
             await asyncio.sleep(pause)
         assert not writing.done(), writing.exception()
     for zone in (A, B, C):
-        world.recover(zone)
+        simulation.recover(zone)
     region.deployments.zone_changed()
-    await until(lambda: synchronous(world) and settled(world) and healthy(world), within=300)
+    await until(lambda: synchronous(simulation) and settled(simulation) and healthy(simulation), within=300)
     before = len(clients.acknowledged)
     await until(lambda: len(clients.acknowledged) > before, within=5)
     writing.cancel()
     await asyncio.wait({writing})
-    world.settle()
-    standing = world.store.require(Standing, "d-1")
-    for engine in world.engines.values():
-        assert engine.max_connections == connections(world.store.require(Wanted, "d-1").memory_bytes)
+    simulation.settle()
+    status = simulation.store.require(DeploymentStatus, "d-1")
+    for engine in simulation.engines.values():
+        assert engine.max_connections == connections(simulation.store.require(DeploymentSpec, "d-1").memory_bytes)
         missing = set(clients.acknowledged) - set(engine.log)
         assert not missing, f"{engine.spec.name} lost {sorted(missing)}"
-    assert world.name == standing.leader
+    assert simulation.name == status.leader
     await region.__aexit__(None, None, None)
 
 
-def strike(world: World, what: str, *rest: Any) -> None:
+def strike(simulation: Simulation, what: str, *rest: Any) -> None:
     if what == "fail":
-        world.fail(*rest)
+        simulation.fail(*rest)
     elif what == "recover":
-        world.recover(*rest)
+        simulation.recover(*rest)
     elif what in ("kill", "hang", "unplug"):
-        engine = world.engines[rest[0]]
+        engine = simulation.engines[rest[0]]
         if what == "kill":
             engine.running = engine.hung = False
         elif what == "hang":
@@ -126,37 +126,32 @@ def strike(world: World, what: str, *rest: Any) -> None:
         else:
             engine.host.lose_power()
     else:
-        now = world.store.require(Wanted, "d-1")
+        now = simulation.store.require(DeploymentSpec, "d-1")
         changed = {
             "force failover": {"failover": now.failover + 1},
             "reboot": {"restart": now.restart + 1},
             "upgrade": {"revision": now.revision + 1},
             "resize": {"revision": now.revision + 1, "memory_bytes": int(rest[0]) << 30 if rest else now.memory_bytes},
         }
-        want(world, replace(now, **changed[what]))
+        want(simulation, replace(now, **changed[what]))
 
 
-def synchronous(world: World) -> bool:
-    standing = world.store.get(Standing, "d-1")
-    return (
-        standing is not None
-        and standing.redundancy is Redundancy.SYNCHRONOUS
-        and not standing.promoting
-        and standing.phase is Phase.RUNNING
-    )
+def synchronous(simulation: Simulation) -> bool:
+    status = simulation.store.get(DeploymentStatus, "d-1")
+    return status is not None and status.redundancy is Redundancy.SYNCHRONOUS and not status.promoting and status.phase is Phase.RUNNING
 
 
-def settled(world: World) -> bool:
-    standing, now = world.store.require(Standing, "d-1"), world.store.require(Wanted, "d-1")
-    done = (standing.restarted, standing.failed_over, standing.settled_revision) == (now.restart, now.failover, now.revision)
-    return done and all(member.revision == now.revision for member in standing.members) and world.name == standing.leader
+def settled(simulation: Simulation) -> bool:
+    status, now = simulation.store.require(DeploymentStatus, "d-1"), simulation.store.require(DeploymentSpec, "d-1")
+    done = (status.restarted, status.failed_over, status.settled_revision) == (now.restart, now.failover, now.revision)
+    return done and all(member.revision == now.revision for member in status.members) and simulation.name == status.leader
 
 
-def healthy(world: World) -> bool:
+def healthy(simulation: Simulation) -> bool:
     """Whether the leader acknowledges and the other node follows it, in fact and not only on record."""
-    leader = world.engines[world.store.require(Standing, "d-1").leader]
-    return world.able_to_acknowledge() == [leader] and all(
-        engine.connected_to() is leader for engine in world.engines.values() if engine is not leader
+    leader = simulation.engines[simulation.store.require(DeploymentStatus, "d-1").leader]
+    return simulation.able_to_acknowledge() == [leader] and all(
+        engine.connected_to() is leader for engine in simulation.engines.values() if engine is not leader
     )
 
 
@@ -172,7 +167,7 @@ def healthy(world: World) -> bool:
 @example([(("resize", 4), 0.7), (("restart region",), 0.3), (("resize", 2), 2.5), (("kill", "orders_2"), 0.3)])
 @example([(("upgrade",), 0.3), (("fail", A, "power"), 6.0), (("restart region",), 1.5)])
 def test_no_storm_loses_an_acknowledged_write_or_makes_two_leaders(storm: list[tuple[Any, float]]) -> None:
-    virtual_time.run(ride_out(World(), storm))
+    virtual_time.run(ride_out(Simulation(), storm))
 
 
 LOST_WHILE_ALONE = [(("fail", B, "network"), 6.0), (("fail", A, "network"), 2.5), (("recover", B), 12.0)]
@@ -180,21 +175,21 @@ LOST_WHILE_CATCHING_UP = [(("fail", B, "power"), 3.0), (("recover", B), 1.1), ((
 
 
 def test_the_model_would_notice_a_leader_that_goes_on_alone_without_a_record_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def relax_only(self: Succession, deployment: Deployment, step: Step) -> None:
-        await self.relax(deployment, deployment.standing)
+    async def relax_only(self: FailoverSteps, deployment: DeploymentAccess, step: Step) -> None:
+        await self.relax(deployment, deployment.status)
 
-    monkeypatch.setattr(Succession, "go_alone", relax_only)
+    monkeypatch.setattr(FailoverSteps, "go_alone", relax_only)
     with pytest.raises(AssertionError):
-        virtual_time.run(ride_out(World(), LOST_WHILE_ALONE))
+        virtual_time.run(ride_out(Simulation(), LOST_WHILE_ALONE))
 
 
 def test_the_model_would_notice_a_standby_that_is_called_synchronous_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def believe(self: Succession, *_: object) -> None:
+    async def believe(self: FailoverSteps, *_: object) -> None:
         return
 
-    virtual_time.run(ride_out(World(), LOST_WHILE_CATCHING_UP))
-    monkeypatch.setattr(Succession, "_confirm", believe)
+    virtual_time.run(ride_out(Simulation(), LOST_WHILE_CATCHING_UP))
+    monkeypatch.setattr(FailoverSteps, "_confirm", believe)
     with pytest.raises(AssertionError, match="lost"):
         for pause in (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3):
             storm = [(("fail", B, "power"), 3.0), (("recover", B), pause), (("fail", A, "power"), 6.0)]
-            virtual_time.run(ride_out(World(), storm))
+            virtual_time.run(ride_out(Simulation(), storm))

@@ -35,10 +35,10 @@ class Journal:
         return []
 
 
-@pytest.mark.parametrize("trouble", [KeyboardInterrupt, ConnectionError])
-def test_a_database_that_is_not_waited_for_is_deleted(trouble: type[BaseException]) -> None:
-    account, said = Account(["creating", trouble]), list[str]()
-    with pytest.raises(trouble):
+@pytest.mark.parametrize("failures", [KeyboardInterrupt, ConnectionError])
+def test_a_database_that_is_not_waited_for_is_deleted(failures: type[BaseException]) -> None:
+    account, said = Account(["creating", failures]), list[str]()
+    with pytest.raises(failures):
         create(account, Journal(), engine_version=None, say=said.append)  # type: ignore[arg-type]
     [name] = account.deleted
     assert name in said[0]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from zonal.control.deployment import Member, Needs, Phase, Place, Standing, Wanted
-from zonal.control.failover import Condition, Redundancy
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Member, Phase, Placement, Preparation
+from zonal.control.failover import NodeCondition, Redundancy
 from zonal.operator_api.database_view import DatabaseRuntime, DatabaseView, NoSuchNode
 from zonal.operator_api.errors import RegionNotReady
 from zonal.records.store import Store
@@ -18,7 +18,7 @@ from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DbInstance, NodeInterface
 
 PLACEMENTS = tuple(
-    Place(f"orders_{zone}", f"host-{zone}", f"us-east-1{zone}", f"172.31.0.{n}", f"100.64.{n}.9") for n, zone in enumerate("ab")
+    Placement(f"orders_{zone}", f"host-{zone}", f"us-east-1{zone}", f"172.31.0.{n}", f"100.64.{n}.9") for n, zone in enumerate("ab")
 )
 
 
@@ -28,7 +28,7 @@ class Fabric:
     def __init__(self) -> None:
         self.done: list[tuple[str, str]] = []
 
-    def node(self, wanted: Wanted, member: Member) -> Any:
+    def node(self, spec: DeploymentSpec, member: Member) -> Any:
         async def kill() -> None:
             self.done.append(("kill", member.name))
 
@@ -37,8 +37,8 @@ class Fabric:
 
         return SimpleNamespace(kill=kill, host=SimpleNamespace(power_off=power_off))
 
-    def condition(self, id: str, node: str) -> Condition:
-        return Condition.UP if node == "orders_a" else Condition.LOST
+    def condition(self, id: str, node: str) -> NodeCondition:
+        return NodeCondition.UP if node == "orders_a" else NodeCondition.LOST
 
     def why(self, id: str) -> str:
         return "the standby is not following"
@@ -46,7 +46,7 @@ class Fabric:
 
 def store() -> Store:
     made = Store(":memory:")
-    members = tuple(Member(place, Needs.NOTHING, "18.1", 1, 1 << 30, is_on=True) for place in PLACEMENTS)
+    members = tuple(Member(place, Preparation.NOTHING, "18.1", 1, 1 << 30, is_on=True) for place in PLACEMENTS)
     instance = DbInstance(
         id="db-1",
         identifier="orders",
@@ -69,13 +69,13 @@ def store() -> Store:
     )
     with made.transaction() as tx:
         tx.put(instance)
-        tx.put(wanted())
-        tx.put(Standing(id="db-1", phase=Phase.RUNNING, leader="orders_a", members=members, redundancy=Redundancy.SYNCHRONOUS))
+        tx.put(spec())
+        tx.put(DeploymentStatus(id="db-1", phase=Phase.RUNNING, leader="orders_a", members=members, redundancy=Redundancy.SYNCHRONOUS))
     return made
 
 
-def wanted() -> Wanted:
-    return Wanted(
+def spec() -> DeploymentSpec:
+    return DeploymentSpec(
         id="db-1",
         subject="orders",
         engine="postgres",
@@ -108,9 +108,9 @@ async def test_a_node_is_named_by_its_part_and_its_end_is_on_record() -> None:
 async def test_an_old_primary_that_is_not_fenced_is_shown_as_what_it_is() -> None:
     databases, fabric, records = database_view()
     with records.transaction() as tx:
-        standing = tx.require(Standing, "db-1")
-        unfenced = replace(standing.member("orders_b"), needs=Needs.REJOIN, unfenced=True)
-        tx.put(replace(standing.with_member(unfenced), redundancy=Redundancy.ALONE, why="waits"))
+        deployment_status = tx.require(DeploymentStatus, "db-1")
+        unfenced = replace(deployment_status.member("orders_b"), needs=Preparation.REJOIN, unfenced=True)
+        tx.put(replace(deployment_status.with_member(unfenced), redundancy=Redundancy.ALONE, why="waits"))
     [seen] = databases.statuses()
     assert [(node.role, node.state) for node in seen.nodes] == [("primary", "up"), ("old primary", "lost")]
     assert seen.why.startswith("the standby is not following; orders_b led before and is not fenced yet: it acknowledges no write")
@@ -155,10 +155,10 @@ def test_public_endpoints_are_in_the_order_of_their_names_whatever_the_order_of_
         for number, name in enumerate(names, start=1):
             node = f"{name}_a"
             interfaces = (NodeInterface(node, f"eni-{number}", "subnet-1", "us-east-1a"),)
-            place = Place(node, f"host-{number}", "us-east-1a", f"172.31.0.{number}", f"100.64.0.{number}")
-            member = Member(place, Needs.NOTHING, "18.1", 1, 1 << 30, is_on=True)
+            place = Placement(node, f"host-{number}", "us-east-1a", f"172.31.0.{number}", f"100.64.0.{number}")
+            member = Member(place, Preparation.NOTHING, "18.1", 1, 1 << 30, is_on=True)
             tx.put(replace(tx.require(DbInstance, "db-1"), id=f"db-{number}", identifier=name, interfaces=interfaces))
-            tx.put(Standing(id=f"db-{number}", phase=Phase.RUNNING, leader=node, members=(member,), redundancy=Redundancy.SINGLE))
+            tx.put(DeploymentStatus(id=f"db-{number}", phase=Phase.RUNNING, leader=node, members=(member,), redundancy=Redundancy.SINGLE))
             tx.put(
                 NetworkInterface(
                     id=f"eni-{number}",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from zonal.engines.node import Answer, Monitors, Sighting
+from zonal.engines.node import Monitors, ProbeResult, ProbeStatus
 from zonal.engines.postgres import ordered_settings
 from zonal.engines.postgres.session import NotReady, Refused, Rejected, Session, Silent
 
@@ -44,29 +44,29 @@ class Eye:
         self._words = words
         self._kept: dict[str, Session] = {}
 
-    async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
+    async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         """See the node from a zone; silence is an answer."""
         seconds = within.total_seconds()
         try:
-            return await monitors.look(zone, lambda: self._see(zone, seconds), within=within + timedelta(milliseconds=50))
+            return await monitors.probe(zone, lambda: self._see(zone, seconds), within=within + timedelta(milliseconds=50))
         except TimeoutError:
-            return self._sighting(zone, Answer.SILENT, "the look did not end in time")
+            return self._result(zone, ProbeStatus.SILENT, "the look did not end in time")
 
     def forget(self) -> None:
         """Drop the kept connections, as before the node's end."""
         for zone in list(self._kept):
             self._drop(zone)
 
-    def _see(self, zone: str, seconds: float) -> Sighting:
+    def _see(self, zone: str, seconds: float) -> ProbeResult:
         deadline = time.monotonic() + seconds
         try:
             return self._status(zone, self._ask(zone, deadline))
         except Refused as error:
-            return self._sighting(zone, Answer.REFUSED, str(error))
+            return self._result(zone, ProbeStatus.REFUSED, str(error))
         except (NotReady, Rejected) as error:
-            return self._sighting(zone, Answer.STARTING, str(error))
+            return self._result(zone, ProbeStatus.STARTING, str(error))
         except Silent as error:
-            return self._sighting(zone, Answer.SILENT, str(error))
+            return self._result(zone, ProbeStatus.SILENT, str(error))
 
     def _ask(self, zone: str, deadline: float) -> list[str | None]:
         """One row of status, over the kept connection or a new one. A kept one that broke says nothing: the new one does."""
@@ -92,15 +92,15 @@ class Eye:
         if session is not None:
             session.close()
 
-    def _status(self, zone: str, row: list[str | None]) -> Sighting:
+    def _status(self, zone: str, row: list[str | None]) -> ProbeResult:
         in_recovery, position, timeline, required, replicas, ordered = row
         streaming: list[tuple[str, bool]] = [(name, bool(confirms)) for name, confirms in json.loads(replicas or "[]")]
         names = _required(required or "")
-        return Sighting(
+        return ProbeResult(
             node=self._node,
             seen_from=zone,
             monotonic=time.monotonic(),
-            answer=Answer.SERVING,
+            status=ProbeStatus.SERVING,
             writable=in_recovery == "f",
             position=int(position) if position else None,
             timeline=int(timeline) if timeline else None,
@@ -110,8 +110,8 @@ class Eye:
             ordered_settings=tuple(json.loads(ordered or "{}").items()),
         )
 
-    def _sighting(self, zone: str, answer: Answer, detail: str) -> Sighting:
-        return Sighting(self._node, zone, time.monotonic(), answer, detail)
+    def _result(self, zone: str, status: ProbeStatus, detail: str) -> ProbeResult:
+        return ProbeResult(self._node, zone, time.monotonic(), status, detail)
 
 
 def _required(setting: str) -> tuple[str, ...]:

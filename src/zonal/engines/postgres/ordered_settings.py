@@ -3,7 +3,7 @@
 PostgreSQL reserves shared memory for them at its start, and a standby needs as much as the primary that wrote its WAL (section 26.4.3,
 "Administrator's Overview", of the PostgreSQL documentation): a smaller one does not start, or stops replaying. The values that a standby
 must not go below are in its own control file, where replay has put them. So a standby starts with the larger of what is wanted and what is
-recorded there; a raised setting has to reach the standby first, a lowered one the primary first (`control.planning`).
+recorded there; a raised setting has to reach the standby first, a lowered one the primary first (`control.deployment_plan`).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, Rejoined, Secrets, Sighting
+from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, ProbeResult, Rejoined, Secrets
 from zonal.engines.postgres import accounts, configuration, ordered_settings
 from zonal.engines.postgres.eye import Eye
 from zonal.engines.postgres.layout import Layout, Part, Role
@@ -123,7 +123,7 @@ class PostgresNode:
         return Rejoined("rewound")
 
     async def start(self) -> None:
-        """Start the engine; returns once its process runs (whether it answers is for `look` to say)."""
+        """Start the engine; returns once its process runs (whether it answers is for `probe` to say)."""
         layout = self._layout
         await self._acting()
         if not layout.exists():
@@ -193,9 +193,9 @@ class PostgresNode:
         """Change the master user's password on the leader. `password` may be a SCRAM verifier, and should."""
         await self._programs.sql(f"{accounts.password_statement(self.spec.master_user, password)};")
 
-    async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
+    async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
-        return await self._eye.look(monitors, zone, within=within)
+        return await self._eye.probe(monitors, zone, within=within)
 
     async def is_running(self) -> bool:
         """Whether the engine's process runs. For acting, never for judging health."""

@@ -1,7 +1,7 @@
 """What makes a DB instance true: its status follows its deployment, its name its leader, and changes that wait their window.
 
 `observe` reads the records, `plan` says purely what is missing, and each step is one transaction or one call that may be repeated. The
-engines themselves are `control.deployments`' work; here is only what RDS adds to them.
+engines themselves are `control.deployment_reconciler`' work; here is only what RDS adds to them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from zonal.control.deployment import Phase, Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Phase
 from zonal.control.failover import Redundancy
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
@@ -44,8 +44,8 @@ class Observed(NamedTuple):
     in lost zones."""
 
     instance: DbInstance
-    wanted: Wanted | None
-    standing: Standing | None
+    deployment_spec: DeploymentSpec | None
+    deployment_status: DeploymentStatus | None
     opens_in_seconds: float
     left: frozenset[str] = frozenset()
 
@@ -54,7 +54,7 @@ class DbInstanceReconciler:
     """The reconciler of DB instances (`control.reconciler.Reconciler`)."""
 
     name = "db-instances"
-    kinds: Sequence[type[Record]] = (DbInstance, Standing, NetworkInterface)
+    kinds: Sequence[type[Record]] = (DbInstance, DeploymentStatus, NetworkInterface)
 
     def __init__(self, store: Store, endpoints: Endpoints, *, clock: Clock, clock_speed: float, is_lost: IsLost) -> None:
         self._store = store
@@ -94,14 +94,18 @@ class DbInstanceReconciler:
         if instance is None:
             return None
         opens = WINDOWS.seconds_until(instance.maintenance_window, self._clock.now())
-        standing = self._store.get(Standing, id)
-        left = frozenset(member.name for member in standing.members if self._is_lost(member.place.zone)) if standing else frozenset()
-        return Observed(instance, self._store.get(Wanted, id), standing, opens, left)
+        deployment_status = self._store.get(DeploymentStatus, id)
+        left = (
+            frozenset(member.name for member in deployment_status.members if self._is_lost(member.place.zone))
+            if deployment_status
+            else frozenset()
+        )
+        return Observed(instance, self._store.get(DeploymentSpec, id), deployment_status, opens, left)
 
     async def _run(self, step: Step, observed: Observed) -> None:
-        instance, standing = observed.instance, observed.standing
-        if step is Step.POINT and standing is not None:
-            self._endpoints.point(instance, standing)
+        instance, deployment_status = observed.instance, observed.deployment_status
+        if step is Step.POINT and deployment_status is not None:
+            self._endpoints.point(instance, deployment_status)
         elif step is Step.DROP:
             self._endpoints.forget(instance.former_identifier)
         elif step is Step.EXPOSE:
@@ -114,18 +118,18 @@ class DbInstanceReconciler:
     def _write(self, step: Step, id: str) -> None:
         """The steps that only change records; the instance is read again, since it may have changed meanwhile."""
         with self._store.transaction() as tx:
-            instance, standing = tx.require(DbInstance, id), tx.get(Standing, id)
+            instance, deployment_status = tx.require(DbInstance, id), tx.get(DeploymentStatus, id)
             if step is Step.REMOVE:
                 events.note(tx, instance.identifier, 3)
                 placement.remove_interfaces(tx, instance)
                 tx.delete(DbInstance, id)
                 self._endpoints.forget(instance.identifier)
-            elif step is Step.TRIM and standing is not None:
-                tx.put(placement.remove_interfaces(tx, instance, kept=_names(standing, tx.get(Wanted, id))))
+            elif step is Step.TRIM and deployment_status is not None:
+                tx.put(placement.remove_interfaces(tx, instance, kept=_names(deployment_status, tx.get(DeploymentSpec, id))))
             elif step is Step.APPLY:
                 tx.put(apply(tx, replace(instance, pending=Changes()), instance.pending, self._clock.now(), self._is_lost))
-            elif step is Step.TAKE_BACK and standing is not None:
-                tx.put(take_back(tx, instance, standing))
+            elif step is Step.TAKE_BACK and deployment_status is not None:
+                tx.put(take_back(tx, instance, deployment_status))
             elif step is Step.FINISH:
                 for number in finished_events(instance):
                     events.note(tx, instance.identifier, number)
@@ -134,39 +138,50 @@ class DbInstanceReconciler:
 
 def plan(observed: Observed) -> tuple[Step, ...]:
     """What is missing, in the order in which it is done."""
-    instance, wanted, standing, opens_in_seconds, left = observed
+    instance, deployment_spec, deployment_status, opens_in_seconds, left = observed
     if instance.status == lifecycle.DELETING:
-        return (Step.WITHDRAW, Step.REMOVE) if standing is None or standing.phase is Phase.DELETED else ()
-    if wanted is None or standing is None:
+        return (Step.WITHDRAW, Step.REMOVE) if deployment_status is None or deployment_status.phase is Phase.DELETED else ()
+    if deployment_spec is None or deployment_status is None:
         return ()
-    steps = [Step.POINT] if standing.announced else []
+    steps = [Step.POINT] if deployment_status.announced else []
     steps += [Step.DROP] if instance.former_identifier else []
-    steps += [Step.EXPOSE] if standing.announced else []
-    if {each.node for each in instance.interfaces} - _names(standing, wanted):
+    steps += [Step.EXPOSE] if deployment_status.announced else []
+    if {each.node for each in instance.interfaces} - _names(deployment_status, deployment_spec):
         steps.append(Step.TRIM)
-    if standing.failed_revision == wanted.revision:
+    if deployment_status.failed_revision == deployment_spec.revision:
         steps.append(Step.TAKE_BACK)
-    elif instance.status not in (lifecycle.AVAILABLE, lifecycle.STOPPED) and is_done(instance, wanted, standing, left):
+    elif instance.status not in (lifecycle.AVAILABLE, lifecycle.STOPPED) and is_done(instance, deployment_spec, deployment_status, left):
         steps.append(Step.FINISH)
     elif instance.status == lifecycle.AVAILABLE and instance.pending != Changes() and not opens_in_seconds:
         steps.append(Step.APPLY)
     return tuple(steps)
 
 
-def is_done(instance: DbInstance, wanted: Wanted, standing: Standing, left: frozenset[str]) -> bool:
+def is_done(instance: DbInstance, deployment_spec: DeploymentSpec, deployment_status: DeploymentStatus, left: frozenset[str]) -> bool:
     """Whether the deployment is what the instance's status waits for. A node in a lost zone is not waited for where none is wanted."""
     if instance.status == lifecycle.STOPPING:
-        return standing.phase is Phase.STOPPED
-    if standing.phase is not Phase.RUNNING or standing.promoting or standing.announced != standing.leader:
+        return deployment_status.phase is Phase.STOPPED
+    if (
+        deployment_status.phase is not Phase.RUNNING
+        or deployment_status.promoting
+        or deployment_status.announced != deployment_status.leader
+    ):
         return False
-    done = (standing.restarted, standing.failed_over, standing.password) == (wanted.restart, wanted.failover, wanted.password)
-    waiting = left - {standing.leader} if standing.redundancy is Redundancy.SINGLE else frozenset()
-    members = [member for member in standing.members if member.name not in waiting]
-    as_many = len(members) == len(wanted.places) or instance.status == lifecycle.REBOOTING
-    current = all(member.revision == wanted.revision for member in members) and standing.settled_revision == wanted.revision
+    done = (deployment_status.restarted, deployment_status.failed_over, deployment_status.password) == (
+        deployment_spec.restart,
+        deployment_spec.failover,
+        deployment_spec.password,
+    )
+    waiting = left - {deployment_status.leader} if deployment_status.redundancy is Redundancy.SINGLE else frozenset()
+    members = [member for member in deployment_status.members if member.name not in waiting]
+    as_many = len(members) == len(deployment_spec.places) or instance.status == lifecycle.REBOOTING
+    current = (
+        all(member.revision == deployment_spec.revision for member in members)
+        and deployment_status.settled_revision == deployment_spec.revision
+    )
     becomes_redundant = instance.status == lifecycle.CREATING or instance.applying.multi_az is True
-    redundant = standing.redundancy in (Redundancy.SINGLE, Redundancy.SYNCHRONOUS)
-    single = instance.applying.multi_az is not False or standing.redundancy is Redundancy.SINGLE
+    redundant = deployment_status.redundancy in (Redundancy.SINGLE, Redundancy.SYNCHRONOUS)
+    single = instance.applying.multi_az is not False or deployment_status.redundancy is Redundancy.SINGLE
     return done and as_many and current and single and (redundant or not becomes_redundant)
 
 
@@ -201,6 +216,8 @@ def finished_events(instance: DbInstance) -> tuple[int, ...]:
     return numbers
 
 
-def _names(standing: Standing, wanted: Wanted | None) -> set[str]:
+def _names(deployment_status: DeploymentStatus, deployment_spec: DeploymentSpec | None) -> set[str]:
     """The nodes that there are or shall be."""
-    return {member.name for member in standing.members} | {place.name for place in (wanted.places if wanted else ())}
+    return {member.name for member in deployment_status.members} | {
+        place.name for place in (deployment_spec.places if deployment_spec else ())
+    }

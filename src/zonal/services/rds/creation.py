@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from zonal.control.deployment import DeploymentSecrets, Wanted
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.services.common.subnet_groups import IsLost
@@ -118,7 +118,7 @@ class Creation:
         memory = check_class(instance.instance_class, engine=instance.engine, version=version.version).memory_bytes
         tx.put(instance)
         tx.put(
-            Wanted(
+            DeploymentSpec(
                 id=instance.id,
                 subject=identifier,
                 engine=instance.engine,

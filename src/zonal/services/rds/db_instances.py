@@ -1,7 +1,7 @@
 """Looking at DB instances, and rebooting, stopping, starting and deleting them.
 
-Each of these is a wish written down (`control.deployment.Wanted`) and a status that shows it; `convergence` ends the status when the wish
-is fulfilled.
+Each of these is a wish written down (`control.deployment_records.DeploymentSpec`) and a status that shows it; `convergence` ends the status
+when the wish is fulfilled.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from zonal.control.deployment import Power, Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Power
 from zonal.control.failover import Redundancy
 from zonal.foundation.errors import AwsError
 from zonal.services.common.filters import has_values
@@ -51,34 +51,35 @@ class DbInstances:
     @operation("RebootDBInstance")
     def reboot(self, call: Call, request: RebootDBInstanceMessageTypeDef) -> Answer:
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
-        wanted = call.transaction.require(Wanted, instance.id)
+        deployment_spec = call.transaction.require(DeploymentSpec, instance.id)
         if request.get("ForceFailover"):
             if not instance.multi_az:
                 raise AwsError(
                     "InvalidParameterCombination", "You can't enable force failover if the instance isn't configured for Multi-AZ."
                 )
-            standing = call.transaction.require(Standing, instance.id)
-            if standing.redundancy is not Redundancy.SYNCHRONOUS:
+            deployment_status = call.transaction.require(DeploymentStatus, instance.id)
+            if deployment_status.redundancy is not Redundancy.SYNCHRONOUS:
                 raise AwsError(
                     "InvalidDBInstanceState",
-                    f"Instance {instance.identifier} cannot fail over now: its standby does not hold every write ({standing.redundancy}).",
+                    f"Instance {instance.identifier} cannot fail over now: "
+                    f"its standby does not hold every write ({deployment_status.redundancy}).",
                 )
-            wanted = replace(wanted, failover=wanted.failover + 1)
+            deployment_spec = replace(deployment_spec, failover=deployment_spec.failover + 1)
         else:
-            wanted = replace(wanted, restart=wanted.restart + 1)
-        return _wish(call, instance, "reboot", wanted)
+            deployment_spec = replace(deployment_spec, restart=deployment_spec.restart + 1)
+        return _wish(call, instance, "reboot", deployment_spec)
 
     @operation("StopDBInstance")
     def stop(self, call: Call, request: StopDBInstanceMessageTypeDef) -> Answer:
         UNSUPPORTED.reject(request, {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
-        return _wish(call, instance, "stop", replace(call.transaction.require(Wanted, instance.id), power=Power.OFF))
+        return _wish(call, instance, "stop", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.OFF))
 
     @operation("StartDBInstance")
     def start(self, call: Call, request: StartDBInstanceMessageTypeDef) -> Answer:
         UNSUPPORTED.reject(request, {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.STOPPED)
-        return _wish(call, instance, "start", replace(call.transaction.require(Wanted, instance.id), power=Power.ON))
+        return _wish(call, instance, "start", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.ON))
 
     @operation("DeleteDBInstance")
     def delete(self, call: Call, request: DeleteDBInstanceMessageTypeDef) -> Answer:
@@ -90,8 +91,8 @@ class DbInstances:
             )
         if instance.status == lifecycle.DELETING:
             raise AwsError("InvalidDBInstanceState", f"Instance {instance.identifier} is already being deleted.")
-        wanted = call.transaction.require(Wanted, instance.id)
-        return _wish(call, instance, "delete", replace(wanted, power=Power.GONE))
+        deployment_spec = call.transaction.require(DeploymentSpec, instance.id)
+        return _wish(call, instance, "delete", replace(deployment_spec, power=Power.DELETED))
 
 
 def _in(call: Call, identifier: str, status: str) -> DbInstance:
@@ -102,10 +103,10 @@ def _in(call: Call, identifier: str, status: str) -> DbInstance:
     return instance
 
 
-def _wish(call: Call, instance: DbInstance, event: str, wanted: Wanted) -> Answer:
+def _wish(call: Call, instance: DbInstance, event: str, deployment_spec: DeploymentSpec) -> Answer:
     instance = replace(instance, status=lifecycle.LIFECYCLE.next(instance.status, event))
     call.transaction.put(instance)
-    call.transaction.put(wanted)
+    call.transaction.put(deployment_spec)
     return {"DBInstance": answer_instance(call.transaction, instance)}
 
 

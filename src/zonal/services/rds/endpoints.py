@@ -1,7 +1,7 @@
 """Endpoints: a DB instance's name leads to its leader's address.
 
-Control calls `announce` when another node leads (`control.acting.Announcer`); the instance's own convergence calls it again whenever it
-looks, so that a new region process, a renaming or a changed public address end with the right names too. Inside the VPC the name
+Control calls `announce` when another node leads (`control.step_context.Announcer`); the instance's own convergence calls it again whenever
+it looks, so that a new region process, a renaming or a changed public address end with the right names too. Inside the VPC the name
 means the private address, outside the public one.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from zonal.control.deployment import Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.records.store import Store
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DOMAIN, DbInstance
@@ -41,15 +41,15 @@ class Endpoints:
         self._exposure = exposure
         self._exposed: dict[str, set[tuple[str, int]]] = {}
 
-    async def announce(self, wanted: Wanted, standing: Standing) -> None:
+    async def announce(self, deployment_spec: DeploymentSpec, deployment_status: DeploymentStatus) -> None:
         """Let the name lead to the leader."""
-        instance = self._store.get(DbInstance, wanted.id)
+        instance = self._store.get(DbInstance, deployment_spec.id)
         if instance is not None:
-            self.point(instance, standing)
+            self.point(instance, deployment_status)
 
-    def point(self, instance: DbInstance, standing: Standing) -> None:
+    def point(self, instance: DbInstance, deployment_status: DeploymentStatus) -> None:
         """The same, for an instance at hand."""
-        interface = next((each.interface_id for each in instance.interfaces if each.node == standing.leader), None)
+        interface = next((each.interface_id for each in instance.interfaces if each.node == deployment_status.leader), None)
         if interface is not None:
             found = self._store.require(NetworkInterface, interface)
             self._names.set(instance.endpoint, private=found.addresses[0], public=found.public_address)
@@ -65,11 +65,11 @@ class Endpoints:
 
     async def expose(self, id: str, addresses: Iterable[str], port: int) -> None:
         """Have exactly these public addresses of an instance reachable from this machine."""
-        wanted = {(address, port) for address in addresses}
+        deployment_spec = {(address, port) for address in addresses}
         present = self._exposed.setdefault(id, set())
-        for address, number in sorted(present - wanted):
+        for address, number in sorted(present - deployment_spec):
             await self._exposure.unexpose(address, number)
             present.discard((address, number))
-        for address, number in sorted(wanted - present):
+        for address, number in sorted(deployment_spec - present):
             await self._exposure.expose(address, number)
             present.add((address, number))

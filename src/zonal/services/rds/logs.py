@@ -10,7 +10,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from zonal.control.deployment import Member, Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Member
 from zonal.engines.node import LogFile, Node
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
@@ -28,9 +28,9 @@ _FILES = PAGING.bounded(fewest=1, most=1000)
 
 
 class Nodes(Protocol):
-    """Gives the node that a member of a deployment is (`control.nodes.Nodes`)."""
+    """Gives the node that a member of a deployment is (`control.engine_nodes.Nodes`)."""
 
-    def node(self, wanted: Wanted, member: Member) -> Node: ...
+    def node(self, deployment_spec: DeploymentSpec, member: Member) -> Node: ...
 
 
 class Logs:
@@ -72,10 +72,10 @@ class Logs:
 
     async def _files(self, identifier: str) -> list[LogFile]:
         instance: DbInstance = find_instance(self._store, identifier)
-        wanted, standing = self._store.get(Wanted, instance.id), self._store.get(Standing, instance.id)
-        if self.nodes is None or wanted is None or standing is None or not standing.is_led:
+        deployment_spec, deployment_status = self._store.get(DeploymentSpec, instance.id), self._store.get(DeploymentStatus, instance.id)
+        if self.nodes is None or deployment_spec is None or deployment_status is None or not deployment_status.is_led:
             raise AwsError("DBInstanceNotReady", f"The DB instance {instance.identifier} is not ready to show its log files.")
-        return await self.nodes.node(wanted, standing.leading).logs()
+        return await self.nodes.node(deployment_spec, deployment_status.leading).logs()
 
 
 def portion(path: Path, marker: str | None, lines: int | None) -> Answer:

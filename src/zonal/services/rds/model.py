@@ -1,7 +1,7 @@
 """What RDS remembers: DB subnet groups and DB instances, and nothing that changes them.
 
 A DB instance is what a customer asked for, with AWS's status. The engines behind it are a deployment of the same id
-(`control.deployment`): `Wanted` says what RDS wants of them, `Standing` how they stand.
+(`control.deployment_records`): `Wanted` says what RDS wants of them, `DeploymentStatus` how they stand.
 """
 
 from __future__ import annotations

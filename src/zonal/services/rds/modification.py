@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from zonal.control.deployment import DeploymentSecrets, Standing, Wanted
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
@@ -162,7 +162,7 @@ def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now:
         changes = replace(changes, identifier=None)  # Somebody else took the name while the change waited for the window.
     if changes == Changes():
         return instance
-    wanted = transaction.require(Wanted, instance.id)
+    wanted = transaction.require(DeploymentSpec, instance.id)
     if changes.instance_class is not None:
         size = check_class(changes.instance_class, engine=instance.engine, version=instance.engine_version)
         wanted = replace(wanted, memory_bytes=size.memory_bytes, revision=_next_revision(transaction, wanted))
@@ -182,27 +182,27 @@ def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now:
     return replace(instance, status=status, applying=_together(instance.applying, replace(changes, identifier=None)))
 
 
-def take_back(transaction: Transaction, instance: DbInstance, standing: Standing) -> DbInstance:
+def take_back(transaction: Transaction, instance: DbInstance, deployment_status: DeploymentStatus) -> DbInstance:
     """Have the deployment run again what the instance was before a modification that failed; what else is being changed goes on."""
-    wanted = transaction.require(Wanted, instance.id)
+    wanted = transaction.require(DeploymentSpec, instance.id)
     size = check_class(instance.instance_class, engine=instance.engine, version=instance.engine_version)
     before = replace(wanted, memory_bytes=size.memory_bytes, engine_version=instance.engine_version)
-    leader = standing.leading
+    leader = deployment_status.leading
     runs_it = (leader.memory_bytes, leader.engine_version, leader.settings) == (before.memory_bytes, before.engine_version, before.settings)
     revision = leader.revision if runs_it and leader.revision != wanted.revision else _next_revision(transaction, wanted)
     transaction.put(replace(before, revision=revision))
     return replace(instance, applying=replace(instance.applying, instance_class=None, engine_version=None))
 
 
-def _next_revision(view: View, wanted: Wanted) -> int:
+def _next_revision(view: View, wanted: DeploymentSpec) -> int:
     """A revision that was never wanted before, not even by a modification that failed."""
-    return max(wanted.revision, view.require(Standing, wanted.id).failed_revision) + 1
+    return max(wanted.revision, view.require(DeploymentStatus, wanted.id).failed_revision) + 1
 
 
 def _is_stuck(view: View, instance: DbInstance) -> bool:
     """Whether a change is being carried out and waits for something. Then it can be changed again, back or forward."""
-    standing = view.get(Standing, instance.id)
-    return instance.status in lifecycle.CHANGING and standing is not None and bool(standing.why)
+    deployment_status = view.get(DeploymentStatus, instance.id)
+    return instance.status in lifecycle.CHANGING and deployment_status is not None and bool(deployment_status.why)
 
 
 def _present(instance: DbInstance) -> Changes:
@@ -217,14 +217,14 @@ def _present(instance: DbInstance) -> Changes:
 
 
 def _resized(
-    transaction: Transaction, instance: DbInstance, wanted: Wanted, now: datetime, is_lost: IsLost, *, multi_az: bool
-) -> tuple[DbInstance, Wanted]:
+    transaction: Transaction, instance: DbInstance, wanted: DeploymentSpec, now: datetime, is_lost: IsLost, *, multi_az: bool
+) -> tuple[DbInstance, DeploymentSpec]:
     """With a second place in another zone, or with the leader's place only."""
-    standing = transaction.require(Standing, instance.id)
+    deployment_status = transaction.require(DeploymentStatus, instance.id)
     if not multi_az:
-        return instance, replace(wanted, places=(standing.leading.place,))
+        return instance, replace(wanted, places=(deployment_status.leading.place,))
     group = transaction.require(SubnetGroup, instance.subnet_group)
-    here = standing.leading.place
+    here = deployment_status.leading.place
     [zone] = placement.chosen_zones(transaction, group, count=1, is_lost=is_lost, but=(here.zone,))
     instance, place = placement.add_node(transaction, instance, group, zone, now)
     return instance, replace(wanted, places=(here, place))
@@ -232,7 +232,7 @@ def _resized(
 
 def _reset_password(transaction: Transaction, instance: DbInstance, password: str) -> DbInstance:
     check_password(password)
-    wanted = transaction.require(Wanted, instance.id)
+    wanted = transaction.require(DeploymentSpec, instance.id)
     transaction.put(replace(wanted, password=wanted.password + 1))
     kept = transaction.require(DeploymentSecrets, instance.id)
     transaction.put(replace(kept, master=scram_verifier(password)))

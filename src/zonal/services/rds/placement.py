@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from zonal.control.deployment import Place, free_management_address
+from zonal.control.deployment_records import Placement, free_management_address
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.records.view import View
@@ -78,13 +78,13 @@ def check_public(view: View, vpc_id: str) -> None:
         )
 
 
-def add_node(transaction: Transaction, instance: DbInstance, group: SubnetGroup, zone: str, now: datetime) -> tuple[DbInstance, Place]:
+def add_node(transaction: Transaction, instance: DbInstance, group: SubnetGroup, zone: str, now: datetime) -> tuple[DbInstance, Placement]:
     """A place for a new node: its interface plugged into its host to be, its addresses, a name that was never used."""
     number = instance.numbers + 1
     tail = f"{instance.identifier[:40]}-{instance.id[-4:].lower()}-{number}"
     subnet = next(subnet for subnet in subnets_of(transaction, group) if subnet.zone == zone)
     interface = INTERFACES.create(transaction, subnet, instance.group_ids, host=f"db-{tail}", now=now, public=instance.publicly_accessible)
-    place = Place(
+    place = Placement(
         name=tail.replace("-", "_"),
         host=f"db-{tail}",
         zone=zone,

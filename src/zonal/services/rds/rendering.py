@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from zonal.control.deployment import Standing, Wanted
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.failover import Redundancy
 from zonal.records.view import View
 from zonal.services.rds import lifecycle
@@ -57,7 +57,7 @@ class Descriptions:
         def describe(instance: DbInstance) -> Lasting:
             group = self._groups[instance.subnet_group]
             is_full = self._is_storage_full(instance.id)
-            records = instance, view.get(Standing, instance.id), view.get(Wanted, instance.id), group, is_full
+            records = instance, view.get(DeploymentStatus, instance.id), view.get(DeploymentSpec, instance.id), group, is_full
             known = self._instances.get(instance.id)
             if known is None or not known.shows(*records):
                 shown = answer_instance(view, instance, group=cast("DBSubnetGroupTypeDef", group))
@@ -85,7 +85,7 @@ def shown_status(instance: DbInstance, *, is_storage_full: bool) -> str:
 
 def answer_instance(view: View, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:
     """An instance as DescribeDBInstances shows it. `group` is its subnet group's answer, if that is known already."""
-    standing = view.get(Standing, instance.id)
+    deployment_status = view.get(DeploymentStatus, instance.id)
     shown: DBInstanceTypeDef = {
         "DBInstanceIdentifier": instance.identifier,
         "DBInstanceClass": instance.instance_class,
@@ -138,20 +138,20 @@ def answer_instance(view: View, instance: DbInstance, *, group: DBSubnetGroupTyp
     if instance.status != lifecycle.CREATING:
         shown["Endpoint"] = {"Address": instance.endpoint, "Port": instance.port, "HostedZoneId": HOSTED_ZONE}
         shown["InstanceCreateTime"] = instance.created
-    _show_zones(shown, instance, standing)
+    _show_zones(shown, instance, deployment_status)
     return shown
 
 
-def _show_zones(shown: DBInstanceTypeDef, instance: DbInstance, standing: Standing | None) -> None:
+def _show_zones(shown: DBInstanceTypeDef, instance: DbInstance, deployment_status: DeploymentStatus | None) -> None:
     """Where the leader is; and where the standby is, but only while it holds every acknowledged write."""
-    if standing is None or not standing.members:
+    if deployment_status is None or not deployment_status.members:
         if instance.interfaces:
             shown["AvailabilityZone"] = instance.interfaces[0].zone
         return
-    leader = next((member for member in standing.members if member.name == standing.leader), standing.members[0])
+    leader = next((member for member in deployment_status.members if member.name == deployment_status.leader), deployment_status.members[0])
     shown["AvailabilityZone"] = leader.place.zone
-    if standing.standby is not None and standing.redundancy is Redundancy.SYNCHRONOUS:
-        shown["SecondaryAvailabilityZone"] = standing.standby.place.zone
+    if deployment_status.standby is not None and deployment_status.redundancy is Redundancy.SYNCHRONOUS:
+        shown["SecondaryAvailabilityZone"] = deployment_status.standby.place.zone
 
 
 def _pending(view: View, instance: DbInstance) -> PendingModifiedValuesTypeDef:
@@ -169,8 +169,8 @@ def _pending(view: View, instance: DbInstance) -> PendingModifiedValuesTypeDef:
             shown["EngineVersion"] = changes.engine_version
         if changes.identifier is not None:
             shown["DBInstanceIdentifier"] = changes.identifier
-    standing, wanted = view.get(Standing, instance.id), view.get(Wanted, instance.id)
-    if instance.password_pending and standing and wanted and standing.password < instance.password_pending:
+    deployment_status, deployment_spec = view.get(DeploymentStatus, instance.id), view.get(DeploymentSpec, instance.id)
+    if instance.password_pending and deployment_status and deployment_spec and deployment_status.password < instance.password_pending:
         shown["MasterUserPassword"] = HIDDEN
     return shown
 

@@ -31,7 +31,7 @@ class StoppedClock(RegionClock):
         return self._ec2.now
 
 
-class World:
+class Simulation:
     """An account, a fabric, and the reconciler between them."""
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def simulation() -> Simulation:
+    return Simulation()
 
 
 def tiers(ec2: Ec2) -> dict[str, str]:
@@ -76,9 +76,9 @@ def planned(ec2: Ec2, vpc_id: str) -> plan.VpcPlan:
     return found
 
 
-def test_a_plan_says_where_packets_go_and_who_may_send_them(world: World) -> None:
-    ids = tiers(world.ec2)
-    found = planned(world.ec2, ids["vpc"])
+def test_a_plan_says_where_packets_go_and_who_may_send_them(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    found = planned(simulation.ec2, ids["vpc"])
     by_id = {subnet.id: subnet for subnet in found.subnets}
     local = plan.Route("10.0.0.0/16", "local")
     assert by_id[ids["public"]].routes == (plan.Route("0.0.0.0/0", "internet"), local)
@@ -89,14 +89,14 @@ def test_a_plan_says_where_packets_go_and_who_may_send_them(world: World) -> Non
     assert found.internet_gateway and found.dns and found.cidrs == ("10.0.0.0/16",)
 
 
-def test_an_interface_is_planned_with_its_host_addresses_and_groups(world: World) -> None:
-    ids = tiers(world.ec2)
-    subnet = world.ec2.store.require(model.Subnet, ids["public"])
-    with world.ec2.store.transaction() as tx:
+def test_an_interface_is_planned_with_its_host_addresses_and_groups(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    subnet = simulation.ec2.store.require(model.Subnet, ids["public"])
+    with simulation.ec2.store.transaction() as tx:
         made = network_interfaces.create_managed(tx, subnet, [ids["database"]], requester="amazon-rds", description="db")
-        network_interfaces.plug(tx, made.id, "db-orders-a", now=world.ec2.now)
+        network_interfaces.plug(tx, made.id, "db-orders-a", now=simulation.ec2.now)
         lent = addresses.lend(tx, made.id)
-    [interface] = planned(world.ec2, ids["vpc"]).interfaces
+    [interface] = planned(simulation.ec2, ids["vpc"]).interfaces
     assert interface == plan.InterfacePlan(
         id=made.id,
         subnet_id=ids["public"],
@@ -108,30 +108,30 @@ def test_an_interface_is_planned_with_its_host_addresses_and_groups(world: World
     )
 
 
-def test_an_unchecked_interface_forwards_and_routes_lead_to_it_while_it_is_in_a_host(world: World) -> None:
-    ids = tiers(world.ec2)
-    id = world.ec2.create_network_interface(SubnetId=ids["public"])["NetworkInterface"]["NetworkInterfaceId"]
-    world.ec2.modify_network_interface_attribute(NetworkInterfaceId=id, SourceDestCheck={"Value": False})
-    world.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=id)
+def test_an_unchecked_interface_forwards_and_routes_lead_to_it_while_it_is_in_a_host(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    id = simulation.ec2.create_network_interface(SubnetId=ids["public"])["NetworkInterface"]["NetworkInterfaceId"]
+    simulation.ec2.modify_network_interface_attribute(NetworkInterfaceId=id, SourceDestCheck={"Value": False})
+    simulation.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=id)
 
     def route() -> plan.Route:
-        public = next(subnet for subnet in planned(world.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
+        public = next(subnet for subnet in planned(simulation.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
         return next(each for each in public.routes if each.cidr == "192.168.0.0/16")
 
-    assert planned(world.ec2, ids["vpc"]).interfaces[0].forwards
+    assert planned(simulation.ec2, ids["vpc"]).interfaces[0].forwards
     assert route() == plan.Route("192.168.0.0/16", "blackhole")
-    with world.ec2.store.transaction() as tx:
-        network_interfaces.plug(tx, id, "router", now=world.ec2.now)
+    with simulation.ec2.store.transaction() as tx:
+        network_interfaces.plug(tx, id, "router", now=simulation.ec2.now)
     assert route() == plan.Route("192.168.0.0/16", "interface", id)
 
 
-def test_acl_entries_are_planned_in_order_with_the_fabrics_words(world: World) -> None:
-    ids = tiers(world.ec2)
-    acl_id = world.ec2.create_network_acl(VpcId=ids["vpc"])["NetworkAcl"]["NetworkAclId"]
+def test_acl_entries_are_planned_in_order_with_the_fabrics_words(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    acl_id = simulation.ec2.create_network_acl(VpcId=ids["vpc"])["NetworkAcl"]["NetworkAclId"]
     entry = {"NetworkAclId": acl_id, "RuleAction": "allow", "Egress": False, "CidrBlock": "10.0.0.0/8"}
-    world.ec2.create_network_acl_entry(RuleNumber=200, Protocol="17", PortRange={"From": 53, "To": 53}, **entry)
-    world.ec2.create_network_acl_entry(RuleNumber=100, Protocol="1", IcmpTypeCode={"Type": 8, "Code": -1}, **entry)
-    [acl] = [each for each in planned(world.ec2, ids["vpc"]).network_acls if each.id == acl_id]
+    simulation.ec2.create_network_acl_entry(RuleNumber=200, Protocol="17", PortRange={"From": 53, "To": 53}, **entry)
+    simulation.ec2.create_network_acl_entry(RuleNumber=100, Protocol="1", IcmpTypeCode={"Type": 8, "Code": -1}, **entry)
+    [acl] = [each for each in planned(simulation.ec2, ids["vpc"]).network_acls if each.id == acl_id]
     assert acl.ingress == (
         plan.AclEntry(100, True, "icmp", "10.0.0.0/8", 8, -1),
         plan.AclEntry(200, True, "udp", "10.0.0.0/8", 53, 53),
@@ -140,22 +140,24 @@ def test_acl_entries_are_planned_in_order_with_the_fabrics_words(world: World) -
     assert acl.egress == (plan.AclEntry(32767, False, "-1", "0.0.0.0/0"),)
 
 
-def test_there_is_no_plan_without_a_vpc(world: World) -> None:
-    assert vpc_plan(world.ec2.store, "vpc-0123456789abcdef0") is None
+def test_there_is_no_plan_without_a_vpc(simulation: Simulation) -> None:
+    assert vpc_plan(simulation.ec2.store, "vpc-0123456789abcdef0") is None
 
 
-def test_a_vpc_that_is_gone_is_removed_also_after_a_crash_in_between(world: World) -> None:
-    vpc_id = world.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    world.settle()
-    assert set(world.fabric.networks) == {vpc_id, world.ec2.default_vpc_id}
-    world.ec2.delete_vpc(VpcId=vpc_id)
-    world.reconciler = VpcReconciler(world.ec2.store, world.fabric, StoppedClock(world.ec2))  # The region was killed here.
-    world.settle()
-    assert set(world.fabric.networks) == {world.ec2.default_vpc_id}
-    assert world.ec2.store.get(model.Network, vpc_id) is None
-    calls = world.fabric.calls
-    virtual_time.run(world.reconciler.converge(vpc_id))
-    assert world.fabric.calls == calls
+def test_a_vpc_that_is_gone_is_removed_also_after_a_crash_in_between(simulation: Simulation) -> None:
+    vpc_id = simulation.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    simulation.settle()
+    assert set(simulation.fabric.networks) == {vpc_id, simulation.ec2.default_vpc_id}
+    simulation.ec2.delete_vpc(VpcId=vpc_id)
+    simulation.reconciler = VpcReconciler(
+        simulation.ec2.store, simulation.fabric, StoppedClock(simulation.ec2)
+    )  # The region was killed here.
+    simulation.settle()
+    assert set(simulation.fabric.networks) == {simulation.ec2.default_vpc_id}
+    assert simulation.ec2.store.get(model.Network, vpc_id) is None
+    calls = simulation.fabric.calls
+    virtual_time.run(simulation.reconciler.converge(vpc_id))
+    assert simulation.fabric.calls == calls
 
 
 def public_nat(ec2: Ec2, ids: dict[str, str], **more: Any) -> str:
@@ -163,22 +165,22 @@ def public_nat(ec2: Ec2, ids: dict[str, str], **more: Any) -> str:
     return str(ec2.create_nat_gateway(SubnetId=ids["public"], AllocationId=allocation_id, **more)["NatGateway"]["NatGatewayId"])
 
 
-def test_a_nat_gateway_is_available_only_when_it_forwards(world: World) -> None:
-    ids = tiers(world.ec2)
-    nat_id = public_nat(world.ec2, ids)
-    main = world.ec2.describe_route_tables(
+def test_a_nat_gateway_is_available_only_when_it_forwards(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    nat_id = public_nat(simulation.ec2, ids)
+    main = simulation.ec2.describe_route_tables(
         Filters=[{"Name": "vpc-id", "Values": [ids["vpc"]]}, {"Name": "association.main", "Values": ["true"]}]
     )["RouteTables"][0]["RouteTableId"]
-    world.ec2.create_route(RouteTableId=main, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat_id)
-    world.fabric.failing = 1
+    simulation.ec2.create_route(RouteTableId=main, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat_id)
+    simulation.fabric.failing = 1
     with pytest.raises(Exception, match="torn"):
-        virtual_time.run(world.reconciler.converge(ids["vpc"]))
-    assert world.nat(nat_id)["State"] == "pending"
-    world.settle()
-    shown = world.nat(nat_id)
+        virtual_time.run(simulation.reconciler.converge(ids["vpc"]))
+    assert simulation.nat(nat_id)["State"] == "pending"
+    simulation.settle()
+    shown = simulation.nat(nat_id)
     [address] = shown["NatGatewayAddresses"]
     assert (shown["State"], shown["ConnectivityType"]) == ("available", "public")
-    applied = world.fabric.networks[ids["vpc"]]
+    applied = simulation.fabric.networks[ids["vpc"]]
     assert applied.nat_gateways == (plan.NatGatewayPlan(nat_id, address["NetworkInterfaceId"]),)
     private = next(subnet for subnet in applied.subnets if subnet.id == ids["private"])
     assert plan.Route("0.0.0.0/0", "interface", address["NetworkInterfaceId"]) in private.routes
@@ -186,80 +188,80 @@ def test_a_nat_gateway_is_available_only_when_it_forwards(world: World) -> None:
     assert interface.public == ((address["PrivateIp"], address["PublicIp"]),) and interface.forwards
 
 
-def test_a_deleted_nat_gateway_frees_its_things_when_the_fabric_is_done(world: World) -> None:
-    ids = tiers(world.ec2)
-    nat_id = public_nat(world.ec2, ids)
-    world.settle()
-    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
-    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
-    assert world.nat(nat_id)["State"] == "deleting"
-    assert len(world.ec2.describe_network_interfaces()["NetworkInterfaces"]) == 1
-    world.settle()
-    assert world.nat(nat_id)["State"] == "deleted"
-    assert world.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
-    assert "AssociationId" not in world.ec2.describe_addresses()["Addresses"][0]
+def test_a_deleted_nat_gateway_frees_its_things_when_the_fabric_is_done(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    nat_id = public_nat(simulation.ec2, ids)
+    simulation.settle()
+    simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    assert simulation.nat(nat_id)["State"] == "deleting"
+    assert len(simulation.ec2.describe_network_interfaces()["NetworkInterfaces"]) == 1
+    simulation.settle()
+    assert simulation.nat(nat_id)["State"] == "deleted"
+    assert simulation.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+    assert "AssociationId" not in simulation.ec2.describe_addresses()["Addresses"][0]
     with pytest.raises(AwsError) as error:
-        world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+        simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
     assert code(error) == "NatGatewayNotFound"
-    world.ec2.wait(minutes=61)
-    assert world.ec2.describe_nat_gateways()["NatGateways"] == []
-    world.settle()
-    assert world.ec2.store.select(model.NatGateway) == []
+    simulation.ec2.wait(minutes=61)
+    assert simulation.ec2.describe_nat_gateways()["NatGateways"] == []
+    simulation.settle()
+    assert simulation.ec2.store.select(model.NatGateway) == []
 
 
-def test_a_route_to_the_interface_of_a_nat_gateway_that_goes_is_a_black_hole(world: World) -> None:
-    ids = tiers(world.ec2)
-    nat_id = public_nat(world.ec2, ids)
-    world.settle()
-    [address] = world.nat(nat_id)["NatGatewayAddresses"]
+def test_a_route_to_the_interface_of_a_nat_gateway_that_goes_is_a_black_hole(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    nat_id = public_nat(simulation.ec2, ids)
+    simulation.settle()
+    [address] = simulation.nat(nat_id)["NatGatewayAddresses"]
     interface_id = address["NetworkInterfaceId"]
-    world.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=interface_id)
+    simulation.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=interface_id)
 
     def route() -> plan.Route:
-        public = next(subnet for subnet in planned(world.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
+        public = next(subnet for subnet in planned(simulation.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
         return next(each for each in public.routes if each.cidr == "192.168.0.0/16")
 
     assert route() == plan.Route("192.168.0.0/16", "interface", interface_id)
-    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
     assert route() == plan.Route("192.168.0.0/16", "blackhole")  # The fabric takes the interface away now.
 
 
-def test_a_nat_gateway_deleted_while_pending_never_becomes_available(world: World) -> None:
-    ids = tiers(world.ec2)
-    nat_id = public_nat(world.ec2, ids)
-    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
-    world.settle()
-    assert world.nat(nat_id)["State"] == "deleted"
-    assert [entry.event for entry in world.ec2.store.journal(subject=nat_id)] == [
+def test_a_nat_gateway_deleted_while_pending_never_becomes_available(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    nat_id = public_nat(simulation.ec2, ids)
+    simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    simulation.settle()
+    assert simulation.nat(nat_id)["State"] == "deleted"
+    assert [entry.event for entry in simulation.ec2.store.journal(subject=nat_id)] == [
         "nat_gateway.pending",
         "nat_gateway.deleting",
         "nat_gateway.deleted",
     ]
 
 
-def test_a_public_nat_gateway_without_an_internet_gateway_fails_and_says_why(world: World) -> None:
-    vpc_id = world.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    island = world.ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
-    nat_id = public_nat(world.ec2, {"public": island})
-    world.settle()
-    shown = world.nat(nat_id)
+def test_a_public_nat_gateway_without_an_internet_gateway_fails_and_says_why(simulation: Simulation) -> None:
+    vpc_id = simulation.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    island = simulation.ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    nat_id = public_nat(simulation.ec2, {"public": island})
+    simulation.settle()
+    shown = simulation.nat(nat_id)
     assert (shown["State"], shown["FailureCode"]) == ("failed", "Gateway.NotAttached")
     assert shown["FailureMessage"] == f"Network {vpc_id} has no Internet gateway attached"
-    assert world.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
-    world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
-    world.settle()
-    assert world.nat(nat_id)["State"] == "deleted"
+    assert simulation.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+    simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+    simulation.settle()
+    assert simulation.nat(nat_id)["State"] == "deleted"
 
 
-def test_a_private_nat_gateway_needs_no_public_address(world: World) -> None:
-    ids = tiers(world.ec2)
-    nat_id = world.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private", PrivateIpAddress="10.0.2.9")["NatGateway"][
-        "NatGatewayId"
-    ]
-    world.settle()
-    shown = world.nat(nat_id)
+def test_a_private_nat_gateway_needs_no_public_address(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    nat_id = simulation.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private", PrivateIpAddress="10.0.2.9")[
+        "NatGateway"
+    ]["NatGatewayId"]
+    simulation.settle()
+    shown = simulation.nat(nat_id)
     assert (shown["State"], shown["NatGatewayAddresses"][0]["PrivateIp"]) == ("available", "10.0.2.9")
-    assert world.fabric.networks[ids["vpc"]].interfaces[0].public == ()
+    assert simulation.fabric.networks[ids["vpc"]].interfaces[0].public == ()
 
 
 @pytest.mark.parametrize(
@@ -273,43 +275,43 @@ def test_a_private_nat_gateway_needs_no_public_address(world: World) -> None:
         ({"ConnectivityType": "private", "PrivateIpAddress": "10.0.2.9"}, "InvalidParameterValue"),
     ],
 )
-def test_what_is_no_nat_gateway_is_refused(world: World, request_: dict[str, Any], expected: str) -> None:
-    ids = tiers(world.ec2)
+def test_what_is_no_nat_gateway_is_refused(simulation: Simulation, request_: dict[str, Any], expected: str) -> None:
+    ids = tiers(simulation.ec2)
     with pytest.raises(AwsError) as error:
-        world.ec2.create_nat_gateway(SubnetId=ids["public"], **request_)
+        simulation.ec2.create_nat_gateway(SubnetId=ids["public"], **request_)
     assert code(error) == expected
-    assert world.ec2.store.select(model.NatGateway) == []
+    assert simulation.ec2.store.select(model.NatGateway) == []
 
 
-def test_an_elastic_address_serves_one_gateway_and_is_not_pulled_from_it(world: World) -> None:
-    ids = tiers(world.ec2)
-    public_nat(world.ec2, ids)
-    [address] = world.ec2.describe_addresses()["Addresses"]
+def test_an_elastic_address_serves_one_gateway_and_is_not_pulled_from_it(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    public_nat(simulation.ec2, ids)
+    [address] = simulation.ec2.describe_addresses()["Addresses"]
     with pytest.raises(AwsError) as error:
-        world.ec2.create_nat_gateway(SubnetId=ids["public"], AllocationId=address["AllocationId"])
+        simulation.ec2.create_nat_gateway(SubnetId=ids["public"], AllocationId=address["AllocationId"])
     assert code(error) == "Resource.AlreadyAssociated"
     with pytest.raises(AwsError) as error:
-        world.ec2.disassociate_address(AssociationId=address["AssociationId"])
+        simulation.ec2.disassociate_address(AssociationId=address["AssociationId"])
     assert code(error) == "AuthFailure"
 
 
-def test_five_nat_gateways_in_a_zone_are_enough(world: World) -> None:
-    ids = tiers(world.ec2)
+def test_five_nat_gateways_in_a_zone_are_enough(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
     for _ in range(5):
-        world.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private")
+        simulation.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private")
     with pytest.raises(AwsError) as error:
-        world.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private")
+        simulation.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private")
     assert code(error) == "NatGatewayLimitExceeded"
-    world.ec2.create_nat_gateway(SubnetId=ids["public"], ConnectivityType="private")
+    simulation.ec2.create_nat_gateway(SubnetId=ids["public"], ConnectivityType="private")
 
 
 def test_the_nat_gateways_lifecycle_has_no_dead_end() -> None:
     assert LIFECYCLE.dead_ends() == frozenset()
 
 
-def test_every_change_reaches_its_vpc(world: World) -> None:
-    ids = tiers(world.ec2)
-    ec2, reconciler = world.ec2, world.reconciler
+def test_every_change_reaches_its_vpc(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    ec2, reconciler = simulation.ec2, simulation.reconciler
     seen: set[str] = set()
 
     def watcher(kind: str, id: str) -> None:
@@ -338,21 +340,21 @@ def test_every_change_reaches_its_vpc(world: World) -> None:
         assert ids["vpc"] in seen
 
 
-def test_the_driver_settles_a_region_whatever_fails_on_the_way(world: World) -> None:
-    ids = tiers(world.ec2)
-    nat_id = public_nat(world.ec2, ids)
+def test_the_driver_settles_a_region_whatever_fails_on_the_way(simulation: Simulation) -> None:
+    ids = tiers(simulation.ec2)
+    nat_id = public_nat(simulation.ec2, ids)
 
     async def drive() -> None:
         clock = RegionClock()
-        world.fabric.failing = 3
-        async with Driver(world.ec2.store, [VpcReconciler(world.ec2.store, world.fabric, clock)], clock=clock) as driver:
+        simulation.fabric.failing = 3
+        async with Driver(simulation.ec2.store, [VpcReconciler(simulation.ec2.store, simulation.fabric, clock)], clock=clock) as driver:
             await driver.idle()
-            assert world.nat(nat_id)["State"] == "available"
-            world.fabric.failing = 2
-            world.ec2.delete_nat_gateway(NatGatewayId=nat_id)
+            assert simulation.nat(nat_id)["State"] == "available"
+            simulation.fabric.failing = 2
+            simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
             await driver.idle()
-            assert world.nat(nat_id)["State"] == "deleted"
+            assert simulation.nat(nat_id)["State"] == "deleted"
 
     virtual_time.run(drive())
-    for vpc_id, applied in world.fabric.networks.items():
-        assert applied == vpc_plan(world.ec2.store, vpc_id)
+    for vpc_id, applied in simulation.fabric.networks.items():
+        assert applied == vpc_plan(simulation.ec2.store, vpc_id)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import botocore.session
 from botocore.model import Shape
 
-from tests.unit.control.world import ZONES, Monitors, World
-from tests.unit.control.world import Region as Engines
-from zonal.control.deployments import Deployments
+from tests.unit.control.simulation import ZONES, Monitors, Simulation
+from tests.unit.control.simulation import Region as Engines
+from zonal.control.deployment_reconciler import DeploymentReconciler
 from zonal.control.reconciler import Driver
 from zonal.foundation.authority import Authority
 from zonal.foundation.errors import AwsError
@@ -89,9 +89,9 @@ class Account:
     """A customer's account with a default VPC; `async with` runs the reconcilers."""
 
     def __init__(self, *versions: str) -> None:
-        self.world = World()
-        self.store = self.world.store
-        self.clock = self.world.clock
+        self.simulation = Simulation()
+        self.store = self.simulation.store
+        self.clock = self.simulation.clock
         self.catalog = Catalog(*(versions or ("17.6", "18.0", "18.1")))
         self.names, self.exposed, self.logs = NamesTable(), Exposed(), Logs(self.store)
         self.full_disks: set[str] = set()
@@ -99,7 +99,7 @@ class Account:
             self.store,
             self.catalog,  # type: ignore[arg-type]
             authority(),
-            is_lost=self.world.cut,
+            is_lost=self.simulation.cut,
             logs=self.logs,
             is_storage_full=self.full_disks.__contains__,
         )
@@ -108,19 +108,19 @@ class Account:
         random.seed(1)
 
     async def __aenter__(self) -> Account:
-        self.engines = Engines(self.world)
+        self.engines = Engines(self.simulation)
         self.endpoints = Endpoints(self.store, self.names, self.exposed)
-        self.deployments = Deployments(
+        self.deployments = DeploymentReconciler(
             self.store,
             self.engines,
-            Monitors(self.world),
+            Monitors(self.simulation),
             self.endpoints,
             zones=ZONES,
-            settings=self.world.settings,
+            settings=self.simulation.settings,
             clock=self.clock,
-            beacons={zone: zone for zone in ZONES},
+            monitor_addresses={zone: zone for zone in ZONES},
         )
-        instances = DbInstanceReconciler(self.store, self.endpoints, clock=self.clock, clock_speed=1.0, is_lost=self.world.cut)
+        instances = DbInstanceReconciler(self.store, self.endpoints, clock=self.clock, clock_speed=1.0, is_lost=self.simulation.cut)
         self.driver = Driver(self.store, [self.deployments, instances], clock=self.clock)
         self.deployments.nudged_by(lambda id: self.driver.nudge("deployments", id))
         await self.driver.__aenter__()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
-from tests.unit.control.world import until
+from tests.unit.control.simulation import until
 from tests.unit.services.rds.region import MODEL, Account
-from zonal.control.deployment import DeploymentSecrets, Wanted
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call
 from zonal.services.rds.model import DbInstance
@@ -44,7 +44,7 @@ def test_an_instance_created_with_every_optional_string_empty_is_one_created_wit
     differing = {name for name in plain if plain[name] != empty[name]} - {"CertificateDetails"}
     assert differing <= CREATED_ANEW
     assert all(instance.database is None for instance in account.store.select(DbInstance))
-    assert all(wanted.database is None for wanted in account.store.select(Wanted))
+    assert all(wanted.database is None for wanted in account.store.select(DeploymentSpec))
 
 
 @pytest.mark.parametrize("member", ["MasterUsername", "MasterUserPassword"])
@@ -68,10 +68,14 @@ def test_modifying_with_every_optional_string_or_list_empty_changes_nothing() ->
             group = account.security_group()
             account.create(VpcSecurityGroupIds=[group])
             await until(lambda: account.status() == "available")
-            before = account.store.select(DbInstance), account.store.select(Wanted), account.store.select(DeploymentSecrets)
+            before = account.store.select(DbInstance), account.store.select(DeploymentSpec), account.store.select(DeploymentSecrets)
             account.call("ModifyDBInstance", DBInstanceIdentifier="orders", ApplyImmediately=True, **dict.fromkeys(names, ""))
             account.call("ModifyDBInstance", DBInstanceIdentifier="orders", **{name: [] for name in lists})
-            assert before == (account.store.select(DbInstance), account.store.select(Wanted), account.store.select(DeploymentSecrets))
+            assert before == (
+                account.store.select(DbInstance),
+                account.store.select(DeploymentSpec),
+                account.store.select(DeploymentSecrets),
+            )
 
     virtual_time.run(main())
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
-from tests.unit.control.world import A, B, C, until
+from tests.unit.control.simulation import A, B, C, until
 from tests.unit.services.rds.region import Account
-from zonal.control.deployment import DeploymentSecrets, Standing, Wanted
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus
 from zonal.services.ec2.model import InternetGateway, NetworkInterface, SecurityGroup, Subnet
 from zonal.services.rds.model import DbInstance
 
@@ -68,7 +68,9 @@ def test_the_master_password_is_nowhere_in_clear_text() -> None:
             shown = account.create(MasterUserPassword="correct-horse-battery")
             await until(lambda: account.status() == "available")
             everything = f"{shown} {account.describe()} {account.store.journal()} {account.store.select(DbInstance)}"
-            everything += f"{account.store.select(Wanted)} {account.store.select(Standing)} {account.store.select(DeploymentSecrets)}"
+            everything += (
+                f"{account.store.select(DeploymentSpec)} {account.store.select(DeploymentStatus)} {account.store.select(DeploymentSecrets)}"
+            )
             assert "correct-horse" not in everything
             assert account.store.select(DeploymentSecrets)[0].master.startswith("SCRAM-SHA-256$")
 
@@ -168,11 +170,11 @@ def test_a_public_instance_needs_an_internet_gateway() -> None:
 
 def test_a_lost_zone_takes_no_new_host() -> None:
     async def test(account: Account) -> None:
-        account.world.fail(A, "power")
+        account.simulation.fail(A, "power")
         asked = {"Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": 20, "DBInstanceIdentifier": "orders"}
         asked |= {"MasterUsername": "master", "MasterUserPassword": "password-of-master"}
         assert account.error("CreateDBInstance", AvailabilityZone=A, **asked)[0] == "InsufficientDBInstanceCapacity"
-        account.world.fail(B, "network")
+        account.simulation.fail(B, "network")
         assert account.error("CreateDBInstance", MultiAZ=True, **asked)[0] == "InsufficientDBInstanceCapacity"
         account.create()
         assert account.describe()["AvailabilityZone"] == C

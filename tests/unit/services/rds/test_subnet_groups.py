@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.control.world import A, B
+from tests.unit.control.simulation import A, B
 from tests.unit.services.rds.region import Account
 from zonal.services.ec2 import subnets as ec2_subnets
 from zonal.services.ec2 import vpcs

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from zonal.control.deployment import DeploymentSecrets, Member, Power, Wanted, member_of
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, Member, Power, member_of
 from zonal.engines.node import Host, Node, NodeSpec
 from zonal.fabric.plan import HostSpec, ManagementGroup, PortRange
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Store
 
 
-class Hosts(Protocol):
+class HostFactory(Protocol):
     """The hosts of the fabric (`fabric.hosts.Hosts`)."""
 
     def host(self, spec: HostSpec, /) -> Host: ...
@@ -27,7 +27,7 @@ class Hosts(Protocol):
     async def remove(self, name: str, /) -> None: ...
 
 
-class Engine(NamedTuple):
+class EngineBuilder(NamedTuple):
     """How nodes of one engine are made: where a version is installed (None: it is not), and a node from its parts.
 
     The third argument of `build` is the password of the operator's account. `ordered_settings` declares the settings that must be at
@@ -44,27 +44,29 @@ class NotInstalled(ZonalError):
 
 
 class EngineNodes:
-    """The nodes of all deployments (`control.acting.Nodes`). Their hosts' disks lie in `directory`."""
+    """The nodes of all deployments (`control.step_context.NodeProvider`). Their hosts' disks lie in `directory`."""
 
-    def __init__(self, store: Store, hosts: Hosts, engines: Mapping[str, Engine], *, directory: Path) -> None:
+    def __init__(self, store: Store, hosts: HostFactory, engines: Mapping[str, EngineBuilder], *, directory: Path) -> None:
         self._store = store
         self._hosts = hosts
         self._engines = engines
         self._directory = directory
         self._nodes: dict[tuple[str, str], tuple[Member, Node]] = {}
 
-    def node(self, wanted: Wanted, member: Member) -> Node:
+    def node(self, deployment_spec: DeploymentSpec, member: Member) -> Node:
         """The node that a member is. Raises `NotInstalled`."""
-        key = wanted.id, member.name
+        key = deployment_spec.id, member.name
         known = self._nodes.get(key)
         if known is None or not _is_same(known[0], member):
-            known = member, self._build(wanted, member)
+            known = member, self._build(deployment_spec, member)
             self._nodes[key] = known
         return known[1]
 
-    def ordered_settings(self, wanted: Wanted) -> Mapping[str, int]:
+    def ordered_settings(self, deployment_spec: DeploymentSpec) -> Mapping[str, int]:
         """What the ordered settings of the deployment's engine are to be, as it is wanted now."""
-        return self._engines[wanted.engine].ordered_settings(_spec(wanted, member_of(wanted, wanted.places[0]), Path("/")))
+        return self._engines[deployment_spec.engine].ordered_settings(
+            _spec(deployment_spec, member_of(deployment_spec, deployment_spec.places[0]), Path("/"))
+        )
 
     async def forget(self, deployment: str, name: str) -> None:
         """The member is gone for good: its host and its disk go too."""
@@ -73,14 +75,14 @@ class EngineNodes:
             await self._hosts.remove(known[0].place.host)
             await asyncio.to_thread(shutil.rmtree, self._directory / known[0].place.host, ignore_errors=True)
 
-    def _build(self, wanted: Wanted, member: Member) -> Node:
-        engine = self._engines[wanted.engine]
+    def _build(self, deployment_spec: DeploymentSpec, member: Member) -> Node:
+        engine = self._engines[deployment_spec.engine]
         home = engine.home(member.engine_version)
-        if home is None and wanted.power is not Power.GONE:  # What is to go needs no engine any more.
-            hint = f"bring it back with `zonal engines install {wanted.engine} {member.engine_version}`"
-            raise NotInstalled(f"{member.name} needs {wanted.engine} {member.engine_version}, which is not installed: {hint}")
+        if home is None and deployment_spec.power is not Power.DELETED:  # What is to go needs no engine any more.
+            hint = f"bring it back with `zonal engines install {deployment_spec.engine} {member.engine_version}`"
+            raise NotInstalled(f"{member.name} needs {deployment_spec.engine} {member.engine_version}, which is not installed: {hint}")
         place = member.place
-        ports = (PortRange("tcp", wanted.port, wanted.port),)
+        ports = (PortRange("tcp", deployment_spec.port, deployment_spec.port),)
         host = self._hosts.host(
             HostSpec(
                 name=place.host,
@@ -88,22 +90,22 @@ class EngineNodes:
                 directory=str(self._directory / place.host),
                 readable=(str(home),) if home else (),
                 management_address=place.management_address,
-                management_group=ManagementGroup(wanted.id, peer_ports=ports, probe_ports=ports),
-                vpc_id=wanted.vpc_id,
+                management_group=ManagementGroup(deployment_spec.id, peer_ports=ports, probe_ports=ports),
+                vpc_id=deployment_spec.vpc_id,
             )
         )
-        spec = _spec(wanted, member, home or Path("/"))
-        return engine.build(spec, host, self._store.require(DeploymentSecrets, wanted.id).operator)
+        spec = _spec(deployment_spec, member, home or Path("/"))
+        return engine.build(spec, host, self._store.require(DeploymentSecrets, deployment_spec.id).operator)
 
 
-def _spec(wanted: Wanted, member: Member, home: Path) -> NodeSpec:
+def _spec(deployment_spec: DeploymentSpec, member: Member, home: Path) -> NodeSpec:
     return NodeSpec(
         name=member.name,
         installation=home,
         version=member.engine_version,
-        port=wanted.port,
-        master_user=wanted.master_user,
-        database=wanted.database,
+        port=deployment_spec.port,
+        master_user=deployment_spec.master_user,
+        database=deployment_spec.database,
         listen=(member.place.address, member.place.management_address),
         settings=member.settings,
         memory_bytes=member.memory_bytes,

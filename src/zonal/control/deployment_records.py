@@ -1,8 +1,8 @@
 """What is remembered of a deployment: what is wanted of it, how it stands, and its secrets.
 
-A service (RDS, later ElastiCache and others) writes `Wanted` and never touches the rest. Control writes `Standing` and never touches
-`Wanted`. So neither can lose the other's change, and every wish is level-triggered: "restart" is a number that has grown beyond the one
-that was done, not a message that could get lost.
+A service (RDS, later ElastiCache and others) writes `DeploymentSpec` and never touches the rest. Control writes `DeploymentStatus` and
+never touches `DeploymentSpec`. So neither can lose the other's change, and every wish is level-triggered: "restart" is a number that has
+grown beyond the one that was done, not a message that could get lost.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Power(StrEnum):
 
     ON = "on"
     OFF = "off"
-    GONE = "gone"
+    DELETED = "gone"
 
 
-class Place(msgspec.Struct, frozen=True):
+class Placement(msgspec.Struct, frozen=True):
     """Where a node is to be. `name` is its replication name, `host` the fabric's name of its host, `address` its customers' address."""
 
     name: str
@@ -38,7 +38,7 @@ class Place(msgspec.Struct, frozen=True):
     management_address: str
 
 
-class Wanted(Record, frozen=True, kw_only=True):
+class DeploymentSpec(Record, frozen=True, kw_only=True):
     """What a service wants of a deployment. The first of `places` is where the leader is laid out; a second one is a standby.
 
     `subject` is what the journal calls it. A node runs at `revision` (an older one is restarted with what is wanted now: version,
@@ -52,7 +52,7 @@ class Wanted(Record, frozen=True, kw_only=True):
     engine: str
     engine_version: str
     port: int
-    places: tuple[Place, ...]
+    places: tuple[Placement, ...]
     vpc_id: str
     master_user: str
     database: str | None = None
@@ -65,7 +65,7 @@ class Wanted(Record, frozen=True, kw_only=True):
     password: int = 0
 
 
-class Needs(StrEnum):
+class Preparation(StrEnum):
     """What a node has to go through before it can play its part."""
 
     NOTHING = ""
@@ -84,8 +84,8 @@ class Member(msgspec.Struct, frozen=True):
     its engine was not ended through its host yet: it may still answer clients in its zone.
     """
 
-    place: Place
-    needs: Needs
+    place: Placement
+    needs: Preparation
     engine_version: str
     revision: int
     memory_bytes: int
@@ -98,9 +98,9 @@ class Member(msgspec.Struct, frozen=True):
         return self.place.name
 
 
-def member_of(wanted: Wanted, place: Place, needs: Needs = Needs.CLONE) -> Member:
+def member_of(spec: DeploymentSpec, place: Placement, needs: Preparation = Preparation.CLONE) -> Member:
     """A new member at this place, as the deployment is wanted now."""
-    return Member(place, needs, wanted.engine_version, wanted.revision, wanted.memory_bytes, settings=wanted.settings)
+    return Member(place, needs, spec.engine_version, spec.revision, spec.memory_bytes, settings=spec.settings)
 
 
 class Phase(StrEnum):
@@ -116,14 +116,14 @@ class Phase(StrEnum):
     """Everything that can be reached is gone; what cannot is removed when its zone returns."""
 
 
-class Standing(Record, frozen=True, kw_only=True):
+class DeploymentStatus(Record, frozen=True, kw_only=True):
     """How a deployment stands: the only truth about who leads.
 
     `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `announced` names the
-    node that the endpoint's name leads to. `restarted`, `failed_over` and `password` are the wishes of `Wanted` that were done. `why` is
-    the reason to wait that the journal was last given; `Deployments.why` tells what holds at present. `settled_revision` is the last
-    revision whose settings are in force on every node. `failed_revision` is one with which a node did not start, and `failure` says why:
-    that node runs what it ran before, and the revision is not tried again.
+    node that the endpoint's name leads to. `restarted`, `failed_over` and `password` are the wishes of `DeploymentSpec` that were done.
+    `why` is the reason to wait that the journal was last given; `DeploymentReconciler.why` tells what holds at present. `settled_revision`
+    is the last revision whose settings are in force on every node. `failed_revision` is one with which a node did not start, and `failure`
+    says why: that node runs what it ran before, and the revision is not tried again.
     """
 
     kind: ClassVar[str] = "deployment-standing"
@@ -165,7 +165,7 @@ class Standing(Record, frozen=True, kw_only=True):
         """The members in the order in which they are stopped, so that the leader's last words reach the standby."""
         return tuple(sorted(self.members, key=lambda member: member.name != self.leader))
 
-    def with_member(self, member: Member) -> Standing:
+    def with_member(self, member: Member) -> DeploymentStatus:
         members = tuple(member if each.name == member.name else each for each in self.members)
         return msgspec.structs.replace(self, members=members)
 
@@ -185,7 +185,7 @@ class DeploymentSecrets(Record, frozen=True, kw_only=True):
         return f"DeploymentSecrets(id={self.id!r}, …)"
 
 
-class ManagementAddressesUsedUp(ZonalError):
+class NoManagementAddressLeft(ZonalError):
     """A zone has no management address left."""
 
 
@@ -193,9 +193,9 @@ def free_management_address(view: View, zone: str, *, taken: Iterable[str] = ())
     """An address on the management network in this zone that no deployment's node has."""
     from zonal.fabric.management import FIRST_HOST_PLACE, management_network  # Not needed by a region that only answers yet.
 
-    used = {place.management_address for wanted in view.select(Wanted) for place in wanted.places} | set(taken)
-    used |= {member.place.management_address for standing in view.select(Standing) for member in standing.members}
+    used = {place.management_address for spec in view.select(DeploymentSpec) for place in spec.places} | set(taken)
+    used |= {member.place.management_address for status in view.select(DeploymentStatus) for member in status.members}
     free = (str(address) for address in islice(management_network(zone).hosts(), FIRST_HOST_PLACE, None) if str(address) not in used)
     for address in free:
         return address
-    raise ManagementAddressesUsedUp(f"{zone} has no management address left for another host")
+    raise NoManagementAddressLeft(f"{zone} has no management address left for another host")

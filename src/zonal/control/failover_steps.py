@@ -16,10 +16,10 @@ import asyncio
 
 from msgspec.structs import replace
 
-from zonal.control.acting import Deployment, Hands, serving
-from zonal.control.deployment import Member, Needs
+from zonal.control.deployment_plan import Step
+from zonal.control.deployment_records import Member, Preparation
 from zonal.control.failover import Redundancy
-from zonal.control.planning import Step
+from zonal.control.step_context import DeploymentAccess, StepContext, serving
 from zonal.engines.node import EngineFailed, HostUnreachable, Node, Origin, Rejoined
 from zonal.foundation.errors import ZonalError
 
@@ -33,36 +33,34 @@ class NotConfirmed(ZonalError):
     """The standby does not hold all that the leader has, or does not say so in time."""
 
 
-class Succession(Hands):
+class FailoverSteps(StepContext):
     """The steps that change who leads and what the leader waits for."""
 
-    async def promote(self, deployment: Deployment, step: Step) -> None:
-        with deployment.change() as (tx, standing):
-            if not standing.promoting:
-                assert standing.redundancy is Redundancy.SYNCHRONOUS, (
-                    f"{deployment.subject} is {standing.redundancy}, nobody may be promoted"
-                )
-                standing = replace(standing, promoting=step.node, epoch=standing.epoch + 1)
-                standing = standing.with_member(replace(standing.leading, unfenced=True))
-                tx.put(standing)
-                tx.note("failover.decided", deployment.subject, action="promote", node=step.node, why=step.why, epoch=standing.epoch)
-        old, new = standing.leading, standing.member(standing.promoting)
+    async def promote(self, deployment: DeploymentAccess, step: Step) -> None:
+        with deployment.change() as (tx, status):
+            if not status.promoting:
+                assert status.redundancy is Redundancy.SYNCHRONOUS, f"{deployment.subject} is {status.redundancy}, nobody may be promoted"
+                status = replace(status, promoting=step.node, epoch=status.epoch + 1)
+                status = status.with_member(replace(status.leading, unfenced=True))
+                tx.put(status)
+                tx.note("failover.decided", deployment.subject, action="promote", node=step.node, why=step.why, epoch=status.epoch)
+        old, new = status.leading, status.member(status.promoting)
         await self._cut_off(deployment, old, step.why)
         node = self.node(deployment.id, new)
         async with asyncio.timeout(PROMOTE_SECONDS):
             await node.promote()
             await node.require(())
-        with deployment.change() as (tx, standing):
-            wished = deployment.wanted.failover
-            standing = replace(standing, leader=new.name, promoting="", redundancy=Redundancy.ALONE, failed_over=wished, why="")
-            standing = standing.with_member(replace(standing.member(old.name), needs=Needs.REJOIN))
-            tx.put(standing)
-            tx.note("failover.promoted", deployment.subject, node=new.name, zone=new.place.zone, epoch=standing.epoch, why=step.why)
-            deployment.note_redundancy(tx, standing, "the old leader has to rejoin as standby")
+        with deployment.change() as (tx, status):
+            wished = deployment.spec.failover
+            status = replace(status, leader=new.name, promoting="", redundancy=Redundancy.ALONE, failed_over=wished, why="")
+            status = status.with_member(replace(status.member(old.name), needs=Preparation.REJOIN))
+            tx.put(status)
+            tx.note("failover.promoted", deployment.subject, node=new.name, zone=new.place.zone, epoch=status.epoch, why=step.why)
+            deployment.note_redundancy(tx, status, "the old leader has to rejoin as standby")
         for name in (old.name, new.name):
             self.health.forget(deployment.id, name)
 
-    async def _cut_off(self, deployment: Deployment, old: Member, why: str) -> None:
+    async def _cut_off(self, deployment: DeploymentAccess, old: Member, why: str) -> None:
         """Kill the old leader if its host can be reached; else it cannot acknowledge anything, because it requires the standby, and is
         fenced when its host can be reached again."""
         try:
@@ -71,7 +69,7 @@ class Succession(Hands):
             how = "unreachable"
         self._record_fence(deployment, old.name, how, why)
 
-    async def _end(self, deployment: Deployment, member: Member) -> str:
+    async def _end(self, deployment: DeploymentAccess, member: Member) -> str:
         """End a node's engine, by the power of its host where the engine does not end: `killed` or `off`.
 
         Raises `HostUnreachable`, and `TimeoutError` where not even that has an effect.
@@ -86,28 +84,28 @@ class Succession(Hands):
             return "off"
         return "killed"
 
-    def _record_fence(self, deployment: Deployment, name: str, how: str, why: str) -> None:
-        with deployment.change() as (tx, standing):
-            member = standing.member(name)
+    def _record_fence(self, deployment: DeploymentAccess, name: str, how: str, why: str) -> None:
+        with deployment.change() as (tx, status):
+            member = status.member(name)
             if how != "unreachable":
-                tx.put(standing.with_member(replace(member, is_on=False, unfenced=False)))
-            deployment.note(tx, "failover.fenced", member, how=how, why=why, epoch=standing.epoch)
+                tx.put(status.with_member(replace(member, is_on=False, unfenced=False)))
+            deployment.note(tx, "failover.fenced", member, how=how, why=why, epoch=status.epoch)
 
-    async def go_alone(self, deployment: Deployment, step: Step) -> None:
-        with deployment.change() as (tx, standing):
-            assert not standing.promoting, f"{deployment.subject} is being failed over: its old leader must not be relaxed"
-            if standing.redundancy is Redundancy.SYNCHRONOUS:
-                standing = replace(standing, redundancy=Redundancy.ALONE)
-                tx.put(standing)
-                tx.note("failover.decided", deployment.subject, action="go-alone", node=standing.leader, why=step.why, epoch=standing.epoch)
-                deployment.note_redundancy(tx, standing, step.why)
-        await self.relax(deployment, standing)
+    async def go_alone(self, deployment: DeploymentAccess, step: Step) -> None:
+        with deployment.change() as (tx, status):
+            assert not status.promoting, f"{deployment.subject} is being failed over: its old leader must not be relaxed"
+            if status.redundancy is Redundancy.SYNCHRONOUS:
+                status = replace(status, redundancy=Redundancy.ALONE)
+                tx.put(status)
+                tx.note("failover.decided", deployment.subject, action="go-alone", node=status.leader, why=step.why, epoch=status.epoch)
+                deployment.note_redundancy(tx, status, step.why)
+        await self.relax(deployment, status)
 
-    async def restart_in_place(self, deployment: Deployment, step: Step) -> None:
+    async def restart_in_place(self, deployment: DeploymentAccess, step: Step) -> None:
         """Start the node where it is, and the other one too where it has its data: whichever comes back may be the one that can lead."""
-        standing = deployment.standing
-        member = standing.member(step.node)
-        others = [each for each in standing.members if each.name not in (member.name, standing.leader) and each.needs is Needs.NOTHING]
+        status = deployment.status
+        member = status.member(step.node)
+        others = [each for each in status.members if each.name not in (member.name, status.leader) and each.needs is Preparation.NOTHING]
         for other in others:
             await self.start_if_possible(deployment, other)
         node = self.node(deployment.id, member)
@@ -116,30 +114,30 @@ class Succession(Hands):
             await node.kill()  # It was started before and still does not answer: it hangs.
         self.health.expect(deployment.id, member.name)
         await node.start()
-        with deployment.change() as (tx, standing):
-            tx.put(standing.with_member(replace(standing.member(member.name), is_on=True)))
-            tx.note("failover.restarted", deployment.subject, node=member.name, epoch=standing.epoch, why=step.why)
+        with deployment.change() as (tx, status):
+            tx.put(status.with_member(replace(status.member(member.name), is_on=True)))
+            tx.note("failover.restarted", deployment.subject, node=member.name, epoch=status.epoch, why=step.why)
 
-    async def rejoin(self, deployment: Deployment, step: Step) -> None:
+    async def rejoin(self, deployment: DeploymentAccess, step: Step) -> None:
         """Make the standby follow the leader: by starting it, by rewinding it, or by copying the leader anew."""
-        standing = deployment.standing
-        member = standing.member(step.node)
-        if standing.redundancy is Redundancy.SYNCHRONOUS or standing.promoting or member.name == standing.leader:
+        status = deployment.status
+        member = status.member(step.node)
+        if status.redundancy is Redundancy.SYNCHRONOUS or status.promoting or member.name == status.leader:
             raise ZonalError(f"{member.name} must keep its data: it may be the only one to hold an acknowledged write")
-        needs = Needs.CLONE if member.needs is Needs.NOTHING and deployment.again >= 2 else member.needs
+        needs = Preparation.CLONE if member.needs is Preparation.NOTHING and deployment.again >= 2 else member.needs
         node = self.node(deployment.id, member)
         await node.host.power_on()
-        origin = Origin(standing.leader, standing.leading.place.management_address, deployment.wanted.port)
+        origin = Origin(status.leader, status.leading.place.management_address, deployment.spec.port)
         done = await self._bring_over(node, needs, origin, deployment)
         if needs is not member.needs:
             done = Rejoined(done.how, "it was started again and does not follow")
-        revised = deployment.revised(member) if needs is not Needs.NOTHING else member
+        revised = deployment.revised(member) if needs is not Preparation.NOTHING else member
         if revised != member:
             await node.host.power_off()  # A host sees another installation from its next power-on.
             node = self.node(deployment.id, revised)
             await node.host.power_on()
-        with deployment.change() as (tx, standing):
-            tx.put(standing.with_member(replace(revised, needs=Needs.NOTHING, is_on=True, unfenced=False)))
+        with deployment.change() as (tx, status):
+            tx.put(status.with_member(replace(revised, needs=Preparation.NOTHING, is_on=True, unfenced=False)))
             reason = {"why": done.why} if done.why else {}
             deployment.note(
                 tx, {"rewound": "node.rejoined", "cloned": "node.cloned"}.get(done.how, "node.started"), member, how=done.how, **reason
@@ -148,11 +146,11 @@ class Succession(Hands):
         self.health.expect(deployment.id, member.name)
         await node.start()
 
-    async def _bring_over(self, node: Node, needs: Needs, origin: Origin, deployment: Deployment) -> Rejoined:
-        if needs is Needs.REJOIN:
+    async def _bring_over(self, node: Node, needs: Preparation, origin: Origin, deployment: DeploymentAccess) -> Rejoined:
+        if needs is Preparation.REJOIN:
             await node.kill()
             return await node.rejoin(origin, deployment.secrets)
-        if needs is Needs.CLONE:
+        if needs is Preparation.CLONE:
             await node.kill()
             await node.clone(origin, deployment.secrets)
             return Rejoined("cloned")
@@ -161,20 +159,20 @@ class Succession(Hands):
         await node.follow(origin, deployment.secrets)
         return Rejoined("started")
 
-    async def restore(self, deployment: Deployment, step: Step) -> None:
+    async def restore(self, deployment: DeploymentAccess, step: Step) -> None:
         """Have the leader wait for the standby, see that the standby holds everything, and only then record it."""
-        standing = deployment.standing
-        assert not standing.promoting
-        leader = self.node(deployment.id, standing.leading)
+        status = deployment.status
+        assert not status.promoting
+        leader = self.node(deployment.id, status.leading)
         try:
             async with asyncio.timeout(REQUIRE_SECONDS):
                 await leader.require((step.node,))
-            await self._confirm(deployment.id, standing.leader, step.node)
+            await self._confirm(deployment.id, status.leader, step.node)
         except (NotConfirmed, TimeoutError) as error:
-            await self.relax(deployment, standing)
-            raise NotConfirmed(f"{step.node} does not confirm that it holds all that {standing.leader} has: {error}") from error
+            await self.relax(deployment, status)
+            raise NotConfirmed(f"{step.node} does not confirm that it holds all that {status.leader} has: {error}") from error
         with deployment.change() as (tx, now):
-            assert (now.leader, now.epoch, now.promoting) == (standing.leader, standing.epoch, "")
+            assert (now.leader, now.epoch, now.promoting) == (status.leader, status.epoch, "")
             now = replace(now, redundancy=Redundancy.SYNCHRONOUS, why="")
             tx.put(now)
             deployment.note_redundancy(tx, now, f"{step.node} holds every write that {now.leader} acknowledged, and is required")
@@ -188,24 +186,28 @@ class Succession(Hands):
         try:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 while True:
-                    ahead = serving(await self.health.look_now(id, leader))
+                    ahead = serving(await self.health.probe_now(id, leader))
                     if ahead and standby in ahead.required and standby in ahead.synchronous:
                         goal = ahead.position if goal is None else goal
-                        behind = serving(await self.health.look_now(id, standby))
+                        behind = serving(await self.health.probe_now(id, standby))
                         if behind and (goal is None or (behind.position or 0) >= goal):
                             return
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise NotConfirmed(f"not within {CONFIRM_SECONDS:g} s") from None
 
-    async def fence(self, deployment: Deployment, step: Step) -> None:
+    async def fence(self, deployment: DeploymentAccess, step: Step) -> None:
         """End the engine of a node that does not lead, however it came to take writes; it has to rejoin."""
-        member = deployment.standing.member(step.node)
+        member = deployment.status.member(step.node)
         how = await self._end(deployment, member)
         self.health.forget(deployment.id, member.name)
-        with deployment.change() as (tx, standing):
-            tx.note("failover.decided", deployment.subject, action="fence", node=member.name, why=step.why, epoch=standing.epoch)
-            member = standing.member(member.name)
-            if member.name != standing.leader:
-                tx.put(standing.with_member(replace(member, needs=Needs.CLONE if member.needs is Needs.CLONE else Needs.REJOIN)))
+        with deployment.change() as (tx, status):
+            tx.note("failover.decided", deployment.subject, action="fence", node=member.name, why=step.why, epoch=status.epoch)
+            member = status.member(member.name)
+            if member.name != status.leader:
+                tx.put(
+                    status.with_member(
+                        replace(member, needs=Preparation.CLONE if member.needs is Preparation.CLONE else Preparation.REJOIN)
+                    )
+                )
             self._record_fence(deployment, member.name, how, step.why)

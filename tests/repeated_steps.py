@@ -26,7 +26,7 @@ def fails_once(target: T, *, after: bool = False, but: tuple[str, ...] = ("look"
     """`target`, with each async method raising `StepFailed` the first time; methods in `but` are left in peace."""
     failed: set[str] = set()
 
-    def trouble(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def failures(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*arguments: Any, **named: Any) -> Any:
             first = name not in failed
             failed.add(name)
@@ -39,7 +39,7 @@ def fails_once(target: T, *, after: bool = False, but: tuple[str, ...] = ("look"
 
         return call
 
-    return _Wrapped(target, trouble, but)  # type: ignore[return-value]
+    return _Wrapped(target, failures, but)  # type: ignore[return-value]
 
 
 def runs_twice(target: T, *, but: tuple[str, ...] = ("look",)) -> T:

@@ -9,20 +9,20 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from zonal.control.deployment import DeploymentSecrets, Member, Standing, Wanted
-from zonal.control.health import Health
-from zonal.engines.node import Answer, EngineFailed, HostUnreachable, Node, Secrets, Sighting
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Member
+from zonal.control.health import HealthMonitor
+from zonal.engines.node import EngineFailed, HostUnreachable, Node, ProbeResult, ProbeStatus, Secrets
 from zonal.records.store import Store, Transaction
 
 RELAX_SECONDS = 10.0
 
 
-class Nodes(Protocol):
+class NodeProvider(Protocol):
     """Gives the node that a member is; the same object for the same member and revision."""
 
-    def node(self, wanted: Wanted, member: Member) -> Node: ...
+    def node(self, spec: DeploymentSpec, member: Member) -> Node: ...
 
-    def ordered_settings(self, wanted: Wanted) -> Mapping[str, int]:
+    def ordered_settings(self, spec: DeploymentSpec) -> Mapping[str, int]:
         """The settings that must be at least as large on a standby as on its primary, with the values that are wanted."""
 
     async def forget(self, deployment: str, name: str) -> None:
@@ -32,30 +32,30 @@ class Nodes(Protocol):
 class Announcer(Protocol):
     """Points a deployment's name to its leader."""
 
-    async def announce(self, wanted: Wanted, standing: Standing) -> None: ...
+    async def announce(self, spec: DeploymentSpec, status: DeploymentStatus) -> None: ...
 
 
-class Deployment:
+class DeploymentAccess:
     """One deployment while a step is done: its records, read anew each time, and its changes."""
 
     def __init__(self, store: Store, id: str, again: int) -> None:
         self.id = id
         self.again = again
         self._store = store
-        standing = store.get(Standing, id)
-        self.was_phase = standing.phase if standing else None
+        status = store.get(DeploymentStatus, id)
+        self.was_phase = status.phase if status else None
 
     @property
-    def wanted(self) -> Wanted:
-        return self._store.require(Wanted, self.id)
+    def spec(self) -> DeploymentSpec:
+        return self._store.require(DeploymentSpec, self.id)
 
     @property
-    def standing(self) -> Standing:
-        return self._store.require(Standing, self.id)
+    def status(self) -> DeploymentStatus:
+        return self._store.require(DeploymentStatus, self.id)
 
     @property
     def subject(self) -> str:
-        return self.wanted.subject
+        return self.spec.subject
 
     @property
     def secrets(self) -> Secrets:
@@ -63,33 +63,33 @@ class Deployment:
         return Secrets(kept.operator, kept.replication, kept.master, kept.certificate, kept.private_key)
 
     @contextmanager
-    def change(self) -> Iterator[tuple[Transaction, Standing]]:
+    def change(self) -> Iterator[tuple[Transaction, DeploymentStatus]]:
         """A transaction with the standing as it is now."""
         with self._store.transaction() as tx:
-            yield tx, tx.require(Standing, self.id)
+            yield tx, tx.require(DeploymentStatus, self.id)
 
     def revised(self, member: Member) -> Member:
         """The member as it is wanted now."""
-        wanted = self.wanted
+        spec = self.spec
         return replace(
             member,
-            engine_version=wanted.engine_version,
-            revision=wanted.revision,
-            memory_bytes=wanted.memory_bytes,
-            settings=wanted.settings,
+            engine_version=spec.engine_version,
+            revision=spec.revision,
+            memory_bytes=spec.memory_bytes,
+            settings=spec.settings,
         )
 
     def note(self, tx: Transaction, event: str, member: Member, **fields: Any) -> None:
         tx.note(event, self.subject, node=member.name, zone=member.place.zone, **fields)
 
-    def note_redundancy(self, tx: Transaction, standing: Standing, why: str) -> None:
-        tx.note(f"redundancy.{standing.redundancy}", self.subject, node=standing.leader, why=why, epoch=standing.epoch)
+    def note_redundancy(self, tx: Transaction, status: DeploymentStatus, why: str) -> None:
+        tx.note(f"redundancy.{status.redundancy}", self.subject, node=status.leader, why=why, epoch=status.epoch)
 
 
-class Hands:
-    """What acts on deployments; `life` and `succession` say what with."""
+class StepContext:
+    """What acts on deployments; `lifecycle_steps` and `failover_steps` say what with."""
 
-    def __init__(self, store: Store, nodes: Nodes, health: Health, announcer: Announcer) -> None:
+    def __init__(self, store: Store, nodes: NodeProvider, health: HealthMonitor, announcer: Announcer) -> None:
         self.store = store
         self.nodes = nodes
         self.health = health
@@ -97,10 +97,10 @@ class Hands:
 
     def node(self, id: str, member: Member) -> Node:
         """The node that a member is."""
-        wanted = self.store.require(Wanted, id)
-        return self.nodes.node(wanted, member)
+        spec = self.store.require(DeploymentSpec, id)
+        return self.nodes.node(spec, member)
 
-    async def start_if_possible(self, deployment: Deployment, member: Member) -> bool:
+    async def start_if_possible(self, deployment: DeploymentAccess, member: Member) -> bool:
         """Start a node that has its data; False where it cannot be reached or does not start."""
         node = self.node(deployment.id, member)
         try:
@@ -112,18 +112,18 @@ class Hands:
             return False
         return True
 
-    async def relax(self, deployment: Deployment, standing: Standing) -> None:
+    async def relax(self, deployment: DeploymentAccess, status: DeploymentStatus) -> None:
         """Have the leader acknowledge alone. The record must allow it already."""
         async with asyncio.timeout(RELAX_SECONDS):
-            await self.node(deployment.id, standing.leading).require(())
-        await self.health.look_now(deployment.id, standing.leader)
+            await self.node(deployment.id, status.leading).require(())
+        await self.health.probe_now(deployment.id, status.leader)
 
-    def watch_again(self, deployment: Deployment) -> None:
+    def watch_again(self, deployment: DeploymentAccess) -> None:
         """Look at the nodes as they are now: a revised node is another object."""
-        wanted, standing = deployment.wanted, deployment.standing
-        self.health.watch(deployment.id, {member.name: self.nodes.node(wanted, member) for member in standing.members})
+        spec, status = deployment.spec, deployment.status
+        self.health.watch(deployment.id, {member.name: self.nodes.node(spec, member) for member in status.members})
 
 
-def serving(sightings: tuple[Sighting, ...]) -> Sighting | None:
+def serving(results: tuple[ProbeResult, ...]) -> ProbeResult | None:
     """The first of these that had an answer, or None."""
-    return next((sighting for sighting in sightings if sighting.answer is Answer.SERVING), None)
+    return next((result for result in results if result.status is ProbeStatus.SERVING), None)

@@ -14,10 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zonal.control.deployment import DeploymentSecrets, Member, Place, Standing, Wanted
-from zonal.control.deployments import Deployments
+from zonal.control.deployment_reconciler import DeploymentReconciler
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Member, Placement
 from zonal.control.reconciler import Driver
-from zonal.engines.node import Answer, EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, Rejoined, Secrets, Sighting
+from zonal.engines.node import EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, ProbeResult, ProbeStatus, Rejoined, Secrets
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
@@ -28,7 +28,7 @@ A, B, C = ZONES
 CATCH_UP_SECONDS = 0.4
 
 
-class World:
+class Simulation:
     """Everything that outlives a region: zones, hosts, engines, the store."""
 
     def __init__(self) -> None:
@@ -82,14 +82,21 @@ class World:
 class Region:
     """What dies with `kill -9` and is built anew on the same world."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.deployments = Deployments(
-            world.store, self, Monitors(world), self, zones=ZONES, settings=world.settings, clock=world.clock, beacons={}
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.deployments = DeploymentReconciler(
+            simulation.store,
+            self,
+            Monitors(simulation),
+            self,
+            zones=ZONES,
+            settings=simulation.settings,
+            clock=simulation.clock,
+            monitor_addresses={},
         )
-        self.deployments.health._beacons = {zone: zone for zone in ZONES}
+        self.deployments.health._monitor_addresses = {zone: zone for zone in ZONES}
         self._revisions: dict[str, tuple[Any, EngineAsOf]] = {}
-        self.driver = Driver(world.store, [self.deployments], clock=world.clock)
+        self.driver = Driver(simulation.store, [self.deployments], clock=simulation.clock)
         self.deployments.nudged_by(lambda id: self.driver.nudge("deployments", id))
 
     async def __aenter__(self) -> Region:
@@ -100,11 +107,11 @@ class Region:
         await self.driver.__aexit__(None, None, None)
         await self.deployments.close()
 
-    def node(self, wanted: Wanted, member: Member) -> Any:
-        engine = self.world.engines.get(member.name)
+    def node(self, spec: DeploymentSpec, member: Member) -> Any:
+        engine = self.simulation.engines.get(member.name)
         if engine is None:
-            engine = self.world.engines[member.name] = Engine(self.world, member)
-            engine.wrapped = self.world.wrap(engine)
+            engine = self.simulation.engines[member.name] = Engine(self.simulation, member)
+            engine.wrapped = self.simulation.wrap(engine)
         identity = engine.wrapped, member.engine_version, member.revision, member.memory_bytes
         known = self._revisions.get(member.name)
         if known is None or known[0] != identity:
@@ -112,33 +119,33 @@ class Region:
             engine.prepared[0] = member
         return known[1]
 
-    def ordered_settings(self, wanted: Wanted) -> dict[str, int]:
-        return {"max_connections": connections(wanted.memory_bytes)}
+    def ordered_settings(self, spec: DeploymentSpec) -> dict[str, int]:
+        return {"max_connections": connections(spec.memory_bytes)}
 
     async def forget(self, deployment: str, name: str) -> None:
-        self.world.engines.pop(name, None)
+        self.simulation.engines.pop(name, None)
 
-    async def announce(self, wanted: Wanted, standing: Standing) -> None:
-        self.world.name = standing.leader
+    async def announce(self, spec: DeploymentSpec, status: DeploymentStatus) -> None:
+        self.simulation.name = status.leader
 
 
 class Monitors:
     """Monitoring hosts; a knock is known by the address, which here is the zone's name."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
 
-    async def look(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
+    async def probe(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
         assert isinstance(work, functools.partial), "only knocks go through here: a fake node is looked at directly"
-        if not self.world.joined(zone, work.args[0]):
+        if not self.simulation.joined(zone, work.args[0]):
             await asyncio.sleep(within.total_seconds())
             raise TimeoutError
         return True  # type: ignore[return-value]
 
 
 class FakeHost:
-    def __init__(self, world: World, place: Place) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation, place: Placement) -> None:
+        self.simulation = simulation
         self.name = place.host
         self.zone = place.zone
         self.directory = Path("/nowhere")
@@ -147,14 +154,14 @@ class FakeHost:
         self.engine: Engine
 
     def check(self, *, on: bool = True) -> None:
-        if self.world.cut(self.zone):
+        if self.simulation.cut(self.zone):
             raise HostUnreachable(f"{self.name} cannot be reached: zone {self.zone} is lost")
         if on and not self.is_on:
             raise HostUnreachable(f"{self.name} is powered off")
 
     @property
     def is_reachable(self) -> bool:
-        return not self.world.cut(self.zone)
+        return not self.simulation.cut(self.zone)
 
     async def power_on(self) -> None:
         self.check(on=False)
@@ -194,12 +201,12 @@ class EngineAsOf:
 class Engine:
     """An engine with its data; also the `Node` that control acts on."""
 
-    def __init__(self, world: World, member: Member) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation, member: Member) -> None:
+        self.simulation = simulation
         self.wrapped: Any = self
         place = member.place
         self.spec = NodeSpec(place.name, Path("/nowhere"), member.engine_version, 5432, "master", None, ())
-        self.host = FakeHost(world, place)
+        self.host = FakeHost(simulation, place)
         self.host.engine = self
         self.has_data = False
         self.log: list[int] = []
@@ -222,14 +229,14 @@ class Engine:
 
     @property
     def answers(self) -> bool:
-        return self.running and not self.hung and self.world.clock.monotonic() >= self.ready_at
+        return self.running and not self.hung and self.simulation.clock.monotonic() >= self.ready_at
 
     def connected_to(self) -> Engine | None:
         """The leader that this replica streams from now, if it does."""
-        leader = self.world.engines.get(self.origin or "")
+        leader = self.simulation.engines.get(self.origin or "")
         if self.is_leader or not self.answers or leader is None or not leader.answers or not leader.is_leader:
             return None
-        joined = self.world.joined(self.host.zone, leader.host.zone)
+        joined = self.simulation.joined(self.host.zone, leader.host.zone)
         if not joined or not leader.begins_with(self.log):
             return None
         self.least_connections = leader.max_connections
@@ -241,17 +248,17 @@ class Engine:
         return not log or (len(log) <= len(self.log) and self.log[len(log) - 1] == log[-1])
 
     def can_acknowledge(self) -> bool:
-        replicas = [engine for engine in self.world.engines.values() if engine.connected_to() is self]
+        replicas = [engine for engine in self.simulation.engines.values() if engine.connected_to() is self]
         confirming = {engine.spec.name for engine in replicas if engine.log == self.log}
         return self.answers and self.is_leader and set(self.required) <= confirming
 
     def write(self, value: int) -> bool:
         """A client's write; True when it is acknowledged. One that is not acknowledged may have been written all the same."""
-        self.world.settle()
+        self.simulation.settle()
         if not (self.answers and self.is_leader):
             return False
         self.log.append(value)
-        self.world.settle()
+        self.simulation.settle()
         return self.can_acknowledge()
 
     async def create(self, secrets: Secrets) -> None:
@@ -273,9 +280,9 @@ class Engine:
         self.has_data = False
         for _ in range(10):
             await asyncio.sleep(seconds / 10)
-            leader = self.world.engines.get(origin.node)
+            leader = self.simulation.engines.get(origin.node)
             self.host.check()
-            if leader is None or not leader.answers or not leader.is_leader or not self.world.joined(self.host.zone, leader.host.zone):
+            if leader is None or not leader.answers or not leader.is_leader or not self.simulation.joined(self.host.zone, leader.host.zone):
                 raise EngineFailed(f"{what} of {self.spec.name}: {origin.node} does not answer")
         self.least_connections = leader.max_connections
         self.log, self.timeline, self.required = list(leader.log), leader.timeline, leader.required
@@ -289,13 +296,13 @@ class Engine:
         if self.refuses(self.runs):
             return
         if not self.running:
-            wanted = connections(self.runs.memory_bytes)
-            self.max_connections = wanted if self.is_leader else max(wanted, self.least_connections)
-            self.running, self.hung, self.ready_at = True, False, self.world.clock.monotonic() + self.restart_seconds
+            spec = connections(self.runs.memory_bytes)
+            self.max_connections = spec if self.is_leader else max(spec, self.least_connections)
+            self.running, self.hung, self.ready_at = True, False, self.simulation.clock.monotonic() + self.restart_seconds
 
     async def stop(self, *, within: timedelta) -> None:
         self.host.check()
-        self.world.settle()
+        self.simulation.settle()
         await self._act("stop", 0.1)
         self.running = self.hung = False
 
@@ -327,25 +334,25 @@ class Engine:
         await self._act("set_master_password", 0.02)
         self.password = password
 
-    async def look(self, monitors: Monitors, zone: str, *, within: timedelta) -> Sighting:
-        def sighting(answer: Answer, **more: Any) -> Sighting:
-            return Sighting(self.spec.name, zone, self.world.clock.monotonic(), answer, **more)
+    async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
+        def result(probe_status: ProbeStatus, **more: Any) -> ProbeResult:
+            return ProbeResult(self.spec.name, zone, self.simulation.clock.monotonic(), probe_status, **more)
 
-        reachable = self.world.joined(zone, self.host.zone) and self.host.is_on
+        reachable = self.simulation.joined(zone, self.host.zone) and self.host.is_on
         if not reachable or self.hung:
             await asyncio.sleep(within.total_seconds())
-            return sighting(Answer.SILENT)
+            return result(ProbeStatus.SILENT)
         await asyncio.sleep(0.003)
         if not self.running:
-            return sighting(Answer.REFUSED)
+            return result(ProbeStatus.REFUSED)
         if not self.answers:
-            return sighting(Answer.STARTING)
-        self.world.settle()
-        streaming = tuple(engine.spec.name for engine in self.world.engines.values() if engine.connected_to() is self)
+            return result(ProbeStatus.STARTING)
+        self.simulation.settle()
+        streaming = tuple(engine.spec.name for engine in self.simulation.engines.values() if engine.connected_to() is self)
         confirming = tuple(name for name in streaming if name in self.required)
         known: dict[str, Any] = {"ordered_settings": (("max_connections", self.max_connections),)}
         known |= {"writable": self.is_leader, "position": len(self.log), "timeline": self.timeline, "required": self.required}
-        return sighting(Answer.SERVING, streaming=streaming, synchronous=confirming, **known)
+        return result(ProbeStatus.SERVING, streaming=streaming, synchronous=confirming, **known)
 
     async def is_running(self) -> bool:
         self.host.check()
@@ -368,28 +375,28 @@ class Engine:
         self.host.check()
 
 
-def place(number: int, zone: str) -> Place:
-    return Place(f"orders_{number}", f"db-orders-{number}", zone, f"172.31.0.{number}", f"100.64.0.{number}")
+def place(number: int, zone: str) -> Placement:
+    return Placement(f"orders_{number}", f"db-orders-{number}", zone, f"172.31.0.{number}", f"100.64.0.{number}")
 
 
-def wanted(*zones: str, **more: Any) -> Wanted:
+def spec(*zones: str, **more: Any) -> DeploymentSpec:
     places = tuple(place(number, zone) for number, zone in enumerate(zones, start=1))
     fields = {"subject": "orders", "engine": "postgres", "engine_version": "18.1", "port": 5432, "vpc_id": "vpc-1", "master_user": "master"}
-    return Wanted(id="d-1", places=places, **(fields | more))  # type: ignore[arg-type]
+    return DeploymentSpec(id="d-1", places=places, **(fields | more))  # type: ignore[arg-type]
 
 
-def want(world: World, deployment: Wanted) -> None:
-    with world.store.transaction() as tx:
+def want(simulation: Simulation, deployment: DeploymentSpec) -> None:
+    with simulation.store.transaction() as tx:
         tx.put(deployment)
         if tx.get(DeploymentSecrets, deployment.id) is None:
             tx.put(DeploymentSecrets(id=deployment.id, operator="o", replication="r", master="m", certificate=b"c", private_key=b"k"))
 
 
-async def until(look: Callable[[], Any], within: float = 60.0, every: float = 0.02) -> Any:
+async def until(history: Callable[[], Any], within: float = 60.0, every: float = 0.02) -> Any:
     """Wait in virtual time for a true value."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
-    while not (value := look()):
+    while not (value := history()):
         assert loop.time() < deadline, f"still {value!r} after {within:g} s"
         await asyncio.sleep(every)
     return value

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
-from tests.unit.control.world import connections, until
+from tests.unit.control.simulation import connections, until
 from tests.unit.services.rds.region import Account
-from zonal.control.deployment import DeploymentSecrets, Phase, Standing, Wanted
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Phase
 from zonal.control.sandbox_run import record_sandbox
 from zonal.foundation.settings import Settings
 from zonal.operator_api.journal_history import subject_journal
@@ -24,7 +24,7 @@ from zonal.services.rds.service import start_instances
 def run(test: Callable[[Account], Awaitable[None]], *, probe_interval_seconds: float = 0.25, **more: Any) -> list[str]:
     """Have the test done with an available instance; returns the events that were told of it."""
     account = Account()
-    account.world.settings = Settings(probe_interval_seconds=probe_interval_seconds)
+    account.simulation.settings = Settings(probe_interval_seconds=probe_interval_seconds)
 
     async def main() -> list[str]:
         async with account:
@@ -67,7 +67,7 @@ def test_a_forced_failover_swaps_the_zones_and_says_so_in_events() -> None:
 
 def test_an_automatic_failover_is_told_as_well() -> None:
     async def test(account: Account) -> None:
-        account.world.fail(account.describe()["AvailabilityZone"], "power")
+        account.simulation.fail(account.describe()["AvailabilityZone"], "power")
         await asyncio.sleep(5)
         assert account.status() == "available" and "SecondaryAvailabilityZone" not in account.describe()
         code, message = account.error("RebootDBInstance", DBInstanceIdentifier="orders", ForceFailover=True)
@@ -95,10 +95,10 @@ def test_stop_and_start() -> None:
             "Instance orders is not in available state.",
         )
         await until(lambda: account.status() == "stopped")
-        assert not any(engine.running for engine in account.world.engines.values())
+        assert not any(engine.running for engine in account.simulation.engines.values())
         account.call("StartDBInstance", DBInstanceIdentifier="orders")
         await until(lambda: account.status() == "available")
-        assert account.world.able_to_acknowledge(), "it is available when it answers, not before"
+        assert account.simulation.able_to_acknowledge(), "it is available when it answers, not before"
 
     events = run(test, MultiAZ=True)
     assert events[1:] == ["DB instance shutdown", "DB instance stopped", "DB instance restarted", "DB instance started"]
@@ -106,7 +106,7 @@ def test_stop_and_start() -> None:
 
 def end_sandbox(account: Account, sandbox: str) -> None:
     """Everything that runs ends; the next region process finds itself in this sandbox."""
-    for engine in account.world.engines.values():
+    for engine in account.simulation.engines.values():
         engine.host.lose_power()
     start_region(account, sandbox)
 
@@ -128,13 +128,13 @@ def test_an_instance_is_starting_from_the_start_of_the_region_until_its_engine_a
             await until(lambda: account.status() == "available")
         end_sandbox(account, "second")
         assert account.status() == "starting" and account.describe()["Endpoint"]["Address"]
-        [standing] = account.store.select(Standing)
-        assert standing.phase is Phase.STARTING and not any(member.is_on for member in standing.members)
+        [deployment_status] = account.store.select(DeploymentStatus)
+        assert deployment_status.phase is Phase.STARTING and not any(member.is_on for member in deployment_status.members)
         assert account.error("RebootDBInstance", DBInstanceIdentifier="orders")[0] == "InvalidDBInstanceState"
         async with account:
             await until(lambda: account.status() != "starting", every=0.01)
             assert account.status() == "available"
-            assert any(engine.answers and engine.is_leader for engine in account.world.engines.values())
+            assert any(engine.answers and engine.is_leader for engine in account.simulation.engines.values())
             told.extend(account.events())
 
     told: list[str] = []
@@ -149,7 +149,7 @@ def test_an_instance_whose_zone_is_lost_at_the_start_of_the_region_stays_startin
         async with account:
             account.create()
             await until(lambda: account.status() == "available")
-        account.world.fail(account.describe()["AvailabilityZone"], "power")
+        account.simulation.fail(account.describe()["AvailabilityZone"], "power")
         end_sandbox(account, "second")
         async with account:
             await asyncio.sleep(60)
@@ -204,7 +204,7 @@ def test_a_deleted_instance_leaves_nothing() -> None:
         assert account.status() == "deleting"
         await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
         await until(lambda: account.store.select(DeploymentSecrets) == [])
-        assert account.store.select(NetworkInterface) == [] and account.names.table == {} and account.world.engines == {}
+        assert account.store.select(NetworkInterface) == [] and account.names.table == {} and account.simulation.engines == {}
         await until(lambda: account.exposed.endpoints == set())
 
     assert run(test, MultiAZ=True)[-1] == "DB instance deleted"
@@ -216,20 +216,20 @@ def test_an_instance_being_created_can_be_deleted() -> None:
         await asyncio.sleep(0.3)
         account.call("DeleteDBInstance", DBInstanceIdentifier="second", SkipFinalSnapshot=True)
         await until(lambda: len(account.call("DescribeDBInstances")["DBInstances"]) == 1)
-        await until(lambda: len(account.store.select(Standing)) == 1)
+        await until(lambda: len(account.store.select(DeploymentStatus)) == 1)
 
     run(test)
 
 
 def test_an_instance_whose_standby_cannot_be_reached_is_deleted_all_the_same() -> None:
     async def test(account: Account) -> None:
-        account.world.fail(account.describe()["SecondaryAvailabilityZone"], "network")
+        account.simulation.fail(account.describe()["SecondaryAvailabilityZone"], "network")
         await asyncio.sleep(3)
         account.call("DeleteDBInstance", DBInstanceIdentifier="orders", SkipFinalSnapshot=True)
         await until(lambda: account.call("DescribeDBInstances")["DBInstances"] == [])
-        assert len(account.world.engines) == 1, "the host in the lost zone is still there"
-        account.world.faults.clear()
-        await until(lambda: account.world.engines == {})
+        assert len(account.simulation.engines) == 1, "the host in the lost zone is still there"
+        account.simulation.faults.clear()
+        await until(lambda: account.simulation.engines == {})
 
     run(test, MultiAZ=True)
 
@@ -258,7 +258,7 @@ def test_multi_az_is_switched_off_after_a_failover_and_the_leader_stays() -> Non
         zone = account.describe()["AvailabilityZone"]
         modify(account, MultiAZ=False, ApplyImmediately=True)
         await until(lambda: account.status() == "available")
-        assert account.describe()["AvailabilityZone"] == zone and len(account.world.engines) == 1
+        assert account.describe()["AvailabilityZone"] == zone and len(account.simulation.engines) == 1
 
     run(test, MultiAZ=True)
 
@@ -301,7 +301,7 @@ def test_a_change_that_waits_is_taken_back_by_asking_for_the_present_value(at_on
 
 
 def connections_in_force(account: Account) -> set[int]:
-    return {engine.max_connections for engine in account.world.engines.values()}
+    return {engine.max_connections for engine in account.simulation.engines.values()}
 
 
 @pytest.mark.parametrize("multi_az", [False, True])
@@ -321,16 +321,16 @@ def test_an_instance_is_made_smaller_and_larger_again(multi_az: bool) -> None:
 def test_a_change_with_which_the_engine_does_not_start_is_taken_back_and_told(changes: dict[str, Any], multi_az: bool) -> None:
     async def test(account: Account) -> None:
         before = account.describe()
-        runs = {engine.runs.revision for engine in account.world.engines.values()}
-        for engine in account.world.engines.values():
+        runs = {engine.runs.revision for engine in account.simulation.engines.values()}
+        for engine in account.simulation.engines.values():
             engine.refuses = lambda member: member.revision not in runs
         modify(account, ApplyImmediately=True, **changes)
         await until(lambda: account.status() == "available")
         shown = account.describe()
         names = "DBInstanceClass", "EngineVersion", "PendingModifiedValues"
         assert [shown[name] for name in names] == [before[name] for name in names]
-        await until(lambda: bool(account.world.able_to_acknowledge()))
-        for engine in account.world.engines.values():
+        await until(lambda: bool(account.simulation.able_to_acknowledge()))
+        for engine in account.simulation.engines.values():
             engine.refuses = lambda _: False
         modify(account, ApplyImmediately=True, **changes)
         await until(lambda: account.status() == "available")
@@ -358,8 +358,8 @@ def test_a_change_that_waits_for_a_lost_zone_has_a_way_out(changes: dict[str, An
     async def test(account: Account) -> None:
         shown = modify(account, ApplyImmediately=True, **changes)
         assert shown["DBInstanceStatus"] in ("modifying", "upgrading")
-        account.world.fail(next(place.zone for place in account.store.select(Wanted)[0].places[1:]), "power")
-        await until(lambda: account.store.select(Standing)[0].why != "")
+        account.simulation.fail(next(place.zone for place in account.store.select(DeploymentSpec)[0].places[1:]), "power")
+        await until(lambda: account.store.select(DeploymentStatus)[0].why != "")
         await asyncio.sleep(20)
         assert account.status() in ("modifying", "upgrading")
         if way_out == "delete":
@@ -369,7 +369,7 @@ def test_a_change_that_waits_for_a_lost_zone_has_a_way_out(changes: dict[str, An
         if way_out == "modify":
             modify(account, ApplyImmediately=True, **back)
         if way_out == "recover" or "MultiAZ" not in back:
-            account.world.faults.clear()
+            account.simulation.faults.clear()
             account.deployments.zone_changed()
         await until(lambda: account.status() == "available", within=120)
         shown = account.describe()
@@ -393,7 +393,7 @@ def test_an_upgrade_of_a_pair_ends_with_both_nodes_on_the_new_version() -> None:
         assert modify(account, EngineVersion="18.1", ApplyImmediately=True)["DBInstanceStatus"] == "upgrading"
         await until(lambda: account.status() == "available")
         assert account.describe()["EngineVersion"] == "18.1"
-        assert {member.engine_version for member in account.store.select(Standing)[0].members} == {"18.1"}
+        assert {member.engine_version for member in account.store.select(DeploymentStatus)[0].members} == {"18.1"}
         code, message = account.error("ModifyDBInstance", DBInstanceIdentifier="orders", EngineVersion="18.0")
         assert (code, message) == ("InvalidParameterCombination", "Cannot upgrade postgres from 18.1 to 18.0")
 
@@ -409,7 +409,7 @@ def test_a_new_password_is_pending_until_it_is_in_force() -> None:
         }
         await until(lambda: account.status() == "available")
         assert account.describe()["PendingModifiedValues"] == {}
-        [engine] = account.world.engines.values()
+        [engine] = account.simulation.engines.values()
         assert engine.password == account.store.select(DeploymentSecrets)[0].master != before
 
     assert run(test)[-1] == "Reset master credentials"

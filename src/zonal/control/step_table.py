@@ -1,0 +1,48 @@
+"""From a step's name to what does it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from zonal.control.deployment_plan import Step, StepKind
+from zonal.control.failover_steps import FailoverSteps
+from zonal.control.health import HealthMonitor
+from zonal.control.lifecycle_steps import LifecycleSteps
+from zonal.control.step_context import Announcer, DeploymentAccess, NodeProvider
+from zonal.records.store import Store
+
+
+class StepTable:
+    """Carries out steps for the deployments of one region."""
+
+    def __init__(self, store: Store, nodes: NodeProvider, health: HealthMonitor, announcer: Announcer) -> None:
+        self._store = store
+        life = LifecycleSteps(store, nodes, health, announcer)
+        succession = FailoverSteps(store, nodes, health, announcer)
+        self._do: dict[StepKind, Callable[[DeploymentAccess, Step], Awaitable[None]]] = {
+            StepKind.BEGIN: life.begin,
+            StepKind.LAY_OUT: life.lay_out,
+            StepKind.OPEN: life.open,
+            StepKind.ANNOUNCE: life.announce,
+            StepKind.RESUME: life.resume,
+            StepKind.STOP: life.stop,
+            StepKind.START: life.start,
+            StepKind.DESTROY: life.destroy,
+            StepKind.FORGET: life.forget,
+            StepKind.ADD_STANDBY: life.add_standby,
+            StepKind.LEAVE_STANDBY: life.leave_standby,
+            StepKind.RESTART: life.restart,
+            StepKind.REVISE: life.revise,
+            StepKind.SETTLE: life.settle,
+            StepKind.SET_PASSWORD: life.set_password,
+            StepKind.PROMOTE: succession.promote,
+            StepKind.GO_ALONE: succession.go_alone,
+            StepKind.RESTART_IN_PLACE: succession.restart_in_place,
+            StepKind.REJOIN_STANDBY: succession.rejoin,
+            StepKind.RESTORE_SYNCHRONOUS: succession.restore,
+            StepKind.FENCE: succession.fence,
+        }
+
+    async def run(self, id: str, step: Step, *, again: int = 0) -> None:
+        """Do one step. `again` counts how often it was done in a row before without lasting effect. Raises what stands in the way."""
+        await self._do[step.work](DeploymentAccess(self._store, id, again), step)
