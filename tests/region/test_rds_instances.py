@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.contract.engines.ground import share_engines
+from tests.contract.engines.engine_hosts import share_engines
 from tests.running_region import RunningRegion, eventually
 from zonal.engines.engine_store import EngineStore
 

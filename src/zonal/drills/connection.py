@@ -70,9 +70,9 @@ class Connection:
     def _asked(self, ask: Callable[[], T]) -> T:
         try:
             return ask()
-        except session.Silent as error:
+        except session.NoResponse as error:
             raise Silent(str(error)) from error
-        except (session.Refused, session.NotReady, session.Rejected) as error:
+        except (session.Unreachable, session.ServerNotReady, session.Rejected) as error:
             raise Refused(str(error)) from error
 
     def _deadline(self) -> float:

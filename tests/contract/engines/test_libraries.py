@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.contract.engines.ground import installation, share_engines
+from tests.contract.engines.engine_hosts import installation, share_engines
 from tests.contract.engines.hidden_libraries import hide_libraries
 from tests.contract.fabric.sandboxed import ROOT
 from zonal.engines import apt, libraries

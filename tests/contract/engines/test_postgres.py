@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from tests.contract.engines.ground import PASSWORD, PORT, A, B, C, Pair, ask, origin, share_engines
+from tests.contract.engines.engine_hosts import PASSWORD, PORT, A, B, C, Pair, ask, origin, share_engines
 from tests.contract.engines.hidden_libraries import hide_libraries
 from tests.contract.fabric.sandboxed import Ground, sandboxed
 from zonal.drills.client import write_row

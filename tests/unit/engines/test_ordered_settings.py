@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.unit.engines.test_postgres_files import ORIGIN, SPEC, settings
 from zonal.engines.postgres import configuration, ordered_settings
-from zonal.engines.postgres.layout import Layout, Part, Role
+from zonal.engines.postgres.layout import Layout, Role, RoleState
 
 CONTROL_DATA = """
 pg_control version number:            1800
@@ -36,7 +36,7 @@ def test_what_a_standby_must_hold_is_read_from_its_control_file() -> None:
 def test_a_standby_is_configured_with_the_larger_of_what_is_wanted_and_recorded_and_a_leader_with_what_is_wanted(tmp_path: Path) -> None:
     spec = replace(SPEC, settings=(("max_worker_processes", "9"), ("max_locks_per_transaction", "128")))
     Layout(tmp_path).write_least(ordered_settings.recorded(CONTROL_DATA))
-    standby, leader = settings(spec, Part(Role.STANDBY, ORIGIN), tmp_path), settings(spec, Part(Role.LEADER), tmp_path)
+    standby, leader = settings(spec, RoleState(Role.STANDBY, ORIGIN), tmp_path), settings(spec, RoleState(Role.LEADER), tmp_path)
     held = "max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction"
     assert [standby.get(name) for name in held] == ["225", "12", "3", "128"]
     assert [leader.get(name) for name in held] == ["112", "9", None, "128"]
@@ -45,6 +45,6 @@ def test_a_standby_is_configured_with_the_larger_of_what_is_wanted_and_recorded_
 @pytest.mark.parametrize("name", ordered_settings.NAMES)
 def test_what_is_declared_is_what_stands_in_the_configuration(tmp_path: Path, name: str) -> None:
     for spec in (SPEC, replace(SPEC, settings=((name, "17"),)), replace(SPEC, memory_bytes=1 << 32)):
-        written = settings(spec, Part(Role.LEADER), tmp_path)
+        written = settings(spec, RoleState(Role.LEADER), tmp_path)
         if name in written:
             assert configuration.ordered(spec)[name] == int(written[name])

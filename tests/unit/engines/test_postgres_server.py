@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.engines.test_postgres_files import SPEC
+from zonal.engines.postgres.commands import PostgresCommands as PostgresPrograms
 from zonal.engines.postgres.layout import Layout
-from zonal.engines.postgres.programs import Programs as PostgresPrograms
 from zonal.engines.postgres.server import PostgresNode
 from zonal.fabric.plan import Completed
 
@@ -45,24 +45,24 @@ class Programs:
 async def test_a_leader_waits_for_its_standby_only_after_a_checkpoint(tmp_path: Path, replicas: tuple[str, ...]) -> None:
     """PostgreSQL's commits look at a flag of the checkpointer's, not at the setting that a session shows (docs/engines.md)."""
     host: Any = Host(tmp_path)
-    node, programs = PostgresNode(SPEC, host, "password"), Programs(tmp_path)
-    node._programs = programs  # type: ignore[assignment]
+    node, commands = PostgresNode(SPEC, host, "password"), Programs(tmp_path)
+    node._commands = commands  # type: ignore[assignment]
     await node.require(replicas)
-    assert programs.asked[0].startswith("show synchronous_standby_names")
-    assert programs.asked[1:] == (["checkpoint;"] if replicas else [])
+    assert commands.asked[0].startswith("show synchronous_standby_names")
+    assert commands.asked[1:] == (["checkpoint;"] if replicas else [])
 
 
 async def test_a_leader_keeps_log_for_a_standby_that_it_lost_until_it_is_back_or_none_is_wanted(tmp_path: Path) -> None:
     host: Any = Host(tmp_path)
     node = PostgresNode(SPEC, host, "password")
-    node._programs = Programs(tmp_path)  # type: ignore[assignment]
+    node._commands = Programs(tmp_path)  # type: ignore[assignment]
     kept = []
     for replicas in ((), ("orders_b",), (), (), ("orders_b",), ()):
         await node.require(replicas)
-        kept.append(Layout(tmp_path).part().keeps_log)
+        kept.append(Layout(tmp_path).role_state().keeps_log)
     assert kept == [False, False, True, True, False, True]
     await node.release_log()
-    assert not Layout(tmp_path).part().keeps_log
+    assert not Layout(tmp_path).role_state().keeps_log
     assert "wal_keep_size = '128MB'" in (tmp_path / "postgresql.conf").read_text()
 
 
@@ -76,7 +76,7 @@ async def test_every_program_is_started_with_the_libraries_of_its_own_installati
             return Completed(0, b"", b"")
 
     host: Any = Recording(tmp_path)
-    programs = PostgresPrograms(host, SPEC, Layout(tmp_path))
-    await programs.sql("select 1")
-    started.append(dict(programs.server().environment))
+    commands = PostgresPrograms(host, SPEC, Layout(tmp_path))
+    await commands.sql("select 1")
+    started.append(dict(commands.server().environment))
     assert [each["LD_LIBRARY_PATH"] for each in started] == ["/engines/postgres/18.6/lib"] * 2

@@ -14,7 +14,7 @@ import os
 
 from zonal.engines.node import NodeSpec, Secrets
 from zonal.engines.postgres.configuration import OPERATOR, REPLICATION, major
-from zonal.engines.postgres.quoting import identifier, literal
+from zonal.engines.postgres.literals import identifier, literal
 
 _ITERATIONS = 4096
 

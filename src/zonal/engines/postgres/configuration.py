@@ -8,8 +8,8 @@ RDS"), and is modest otherwise, so that ten instances fit on a laptop. Since Pos
 from __future__ import annotations
 
 from zonal.engines.node import NodeSpec, Origin, Secrets
-from zonal.engines.postgres import ordered_settings, quoting
-from zonal.engines.postgres.layout import Layout, Part, Role
+from zonal.engines.postgres import literals, ordered_settings
+from zonal.engines.postgres.layout import Layout, Role, RoleState
 
 OPERATOR = "rdsadmin"
 """zonal's own superuser and its database, named as RDS names its own. Customers cannot enter that database, so nothing that they
@@ -28,24 +28,24 @@ _KIBI = 1024
 _MEBI = 1024 * 1024
 
 
-def configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
+def configuration(spec: NodeSpec, role_state: RoleState, layout: Layout) -> str:
     """`postgresql.conf`. A later line wins, so the deployment's own settings come before those that carry durability and failover, and what
     a standby has to hold comes last."""
     lines: dict[str, str] = {}
-    for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, part, layout)):
+    for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, role_state, layout)):
         lines |= settings
-    if part.role is Role.STANDBY:
+    if role_state.role is Role.STANDBY:
         lines |= ordered_settings.raised(lines, layout.least())
-    return "".join(f"{name} = {quoting.setting(value)}\n" for name, value in lines.items())
+    return "".join(f"{name} = {literals.setting(value)}\n" for name, value in lines.items())
 
 
-def rewind_configuration(spec: NodeSpec, part: Part, layout: Layout) -> str:
+def rewind_configuration(spec: NodeSpec, role_state: RoleState, layout: Layout) -> str:
     """The configuration that a crashed former leader recovers with before it is rewound.
 
     Recovery ends with a checkpoint, which removes the log before it but for `wal_keep_size`; the rewind reads that log back to where the
     histories part, so all of it is kept.
     """
-    return configuration(spec, part, layout) + "wal_keep_size = '1TB'\n"
+    return configuration(spec, role_state, layout) + "wal_keep_size = '1TB'\n"
 
 
 def ordered(spec: NodeSpec) -> dict[str, int]:
@@ -53,7 +53,7 @@ def ordered(spec: NodeSpec) -> dict[str, int]:
     return ordered_settings.configured(_sizing(spec) | dict(spec.settings) | _FIXED)
 
 
-def admission(spec: NodeSpec, part: Part) -> str:
+def hba(spec: NodeSpec, role_state: RoleState) -> str:
     """`pg_hba.conf`: zonal over the management network and the host's own socket; customers only while this node leads."""
     rows = [
         f"local all {OPERATOR} scram-sha-256",
@@ -62,7 +62,7 @@ def admission(spec: NodeSpec, part: Part) -> str:
         f"host all {OPERATOR},{REPLICATION} all reject",
         "host replication all all reject",
     ]
-    if part.role is Role.LEADER:
+    if role_state.role is Role.LEADER:
         rows.append(f"{'hostssl' if major(spec.version) >= 15 else 'host'} all all all scram-sha-256")
     return "\n".join(rows) + "\n"
 
@@ -78,7 +78,7 @@ def connection_string(origin: Origin, user: str, layout: Layout, *, name: str = 
     words |= {"application_name": name} if name else {}
     words |= {"dbname": database} if database else {}
     words |= {"connect_timeout": 3, "sslmode": "prefer", "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
-    return quoting.connection_string(words)
+    return literals.connection_string(words)
 
 
 def major(version: str) -> int:
@@ -119,7 +119,7 @@ def _network(spec: NodeSpec, layout: Layout) -> dict[str, str]:
         "listen_addresses": "0.0.0.0",
         "port": str(spec.port),
         "unix_socket_directories": "/tmp",
-        "hba_file": str(layout.admission),
+        "hba_file": str(layout.hba),
         "ident_file": str(layout.identity),
         "password_encryption": "scram-sha-256",
         "ssl": "on",
@@ -131,8 +131,8 @@ def _network(spec: NodeSpec, layout: Layout) -> dict[str, str]:
     }
 
 
-def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
-    names = ", ".join(f'"{name}"' for name in part.required)
+def _replication(spec: NodeSpec, role_state: RoleState, layout: Layout) -> dict[str, str]:
+    names = ", ".join(f'"{name}"' for name in role_state.required)
     settings = {
         "fsync": "on",
         "full_page_writes": "on",
@@ -141,7 +141,7 @@ def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
         "hot_standby": "on",
         **_FIXED,
         "max_replication_slots": "10",
-        "wal_keep_size": KEPT_LOG if part.keeps_log else "128MB",  # A rewind copies all of it, so more would make coming back slower.
+        "wal_keep_size": KEPT_LOG if role_state.keeps_log else "128MB",  # A rewind copies all of it, so more would make coming back slower.
         "wal_sender_timeout": "5s",
         "wal_receiver_timeout": "5s",
         "wal_receiver_status_interval": "1s",
@@ -149,8 +149,8 @@ def _replication(spec: NodeSpec, part: Part, layout: Layout) -> dict[str, str]:
         "recovery_target_timeline": "latest",
         "synchronous_standby_names": f"FIRST 1 ({names})" if names else "",
     }
-    if part.origin is not None:
-        settings["primary_conninfo"] = connection_string(part.origin, REPLICATION, layout, name=spec.name)
+    if role_state.origin is not None:
+        settings["primary_conninfo"] = connection_string(role_state.origin, REPLICATION, layout, name=spec.name)
     return settings
 
 

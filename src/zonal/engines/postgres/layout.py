@@ -24,7 +24,7 @@ class Role(StrEnum):
     STANDBY = "standby"
 
 
-class Part(msgspec.Struct, frozen=True):
+class RoleState(msgspec.Struct, frozen=True):
     """What a node does: lead, waiting for `required` replicas; or follow `origin`.
 
     `keeps_log`: it keeps log for a replica that is away, so that the replica can follow again without being copied.
@@ -45,14 +45,14 @@ class Layout:
         self.new_data = directory / "data.new"
         self.configuration = directory / "postgresql.conf"
         self.rewind_configuration = directory / "rewind.conf"
-        self.admission = directory / "pg_hba.conf"
+        self.hba = directory / "pg_hba.conf"
         self.identity = directory / "pg_ident.conf"
         self.certificate = directory / "server.crt"
         self.private_key = directory / "server.key"
         self.passwords = directory / "passwords"
         self.logs = directory / "log"
         self.console = directory / "console.log"
-        self._part = directory / "part.json"
+        self._role_state = directory / "part.json"
         self._least = directory / "least.json"
 
     @property
@@ -63,12 +63,12 @@ class Layout:
         """Whether a data directory was completed here."""
         return (self.data / "PG_VERSION").exists()
 
-    def part(self) -> Part:
+    def role_state(self) -> RoleState:
         """The part that was last written; a node without one leads, waiting for nobody."""
         try:
-            return msgspec.json.decode(self._part.read_bytes(), type=Part)
+            return msgspec.json.decode(self._role_state.read_bytes(), type=RoleState)
         except FileNotFoundError:
-            return Part(Role.LEADER)
+            return RoleState(Role.LEADER)
 
     def has_log_to_recover(self) -> bool:
         """Whether the segment with which the recovery of copied or rewound data begins (`backup_label`) is here."""
@@ -79,8 +79,8 @@ class Layout:
         first = re.search(r"^START WAL LOCATION: .* \(file ([0-9A-F]{24})\)", label, re.MULTILINE)
         return first is None or (self.data / "pg_wal" / first[1]).exists()
 
-    def write_part(self, part: Part) -> None:
-        replace_file(self._part, msgspec.json.encode(part))
+    def write_role_state(self, role_state: RoleState) -> None:
+        replace_file(self._role_state, msgspec.json.encode(role_state))
 
     def least(self) -> dict[str, int]:
         """What settings must not go below while this node is a standby, as of its last start."""

@@ -23,15 +23,15 @@ from msgspec.structs import replace
 
 from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, ProbeResult, Rejoined, Secrets
 from zonal.engines.postgres import accounts, configuration, ordered_settings
-from zonal.engines.postgres.eye import Eye
-from zonal.engines.postgres.layout import Layout, Part, Role
-from zonal.engines.postgres.programs import PROCESS, Programs
-from zonal.engines.postgres.quoting import setting_value
+from zonal.engines.postgres.commands import PROCESS, PostgresCommands
+from zonal.engines.postgres.layout import Layout, Role, RoleState
+from zonal.engines.postgres.literals import setting_value
+from zonal.engines.postgres.probe import Probe
 from zonal.foundation.files import replace_file
 
 IMMEDIATE = timedelta(milliseconds=400)
 """How long an immediate shutdown may take before the postmaster is killed."""
-GONE = timedelta(seconds=10)
+KILL_SECONDS_LIMIT = timedelta(seconds=10)
 FORCE = timedelta(seconds=30)
 READY = timedelta(seconds=60)
 WORTH_COMPARING = 256 << 20
@@ -66,9 +66,9 @@ class PostgresNode:
         self.spec = spec
         self.host = host
         self._layout = Layout(host.directory)
-        self._programs = Programs(host, spec, self._layout)
+        self._commands = PostgresCommands(host, spec, self._layout)
         self._operator = operator
-        self._eye = Eye(spec.name, self._reach)
+        self._probe = Probe(spec.name, self._reach)
 
     async def create(self, secrets: Secrets) -> None:
         """Lay out an empty database with its accounts; nothing happens where that was completed before."""
@@ -81,12 +81,12 @@ class PostgresNode:
         secret = layout.directory / "operator"
         replace_file(secret, secrets.operator)
         try:
-            await self._programs.lay_out(layout.new_data, secret)
-            await self._programs.single_user(layout.new_data, accounts.layout_statements(self.spec, secrets))
-            await self._programs.make_durable(layout.new_data)
+            await self._commands.lay_out(layout.new_data, secret)
+            await self._commands.single_user(layout.new_data, accounts.layout_statements(self.spec, secrets))
+            await self._commands.make_durable(layout.new_data)
         finally:
             secret.unlink()
-        layout.write_part(Part(Role.LEADER))
+        layout.write_role_state(RoleState(Role.LEADER))
         layout.install_new()
 
     async def clone(self, origin: Origin, secrets: Secrets) -> None:
@@ -95,9 +95,9 @@ class PostgresNode:
         await self._acting()
         layout.discard_new()
         self._write_secrets(secrets)
-        await self._programs.copy(origin, layout.new_data)
+        await self._commands.copy(origin, layout.new_data)
         (layout.new_data / "standby.signal").touch()
-        layout.write_part(Part(Role.STANDBY, origin))
+        layout.write_role_state(RoleState(Role.STANDBY, origin))
         layout.install_new()
 
     async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
@@ -105,12 +105,12 @@ class PostgresNode:
         layout = self._layout
         await self._acting()
         self._write_secrets(secrets)
-        replace_file(layout.rewind_configuration, configuration.rewind_configuration(self.spec, Part(Role.LEADER), layout))
+        replace_file(layout.rewind_configuration, configuration.rewind_configuration(self.spec, RoleState(Role.LEADER), layout))
         try:
-            since = msgspec.json.decode(await self._programs.sql_at(origin, _SINCE_PROMOTION), type=SincePromotion)
+            since = msgspec.json.decode(await self._commands.sql_at(origin, _SINCE_PROMOTION), type=SincePromotion)
             if reason := since.reason_to_clone():
                 raise EngineFailed(f"{origin.node} {reason}")
-            await self._programs.rewind(origin, layout.data)
+            await self._commands.rewind(origin, layout.data)
             if not layout.has_log_to_recover():
                 raise EngineFailed(
                     f"{origin.node} does not have the log any more from which a rewound {self.spec.name} would have to recover"
@@ -119,7 +119,7 @@ class PostgresNode:
             await self.clone(origin, secrets)
             return Rejoined("cloned", str(error))
         layout.standby_signal.touch()
-        layout.write_part(Part(Role.STANDBY, origin))
+        layout.write_role_state(RoleState(Role.STANDBY, origin))
         return Rejoined("rewound")
 
     async def start(self) -> None:
@@ -129,10 +129,10 @@ class PostgresNode:
         if not layout.exists():
             raise EngineFailed(f"{self.spec.name} has no data to start with")
         layout.logs.mkdir(mode=0o700, exist_ok=True)
-        if layout.part().role is Role.STANDBY and not await self.host.is_running(PROCESS):
-            layout.write_least(ordered_settings.recorded(await self._programs.control_data(layout.data)))
-        self._write_files(layout.part())
-        await self.host.start(self._programs.server())
+        if layout.role_state().role is Role.STANDBY and not await self.host.is_running(PROCESS):
+            layout.write_least(ordered_settings.recorded(await self._commands.control_data(layout.data)))
+        self._write_files(layout.role_state())
+        await self.host.start(self._commands.server())
 
     async def stop(self, *, within: timedelta) -> None:
         """Shut down cleanly, disconnecting clients; after `within`, kill."""
@@ -150,52 +150,52 @@ class PostgresNode:
         if await self.host.wait_until_gone(PROCESS, IMMEDIATE):
             return
         await self.host.signal(PROCESS, signal.SIGKILL)
-        if not await self.host.wait_until_gone(PROCESS, GONE):
+        if not await self.host.wait_until_gone(PROCESS, KILL_SECONDS_LIMIT):
             raise EngineFailed(f"{self.spec.name} did not end although it was killed")
 
     async def promote(self) -> None:
         """Make a running replica the leader; returns once it takes writes. Nothing happens where it already does."""
-        before = self._layout.part()
-        leads = Part(Role.LEADER, required=before.required if before.role is Role.LEADER else (), keeps_log=True)
+        before = self._layout.role_state()
+        leads = RoleState(Role.LEADER, required=before.required if before.role is Role.LEADER else (), keeps_log=True)
         self._write_files(leads)
-        await self._programs.sql(_PROMOTE, within=READY)
-        self._layout.write_part(leads)
+        await self._commands.sql(_PROMOTE, within=READY)
+        self._layout.write_role_state(leads)
         await self.host.signal(PROCESS, signal.SIGHUP)
 
     async def require(self, replicas: tuple[str, ...]) -> None:
         """Make the leader wait for these replicas before it acknowledges a write (none: acknowledge alone). In force on return."""
-        before = self._layout.part()
+        before = self._layout.role_state()
         keeps_log = not replicas and (before.keeps_log or bool(before.required))
-        part = replace(before, required=replicas, keeps_log=keeps_log)
-        self._layout.write_part(part)
-        await self._reload(part)
+        role_state = replace(before, required=replicas, keeps_log=keeps_log)
+        self._layout.write_role_state(role_state)
+        await self._reload(role_state)
         if replicas:
-            await self._programs.sql("checkpoint;", within=FORCE)
+            await self._commands.sql("checkpoint;", within=FORCE)
 
     async def release_log(self) -> None:
         """Keep no log for a replica that is away: there is not to be one any more."""
-        part = replace(self._layout.part(), keeps_log=False)
-        self._layout.write_part(part)
-        await self._reload(part)
+        role_state = replace(self._layout.role_state(), keeps_log=False)
+        self._layout.write_role_state(role_state)
+        await self._reload(role_state)
 
     async def follow(self, origin: Origin, secrets: Secrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""
         await self._acting()
         self._write_secrets(secrets)
-        part = Part(Role.STANDBY, origin)
-        if part == self._layout.part():
+        role_state = RoleState(Role.STANDBY, origin)
+        if role_state == self._layout.role_state():
             return
-        self._layout.write_part(part)
+        self._layout.write_role_state(role_state)
         if await self.host.is_running(PROCESS):
-            await self._reload(part)
+            await self._reload(role_state)
 
     async def set_master_password(self, password: str) -> None:
         """Change the master user's password on the leader. `password` may be a SCRAM verifier, and should."""
-        await self._programs.sql(f"{accounts.password_statement(self.spec.master_user, password)};")
+        await self._commands.sql(f"{accounts.password_statement(self.spec.master_user, password)};")
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
-        return await self._eye.probe(monitors, zone, within=within)
+        return await self._probe.probe(monitors, zone, within=within)
 
     async def is_running(self) -> bool:
         """Whether the engine's process runs. For acting, never for judging health."""
@@ -216,7 +216,7 @@ class PostgresNode:
 
     async def destroy(self) -> None:
         """End the engine and remove its data."""
-        self._eye.forget()
+        self._probe.forget()
         await self.kill()
         await asyncio.to_thread(self._layout.remove_all)
 
@@ -229,25 +229,25 @@ class PostgresNode:
         """Raise `HostUnreachable` before files are touched that a host in a lost zone could not have changed."""
         await self.host.is_running(PROCESS)
 
-    async def _reload(self, part: Part) -> None:
+    async def _reload(self, role_state: RoleState) -> None:
         """Write the files and return once a new session sees what stands in them."""
-        self._write_files(part)
+        self._write_files(role_state)
         await self.host.signal(PROCESS, signal.SIGHUP)
-        text = configuration.configuration(self.spec, part, self._layout)
+        text = configuration.configuration(self.spec, role_state, self._layout)
         wanted = _setting(text, "synchronous_standby_names"), _setting(text, "primary_conninfo")
         async with asyncio.timeout(READY.total_seconds()):
             while await self._in_force() != wanted:  # noqa: ASYNC110 (only the server can tell)
                 await asyncio.sleep(0.02)
 
     async def _in_force(self) -> tuple[str, str]:
-        printed = await self._programs.sql("show synchronous_standby_names; show primary_conninfo;")
+        printed = await self._commands.sql("show synchronous_standby_names; show primary_conninfo;")
         first, _, second = printed.partition("\n")
         return first.strip(), second.strip()
 
-    def _write_files(self, part: Part) -> None:
+    def _write_files(self, role_state: RoleState) -> None:
         layout = self._layout
-        replace_file(layout.configuration, configuration.configuration(self.spec, part, layout))
-        replace_file(layout.admission, configuration.admission(self.spec, part))
+        replace_file(layout.configuration, configuration.configuration(self.spec, role_state, layout))
+        replace_file(layout.hba, configuration.hba(self.spec, role_state))
         replace_file(layout.identity, "")
 
     def _write_secrets(self, secrets: Secrets) -> None:

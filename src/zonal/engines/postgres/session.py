@@ -1,8 +1,8 @@
 """One connection to a PostgreSQL server that may fall silent at any moment.
 
 Straight on libpq, every wait bounded by a deadline, so that nothing hides a silence: no retry inside a driver, no cancel request sent to a
-server that is gone, no blocking read. What can go wrong is told apart: nothing listens (`Refused`), it is there but does not take
-queries yet (`NotReady`), nothing came back in time or the connection broke (`Silent`), it said no (`Rejected`).
+server that is gone, no blocking read. What can go wrong is told apart: nothing listens (`Unreachable`), it is there but does not take
+queries yet (`ServerNotReady`), nothing came back in time or the connection broke (`NoResponse`), it said no (`Rejected`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import psycopg
 from psycopg import pq
 from psycopg.pq.abc import PGconn, PGresult
 
-from zonal.engines.postgres.quoting import connection_string
+from zonal.engines.postgres.literals import connection_string
 from zonal.foundation.errors import ZonalError
 
 
-class Refused(ZonalError):
+class Unreachable(ZonalError):
     """The host answered that nothing listens."""
 
 
-class NotReady(ZonalError):
+class ServerNotReady(ZonalError):
     """The server is there, but it is starting, stopping or recovering."""
 
 
-class Silent(ZonalError):
+class NoResponse(ZonalError):
     """Nothing came back in time, or the connection broke."""
 
 
@@ -35,7 +35,7 @@ class Rejected(ZonalError):
 
 
 class Session:
-    """An open connection. Opening raises `Refused`, `NotReady`, `Silent` or `Rejected`.
+    """An open connection. Opening raises `Unreachable`, `ServerNotReady`, `NoResponse` or `Rejected`.
 
     `warnings` are those that came with the last query; a commit that comes with one may not have reached the standby.
     """
@@ -58,7 +58,7 @@ class Session:
             self._handle.send_query(query.encode())
             result = self._result(deadline)
         except psycopg.Error as error:
-            raise Silent(str(error)) from error
+            raise NoResponse(str(error)) from error
         return [[_text(result.get_value(row, column)) for column in range(result.nfields)] for row in range(result.ntuples)]
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Session:
                 raise _query_failure(result)
             last = result
         if last is None:
-            raise Silent("the connection ended without an answer")
+            raise NoResponse("the connection ended without an answer")
         return last
 
     def _wait(self, events: int, deadline: float) -> None:
@@ -100,24 +100,24 @@ class Session:
         poll.register(self._handle.socket, events)
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
-            raise Silent("no answer in time")
+            raise NoResponse("no answer in time")
 
 
 def _connect_failure(message: bytes) -> ZonalError:
     text = message.decode(errors="replace").strip()
     if "Connection refused" in text:
-        return Refused(text)
+        return Unreachable(text)
     if "the database system is" in text:
-        return NotReady(text)
+        return ServerNotReady(text)
     if "FATAL:" in text:
         return Rejected(text)
-    return Silent(text)
+    return NoResponse(text)
 
 
 def _query_failure(result: PGresult) -> ZonalError:
     """An error while the server goes on is a no; one that ends the connection leaves open what became of the query."""
     text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode(errors="replace").strip()
-    return Rejected(text) if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) == b"ERROR" else Silent(text)
+    return Rejected(text) if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) == b"ERROR" else NoResponse(text)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from zonal.engines.node import Monitors, ProbeResult, ProbeStatus
 from zonal.engines.postgres import ordered_settings
-from zonal.engines.postgres.session import NotReady, Refused, Rejected, Session, Silent
+from zonal.engines.postgres.session import NoResponse, Rejected, ServerNotReady, Session, Unreachable
 
 FRESH_SECONDS = 2.0
 """How old a kept connection may get before a look has to make a new one."""
@@ -36,19 +36,19 @@ select pg_is_in_recovery(),
 """
 
 
-class Eye:
+class Probe:
     """Looks at one node. `words` are libpq's words for reaching it; connections are kept by zone."""
 
     def __init__(self, node: str, words: Callable[[], dict[str, str]]) -> None:
         self._node = node
-        self._words = words
+        self._conninfo = words
         self._kept: dict[str, Session] = {}
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         """See the node from a zone; silence is an answer."""
         seconds = within.total_seconds()
         try:
-            return await monitors.probe(zone, lambda: self._see(zone, seconds), within=within + timedelta(milliseconds=50))
+            return await monitors.probe(zone, lambda: self._probe_once(zone, seconds), within=within + timedelta(milliseconds=50))
         except TimeoutError:
             return self._result(zone, ProbeStatus.SILENT, "the look did not end in time")
 
@@ -57,15 +57,15 @@ class Eye:
         for zone in list(self._kept):
             self._drop(zone)
 
-    def _see(self, zone: str, seconds: float) -> ProbeResult:
+    def _probe_once(self, zone: str, seconds: float) -> ProbeResult:
         deadline = time.monotonic() + seconds
         try:
             return self._status(zone, self._ask(zone, deadline))
-        except Refused as error:
+        except Unreachable as error:
             return self._result(zone, ProbeStatus.REFUSED, str(error))
-        except (NotReady, Rejected) as error:
+        except (ServerNotReady, Rejected) as error:
             return self._result(zone, ProbeStatus.STARTING, str(error))
-        except Silent as error:
+        except NoResponse as error:
             return self._result(zone, ProbeStatus.SILENT, str(error))
 
     def _ask(self, zone: str, deadline: float) -> list[str | None]:
@@ -74,12 +74,12 @@ class Eye:
         if kept is not None and time.monotonic() - kept.opened < FRESH_SECONDS:
             try:
                 return kept.rows(_STATUS, deadline=deadline)[0]
-            except (Silent, NotReady, Rejected):
+            except (NoResponse, ServerNotReady, Rejected):
                 self._drop(zone)
                 if time.monotonic() >= deadline:
                     raise
         self._drop(zone)
-        session = Session(self._words(), deadline=deadline)
+        session = Session(self._conninfo(), deadline=deadline)
         self._kept[zone] = session
         try:
             return session.rows(_STATUS, deadline=deadline)[0]
@@ -116,4 +116,4 @@ class Eye:
 
 def _required(setting: str) -> tuple[str, ...]:
     """The names in `FIRST 1 ("a", "b")`, as `configuration` writes it."""
-    return tuple(part for part in setting.split('"')[1::2] if part)
+    return tuple(role_state for role_state in setting.split('"')[1::2] if role_state)

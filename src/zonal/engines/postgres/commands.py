@@ -22,7 +22,7 @@ LONG = timedelta(hours=6)
 _QUIET = "set log_statement = 'none'; set log_min_error_statement = 'panic'; set log_min_duration_statement = -1;\n"
 
 
-class Programs:
+class PostgresCommands:
     """The programs of one installation, on one node's host."""
 
     def __init__(self, host: Host, spec: NodeSpec, layout: Layout) -> None:
