@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from benchmarks.measuring import arguments, machine
-from zonal.fabric import firewall, vpcs
+from zonal.fabric import firewall, vpc_networks
+from zonal.fabric.network_state import NetworkState
 from zonal.fabric.plan import VpcPlan
 from zonal.fabric.ruleset import Ruleset
-from zonal.fabric.wiring import Wiring
 from zonal.fabric.zones import ZONES
 from zonal.foundation.clock import RegionClock
 from zonal.records.store import Store, Transaction
@@ -55,9 +55,9 @@ def _milliseconds(store: Store, vpc_id: str) -> Iterator[float]:
     after_plan = time.process_time()
     rules = compiled(plan)
     after_rules = time.process_time()
-    wiring = wired(plan)
+    network_state = wired(plan)
     after_wiring = time.process_time()
-    assert rules and wiring
+    assert rules and network_state
     for earlier, later in ((begun, after_plan), (after_plan, after_rules), (after_rules, after_wiring)):
         yield (later - earlier) * 1000
 
@@ -69,11 +69,11 @@ def planned(store: Store, vpc_id: str) -> VpcPlan:
 
 
 def compiled(plan: VpcPlan) -> list[Ruleset]:
-    return [firewall.ruleset(plan, zone) for zone in _ZONES] + [vpcs.gateway_rules(plan)]
+    return [firewall.ruleset(plan, zone) for zone in _ZONES] + [vpc_networks.gateway_rules(plan)]
 
 
-def wired(plan: VpcPlan) -> list[Wiring]:
-    return [vpcs.zone_wiring(plan, zone) for zone in _ZONES] + [vpcs.core_wiring(plan, _ZONES)]
+def wired(plan: VpcPlan) -> list[NetworkState]:
+    return [vpc_networks.zone_network_state(plan, zone) for zone in _ZONES] + [vpc_networks.core_network_state(plan, _ZONES)]
 
 
 def records(interfaces: int) -> tuple[Store, str]:

@@ -160,7 +160,7 @@ async def run(state: Path) -> None:
     async with AsyncExitStack() as stack:
         try:
             region = Region(load(state), state)
-            running = region.running(sandbox.inherited_listeners(), on_answering=sandbox.tell_ready)
+            running = region.running(sandbox.inherited_listeners(), on_answering=sandbox.report_ready)
             await stack.enter_async_context(running)
         except Exception as error:
             raise CannotStart(describe(error)) from error

@@ -51,7 +51,7 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
 
 def enter_argv(state: Path, target: int) -> tuple[str, ...]:
     """The words that bring a command of this machine to a place in the region on `state`. Raises `RegionAbsent`."""
-    from zonal.fabric.entry import enter_argv
+    from zonal.fabric.nsenter import enter_argv
     from zonal.fabric.sandbox import init_pid
     from zonal.operator_api.client import RegionAbsent
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from zonal.fabric import id_ranges, sandbox
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 from zonal.fabric.linux.namespaces import Keep
-from zonal.fabric.linux.netlink import Batch, Netlink, add_pair, delay
+from zonal.fabric.linux.netlink import Netlink, NetlinkBatch, add_pair, delay
 from zonal.fabric.linux.nftables import Nftables
 from zonal.fabric.ruleset import AddressMap, Chain, Established, PacketRule, Ruleset, Translate, Verdict
 from zonal.foundation.errors import ZonalError, describe
@@ -89,7 +89,7 @@ def _try_all(directory: str) -> Iterator[Finding]:
     yield _try(
         "packet rules", lambda: _rules(keep), "Load the modules: sudo modprobe -a nf_tables nft_ct nft_nat nft_numgen (CONFIG_NF_TABLES)."
     )
-    yield _try("read-only views", lambda: calls.make_read_only("/"), "zonal needs Linux 5.12 or newer.")
+    yield _try("read-only views", lambda: syscalls.make_read_only("/"), "zonal needs Linux 5.12 or newer.")
     remedy = "Only `zonal fail --delay` needs it: sudo modprobe sch_netem (CONFIG_NET_SCH_NETEM)."
     yield _try("delays", lambda: _delay(keep), remedy, needed=False)
 
@@ -122,8 +122,8 @@ def _read(name: str) -> str | None:
 
 
 def _mount(directory: str) -> None:
-    calls.mount("none", "/", flags=calls.RECURSIVE | calls.PRIVATE)
-    calls.mount("tmpfs", directory, "tmpfs")
+    syscalls.mount("none", "/", flags=syscalls.RECURSIVE | syscalls.PRIVATE)
+    syscalls.mount("tmpfs", directory, "tmpfs")
 
 
 def _mount_proc() -> None:
@@ -131,10 +131,10 @@ def _mount_proc() -> None:
     child = os.fork()
     if child == 0:
         try:
-            calls.mount("proc", "/proc", "proc")
+            syscalls.mount("proc", "/proc", "proc")
         except OSError as error:
             os._exit(error.errno or 1)
-        calls.unmount("/proc")
+        syscalls.unmount("/proc")
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status:
@@ -142,7 +142,7 @@ def _mount_proc() -> None:
 
 
 def _pair(keep: Keep) -> None:
-    batch = Batch()
+    batch = NetlinkBatch()
     ends = {"mac": "02:00:00:00:00:01", "peer_mac": "02:00:00:00:00:02"}
     add_pair(batch, "here", peer="there", peer_namespace=keep.make("two"), mtu=1500, **ends)
     Netlink(keep.make("one")).run(batch)
@@ -158,6 +158,6 @@ def _rules(keep: Keep) -> None:
 
 def _delay(keep: Keep) -> None:
     socket = Netlink(keep.make("one"))
-    batch = Batch()
+    batch = NetlinkBatch()
     delay(batch, socket.devices()["here"].number, 1.0)
     socket.run(batch)

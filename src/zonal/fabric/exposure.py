@@ -18,7 +18,7 @@ from zlib import crc32
 
 import msgspec
 
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 from zonal.fabric.linux.processes import ProcessMark, find, mark, spawn
 from zonal.fabric.linux.threads import in_own_thread
 from zonal.foundation.clock import wait_for
@@ -135,9 +135,9 @@ class Exposure:
         nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         source = str(Path(__file__).parents[2])
         program = f"import asyncio, sys; sys.path.insert(0, {source!r}); from zonal.fabric.forwarder import main; {_RUN}"
-        words = (sys.executable, "-S", "-E", "-c", program, str(self._table), str(self._state / "porter.sock"), str(self._status))
+        words = (sys.executable, "-S", "-E", "-c", program, str(self._table), str(self._state / "broker.sock"), str(self._status))
         try:
-            calls.enter(self._namespace, calls.NEW_NET)
+            syscalls.enter(self._namespace, syscalls.NEW_NET)
             return spawn(sys.executable, words, {_VARIABLE: _NAME, "PATH": os.environ.get("PATH", "")}, stdin=nothing, stdout=log)
         finally:
             os.close(log)

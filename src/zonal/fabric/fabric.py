@@ -18,15 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from zonal.fabric import vpcs
+from zonal.fabric import vpc_networks
+from zonal.fabric.device_names import mac, zone_name
+from zonal.fabric.dns import NameTable, Resolver, open_sockets
 from zonal.fabric.exposure import Exposure
-from zonal.fabric.hosts import Cables, HostFailed, Hosts, LinuxHost
+from zonal.fabric.hosts import HostFailed, HostNetworking, Hosts, LinuxHost
 from zonal.fabric.impairments import Impairments
 from zonal.fabric.linux.namespaces import Keep, inside
 from zonal.fabric.management import management_plan, monitor_name
-from zonal.fabric.monitors import Monitors
-from zonal.fabric.names import Names, Resolver, open_sockets
-from zonal.fabric.naming import mac, zone_name
+from zonal.fabric.monitors import MonitorHosts
 from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, Networks, switch_off
 from zonal.fabric.plan import HostSpec, InterfacePlan, VpcPlan
 from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
@@ -45,11 +45,11 @@ class Fabric:
         self.state = state
         self.zones = Zones()
         self.zones.faults.update(faults or {})
-        self.monitors = Monitors()
-        self.names = Names(ttl_seconds, memory=state / RUN)
+        self.monitors = MonitorHosts()
+        self.names = NameTable(ttl_seconds, memory=state / RUN)
         self.exposure = Exposure(state, state / RUN)
-        cables = Cables(plug=self._plug, unplug=self._unplug, resolver=self._resolver)
-        self.hosts = Hosts(self.zones, cables, records=state / RUN / "hosts", state=state)
+        host_networking = HostNetworking(plug=self._plug, unplug=self._unplug, resolver=self._resolver)
+        self.hosts = Hosts(self.zones, host_networking, records=state / RUN / "hosts", state=state)
         self._keep = Keep(state / RUN / "net")
         self._impairments = Impairments()
         zone_names = tuple(zone.name for zone in ZONES)
@@ -113,7 +113,7 @@ class Fabric:
 
     async def prepare_exec(self, name: str, *, zone: str, vpc_id: str | None) -> LinuxHost:
         """A host on which commands of this machine run, powered on: in a VPC (whose plan has an interface for the host `name`), or in the
-        internet (`vpc_id` None). `entry.enter_argv` leads there; `hosts.remove(name)` ends it. Raises `HostUnreachable`, `HostFailed`.
+        internet (`vpc_id` None). `nsenter.enter_argv` leads there; `hosts.remove(name)` ends it. Raises `HostUnreachable`, `HostFailed`.
         """
         address = self._free_internet_address() if vpc_id is None else None
         directory = str(self.state / RUN / "commands" / name)
@@ -160,7 +160,7 @@ class Fabric:
         """Have the VPC's resolver answer in every zone, at the plan's addresses."""
         for zone in ZONES:
             resolver = Resolver(self.names, zone=zone.name, cidrs=plan.cidrs)
-            await self._open_resolver(zone_name(plan.id, zone.name), vpcs.resolver_addresses(plan), resolver)
+            await self._open_resolver(zone_name(plan.id, zone.name), vpc_networks.resolver_addresses(plan), resolver)
 
     async def _open_resolver(self, network: str, addresses: tuple[str, ...], resolver: Resolver) -> None:
         """Have a resolver answer at these addresses of a network; sockets that are there already stay open, whatever changes otherwise."""
@@ -240,7 +240,7 @@ class Fabric:
         if spec.internet_address:
             return (INTERNET_RESOLVER,)
         plan = self._plans.get(spec.vpc_id or "")
-        return vpcs.resolver_addresses(plan)[:1] if plan else (vpcs.RESOLVER,)
+        return vpc_networks.resolver_addresses(plan)[:1] if plan else (vpc_networks.RESOLVER,)
 
     def _open_host(self, name: str) -> int | None:
         host = self.hosts.get(name)

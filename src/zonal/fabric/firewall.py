@@ -19,16 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from zonal.fabric.naming import port_name
-from zonal.fabric.plan import AclEntry, InterfacePlan, NetworkAclPlan, Rule, SecurityGroupPlan, SubnetPlan, VpcPlan
+from zonal.fabric.device_names import port_name
+from zonal.fabric.plan import AclEntry, InterfacePlan, NetworkAclPlan, PlannedRule, SecurityGroupPlan, SubnetPlan, VpcPlan
 from zonal.fabric.ruleset import (
-    Between,
     Chain,
     Dispatch,
     Established,
+    InRange,
+    InSet,
     Is,
     Match,
-    Member,
     PacketRule,
     PacketSet,
     Ruleset,
@@ -48,8 +48,8 @@ def ruleset(plan: VpcPlan, zone: str) -> Ruleset:
     """The packet rules of the VPC's namespace in `zone`."""
     subnets = {subnet.id: subnet for subnet in plan.subnets}
     interfaces = [each for each in plan.interfaces if subnets[each.subnet_id].zone == zone]
-    gates = _Gates(plan)
-    edges = _Edges(plan, zone, interfaces)
+    gates = _GroupChains(plan)
+    edges = _AclChains(plan, zone, interfaces)
     egress = VerdictMap("egress", tuple((port_name(each.id), gates.verdict("egress", each)) for each in interfaces))
     ingress = VerdictMap("ingress", tuple((port_name(each.id), gates.verdict("ingress", each)) for each in interfaces))
     forward = Chain(
@@ -73,7 +73,7 @@ def ruleset(plan: VpcPlan, zone: str) -> Ruleset:
 
 def _sources_chain() -> Chain:
     """Drops packets whose source is not an address of the interface they came from."""
-    spoofed = (Member(("iifname",), "checked"), Member(("iifname", "saddr"), "sources", negated=True))
+    spoofed = (InSet(("iifname",), "checked"), InSet(("iifname", "saddr"), "sources", negated=True))
     return Chain("sources", (PacketRule(_DROP, spoofed),), hook="prerouting", priority=_RAW)
 
 
@@ -94,7 +94,7 @@ def _input_chain(plan: VpcPlan) -> Chain:
     return Chain("input", (*rules, PacketRule(_DROP, (Is("iifname", "lo", negated=True),))), hook="input", priority=_FILTER)
 
 
-class _Gates:
+class _GroupChains:
     """Egress and ingress chains, one for each combination of groups that occurs, and the sets of the groups that rules name."""
 
     def __init__(self, plan: VpcPlan) -> None:
@@ -128,17 +128,17 @@ class _Gates:
         for id, addresses in members.items():
             yield PacketSet(members_name(id), ("address",), tuple((address,) for address in addresses))
 
-    def _matches(self, side: str, rule: Rule) -> Iterator[tuple[Match, ...]]:
+    def _matches(self, side: str, rule: PlannedRule) -> Iterator[tuple[Match, ...]]:
         peer = "daddr" if side == "egress" else "saddr"
         traffic = tuple(_traffic(rule.protocol, rule.from_port, rule.to_port))
         if rule.group_id is not None:
             self._named.setdefault(rule.group_id)
-            yield (Member((peer,), members_name(rule.group_id)), *traffic)
+            yield (InSet((peer,), members_name(rule.group_id)), *traffic)
         elif rule.cidr is not None and ":" not in rule.cidr:  # A rule about IPv6 admits nothing here: the fabric speaks IPv4.
             yield (*_network(peer, rule.cidr), *traffic)
 
 
-class _Edges:
+class _AclChains:
     """ACLs at the subnets' edges. An ACL that admits everything with its first entry, as the default one does, costs no rule."""
 
     def __init__(self, plan: VpcPlan, zone: str, interfaces: list[InterfacePlan]) -> None:
@@ -155,11 +155,11 @@ class _Edges:
     def rules(self) -> Iterator[PacketRule]:
         for subnet, _ in self._guarded:
             inner = _ports_name(subnet)
-            leaving = (Member(("iifname",), inner), Member(("oifname",), inner, negated=True))
+            leaving = (InSet(("iifname",), inner), InSet(("oifname",), inner, negated=True))
             yield PacketRule(Verdict("jump", f"leave-{subnet.id}"), leaving)
         for subnet, _ in self._guarded:
             inner = _ports_name(subnet)
-            entering = (Member(("oifname",), inner), Member(("iifname",), inner, negated=True))
+            entering = (InSet(("oifname",), inner), InSet(("iifname",), inner, negated=True))
             yield PacketRule(Verdict("jump", f"enter-{subnet.id}"), entering)
 
     def chains(self) -> Iterator[Chain]:
@@ -181,7 +181,7 @@ def _ports_name(subnet: SubnetPlan) -> str:
     return f"ports-{subnet.id}"
 
 
-def _rules(group: SecurityGroupPlan, side: str) -> tuple[Rule, ...]:
+def _rules(group: SecurityGroupPlan, side: str) -> tuple[PlannedRule, ...]:
     return group.egress if side == "egress" else group.ingress
 
 
@@ -218,7 +218,7 @@ def _traffic(protocol: str, from_port: int | None, to_port: int | None) -> Itera
         if low == high:
             yield Is("dport", low)
         elif (low, high) != (0, 65535):
-            yield Between("dport", low, high)
+            yield InRange("dport", low, high)
     elif number == 1 and from_port is not None and from_port != -1:
         yield Is("icmp_type", from_port)
         if to_port is not None and to_port != -1:

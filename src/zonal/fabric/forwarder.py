@@ -17,7 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
-from zonal.fabric.porter import ask
+from zonal.fabric.listener_broker import request_listener
 from zonal.foundation.errors import describe
 from zonal.foundation.files import replace_file
 from zonal.foundation.log_files import write_line
@@ -29,9 +29,9 @@ _Endpoint = tuple[str, int]
 class Forwarder:
     """The listeners that are served now."""
 
-    def __init__(self, table: Path, porter: Path, status: Path) -> None:
+    def __init__(self, table: Path, broker: Path, status: Path) -> None:
         self._table = table
-        self._porter = porter
+        self._broker = broker
         self._status = status
         self._servers: dict[_Endpoint, tuple[asyncio.Server, _Endpoint]] = {}
         self._changed = asyncio.Event()
@@ -42,7 +42,7 @@ class Forwarder:
         while True:
             self._changed.clear()
             report = await self._follow()
-            self._say(report)
+            self._report(report)
             try:
                 async with asyncio.timeout(1.0 if set(report.values()) - {"ok"} else None):
                     await self._changed.wait()
@@ -67,7 +67,7 @@ class Forwarder:
         return report
 
     async def _serve(self, endpoint: _Endpoint, target: _Endpoint) -> asyncio.Server:
-        listener = await asyncio.to_thread(ask, self._porter, *endpoint)
+        listener = await asyncio.to_thread(request_listener, self._broker, *endpoint)
         listener.setblocking(False)
 
         async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +75,7 @@ class Forwarder:
 
         return await asyncio.start_server(connect, sock=listener)
 
-    def _say(self, report: dict[str, str]) -> None:
+    def _report(self, report: dict[str, str]) -> None:
         try:
             replace_file(self._status, json.dumps(report), durable=False)
         except OSError as error:  # Serving goes on without it.
@@ -117,8 +117,8 @@ def _read(table: Path) -> dict[_Endpoint, _Endpoint]:
 
 
 async def main(words: list[str]) -> None:
-    table, porter, status = (Path(word) for word in words)
-    await Forwarder(table, porter, status).run()
+    table, broker, status = (Path(word) for word in words)
+    await Forwarder(table, broker, status).run()
 
 
 if __name__ == "__main__":

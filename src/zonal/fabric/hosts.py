@@ -1,7 +1,7 @@
 """Hosts: computers that can be powered on, that run programs, and whose plug can be pulled.
 
 A host is a set of namespaces (network, processes, mounts, name, IPC) held by a tiny init, process 1 inside. Powering on: a thread gets new
-namespaces, builds the view of the machine's files (`views`), starts the init in them, and ends; then the interfaces are plugged in.
+namespaces, builds the view of the machine's files (`rootfs`), starts the init in them, and ends; then the interfaces are plugged in.
 Starting a program: a thread enters the namespaces and spawns it, by default in a further user namespace as uid 1000. Pulling the plug:
 the cables first, so that nobody hears a dying connection, then SIGKILL to the init, with which the kernel ends everything on the host.
 
@@ -28,10 +28,10 @@ from pathlib import Path
 
 import msgspec
 
-from zonal.fabric import views
-from zonal.fabric.linux import calls
+from zonal.fabric import rootfs
+from zonal.fabric.linux import syscalls
 from zonal.fabric.linux.namespaces import set_kernel_variable
-from zonal.fabric.linux.netlink import Batch, Netlink, set_up
+from zonal.fabric.linux.netlink import Netlink, NetlinkBatch, set_up
 from zonal.fabric.linux.processes import ProcessMark, collect, find, find_with_descendants, mark, spawn
 from zonal.fabric.linux.threads import in_own_thread
 from zonal.fabric.plan import Completed, HostSpec, ProcessSpec
@@ -47,7 +47,13 @@ EXEC_VARIABLE = "ZONAL_EXEC"
 """Has the id of a command of `zonal exec` in the environment of its processes."""
 _VARIABLE = "ZONAL_PROCESS"
 _INIT_NAME = ".init"
-_NAMESPACES = (("mnt", calls.NEW_MOUNT), ("net", calls.NEW_NET), ("uts", calls.NEW_UTS), ("ipc", calls.NEW_IPC), ("pid", calls.NEW_PID))
+_NAMESPACES = (
+    ("mnt", syscalls.NEW_MOUNT),
+    ("net", syscalls.NEW_NET),
+    ("uts", syscalls.NEW_UTS),
+    ("ipc", syscalls.NEW_IPC),
+    ("pid", syscalls.NEW_PID),
+)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -59,7 +65,7 @@ class HostFailed(ZonalError):
     """The host could not be powered on, or a program on it not be started; the message says why."""
 
 
-class Cables(msgspec.Struct, frozen=True):
+class HostNetworking(msgspec.Struct, frozen=True):
     """How a host is plugged in and out; given by `Fabric`."""
 
     plug: Callable[[LinuxHost], Awaitable[None]]
@@ -79,14 +85,16 @@ class _Progress:
 class LinuxHost:
     """One host (the `Host` of `engines.node`)."""
 
-    def __init__(self, spec: HostSpec, zones: Zones, cables: Cables, progress: _Progress, *, records: Path, state: Path) -> None:
+    def __init__(
+        self, spec: HostSpec, zones: Zones, host_networking: HostNetworking, progress: _Progress, *, records: Path, state: Path
+    ) -> None:
         self.spec = spec
         self.name = spec.name
         self.zone = spec.zone
         self.directory = Path(spec.directory)
         self.management_address = spec.management_address or ""
         self._zones = zones
-        self._cables = cables
+        self._host_networking = host_networking
         self._records = records
         self._state = state
         self._progress = progress
@@ -120,7 +128,7 @@ class LinuxHost:
                     pid = await in_own_thread(self._boot, name=f"power-on {self.name}")
                     _write(self._record(_INIT_NAME), mark(pid))
                 self._collect_when_gone(self.init)
-            await self._cables.plug(self)
+            await self._host_networking.plug(self)
         self._check_zone()
 
     async def power_off(self) -> None:
@@ -132,7 +140,7 @@ class LinuxHost:
         """The same, whatever became of the zone."""
         async with self._progress.power:
             init = self.init
-            await self._cables.unplug(self)
+            await self._host_networking.unplug(self)
             init.send(signal.SIGKILL)
             async with asyncio.timeout(POWER_SECONDS):
                 await init.wait()
@@ -255,7 +263,7 @@ class LinuxHost:
         for path in self._records.glob("*.process"):
             path.unlink()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        servers = "".join(f"nameserver {address}\n" for address in self._cables.resolver(self.spec))
+        servers = "".join(f"nameserver {address}\n" for address in self._host_networking.resolver(self.spec))
         (self._records / "resolv.conf").write_text(f"{servers}search ec2.internal\noptions timeout:1 attempts:2\n")
         (self._records / "hosts").write_text(f"127.0.0.1 localhost {self.name}\n::1 localhost\n")
         (self._records / "hostname").write_text(f"{self.name}\n")
@@ -266,13 +274,15 @@ class LinuxHost:
 
         From the init's `mount` on, `/proc` of this thread is the host's own, in which the thread itself does not occur.
         """
-        calls.unshare(calls.FILE_SYSTEM | calls.NEW_MOUNT | calls.NEW_NET | calls.NEW_UTS | calls.NEW_IPC | calls.NEW_PID)
+        syscalls.unshare(
+            syscalls.FILE_SYSTEM | syscalls.NEW_MOUNT | syscalls.NEW_NET | syscalls.NEW_UTS | syscalls.NEW_IPC | syscalls.NEW_PID
+        )
         reader, writer = os.pipe2(os.O_CLOEXEC)
         nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
             _prepare_network()
-            views.build(self.spec, hidden=self._state, files=self._records)
-            calls.set_host_name(self.name)
+            rootfs.build(self.spec, hidden=self._state, files=self._records)
+            syscalls.set_host_name(self.name)
             os.chdir("/")
             environment = {"PATH": _PATH, _VARIABLE: f"{self.name}/{_INIT_NAME}"}
             pid = spawn("/bin/sh", ("init", "-c", INIT), environment, stdin=nothing, stdout=writer)
@@ -294,9 +304,9 @@ class LinuxHost:
             descriptors = [(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind) for name, kind in _NAMESPACES]
         except FileNotFoundError:
             raise HostUnreachable(f"{self.name} is powered off") from None
-        calls.unshare(calls.FILE_SYSTEM)
+        syscalls.unshare(syscalls.FILE_SYSTEM)
         for descriptor, kind in descriptors:
-            calls.enter(descriptor, kind)
+            syscalls.enter(descriptor, kind)
             os.close(descriptor)
         os.chdir(self.directory)
 
@@ -349,9 +359,9 @@ class LinuxHost:
 class Hosts:
     """Every host that the region knows, powered on or not."""
 
-    def __init__(self, zones: Zones, cables: Cables, *, records: Path, state: Path) -> None:
+    def __init__(self, zones: Zones, host_networking: HostNetworking, *, records: Path, state: Path) -> None:
         self._zones = zones
-        self._cables = cables
+        self._host_networking = host_networking
         self._records = records
         self._state = state
         self._hosts: dict[str, LinuxHost] = {}
@@ -395,7 +405,9 @@ class Hosts:
             shutil.rmtree(self._records / name, ignore_errors=True)
 
     def _add(self, spec: HostSpec) -> LinuxHost:
-        host = LinuxHost(spec, self._zones, self._cables, self._progress[spec.name], records=self._records / spec.name, state=self._state)
+        host = LinuxHost(
+            spec, self._zones, self._host_networking, self._progress[spec.name], records=self._records / spec.name, state=self._state
+        )
         self._hosts[spec.name] = host
         return host
 
@@ -408,7 +420,7 @@ def _prepare_network() -> None:
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with closing(Netlink(own)) as network:
-            batch = Batch()
+            batch = NetlinkBatch()
             set_up(batch, network.devices()["lo"].number)
             network.run(batch)
     finally:

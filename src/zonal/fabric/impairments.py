@@ -11,9 +11,9 @@ import threading
 from collections.abc import Mapping
 
 from zonal.fabric.linux import netlink
-from zonal.fabric.linux.netlink import Batch, KernelRefused
+from zonal.fabric.linux.netlink import KernelRefused, NetlinkBatch
+from zonal.fabric.network_state import Router
 from zonal.fabric.ruleset import Chain, Chance, Match, PacketRule, Ruleset, StartsWith, Verdict
-from zonal.fabric.wiring import Router
 from zonal.fabric.zones import ZoneFault
 from zonal.foundation.errors import ZonalError
 
@@ -80,7 +80,7 @@ class Impairments:
             if name not in devices:
                 continue
             device, amount = devices[name], delays.get(name)
-            batch = Batch()
+            batch = NetlinkBatch()
             netlink.delay(batch, device.number, amount)
             try:
                 router.netlink.run(batch, forgive=() if amount else (errno.ENOENT, errno.EINVAL))

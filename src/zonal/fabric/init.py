@@ -81,7 +81,7 @@ class Init:
         ready, _, _ = select.select([self._lifeline, self._wake], [], [], wait)
         if self._lifeline in ready:
             return 1  # The porter is gone, or closed its end: nobody holds the listeners any more.
-        if self._wake in ready and self._told_to_stop():
+        if self._wake in ready and self._request_stop():
             return self._stop()
         status = self._reap()
         if status == 0 or (status == CANNOT_START and self._starts == 1):
@@ -101,7 +101,7 @@ class Init:
         except (OSError, MemoryError) as error:
             self._schedule_restart(f"the region cannot be started: {error}")
 
-    def _told_to_stop(self) -> bool:
+    def _request_stop(self) -> bool:
         return bool({signal.SIGTERM, signal.SIGINT} & set(os.read(self._wake, 4096)))
 
     def _reap(self) -> int | None:

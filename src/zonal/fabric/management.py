@@ -11,14 +11,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from zonal.fabric.naming import mac
-from zonal.fabric.plan import HostSpec, InterfacePlan, ManagementGroup, PortRange, Rule, SecurityGroupPlan, SubnetPlan, VpcPlan
+from zonal.fabric.device_names import mac
+from zonal.fabric.plan import HostSpec, InterfacePlan, ManagementGroup, PlannedRule, PortRange, SecurityGroupPlan, SubnetPlan, VpcPlan
 from zonal.fabric.zones import ZONES
 
 MANAGEMENT = "management"
 MANAGEMENT_NETWORK = "100.64.0.0/16"
 
-MONITOR_PLACE = 4
+MONITOR_INDEX = 4
 """A monitoring host has the fourth address of its zone's part of the management network."""
 
 FIRST_HOST_PLACE = 16
@@ -63,12 +63,12 @@ def monitor_name(zone: str) -> str:
 
 def monitor_address(zone: str) -> str:
     """Its address on the management network."""
-    return str(management_network(zone)[MONITOR_PLACE])
+    return str(management_network(zone)[MONITOR_INDEX])
 
 
 def _monitors_group() -> SecurityGroupPlan:
     """Monitoring hosts may connect to everybody on the management network, and nobody but them to them."""
-    return SecurityGroupPlan(_MONITORS, (Rule("-1", group_id=_MONITORS),), (Rule("-1", cidr=MANAGEMENT_NETWORK),))
+    return SecurityGroupPlan(_MONITORS, (PlannedRule("-1", group_id=_MONITORS),), (PlannedRule("-1", cidr=MANAGEMENT_NETWORK),))
 
 
 def _groups(memberships: Iterable[ManagementGroup]) -> Iterable[SecurityGroupPlan]:
@@ -81,12 +81,12 @@ def _groups(memberships: Iterable[ManagementGroup]) -> Iterable[SecurityGroupPla
     for id in sorted(probes):
         among_peers = tuple(_rule(ports, id) for ports in sorted(peers[id], key=_order))
         from_monitors = tuple(_rule(ports, _MONITORS) for ports in sorted(probes[id], key=_order))
-        echo = Rule("icmp", _ECHO_REQUEST, -1, group_id=_MONITORS)
+        echo = PlannedRule("icmp", _ECHO_REQUEST, -1, group_id=_MONITORS)
         yield SecurityGroupPlan(id, (*among_peers, *from_monitors, echo), among_peers)
 
 
-def _rule(ports: PortRange, group_id: str) -> Rule:
-    return Rule(ports.protocol, ports.first, ports.last, group_id=group_id)
+def _rule(ports: PortRange, group_id: str) -> PlannedRule:
+    return PlannedRule(ports.protocol, ports.first, ports.last, group_id=group_id)
 
 
 def _order(ports: PortRange) -> tuple[str, int, int]:

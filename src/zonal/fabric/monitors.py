@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 from zonal.fabric.linux.threads import handed_over
 
 T = TypeVar("T")
@@ -23,14 +23,14 @@ THREADS = 24
 """At most so many looks at once from one zone; a look that hangs occupies one of them."""
 
 
-class Monitors:
-    """One monitoring host in each zone (the `Monitors` of `engines.node`)."""
+class MonitorHosts:
+    """One monitoring host in each zone (the `MonitorHosts` of `engines.node`)."""
 
     def __init__(self) -> None:
-        self._posts: dict[str, _Post] = {}
+        self._posts: dict[str, _WorkerPool] = {}
 
     def add(self, zone: str, namespace: int) -> None:
-        self._posts[zone] = _Post(zone, namespace)
+        self._posts[zone] = _WorkerPool(zone, namespace)
 
     async def probe(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
         """Run `work` in a thread whose sockets are those of the monitoring host in `zone`. Raises `TimeoutError` after `within`
@@ -44,7 +44,7 @@ class Monitors:
             post.close()
 
 
-class _Post:
+class _WorkerPool:
     """Threads inside one namespace, started as they are needed."""
 
     def __init__(self, zone: str, namespace: int) -> None:
@@ -70,7 +70,7 @@ class _Post:
             self._work.put(None)
 
     def _live(self) -> None:
-        calls.enter(self._namespace, calls.NEW_NET)
+        syscalls.enter(self._namespace, syscalls.NEW_NET)
         while True:
             with self._lock:
                 self._idle += 1

@@ -10,12 +10,8 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 
-from zonal.fabric import firewall, vpcs
-from zonal.fabric.linux import netlink
-from zonal.fabric.linux.namespaces import Keep
-from zonal.fabric.linux.netlink import MAIN, Address, Batch, Neighbour, Netlink, Route
-from zonal.fabric.management import MANAGEMENT, MANAGEMENT_NETWORK
-from zonal.fabric.naming import (
+from zonal.fabric import firewall, vpc_networks
+from zonal.fabric.device_names import (
     CORE_DEVICE,
     GATEWAY_DEVICE,
     MTU,
@@ -27,9 +23,13 @@ from zonal.fabric.naming import (
     transit_name,
     zone_name,
 )
+from zonal.fabric.linux import netlink
+from zonal.fabric.linux.namespaces import Keep
+from zonal.fabric.linux.netlink import MAIN, Address, KernelRoute, Neighbour, Netlink, NetlinkBatch
+from zonal.fabric.management import MANAGEMENT, MANAGEMENT_NETWORK
+from zonal.fabric.network_state import NetworkState, Router, settle
 from zonal.fabric.plan import InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.ruleset import Chain, Is, Masquerade, PacketRule, Ruleset, Verdict
-from zonal.fabric.wiring import Router, Wiring, settle
 
 INTERNET = "internet"
 INTERNET_NETWORK = "192.0.2.0/24"
@@ -67,8 +67,8 @@ class Networks:
         """The internet: a namespace with a router that is also where the outside world's own connections come from."""
         router = self._router(INTERNET)
         addresses = frozenset({Address("lo", f"{INTERNET_ROUTER}/32"), Address("lo", f"{INTERNET_RESOLVER}/32")})
-        nowhere = frozenset({Route(MAIN, "0.0.0.0/0", "blackhole")})
-        router.settle(Wiring(addresses, routes=nowhere), only_devices=frozenset({"", "lo"}))
+        nowhere = frozenset({KernelRoute(MAIN, "0.0.0.0/0", "blackhole")})
+        router.settle(NetworkState(addresses, routes=nowhere), only_devices=frozenset({"", "lo"}))
 
     def apply(self, plan: VpcPlan) -> None:
         """Make one network match its plan."""
@@ -80,12 +80,12 @@ class Networks:
         self._join_transits(plan, core)
         if plan.id != MANAGEMENT:
             self._join_internet(plan, core)
-        core.settle(vpcs.core_wiring(plan, self._zones))
+        core.settle(vpc_networks.core_network_state(plan, self._zones))
         for gateway in plan.nat_gateways:
             self._start_nat(plan, gateway.id)
         self._plug_all(plan)
         for zone in self._zones:
-            self._router(zone_name(plan.id, zone)).settle(vpcs.zone_wiring(plan, zone))
+            self._router(zone_name(plan.id, zone)).settle(vpc_networks.zone_network_state(plan, zone))
         self._forget_nats(plan)
 
     def remove(self, id: str) -> None:
@@ -111,12 +111,12 @@ class Networks:
             here = self._router(INTERNET if network == INTERNET else zone_name(network, subnet.zone))
             if not any(device.mac == interface.mac for device in inner.devices().values()):
                 here.delete(port_name(interface.id))
-                batch = Batch()
+                batch = NetlinkBatch()
                 netlink.add_pair(
                     batch,
                     port_name(interface.id),
                     mac=mac("port", interface.id),
-                    peer=vpcs.device_name(interface),
+                    peer=vpc_networks.device_name(interface),
                     peer_mac=interface.mac,
                     peer_namespace=host,
                     mtu=MTU,
@@ -130,8 +130,8 @@ class Networks:
         self.plug(INTERNET, subnet, interface, host)
         port = port_name(interface.id)
         neighbours = tuple(Neighbour(port, address, interface.mac) for address in interface.addresses)
-        routes = frozenset(Route(MAIN, f"{address}/32", device=port) for address in interface.addresses)
-        self._router(INTERNET).settle(Wiring(neighbours=neighbours, routes=routes), only_devices=frozenset({port}))
+        routes = frozenset(KernelRoute(MAIN, f"{address}/32", device=port) for address in interface.addresses)
+        self._router(INTERNET).settle(NetworkState(neighbours=neighbours, routes=routes), only_devices=frozenset({port}))
 
     def _router(self, name: str) -> Router:
         """The namespace of that name, made and prepared if it is not there."""
@@ -145,7 +145,7 @@ class Networks:
 
     def _join_zones(self, plan: VpcPlan, core: Router) -> None:
         devices = core.netlink.devices()
-        batch = Batch()
+        batch = NetlinkBatch()
         for zone in self._zones:
             if zone not in devices:
                 peer_mac, peer = mac(plan.id, zone, "zone side"), self.namespace(zone_name(plan.id, zone))
@@ -164,13 +164,13 @@ class Networks:
 
     def _join_transits(self, plan: VpcPlan, core: Router) -> None:
         """Make the links for routes to interfaces in other zones, and remove those that no route needs any more."""
-        links = vpcs.transit_links(plan)
+        links = vpc_networks.transit_links(plan)
         for zone in self._zones:
             router, wanted = self._router(zone_name(plan.id, zone)), {transit_name(link.target.id) for link in links if link.zone == zone}
             router.delete(*(name for name in router.netlink.devices() if name.startswith("t") and name not in wanted))
         devices = core.netlink.devices() if links else {}
         missing = [link for link in links if core_transit_name(link.zone, link.target.id) not in devices]
-        batch = Batch()
+        batch = NetlinkBatch()
         for link in missing:
             netlink.add_pair(
                 batch,
@@ -193,15 +193,15 @@ class Networks:
             core.delete(GATEWAY_DEVICE)
             core.rules.remove("gateway")
             return
-        core.rules.apply(vpcs.gateway_rules(plan))
+        core.rules.apply(vpc_networks.gateway_rules(plan))
         if GATEWAY_DEVICE not in core.netlink.devices():
             internet.delete(link)
             ends = {"mac": mac(plan.id, "gateway side"), "peer_mac": mac(plan.id, "internet side")}
-            batch = Batch()
+            batch = NetlinkBatch()
             netlink.add_pair(batch, GATEWAY_DEVICE, peer=link, peer_namespace=internet.namespace, mtu=MTU, **ends)
             core.netlink.run(batch)
         internet.switch(link)
-        internet.settle(vpcs.internet_wiring(plan, link), only_devices=frozenset({link}))
+        internet.settle(vpc_networks.internet_network_state(plan, link), only_devices=frozenset({link}))
 
     def _start_nat(self, plan: VpcPlan, gateway: str) -> None:
         rules = (PacketRule(Masquerade(), (Is("oifname", "eth0"),)),)
@@ -245,23 +245,23 @@ class Networks:
 
 
 def _settle_host(network: str, subnet: SubnetPlan, interface: InterfacePlan, inner: Netlink) -> None:
-    _switch_on(inner, vpcs.device_name(interface))
+    _switch_on(inner, vpc_networks.device_name(interface))
     reaches = MANAGEMENT_NETWORK if network == MANAGEMENT else "0.0.0.0/0"
-    wanted = vpcs.host_wiring(subnet.cidr, interface, reaches=reaches)
-    settle(inner, wanted, only_devices=frozenset({vpcs.device_name(interface)}))
+    wanted = vpc_networks.host_network_state(subnet.cidr, interface, reaches=reaches)
+    settle(inner, wanted, only_devices=frozenset({vpc_networks.device_name(interface)}))
 
 
 def switch_off(host: int) -> None:
     """Pull all cables out of the host whose namespace is given: nothing comes in or goes out any more."""
     with closing(Netlink(host)) as inner:
-        batch = Batch()
+        batch = NetlinkBatch()
         for name, device in inner.devices().items():
             if name != "lo":
                 netlink.set_up(batch, device.number, up=False)
-        inner.run(batch, forgive=netlink.GONE)
+        inner.run(batch, forgive=netlink.ABSENT_ERRNOS)
 
 
 def _switch_on(socket: Netlink, device: str) -> None:
-    batch = Batch()
+    batch = NetlinkBatch()
     netlink.set_up(batch, socket.devices()[device].number)
     socket.run(batch)

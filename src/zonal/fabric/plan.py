@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Rule(msgspec.Struct, frozen=True):
+class PlannedRule(msgspec.Struct, frozen=True):
     """One permission of a security group. Exactly one of `cidr` and `group_id` is set.
 
     `from_port`/`to_port` are ports for TCP and UDP, type and code for ICMP (-1: any); None: all.
@@ -28,8 +28,8 @@ class SecurityGroupPlan(msgspec.Struct, frozen=True):
     """A stateful group: what may come in and what may go out, each an independent gate."""
 
     id: str
-    ingress: tuple[Rule, ...] = ()
-    egress: tuple[Rule, ...] = ()
+    ingress: tuple[PlannedRule, ...] = ()
+    egress: tuple[PlannedRule, ...] = ()
 
 
 class AclEntry(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class NetworkAclPlan(msgspec.Struct, frozen=True):
     egress: tuple[AclEntry, ...] = ()
 
 
-class Route(msgspec.Struct, frozen=True):
+class PlannedRoute(msgspec.Struct, frozen=True):
     """Where packets for `cidr` go: `local`, `internet` (the attached gateway), `interface` (its id in `target`), or `blackhole`."""
 
     cidr: str
@@ -63,7 +63,7 @@ class SubnetPlan(msgspec.Struct, frozen=True):
     id: str
     zone: str
     cidr: str
-    routes: tuple[Route, ...]
+    routes: tuple[PlannedRoute, ...]
     network_acl_id: str
 
 

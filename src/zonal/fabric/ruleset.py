@@ -37,7 +37,7 @@ class Within(msgspec.Struct, frozen=True):
     negated: bool = False
 
 
-class Between(msgspec.Struct, frozen=True):
+class InRange(msgspec.Struct, frozen=True):
     """The number lies between these, both included."""
 
     key: str
@@ -45,7 +45,7 @@ class Between(msgspec.Struct, frozen=True):
     high: int
 
 
-class Member(msgspec.Struct, frozen=True):
+class InSet(msgspec.Struct, frozen=True):
     """The keys, joined, are in the named set."""
 
     keys: tuple[str, ...]
@@ -63,7 +63,7 @@ class Chance(msgspec.Struct, frozen=True):
     of_ten_thousand: int
 
 
-Match: TypeAlias = Is | StartsWith | Within | Between | Member | Established | Chance
+Match: TypeAlias = Is | StartsWith | Within | InRange | InSet | Established | Chance
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -95,11 +95,11 @@ class Untracked(msgspec.Struct, frozen=True):
     """Do not follow this packet's connection."""
 
 
-Statement: TypeAlias = Verdict | Dispatch | Translate | Masquerade | Untracked
+RuleStatement: TypeAlias = Verdict | Dispatch | Translate | Masquerade | Untracked
 
 
 class PacketRule(msgspec.Struct, frozen=True):
-    statement: Statement
+    statement: RuleStatement
     matches: tuple[Match, ...] = ()
 
 
@@ -193,9 +193,9 @@ def _match(match: Match) -> str:
             return f'{key} "{prefix}*"'
         case Within(key, cidr, negated):
             return f"{_KEYS[key]} {'!= ' if negated else ''}{cidr}"
-        case Between(key, low, high):
+        case InRange(key, low, high):
             return f"{_KEYS[key]} {low}" if low == high else f"{_KEYS[key]} {low}-{high}"
-        case Member(keys, name, negated):
+        case InSet(keys, name, negated):
             return f"{' . '.join(_KEYS.get(key, key) for key in keys)} {'!= ' if negated else ''}@{name}"
         case Established():
             return "ct state established,related"
@@ -203,7 +203,7 @@ def _match(match: Match) -> str:
             return f"numgen random mod 10000 < {share}"
 
 
-def _statement(statement: Statement) -> str:
+def _statement(statement: RuleStatement) -> str:
     match statement:
         case Verdict(kind, chain):
             return f"{kind} {chain}".rstrip()

@@ -5,8 +5,8 @@ root) and leaves process 1 behind in them, hands down the listeners, and waits. 
 rule, mount or name of the host. Behind it, process 1 is `init`; when it ends, by itself or because the porter is gone, the kernel removes
 everything.
 
-While it waits the porter does one more thing: it opens further listeners on loopback addresses of the host (`porter`) for whatever of
-the region the internet may reach.
+While it waits the porter does one more thing: it opens further listeners on loopback addresses of the host (`listener_broker`) for whatever
+of the region the internet may reach.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zonal.fabric.entry import INIT_VARIABLE
 from zonal.fabric.id_ranges import IdRangeMissing, MapWriter, granted_maps
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 from zonal.fabric.linux.processes import ProcessMark, mark
-from zonal.fabric.porter import Porter
+from zonal.fabric.listener_broker import ListenerBroker
+from zonal.fabric.nsenter import INIT_VARIABLE
 from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.signal_forwarding import forward_to
 
@@ -70,9 +70,9 @@ def run(
     lock = _lock(state)
     try:
         (state / RUN).mkdir(exist_ok=True)
-        with Porter(state / "porter.sock") as porter:
+        with ListenerBroker(state / "broker.sock") as broker:
             order = {"argv": list(region_argv), "grace_seconds": grace_seconds, "log": str(log or "")}
-            return _run(state, listeners, order, dict(environment or os.environ), on_ready, porter)
+            return _run(state, listeners, order, dict(environment or os.environ), on_ready, broker)
     finally:
         (state / PID_FILE).unlink(missing_ok=True)
         os.close(lock)
@@ -88,7 +88,7 @@ def inherited_listeners(environment: Mapping[str, str] = os.environ) -> list[soc
     return found
 
 
-def tell_ready(environment: Mapping[str, str] = os.environ) -> None:
+def report_ready(environment: Mapping[str, str] = os.environ) -> None:
     """Tell the porter that the region serves; nothing happens where nobody waits for it."""
     word = environment.get(READY_VARIABLE)
     if word:
@@ -126,9 +126,9 @@ def _run(
     order: dict[str, Any],
     environment: dict[str, str],
     on_ready: Callable[[], None] | None,
-    porter: Porter,
+    broker: ListenerBroker,
 ) -> int:
-    calls.adopt_orphans()
+    syscalls.adopt_orphans()
     lifeline_reader, lifeline = os.pipe2(os.O_CLOEXEC)
     ready, ready_writer = os.pipe2(os.O_CLOEXEC)
     environment |= {
@@ -142,7 +142,7 @@ def _run(
     os.close(ready_writer)
     (state / PID_FILE).write_text(f"{pid} {mark(pid).began}\n")
     try:
-        return _wait(pid, ready, on_ready, porter)
+        return _wait(pid, ready, on_ready, broker)
     finally:
         os.close(lifeline)
         os.close(ready)
@@ -194,22 +194,22 @@ def make_namespaces() -> None:
 
     An ordinary user's sandbox maps a range of ids where the machine grants one (`id_ranges`), else the user's own id alone.
     """
-    flags = calls.NEW_NET | calls.NEW_MOUNT | calls.NEW_PID | calls.NEW_IPC | calls.NEW_UTS
+    flags = syscalls.NEW_NET | syscalls.NEW_MOUNT | syscalls.NEW_PID | syscalls.NEW_IPC | syscalls.NEW_UTS
     user, group = os.geteuid(), os.getegid()
     if user == 0:
-        calls.unshare(flags)
+        syscalls.unshare(flags)
         return
     try:
         writer = MapWriter(granted_maps(user, group))
     except IdRangeMissing:
-        _map_own_id(flags | calls.NEW_USER, user, group)
+        _map_own_id(flags | syscalls.NEW_USER, user, group)
         return
-    calls.unshare(flags | calls.NEW_USER)
+    syscalls.unshare(flags | syscalls.NEW_USER)
     writer.write()
 
 
 def _map_own_id(flags: int, user: int, group: int) -> None:
-    calls.unshare(flags)
+    syscalls.unshare(flags)
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {user} 1")
     Path("/proc/self/gid_map").write_text(f"0 {group} 1")
@@ -219,10 +219,10 @@ def _become_init(state: Path, order: dict[str, Any], handed: list[int], go: int)
     own_number = os.read(go, 32).decode()
     if not own_number:
         os._exit(1)
-    calls.die_with_parent(signal.SIGKILL)
-    calls.mount("none", "/", flags=calls.RECURSIVE | calls.PRIVATE)
-    calls.mount("proc", "/proc", "proc", calls.NO_SETUID | calls.NO_DEVICES | 8)
-    calls.mount("tmpfs", str(state / RUN), "tmpfs", calls.NO_DEVICES, "mode=700")
+    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.mount("none", "/", flags=syscalls.RECURSIVE | syscalls.PRIVATE)
+    syscalls.mount("proc", "/proc", "proc", syscalls.NO_SETUID | syscalls.NO_DEVICES | 8)
+    syscalls.mount("tmpfs", str(state / RUN), "tmpfs", syscalls.NO_DEVICES, "mode=700")
     for descriptor in handed:
         os.set_inheritable(descriptor, True)
     environment = order.pop("environment") | {INIT_VARIABLE: own_number}
@@ -235,20 +235,20 @@ def _become_init(state: Path, order: dict[str, Any], handed: list[int], go: int)
 _INIT = "import json; from zonal.fabric.init import main; sys.exit(main(json.loads(sys.argv[1])))"
 
 
-def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, porter: Porter) -> int:
+def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, broker: ListenerBroker) -> int:
     """Serve the porter's door and hand on signals until init has ended; its exit status.
 
     Raises `RegionFailed` where the region gave a reason for not starting and never served.
     """
     forward_to(pid, signals=(signal.SIGTERM, signal.SIGINT))
     ended = os.pidfd_open(pid)
-    watched = [ended, ready, porter.fileno()]
+    watched = [ended, ready, broker.fileno()]
     reports: list[str] = []
     try:
         while True:
             found, _, _ = select.select(watched, [], [])
-            if porter.fileno() in found:
-                porter.serve()
+            if broker.fileno() in found:
+                broker.serve()
             if ready in found:
                 if report := os.read(ready, 65536).decode(errors="replace"):
                     reports += report.splitlines()

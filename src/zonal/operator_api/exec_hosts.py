@@ -2,7 +2,7 @@
 
 A place is a host of its own that sees this machine's files, with one network interface: in a subnet, with security groups, recorded as
 EC2 records every interface (its requester is `zonal-exec`), so that rules and routes hold for it as for anything else; or in the internet,
-outside every VPC. `fabric.entry` says how a command gets there.
+outside every VPC. `fabric.nsenter` says how a command gets there.
 
 Whoever asked for a place gives it back. A place whose asker ended without that (killed, or its terminal was closed) is taken back within
 a second, with the command that still runs in it: the asker holds a lease (`foundation.leases`), which the record of the place names, so a

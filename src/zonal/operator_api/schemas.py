@@ -102,7 +102,7 @@ class CommandRequest(msgspec.Struct, frozen=True):
 
 
 class PreparedCommand(msgspec.Struct, frozen=True):
-    """A place that has been prepared. `target` is its process 1, as the sandbox numbers it: `fabric.entry` leads there.
+    """A place that has been prepared. `target` is its process 1, as the sandbox numbers it: `fabric.nsenter` leads there.
 
     `id` gives the place back when the command has ended; it is empty for a host that was there before, where the caller has no lease. The
     command's processes have `environment` in theirs.

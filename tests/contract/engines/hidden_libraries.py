@@ -6,7 +6,7 @@ import fnmatch
 import os
 from pathlib import Path
 
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 
 _DIRECTORIES = (*sorted(Path("/usr/lib").glob("*-linux-gnu")), Path("/usr/lib64"), Path("/usr/lib"), Path("/lib64"), Path("/lib"))
 
@@ -25,10 +25,10 @@ def hide_libraries(*patterns: str) -> list[str]:
         found = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
         if not found:
             continue
-        original = calls.clone_tree(str(directory))
-        calls.mount("tmpfs", str(directory), "tmpfs")
+        original = syscalls.clone_tree(str(directory))
+        syscalls.mount("tmpfs", str(directory), "tmpfs")
         (directory / ".machine").mkdir()
-        calls.attach_tree(original, str(directory / ".machine"))
+        syscalls.attach_tree(original, str(directory / ".machine"))
         os.close(original)
         for name in sorted(set(names) - set(found)):
             (directory / name).symlink_to(f".machine/{name}")

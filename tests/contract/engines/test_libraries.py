@@ -13,7 +13,7 @@ from tests.contract.engines.hidden_libraries import hide_libraries
 from tests.contract.fabric.sandboxed import ROOT
 from zonal.engines import apt, libraries
 from zonal.engines.postgres.installation import IncompleteInstallation, complete_libraries
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 
 HIDDEN = ("libxml2.so*", "libicu*.so*", "libreadline.so*", "libpq.so*")
 
@@ -44,7 +44,7 @@ def test_what_the_machine_lacks_is_brought_or_refused_by_name() -> None:
 
 
 def _play(home: Path) -> None:
-    calls.mount("none", "/", flags=calls.RECURSIVE | calls.PRIVATE)
+    syscalls.mount("none", "/", flags=syscalls.RECURSIVE | syscalls.PRIVATE)
     hide_libraries(*HIDDEN)
     programs = [home / "bin/postgres", home / "bin/psql"]
     print("before:", *sorted(libraries.missing(home, programs)))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from zonal.fabric.naming import mac
-from zonal.fabric.plan import AclEntry, InterfacePlan, NetworkAclPlan, Route, Rule, SecurityGroupPlan, SubnetPlan, VpcPlan
+from zonal.fabric.device_names import mac
+from zonal.fabric.plan import AclEntry, InterfacePlan, NetworkAclPlan, PlannedRoute, PlannedRule, SecurityGroupPlan, SubnetPlan, VpcPlan
 
-ANYBODY = Rule("-1", cidr="0.0.0.0/0")
+ANYBODY = PlannedRule("-1", cidr="0.0.0.0/0")
 OPEN_ACL = NetworkAclPlan("acl-open", (AclEntry(100, True, "-1", "0.0.0.0/0"),), (AclEntry(100, True, "-1", "0.0.0.0/0"),))
-LOCAL = Route("10.0.0.0/16", "local")
-INTERNET = Route("0.0.0.0/0", "internet")
+LOCAL = PlannedRoute("10.0.0.0/16", "local")
+INTERNET = PlannedRoute("0.0.0.0/0", "internet")
 OPEN = SecurityGroupPlan("sg-open", (ANYBODY,), (ANYBODY,))
 A, B, C = "us-east-1a", "us-east-1b", "us-east-1c"
 
 
-def subnet(id: str, zone: str, cidr: str, *routes: Route, acl: str = "acl-open") -> SubnetPlan:
+def subnet(id: str, zone: str, cidr: str, *routes: PlannedRoute, acl: str = "acl-open") -> SubnetPlan:
     return SubnetPlan(id, zone, cidr, (LOCAL, *routes), acl)
 
 

@@ -140,7 +140,7 @@ def start(state: Path, user: str, words: list[str], *, program: str = "") -> sub
         given = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     python = interpreter(user)
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *(each for each in sys.path if each.endswith("site-packages"))])
-    command = [python, program] if program else [python, "-m", "tests.contract.fabric.sandboxed", "porter", str(state), *words]
+    command = [python, program] if program else [python, "-m", "tests.contract.fabric.sandboxed", "supervisor", str(state), *words]
     environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **given)
 
@@ -192,7 +192,7 @@ def wait_until(look: Callable[[], Any], seconds: float = 10.0) -> Any:
     return value
 
 
-def _porter(state: Path, words: list[str]) -> int:
+def _supervise(state: Path, words: list[str]) -> int:
     region = [sys.executable, "-m", "tests.contract.fabric.sandboxed", "region", str(state), *words]
     return sandbox.run(state, [], region, grace_seconds=5.0)
 
@@ -218,6 +218,6 @@ async def _play(state: Path, scenario: Scenario) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "porter":
-        sys.exit(_porter(Path(sys.argv[2]), sys.argv[3:]))
+    if sys.argv[1] == "supervisor":
+        sys.exit(_supervise(Path(sys.argv[2]), sys.argv[3:]))
     _region(Path(sys.argv[2]), sys.argv[3])

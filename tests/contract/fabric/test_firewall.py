@@ -9,10 +9,10 @@ import struct
 from tests.contract.fabric.plans import ANYBODY, PRIVATE_A, PUBLIC_A, PUBLIC_B, A, B, interface, subnet, vpc
 from tests.contract.fabric.sandboxed import Ground, sandboxed
 from zonal.fabric.hosts import LinuxHost
-from zonal.fabric.plan import AclEntry, NetworkAclPlan, Rule, SecurityGroupPlan
+from zonal.fabric.plan import AclEntry, NetworkAclPlan, PlannedRule, SecurityGroupPlan
 
 WEB = SecurityGroupPlan("sg-web", (), (ANYBODY,))
-DATABASE = SecurityGroupPlan("sg-database", (Rule("tcp", 5432, 5432, group_id="sg-web"),), ())
+DATABASE = SecurityGroupPlan("sg-database", (PlannedRule("tcp", 5432, 5432, group_id="sg-web"),), ())
 
 
 async def database_and_clients(ground: Ground, *groups: SecurityGroupPlan) -> tuple[LinuxHost, LinuxHost, LinuxHost, LinuxHost]:
@@ -54,7 +54,7 @@ async def test_a_changed_group_is_felt_by_new_connections_and_spares_those_that_
     _, web, _, stranger = await database_and_clients(ground)
     before = await ground.connect(web, "10.0.0.10", 5432)
     server = (await asyncio.get_running_loop().sock_accept(ground.listening[0]))[0]  # type: ignore[attr-defined]
-    now_strangers = SecurityGroupPlan("sg-database", (Rule("tcp", 5432, 5432, cidr="10.0.0.12/32"),), ())
+    now_strangers = SecurityGroupPlan("sg-database", (PlannedRule("tcp", 5432, 5432, cidr="10.0.0.12/32"),), ())
     await ground.fabric.apply_vpc(
         vpc(
             interface("database", PUBLIC_A, "10.0.0.10", "sg-database"),
@@ -73,7 +73,7 @@ async def test_a_changed_group_is_felt_by_new_connections_and_spares_those_that_
 
 @sandboxed
 async def test_icmp_is_admitted_by_its_type(ground: Ground) -> None:
-    echo_only = SecurityGroupPlan("sg-database", (Rule("icmp", 8, -1, cidr="0.0.0.0/0"),), ())
+    echo_only = SecurityGroupPlan("sg-database", (PlannedRule("icmp", 8, -1, cidr="0.0.0.0/0"),), ())
     _, web, far, _ = await database_and_clients(ground, WEB, echo_only)
     assert await answers_ping(ground, web, "10.0.0.10")
     assert await answers_ping(ground, far, "10.0.0.10")

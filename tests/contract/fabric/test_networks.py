@@ -23,7 +23,7 @@ from tests.contract.fabric.plans import (
 from tests.contract.fabric.sandboxed import Ground, sandboxed
 from zonal.fabric.hosts import LinuxHost
 from zonal.fabric.linux.namespaces import inside
-from zonal.fabric.plan import NatGatewayPlan, Route, Rule, SecurityGroupPlan
+from zonal.fabric.plan import NatGatewayPlan, PlannedRoute, PlannedRule, SecurityGroupPlan
 from zonal.fabric.zones import ZoneFault
 
 
@@ -71,7 +71,7 @@ async def test_neither_without_a_public_address_nor_without_a_route_does_anythin
 
 @sandboxed
 async def test_private_hosts_reach_the_internet_through_a_nat_gateway_of_another_zone_and_cannot_be_reached(ground: Ground) -> None:
-    through_nat = Route("0.0.0.0/0", "interface", "nat-1")
+    through_nat = PlannedRoute("0.0.0.0/0", "interface", "nat-1")
     private_a = subnet(PRIVATE_A.id, A, PRIVATE_A.cidr, through_nat)
     private_b = subnet(PRIVATE_B.id, B, PRIVATE_B.cidr, through_nat)
     await ground.fabric.apply_vpc(
@@ -96,9 +96,9 @@ async def test_private_hosts_reach_the_internet_through_a_nat_gateway_of_another
 
 @sandboxed
 async def test_a_nat_gateway_in_another_zone_takes_nothing_of_the_vpcs_own_traffic(ground: Ground) -> None:
-    through_nat = Route("0.0.0.0/0", "interface", "nat-1")
+    through_nat = PlannedRoute("0.0.0.0/0", "interface", "nat-1")
     private = [subnet(f"subnet-private-{zone[-1]}", zone, f"10.0.2{n}.0/24", through_nat) for n, zone in enumerate((A, B, C))]
-    members = SecurityGroupPlan("sg-members", (Rule("tcp", 80, 80, group_id="sg-members"),), (ANYBODY,))
+    members = SecurityGroupPlan("sg-members", (PlannedRule("tcp", 80, 80, group_id="sg-members"),), (ANYBODY,))
     plan = vpc(
         interface("nat", PUBLIC_A, "10.0.0.5", public="203.0.113.99"),
         *(interface(f"host-{each.zone[-1]}", each, f"10.0.2{n}.10", "sg-members") for n, each in enumerate(private)),
@@ -127,8 +127,8 @@ async def test_a_nat_gateway_in_another_zone_takes_nothing_of_the_vpcs_own_traff
 async def test_a_firewall_host_in_another_zone_sends_on_through_a_nat_gateway_in_a_third_and_stops_everything_when_it_is_off(
     ground: Ground,
 ) -> None:
-    inspected = subnet("subnet-inspected", A, "10.0.20.0/24", Route("0.0.0.0/0", "interface", "eni-box"))
-    boxes = subnet("subnet-boxes", B, "10.0.21.0/24", Route("0.0.0.0/0", "interface", "nat-1"))
+    inspected = subnet("subnet-inspected", A, "10.0.20.0/24", PlannedRoute("0.0.0.0/0", "interface", "eni-box"))
+    boxes = subnet("subnet-boxes", B, "10.0.21.0/24", PlannedRoute("0.0.0.0/0", "interface", "nat-1"))
     plan = vpc(
         interface("client", inspected, "10.0.20.10"),
         interface("box", boxes, "10.0.21.10", forwards=True),
@@ -151,7 +151,7 @@ async def test_a_firewall_host_in_another_zone_sends_on_through_a_nat_gateway_in
 
 @sandboxed
 async def test_a_middlebox_sees_what_is_routed_to_it(ground: Ground) -> None:
-    detour = Route("10.0.11.0/24", "interface", "eni-box")
+    detour = PlannedRoute("10.0.11.0/24", "interface", "eni-box")
     private_a = subnet(PRIVATE_A.id, A, PRIVATE_A.cidr, detour)
     plan = vpc(
         interface("client", private_a, "10.0.10.10"),

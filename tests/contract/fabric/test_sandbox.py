@@ -15,7 +15,7 @@ import pytest
 from tests.contract.fabric.plans import PUBLIC_A, A, interface, vpc
 from tests.contract.fabric.sandboxed import NOBODY, USERS, Ground, processes_of, start, state_directory, wait, wait_until
 from zonal.fabric import sandbox
-from zonal.fabric.entry import INIT_VARIABLE, enter_argv
+from zonal.fabric.nsenter import INIT_VARIABLE, enter_argv
 
 HERE = "tests.contract.fabric.test_sandbox"
 pytestmark = pytest.mark.parametrize("user", USERS)
@@ -35,7 +35,7 @@ async def stays(ground: Ground) -> None:
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)  # Before the test learns that it may send one.
     (ground.state / "entry").write_text(f"{os.environ[INIT_VARIABLE]} {host.init.pid} {outside.init.pid} {address} {os.getpid()}")
-    sandbox.tell_ready()
+    sandbox.report_ready()
     await told.wait()
     (ground.state / "stopped").write_text("in order")
     server.close()
@@ -74,7 +74,7 @@ def test_stop_lets_the_region_end_in_order_and_leaves_nothing(user: str) -> None
         assert process.returncode == 0, output
         assert (state / "stopped").read_text() == "in order"
         nothing_is_left(state)
-        assert not (state / "porter.sock").exists()
+        assert not (state / "broker.sock").exists()
 
 
 def test_the_end_of_the_porter_is_the_end_of_everything(user: str) -> None:
@@ -161,13 +161,13 @@ def test_listeners_are_handed_down_and_the_porter_hears_that_the_region_serves(u
         "asyncio.run(main())"
     )
     with state_directory(user) as state:
-        (state / "porter.py").write_text(
+        (state / "supervisor.py").write_text(
             "import socket, sys\nfrom pathlib import Path\nfrom zonal.fabric import sandbox\n"
             "listener = socket.create_server(('127.0.0.1', 0))\n"
             f"ready = lambda: Path({str(state / 'ready')!r}).write_text(str(listener.getsockname()[1]))\n"
             f"sys.exit(sandbox.run(Path({str(state)!r}), [listener], [sys.executable, '-c', {program!r}], on_ready=ready))\n"
         )
-        process = start(state, user, [], program=str(state / "porter.py"))
+        process = start(state, user, [], program=str(state / "supervisor.py"))
         wait_until(lambda: (state / "ready").exists() and (state / "ready").read_text())
         with socket.create_connection(("127.0.0.1", int((state / "ready").read_text()))) as connection:
             assert connection.recv(100) == b"from inside"

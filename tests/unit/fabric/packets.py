@@ -5,18 +5,18 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
-from zonal.fabric.naming import port_name
-from zonal.fabric.plan import AclEntry, InterfacePlan, Rule, VpcPlan
+from zonal.fabric.device_names import port_name
+from zonal.fabric.plan import AclEntry, InterfacePlan, PlannedRule, VpcPlan
 from zonal.fabric.ruleset import (
-    Between,
     Chain,
     Chance,
     Dispatch,
     Established,
+    InRange,
+    InSet,
     Is,
     Masquerade,
     Match,
-    Member,
     Ruleset,
     StartsWith,
     Translate,
@@ -88,9 +88,9 @@ def _holds(rules: Ruleset, match: Match, packet: Packet) -> bool:
             return bool(getattr(packet, key).startswith(prefix))
         case Within(key, cidr, negated):
             return (IPv4Address(getattr(packet, key)) in IPv4Network(cidr)) != negated
-        case Between(key, low, high):
+        case InRange(key, low, high):
             return low <= getattr(packet, key) <= high
-        case Member(keys, name, negated):
+        case InSet(keys, name, negated):
             elements = next(each.elements for each in rules.sets if each.name == name)
             return (tuple(getattr(packet, key) for key in keys) in elements) != negated
         case Established():
@@ -124,7 +124,7 @@ def admitted(plan: VpcPlan, sender: InterfacePlan, receiver: InterfacePlan, pack
     return out and inside
 
 
-def _rule_admits(plan: VpcPlan, rule: Rule, peer: str, packet: Packet) -> bool:
+def _rule_admits(plan: VpcPlan, rule: PlannedRule, peer: str, packet: Packet) -> bool:
     if rule.group_id is not None:
         peers = [address for each in plan.interfaces if rule.group_id in each.group_ids for address in each.addresses]
         if peer not in peers:

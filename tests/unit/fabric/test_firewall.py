@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from tests.unit.fabric.packets import NUMBERS, Packet, admitted, passes, ways
 from zonal.fabric import firewall
-from zonal.fabric.naming import port_name
+from zonal.fabric.device_names import port_name
 from zonal.fabric.plan import (
     AclEntry,
     InterfacePlan,
     NatGatewayPlan,
     NetworkAclPlan,
-    Rule,
+    PlannedRule,
     SecurityGroupPlan,
     SubnetPlan,
     VpcPlan,
@@ -42,11 +42,11 @@ def traffic(draw: st.DrawFn) -> tuple[str, int | None, int | None]:
 
 
 @st.composite
-def rules(draw: st.DrawFn) -> Rule:
+def rules(draw: st.DrawFn) -> PlannedRule:
     by_group = draw(st.booleans())
     peer = {"group_id": draw(st.sampled_from(GROUPS))} if by_group else {"cidr": draw(st.sampled_from(CIDRS))}
     protocol, low, high = draw(traffic())
-    return Rule(protocol, low, high, **peer)
+    return PlannedRule(protocol, low, high, **peer)
 
 
 @st.composite
@@ -105,7 +105,7 @@ def test_the_compiled_rules_let_through_exactly_what_the_plan_admits(data: st.Da
         assert seen == admitted(plan, sender, receiver, packet), packet
 
 
-WEB = Rule("tcp", 5432, 5432, group_id="sg-1")
+WEB = PlannedRule("tcp", 5432, 5432, group_id="sg-1")
 
 
 def small(*interfaces: InterfacePlan, **given_plan: object) -> VpcPlan:
@@ -152,7 +152,7 @@ def test_an_interface_without_groups_admits_nothing() -> None:
 def test_a_rule_admits_its_ports_or_its_icmp_type_and_code_to_the_last_one_and_nothing_beyond(
     rule: tuple[str, int | None, int | None], let_through: list[tuple[int, ...]], dropped: list[tuple[int, ...]]
 ) -> None:
-    group = SecurityGroupPlan("sg-1", (Rule(*rule, cidr="0.0.0.0/0"),), ())
+    group = SecurityGroupPlan("sg-1", (PlannedRule(*rule, cidr="0.0.0.0/0"),), ())
     compiled = firewall.ruleset(replace(small(interface("eni-1", "sg-1")), security_groups=(group,)), ZONES[0])
 
     def arrives(protocol: int, first: int, second: int = 0) -> bool:
@@ -165,7 +165,7 @@ def test_a_rule_admits_its_ports_or_its_icmp_type_and_code_to_the_last_one_and_n
 
 def test_acl_entries_count_in_the_order_of_their_numbers_and_the_first_that_matches_decides() -> None:
     deny, allow = AclEntry(100, False, "tcp", "0.0.0.0/0", 22, 22), AclEntry(200, True, "-1", "0.0.0.0/0")
-    open_group = SecurityGroupPlan("sg-1", (Rule("-1", None, None, cidr="0.0.0.0/0"),), ())
+    open_group = SecurityGroupPlan("sg-1", (PlannedRule("-1", None, None, cidr="0.0.0.0/0"),), ())
     acl = NetworkAclPlan("acl-0", (allow, deny), (AclEntry(1, True, "-1", "0.0.0.0/0"),))
     plan = replace(small(interface("eni-1", "sg-1")), security_groups=(open_group,), network_acls=(acl,))
     compiled = firewall.ruleset(plan, ZONES[0])
@@ -175,7 +175,9 @@ def test_acl_entries_count_in_the_order_of_their_numbers_and_the_first_that_matc
 
 def test_an_acl_that_is_open_on_one_side_only_still_guards_the_other() -> None:
     everything = AclEntry(100, True, "-1", "0.0.0.0/0")
-    open_group = SecurityGroupPlan("sg-1", (Rule("-1", None, None, cidr="0.0.0.0/0"),), (Rule("-1", None, None, cidr="0.0.0.0/0"),))
+    open_group = SecurityGroupPlan(
+        "sg-1", (PlannedRule("-1", None, None, cidr="0.0.0.0/0"),), (PlannedRule("-1", None, None, cidr="0.0.0.0/0"),)
+    )
     acl = NetworkAclPlan("acl-0", (everything,), ())
     plan = replace(small(interface("eni-1", "sg-1")), security_groups=(open_group,), network_acls=(acl,))
     compiled = firewall.ruleset(plan, ZONES[0])
@@ -184,7 +186,7 @@ def test_an_acl_that_is_open_on_one_side_only_still_guards_the_other() -> None:
 
 
 def test_a_packet_in_the_name_of_another_interface_is_dropped_unless_its_sender_forwards() -> None:
-    open_group = SecurityGroupPlan("sg-1", (), (Rule("-1", None, None, cidr="0.0.0.0/0"),))
+    open_group = SecurityGroupPlan("sg-1", (), (PlannedRule("-1", None, None, cidr="0.0.0.0/0"),))
     sender = interface("eni-1", "sg-1")
     spoofed = Packet(port_name("eni-1"), "core", "10.0.0.77", "10.0.1.1", 6, dport=22)
     for forwards in (False, True):

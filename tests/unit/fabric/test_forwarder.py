@@ -27,7 +27,7 @@ def handles_reloads(process: subprocess.Popen[bytes]) -> bool:
 def test_a_status_that_cannot_be_written_is_written_when_it_can(tmp_path: Path) -> None:
     table, status = tmp_path / "table.json", tmp_path / "run" / "status.json"
     table.write_text("{}")
-    command = [sys.executable, "-m", "zonal.fabric.forwarder", str(table), str(tmp_path / "porter.sock"), str(status)]
+    command = [sys.executable, "-m", "zonal.fabric.forwarder", str(table), str(tmp_path / "broker.sock"), str(status)]
     with open("/dev/full", "ab") as full, subprocess.Popen(command, stderr=full) as process:  # noqa: PTH123 (a device)
         try:
             until(lambda: handles_reloads(process))

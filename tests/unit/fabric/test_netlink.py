@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from zonal.fabric.linux import netlink, nftables
-from zonal.fabric.linux.netlink import Batch, Route, attributes
+from zonal.fabric.linux.netlink import KernelRoute, NetlinkBatch, attributes
 
 WRITERS = {"attribute", "number", "text", "nested", "_number"}
 
@@ -36,8 +36,8 @@ def test_no_attribute_is_a_bare_number(module: ModuleType) -> None:
 
 
 def test_a_route_is_written_as_the_kernel_reads_it() -> None:
-    batch = Batch()
-    netlink.route(batch, Route(4711, "10.0.0.0/24", device="core", gateway="169.254.0.1", source="10.0.0.5", metric=1), 7)
+    batch = NetlinkBatch()
+    netlink.route(batch, KernelRoute(4711, "10.0.0.0/24", device="core", gateway="169.254.0.1", source="10.0.0.5", metric=1), 7)
     [(_, _, body, _)] = batch.messages
     assert body[:4] == bytes((2, 24, 0, 0))
     assert dict(attributes(body, 12)) == {

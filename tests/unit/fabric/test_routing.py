@@ -10,12 +10,12 @@ from ipaddress import IPv4Address, IPv4Network
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from zonal.fabric import vpcs
-from zonal.fabric.linux.netlink import MAIN, Route, RoutingRule
-from zonal.fabric.naming import CORE_DEVICE, GATEWAY_DEVICE, core_transit_name, port_name, transit_name
+from zonal.fabric import vpc_networks
+from zonal.fabric.device_names import CORE_DEVICE, GATEWAY_DEVICE, core_transit_name, port_name, transit_name
+from zonal.fabric.linux.netlink import MAIN, KernelRoute, RoutingRule
+from zonal.fabric.network_state import NetworkState
 from zonal.fabric.plan import InterfacePlan, NatGatewayPlan, SubnetPlan, VpcPlan
-from zonal.fabric.plan import Route as PlannedRoute
-from zonal.fabric.wiring import Wiring
+from zonal.fabric.plan import PlannedRoute as PlannedRoute
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 VPC = "10.0.0.0/16"
@@ -28,11 +28,11 @@ class Network:
 
     def __init__(self, plan: VpcPlan, *, off: str = "") -> None:
         self._plan = plan
-        self._routers: dict[str, Wiring] = {zone: vpcs.zone_wiring(plan, zone) for zone in ZONES}
-        self._routers["core"] = vpcs.core_wiring(plan, ZONES)
+        self._routers: dict[str, NetworkState] = {zone: vpc_networks.zone_network_state(plan, zone) for zone in ZONES}
+        self._routers["core"] = vpc_networks.core_network_state(plan, ZONES)
         self._ports = {port_name(each.id): each.id for each in plan.interfaces if each.id != off}
         self._links = {(zone, CORE_DEVICE): ("core", zone) for zone in ZONES}
-        for link in vpcs.transit_links(plan):
+        for link in vpc_networks.transit_links(plan):
             self._links[link.zone, transit_name(link.target.id)] = ("core", core_transit_name(link.zone, link.target.id))
         self._links |= {there: here for here, there in self._links.items()}
 
@@ -51,7 +51,7 @@ class Network:
             place, device = self._links[place, route.device]
         raise AssertionError(f"{source} to {destination} goes round in circles")
 
-    def _route(self, place: str, device: str, source: str, destination: str) -> Route:
+    def _route(self, place: str, device: str, source: str, destination: str) -> KernelRoute:
         router = self._routers[place]
         tables = [rule.table for rule in sorted(router.rules) if _applies(rule, device, source)]
         for table in [*tables, MAIN]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 
 _OWN = "/proc/thread-self/ns/net"
 
@@ -22,11 +22,11 @@ def inside(descriptor: int) -> Iterator[None]:
     """Be in the network namespace behind `descriptor`; the calling thread only."""
     own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        calls.enter(descriptor, calls.NEW_NET)
+        syscalls.enter(descriptor, syscalls.NEW_NET)
         try:
             yield
         finally:
-            calls.enter(own, calls.NEW_NET)
+            syscalls.enter(own, syscalls.NEW_NET)
     finally:
         os.close(own)
 
@@ -61,11 +61,11 @@ class Keep:
         path.touch()
         own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            calls.unshare(calls.NEW_NET)
+            syscalls.unshare(syscalls.NEW_NET)
             try:
-                calls.mount(_OWN, str(path), flags=calls.BIND)
+                syscalls.mount(_OWN, str(path), flags=syscalls.BIND)
             finally:
-                calls.enter(own, calls.NEW_NET)
+                syscalls.enter(own, syscalls.NEW_NET)
         finally:
             os.close(own)
         made = self.descriptor(name)
@@ -79,7 +79,7 @@ class Keep:
             os.close(self._descriptors.pop(name))
         if path.exists():
             if _is_kept(path):
-                calls.unmount(str(path))
+                syscalls.unmount(str(path))
             path.unlink()
 
     def close(self) -> None:

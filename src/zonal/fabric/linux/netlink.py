@@ -2,7 +2,7 @@
 
 A `Netlink` holds one socket, made inside its namespace and usable from anywhere. Changes are gathered into one batch: the messages go out
 in one `send`, the kernel does them in order, and each is acknowledged. What is there is read by dumps. The shapes of the rows (`Address`,
-`Route`, …) are the same in both directions, so that wanting and having can be compared as sets.
+`KernelRoute`, …) are the same in both directions, so that wanting and having can be compared as sets.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Neighbour(NamedTuple):
     mac: str
 
 
-class Route(NamedTuple):
+class KernelRoute(NamedTuple):
     """`kind` is `unicast`, `blackhole` (dropped in silence) or `throw` (go on with the next rule). Of two routes for one network the
     one with the smaller `metric` is taken.
     """
@@ -94,7 +94,7 @@ class RoutingRule(NamedTuple):
     device: str = ""
 
 
-class Batch:
+class NetlinkBatch:
     """Changes on their way. Devices are named; `Netlink.run` finds their numbers."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class Netlink:
             found.add(Address(names.get(index, ""), f"{IPv4Address(local)}/{length}"))
         return found
 
-    def routes(self) -> set[Route]:
+    def routes(self) -> set[KernelRoute]:
         """Every route that was put there by hand, whichever table it is in."""
         names = self._names()
         found = set()
@@ -161,7 +161,7 @@ class Netlink:
                 found.add(RoutingRule(priority, _number(values[rt.FRA_TABLE]), cidr, device))
         return found
 
-    def run(self, batch: Batch, *, forgive: tuple[int, ...] = ()) -> None:
+    def run(self, batch: NetlinkBatch, *, forgive: tuple[int, ...] = ()) -> None:
         """Do a batch, in order. Raises `KernelRefused` for the first refusal whose errno is not in `forgive`; the rest is still done."""
         refused: list[tuple[str, int]] = []
         for start in range(0, len(batch.messages), 64):
@@ -201,7 +201,7 @@ class Netlink:
                 bodies.append(content)
 
 
-def add_pair(batch: Batch, name: str, *, mac: str, peer: str, peer_mac: str, peer_namespace: int, mtu: int) -> None:
+def add_pair(batch: NetlinkBatch, name: str, *, mac: str, peer: str, peer_mac: str, peer_namespace: int, mtu: int) -> None:
     """A veth pair: `name` here, up; `peer` in another namespace."""
     end = _link(0) + text(rt.IFLA_IFNAME, peer) + attribute(rt.IFLA_ADDRESS, _mac(peer_mac)) + number(rt.IFLA_MTU, mtu)
     end += number(rt.IFLA_NET_NS_FD, peer_namespace)
@@ -211,15 +211,15 @@ def add_pair(batch: Batch, name: str, *, mac: str, peer: str, peer_mac: str, pee
     batch.add(_NEWLINK, _CREATE | _EXCLUSIVE, body, f"make the device {name}")
 
 
-def set_up(batch: Batch, index: int, *, up: bool = True) -> None:
+def set_up(batch: NetlinkBatch, index: int, *, up: bool = True) -> None:
     batch.add(_NEWLINK, 0, _link(_UP if up else 0, index, _UP), "switch a device")
 
 
-def delete_device(batch: Batch, index: int) -> None:
+def delete_device(batch: NetlinkBatch, index: int) -> None:
     batch.add(_DELLINK, 0, _link(0, index), "remove a device")
 
 
-def address(batch: Batch, row: Address, index: int, *, there: bool = True) -> None:
+def address(batch: NetlinkBatch, row: Address, index: int, *, there: bool = True) -> None:
     """Give a device an address, or take it away."""
     plain, _, length = row.address.partition("/")
     packed = IPv4Address(plain).packed
@@ -229,13 +229,13 @@ def address(batch: Batch, row: Address, index: int, *, there: bool = True) -> No
     batch.add(_NEWADDR if there else _DELADDR, _CREATE | _REPLACE if there else 0, body, f"set the address {row.address}")
 
 
-def neighbour(batch: Batch, row: Neighbour, index: int) -> None:
+def neighbour(batch: NetlinkBatch, row: Neighbour, index: int) -> None:
     body = struct.pack("=BxxxiHBB", socket.AF_INET, index, _PERMANENT, 0, 0)
     body += attribute(rt.NDA_DST, IPv4Address(row.address).packed) + attribute(rt.NDA_LLADDR, _mac(row.mac))
     batch.add(_NEWNEIGHBOUR, _CREATE | _REPLACE, body, f"set the neighbour {row.address}")
 
 
-def route(batch: Batch, row: Route, index: int | None, *, there: bool = True) -> None:
+def route(batch: NetlinkBatch, row: KernelRoute, index: int | None, *, there: bool = True) -> None:
     network = IPv4Network(row.cidr)
     scope = 253 if row.kind == "unicast" and not row.gateway else 0
     flags = _ON_LINK if row.gateway else 0
@@ -253,7 +253,7 @@ def route(batch: Batch, row: Route, index: int | None, *, there: bool = True) ->
     batch.add(_NEWROUTE if there else _DELROUTE, _CREATE | _REPLACE if there else 0, body, f"set the route {row.cidr}")
 
 
-def rule(batch: Batch, row: RoutingRule, *, there: bool = True) -> None:
+def rule(batch: NetlinkBatch, row: RoutingRule, *, there: bool = True) -> None:
     network = IPv4Network(row.cidr) if row.cidr else None
     body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, network.prefixlen if network else 0, 0, 0, 0, 0, 1, 0)
     body += number(rt.FRA_PRIORITY, row.priority) + number(rt.FRA_TABLE, row.table)
@@ -264,7 +264,7 @@ def rule(batch: Batch, row: RoutingRule, *, there: bool = True) -> None:
     batch.add(_NEWRULE if there else _DELRULE, _CREATE | _EXCLUSIVE if there else 0, body, f"set the rule {row.priority}")
 
 
-def delay(batch: Batch, index: int, milliseconds: float | None) -> None:
+def delay(batch: NetlinkBatch, index: int, milliseconds: float | None) -> None:
     """Hold back what leaves by a device for so long (None: no more). The kernel needs netem for it."""
     head = struct.pack("=BxHiIII", 0, 0, index, 0, 0xFFFFFFFF, 0)
     if milliseconds is None:
@@ -313,13 +313,13 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def _route(length: int, kind: int, values: dict[int, bytes], names: dict[int, str]) -> Route:
+def _route(length: int, kind: int, values: dict[int, bytes], names: dict[int, str]) -> KernelRoute:
     cidr = f"{IPv4Address(values.get(rt.RTA_DST, bytes(4)))}/{length}"
     device = names.get(_number(values[rt.RTA_OIF]), "") if rt.RTA_OIF in values else ""
     gateway = str(IPv4Address(values[rt.RTA_GATEWAY])) if rt.RTA_GATEWAY in values else ""
     source = str(IPv4Address(values[rt.RTA_PREFSRC])) if rt.RTA_PREFSRC in values else ""
     metric = _number(values[rt.RTA_PRIORITY]) if rt.RTA_PRIORITY in values else 0
-    return Route(_number(values[rt.RTA_TABLE]), cidr, _ROUTE_NAMES[kind], device, gateway, source, metric)
+    return KernelRoute(_number(values[rt.RTA_TABLE]), cidr, _ROUTE_NAMES[kind], device, gateway, source, metric)
 
 
 def _link(flags: int, index: int = 0, change: int = 0) -> bytes:
@@ -339,5 +339,5 @@ def _mac_text(data: bytes) -> str:
     return data.hex(":")
 
 
-GONE = (errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENOENT)
+ABSENT_ERRNOS = (errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENOENT)
 """What the kernel says when something that shall go is gone already."""

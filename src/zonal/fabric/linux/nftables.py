@@ -20,20 +20,20 @@ from zonal.fabric.linux.namespaces import inside
 from zonal.fabric.linux.netlink import KernelRefused, attribute, attributes, nested, text
 from zonal.fabric.ruleset import (
     AddressMap,
-    Between,
     Chain,
     Chance,
     Dispatch,
     Established,
+    InRange,
+    InSet,
     Is,
     Masquerade,
     Match,
-    Member,
     PacketRule,
     PacketSet,
     Ruleset,
+    RuleStatement,
     StartsWith,
-    Statement,
     Translate,
     Untracked,
     Verdict,
@@ -130,8 +130,8 @@ def digest(ruleset: Ruleset) -> str:
 
 def _messages(ruleset: Ruleset, comment: str) -> list[tuple[int, int, bytes]]:
     name = ruleset.name
-    words = comment.encode() + b"\0"
-    messages = [_table(_NEWTABLE, name), _table(_DELTABLE, name), _table(_NEWTABLE, name, bytes((0, len(words))) + words)]
+    user_data = comment.encode() + b"\0"
+    messages = [_table(_NEWTABLE, name), _table(_DELTABLE, name), _table(_NEWTABLE, name, bytes((0, len(user_data))) + user_data)]
     groups: list[PacketSet | VerdictMap | AddressMap] = [*ruleset.sets, *ruleset.verdict_maps, *ruleset.address_maps]
     messages += [_set(name, group, number) for number, group in enumerate(groups, start=1)]
     messages += [_chain(name, chain) for chain in ruleset.chains]
@@ -226,12 +226,12 @@ def _match(match: Match) -> Iterable[_Expression]:
             yield _load(key, _REGISTER)
             yield _mask(network.netmask.packed)
             yield _compare(_NOT_EQUAL if negated else _EQUAL, network.network_address.packed)
-        case Between(key, low, high):
+        case InRange(key, low, high):
             yield _load(key, _REGISTER)
             ends = nested(nft.NFTA_RANGE_FROM_DATA, _data_value(_encoded(key, low)))
             ends += nested(nft.NFTA_RANGE_TO_DATA, _data_value(_encoded(key, high)))
             yield "range", _number(nft.NFTA_RANGE_SREG, _REGISTER) + _number(nft.NFTA_RANGE_OP, _EQUAL) + ends
-        case Member(keys, name, negated):
+        case InSet(keys, name, negated):
             register = _REGISTER
             for key in keys:
                 yield _load(key, register)
@@ -251,7 +251,7 @@ def _match(match: Match) -> Iterable[_Expression]:
             yield _compare(_LESS, struct.pack(">I", share))
 
 
-def _statement(statement: Statement) -> Iterable[_Expression]:
+def _statement(statement: RuleStatement) -> Iterable[_Expression]:
     match statement:
         case Verdict():
             yield "immediate", _number(nft.NFTA_IMMEDIATE_DREG, _VERDICT_REGISTER) + nested(nft.NFTA_IMMEDIATE_DATA, _verdict(statement))

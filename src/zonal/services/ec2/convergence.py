@@ -65,16 +65,16 @@ def _subnet(view: View, subnet: model.Subnet, table: model.RouteTable, acl_id: s
     return plan.SubnetPlan(subnet.id, subnet.zone, subnet.cidr, routes, acl_id)
 
 
-def _route(view: View, table: model.RouteTable, route: model.Route) -> plan.Route:
+def _route(view: View, table: model.RouteTable, route: model.Route) -> plan.PlannedRoute:
     if route.target == LOCAL:
-        return plan.Route(route.cidr, "local")
+        return plan.PlannedRoute(route.cidr, "local")
     if is_black_hole(view, table, route):
-        return plan.Route(route.cidr, "blackhole")
+        return plan.PlannedRoute(route.cidr, "blackhole")
     if route.target.startswith("igw-"):
-        return plan.Route(route.cidr, "internet")
+        return plan.PlannedRoute(route.cidr, "internet")
     if route.target.startswith("nat-"):
-        return plan.Route(route.cidr, "interface", view.require(model.NatGateway, route.target).interface_id)
-    return plan.Route(route.cidr, "interface", route.target)
+        return plan.PlannedRoute(route.cidr, "interface", view.require(model.NatGateway, route.target).interface_id)
+    return plan.PlannedRoute(route.cidr, "interface", route.target)
 
 
 def _interface(view: View, interface: model.NetworkInterface) -> plan.InterfacePlan:
@@ -104,8 +104,8 @@ def _group(view: View, group: model.SecurityGroup) -> plan.SecurityGroupPlan:
     )
 
 
-def _rules(rules: Iterable[model.SecurityGroupRule]) -> tuple[plan.Rule, ...]:
-    return tuple(plan.Rule(rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.referenced_group_id) for rule in rules)
+def _rules(rules: Iterable[model.SecurityGroupRule]) -> tuple[plan.PlannedRule, ...]:
+    return tuple(plan.PlannedRule(rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.referenced_group_id) for rule in rules)
 
 
 def _acl(acl: model.NetworkAcl) -> plan.NetworkAclPlan:

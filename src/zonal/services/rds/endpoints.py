@@ -17,7 +17,7 @@ from zonal.services.rds.model import DOMAIN, DbInstance
 
 
 class Names(Protocol):
-    """The table of names (`fabric.names.Names`)."""
+    """The table of names (`fabric.dns.NameTable`)."""
 
     def set(self, name: str, *, private: str, public: str | None = None) -> None: ...
 

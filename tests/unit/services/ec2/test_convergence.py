@@ -80,12 +80,12 @@ def test_a_plan_says_where_packets_go_and_who_may_send_them(simulation: Simulati
     ids = tiers(simulation.ec2)
     found = planned(simulation.ec2, ids["vpc"])
     by_id = {subnet.id: subnet for subnet in found.subnets}
-    local = plan.Route("10.0.0.0/16", "local")
-    assert by_id[ids["public"]].routes == (plan.Route("0.0.0.0/0", "internet"), local)
+    local = plan.PlannedRoute("10.0.0.0/16", "local")
+    assert by_id[ids["public"]].routes == (plan.PlannedRoute("0.0.0.0/0", "internet"), local)
     assert by_id[ids["private"]].routes == (local,)
     groups = {group.id: group for group in found.security_groups}
-    assert groups[ids["database"]].ingress == (plan.Rule("tcp", 5432, 5432, group_id=ids["web"]),)
-    assert groups[ids["web"]].egress == (plan.Rule("-1", cidr="0.0.0.0/0"),)
+    assert groups[ids["database"]].ingress == (plan.PlannedRule("tcp", 5432, 5432, group_id=ids["web"]),)
+    assert groups[ids["web"]].egress == (plan.PlannedRule("-1", cidr="0.0.0.0/0"),)
     assert found.internet_gateway and found.dns and found.cidrs == ("10.0.0.0/16",)
 
 
@@ -114,15 +114,15 @@ def test_an_unchecked_interface_forwards_and_routes_lead_to_it_while_it_is_in_a_
     simulation.ec2.modify_network_interface_attribute(NetworkInterfaceId=id, SourceDestCheck={"Value": False})
     simulation.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=id)
 
-    def route() -> plan.Route:
+    def route() -> plan.PlannedRoute:
         public = next(subnet for subnet in planned(simulation.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
         return next(each for each in public.routes if each.cidr == "192.168.0.0/16")
 
     assert planned(simulation.ec2, ids["vpc"]).interfaces[0].forwards
-    assert route() == plan.Route("192.168.0.0/16", "blackhole")
+    assert route() == plan.PlannedRoute("192.168.0.0/16", "blackhole")
     with simulation.ec2.store.transaction() as tx:
         network_interfaces.plug(tx, id, "router", now=simulation.ec2.now)
-    assert route() == plan.Route("192.168.0.0/16", "interface", id)
+    assert route() == plan.PlannedRoute("192.168.0.0/16", "interface", id)
 
 
 def test_acl_entries_are_planned_in_order_with_the_fabrics_words(simulation: Simulation) -> None:
@@ -183,7 +183,7 @@ def test_a_nat_gateway_is_available_only_when_it_forwards(simulation: Simulation
     applied = simulation.fabric.networks[ids["vpc"]]
     assert applied.nat_gateways == (plan.NatGatewayPlan(nat_id, address["NetworkInterfaceId"]),)
     private = next(subnet for subnet in applied.subnets if subnet.id == ids["private"])
-    assert plan.Route("0.0.0.0/0", "interface", address["NetworkInterfaceId"]) in private.routes
+    assert plan.PlannedRoute("0.0.0.0/0", "interface", address["NetworkInterfaceId"]) in private.routes
     [interface] = applied.interfaces
     assert interface.public == ((address["PrivateIp"], address["PublicIp"]),) and interface.forwards
 
@@ -217,13 +217,13 @@ def test_a_route_to_the_interface_of_a_nat_gateway_that_goes_is_a_black_hole(sim
     interface_id = address["NetworkInterfaceId"]
     simulation.ec2.create_route(RouteTableId=ids["table"], DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=interface_id)
 
-    def route() -> plan.Route:
+    def route() -> plan.PlannedRoute:
         public = next(subnet for subnet in planned(simulation.ec2, ids["vpc"]).subnets if subnet.id == ids["public"])
         return next(each for each in public.routes if each.cidr == "192.168.0.0/16")
 
-    assert route() == plan.Route("192.168.0.0/16", "interface", interface_id)
+    assert route() == plan.PlannedRoute("192.168.0.0/16", "interface", interface_id)
     simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
-    assert route() == plan.Route("192.168.0.0/16", "blackhole")  # The fabric takes the interface away now.
+    assert route() == plan.PlannedRoute("192.168.0.0/16", "blackhole")  # The fabric takes the interface away now.
 
 
 def test_a_nat_gateway_deleted_while_pending_never_becomes_available(simulation: Simulation) -> None:

@@ -49,9 +49,9 @@ def internet_link_name(network: str) -> str:
     return "v" + hashlib.sha1(network.encode()).hexdigest()[:12]
 
 
-def mac(*words: str) -> str:
+def mac(*parts: str) -> str:
     """A locally administered hardware address for what the words name."""
-    return "02:" + hashlib.sha1("/".join(words).encode()).digest()[:5].hex(":")
+    return "02:" + hashlib.sha1("/".join(parts).encode()).digest()[:5].hex(":")
 
 
 def table_number(id: str) -> int:

@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zonal.fabric.names import Names, Resolver
+from zonal.fabric.dns import NameTable, Resolver
 
 ORDERS = "orders.abc123.us-east-1.rds.zonal.internal"
 
 
 @pytest.fixture
-def names() -> Names:
-    table = Names(5)
+def names() -> NameTable:
+    table = NameTable(5)
     table.set(ORDERS, private="10.0.1.5", public="203.0.113.5")
     table.set("hidden.zonal.internal", private="10.0.1.6", ttl=60)
     return table
 
 
 @pytest.fixture
-def inside(names: Names) -> Resolver:
+def inside(names: NameTable) -> Resolver:
     return Resolver(names, zone="us-east-1a", cidrs=("10.0.0.0/16",))
 
 
@@ -38,12 +38,12 @@ def addresses(answer: dnslib.DNSRecord) -> list[tuple[str, int]]:
     return [(str(row.rdata), row.ttl) for row in answer.rr]
 
 
-def test_a_name_is_private_inside_a_vpc_and_public_outside(names: Names, inside: Resolver) -> None:
+def test_a_name_is_private_inside_a_vpc_and_public_outside(names: NameTable, inside: Resolver) -> None:
     assert addresses(ask(inside, ORDERS)) == [("10.0.1.5", 5)]
     assert addresses(ask(Resolver(names), ORDERS)) == [("203.0.113.5", 5)]
 
 
-def test_a_name_without_a_public_address_is_private_outside_too(names: Names) -> None:
+def test_a_name_without_a_public_address_is_private_outside_too(names: NameTable) -> None:
     assert addresses(ask(Resolver(names), "hidden.zonal.internal")) == [("10.0.1.6", 60)]
 
 
@@ -53,7 +53,7 @@ def test_names_are_asked_for_in_any_case_and_answered_as_asked(inside: Resolver)
     assert str(answer.rr[0].rname).rstrip(".") == ORDERS.upper()
 
 
-def test_a_name_that_is_changed_or_removed_is_so_for_the_next_question(names: Names, inside: Resolver) -> None:
+def test_a_name_that_is_changed_or_removed_is_so_for_the_next_question(names: NameTable, inside: Resolver) -> None:
     names.set(ORDERS, private="10.0.2.5")
     assert addresses(ask(inside, ORDERS)) == [("10.0.2.5", 5)]
     names.remove(ORDERS)
@@ -76,7 +76,7 @@ def test_what_is_ours_and_not_there_does_not_exist_and_the_rest_is_refused(insid
     assert ask(inside, "4.4.8.8.in-addr.arpa", "PTR").header.rcode == dnslib.RCODE.REFUSED
 
 
-def test_addresses_have_names_and_names_have_addresses(names: Names, inside: Resolver) -> None:
+def test_addresses_have_names_and_names_have_addresses(names: NameTable, inside: Resolver) -> None:
     assert addresses(ask(inside, "ip-10-0-1-5.ec2.internal")) == [("10.0.1.5", 60)]
     assert addresses(ask(inside, "5.1.0.10.in-addr.arpa", "PTR")) == [("ip-10-0-1-5.ec2.internal.", 60)]
     assert ask(inside, "ip-10-1-1-5.ec2.internal").header.rcode == dnslib.RCODE.NXDOMAIN
@@ -84,7 +84,7 @@ def test_addresses_have_names_and_names_have_addresses(names: Names, inside: Res
     assert ask(Resolver(names), "ip-10-0-1-5.ec2.internal").header.rcode == dnslib.RCODE.NXDOMAIN
 
 
-def test_no_news_reach_a_cut_zone(names: Names, inside: Resolver) -> None:
+def test_no_news_reach_a_cut_zone(names: NameTable, inside: Resolver) -> None:
     names.freeze("us-east-1a")
     names.set(ORDERS, private="10.0.2.5")
     assert addresses(ask(inside, ORDERS)) == [("10.0.1.5", 5)]
@@ -94,10 +94,10 @@ def test_no_news_reach_a_cut_zone(names: Names, inside: Resolver) -> None:
 
 
 def test_what_a_cut_zone_knows_survives_a_restart_of_the_region(tmp_path: Path) -> None:
-    before = Names(memory=tmp_path)
+    before = NameTable(memory=tmp_path)
     before.set(ORDERS, private="10.0.1.5")
     before.freeze("us-east-1a")
-    after = Names(memory=tmp_path)
+    after = NameTable(memory=tmp_path)
     after.freeze("us-east-1a")
     after.set(ORDERS, private="10.0.2.5")
     assert after.seen_from("us-east-1a")[ORDERS].private == "10.0.1.5"
@@ -124,5 +124,5 @@ def test_other_operations_are_not_implemented_and_answers_are_not_answered(insid
 
 @given(st.binary(max_size=80))
 def test_garbage_never_raises(data: bytes) -> None:
-    answer = Resolver(Names()).answer(data)
+    answer = Resolver(NameTable()).answer(data)
     assert answer is None or answer[:2] == data[:2]

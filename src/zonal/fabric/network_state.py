@@ -1,8 +1,9 @@
 """What a namespace's network shall look like, and making it so.
 
-A `Wiring` names the addresses, neighbours, routes and routing rules of one namespace; `Router.settle` reads what the kernel has, compares,
-and sends the difference in one batch: what is new first, then what is gone. Nothing that is right already is touched, so connections
-survive every change that is not about them. Routes over a device that is not there (the port of a host that is off) are left out.
+A `NetworkState` names the addresses, neighbours, routes and routing rules of one namespace; `Router.settle` reads what the kernel has,
+compares, and sends the difference in one batch: what is new first, then what is gone. Nothing that is right already is touched, so
+connections survive every change that is not about them. Routes over a device that is not there (the port of a host that is off) are left
+out.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import NamedTuple
 
 from zonal.fabric.linux import netlink
 from zonal.fabric.linux.namespaces import inside, set_kernel_variable
-from zonal.fabric.linux.netlink import Address, Batch, Device, Neighbour, Netlink, Route, RoutingRule
+from zonal.fabric.linux.netlink import Address, Device, KernelRoute, Neighbour, Netlink, NetlinkBatch, RoutingRule
 from zonal.fabric.linux.nftables import Nftables
 
 
-class Wiring(NamedTuple):
+class NetworkState(NamedTuple):
     addresses: frozenset[Address] = frozenset()
     neighbours: tuple[Neighbour, ...] = ()
-    routes: frozenset[Route] = frozenset()
+    routes: frozenset[KernelRoute] = frozenset()
     rules: frozenset[RoutingRule] = frozenset()
 
 
@@ -46,45 +47,50 @@ class Router:
         """Switch a device on or off; nothing happens where it is not there."""
         found = self.netlink.devices().get(device)
         if found is not None and found.up != up:
-            batch = Batch()
+            batch = NetlinkBatch()
             netlink.set_up(batch, found.number, up=up)
-            self.netlink.run(batch, forgive=netlink.GONE)
+            self.netlink.run(batch, forgive=netlink.ABSENT_ERRNOS)
 
     def delete(self, *names: str) -> None:
         """Remove devices; nothing happens where they are not there."""
         if not names:
             return
         devices = self.netlink.devices()
-        batch = Batch()
+        batch = NetlinkBatch()
         for name in names:
             if name in devices:
                 netlink.delete_device(batch, devices[name].number)
         if batch:
-            self.netlink.run(batch, forgive=netlink.GONE)
+            self.netlink.run(batch, forgive=netlink.ABSENT_ERRNOS)
 
-    def settle(self, wanted: Wiring, *, only_devices: frozenset[str] | None = None) -> None:
+    def settle(self, wanted: NetworkState, *, only_devices: frozenset[str] | None = None) -> None:
         """Make the namespace look so; see the function."""
         settle(self.netlink, wanted, only_devices=only_devices)
 
 
-def settle(socket: Netlink, wanted: Wiring, *, only_devices: frozenset[str] | None = None) -> None:
+def settle(socket: Netlink, wanted: NetworkState, *, only_devices: frozenset[str] | None = None) -> None:
     """Make a namespace look so. `only_devices` leaves alone what concerns other devices ("": what concerns none)."""
     devices = socket.devices()
     routes, rules = socket.routes(), socket.rules()
     addresses = {row for row in socket.addresses() if row.address != "127.0.0.1/8"}
     mine = [row for rows in (addresses, routes, rules) for row in rows if only_devices is None or row.device in only_devices]
     possible = {row for row in wanted.routes if not row.device or row.device in devices}
-    batch = Batch()
+    batch = NetlinkBatch()
     _add(batch, wanted, devices, addresses, possible - routes, wanted.rules - rules)
     replaced = {(row.table, row.cidr, row.metric) for row in possible - routes}
     gone = [row for row in mine if row not in wanted.addresses and row not in possible and row not in wanted.rules]
-    _remove(batch, devices, [row for row in gone if not (isinstance(row, Route) and (row.table, row.cidr, row.metric) in replaced)])
+    _remove(batch, devices, [row for row in gone if not (isinstance(row, KernelRoute) and (row.table, row.cidr, row.metric) in replaced)])
     if batch:
-        socket.run(batch, forgive=netlink.GONE)
+        socket.run(batch, forgive=netlink.ABSENT_ERRNOS)
 
 
 def _add(
-    batch: Batch, wanted: Wiring, devices: dict[str, Device], had: set[Address], routes: set[Route], rules: frozenset[RoutingRule]
+    batch: NetlinkBatch,
+    wanted: NetworkState,
+    devices: dict[str, Device],
+    had: set[Address],
+    routes: set[KernelRoute],
+    rules: frozenset[RoutingRule],
 ) -> None:
     for address in sorted(wanted.addresses - had):
         if address.device in devices:
@@ -98,13 +104,13 @@ def _add(
         netlink.rule(batch, rule)
 
 
-def _remove(batch: Batch, devices: dict[str, Device], rows: list[Address | Route | RoutingRule]) -> None:
+def _remove(batch: NetlinkBatch, devices: dict[str, Device], rows: list[Address | KernelRoute | RoutingRule]) -> None:
     for row in sorted(rows, key=lambda each: not isinstance(each, RoutingRule)):  # Rules go before the tables they lead to.
         index = devices[row.device].number if row.device in devices else None
         match row:
             case RoutingRule():
                 netlink.rule(batch, row, there=False)
-            case Route():
+            case KernelRoute():
                 netlink.route(batch, row, index, there=False)
             case Address() if index is not None:
                 netlink.address(batch, row, index, there=False)

@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
-from zonal.fabric.linux.netlink import MAIN, Address, Neighbour, Route, RoutingRule
-from zonal.fabric.naming import (
+from zonal.fabric.device_names import (
     CORE_DEVICE,
     GATEWAY_DEVICE,
     NEXT_HOP,
@@ -33,12 +32,14 @@ from zonal.fabric.naming import (
     table_number,
     transit_name,
 )
+from zonal.fabric.linux.netlink import MAIN, Address, KernelRoute, Neighbour, RoutingRule
+from zonal.fabric.network_state import NetworkState
 from zonal.fabric.plan import InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.ruleset import (
     AddressMap,
     Chain,
+    InSet,
     Is,
-    Member,
     PacketRule,
     PacketSet,
     Ruleset,
@@ -47,7 +48,6 @@ from zonal.fabric.ruleset import (
     Verdict,
     Within,
 )
-from zonal.fabric.wiring import Wiring
 
 RESOLVER = "169.254.169.253"
 METADATA = "169.254.169.254"
@@ -69,21 +69,21 @@ class TransitLink(NamedTuple):
         return self.zone == self.target_zone
 
 
-def zone_wiring(plan: VpcPlan, zone: str) -> Wiring:
+def zone_network_state(plan: VpcPlan, zone: str) -> NetworkState:
     """The VPC's namespace in one zone."""
     zones = _zones(plan)
     mine = [subnet for subnet in plan.subnets if subnet.zone == zone]
     interfaces = [each for each in plan.interfaces if zones[each.subnet_id] == zone]
     neighbours = [Neighbour(CORE_DEVICE, NEXT_HOP, mac(plan.id, zone, "core side"))]
-    routes = {Route(MAIN, _EVERYWHERE, "blackhole")}
+    routes = {KernelRoute(MAIN, _EVERYWHERE, "blackhole")}
     cidrs = {subnet.cidr for subnet in mine}
-    routes |= {Route(MAIN, cidr, "blackhole") for cidr in cidrs}
-    routes |= {Route(MAIN, cidr, device=CORE_DEVICE, gateway=NEXT_HOP) for cidr in plan.cidrs if cidr not in cidrs}
+    routes |= {KernelRoute(MAIN, cidr, "blackhole") for cidr in cidrs}
+    routes |= {KernelRoute(MAIN, cidr, device=CORE_DEVICE, gateway=NEXT_HOP) for cidr in plan.cidrs if cidr not in cidrs}
     rules = {RoutingRule(_FROM_CORE, MAIN, device=CORE_DEVICE)}
     for interface in interfaces:
         port = port_name(interface.id)
         neighbours += [Neighbour(port, address, interface.mac) for address in interface.addresses]
-        routes |= {Route(MAIN, f"{address}/32", device=port) for address in interface.addresses}
+        routes |= {KernelRoute(MAIN, f"{address}/32", device=port) for address in interface.addresses}
     targets = _targets(plan)
     for subnet in mine:
         routes |= set(_subnet_routes(plan, subnet, targets, zones))
@@ -99,32 +99,32 @@ def zone_wiring(plan: VpcPlan, zone: str) -> Wiring:
             if link.leads_to_target:
                 rules.add(RoutingRule(_TRANSIT, table, device=device))
                 routes |= set(_to_port(table, _EVERYWHERE, link.target))
-    return Wiring(frozenset(_zone_addresses(plan, mine)), tuple(neighbours), frozenset(routes), frozenset(rules))
+    return NetworkState(frozenset(_zone_addresses(plan, mine)), tuple(neighbours), frozenset(routes), frozenset(rules))
 
 
-def core_wiring(plan: VpcPlan, zones: tuple[str, ...]) -> Wiring:
+def core_network_state(plan: VpcPlan, zones: tuple[str, ...]) -> NetworkState:
     """The VPC's core."""
     cidrs = {subnet.cidr for subnet in plan.subnets}
     neighbours = [Neighbour(zone, NEXT_HOP, mac(plan.id, zone, "zone side")) for zone in zones]
-    routes = {Route(MAIN, cidr, "blackhole") for cidr in plan.cidrs if cidr not in cidrs}
-    routes |= {Route(MAIN, subnet.cidr, device=subnet.zone, gateway=NEXT_HOP) for subnet in plan.subnets}
+    routes = {KernelRoute(MAIN, cidr, "blackhole") for cidr in plan.cidrs if cidr not in cidrs}
+    routes |= {KernelRoute(MAIN, subnet.cidr, device=subnet.zone, gateway=NEXT_HOP) for subnet in plan.subnets}
     rules = set()
     if plan.internet_gateway:
         neighbours.append(Neighbour(GATEWAY_DEVICE, NEXT_HOP, mac(plan.id, "internet side")))
-        routes.add(Route(MAIN, _EVERYWHERE, device=GATEWAY_DEVICE, gateway=NEXT_HOP))
+        routes.add(KernelRoute(MAIN, _EVERYWHERE, device=GATEWAY_DEVICE, gateway=NEXT_HOP))
     else:
-        routes.add(Route(MAIN, _EVERYWHERE, "blackhole"))
+        routes.add(KernelRoute(MAIN, _EVERYWHERE, "blackhole"))
     for link in transit_links(plan):
         device, table = core_transit_name(link.zone, link.target.id), table_number(link.target.id)
         if link.leads_to_target:
             neighbours.append(Neighbour(device, NEXT_HOP, mac(plan.id, link.zone, link.target.id, "zone side")))
-            routes.add(Route(table, _EVERYWHERE, device=device, gateway=NEXT_HOP))
+            routes.add(KernelRoute(table, _EVERYWHERE, device=device, gateway=NEXT_HOP))
         else:
             rules.add(RoutingRule(_TRANSIT, table, device=device))
-    return Wiring(frozenset(), tuple(neighbours), frozenset(routes), frozenset(rules))
+    return NetworkState(frozenset(), tuple(neighbours), frozenset(routes), frozenset(rules))
 
 
-def host_wiring(subnet_cidr: str, interface: InterfacePlan, *, reaches: str = _EVERYWHERE) -> Wiring:
+def host_network_state(subnet_cidr: str, interface: InterfacePlan, *, reaches: str = _EVERYWHERE) -> NetworkState:
     """An interface inside its host. Everything, the subnet included, goes to the router: nobody is asked for by ARP.
 
     `reaches` is the network that lies behind it: everything for a VPC's, the management network for that one's.
@@ -132,16 +132,19 @@ def host_wiring(subnet_cidr: str, interface: InterfacePlan, *, reaches: str = _E
     device, network, primary = device_name(interface), IPv4Network(subnet_cidr), interface.addresses[0]
     router = str(network[1])
     addresses = [Address(device, f"{address}/{network.prefixlen}") for address in interface.addresses]
-    routes = {Route(MAIN, f"{router}/32", device=device), Route(MAIN, subnet_cidr, device=device, gateway=router, source=primary)}
+    routes = {
+        KernelRoute(MAIN, f"{router}/32", device=device),
+        KernelRoute(MAIN, subnet_cidr, device=device, gateway=router, source=primary),
+    }
     rules = set()
     if interface.device_index <= 0:
-        routes.add(Route(MAIN, reaches, device=device, gateway=router, source=primary))
+        routes.add(KernelRoute(MAIN, reaches, device=device, gateway=router, source=primary))
     else:
         table = 100 + interface.device_index
-        routes.add(Route(table, reaches, device=device, gateway=router))
+        routes.add(KernelRoute(table, reaches, device=device, gateway=router))
         rules = {RoutingRule(table, table, f"{address}/32") for address in interface.addresses}
     neighbour = Neighbour(device, router, mac("port", interface.id))
-    return Wiring(frozenset(addresses), (neighbour,), frozenset(routes), frozenset(rules))
+    return NetworkState(frozenset(addresses), (neighbour,), frozenset(routes), frozenset(rules))
 
 
 def device_name(interface: InterfacePlan) -> str:
@@ -149,13 +152,13 @@ def device_name(interface: InterfacePlan) -> str:
     return f"eth{interface.device_index}" if interface.device_index >= 0 else "management"
 
 
-def internet_wiring(plan: VpcPlan, link: str) -> Wiring:
+def internet_network_state(plan: VpcPlan, link: str) -> NetworkState:
     """What the internet knows of a VPC: its public addresses."""
     if not plan.internet_gateway:
-        return Wiring()
+        return NetworkState()
     publics = [public for each in plan.interfaces for _, public in each.public]
-    routes = {Route(MAIN, f"{public}/32", device=link, gateway=NEXT_HOP) for public in publics}
-    return Wiring(neighbours=(Neighbour(link, NEXT_HOP, mac(plan.id, "gateway side")),), routes=frozenset(routes))
+    routes = {KernelRoute(MAIN, f"{public}/32", device=link, gateway=NEXT_HOP) for public in publics}
+    return NetworkState(neighbours=(Neighbour(link, NEXT_HOP, mac(plan.id, "gateway side")),), routes=frozenset(routes))
 
 
 def gateway_rules(plan: VpcPlan) -> Ruleset:
@@ -170,8 +173,8 @@ def gateway_rules(plan: VpcPlan) -> Ruleset:
         for destination in plan.cidrs
     )
     guards = (
-        PacketRule(Verdict("drop"), (Is("iifname", GATEWAY_DEVICE), Member(("daddr",), "translated", negated=True))),
-        PacketRule(Verdict("drop"), (Is("oifname", GATEWAY_DEVICE), Member(("saddr",), "translated", negated=True))),
+        PacketRule(Verdict("drop"), (Is("iifname", GATEWAY_DEVICE), InSet(("daddr",), "translated", negated=True))),
+        PacketRule(Verdict("drop"), (Is("oifname", GATEWAY_DEVICE), InSet(("saddr",), "translated", negated=True))),
     )
     chains = (
         Chain("inner", inner, hook="prerouting", priority=-300),
@@ -214,31 +217,31 @@ def _zone_addresses(plan: VpcPlan, subnets: list[SubnetPlan]) -> Iterator[Addres
         yield Address("lo", f"{IPv4Address(address)}/32")
 
 
-def _subnet_routes(plan: VpcPlan, subnet: SubnetPlan, targets: dict[str, InterfacePlan], zones: dict[str, str]) -> Iterator[Route]:
+def _subnet_routes(plan: VpcPlan, subnet: SubnetPlan, targets: dict[str, InterfacePlan], zones: dict[str, str]) -> Iterator[KernelRoute]:
     """The subnet's own table, in its zone."""
     table = table_number(subnet.id)
-    routes = {_EVERYWHERE: [Route(table, _EVERYWHERE, "blackhole")]}
-    routes |= {cidr: [Route(table, cidr, "throw")] for cidr in plan.cidrs}
+    routes = {_EVERYWHERE: [KernelRoute(table, _EVERYWHERE, "blackhole")]}
+    routes |= {cidr: [KernelRoute(table, cidr, "throw")] for cidr in plan.cidrs}
     for route in subnet.routes:
         target = targets.get(route.target or "") if route.kind == "interface" else None
         if route.kind == "local":
             continue
         if route.kind == "internet" and plan.internet_gateway:
-            routes[route.cidr] = [Route(table, route.cidr, device=CORE_DEVICE, gateway=NEXT_HOP)]
+            routes[route.cidr] = [KernelRoute(table, route.cidr, device=CORE_DEVICE, gateway=NEXT_HOP)]
         elif target is not None and zones[target.subnet_id] == subnet.zone:
             routes[route.cidr] = list(_to_port(table, route.cidr, target))
         elif target is not None:
-            routes[route.cidr] = [Route(table, route.cidr, device=transit_name(target.id), gateway=NEXT_HOP)]
+            routes[route.cidr] = [KernelRoute(table, route.cidr, device=transit_name(target.id), gateway=NEXT_HOP)]
         else:
-            routes[route.cidr] = [Route(table, route.cidr, "blackhole")]
+            routes[route.cidr] = [KernelRoute(table, route.cidr, "blackhole")]
     for rows in routes.values():
         yield from rows
 
 
-def _to_port(table: int, cidr: str, target: InterfacePlan) -> Iterator[Route]:
+def _to_port(table: int, cidr: str, target: InterfacePlan) -> Iterator[KernelRoute]:
     """A route to an interface in this zone; while the interface's host is off, what it sends is dropped and takes no other way."""
-    yield Route(table, cidr, device=port_name(target.id), gateway=target.addresses[0])
-    yield Route(table, cidr, "blackhole", metric=1)
+    yield KernelRoute(table, cidr, device=port_name(target.id), gateway=target.addresses[0])
+    yield KernelRoute(table, cidr, "blackhole", metric=1)
 
 
 def _zones(plan: VpcPlan) -> dict[str, str]:

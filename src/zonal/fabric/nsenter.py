@@ -26,15 +26,15 @@ if command:
     os._exit(status if status >= 0 else 128 - status)
 for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
     signal.signal(each, signal.SIG_DFL)
-directory, *words = sys.argv[1:]
+directory, *argv = sys.argv[1:]
 try:
     os.chdir(directory)
 except OSError:
     os.chdir("/")
 try:
-    os.execvp(words[0], words)
+    os.execvp(argv[0], argv)
 except OSError as error:
-    print(f"zonal: {words[0]}: {error.strerror}", file=sys.stderr)
+    print(f"zonal: {argv[0]}: {error.strerror}", file=sys.stderr)
     sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
 """
 """How the command begins; its exit statuses are a shell's."""

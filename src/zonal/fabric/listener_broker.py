@@ -16,14 +16,14 @@ from zonal.foundation.errors import describe
 BACKLOG = 1024
 
 
-class Porter:
+class ListenerBroker:
     """Serves the door; `fileno` for waiting, `serve` when somebody is there. A context: leaving it removes the door."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
-    def __enter__(self) -> Porter:
+    def __enter__(self) -> ListenerBroker:
         unix_sockets.bind(self._socket, self._path)
         self._socket.listen(16)
         return self
@@ -54,7 +54,7 @@ class Porter:
                     pass  # The caller has gone.
 
 
-def ask(path: Path, address: str, port: int) -> socket.socket:
+def request_listener(path: Path, address: str, port: int) -> socket.socket:
     """A listener of the host, from inside the sandbox. Raises `OSError` with the porter's reason."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(5.0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from zonal.fabric import impairments, vpcs
+from zonal.fabric import impairments, vpc_networks
+from zonal.fabric.device_names import CORE_DEVICE, NEXT_HOP, core_transit_name, port_name, table_number, transit_name
 from zonal.fabric.doctor import namespaces_remedy
-from zonal.fabric.entry import enter_argv
-from zonal.fabric.linux.netlink import MAIN, Route
-from zonal.fabric.naming import CORE_DEVICE, NEXT_HOP, core_transit_name, port_name, table_number, transit_name
+from zonal.fabric.linux.netlink import MAIN, KernelRoute
+from zonal.fabric.nsenter import enter_argv
 from zonal.fabric.plan import InterfacePlan, NatGatewayPlan, SubnetPlan, VpcPlan
-from zonal.fabric.plan import Route as RoutePlan
+from zonal.fabric.plan import PlannedRoute as RoutePlan
 from zonal.fabric.zones import ZONES, ZoneFault
 
 A, B, _ = (zone.name for zone in ZONES)
@@ -23,8 +23,8 @@ def plan(*routes: RoutePlan, **given: object) -> VpcPlan:
     return VpcPlan("vpc-1", ("10.0.0.0/16",), subnets, interfaces, **given)  # type: ignore[arg-type]
 
 
-def table(wanted: VpcPlan, subnet: str, zone: str) -> dict[str, Route]:
-    return {row.cidr: row for row in vpcs.zone_wiring(wanted, zone).routes if row.table == table_number(subnet)}
+def table(wanted: VpcPlan, subnet: str, zone: str) -> dict[str, KernelRoute]:
+    return {row.cidr: row for row in vpc_networks.zone_network_state(wanted, zone).routes if row.table == table_number(subnet)}
 
 
 def test_a_subnet_without_routes_leads_to_the_vpc_and_nowhere_else() -> None:
@@ -46,14 +46,21 @@ def test_a_route_to_what_is_gone_is_a_blackhole() -> None:
 def test_a_route_to_a_nat_gateway_in_another_zone_has_links_of_its_own_through_the_core() -> None:
     wanted = plan(RoutePlan("0.0.0.0/0", "interface", "nat-1"), nat_gateways=(NatGatewayPlan("nat-1", "eni-b"),))
     assert table(wanted, "subnet-a", A)["0.0.0.0/0"].device == transit_name("eni-b")
-    core = {row for row in vpcs.core_wiring(wanted, (A, B)).routes if row.table == table_number("eni-b")}
+    core = {row for row in vpc_networks.core_network_state(wanted, (A, B)).routes if row.table == table_number("eni-b")}
     assert {row.device for row in core} == {core_transit_name(B, "eni-b")}
-    assert Route(table_number("eni-b"), "0.0.0.0/0", device=port_name("eni-b"), gateway="10.0.1.5") in vpcs.zone_wiring(wanted, B).routes
+    assert (
+        KernelRoute(table_number("eni-b"), "0.0.0.0/0", device=port_name("eni-b"), gateway="10.0.1.5")
+        in vpc_networks.zone_network_state(wanted, B).routes
+    )
 
 
 def test_a_route_to_a_host_that_is_off_is_a_blackhole_and_not_the_way_around_it() -> None:
     wanted = plan(RoutePlan("10.0.1.0/24", "interface", "eni-a"))
-    ways = {row for row in vpcs.zone_wiring(wanted, A).routes if (row.table, row.cidr) == (table_number("subnet-a"), "10.0.1.0/24")}
+    ways = {
+        row
+        for row in vpc_networks.zone_network_state(wanted, A).routes
+        if (row.table, row.cidr) == (table_number("subnet-a"), "10.0.1.0/24")
+    }
     assert {(row.kind, row.metric) for row in ways} == {("unicast", 0), ("blackhole", 1)}
 
 
@@ -65,22 +72,29 @@ def test_the_names_of_a_cores_devices_begin_with_the_zone_that_they_lead_into_an
 
 def test_no_two_routes_of_a_table_are_about_the_same_network() -> None:
     wanted = plan(RoutePlan("10.0.0.0/16", "local"), RoutePlan("0.0.0.0/0", "internet"), internet_gateway=True)
-    for wiring in (*(vpcs.zone_wiring(wanted, zone.name) for zone in ZONES), vpcs.core_wiring(wanted, (A, B))):
-        keys = [(row.table, row.cidr, row.metric) for row in wiring.routes]
+    for network_state in (
+        *(vpc_networks.zone_network_state(wanted, zone.name) for zone in ZONES),
+        vpc_networks.core_network_state(wanted, (A, B)),
+    ):
+        keys = [(row.table, row.cidr, row.metric) for row in network_state.routes]
         assert len(keys) == len(set(keys))
 
 
 def test_a_vpc_that_is_one_subnet_is_wired_without_contradiction() -> None:
     whole = VpcPlan("vpc-1", ("10.0.0.0/24",), (SubnetPlan("subnet-a", A, "10.0.0.0/24", (), "acl"),))
-    for wiring in (vpcs.zone_wiring(whole, A), vpcs.zone_wiring(whole, B), vpcs.core_wiring(whole, (A, B))):
-        keys = [(row.table, row.cidr, row.metric) for row in wiring.routes]
+    for network_state in (
+        vpc_networks.zone_network_state(whole, A),
+        vpc_networks.zone_network_state(whole, B),
+        vpc_networks.core_network_state(whole, (A, B)),
+    ):
+        keys = [(row.table, row.cidr, row.metric) for row in network_state.routes]
         assert len(keys) == len(set(keys))
-    assert Route(MAIN, "10.0.0.0/24", device=A, gateway=NEXT_HOP) in vpcs.core_wiring(whole, (A, B)).routes
+    assert KernelRoute(MAIN, "10.0.0.0/24", device=A, gateway=NEXT_HOP) in vpc_networks.core_network_state(whole, (A, B)).routes
 
 
 def test_the_resolver_is_at_the_base_plus_two_and_can_be_switched_off() -> None:
-    assert vpcs.resolver_addresses(plan()) == ("10.0.0.2", "169.254.169.253")
-    assert vpcs.resolver_addresses(plan(dns=False)) == ()
+    assert vpc_networks.resolver_addresses(plan()) == ("10.0.0.2", "169.254.169.253")
+    assert vpc_networks.resolver_addresses(plan(dns=False)) == ()
 
 
 def test_faults_become_silent_drops_in_both_directions() -> None:

@@ -11,17 +11,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from zonal.fabric.linux import calls
+from zonal.fabric.linux import syscalls
 from zonal.fabric.plan import HostSpec
 
-_OWN_PLACES = (("/tmp", "1777"), ("/run", "755"), ("/dev/shm", "1777"))
+_OWN_DIRECTORIES = (("/tmp", "1777"), ("/run", "755"), ("/dev/shm", "1777"))
 
 
 def build(spec: HostSpec, *, hidden: Path, files: Path) -> None:
     """Make the calling thread's mount namespace the host's. `hidden` is the region's state, `files` has the host's own `/etc` files."""
-    calls.mount("none", "/", flags=calls.RECURSIVE | calls.PRIVATE)
+    syscalls.mount("none", "/", flags=syscalls.RECURSIVE | syscalls.PRIVATE)
     own = {name: (files / name).read_bytes() for name in ("resolv.conf", "hosts", "hostname") if (files / name).exists()}
-    trees = {f"/etc/{name}": calls.clone_tree(str(files / name)) for name in own}
+    trees = {f"/etc/{name}": syscalls.clone_tree(str(files / name)) for name in own}
     if not spec.machine_files:
         _seal(spec, hidden)
     for path, tree in trees.items():
@@ -30,16 +30,16 @@ def build(spec: HostSpec, *, hidden: Path, files: Path) -> None:
 
 
 def _seal(spec: HostSpec, hidden: Path) -> None:
-    trees = {spec.directory: calls.clone_tree(spec.directory)}
+    trees = {spec.directory: syscalls.clone_tree(spec.directory)}
     for path in spec.readable:
-        trees[path] = calls.clone_tree(path)
-        calls.make_read_only(trees[path])
-    calls.make_read_only("/")
-    for place, mode in _OWN_PLACES:
+        trees[path] = syscalls.clone_tree(path)
+        syscalls.make_read_only(trees[path])
+    syscalls.make_read_only("/")
+    for place, mode in _OWN_DIRECTORIES:
         if Path(place).is_dir():
-            calls.mount("tmpfs", place, "tmpfs", calls.NO_DEVICES, f"mode={mode}")
+            syscalls.mount("tmpfs", place, "tmpfs", syscalls.NO_DEVICES, f"mode={mode}")
     if hidden.is_dir():
-        calls.mount("tmpfs", str(hidden), "tmpfs", calls.NO_DEVICES, "mode=711")
+        syscalls.mount("tmpfs", str(hidden), "tmpfs", syscalls.NO_DEVICES, "mode=711")
     for path, tree in trees.items():
         if path == spec.directory or not Path(path).exists():
             _attach(tree, path)
@@ -54,14 +54,14 @@ def _attach(tree: int, path: str) -> None:
         target.touch()
     else:
         target.mkdir(exist_ok=True)
-    calls.attach_tree(tree, path)
+    syscalls.attach_tree(tree, path)
 
 
 def _cover(path: str, tree: int, content: bytes) -> None:
     """Put the host's own file over one of `/etc`. Where that is a link into an emptied directory, the file is written at its end."""
     target = Path(os.path.realpath(path))
     if target.exists():
-        calls.attach_tree(tree, str(target))
+        syscalls.attach_tree(tree, str(target))
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

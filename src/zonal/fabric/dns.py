@@ -1,8 +1,8 @@
 """Names: the resolver that every VPC has at its base plus two and at 169.254.169.253, and the internet's.
 
-`Names` is the table that endpoints are put into; a `Resolver` answers from it on sockets that were opened inside a network, served by the
-region's own event loop. Inside a VPC a name means its private address, outside its public one (or, where it has none, the private one all
-the same, as RDS answers for an instance that is not publicly accessible). Names of addresses (`ip-10-0-1-5.ec2.internal`) and
+`NameTable` is the table that endpoints are put into; a `Resolver` answers from it on sockets that were opened inside a network, served by
+the region's own event loop. Inside a VPC a name means its private address, outside its public one (or, where it has none, the private one
+all the same, as RDS answers for an instance that is not publicly accessible). Names of addresses (`ip-10-0-1-5.ec2.internal`) and
 addresses of names (PTR) are worked out, not stored. What is not ours is REFUSED: nothing is forwarded to the host's network.
 
 The resolver of a cut zone goes on answering what was true when it was cut, since news cannot reach it.
@@ -39,7 +39,7 @@ class NameEntry(msgspec.Struct, frozen=True):
     ttl_seconds: int
 
 
-class Names:
+class NameTable:
     """The table of names. A change is in force for the next question."""
 
     def __init__(self, ttl_seconds: int = 5, *, memory: Path | None = None) -> None:
@@ -83,7 +83,7 @@ class Names:
 class Resolver:
     """One place where names are asked for: a VPC in a zone, or the internet (`cidrs` empty, `zone` None)."""
 
-    def __init__(self, names: Names, *, zone: str | None = None, cidrs: Iterable[str] = ()) -> None:
+    def __init__(self, names: NameTable, *, zone: str | None = None, cidrs: Iterable[str] = ()) -> None:
         self._names = names
         self._zone = zone
         self.networks = [IPv4Network(cidr) for cidr in cidrs]
