@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from tests.contract.fabric.sandboxed import Ground
+from tests.contract.fabric.sandboxed import FabricHarness
 from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import NodeSpec, Origin, ProbeResult, ProbeStatus, Secrets
 from zonal.engines.postgres.accounts import scram_verifier
@@ -57,17 +57,17 @@ def _link_or_copy(source: str, target: str) -> None:
 class Pair:
     """Two nodes in two zones, `a` and `b`, not yet laid out."""
 
-    def __init__(self, ground: Ground, major: str = "18") -> None:
-        self.ground = ground
+    def __init__(self, harness: FabricHarness, major: str = "18") -> None:
+        self.harness = harness
         self.version, self.home = installation(major)
-        credentials = Authority(ground.state).issue(("orders.zonal.internal",))
+        credentials = Authority(harness.state).issue(("orders.zonal.internal",))
         self.secrets = Secrets("op:era\\tor", "repli'cation", scram_verifier(PASSWORD), credentials.certificate, credentials.private_key)
 
     async def node(self, name: str, zone: str, place: int) -> PostgresNode:
         address = f"100.64.{(A, B, C).index(zone) * 16 + 1}.{place}"
         ports = (PortRange("tcp", PORT, PORT),)
         group = ManagementGroup("orders", peer_ports=ports, probe_ports=ports)
-        host = await self.ground.host(f"db-{name}", zone, management_address=address, management_group=group, readable=(str(self.home),))
+        host = await self.harness.host(f"db-{name}", zone, management_address=address, management_group=group, readable=(str(self.home),))
         spec = NodeSpec(name, self.home, self.version, PORT, "master", "orders", ())
         return PostgresNode(spec, host, self.secrets.operator)
 
@@ -94,7 +94,7 @@ class Pair:
         """Look until what is seen satisfies `holds`."""
         deadline = time.monotonic() + seconds
         while True:
-            seen = await node.probe(self.ground.fabric.monitors, zone, within=PROBE)
+            seen = await node.probe(self.harness.fabric.monitors, zone, within=PROBE)
             if holds(seen):
                 return seen
             assert time.monotonic() < deadline, f"still {seen}"

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from tests.contract.engines.engine_hosts import PASSWORD, PORT, A, B, C, Pair, ask, origin, share_engines
 from tests.contract.engines.hidden_libraries import hide_libraries
-from tests.contract.fabric.sandboxed import Ground, sandboxed
+from tests.contract.fabric.sandboxed import FabricHarness, sandboxed
 from zonal.drills.client import write_row
 from zonal.drills.connection import Connection, Target
 from zonal.drills.ledger import Outcome
@@ -49,9 +49,9 @@ def engines() -> Iterator[None]:
         os.environ["ZONAL_ENGINES"] = before
 
 
-async def check_a_pair(ground: Ground, major: str) -> None:
+async def check_a_pair(harness: FabricHarness, major: str) -> None:
     """What one story can show: laying out, following, failing over, coming back."""
-    pair = Pair(ground, major)
+    pair = Pair(harness, major)
     leader, standby = await pair.synchronous()
     assert (await ask(leader, "create table rows (number int primary key); insert into rows values (1)")).startswith("CREATE")
     seen = await pair.until(standby, A, lambda result: result.status is ProbeStatus.SERVING)
@@ -80,18 +80,18 @@ async def check_a_pair(ground: Ground, major: str) -> None:
 
 
 @sandboxed
-async def test_a_pair_of_the_newest_major_fails_over_and_back(ground: Ground) -> None:
-    await check_a_pair(ground, "18")
+async def test_a_pair_of_the_newest_major_fails_over_and_back(harness: FabricHarness) -> None:
+    await check_a_pair(harness, "18")
 
 
 @sandboxed
-async def test_a_pair_of_the_major_before_fails_over_and_back(ground: Ground) -> None:
-    await check_a_pair(ground, "17")
+async def test_a_pair_of_the_major_before_fails_over_and_back(harness: FabricHarness) -> None:
+    await check_a_pair(harness, "17")
 
 
-async def check_a_crashed_leader(ground: Ground, major: str) -> None:
+async def check_a_crashed_leader(harness: FabricHarness, major: str) -> None:
     """Recovery ends with a checkpoint, which must leave the log that the rewind reads."""
-    pair = Pair(ground, major)
+    pair = Pair(harness, major)
     leader, standby = await pair.synchronous()
     await ask(leader, "create table rows (content text)")
     for _ in range(3):
@@ -107,19 +107,19 @@ async def check_a_crashed_leader(ground: Ground, major: str) -> None:
 
 
 @sandboxed
-async def test_a_crashed_leader_of_the_newest_major_is_rewound(ground: Ground) -> None:
-    await check_a_crashed_leader(ground, "18")
+async def test_a_crashed_leader_of_the_newest_major_is_rewound(harness: FabricHarness) -> None:
+    await check_a_crashed_leader(harness, "18")
 
 
 @sandboxed
-async def test_a_crashed_leader_of_the_major_before_is_rewound(ground: Ground) -> None:
-    await check_a_crashed_leader(ground, "17")
+async def test_a_crashed_leader_of_the_major_before_is_rewound(harness: FabricHarness) -> None:
+    await check_a_crashed_leader(harness, "17")
 
 
 @sandboxed
-async def test_a_leader_that_missed_more_log_than_is_kept_is_copied_and_the_reason_is_given(ground: Ground) -> None:
+async def test_a_leader_that_missed_more_log_than_is_kept_is_copied_and_the_reason_is_given(harness: FabricHarness) -> None:
     configuration.KEPT_LOG = "16MB"
-    pair = Pair(ground)
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
     await ask(leader, "create table rows (content text)")
     await leader.kill()
@@ -134,8 +134,8 @@ async def test_a_leader_that_missed_more_log_than_is_kept_is_copied_and_the_reas
 
 
 @sandboxed
-async def test_a_write_waits_for_a_required_standby_and_goes_on_when_it_is_required_no_more(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_a_write_waits_for_a_required_standby_and_goes_on_when_it_is_required_no_more(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
     await ask(leader, "create table rows (number int)")
     await standby.host.signal("postgres", signal.SIGSTOP)
@@ -162,8 +162,8 @@ def _children(init: int) -> list[int]:
 
 
 @sandboxed
-async def test_laying_out_and_cloning_may_be_repeated_and_a_torn_attempt_is_done_again(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_laying_out_and_cloning_may_be_repeated_and_a_torn_attempt_is_done_again(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader = await pair.node("orders_a", A, 10)
     (leader.host.directory / "data.new").mkdir()
     await leader.create(pair.secrets)
@@ -183,8 +183,8 @@ async def test_laying_out_and_cloning_may_be_repeated_and_a_torn_attempt_is_done
 
 
 @sandboxed
-async def test_the_master_user_has_what_rds_gives_and_no_more(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_the_master_user_has_what_rds_gives_and_no_more(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader = await pair.led()
 
     async def master(query: str, database: str = "orders") -> str:
@@ -210,8 +210,8 @@ async def test_the_master_user_has_what_rds_gives_and_no_more(ground: Ground) ->
 
 
 @sandboxed
-async def test_a_standby_admits_no_customer_and_a_promoted_one_does(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_a_standby_admits_no_customer_and_a_promoted_one_does(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
     assert "no pg_hba.conf entry" in await ask(standby, "select 1", user="master", password=PASSWORD)
     await leader.kill()
@@ -224,8 +224,8 @@ async def test_a_standby_admits_no_customer_and_a_promoted_one_does(ground: Grou
 
 
 @sandboxed
-async def test_no_password_stands_in_any_log(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_no_password_stands_in_any_log(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
     await leader.set_master_password(scram_verifier("another horse"))
     await ask(leader, "nonsense")
@@ -237,13 +237,13 @@ async def test_no_password_stands_in_any_log(ground: Ground) -> None:
 
 
 @sandboxed
-async def test_a_lost_zone_is_silent_and_a_dead_engine_refuses(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_a_lost_zone_is_silent_and_a_dead_engine_refuses(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader = await pair.led()
-    await ground.fabric.fail_zone(A, ZoneFault("network"))
+    await harness.fabric.fail_zone(A, ZoneFault("network"))
     seen = await pair.until(leader, B, lambda result: result.status is not ProbeStatus.SERVING)
     assert seen.status is ProbeStatus.SILENT
-    await ground.fabric.recover_zone(A)
+    await harness.fabric.recover_zone(A)
     await pair.until(leader, B, lambda result: result.status is ProbeStatus.SERVING)
     await leader.kill()
     seen = await pair.until(leader, B, lambda result: result.status is not ProbeStatus.SERVING)
@@ -254,9 +254,9 @@ WHEEL_LIBRARIES = ("libpq.so*", "libecpg*.so*", "libpgtypes.so*", "libossp-uuid.
 """What PostgreSQL's wheel has itself or does without."""
 
 
-async def check_without_the_machines_libraries(ground: Ground, major: str) -> None:
+async def check_without_the_machines_libraries(harness: FabricHarness, major: str) -> None:
     hide_libraries(*WHEEL_LIBRARIES)
-    pair = Pair(ground, major)
+    pair = Pair(harness, major)
     leader, standby = await pair.synchronous()
     for node in (leader, standby):
         loaded = [line.split()[-1] for line in _maps(node.host.init.pid) if any(name in line for name in ("libpq", "libecpg"))]
@@ -266,13 +266,13 @@ async def check_without_the_machines_libraries(ground: Ground, major: str) -> No
 
 
 @sandboxed
-async def test_a_standby_of_the_newest_major_follows_on_a_machine_without_libpq(ground: Ground) -> None:
-    await check_without_the_machines_libraries(ground, "18")
+async def test_a_standby_of_the_newest_major_follows_on_a_machine_without_libpq(harness: FabricHarness) -> None:
+    await check_without_the_machines_libraries(harness, "18")
 
 
 @sandboxed
-async def test_a_standby_of_the_major_before_follows_on_a_machine_without_libpq(ground: Ground) -> None:
-    await check_without_the_machines_libraries(ground, "17")
+async def test_a_standby_of_the_major_before_follows_on_a_machine_without_libpq(harness: FabricHarness) -> None:
+    await check_without_the_machines_libraries(harness, "17")
 
 
 def _maps(init: int) -> list[str]:
@@ -284,10 +284,10 @@ def _maps(init: int) -> list[str]:
     return lines
 
 
-async def check_every_extension(ground: Ground, major: str) -> None:
+async def check_every_extension(harness: FabricHarness, major: str) -> None:
     """RDS lets the master user create what it lists (`rds_superuser`)."""
     hide_libraries(*WHEEL_LIBRARIES)
-    leader = await Pair(ground, major).led()
+    leader = await Pair(harness, major).led()
 
     async def master(query: str) -> str:
         return await ask(leader, query, user="master", password=PASSWORD, database="orders")
@@ -301,18 +301,18 @@ async def check_every_extension(ground: Ground, major: str) -> None:
 
 
 @sandboxed
-async def test_the_master_user_of_the_newest_major_creates_every_extension_that_is_listed(ground: Ground) -> None:
-    await check_every_extension(ground, "18")
+async def test_the_master_user_of_the_newest_major_creates_every_extension_that_is_listed(harness: FabricHarness) -> None:
+    await check_every_extension(harness, "18")
 
 
 @sandboxed
-async def test_the_master_user_of_the_major_before_creates_every_extension_that_is_listed(ground: Ground) -> None:
-    await check_every_extension(ground, "17")
+async def test_the_master_user_of_the_major_before_creates_every_extension_that_is_listed(harness: FabricHarness) -> None:
+    await check_every_extension(harness, "17")
 
 
 @sandboxed
-async def test_the_functions_of_uuid_ossp_have_its_signatures_and_the_values_of_the_rfc(ground: Ground) -> None:
-    leader = await Pair(ground).led()
+async def test_the_functions_of_uuid_ossp_have_its_signatures_and_the_values_of_the_rfc(harness: FabricHarness) -> None:
+    leader = await Pair(harness).led()
 
     async def master(query: str) -> str:
         return await ask(leader, query, user="master", password=PASSWORD, database="orders")
@@ -366,8 +366,8 @@ async def restart(node: PostgresNode) -> None:
 
 
 @sandboxed
-async def test_a_standby_holds_the_ordered_settings_as_large_as_its_leader_whatever_its_spec_says(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_a_standby_holds_the_ordered_settings_as_large_as_its_leader_whatever_its_spec_says(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
     small = configuration.ordered(leader.spec)
     names = ("max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction")
@@ -398,8 +398,8 @@ async def test_a_standby_holds_the_ordered_settings_as_large_as_its_leader_whate
 
 
 @sandboxed
-async def test_an_engine_that_does_not_start_says_why(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_an_engine_that_does_not_start_says_why(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader = await pair.led()
     await ask(leader, "select 1", user="nobody")
     leader.spec = replace(leader.spec, settings=(("shared_preload_libraries", "absent"),))
@@ -422,13 +422,13 @@ def client(node: PostgresNode) -> psycopg.Connection[Any]:
 
 
 @sandboxed
-async def test_a_client_notices_a_commit_that_it_cancelled_and_waits_until_the_standby_holds_it(ground: Ground) -> None:
+async def test_a_client_notices_a_commit_that_it_cancelled_and_waits_until_the_standby_holds_it(harness: FabricHarness) -> None:
     """With the code of docs/failover.md: PostgreSQL answers a commit whose wait was cancelled as a success with a warning."""
     snippet: dict[str, Any] = {}
     exec((DOCS / "failover.md").read_text().partition("```python\n")[2].partition("```")[0], snippet)
-    pair = Pair(ground)
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
-    monitors = ground.fabric.monitors
+    monitors = harness.fabric.monitors
     connection = await monitors.probe(C, lambda: client(leader), within=SECONDS)
     doubts = snippet["doubts_of"](connection)
 
@@ -458,10 +458,10 @@ async def test_a_client_notices_a_commit_that_it_cancelled_and_waits_until_the_s
 
 
 @sandboxed
-async def test_a_time_out_of_the_server_does_not_end_the_wait_for_the_standby_with_a_success(ground: Ground) -> None:
-    pair = Pair(ground)
+async def test_a_time_out_of_the_server_does_not_end_the_wait_for_the_standby_with_a_success(harness: FabricHarness) -> None:
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
-    monitors = ground.fabric.monitors
+    monitors = harness.fabric.monitors
     await ask(leader, "create table rows (number int); grant all on rows to master", database="orders")
     freeze(standby, signal.SIGSTOP)
 
@@ -483,20 +483,20 @@ async def test_a_time_out_of_the_server_does_not_end_the_wait_for_the_standby_wi
 
 
 @sandboxed
-async def test_a_drill_counts_a_cancelled_and_a_broken_commit_as_unknown(ground: Ground) -> None:
+async def test_a_drill_counts_a_cancelled_and_a_broken_commit_as_unknown(harness: FabricHarness) -> None:
     os.environ |= {"PGSSLCERT": "/nowhere", "PGSSLROOTCERT": "/nowhere"}
-    pair = Pair(ground)
+    pair = Pair(harness)
     leader, standby = await pair.synchronous()
     await ask(leader, "create table zonal_drill (client int, number int); grant all on zonal_drill to master", database="orders")
     target = Target(leader.host.management_address, PORT, "master", PASSWORD, "orders", 60.0)
     for number, function in enumerate(("pg_cancel_backend", "pg_terminate_backend")):
-        connection = await ground.fabric.monitors.probe(C, lambda: Connection(target), within=SECONDS)
+        connection = await harness.fabric.monitors.probe(C, lambda: Connection(target), within=SECONDS)
         freeze(standby, signal.SIGSTOP)
 
         def write(connection: Connection = connection, number: int = number) -> tuple[Outcome, str]:
             return write_row(connection, client=1, number=number)
 
-        writing = asyncio.ensure_future(ground.fabric.monitors.probe(C, write, within=timedelta(seconds=60)))
+        writing = asyncio.ensure_future(harness.fabric.monitors.probe(C, write, within=timedelta(seconds=60)))
         waits = "from pg_stat_activity where wait_event = 'SyncRep' and usename = 'master'"
         await until(lambda: ask(leader, f"select count(*) {waits}"), "1")  # noqa: B023 (awaited at once)
         await ask(leader, f"select {function}(pid) {waits}")

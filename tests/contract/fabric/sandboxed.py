@@ -1,7 +1,7 @@
 """Tests that run inside a real sandbox, as root and as an ordinary user.
 
-`@sandboxed` makes a pytest test of a scenario, a coroutine function that takes a `Ground`. The test starts a porter in a process of its
-own, which makes a sandbox in which this module runs the scenario as the region would run. Outside, the test waits, and fails with what
+`@sandboxed` makes a pytest test of a scenario, a coroutine function that takes a `FabricHarness`. The test starts a porter in a process of
+its own, which makes a sandbox in which this module runs the scenario as the region would run. Outside, the test waits, and fails with what
 the scenario raised. Where pytest runs as root, every scenario runs twice: as root, and as a user without any rights.
 """
 
@@ -37,10 +37,10 @@ NOBODY = 65534
 PATIENCE_SECONDS = 40.0
 USERS = ("root", "ordinary user") if os.geteuid() == 0 else ("ordinary user",)
 
-Scenario = Callable[["Ground"], Awaitable[None]]
+Scenario = Callable[["FabricHarness"], Awaitable[None]]
 
 
-class Ground:
+class FabricHarness:
     """What a scenario stands on: a fabric, and sockets inside its hosts."""
 
     def __init__(self, state: Path) -> None:
@@ -211,10 +211,10 @@ def _region(state: Path, name: str) -> None:
 
 
 async def _play(state: Path, scenario: Scenario) -> None:
-    ground = Ground(state)
-    await ground.fabric.start()
-    await scenario(ground)
-    await ground.fabric.stop()
+    harness = FabricHarness(state)
+    await harness.fabric.start()
+    await scenario(harness)
+    await harness.fabric.stop()
 
 
 if __name__ == "__main__":

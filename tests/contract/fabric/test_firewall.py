@@ -7,7 +7,7 @@ import socket
 import struct
 
 from tests.contract.fabric.plans import ANYBODY, PRIVATE_A, PUBLIC_A, PUBLIC_B, A, B, interface, subnet, vpc
-from tests.contract.fabric.sandboxed import Ground, sandboxed
+from tests.contract.fabric.sandboxed import FabricHarness, sandboxed
 from zonal.fabric.hosts import LinuxHost
 from zonal.fabric.plan import AclEntry, NetworkAclPlan, PlannedRule, SecurityGroupPlan
 
@@ -15,9 +15,9 @@ WEB = SecurityGroupPlan("sg-web", (), (ANYBODY,))
 DATABASE = SecurityGroupPlan("sg-database", (PlannedRule("tcp", 5432, 5432, group_id="sg-web"),), ())
 
 
-async def database_and_clients(ground: Ground, *groups: SecurityGroupPlan) -> tuple[LinuxHost, LinuxHost, LinuxHost, LinuxHost]:
+async def database_and_clients(harness: FabricHarness, *groups: SecurityGroupPlan) -> tuple[LinuxHost, LinuxHost, LinuxHost, LinuxHost]:
     """A database, a web host beside it, one in another zone, and a stranger in the web hosts' subnet."""
-    await ground.fabric.apply_vpc(
+    await harness.fabric.apply_vpc(
         vpc(
             interface("database", PUBLIC_A, "10.0.0.10", "sg-database"),
             interface("web", PUBLIC_A, "10.0.0.11", "sg-web"),
@@ -26,36 +26,36 @@ async def database_and_clients(ground: Ground, *groups: SecurityGroupPlan) -> tu
             groups=groups or (WEB, DATABASE),
         )
     )
-    database = await ground.host("database", A)
-    ground.listening = [ground.listen(database, port) for port in (5432, 5433)]  # type: ignore[attr-defined]
-    return database, await ground.host("web", A), await ground.host("far", B), await ground.host("stranger", A)
+    database = await harness.host("database", A)
+    harness.listening = [harness.listen(database, port) for port in (5432, 5433)]  # type: ignore[attr-defined]
+    return database, await harness.host("web", A), await harness.host("far", B), await harness.host("stranger", A)
 
 
 @sandboxed
-async def test_a_rule_that_names_a_group_admits_its_members_in_every_zone_and_nobody_else(ground: Ground) -> None:
-    _, web, far, stranger = await database_and_clients(ground)
-    assert await ground.reaches(web, "10.0.0.10", 5432)
-    assert await ground.reaches(far, "10.0.0.10", 5432)
-    assert not await ground.reaches(stranger, "10.0.0.10", 5432)
-    assert not await ground.reaches(web, "10.0.0.10", 5433)
+async def test_a_rule_that_names_a_group_admits_its_members_in_every_zone_and_nobody_else(harness: FabricHarness) -> None:
+    _, web, far, stranger = await database_and_clients(harness)
+    assert await harness.reaches(web, "10.0.0.10", 5432)
+    assert await harness.reaches(far, "10.0.0.10", 5432)
+    assert not await harness.reaches(stranger, "10.0.0.10", 5432)
+    assert not await harness.reaches(web, "10.0.0.10", 5433)
 
 
 @sandboxed
-async def test_what_a_group_does_not_let_out_stays_in_though_the_other_side_would_let_it_in(ground: Ground) -> None:
-    database, web, _, _ = await database_and_clients(ground, WEB, SecurityGroupPlan("sg-database", (ANYBODY,), ()))
-    listening = ground.listen(web, 8080)
-    assert await ground.reaches(web, "10.0.0.10", 5433)
-    assert not await ground.reaches(database, "10.0.0.11", 8080)
+async def test_what_a_group_does_not_let_out_stays_in_though_the_other_side_would_let_it_in(harness: FabricHarness) -> None:
+    database, web, _, _ = await database_and_clients(harness, WEB, SecurityGroupPlan("sg-database", (ANYBODY,), ()))
+    listening = harness.listen(web, 8080)
+    assert await harness.reaches(web, "10.0.0.10", 5433)
+    assert not await harness.reaches(database, "10.0.0.11", 8080)
     listening.close()
 
 
 @sandboxed
-async def test_a_changed_group_is_felt_by_new_connections_and_spares_those_that_are_open(ground: Ground) -> None:
-    _, web, _, stranger = await database_and_clients(ground)
-    before = await ground.connect(web, "10.0.0.10", 5432)
-    server = (await asyncio.get_running_loop().sock_accept(ground.listening[0]))[0]  # type: ignore[attr-defined]
+async def test_a_changed_group_is_felt_by_new_connections_and_spares_those_that_are_open(harness: FabricHarness) -> None:
+    _, web, _, stranger = await database_and_clients(harness)
+    before = await harness.connect(web, "10.0.0.10", 5432)
+    server = (await asyncio.get_running_loop().sock_accept(harness.listening[0]))[0]  # type: ignore[attr-defined]
     now_strangers = SecurityGroupPlan("sg-database", (PlannedRule("tcp", 5432, 5432, cidr="10.0.0.12/32"),), ())
-    await ground.fabric.apply_vpc(
+    await harness.fabric.apply_vpc(
         vpc(
             interface("database", PUBLIC_A, "10.0.0.10", "sg-database"),
             interface("web", PUBLIC_A, "10.0.0.11", "sg-web"),
@@ -64,24 +64,24 @@ async def test_a_changed_group_is_felt_by_new_connections_and_spares_those_that_
             groups=(WEB, now_strangers),
         )
     )
-    assert await ground.reaches(stranger, "10.0.0.10", 5432)
-    assert not await ground.reaches(web, "10.0.0.10", 5432)
+    assert await harness.reaches(stranger, "10.0.0.10", 5432)
+    assert not await harness.reaches(web, "10.0.0.10", 5432)
     await asyncio.get_running_loop().sock_sendall(before, b"still here")
     async with asyncio.timeout(1):
         assert await asyncio.get_running_loop().sock_recv(server, 100) == b"still here"
 
 
 @sandboxed
-async def test_icmp_is_admitted_by_its_type(ground: Ground) -> None:
+async def test_icmp_is_admitted_by_its_type(harness: FabricHarness) -> None:
     echo_only = SecurityGroupPlan("sg-database", (PlannedRule("icmp", 8, -1, cidr="0.0.0.0/0"),), ())
-    _, web, far, _ = await database_and_clients(ground, WEB, echo_only)
-    assert await answers_ping(ground, web, "10.0.0.10")
-    assert await answers_ping(ground, far, "10.0.0.10")
-    assert not await answers_ping(ground, web, "10.0.1.11")
+    _, web, far, _ = await database_and_clients(harness, WEB, echo_only)
+    assert await answers_ping(harness, web, "10.0.0.10")
+    assert await answers_ping(harness, far, "10.0.0.10")
+    assert not await answers_ping(harness, web, "10.0.1.11")
 
 
 @sandboxed
-async def test_an_acl_is_stateless_ordered_and_felt_only_at_the_subnets_edge(ground: Ground) -> None:
+async def test_an_acl_is_stateless_ordered_and_felt_only_at_the_subnets_edge(harness: FabricHarness) -> None:
     one_way = NetworkAclPlan(
         "acl-strict",
         ingress=(
@@ -100,47 +100,47 @@ async def test_an_acl_is_stateless_ordered_and_felt_only_at_the_subnets_edge(gro
         subnets=(PUBLIC_A, strict),
         network_acls=(one_way, vpc().network_acls[0]),
     )
-    await ground.fabric.apply_vpc(plan)
-    hosts = {each.host: await ground.host(each.host or "", A) for each in plan.interfaces}
-    listening = [ground.listen(hosts["database"], port) for port in (5432, 5433, 80)]
-    assert await ground.reaches(hosts["web"], "10.0.10.10", 5432)
-    assert not await ground.reaches(hosts["web"], "10.0.10.10", 80)
-    assert not await ground.reaches(hosts["refused"], "10.0.10.10", 5432)
-    assert await ground.reaches(hosts["refused"], "10.0.10.10", 5433)
-    assert not await ground.reaches(hosts["unanswered"], "10.0.10.10", 5432)
-    assert await ground.reaches(hosts["neighbour"], "10.0.10.10", 80)
+    await harness.fabric.apply_vpc(plan)
+    hosts = {each.host: await harness.host(each.host or "", A) for each in plan.interfaces}
+    listening = [harness.listen(hosts["database"], port) for port in (5432, 5433, 80)]
+    assert await harness.reaches(hosts["web"], "10.0.10.10", 5432)
+    assert not await harness.reaches(hosts["web"], "10.0.10.10", 80)
+    assert not await harness.reaches(hosts["refused"], "10.0.10.10", 5432)
+    assert await harness.reaches(hosts["refused"], "10.0.10.10", 5433)
+    assert not await harness.reaches(hosts["unanswered"], "10.0.10.10", 5432)
+    assert await harness.reaches(hosts["neighbour"], "10.0.10.10", 80)
     assert len(listening) == 3
 
 
 @sandboxed
-async def test_a_packet_in_another_name_is_dropped_unless_the_interface_forwards(ground: Ground) -> None:
+async def test_a_packet_in_another_name_is_dropped_unless_the_interface_forwards(harness: FabricHarness) -> None:
     def plan(forwards: bool) -> object:
         return vpc(interface("target", PUBLIC_A, "10.0.0.10"), interface("liar", PUBLIC_A, "10.0.0.66", forwards=forwards))
 
-    await ground.fabric.apply_vpc(plan(False))  # type: ignore[arg-type]
-    target, liar = await ground.host("target", A), await ground.host("liar", A)
-    ear = ground.socket(target, socket.SOCK_DGRAM)
+    await harness.fabric.apply_vpc(plan(False))  # type: ignore[arg-type]
+    target, liar = await harness.host("target", A), await harness.host("liar", A)
+    ear = harness.socket(target, socket.SOCK_DGRAM)
     ear.bind(("0.0.0.0", 9999))
-    mouth = ground.socket(liar, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    mouth = harness.socket(liar, socket.SOCK_RAW, socket.IPPROTO_RAW)
     assert await hears(ear, mouth, source="10.0.0.66")
     assert not await hears(ear, mouth, source="10.0.0.77")
-    await ground.fabric.apply_vpc(plan(True))  # type: ignore[arg-type]
+    await harness.fabric.apply_vpc(plan(True))  # type: ignore[arg-type]
     assert await hears(ear, mouth, source="10.0.0.77")
 
 
 @sandboxed
-async def test_a_router_in_a_vpc_is_mute_and_an_address_nobody_has_is_silent(ground: Ground) -> None:
-    _, web, _, _ = await database_and_clients(ground)
-    assert not await answers_ping(ground, web, "10.0.0.1")
-    assert not await ground.reaches(web, "10.0.0.1", 22)
-    assert not await ground.reaches(web, "10.0.0.200", 22)
-    assert not await ground.reaches(web, "10.0.9.9", 22)
-    assert not await ground.reaches(web, "8.8.8.8", 53)
+async def test_a_router_in_a_vpc_is_mute_and_an_address_nobody_has_is_silent(harness: FabricHarness) -> None:
+    _, web, _, _ = await database_and_clients(harness)
+    assert not await answers_ping(harness, web, "10.0.0.1")
+    assert not await harness.reaches(web, "10.0.0.1", 22)
+    assert not await harness.reaches(web, "10.0.0.200", 22)
+    assert not await harness.reaches(web, "10.0.9.9", 22)
+    assert not await harness.reaches(web, "8.8.8.8", 53)
 
 
-async def answers_ping(ground: Ground, where: LinuxHost, address: str) -> bool:
+async def answers_ping(harness: FabricHarness, where: LinuxHost, address: str) -> bool:
     """Whether an echo request is answered within a moment."""
-    with ground.socket(where, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+    with harness.socket(where, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         whole = sum(struct.unpack("!4H", struct.pack("!BBHHH", 8, 0, 0, 7, 1)))
         packet = struct.pack("!BBHHH", 8, 0, ~whole & 0xFFFF, 7, 1)
         await asyncio.get_running_loop().sock_sendto(raw, packet, (address, 0))

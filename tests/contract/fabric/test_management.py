@@ -7,7 +7,7 @@ import struct
 from datetime import timedelta
 
 from tests.contract.fabric.plans import PUBLIC_A, PUBLIC_B, A, B, C, interface, vpc
-from tests.contract.fabric.sandboxed import Ground, sandboxed
+from tests.contract.fabric.sandboxed import FabricHarness, sandboxed
 from tests.contract.fabric.test_firewall import answers_ping
 from zonal.fabric.hosts import LinuxHost
 from zonal.fabric.management import management_network, monitor_address
@@ -24,21 +24,21 @@ def address(zone: str, place: int) -> str:
     return str(management_network(zone)[place])
 
 
-async def two_deployments(ground: Ground) -> tuple[LinuxHost, LinuxHost, LinuxHost, LinuxHost]:
+async def two_deployments(harness: FabricHarness) -> tuple[LinuxHost, LinuxHost, LinuxHost, LinuxHost]:
     """A primary and a standby of two deployments each, in the first two zones; all four are also in one VPC."""
     names = (("orders-1", A, 20, ORDERS), ("orders-2", B, 20, ORDERS), ("invoices-1", A, 21, INVOICES), ("invoices-2", B, 21, INVOICES))
     subnets = {A: PUBLIC_A, B: PUBLIC_B}
-    await ground.fabric.apply_vpc(
+    await harness.fabric.apply_vpc(
         vpc(*(interface(name, subnets[zone], f"10.0.{(A, B).index(zone)}.{place}") for name, zone, place, _ in names))
     )
     found = [
-        await ground.host(name, zone, management_address=address(zone, place), management_group=group, vpc_id="vpc-test")
+        await harness.host(name, zone, management_address=address(zone, place), management_group=group, vpc_id="vpc-test")
         for name, zone, place, group in names
     ]
     return found[0], found[1], found[2], found[3]
 
 
-async def probed(ground: Ground, zone: str, target: str, port: int = PORT) -> str:
+async def probed(harness: FabricHarness, zone: str, target: str, port: int = PORT) -> str:
     """What a monitoring host learns of a port: `open`, `refused` or `silent`."""
 
     def look() -> str:
@@ -50,39 +50,39 @@ async def probed(ground: Ground, zone: str, target: str, port: int = PORT) -> st
             return "silent"
         return "open"
 
-    return await ground.fabric.monitors.probe(zone, look, within=timedelta(seconds=5))
+    return await harness.fabric.monitors.probe(zone, look, within=timedelta(seconds=5))
 
 
 @sandboxed
 async def test_the_nodes_of_one_deployment_reach_each_other_on_their_replication_port_and_nothing_else_of_each_other(
-    ground: Ground,
+    harness: FabricHarness,
 ) -> None:
-    first, second, _, _ = await two_deployments(ground)
-    listening = [ground.listen(host, port) for host in (first, second) for port in (PORT, *OTHER_PORTS)]
-    assert await ground.reaches(first, second.management_address, PORT)
-    assert await ground.reaches(second, first.management_address, PORT)
+    first, second, _, _ = await two_deployments(harness)
+    listening = [harness.listen(host, port) for host in (first, second) for port in (PORT, *OTHER_PORTS)]
+    assert await harness.reaches(first, second.management_address, PORT)
+    assert await harness.reaches(second, first.management_address, PORT)
     for port in OTHER_PORTS:
-        assert not await ground.reaches(first, second.management_address, port), port
-    assert not await answers_ping(ground, first, second.management_address)
+        assert not await harness.reaches(first, second.management_address, port), port
+    assert not await answers_ping(harness, first, second.management_address)
     assert listening
 
 
 @sandboxed
-async def test_no_node_reaches_a_node_of_another_deployment_in_its_own_zone_or_another(ground: Ground) -> None:
-    first, second, *others = await two_deployments(ground)
-    listening = [ground.listen(host, port) for host in (first, second, *others) for port in (PORT, *OTHER_PORTS)]
+async def test_no_node_reaches_a_node_of_another_deployment_in_its_own_zone_or_another(harness: FabricHarness) -> None:
+    first, second, *others = await two_deployments(harness)
+    listening = [harness.listen(host, port) for host in (first, second, *others) for port in (PORT, *OTHER_PORTS)]
     for sender in (first, second):
         for other in others:
             for port in (PORT, *OTHER_PORTS):
-                assert not await ground.reaches(sender, other.management_address, port), (sender.name, other.name, port)
-            assert not await answers_ping(ground, sender, other.management_address)
-            assert not await hears_datagram(ground, sender, other)
+                assert not await harness.reaches(sender, other.management_address, port), (sender.name, other.name, port)
+            assert not await answers_ping(harness, sender, other.management_address)
+            assert not await hears_datagram(harness, sender, other)
     assert listening
 
 
-async def hears_datagram(ground: Ground, sender: LinuxHost, receiver: LinuxHost) -> bool:
+async def hears_datagram(harness: FabricHarness, sender: LinuxHost, receiver: LinuxHost) -> bool:
     """Whether a datagram arrives whose source port is the replication port and whose source address is that of the receiver's own peer."""
-    with ground.socket(receiver, socket.SOCK_DGRAM) as ear, ground.socket(sender, socket.SOCK_RAW, socket.IPPROTO_RAW) as mouth:
+    with harness.socket(receiver, socket.SOCK_DGRAM) as ear, harness.socket(sender, socket.SOCK_RAW, socket.IPPROTO_RAW) as mouth:
         ear.bind(("0.0.0.0", PORT))
         ear.setblocking(True)
         ear.settimeout(0.3)
@@ -101,25 +101,25 @@ async def hears_datagram(ground: Ground, sender: LinuxHost, receiver: LinuxHost)
 
 
 @sandboxed
-async def test_monitoring_hosts_probe_every_node_on_its_port_and_hear_a_refusal_and_an_echo(ground: Ground) -> None:
-    first, second, third, _ = await two_deployments(ground)
-    listening = [ground.listen(host, port) for host in (first, second) for port in (PORT, *OTHER_PORTS)]
+async def test_monitoring_hosts_probe_every_node_on_its_port_and_hear_a_refusal_and_an_echo(harness: FabricHarness) -> None:
+    first, second, third, _ = await two_deployments(harness)
+    listening = [harness.listen(host, port) for host in (first, second) for port in (PORT, *OTHER_PORTS)]
     for zone in (A, B, C):
-        assert await probed(ground, zone, first.management_address) == "open"
-        assert await probed(ground, zone, second.management_address) == "open"
-        assert await probed(ground, zone, third.management_address) == "refused", "its host answers, its engine is not there"
-        assert await probed(ground, zone, first.management_address, 9000) == "silent"
+        assert await probed(harness, zone, first.management_address) == "open"
+        assert await probed(harness, zone, second.management_address) == "open"
+        assert await probed(harness, zone, third.management_address) == "refused", "its host answers, its engine is not there"
+        assert await probed(harness, zone, first.management_address, 9000) == "silent"
         for other in (A, B, C):
-            assert await probed(ground, zone, monitor_address(other), 7) == "refused", "monitoring hosts hear each other"
+            assert await probed(harness, zone, monitor_address(other), 7) == "refused", "monitoring hosts hear each other"
     assert listening
 
 
 @sandboxed
-async def test_nobody_but_a_monitoring_host_reaches_a_monitoring_host_or_a_router(ground: Ground) -> None:
-    first, *_ = await two_deployments(ground)
-    stranger = await ground.host("stranger", A, management_address=address(A, 30))
-    command = await ground.fabric.prepare_exec("command", zone=A, vpc_id=None)
-    monitor = ground.fabric._networks.namespace("monitor@us-east-1a")
+async def test_nobody_but_a_monitoring_host_reaches_a_monitoring_host_or_a_router(harness: FabricHarness) -> None:
+    first, *_ = await two_deployments(harness)
+    stranger = await harness.host("stranger", A, management_address=address(A, 30))
+    command = await harness.fabric.prepare_exec("command", zone=A, vpc_id=None)
+    monitor = harness.fabric._networks.namespace("monitor@us-east-1a")
     from zonal.fabric.linux.namespaces import inside
 
     with inside(monitor):
@@ -127,32 +127,37 @@ async def test_nobody_but_a_monitoring_host_reaches_a_monitoring_host_or_a_route
     for host in (first, stranger):
         for target in (monitor_address(A), monitor_address(B), str(management_network(A)[1]), "100.64.0.0", "169.254.169.254"):
             for port in (53, 80, PORT):
-                assert not await ground.reaches_or_fails(host, target, port), (host.name, target, port)
-        assert not await answers_ping(ground, host, monitor_address(A))
-    assert not await ground.reaches_or_fails(stranger, first.management_address, PORT), "a host without a group"
-    assert not await ground.reaches_or_fails(command, first.management_address, PORT)
-    assert await probed(ground, B, stranger.management_address) == "silent"
+                assert not await harness.reaches_or_fails(host, target, port), (host.name, target, port)
+        assert not await answers_ping(harness, host, monitor_address(A))
+    assert not await harness.reaches_or_fails(stranger, first.management_address, PORT), "a host without a group"
+    assert not await harness.reaches_or_fails(command, first.management_address, PORT)
+    assert await probed(harness, B, stranger.management_address) == "silent"
     listener.close()
 
 
 @sandboxed
-async def test_a_deployment_that_changes_its_port_is_reached_on_the_new_one_only(ground: Ground) -> None:
-    first, second, _, _ = await two_deployments(ground)
+async def test_a_deployment_that_changes_its_port_is_reached_on_the_new_one_only(harness: FabricHarness) -> None:
+    first, second, _, _ = await two_deployments(harness)
     moved = (PortRange("tcp", 6000, 6010),)
     group = ManagementGroup("orders", peer_ports=moved, probe_ports=moved)
     for host in (first, second):
-        await ground.host(host.name, host.zone, management_address=host.management_address, management_group=group, vpc_id="vpc-test")
-    listening = [ground.listen(second, port) for port in (PORT, 6000, 6010, 6011)]
-    assert [await ground.reaches(first, second.management_address, port) for port in (PORT, 6000, 6010, 6011)] == [False, True, True, False]
+        await harness.host(host.name, host.zone, management_address=host.management_address, management_group=group, vpc_id="vpc-test")
+    listening = [harness.listen(second, port) for port in (PORT, 6000, 6010, 6011)]
+    assert [await harness.reaches(first, second.management_address, port) for port in (PORT, 6000, 6010, 6011)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
     assert listening
 
 
 @sandboxed
-async def test_a_host_sees_neither_the_loopback_device_of_the_machine_nor_that_of_the_region(ground: Ground) -> None:
-    first, *_ = await two_deployments(ground)
+async def test_a_host_sees_neither_the_loopback_device_of_the_machine_nor_that_of_the_region(harness: FabricHarness) -> None:
+    first, *_ = await two_deployments(harness)
     with socket.create_server(("127.0.0.1", 0)) as of_the_region:
         try:
-            reached = await ground.reaches(first, "127.0.0.1", of_the_region.getsockname()[1])
+            reached = await harness.reaches(first, "127.0.0.1", of_the_region.getsockname()[1])
         except ConnectionRefusedError:
             reached = False
     assert not reached

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.fabric.plans import PUBLIC_A, A, interface, vpc
-from tests.contract.fabric.sandboxed import NOBODY, USERS, Ground, processes_of, start, state_directory, wait, wait_until
+from tests.contract.fabric.sandboxed import NOBODY, USERS, FabricHarness, processes_of, start, state_directory, wait, wait_until
 from zonal.fabric import sandbox
 from zonal.fabric.nsenter import INIT_VARIABLE, enter_argv
 
@@ -21,23 +21,23 @@ HERE = "tests.contract.fabric.test_sandbox"
 pytestmark = pytest.mark.parametrize("user", USERS)
 
 
-async def stays(ground: Ground) -> None:
+async def stays(harness: FabricHarness) -> None:
     """A region with a host, that says how it can be entered, and stays."""
-    await ground.fabric.apply_vpc(
+    await harness.fabric.apply_vpc(
         vpc(interface("inside", PUBLIC_A, "10.0.0.10"), interface("web", PUBLIC_A, "10.0.0.20", public="203.0.113.20"))
     )
-    host = await ground.fabric.prepare_exec("inside", zone=A, vpc_id="vpc-test")
-    web = await ground.host("web", A)
-    server = await asyncio.start_server(_serve, sock=ground.listen(web, 8080))
-    ground.fabric.names.set("web.zonal.internal", private="10.0.0.20", public="203.0.113.20")
-    address = await ground.fabric.expose("203.0.113.20", 8080)
-    outside = await ground.fabric.prepare_exec("outside", zone=A, vpc_id=None)
+    host = await harness.fabric.prepare_exec("inside", zone=A, vpc_id="vpc-test")
+    web = await harness.host("web", A)
+    server = await asyncio.start_server(_serve, sock=harness.listen(web, 8080))
+    harness.fabric.names.set("web.zonal.internal", private="10.0.0.20", public="203.0.113.20")
+    address = await harness.fabric.expose("203.0.113.20", 8080)
+    outside = await harness.fabric.prepare_exec("outside", zone=A, vpc_id=None)
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)  # Before the test learns that it may send one.
-    (ground.state / "entry").write_text(f"{os.environ[INIT_VARIABLE]} {host.init.pid} {outside.init.pid} {address} {os.getpid()}")
+    (harness.state / "entry").write_text(f"{os.environ[INIT_VARIABLE]} {host.init.pid} {outside.init.pid} {address} {os.getpid()}")
     sandbox.report_ready()
     await told.wait()
-    (ground.state / "stopped").write_text("in order")
+    (harness.state / "stopped").write_text("in order")
     server.close()
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.fabric.plans import PUBLIC_A, PUBLIC_B, A, B, C, interface, vpc
-from tests.contract.fabric.sandboxed import Ground, sandboxed
+from tests.contract.fabric.sandboxed import FabricHarness, sandboxed
 from zonal.fabric.hosts import HostUnreachable, LinuxHost
 from zonal.fabric.impairments import NoDelay
 from zonal.fabric.management import management_network
@@ -23,35 +23,35 @@ PROBED = ManagementGroup("pair", probe_ports=(PortRange("tcp", 9000, 9000),))
 MANAGED_A, MANAGED_B = (str(management_network(zone)[20]) for zone in (A, B))
 
 
-async def pair(ground: Ground) -> tuple[LinuxHost, LinuxHost, socket.socket]:
+async def pair(harness: FabricHarness) -> tuple[LinuxHost, LinuxHost, socket.socket]:
     """A server in the first zone, listening, and a client in the second."""
-    await ground.fabric.apply_vpc(vpc(interface("server", PUBLIC_A, "10.0.0.10"), interface("client", PUBLIC_B, "10.0.1.10")))
-    server = await ground.host("server", A, management_address=MANAGED_A, management_group=PROBED)
-    client = await ground.host("client", B, management_address=MANAGED_B, management_group=PROBED)
-    return server, client, ground.listen(server, 80)
+    await harness.fabric.apply_vpc(vpc(interface("server", PUBLIC_A, "10.0.0.10"), interface("client", PUBLIC_B, "10.0.1.10")))
+    server = await harness.host("server", A, management_address=MANAGED_A, management_group=PROBED)
+    client = await harness.host("client", B, management_address=MANAGED_B, management_group=PROBED)
+    return server, client, harness.listen(server, 80)
 
 
 @sandboxed
-async def test_a_cut_zone_is_silent_and_its_connections_live_on_when_it_is_healed_soon(ground: Ground) -> None:
-    _, client, listener = await pair(ground)
-    connection = await ground.connect(client, "10.0.0.10", 80)
+async def test_a_cut_zone_is_silent_and_its_connections_live_on_when_it_is_healed_soon(harness: FabricHarness) -> None:
+    _, client, listener = await pair(harness)
+    connection = await harness.connect(client, "10.0.0.10", 80)
     accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
-    await ground.fabric.fail_zone(A, NETWORK)
-    assert not await ground.reaches(client, "10.0.0.10", 80)
+    await harness.fabric.fail_zone(A, NETWORK)
+    assert not await harness.reaches(client, "10.0.0.10", 80)
     await asyncio.get_running_loop().sock_sendall(connection, b"are you there")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await asyncio.get_running_loop().sock_recv(accepted, 100)
-    await ground.fabric.recover_zone(A)
+    await harness.fabric.recover_zone(A)
     async with asyncio.timeout(5):  # TCP tries again by itself.
         assert await asyncio.get_running_loop().sock_recv(accepted, 100) == b"are you there"
 
 
 @sandboxed
-async def test_a_zone_that_loses_power_falls_silent_before_its_hosts_die(ground: Ground) -> None:
-    server, client, listener = await pair(ground)
-    connection = await ground.connect(client, "10.0.0.10", 80)
-    await ground.fabric.fail_zone("use1-az1", POWER)
+async def test_a_zone_that_loses_power_falls_silent_before_its_hosts_die(harness: FabricHarness) -> None:
+    server, client, listener = await pair(harness)
+    connection = await harness.connect(client, "10.0.0.10", 80)
+    await harness.fabric.fail_zone("use1-az1", POWER)
     listener.close()  # The test's own hold on the namespace.
     assert not server.is_on
     assert client.is_on
@@ -60,18 +60,18 @@ async def test_a_zone_that_loses_power_falls_silent_before_its_hosts_die(ground:
             await asyncio.get_running_loop().sock_recv(connection, 100)
     with pytest.raises(HostUnreachable):
         await server.power_on()
-    await ground.fabric.recover_zone(A)
-    assert not await ground.reaches(client, "10.0.0.10", 80)
+    await harness.fabric.recover_zone(A)
+    assert not await harness.reaches(client, "10.0.0.10", 80)
     await server.power_on()
-    listener = ground.listen(server, 80)
-    assert await ground.reaches(client, "10.0.0.10", 80)
+    listener = harness.listen(server, 80)
+    assert await harness.reaches(client, "10.0.0.10", 80)
     assert listener
 
 
 @sandboxed
-async def test_a_host_in_a_cut_zone_cannot_be_acted_on_and_lives(ground: Ground) -> None:
-    server, client, _ = await pair(ground)
-    await ground.fabric.fail_zone(A, NETWORK)
+async def test_a_host_in_a_cut_zone_cannot_be_acted_on_and_lives(harness: FabricHarness) -> None:
+    server, client, _ = await pair(harness)
+    await harness.fabric.fail_zone(A, NETWORK)
     for act in (
         server.power_on,
         server.power_off,
@@ -85,21 +85,21 @@ async def test_a_host_in_a_cut_zone_cannot_be_acted_on_and_lives(ground: Ground)
 
 
 @sandboxed
-async def test_pulling_one_hosts_plug_is_silent_too(ground: Ground) -> None:
-    server, client, listener = await pair(ground)
-    connection = await ground.connect(client, "10.0.0.10", 80)
+async def test_pulling_one_hosts_plug_is_silent_too(harness: FabricHarness) -> None:
+    server, client, listener = await pair(harness)
+    connection = await harness.connect(client, "10.0.0.10", 80)
     await server.power_off()
     listener.close()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await asyncio.get_running_loop().sock_recv(connection, 100)
-    assert not await ground.reaches(client, "10.0.0.10", 80)
+    assert not await harness.reaches(client, "10.0.0.10", 80)
 
 
 @sandboxed
-async def test_the_monitor_of_a_cut_zone_sees_its_own_zone_only(ground: Ground) -> None:
-    server, client, _ = await pair(ground)
-    listening = [ground.listen(host, 9000) for host in (server, client)]
+async def test_the_monitor_of_a_cut_zone_sees_its_own_zone_only(harness: FabricHarness) -> None:
+    server, client, _ = await pair(harness)
+    listening = [harness.listen(host, 9000) for host in (server, client)]
 
     async def sees(zone: str, address: str) -> bool:
         def look() -> bool:
@@ -109,56 +109,56 @@ async def test_the_monitor_of_a_cut_zone_sees_its_own_zone_only(ground: Ground) 
                 return False
             return True
 
-        return await ground.fabric.monitors.probe(zone, look, within=timedelta(seconds=2))
+        return await harness.fabric.monitors.probe(zone, look, within=timedelta(seconds=2))
 
     assert all([await sees(zone, address) for zone in (A, B, C) for address in (MANAGED_A, MANAGED_B)])
-    await ground.fabric.fail_zone(A, NETWORK)
+    await harness.fabric.fail_zone(A, NETWORK)
     assert await sees(A, MANAGED_A) and not await sees(A, MANAGED_B)
     assert await sees(C, MANAGED_B) and not await sees(C, MANAGED_A)
-    await ground.fabric.recover_zone(A)
+    await harness.fabric.recover_zone(A)
     assert await sees(C, MANAGED_A)
     assert len(listening) == 2
 
 
 @sandboxed
-async def test_a_look_that_hangs_is_given_up_and_the_next_one_is_not_held_up(ground: Ground) -> None:
+async def test_a_look_that_hangs_is_given_up_and_the_next_one_is_not_held_up(harness: FabricHarness) -> None:
     import time
 
     with pytest.raises(TimeoutError):
-        await ground.fabric.monitors.probe(A, lambda: time.sleep(0.5), within=timedelta(seconds=0.05))
-    assert await ground.fabric.monitors.probe(A, lambda: "seen", within=timedelta(seconds=0.4)) == "seen"
+        await harness.fabric.monitors.probe(A, lambda: time.sleep(0.5), within=timedelta(seconds=0.05))
+    assert await harness.fabric.monitors.probe(A, lambda: "seen", within=timedelta(seconds=0.4)) == "seen"
     with pytest.raises(ZeroDivisionError):
-        await ground.fabric.monitors.probe(A, lambda: 1 // 0, within=timedelta(seconds=1))
+        await harness.fabric.monitors.probe(A, lambda: 1 // 0, within=timedelta(seconds=1))
 
 
 @sandboxed
-async def test_a_vpc_that_is_made_while_a_zone_is_cut_is_cut_there_as_well(ground: Ground) -> None:
-    await ground.fabric.fail_zone(A, NETWORK)
-    await ground.fabric.apply_vpc(
+async def test_a_vpc_that_is_made_while_a_zone_is_cut_is_cut_there_as_well(harness: FabricHarness) -> None:
+    await harness.fabric.fail_zone(A, NETWORK)
+    await harness.fabric.apply_vpc(
         vpc(
             interface("client", PUBLIC_B, "10.0.1.10"),
             interface("other", PUBLIC_B, "10.0.1.11"),
             interface("server", PUBLIC_A, "10.0.0.10"),
         )
     )
-    client, other = await ground.host("client", B), await ground.host("other", B)
-    await ground.fabric.recover_zone(A)
-    server = await ground.host("server", A)
-    listening = ground.listen(server, 80), ground.listen(other, 80)
-    await ground.fabric.fail_zone(A, NETWORK)
-    await ground.fabric.remove_vpc("vpc-unknown")
-    assert await ground.reaches(client, "10.0.1.11", 80)
-    assert not await ground.reaches(client, "10.0.0.10", 80)
+    client, other = await harness.host("client", B), await harness.host("other", B)
+    await harness.fabric.recover_zone(A)
+    server = await harness.host("server", A)
+    listening = harness.listen(server, 80), harness.listen(other, 80)
+    await harness.fabric.fail_zone(A, NETWORK)
+    await harness.fabric.remove_vpc("vpc-unknown")
+    assert await harness.reaches(client, "10.0.1.11", 80)
+    assert not await harness.reaches(client, "10.0.0.10", 80)
     assert len(listening) == 2
 
 
 @sandboxed
-async def test_a_lossy_zone_loses_about_so_many_packets(ground: Ground) -> None:
-    server, client, _ = await pair(ground)
-    ear, mouth = (ground.socket(host, socket.SOCK_DGRAM) for host in (server, client))
+async def test_a_lossy_zone_loses_about_so_many_packets(harness: FabricHarness) -> None:
+    server, client, _ = await pair(harness)
+    ear, mouth = (harness.socket(host, socket.SOCK_DGRAM) for host in (server, client))
     ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     ear.bind(("0.0.0.0", 9000))
-    await ground.fabric.fail_zone(A, ZoneFault("loss", 30))
+    await harness.fabric.fail_zone(A, ZoneFault("loss", 30))
     for _ in range(1000):
         mouth.sendto(b"x", ("10.0.0.10", 9000))
         await asyncio.sleep(0)
@@ -175,38 +175,38 @@ async def test_a_lossy_zone_loses_about_so_many_packets(ground: Ground) -> None:
 
 
 @sandboxed
-async def test_a_delay_is_in_force_or_refused_with_what_is_missing_and_nothing_is_changed(ground: Ground) -> None:
-    server, client, _ = await pair(ground)
+async def test_a_delay_is_in_force_or_refused_with_what_is_missing_and_nothing_is_changed(harness: FabricHarness) -> None:
+    server, client, _ = await pair(harness)
     try:
-        await ground.fabric.fail_zone(A, ZoneFault("delay", 50))
+        await harness.fabric.fail_zone(A, ZoneFault("delay", 50))
     except NoDelay as error:
         assert "CONFIG_NET_SCH_NETEM" in str(error)
-        assert ground.fabric.zones.fault(A) is None
-        assert await ground.reaches(client, "10.0.0.10", 80)
+        assert harness.fabric.zones.fault(A) is None
+        assert await harness.reaches(client, "10.0.0.10", 80)
     else:
         started = asyncio.get_running_loop().time()
-        assert await ground.reaches(client, "10.0.0.10", 80)
+        assert await harness.reaches(client, "10.0.0.10", 80)
         assert asyncio.get_running_loop().time() - started >= 0.05
     for wrong in (ZoneFault("loss", 0), ZoneFault("loss", 101), ZoneFault("delay", 0), ZoneFault("flood")):
         with pytest.raises(BadFault):
-            await ground.fabric.fail_zone(A, wrong)
+            await harness.fabric.fail_zone(A, wrong)
     with pytest.raises(UnknownZone):
-        await ground.fabric.fail_zone("us-east-1z", NETWORK)
+        await harness.fabric.fail_zone("us-east-1z", NETWORK)
     assert server.is_on
 
 
 @sandboxed
-async def test_a_fault_on_record_is_in_force_in_every_network_when_a_killed_region_starts_again(ground: Ground) -> None:
-    again = ground.state / "again"
+async def test_a_fault_on_record_is_in_force_in_every_network_when_a_killed_region_starts_again(harness: FabricHarness) -> None:
+    again = harness.state / "again"
     if not again.exists():
-        server, client, listener = await pair(ground)
+        server, client, listener = await pair(harness)
         again.write_text("")
         os.kill(os.getpid(), signal.SIGKILL)
-    await ground.fabric.fail_zone(A, NETWORK)  # Before any plan is known again.
-    client, server = ground.fabric.hosts.get("client"), ground.fabric.hosts.get("server")
+    await harness.fabric.fail_zone(A, NETWORK)  # Before any plan is known again.
+    client, server = harness.fabric.hosts.get("client"), harness.fabric.hosts.get("server")
     assert client is not None and server is not None
-    listener = ground.listen(server, 80)
-    assert not await ground.reaches(client, "10.0.0.10", 80)
-    await ground.fabric.recover_zone(A)
-    assert await ground.reaches(client, "10.0.0.10", 80)
+    listener = harness.listen(server, 80)
+    assert not await harness.reaches(client, "10.0.0.10", 80)
+    await harness.fabric.recover_zone(A)
+    assert await harness.reaches(client, "10.0.0.10", 80)
     assert listener
