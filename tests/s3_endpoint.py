@@ -18,7 +18,7 @@ from botocore.config import Config
 
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Frontend, Gateway
+from zonal.gateway.api import Gateway, ServiceOptions
 from zonal.records.store import Store
 from zonal.services.s3.service import STREAMS, open_s3
 
@@ -68,16 +68,16 @@ async def serving(
     settings, clock = settings or Settings(), RegionClock(clock_speed)
     store = Store(directory / "region.db", clock=clock)
     s3 = open_s3(directory / "s3", clock, settings)
-    frontend = Frontend(
+    options = ServiceOptions(
         streams=STREAMS,
         anonymous=True,
         accounts=True,
-        before=s3.before,
+        intercept=s3.intercept,
         authorize=s3.authorize,
         allows_origin=s3.allows_origin,
-        after=s3.after,
+        decorate=s3.decorate,
     )
-    gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": frontend})
+    gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, service_options={"s3": options})
     async with s3.running(), gateway.serving([listener]):
         yield
     store.close()

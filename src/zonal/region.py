@@ -32,7 +32,7 @@ from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.log_files import REGION_LOG
 from zonal.foundation.log_handler import BoundedHandler
 from zonal.foundation.settings import Settings, load
-from zonal.gateway.api import Frontend, Gateway
+from zonal.gateway.api import Gateway, ServiceOptions
 from zonal.operator_api.client import SOCKET, START_FAILED
 from zonal.operator_api.routes import OperatorActions, OperatorRoutes
 from zonal.operator_api.schemas import ApiAccess
@@ -78,18 +78,18 @@ class Region:
         self._engines = EngineStore()
         self._database_logs = Logs(self.store)
         services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
-        frontends = dict.fromkeys(self._dynamodb.handlers, Frontend(documents=True))
-        frontends["s3"] = Frontend(
+        service_options = dict.fromkeys(self._dynamodb.handlers, ServiceOptions(documents=True))
+        service_options["s3"] = ServiceOptions(
             streams=STREAMS,
             anonymous=True,
             accounts=True,
-            before=self._s3.before,
+            intercept=self._s3.intercept,
             authorize=self._s3.authorize,
             allows_origin=self._s3.allows_origin,
-            after=self._s3.after,
+            decorate=self._s3.decorate,
         )
-        frontends["sts"] = Frontend(accounts=True)
-        self._gateway = Gateway(settings, self.store, self.clock, services, frontends=frontends)
+        service_options["sts"] = ServiceOptions(accounts=True)
+        self._gateway = Gateway(settings, self.store, self.clock, services, service_options=service_options)
 
     def _services(self) -> dict[str, dict[str, Handler]]:
         """The handlers of the control-plane services. They read and write records, and know of the world what is recorded."""

@@ -30,7 +30,7 @@ from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway import body_limits
 from zonal.gateway.body_budget import BodyBudget, too_many_bodies
-from zonal.gateway.connection import Connection, Connections
+from zonal.gateway.connection import HttpConnection, HttpConnections
 from zonal.records.store import Store, StoreUnavailable, Transaction
 from zonal.services.operation import Answer, Call, Handler
 from zonal.wire import requests, responses, signing
@@ -48,34 +48,34 @@ PARSER_THREADS = 1
 """More would not parse faster, as the interpreter's lock is one, but leave the event loop a smaller share of it."""
 
 
-class Frontend(NamedTuple):
+class ServiceOptions(NamedTuple):
     """What a service wants of the gateway beyond its model.
 
     `streams` are operations whose body is handed over while it arrives (`call.raw.stream`). `anonymous` lets unsigned requests through to
     the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
     checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `accounts`
-    lets keys of other accounts in, which only a service may that keeps accounts apart. `before` may answer a request itself, before
+    lets keys of other accounts in, which only a service may that keeps accounts apart. `intercept` may answer a request itself, before
     anything else looks at it (CORS's preflights, websites, browsers' forms). `authorize` raises `AwsError` where the caller may not do what
     the head of a request asks for; it is called before a document in the body is taken in or parsed. `allows_origin` tells whether the
-    service lets web pages of an origin send a request (a bucket's CORS rules). `after` is shown every answer, errors too, and returns the
-    one that is sent (CORS's headers).
+    service lets web pages of an origin send a request (a bucket's CORS rules). `decorate` is shown every answer, errors too, and returns
+    the one that is sent (CORS's headers).
     """
 
     streams: frozenset[str] = frozenset()
     anonymous: bool = False
     documents: bool = False
     accounts: bool = False
-    before: Callable[[Request], Awaitable[Response | None]] | None = None
+    intercept: Callable[[Request], Awaitable[Response | None]] | None = None
     authorize: Callable[[Call, Mapping[str, Any]], None] | None = None
     allows_origin: Callable[[Request, str], bool] | None = None
-    after: Callable[[Request, Response], Response] | None = None
+    decorate: Callable[[Request, Response], Response] | None = None
 
 
-_PLAIN = Frontend()
-_ROUTES_KEPT = 1000
+_PLAIN = ServiceOptions()
+_OPERATIONS_CACHED = 1000
 
 
-class _Route(NamedTuple):
+class _ResolvedOperation(NamedTuple):
     """An operation and who answers it; `waits` if it is an `async` handler."""
 
     located: Located
@@ -93,13 +93,13 @@ class Gateway:
         clock: Clock,
         services: Mapping[str, Mapping[str, Handler]],
         *,
-        frontends: Mapping[str, Frontend] | None = None,
+        service_options: Mapping[str, ServiceOptions] | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._services = services
-        self._frontends = frontends or {}
+        self._service_options = service_options or {}
         self._catalogue = Catalogue(services)
         self._verifier = signing.Verifier(settings.secrets(), REGION)
         self._origins = OriginPolicy(settings)
@@ -107,15 +107,15 @@ class Gateway:
         self._parsers = ThreadPoolExecutor(PARSER_THREADS, thread_name_prefix="gateway parser")
         self._account_of = settings.account_of()
         self._waiting = {each for handlers in services.values() for each in handlers.values() if inspect.iscoroutinefunction(each)}
-        self._routes: dict[tuple[str, str], _Route] = {}
+        self._routes: dict[tuple[str, str], _ResolvedOperation] = {}
         """The ways that JSON requests took, by target and content type: the same few are gone by the thousand."""
 
     @asynccontextmanager
     async def serving(self, sockets: Iterable[socket.socket], *, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator[None]:
         """Serve on listening sockets, which stay the caller's. On leaving, requests in hand have `grace_seconds` to end."""
-        connections = Connections(self._settings, self.answer, self.body_budget)
+        connections = HttpConnections(self._settings, self.answer, self.body_budget)
         loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(lambda: Connection(connections), sock=each.dup()) for each in sockets]
+        servers = [await loop.create_server(lambda: HttpConnection(connections), sock=each.dup()) for each in sockets]
         sweeper = loop.create_task(connections.sweep(), name="gateway sweeper")
         try:
             yield
@@ -131,13 +131,13 @@ class Gateway:
             return self._health()
         known = self._routes.get(_target(request))
         dialect = known.located.dialect if known else self._catalogue.recognise(request)
-        frontend = self._frontends.get(dialect.name, _PLAIN)
-        response = await self._answer(request, dialect, frontend, known)
-        if frontend.after:
-            response = frontend.after(request, response)
+        options = self._service_options.get(dialect.name, _PLAIN)
+        response = await self._answer(request, dialect, options, known)
+        if options.decorate:
+            response = options.decorate(request, response)
         return self._origins.expose(request, response) if "origin" in request.headers else response
 
-    async def _answer(self, request: Request, dialect: Dialect, frontend: Frontend, known: _Route | None) -> Response:
+    async def _answer(self, request: Request, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None) -> Response:
         identifier = request_id()
         held_bytes = 0
         try:
@@ -145,26 +145,26 @@ class Gateway:
                 raise signing.access_denied(dialect, refusal)
             if request.method == "OPTIONS" and (preflight := self._origins.preflight(request)):
                 return preflight
-            if frontend.before and (answer := await frontend.before(request)):
+            if options.intercept and (answer := await options.intercept(request)):
                 return answer
             if request.stream is not None:
-                held_bytes = await self._take_body(request, dialect, frontend)
+                held_bytes = await self._take_body(request, dialect, options)
                 dialect = known.located.dialect if known else self._catalogue.recognise(request)  # A form's version stands in the body.
             if request.signature is None:
-                request.signature = self._authenticate(request, dialect, frontend)
+                request.signature = self._authenticate(request, dialect, options)
             if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # To S3 it says what an object is.
                 held_bytes += await self._unpack(request, dialect, known)
-            if frontend.authorize and request.body and request.stream is None:
-                known = self._authorized(request, dialect, frontend, identifier)
+            if options.authorize and request.body and request.stream is None:
+                known = self._authorized(request, dialect, options, identifier)
             if len(request.body) > OFF_LOOP_BYTES:
                 loop = asyncio.get_running_loop()
-                route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, frontend, known)
+                route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, options, known)
             else:
-                route, parameters = self._read(request, dialect, frontend, known)
+                route, parameters = self._read(request, dialect, options, known)
             result = self._invoke(route, request, parameters, identifier)
             if route.waits:
                 result = await result
-            if frontend.documents:
+            if options.documents:
                 return responses.render_document(dialect, result, identifier)
             located = route.located
             if isinstance(result, Answer):
@@ -185,53 +185,53 @@ class Gateway:
 
     # Authority.
 
-    def _authenticate(self, request: Request, dialect: Dialect, frontend: Frontend) -> Signature | None:
+    def _authenticate(self, request: Request, dialect: Dialect, options: ServiceOptions) -> Signature | None:
         signature = self._verifier.verify(request, dialect, datetime.now(UTC))
-        self._check_key(request, signature.access_key if signature else None, dialect, frontend)
+        self._check_key(request, signature.access_key if signature else None, dialect, options)
         if signature is not None and request.stream is not None:
             request.stream = signing.checked(request.stream, signature)
         return signature
 
-    def _check_key(self, request: Request, access_key: str | None, dialect: Dialect, frontend: Frontend) -> None:
+    def _check_key(self, request: Request, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
         """Whether this key, or nobody's, may use the service from where the request comes. Raises `AwsError`."""
         if access_key is None:
-            if not frontend.anonymous:
+            if not options.anonymous:
                 raise signing.missing(dialect)
             return
-        if not frontend.accounts and self._account_of[access_key] != ACCOUNT:
+        if not options.accounts and self._account_of[access_key] != ACCOUNT:
             raise signing.other_account(dialect)
-        if refusal := self._origins.origin_refusal(request, access_key, frontend.allows_origin):
+        if refusal := self._origins.origin_refusal(request, access_key, options.allows_origin):
             raise signing.access_denied(dialect, refusal)
 
-    def _authorized(self, request: Request, dialect: Dialect, frontend: Frontend, identifier: str) -> _Route:
+    def _authorized(self, request: Request, dialect: Dialect, options: ServiceOptions, identifier: str) -> _ResolvedOperation:
         """The route of a request whose caller may do what its head asks for. Raises `AwsError`."""
         route = self._route(request, dialect)
-        if route.located.operation.name not in frontend.streams:
-            assert frontend.authorize is not None
+        if route.located.operation.name not in options.streams:
+            assert options.authorize is not None
             head = Request(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
-            frontend.authorize(self._call(route, head, None, identifier), requests.read(route.located, head))
+            options.authorize(self._call(route, head, None, identifier), requests.read(route.located, head))
         return route
 
     # Bodies.
 
-    async def _take_body(self, request: Request, dialect: Dialect, frontend: Frontend) -> int:
+    async def _take_body(self, request: Request, dialect: Dialect, options: ServiceOptions) -> int:
         """Take in the body of a request that may be made as far as its head shows, unless the operation streams.
 
         Returns how many bytes of it the budget counts. Raises `AwsError`.
         """
         assert request.stream is not None
         if dialect.name == "s3":  # Its signature is in the head, whole.
-            request.signature = self._authenticate(request, dialect, frontend)
+            request.signature = self._authenticate(request, dialect, options)
         else:
-            self._check_key(request, self._verifier.check_head(request, dialect, datetime.now(UTC)), dialect, frontend)
+            self._check_key(request, self._verifier.check_head(request, dialect, datetime.now(UTC)), dialect, options)
         operation = ""
         if dialect.protocol not in (QUERY, EC2):  # A form names its operation itself.
             route = self._route(request, dialect)
             operation = route.located.operation.name
-            if operation in frontend.streams:
+            if operation in options.streams:
                 return 0
-            if frontend.authorize:
-                self._authorized(request, dialect, frontend, "")
+            if options.authorize:
+                self._authorized(request, dialect, options, "")
         return await self._gather(request, dialect, self._limit(dialect, operation))
 
     def _limit(self, dialect: Dialect, operation: str) -> int:
@@ -263,7 +263,7 @@ class Gateway:
             raise
         return size
 
-    async def _unpack(self, request: Request, dialect: Dialect, known: _Route | None) -> int:
+    async def _unpack(self, request: Request, dialect: Dialect, known: _ResolvedOperation | None) -> int:
         """Unpack a body in gzip. Returns how many bytes the budget counts more. Raises `AwsError`."""
         limit = self._limit(dialect, known.located.operation.name if known else "")
         loop = asyncio.get_running_loop()
@@ -273,34 +273,36 @@ class Gateway:
         request.body = body
         return len(body)
 
-    def _read(self, request: Request, dialect: Dialect, frontend: Frontend, known: _Route | None) -> tuple[_Route, dict[str, Any]]:
+    def _read(
+        self, request: Request, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
+    ) -> tuple[_ResolvedOperation, dict[str, Any]]:
         """The operation that is asked for, and its parameters. In a thread where they are large. Raises `AwsError`."""
         route = known or self._route(request, dialect)
-        return route, requests.document(request.body) if frontend.documents else requests.parse(route.located, request)
+        return route, requests.document(request.body) if options.documents else requests.parse(route.located, request)
 
-    def _route(self, request: Request, dialect: Dialect) -> _Route:
+    def _route(self, request: Request, dialect: Dialect) -> _ResolvedOperation:
         """The operation that is asked for, and its handler. Raises `AwsError`."""
         located = self._catalogue.locate(request, dialect)
         handler = self._services[dialect.name].get(located.operation.name)
         if handler is None:
             raise not_implemented(dialect.name, located.operation.name)
-        route = _Route(located, handler, handler in self._waiting)
+        route = _ResolvedOperation(located, handler, handler in self._waiting)
         assert dialect.service is not None, "who has a handler is owned"
         target = _target(request)
         if dialect.protocol == JSON and target[0].partition(".")[0] == dialect.service.metadata.target_prefix:
-            if len(self._routes) >= _ROUTES_KEPT:
+            if len(self._routes) >= _OPERATIONS_CACHED:
                 self._routes.clear()
             self._routes[target] = route
         return route
 
-    def _invoke(self, route: _Route, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
+    def _invoke(self, route: _ResolvedOperation, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
         """What a plain handler answers, once its transaction is committed; of an `async` one the coroutine."""
         if route.waits:
             return route.handler(self._call(route, request, None, identifier), parameters)
         with self._store.transaction() as transaction:
             return route.handler(self._call(route, request, transaction, identifier), parameters)
 
-    def _call(self, route: _Route, request: Request, transaction: Transaction | None, identifier: str) -> Call:
+    def _call(self, route: _ResolvedOperation, request: Request, transaction: Transaction | None, identifier: str) -> Call:
         service, name = route.located.dialect.name, route.located.operation.name
         access_key = request.signature.access_key if request.signature else None
         account = self._account_of[access_key] if access_key else ACCOUNT

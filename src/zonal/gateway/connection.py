@@ -30,7 +30,7 @@ from zonal.foundation.identifiers import request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway.body_budget import BodyBudget, too_many_bodies
 from zonal.gateway.body_stream import TOO_SLOW, BodyStream, incomplete_body, too_slow
-from zonal.gateway.sending import head_of, send_body
+from zonal.gateway.response_writer import head_of, send_body
 from zonal.wire.messages import Request, Response
 
 _log = logging.getLogger(__name__)
@@ -49,22 +49,22 @@ MOST_LINGER_SECONDS = 20.0
 LINGER_BYTES = 64 * 1024 * 1024
 """What is read and dropped of a body whose request was refused, so that its client gets to the answer."""
 
-Answer = Callable[[Request], Awaitable[Response]]
+RequestHandler = Callable[[Request], Awaitable[Response]]
 
 
-class Connections:
+class HttpConnections:
     """What all connections of one gateway share, and the set of them."""
 
-    def __init__(self, settings: Settings, answer: Answer, budget: BodyBudget) -> None:
+    def __init__(self, settings: Settings, answer: RequestHandler, budget: BodyBudget) -> None:
         self.timeout_seconds = settings.request_timeout_seconds
         self.answer = answer
         self.budget = budget
         self.most = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * OPEN_SHARE)
-        self.open: set[Connection] = set()
+        self.open: set[HttpConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.closing = False
 
-    def take_in(self, connection: Connection) -> None:
+    def register(self, connection: HttpConnection) -> None:
         """Count a new connection. Where there are too many, the one that has been idle for longest makes room, or else it goes itself."""
         self.open.add(connection)
         if len(self.open) > self.most:
@@ -96,15 +96,15 @@ class Connections:
         await asyncio.sleep(0)  # Lets the loop tell the connections that they are gone.
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, shared: Connections) -> None:
+    def __init__(self, shared: HttpConnections) -> None:
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._waiting: deque[_Turn] = deque()
+        self._waiting: deque[_Pending] = deque()
         self._news: asyncio.Future[None] | None = None  # What the task waits on while there is nothing to answer.
         self._writable = asyncio.Event()
         self._writable.set()
@@ -134,10 +134,10 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._deadline = self._loop.time() + IDLE_SECONDS
-        task = self._loop.create_task(self._answer_turns(), name=f"gateway connection {self._peer}")
+        task = self._loop.create_task(self._answer_pending(), name=f"gateway connection {self._peer}")
         self._shared.tasks.add(task)
         task.add_done_callback(self._shared.tasks.discard)
-        self._shared.take_in(self)
+        self._shared.register(self)
 
     def connection_lost(self, exception: Exception | None) -> None:
         """An operation that has begun goes on without its caller, as it does at AWS; only a body that cannot come ends it.
@@ -147,10 +147,10 @@ class Connection(asyncio.Protocol):
         self._shared.open.discard(self)
         self._ending = True
         self._writable.set()
-        for turn in self._waiting:
-            self._shared.budget.release(turn.held_bytes)
-            if turn.stream is not None:
-                turn.stream.close()
+        for pending in self._waiting:
+            self._shared.budget.release(pending.held_bytes)
+            if pending.stream is not None:
+                pending.stream.close()
         self._waiting.clear()
         self._wake()
         if self._stream is not None:
@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
         is_small = int(length) <= INLINE_BODY_BYTES and "transfer-encoding" not in headers
         self._body_left = int(length) if is_small else 0
         if has_body and (waits or not is_small):
-            self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_wanted=self.welcome)
+            self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_wanted=self.send_continue)
             self._unread = 0 if "transfer-encoding" in headers else int(length)
             self._request.stream = self._stream.pieces()
             self._continue = waits
@@ -327,10 +327,10 @@ class Connection(asyncio.Protocol):
 
     def _accept(self, request: Request, held_bytes: int = 0) -> None:
         """Take a request as the next to be answered."""
-        self._take_turn(_Turn(request, None, self._stream, bool(self._parser.should_keep_alive()), held_bytes))
+        self._take_pending(_Pending(request, None, self._stream, bool(self._parser.should_keep_alive()), held_bytes))
 
-    def _take_turn(self, turn: _Turn) -> None:
-        self._waiting.append(turn)
+    def _take_pending(self, pending: _Pending) -> None:
+        self._waiting.append(pending)
         self._wake()
 
     @property
@@ -347,22 +347,22 @@ class Connection(asyncio.Protocol):
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
-    async def _answer_turns(self) -> None:
+    async def _answer_pending(self) -> None:
         """Answer what comes, one after the other, until the connection ends."""
         try:
-            while await self._has_turn():
-                turn = self._waiting.popleft()
+            while await self._has_pending():
+                pending = self._waiting.popleft()
                 try:
-                    response = turn.refusal or await self._shared.answer(turn.request)
-                    is_read = turn.stream is None or turn.stream.is_complete
+                    response = pending.refusal or await self._shared.answer(pending.request)
+                    is_read = pending.stream is None or pending.stream.is_complete
                 finally:
-                    self._shared.budget.release(turn.held_bytes)
-                    if turn.stream is not None:
-                        turn.stream.close()
-                keep_alive = turn.keep_alive and is_read and not self._shared.closing
-                await self._send(turn.request, response, keep_alive)
+                    self._shared.budget.release(pending.held_bytes)
+                    if pending.stream is not None:
+                        pending.stream.close()
+                keep_alive = pending.keep_alive and is_read and not self._shared.closing
+                await self._send(pending.request, response, keep_alive)
                 if not keep_alive:
-                    self._end(is_read=is_read and turn.refusal is None)
+                    self._end(is_read=is_read and pending.refusal is None)
                     return
                 if self._waiting or self._unparsed:
                     await asyncio.sleep(0)  # Every other connection has its turn before this one's next.
@@ -372,20 +372,20 @@ class Connection(asyncio.Protocol):
             _log.exception("an answer could not be sent")
             self.abort()
 
-    async def _has_turn(self) -> bool:
+    async def _has_pending(self) -> bool:
         """Wait until there is something to answer; False once nothing more will come."""
         while not self._waiting:
             if self._ending:
                 return False
             self._news = self._loop.create_future()
-            self._read_on()
+            self._resume()
             await self._news
         self._news = None
         if len(self._waiting) < 2:
             self._resume_parsing()
         return True
 
-    def _read_on(self) -> None:
+    def _resume(self) -> None:
         """All that was parsed has been answered."""
         if self._is_at_end:
             self._end(is_read=True)
@@ -413,7 +413,7 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             raise ConnectionResetError("the client went away")
 
-    def welcome(self) -> None:
+    def send_continue(self) -> None:
         """Tell a client that waits for it to send its body."""
         if self._continue and not self._transport.is_closing():
             self._continue = False
@@ -449,7 +449,7 @@ class Connection(asyncio.Protocol):
             self._stream.end(incomplete_body())
         self._drop_pieces()
         refusal = _refusal(self._request.headers if self._request is not None else {}, status, code, message)
-        self._take_turn(_Turn(Request("POST", "/", "", {}), refusal, None, False, 0))
+        self._take_pending(_Pending(Request("POST", "/", "", {}), refusal, None, False, 0))
 
     def _end(self, *, is_read: bool) -> None:
         """Close. While the client still sends, first only our side, because closing on unread data would destroy the answer."""
@@ -485,7 +485,7 @@ class Connection(asyncio.Protocol):
             self._end(is_read=True)
 
 
-class _Turn(msgspec.Struct, frozen=True):
+class _Pending(msgspec.Struct, frozen=True):
     """A request that waits for its answer, or a refusal that waits for the answers before it; `held_bytes` of its body are counted."""
 
     request: Request

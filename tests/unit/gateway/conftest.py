@@ -15,7 +15,7 @@ from botocore.config import Config
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError, ZonalError
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Frontend, Gateway
+from zonal.gateway.api import Gateway, ServiceOptions
 from zonal.records.store import Record, Store, StoreUnavailable
 from zonal.services.operation import Call, handlers, operation
 from zonal.services.sts import CallerIdentity
@@ -118,7 +118,9 @@ async def wire() -> AsyncIterator[Wire]:
         "s3": handlers(Objects()),
         "rds": {},
     }
-    gateway = Gateway(settings, store, RegionClock(), services, frontends={"s3": Frontend(frozenset({"PutObject"}), anonymous=True)})
+    gateway = Gateway(
+        settings, store, RegionClock(), services, service_options={"s3": ServiceOptions(frozenset({"PutObject"}), anonymous=True)}
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with gateway.serving([listener], grace_seconds=1):
             yield Wire(listener.getsockname()[1], store, settings)

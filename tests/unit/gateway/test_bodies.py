@@ -19,7 +19,7 @@ from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError
 from zonal.foundation.settings import Settings
 from zonal.gateway import body_budget, body_limits
-from zonal.gateway.api import OFF_LOOP_BYTES, Frontend, Gateway
+from zonal.gateway.api import OFF_LOOP_BYTES, Gateway, ServiceOptions
 from zonal.gateway.body_budget import TRIM_BYTES, BodyBudget
 from zonal.gateway.connection import INLINE_BODY_BYTES
 from zonal.records.store import Store
@@ -48,9 +48,9 @@ class Service:
             Store(":memory:"),
             RegionClock(),
             services,
-            frontends={
-                "dynamodb": Frontend(documents=True),
-                "s3": Frontend(streams=frozenset({"PutObject"}), anonymous=True, authorize=self._authorize),
+            service_options={
+                "dynamodb": ServiceOptions(documents=True),
+                "s3": ServiceOptions(streams=frozenset({"PutObject"}), anonymous=True, authorize=self._authorize),
             },
         )
         self.port = 0

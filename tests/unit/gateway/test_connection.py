@@ -16,7 +16,7 @@ from tests.unit.gateway.conftest import Wire
 from tests.unit.gateway.raw_client import dynamodb_head
 from zonal.foundation.settings import Settings
 from zonal.gateway.body_budget import BodyBudget
-from zonal.gateway.connection import INLINE_BODY_BYTES, Connection, Connections
+from zonal.gateway.connection import INLINE_BODY_BYTES, HttpConnection, HttpConnections
 from zonal.wire.messages import Request, Response
 
 HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -180,9 +180,9 @@ async def test_too_many_connections_cost_the_one_that_is_idle_for_longest() -> N
     async def answer(request: Request) -> Response:
         return Response(200, [], b"{}")
 
-    shared = Connections(Settings(), answer, BodyBudget(1 << 20))
+    shared = HttpConnections(Settings(), answer, BodyBudget(1 << 20))
     shared.most = 4
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(shared), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
     for reader, writer in streams:
@@ -218,8 +218,8 @@ def test_clients_that_pipeline_and_read_nothing_cost_another_client_a_few_answer
         return Response(200, [], b"{}")
 
     async def scene() -> None:
-        shared = Connections(Settings(), answer, BodyBudget(1 << 30))
-        server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
+        shared = HttpConnections(Settings(), answer, BodyBudget(1 << 30))
+        server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(shared), "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
         crowd = [socket.create_connection(address) for _ in range(100)]
         for each in crowd:
@@ -249,8 +249,8 @@ async def test_a_client_that_closes_its_side_is_answered_and_closed() -> None:
         await asyncio.sleep(0.05)
         return Response(200, [], b"{}")
 
-    shared = Connections(Settings(), answer, BodyBudget(1 << 20))
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
+    shared = HttpConnections(Settings(), answer, BodyBudget(1 << 20))
+    server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(shared), "127.0.0.1", 0)
     for words, expected in ((HEALTH * 3, 3), (HEALTH + b"GET / HTTP/1.1\r\n", 1), (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx", 0)):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(words)

@@ -13,7 +13,7 @@ from tests.unit.gateway.raw_client import dynamodb_head, signed_head
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.credentials import Credential
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Frontend, Gateway
+from zonal.gateway.api import Gateway, ServiceOptions
 from zonal.records.store import Store
 from zonal.services.operation import Call, handlers
 from zonal.services.sts import CallerIdentity
@@ -33,7 +33,7 @@ async def wire() -> AsyncIterator[Wire]:
     settings = Settings(credentials=(OWN,), allowed_origins=(PAGE,))
     store = Store(":memory:")
     services = {"sts": handlers(CallerIdentity()), "dynamodb": {"PutItem": put}}
-    gateway = Gateway(settings, store, RegionClock(), services, frontends={"dynamodb": Frontend(documents=True)})
+    gateway = Gateway(settings, store, RegionClock(), services, service_options={"dynamodb": ServiceOptions(documents=True)})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with gateway.serving([listener], grace_seconds=1):
             yield Wire(listener.getsockname()[1], store, settings)

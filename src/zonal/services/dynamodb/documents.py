@@ -1,8 +1,8 @@
 """Around each handler, what all of DynamoDB's operations have in common.
 
-The gateway hands over a request's JSON as it came and takes the answer's as it is (`Frontend.documents`): a handler that has its answer's
-JSON already, a stored item's, gives bytes. `vetted` checks the request against the model before the handler sees it. When a handler
-finds a value that is no attribute value, the whole request is looked at again, to say what is wrong with it as AWS says it.
+The gateway hands over a request's JSON as it came and takes the answer's as it is (`ServiceOptions.documents`): a handler that has its
+answer's JSON already, a stored item's, gives bytes. `vetted` checks the request against the model before the handler sees it. When a
+handler finds a value that is no attribute value, the whole request is looked at again, to say what is wrong with it as AWS says it.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ NAMES = ("dynamodb", "dynamodbstreams")
 class DynamoDb:
     """The services `dynamodb` and `dynamodbstreams` over one engine.
 
-    The gateway must take both with `Frontend(documents=True)`; the driver must run `reconcilers`. `objects` are the buckets that tables are
-    exported to and imported from; without them exports and imports are not offered.
+    The gateway must take both with `ServiceOptions(documents=True)`; the driver must run `reconcilers`. `objects` are the buckets that
+    tables are exported to and imported from; without them exports and imports are not offered.
     """
 
     def __init__(self, engine: Engine, objects: ObjectStorage | None = None) -> None:

@@ -91,7 +91,7 @@ class S3:
         self.allows_origin = self._cors.allows
         self.handlers: Mapping[str, Handler] = access.guarded(with_room(handlers(*nouns)))
 
-    async def before(self, request: Request) -> Response | None:
+    async def intercept(self, request: Request) -> Response | None:
         """The answer to what is not an API call. Raises `AwsError`."""
         if request.method == "OPTIONS":
             return self._cors.preflight(request)
@@ -101,7 +101,7 @@ class S3:
             return await self._forms.answer(request)
         return None
 
-    def after(self, request: Request, response: Response) -> Response:
+    def decorate(self, request: Request, response: Response) -> Response:
         """An answer with CORS's headers, noted for the bucket's access log."""
         dressed = self._cors.dress(request, response)
         self._logs.note(request, dressed)

@@ -14,7 +14,7 @@ from tests.unit.gateway.conftest import Wire
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.credentials import Credential
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Frontend, Gateway
+from zonal.gateway.api import Gateway, ServiceOptions
 from zonal.records.store import Store
 from zonal.services.operation import Call, Handler, handlers
 from zonal.services.sts import CallerIdentity
@@ -32,7 +32,13 @@ async def greet(request: Request) -> Response | None:
 
 def gateway(handler: Handler = echo) -> Gateway:
     services = {"dynamodb": {"GetItem": handler}}
-    return Gateway(Settings(), Store(":memory:"), RegionClock(), services, frontends={"dynamodb": Frontend(documents=True, before=greet)})
+    return Gateway(
+        Settings(),
+        Store(":memory:"),
+        RegionClock(),
+        services,
+        service_options={"dynamodb": ServiceOptions(documents=True, intercept=greet)},
+    )
 
 
 async def test_documents_go_in_and_out_as_they_are() -> None:
@@ -94,9 +100,9 @@ async def test_a_key_of_another_account_opens_only_services_that_keep_accounts_a
     other = Credential(access_key="AKOTHER", secret_key="theirs", account="111111111111")
     settings = Settings(credentials=(other,))
     services = {"sts": handlers(CallerIdentity()), "dynamodb": {"GetItem": echo}, "ec2": {"DescribeVpcs": echo}}
-    frontends = {"sts": Frontend(accounts=True)}
+    service_options = {"sts": ServiceOptions(accounts=True)}
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with Gateway(settings, Store(":memory:"), RegionClock(), services, frontends=frontends).serving([listener]):
+        async with Gateway(settings, Store(":memory:"), RegionClock(), services, service_options=service_options).serving([listener]):
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
             def client(service: str) -> Any:

@@ -12,8 +12,8 @@ from typing import IO, Any
 import pytest
 import uvloop
 
-from zonal.gateway import sending
-from zonal.gateway.sending import send_body, send_file
+from zonal.gateway import response_writer
+from zonal.gateway.response_writer import send_body, send_file
 from zonal.wire.messages import FileBody, StreamBody
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -61,7 +61,7 @@ async def read_slowly(client: socket.socket, size: int) -> bytes:
 @LOOPS
 @pytest.mark.parametrize("is_cached", [True, False])
 def test_a_slow_reader_gets_what_was_asked_for(loop: Any, is_cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_is_cached", lambda *_: is_cached)
+    monkeypatch.setattr(response_writer, "_is_cached", lambda *_: is_cached)
 
     async def scene(transport: asyncio.Transport, client: socket.socket) -> None:
         content, file = written(tmp_path / "file", 20_000_000)
