@@ -27,8 +27,8 @@ import uvloop
 from benchmarks.dynamodb_load import Request, ask, call, drive, processor_seconds, served, simple_table, zonal
 from benchmarks.measuring import arguments, machine, tell
 from zonal.dynamo.storage.lmdb_storage import LmdbStorage
-from zonal.wire import messages
-from zonal.wire.models import Catalogue
+from zonal.wire import http_messages
+from zonal.wire.dispatch import ServiceCatalog
 from zonal.wire.signing import Verifier
 
 TABLE = "bench"
@@ -115,9 +115,9 @@ def request(operation: str, number: int) -> Request:
 def skeleton(directory: Path, durability: str, link: Connection) -> None:
     async def run() -> None:
         storage = LmdbStorage(directory / "items", durable=durability == "durable")
-        verifier, catalogue = Verifier({"test": "test"}, "us-east-1"), Catalogue(["dynamodb"])
+        verifier, catalog = Verifier({"test": "test"}, "us-east-1"), ServiceCatalog(["dynamodb"])
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Skeleton(storage, verifier, catalogue), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Skeleton(storage, verifier, catalog), "127.0.0.1", 0)
         link.send(server.sockets[0].getsockname()[1])
         await asyncio.to_thread(link.recv)
         await storage.close()
@@ -126,8 +126,8 @@ def skeleton(directory: Path, durability: str, link: Connection) -> None:
 
 
 class Skeleton(asyncio.Protocol):
-    def __init__(self, storage: LmdbStorage, verifier: Verifier, catalogue: Catalogue) -> None:
-        self._storage, self._verifier, self._catalogue = storage, verifier, catalogue
+    def __init__(self, storage: LmdbStorage, verifier: Verifier, catalog: ServiceCatalog) -> None:
+        self._storage, self._verifier, self._catalog = storage, verifier, catalog
         self._parser = httptools.HttpRequestParser(self)
         self._headers: dict[str, str] = {}
         self._body = b""
@@ -148,8 +148,8 @@ class Skeleton(asyncio.Protocol):
         self._body += piece
 
     def on_message_complete(self) -> None:
-        asked = messages.Request("POST", "/", "", self._headers, self._body)
-        self._verifier.verify(asked, self._catalogue.recognise(asked), datetime.now(UTC))
+        asked = http_messages.HttpRequest("POST", "/", "", self._headers, self._body)
+        self._verifier.verify(asked, self._catalog.recognise(asked), datetime.now(UTC))
         parsed = msgspec.json.decode(self._body)
         if "Key" in parsed:
             self._answer(b'{"Item":' + (self._storage.get(parsed["Key"]["a"]["S"].encode()) or b"{}") + b"}")

@@ -34,8 +34,8 @@ from zonal.gateway.connection import HttpConnection, HttpConnections
 from zonal.records.store import Store, StoreUnavailable, Transaction
 from zonal.services.operation import Answer, Call, Handler
 from zonal.wire import requests, responses, signing
-from zonal.wire.messages import Request, Response, Signature
-from zonal.wire.models import CBOR, EC2, JSON, QUERY, Catalogue, Dialect, Located
+from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, Dialect, Located, ServiceCatalog
+from zonal.wire.http_messages import HttpRequest, HttpResponse, Signature
 from zonal.wire.origin_policy import OriginPolicy
 
 _log = logging.getLogger(__name__)
@@ -65,10 +65,10 @@ class ServiceOptions(NamedTuple):
     anonymous: bool = False
     documents: bool = False
     accounts: bool = False
-    intercept: Callable[[Request], Awaitable[Response | None]] | None = None
+    intercept: Callable[[HttpRequest], Awaitable[HttpResponse | None]] | None = None
     authorize: Callable[[Call, Mapping[str, Any]], None] | None = None
-    allows_origin: Callable[[Request, str], bool] | None = None
-    decorate: Callable[[Request, Response], Response] | None = None
+    allows_origin: Callable[[HttpRequest, str], bool] | None = None
+    decorate: Callable[[HttpRequest, HttpResponse], HttpResponse] | None = None
 
 
 _PLAIN = ServiceOptions()
@@ -100,7 +100,7 @@ class Gateway:
         self._clock = clock
         self._services = services
         self._service_options = service_options or {}
-        self._catalogue = Catalogue(services)
+        self._catalog = ServiceCatalog(services)
         self._verifier = signing.Verifier(settings.secrets(), REGION)
         self._origins = OriginPolicy(settings)
         self.body_budget = BodyBudget(settings.body_budget_bytes)
@@ -125,19 +125,21 @@ class Gateway:
                 server.close()
             await connections.close(grace_seconds)
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: HttpRequest) -> HttpResponse:
         """The answer to one request. Never raises but for cancellation."""
         if request.path == HEALTH and self._origins.host_refusal(request) is None:
             return self._health()
         known = self._routes.get(_target(request))
-        dialect = known.located.dialect if known else self._catalogue.recognise(request)
+        dialect = known.located.dialect if known else self._catalog.recognise(request)
         options = self._service_options.get(dialect.name, _PLAIN)
         response = await self._answer(request, dialect, options, known)
         if options.decorate:
             response = options.decorate(request, response)
         return self._origins.expose(request, response) if "origin" in request.headers else response
 
-    async def _answer(self, request: Request, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None) -> Response:
+    async def _answer(
+        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
+    ) -> HttpResponse:
         identifier = request_id()
         held_bytes = 0
         try:
@@ -149,7 +151,7 @@ class Gateway:
                 return answer
             if request.stream is not None:
                 held_bytes = await self._take_body(request, dialect, options)
-                dialect = known.located.dialect if known else self._catalogue.recognise(request)  # A form's version stands in the body.
+                dialect = known.located.dialect if known else self._catalog.recognise(request)  # A form's version stands in the body.
             if request.signature is None:
                 request.signature = self._authenticate(request, dialect, options)
             if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # To S3 it says what an object is.
@@ -185,14 +187,14 @@ class Gateway:
 
     # Authority.
 
-    def _authenticate(self, request: Request, dialect: Dialect, options: ServiceOptions) -> Signature | None:
+    def _authenticate(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions) -> Signature | None:
         signature = self._verifier.verify(request, dialect, datetime.now(UTC))
         self._check_key(request, signature.access_key if signature else None, dialect, options)
         if signature is not None and request.stream is not None:
             request.stream = signing.checked(request.stream, signature)
         return signature
 
-    def _check_key(self, request: Request, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
+    def _check_key(self, request: HttpRequest, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
         """Whether this key, or nobody's, may use the service from where the request comes. Raises `AwsError`."""
         if access_key is None:
             if not options.anonymous:
@@ -203,18 +205,18 @@ class Gateway:
         if refusal := self._origins.origin_refusal(request, access_key, options.allows_origin):
             raise signing.access_denied(dialect, refusal)
 
-    def _authorized(self, request: Request, dialect: Dialect, options: ServiceOptions, identifier: str) -> _ResolvedOperation:
+    def _authorized(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, identifier: str) -> _ResolvedOperation:
         """The route of a request whose caller may do what its head asks for. Raises `AwsError`."""
         route = self._route(request, dialect)
         if route.located.operation.name not in options.streams:
             assert options.authorize is not None
-            head = Request(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
+            head = HttpRequest(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
             options.authorize(self._call(route, head, None, identifier), requests.read(route.located, head))
         return route
 
     # Bodies.
 
-    async def _take_body(self, request: Request, dialect: Dialect, options: ServiceOptions) -> int:
+    async def _take_body(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions) -> int:
         """Take in the body of a request that may be made as far as its head shows, unless the operation streams.
 
         Returns how many bytes of it the budget counts. Raises `AwsError`.
@@ -237,7 +239,7 @@ class Gateway:
     def _limit(self, dialect: Dialect, operation: str) -> int:
         return min(body_limits.limit_of(dialect.name, operation), self._settings.body_limit_bytes)
 
-    async def _gather(self, request: Request, dialect: Dialect, limit_bytes: int) -> int:
+    async def _gather(self, request: HttpRequest, dialect: Dialect, limit_bytes: int) -> int:
         """Put a body together, and its hash."""
         assert request.stream is not None
         if int(request.headers.get("content-length", "0")) > limit_bytes:
@@ -263,7 +265,7 @@ class Gateway:
             raise
         return size
 
-    async def _unpack(self, request: Request, dialect: Dialect, known: _ResolvedOperation | None) -> int:
+    async def _unpack(self, request: HttpRequest, dialect: Dialect, known: _ResolvedOperation | None) -> int:
         """Unpack a body in gzip. Returns how many bytes the budget counts more. Raises `AwsError`."""
         limit = self._limit(dialect, known.located.operation.name if known else "")
         loop = asyncio.get_running_loop()
@@ -274,15 +276,15 @@ class Gateway:
         return len(body)
 
     def _read(
-        self, request: Request, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
+        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
     ) -> tuple[_ResolvedOperation, dict[str, Any]]:
         """The operation that is asked for, and its parameters. In a thread where they are large. Raises `AwsError`."""
         route = known or self._route(request, dialect)
         return route, requests.document(request.body) if options.documents else requests.parse(route.located, request)
 
-    def _route(self, request: Request, dialect: Dialect) -> _ResolvedOperation:
+    def _route(self, request: HttpRequest, dialect: Dialect) -> _ResolvedOperation:
         """The operation that is asked for, and its handler. Raises `AwsError`."""
-        located = self._catalogue.locate(request, dialect)
+        located = self._catalog.locate(request, dialect)
         handler = self._services[dialect.name].get(located.operation.name)
         if handler is None:
             raise not_implemented(dialect.name, located.operation.name)
@@ -295,36 +297,36 @@ class Gateway:
             self._routes[target] = route
         return route
 
-    def _invoke(self, route: _ResolvedOperation, request: Request, parameters: dict[str, Any], identifier: str) -> Any:
+    def _invoke(self, route: _ResolvedOperation, request: HttpRequest, parameters: dict[str, Any], identifier: str) -> Any:
         """What a plain handler answers, once its transaction is committed; of an `async` one the coroutine."""
         if route.waits:
             return route.handler(self._call(route, request, None, identifier), parameters)
         with self._store.transaction() as transaction:
             return route.handler(self._call(route, request, transaction, identifier), parameters)
 
-    def _call(self, route: _ResolvedOperation, request: Request, transaction: Transaction | None, identifier: str) -> Call:
+    def _call(self, route: _ResolvedOperation, request: HttpRequest, transaction: Transaction | None, identifier: str) -> Call:
         service, name = route.located.dialect.name, route.located.operation.name
         access_key = request.signature.access_key if request.signature else None
         account = self._account_of[access_key] if access_key else ACCOUNT
         now = self._clock.now()
         return Call(service, name, transaction, now, identifier, access_key, account, raw=request)  # type: ignore[arg-type]
 
-    def _health(self) -> Response:
+    def _health(self) -> HttpResponse:
         body = {"status": "running", "region": REGION, "services": sorted(self._services)}
-        return Response(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
+        return HttpResponse(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
 
 
-def _with_own(answer: Answer, response: Response) -> Response:
+def _with_own(answer: Answer, response: HttpResponse) -> HttpResponse:
     """The response with the status and the headers that a handler gave itself, in place of the model's."""
     headers = response.headers
     if answer.headers:
         own = {name.lower() for name, _ in answer.headers}
         headers = [each for each in headers if each[0].lower() not in own]
         headers += answer.headers
-    return Response(answer.status or response.status, headers, response.body)
+    return HttpResponse(answer.status or response.status, headers, response.body)
 
 
-def _target(request: Request) -> tuple[str, str]:
+def _target(request: HttpRequest) -> tuple[str, str]:
     """What a JSON request is recognised by; of others nothing that is kept."""
     return request.headers.get("x-amz-target", ""), request.headers.get("content-type", "")
 

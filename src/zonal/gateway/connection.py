@@ -31,7 +31,7 @@ from zonal.foundation.settings import Settings
 from zonal.gateway.body_budget import BodyBudget, too_many_bodies
 from zonal.gateway.body_stream import TOO_SLOW, BodyStream, incomplete_body, too_slow
 from zonal.gateway.response_writer import head_of, send_body
-from zonal.wire.messages import Request, Response
+from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ MOST_LINGER_SECONDS = 20.0
 LINGER_BYTES = 64 * 1024 * 1024
 """What is read and dropped of a body whose request was refused, so that its client gets to the answer."""
 
-RequestHandler = Callable[[Request], Awaitable[Response]]
+RequestHandler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class HttpConnections:
@@ -124,7 +124,7 @@ class HttpConnection(asyncio.Protocol):
         self._size = 0  # Of the pieces, which the budget counts.
         self._to_discard = LINGER_BYTES
         self._linger_until = float("inf")
-        self._request: Request | None = None
+        self._request: HttpRequest | None = None
         self._stream: BodyStream | None = None
 
     # What asyncio calls.
@@ -291,7 +291,7 @@ class HttpConnection(asyncio.Protocol):
         if self._ending:
             return
         path, query = _target(self._url)
-        self._request = Request(self._parser.get_method().decode(), path, query, headers, peer=self._peer)
+        self._request = HttpRequest(self._parser.get_method().decode(), path, query, headers, peer=self._peer)
         length = headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in headers
         waits = headers.get("expect", "").lower() == "100-continue"
@@ -325,7 +325,7 @@ class HttpConnection(asyncio.Protocol):
 
     # Answering.
 
-    def _accept(self, request: Request, held_bytes: int = 0) -> None:
+    def _accept(self, request: HttpRequest, held_bytes: int = 0) -> None:
         """Take a request as the next to be answered."""
         self._take_pending(_Pending(request, None, self._stream, bool(self._parser.should_keep_alive()), held_bytes))
 
@@ -396,7 +396,7 @@ class HttpConnection(asyncio.Protocol):
             self._deadline = self._loop.time() + self._shared.timeout_seconds  # It could not be parsed sooner.
         self._resume_parsing()
 
-    async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
+    async def _send(self, request: HttpRequest, response: HttpResponse, keep_alive: bool) -> None:
         head = head_of(request.method, response, keep_alive=keep_alive)
         is_bodiless = request.method == "HEAD" or response.status in (204, 304)
         if isinstance(response.body, bytes):
@@ -449,7 +449,7 @@ class HttpConnection(asyncio.Protocol):
             self._stream.end(incomplete_body())
         self._drop_pieces()
         refusal = _refusal(self._request.headers if self._request is not None else {}, status, code, message)
-        self._take_pending(_Pending(Request("POST", "/", "", {}), refusal, None, False, 0))
+        self._take_pending(_Pending(HttpRequest("POST", "/", "", {}), refusal, None, False, 0))
 
     def _end(self, *, is_read: bool) -> None:
         """Close. While the client still sends, first only our side, because closing on unread data would destroy the answer."""
@@ -488,8 +488,8 @@ class HttpConnection(asyncio.Protocol):
 class _Pending(msgspec.Struct, frozen=True):
     """A request that waits for its answer, or a refusal that waits for the answers before it; `held_bytes` of its body are counted."""
 
-    request: Request
-    refusal: Response | None
+    request: HttpRequest
+    refusal: HttpResponse | None
     stream: BodyStream | None
     keep_alive: bool
     held_bytes: int
@@ -525,7 +525,7 @@ def _target(url: bytes) -> tuple[str, str]:
     return path, query
 
 
-def _service(request: Request | None) -> str:
+def _service(request: HttpRequest | None) -> str:
     """The service whose answers a refusal looks like, as far as the head shows it."""
     return "s3" if request is None or _is_for_s3(request.headers) else ""
 
@@ -537,13 +537,13 @@ def _is_for_s3(headers: Mapping[str, str]) -> bool:
     return not (by_another or "x-amz-target" in headers or "urlencoded" in headers.get("content-type", ""))
 
 
-def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> Response:
+def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> HttpResponse:
     """The answer to what cannot be a request: in XML to what looks like S3's (which signs nothing, or names S3), else in JSON."""
     if not _is_for_s3(headers):
         body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
-        return Response(status, [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)], body)
+        return HttpResponse(status, [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)], body)
     if status == 408:
         status, message = 400, TOO_SLOW
     inside = f"<Code>{code}</Code><Message>{message}</Message><RequestId>{request_id()}</RequestId>"
     xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inside}</Error>'
-    return Response(status, [("Content-Type", "application/xml")], xml.encode())
+    return HttpResponse(status, [("Content-Type", "application/xml")], xml.encode())

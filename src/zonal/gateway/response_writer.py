@@ -16,13 +16,13 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-from zonal.wire.messages import FileBody, Response, StreamBody
+from zonal.wire.http_messages import FileBody, HttpResponse, StreamBody
 
 PIECE_BYTES = 1024 * 1024
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
 
 
-def head_of(method: str, response: Response, *, keep_alive: bool) -> bytes:
+def head_of(method: str, response: HttpResponse, *, keep_alive: bool) -> bytes:
     """The status line and headers, with those that belong to the connection."""
     status = response.status
     lines = [f"HTTP/1.1 {status} {_phrase(status)}"]
@@ -42,7 +42,7 @@ def head_of(method: str, response: Response, *, keep_alive: bool) -> bytes:
     return "\r\n".join(lines).encode("latin-1", "replace")
 
 
-def _size(response: Response) -> int | None:
+def _size(response: HttpResponse) -> int | None:
     return len(response.body) if isinstance(response.body, bytes) else response.body.size_bytes
 
 

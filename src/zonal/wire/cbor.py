@@ -9,7 +9,7 @@ import struct
 from datetime import datetime
 from typing import Any
 
-from zonal.wire.scalars import moment, seconds
+from zonal.wire.scalars import seconds, timestamp
 
 DEPTH_LIMIT = 96
 ITEM_LIMIT = 500_000
@@ -130,7 +130,7 @@ class _Reader:
         tag, value = self.length(information), self.value(depth)
         if tag != 1 or not isinstance(value, int | float):
             raise NotCbor(f"malformed CBOR: tag {tag} is not expected")
-        return moment(value)
+        return timestamp(value)
 
     def simple(self, information: int) -> Any:
         if information in _SIMPLE:

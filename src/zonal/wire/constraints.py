@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from zonal.wire.shapes import Definition
+from zonal.wire.service_models import Definition
 
 NOT_NULL = "Member must not be null"
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from zonal.wire.scalars import RANGES, SPECIAL, Malformed, moment, moment_text, real_text, seconds
-from zonal.wire.shapes import Shape
+from zonal.wire.scalars import RANGES, SPECIAL, Malformed, real_text, seconds, timestamp, timestamp_text
+from zonal.wire.service_models import Shape
 
 Function = Callable[[Any], Any]
 
@@ -42,7 +42,7 @@ def reader(shape: Shape, *, cbor: bool = False) -> Function:
         "boolean": _boolean_reader,
         "float": _real_reader,
         "double": _real_reader,
-        "timestamp": _moment_reader,
+        "timestamp": _timestamp_reader,
     }[shape.type]
 
 
@@ -142,13 +142,13 @@ def _real_reader(value: Any) -> float:
         raise _unexpected(value, "Double") from None
 
 
-def _moment_reader(value: Any) -> datetime:
+def _timestamp_reader(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     if type(value) not in (int, float, str):
         raise _unexpected(value, "Timestamp")
     try:
-        return moment(value)
+        return timestamp(value)
     except (ValueError, OverflowError):
         raise _unexpected(value, "Timestamp") from None
 
@@ -197,7 +197,7 @@ def writer(shape: Shape, *, cbor: bool = False) -> Function:
     if shape.type in ("list", "map"):
         return _list_writer(shape, cbor) if shape.type == "list" else _map_writer(shape, cbor)
     if shape.type == "timestamp" and not cbor:
-        return _moment_writer(shape.timestamp_format or "unixTimestamp")
+        return _timestamp_writer(shape.timestamp_format or "unixTimestamp")
     if shape.type in ("float", "double"):
         return _as_it_is if cbor else _real_writer
     return _as_it_is  # msgspec writes bytes as base64, and `wire.cbor` writes bytes and moments.
@@ -241,10 +241,10 @@ def _map_writer(shape: Shape, cbor: bool) -> Function:
     return write
 
 
-def _moment_writer(format: str) -> Function:
+def _timestamp_writer(format: str) -> Function:
     if format in ("unixTimestamp", "unixtimestamp"):
         return lambda value: seconds(value) if isinstance(value, datetime) else value
-    return lambda value: moment_text(value, format)
+    return lambda value: timestamp_text(value, format)
 
 
 def _real_writer(value: float) -> float | str:

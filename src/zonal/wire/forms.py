@@ -12,16 +12,16 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from zonal.foundation.errors import AwsError
-from zonal.wire.messages import Request
+from zonal.wire.http_messages import HttpRequest
 from zonal.wire.scalars import Malformed, from_text
-from zonal.wire.shapes import Shape
+from zonal.wire.service_models import Shape
 
 FIELD_LIMIT = 20_000
 DEPTH_LIMIT = 64
 _SIGNING = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
 
 
-def read(request: Request) -> dict[str, str]:
+def read(request: HttpRequest) -> dict[str, str]:
     """A Query request's parameters, out of its query string and its body. Raises `AwsError` MalformedQueryString."""
     pairs = _pairs(request.query)
     kind = request.headers.get("content-type", "application/x-www-form-urlencoded").partition(";")[0].strip()
@@ -133,7 +133,7 @@ class _QueryReader:
         return branch.below.get(name)
 
     def top_names(self, shape: Shape) -> set[str]:
-        probe = _Probe()
+        probe = _NameCollector()
         for name, member in shape.members.items():
             self.find(member, name, probe)  # type: ignore[arg-type]
         return probe.below.names
@@ -187,7 +187,7 @@ class _Ec2Reader(_QueryReader):
         return [self.value(shape.member, below) for _, below in branch.items()]
 
 
-class _Probe:
+class _NameCollector:
     """Stands in for a branch to learn which names a structure looks for."""
 
     class _Names:

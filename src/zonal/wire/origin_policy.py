@@ -23,7 +23,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from zonal.foundation.settings import Settings
-from zonal.wire.messages import Request, Response
+from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 _AWS_SUFFIXES = ("amazonaws.com", "amazonaws.com.cn", "api.aws", "on.aws")
 _FOREIGN_SITES = ("cross-site", "same-site")
@@ -39,14 +39,16 @@ class OriginPolicy:
         self._bind = settings.bind
         self.allows_host = functools.lru_cache(1024)(self._allows_host)
 
-    def host_refusal(self, request: Request) -> str | None:
+    def host_refusal(self, request: HttpRequest) -> str | None:
         """Why `Host` is refused; None where it is a name of the region. Without the header (HTTP/1.0) there is nothing to check."""
         header = request.headers.get("host")
         if not header or self.allows_host(header):
             return None
         return f"The host '{header[:100]}' is not a name of this region; the setting allowed_hosts can add it"
 
-    def origin_refusal(self, request: Request, access_key: str, allowed: Callable[[Request, str], bool] | None = None) -> str | None:
+    def origin_refusal(
+        self, request: HttpRequest, access_key: str, allowed: Callable[[HttpRequest, str], bool] | None = None
+    ) -> str | None:
         """Why a request that is signed with this key is refused: a foreign web page uses a well-known key. None where it is not refused.
 
         `allowed` may allow an origin beyond the settings (a bucket's CORS rules).
@@ -62,7 +64,7 @@ class OriginPolicy:
         shown = f"of '{origin[:100]}'" if origin else "of another site"
         return f"A web page {shown} may not use a well-known access key; the setting allowed_origins can allow it"
 
-    def is_foreign(self, request: Request) -> bool:
+    def is_foreign(self, request: HttpRequest) -> bool:
         """Whether the headers show that a page of another origin sent the request."""
         origin = request.headers.get("origin")
         if origin is not None and not _is_own(origin, request):
@@ -73,7 +75,7 @@ class OriginPolicy:
         """Whether the setting `allowed_origins` has this origin."""
         return origin.lower() in self._origins or "*" in self._origins
 
-    def preflight(self, request: Request) -> Response | None:
+    def preflight(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to a browser that asks whether a page of an allowed origin may send a request; None where it does not ask that."""
         headers = request.headers
         if (
@@ -85,9 +87,9 @@ class OriginPolicy:
         allowed = [("Access-Control-Allow-Methods", headers["access-control-request-method"]), ("Access-Control-Max-Age", "600")]
         if wanted := headers.get("access-control-request-headers"):
             allowed.append(("Access-Control-Allow-Headers", wanted))
-        return self.expose(request, Response(200, allowed, b""))
+        return self.expose(request, HttpResponse(200, allowed, b""))
 
-    def expose(self, request: Request, response: Response) -> Response:
+    def expose(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """An answer with the headers by which a browser shows it to a page of an allowed origin."""
         origin = request.headers.get("origin")
         if origin is None or not self.allows_origin(origin):
@@ -115,7 +117,7 @@ class OriginPolicy:
         return bound is not None and (bound == address or (bound.is_unspecified and bound.version == address.version))
 
 
-def source_of(request: Request) -> str:
+def source_of(request: HttpRequest) -> str:
     """The origin of the page behind a request, as far as its headers show it; empty where they do not.
 
     An image or a link sends no `Origin`; a browser may name its page in `Referer`, and no page can make it name another one.
@@ -130,7 +132,7 @@ def source_of(request: Request) -> str:
     return f"{page.scheme}://{page.netloc}".lower() if page.scheme and page.netloc else ""
 
 
-def _is_own(origin: str, request: Request) -> bool:
+def _is_own(origin: str, request: HttpRequest) -> bool:
     """Whether an origin is the very address that the request was sent to."""
     scheme, mark, authority = origin.lower().partition("://")
     return bool(mark) and scheme in ("http", "https") and authority == request.headers.get("host", "").lower()

@@ -13,14 +13,14 @@ import zlib
 from typing import Any, NamedTuple
 
 from zonal.foundation.errors import AwsError
-from zonal.wire import cbor, documents, forms, json_bodies, markup, validation
-from zonal.wire.messages import Request
-from zonal.wire.models import CBOR, EC2, JSON, QUERY, REST_JSON, Located
+from zonal.wire import cbor, documents, forms, json_bodies, validation, xml
+from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, REST_JSON, Located
+from zonal.wire.http_messages import HttpRequest
 from zonal.wire.scalars import Malformed, from_text
-from zonal.wire.shapes import Shape
+from zonal.wire.service_models import Shape
 
 
-def parse(located: Located, request: Request) -> dict[str, Any]:
+def parse(located: Located, request: HttpRequest) -> dict[str, Any]:
     """The parameters of a located request, checked against the model. Raises `AwsError`."""
     values = read(located, request)
     if located.operation.input is not None:
@@ -28,7 +28,7 @@ def parse(located: Located, request: Request) -> dict[str, Any]:
     return values
 
 
-def read(located: Located, request: Request) -> dict[str, Any]:
+def read(located: Located, request: HttpRequest) -> dict[str, Any]:
     """The parameters as they were sent, of the right types but not checked any further. Raises `AwsError`."""
     shape = located.operation.input
     protocol = located.dialect.protocol
@@ -57,7 +57,7 @@ def _parse_form(located: Located) -> dict[str, Any]:
     return values
 
 
-def unpacked(request: Request, *, limit_bytes: int) -> bytes:
+def unpacked(request: HttpRequest, *, limit_bytes: int) -> bytes:
     """The body without its `Content-Encoding: gzip`, which CloudWatch's clients use for large ones. Raises `AwsError`."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
@@ -87,7 +87,7 @@ def _cbor(raw: bytes) -> Any:
         raise AwsError("SerializationException", str(error)) from None
 
 
-def _parse_rest(located: Located, request: Request, shape: Shape) -> dict[str, Any]:
+def _parse_rest(located: Located, request: HttpRequest, shape: Shape) -> dict[str, Any]:
     values: dict[str, Any] = {}
     outside = _outside(shape)
     found = outside.always + (outside.queries if located.query else ())
@@ -126,7 +126,7 @@ def _outside(shape: Shape) -> _Outside:
     return _Outside(always, queries, headers)
 
 
-def _payload(located: Located, request: Request, member: Shape) -> Any:
+def _payload(located: Located, request: HttpRequest, member: Shape) -> Any:
     """The member that is the whole body; None where there is no body."""
     if member.definition.eventstream:
         raise AwsError("NotImplemented", f"zonal does not take event streams ({located.operation.name})", status=501)
@@ -139,21 +139,21 @@ def _payload(located: Located, request: Request, member: Shape) -> Any:
     return _structured(located, request, member)
 
 
-def _structured(located: Located, request: Request, shape: Shape) -> Any:
+def _structured(located: Located, request: HttpRequest, shape: Shape) -> Any:
     """A JSON or XML body by its shape; None where there is no body."""
     if not request.body.strip():
         return None
     if located.dialect.protocol == REST_JSON:
         return documents.reader(shape)(document(request.body))
     try:
-        node = markup.tree(request.body)
-    except markup.NotXml:
+        node = xml.tree(request.body)
+    except xml.NotXml:
         raise _malformed_xml() from None
     wanted = shape.location_name
     if wanted and node.name != wanted and shape is not located.operation.input:
         raise _malformed_xml()
     try:
-        return markup.read(shape, node)
+        return xml.read(shape, node)
     except Malformed:
         raise _malformed_xml() from None
 
@@ -163,7 +163,7 @@ def _malformed_xml() -> AwsError:
     return AwsError("MalformedXML", message)
 
 
-def _from_head(name: str, member: Shape, located: Located, request: Request) -> Any:
+def _from_head(name: str, member: Shape, located: Located, request: HttpRequest) -> Any:
     """A member out of the URI, the query string or the headers; None where it is not there."""
     wire_name = member.location_name or name
     if member.location == "uri":
@@ -212,11 +212,11 @@ def _from_header(member: Shape, text: str) -> Any:
         except (ValueError, RecursionError):
             raise Malformed("", "the header is not base64 of JSON", text=text[:100], type="jsonvalue") from None
     if member.type == "list":
-        return [from_text(member.member, word) for word in _words(member.member, text)]
+        return [from_text(member.member, word) for word in _header_list(member.member, text)]
     return from_text(member, text)
 
 
-def _words(member: Shape, text: str) -> list[str]:
+def _header_list(member: Shape, text: str) -> list[str]:
     """A header's list. Words with commas stand in quotes; RFC 822 moments have a comma of their own."""
     words: list[str] = []
     letters: list[str] = []

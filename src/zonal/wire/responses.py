@@ -1,7 +1,7 @@
 """Answers and errors in the service's own protocol, from its model.
 
 `render` puts a handler's answer where the output shape says (status, headers, body); `render_error` does the same for an `AwsError`, in
-the dress of each protocol: `<ErrorResponse>`, EC2's `<Response><Errors>`, JSON's `__type`, S3's bare `<Error>`. A member that the model
+the dress of each protocol: `<ErrorResponse>`, EC2's `<HttpResponse><Errors>`, JSON's `__type`, S3's bare `<Error>`. A member that the model
 does not know is a bug in a handler and fails an assertion. The status of an error that the model knows is the model's.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 
 from zonal.foundation.errors import AwsError
-from zonal.wire import bucket_markup, cbor, documents, markup
-from zonal.wire.messages import Body, FileBody, Request, Response, StreamBody
-from zonal.wire.models import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, Dialect, Located
-from zonal.wire.scalars import moment_text, real_text
-from zonal.wire.shapes import Service, Shape
+from zonal.wire import cbor, documents, s3_xml, xml
+from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, Dialect, Located
+from zonal.wire.http_messages import Body, FileBody, HttpRequest, HttpResponse, StreamBody
+from zonal.wire.scalars import real_text, timestamp_text
+from zonal.wire.service_models import Service, Shape
 
 Headers = list[tuple[str, str]]
 
@@ -29,7 +29,7 @@ _XML_TYPE = "text/xml;charset=UTF-8"
 _PROLOGUE = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
-def render(located: Located, result: Mapping[str, Any] | None, request_id: str) -> Response:
+def render(located: Located, result: Mapping[str, Any] | None, request_id: str) -> HttpResponse:
     """A handler's answer on the wire. None is an answer without members."""
     result = result or {}
     protocol = located.dialect.protocol
@@ -37,20 +37,20 @@ def render(located: Located, result: Mapping[str, Any] | None, request_id: str) 
     headers = _request_id_headers(located.dialect, request_id)
     if protocol in (QUERY, EC2):
         headers.append(("Content-Type", _XML_TYPE))
-        return Response(200, headers, _query_body(located, output, result, request_id))
+        return HttpResponse(200, headers, _query_body(located, output, result, request_id))
     if protocol == JSON:
         raw = msgspec.json.encode(documents.writer(output)(result)) if output else b"{}"
-        return Response(200, _json_headers(located.dialect, headers, raw), raw)
+        return HttpResponse(200, _json_headers(located.dialect, headers, raw), raw)
     if protocol == CBOR:
         raw = cbor.encode(documents.writer(output, cbor=True)(result)) if output else b"\xa0"
-        return Response(200, [*headers, ("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")], raw)
+        return HttpResponse(200, [*headers, ("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")], raw)
     return _render_rest(located, output, result, headers)
 
 
-def render_document(dialect: Dialect, result: Any, request_id: str) -> Response:
+def render_document(dialect: Dialect, result: Any, request_id: str) -> HttpResponse:
     """The answer of a JSON service's handler that has made the document itself: encoded already, plain values, or none at all."""
     raw = result if isinstance(result, bytes) else b"" if result is None else msgspec.json.encode(result)
-    return Response(200, _json_headers(dialect, _request_id_headers(dialect, request_id), raw), raw)
+    return HttpResponse(200, _json_headers(dialect, _request_id_headers(dialect, request_id), raw), raw)
 
 
 def _request_id_headers(dialect: Dialect, request_id: str) -> Headers:
@@ -72,14 +72,14 @@ def _query_body(located: Located, output: Shape | None, result: Mapping[str, Any
     if located.dialect.protocol == EC2:
         out.append(f'{_PROLOGUE}<{name}Response xmlns="{space.rstrip("/")}/"><requestId>{request_id}</requestId>')
         if output:
-            markup.content_writer(output)(out, result)
+            xml.content_writer(output)(out, result)
         out.append(f"</{name}Response>")
         return "".join(out).encode()
     out.append(f'<{name}Response xmlns="{space}">')
     if output:
         wrapper = output.result_wrapper or f"{name}Result"
         out.append(f"<{wrapper}>")
-        markup.content_writer(output)(out, result)
+        xml.content_writer(output)(out, result)
         out.append(f"</{wrapper}>")
     out.append(f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{name}Response>")
     return "".join(out).encode()
@@ -92,11 +92,11 @@ def _json_headers(dialect: Dialect, headers: Headers, raw: bytes) -> Headers:
     return headers
 
 
-def _render_rest(located: Located, output: Shape | None, result: Mapping[str, Any], headers: Headers) -> Response:
+def _render_rest(located: Located, output: Shape | None, result: Mapping[str, Any], headers: Headers) -> HttpResponse:
     status = located.operation.http.response_code
     if output is None:
         assert not result, f"{located.operation.name} answers without members, not with {sorted(result)}"
-        return Response(status, headers, b"")
+        return HttpResponse(status, headers, b"")
     for name, value in result.items():
         assert name in output.members, f"{output.name} has no member {name}"
         member = output.members[name]
@@ -110,10 +110,10 @@ def _render_rest(located: Located, output: Shape | None, result: Mapping[str, An
             headers.append((member.location_name or name, _header_text(member, value)))
     body, content_type = _rest_body(located.dialect.protocol, located.operation.name, output, result)
     if located.dialect.name == "s3" and content_type == "application/xml" and isinstance(body, bytes):
-        body = bucket_markup.dressed(located.operation.name, body, result)
+        body = s3_xml.with_s3_root(located.operation.name, body, result)
     if content_type and "content-type" not in [name.lower() for name, _ in headers]:
         headers.append(("Content-Type", content_type))
-    return Response(status, headers, body)
+    return HttpResponse(status, headers, body)
 
 
 def _rest_body(protocol: str, operation: str, output: Shape, result: Mapping[str, Any]) -> tuple[Body, str]:
@@ -128,7 +128,7 @@ def _rest_body(protocol: str, operation: str, output: Shape, result: Mapping[str
         return _structured(protocol, member, member.location_name or output.payload, value)
     if not documents.body_members(output):
         return (b"{}", "application/json") if protocol == REST_JSON else (b"", "")
-    name = bucket_markup.ROOTS.get(operation) if protocol == REST_XML else None
+    name = s3_xml.ROOTS.get(operation) if protocol == REST_XML else None
     return _structured(protocol, output, name or output.location_name or f"{operation}Result", result)
 
 
@@ -136,7 +136,7 @@ def _structured(protocol: str, shape: Shape, name: str, value: Any) -> tuple[byt
     if protocol == REST_JSON:
         return msgspec.json.encode(documents.writer(shape)(value)), "application/json"
     out = [_PROLOGUE]
-    markup.writer(shape, name)(out, value)
+    xml.writer(shape, name)(out, value)
     return "".join(out).encode(), "application/xml"
 
 
@@ -148,13 +148,13 @@ def _header_text(member: Shape, value: Any) -> str:
     if member.type == "boolean":
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return moment_text(value, member.timestamp_format or "rfc822")
+        return timestamp_text(value, member.timestamp_format or "rfc822")
     if member.type in ("float", "double"):
         return real_text(value)
     return str(value)
 
 
-def render_error(dialect: Dialect, error: AwsError, request_id: str, request: Request) -> Response:
+def render_error(dialect: Dialect, error: AwsError, request_id: str, request: HttpRequest) -> HttpResponse:
     """An error on the wire, as the service dresses it."""
     shape = dialect.service.errors.get(error.code) if dialect.service else None
     known = shape.definition.error if shape else None
@@ -164,31 +164,31 @@ def render_error(dialect: Dialect, error: AwsError, request_id: str, request: Re
     code = shape.error_code if shape else error.code
     if dialect.protocol == EC2:
         body = _ec2_error(code, error.message, request_id)
-        return Response(status, [*headers, ("Content-Type", _XML_TYPE)], body)
+        return HttpResponse(status, [*headers, ("Content-Type", _XML_TYPE)], body)
     if dialect.protocol == REST_XML and dialect.name in ("s3", "s3control"):
-        return Response(status, [*headers, ("Content-Type", "application/xml")], _s3_error(code, error, request_id))
+        return HttpResponse(status, [*headers, ("Content-Type", "application/xml")], _s3_error(code, error, request_id))
     if dialect.protocol in (QUERY, REST_XML):
         body = _query_error(dialect.service, shape, code, error, sender, request_id)
-        return Response(status, [*headers, ("Content-Type", _XML_TYPE)], body)
+        return HttpResponse(status, [*headers, ("Content-Type", _XML_TYPE)], body)
     return _document_error(dialect, shape, error, status, headers)
 
 
 def _ec2_error(code: str, message: str, request_id: str) -> bytes:
-    inside = f"<Code>{markup.escape(code)}</Code><Message>{markup.escape(message)}</Message>"
+    inside = f"<Code>{xml.escape(code)}</Code><Message>{xml.escape(message)}</Message>"
     return f"{_PROLOGUE}<Response><Errors><Error>{inside}</Error></Errors><RequestID>{request_id}</RequestID></Response>".encode()
 
 
 def _query_error(service: Service | None, shape: Shape | None, code: str, error: AwsError, sender: str, request_id: str) -> bytes:
     space = service.metadata.xml_namespace if service else None
     out = [f'<ErrorResponse xmlns="{space}">' if space else "<ErrorResponse>"]
-    out.append(f"<Error><Type>{sender}</Type><Code>{markup.escape(code)}</Code><Message>{markup.escape(error.message)}</Message>")
+    out.append(f"<Error><Type>{sender}</Type><Code>{xml.escape(code)}</Code><Message>{xml.escape(error.message)}</Message>")
     _error_fields(out, shape, error.fields)
     out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")
     return "".join(out).encode()
 
 
 def _s3_error(code: str, error: AwsError, request_id: str) -> bytes:
-    out = [f"{_PROLOGUE}<Error><Code>{markup.escape(code)}</Code><Message>{markup.escape(error.message)}</Message>"]
+    out = [f"{_PROLOGUE}<Error><Code>{xml.escape(code)}</Code><Message>{xml.escape(error.message)}</Message>"]
     _error_fields(out, None, error.fields)
     out.append(f"<RequestId>{request_id}</RequestId><HostId>{_host_id(request_id)}</HostId></Error>")
     return "".join(out).encode()
@@ -197,9 +197,9 @@ def _s3_error(code: str, error: AwsError, request_id: str) -> bytes:
 def _error_fields(out: list[str], shape: Shape | None, fields: Mapping[str, Any]) -> None:
     """Further members of an error: by the model where it knows them, else as plain elements (S3's are in no model)."""
     if shape is not None:
-        markup.content_writer(shape)(out, fields)
+        xml.content_writer(shape)(out, fields)
         return
-    out += [f"<{name}>{markup.escape(str(value))}</{name}>" for name, value in fields.items()]
+    out += [f"<{name}>{xml.escape(str(value))}</{name}>" for name, value in fields.items()]
 
 
 _DYNAMODB_NAMESPACES = {
@@ -214,7 +214,7 @@ _DYNAMODB_NAMESPACES = {
 }
 
 
-def _document_error(dialect: Dialect, shape: Shape | None, error: AwsError, status: int, headers: Headers) -> Response:
+def _document_error(dialect: Dialect, shape: Shape | None, error: AwsError, status: int, headers: Headers) -> HttpResponse:
     name = shape.name if shape else error.code
     is_cbor = dialect.protocol == CBOR
     body: dict[str, Any] = documents.writer(shape, cbor=is_cbor)(error.fields) if shape else dict(error.fields)
@@ -226,17 +226,17 @@ def _document_error(dialect: Dialect, shape: Shape | None, error: AwsError, stat
         headers.append(("x-amzn-query-error", f"{code};{'Receiver' if status >= 500 else 'Sender'}"))
     if is_cbor:
         raw = cbor.encode({"__type": name} | body)
-        return Response(status, [*headers, ("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")], raw)
+        return HttpResponse(status, [*headers, ("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")], raw)
     if dialect.protocol == REST_JSON:
         headers += [("x-amzn-ErrorType", name), ("Content-Type", "application/json"), *_error_headers(shape, error.fields)]
-        return Response(status, headers, msgspec.json.encode(body))
+        return HttpResponse(status, headers, msgspec.json.encode(body))
     if dialect.name in ("dynamodb", "dynamodbstreams"):
         space = _DYNAMODB_NAMESPACES.get(name, "com.amazonaws.dynamodb.v20120810#")
         if space.endswith(".service#") and message in body:
             body["Message"] = body.pop(message)  # What stands before DynamoDB itself spells it so.
         name = space + name
     raw = msgspec.json.encode({"__type": name} | body)
-    return Response(status, _json_headers(dialect, headers, raw), raw)
+    return HttpResponse(status, _json_headers(dialect, headers, raw), raw)
 
 
 def _error_headers(shape: Shape | None, fields: Mapping[str, Any]) -> Headers:

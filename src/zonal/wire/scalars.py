@@ -1,7 +1,7 @@
 """Single values: text, numbers, truth, moments and bytes, as each protocol writes them.
 
-`from_text` reads them where everything is text (forms, headers, labels, XML); `moment` reads a timestamp in any of AWS's three formats, as
-AWS does whatever the model says; `moment_text` writes one.
+`from_text` reads them where everything is text (forms, headers, labels, XML); `timestamp` reads a timestamp in any of AWS's three formats,
+as AWS does whatever the model says; `timestamp_text` writes one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 
-from zonal.wire.shapes import Shape
+from zonal.wire.service_models import Shape
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RANGES = {"integer": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
@@ -51,7 +51,7 @@ def from_text(shape: Shape, text: str) -> Any:
         if kind in ("float", "double"):
             return real(text)
         if kind == "timestamp":
-            return moment(text)
+            return timestamp(text)
         if kind == "blob":
             return base64.b64decode(text, validate=True)
     except (ValueError, KeyError, OverflowError, binascii.Error):
@@ -79,7 +79,7 @@ def real(text: str) -> float:
     return float(text)
 
 
-def moment(value: str | float) -> datetime:
+def timestamp(value: str | float) -> datetime:
     """A timestamp: seconds since 1970, ISO 8601 or RFC 822. Raises `ValueError`."""
     if isinstance(value, int | float):
         return _EPOCH + timedelta(seconds=value)
@@ -95,7 +95,7 @@ def moment(value: str | float) -> datetime:
 
 
 @lru_cache(1024)
-def moment_text(value: datetime, format: str) -> str:
+def timestamp_text(value: datetime, format: str) -> str:
     """A moment as `iso8601`, `rfc822` or `unixTimestamp`; a naive one counts as UTC."""
     if format == "rfc822":
         return _http_date(value)

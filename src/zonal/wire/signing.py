@@ -25,10 +25,10 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from zonal.foundation.errors import AwsError
-from zonal.wire import legacy_signing, refusals
-from zonal.wire.messages import Request, Signature
-from zonal.wire.models import EC2, QUERY, REST_JSON, REST_XML, Dialect, bucket_of
-from zonal.wire.refusals import SKEW
+from zonal.wire import signature_errors, signature_v2
+from zonal.wire.dispatch import EC2, QUERY, REST_JSON, REST_XML, Dialect, bucket_of
+from zonal.wire.http_messages import HttpRequest, Signature
+from zonal.wire.signature_errors import SKEW
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -48,14 +48,14 @@ class Verifier:
         self._secrets = secrets
         self._region = region
 
-    def verify(self, request: Request, dialect: Dialect, now: datetime) -> Signature | None:
+    def verify(self, request: HttpRequest, dialect: Dialect, now: datetime) -> Signature | None:
         """What the signature says, or None for a request that carries none. `now` is the wall's time. Raises `AwsError`."""
         if _is_s3(dialect):
             authorization = request.headers.get("authorization", "")
-            if legacy_signing.is_header(authorization):
-                return legacy_signing.verify_header(request, self._secrets, bucket_of(request.host), now)
-            if not authorization and not _is_presigned(request) and legacy_signing.is_presigned(request):
-                return legacy_signing.verify_presigned(request, self._secrets, bucket_of(request.host), now)
+            if signature_v2.is_header(authorization):
+                return signature_v2.verify_header(request, self._secrets, bucket_of(request.host), now)
+            if not authorization and not _is_presigned(request) and signature_v2.is_presigned(request):
+                return signature_v2.verify_presigned(request, self._secrets, bucket_of(request.host), now)
         claim = _claim(request, dialect)
         if claim is None:
             return None
@@ -68,10 +68,10 @@ class Verifier:
         )
         _check_payload(claim, dialect, request)
         if claim.expires is not None and _is_s3(dialect):
-            request.headers = legacy_signing.hoisted(request)
+            request.headers = signature_v2.hoisted(request)
         return signature
 
-    def check_head(self, request: Request, dialect: Dialect, now: datetime) -> str | None:
+    def check_head(self, request: HttpRequest, dialect: Dialect, now: datetime) -> str | None:
         """All that can be verified before the body is there, of any service but S3, whose head has the whole signature.
 
         The signature covers the body's hash; its form, scope, date and key do not. Returns the access key that is claimed, None for a
@@ -83,10 +83,10 @@ class Verifier:
         self._check_claim(claim, request, dialect, now)
         return claim.access_key
 
-    def _check_claim(self, claim: _Claim, request: Request, dialect: Dialect, now: datetime) -> str:
+    def _check_claim(self, claim: _Claim, request: HttpRequest, dialect: Dialect, now: datetime) -> str:
         """Check scope, date and key; returns the key's secret."""
         self._check_scope(claim, dialect)
-        _check_date(claim, dialect, _moment(claim, dialect), now)
+        _check_date(claim, dialect, _parsed_timestamp(claim, dialect), now)
         secret = self._secrets.get(claim.access_key)
         if secret is None or "x-amz-security-token" in request.headers or claim.token:
             raise _unknown_key(dialect, claim.access_key, token=secret is not None)
@@ -124,17 +124,17 @@ class _Claim(msgspec.Struct, frozen=True):
     token: str = ""
 
 
-def _claim(request: Request, dialect: Dialect) -> _Claim | None:
+def _claim(request: HttpRequest, dialect: Dialect) -> _Claim | None:
     if authorization := request.headers.get("authorization"):
         return _header_claim(request, dialect, authorization)
     return _query_claim(request, dialect) if _is_presigned(request) else None
 
 
-def _is_presigned(request: Request) -> bool:
+def _is_presigned(request: HttpRequest) -> bool:
     return "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query
 
 
-def _payload_hash(request: Request) -> str:
+def _payload_hash(request: HttpRequest) -> str:
     if request.payload_hash or not request.body:
         return request.payload_hash or _EMPTY_HASH
     return hashlib.sha256(request.body).hexdigest()
@@ -152,7 +152,7 @@ def _authorization(head: str) -> tuple[str, ...] | None:
     return match.groups() if match else None
 
 
-def _header_claim(request: Request, dialect: Dialect, authorization: str) -> _Claim:
+def _header_claim(request: HttpRequest, dialect: Dialect, authorization: str) -> _Claim:
     end = authorization.find("Signature=") + len("Signature=")
     parts, signature = _authorization(authorization[:end]), authorization[end:].rstrip()
     if parts is None or not signature.isalnum():
@@ -174,7 +174,7 @@ def _header_claim(request: Request, dialect: Dialect, authorization: str) -> _Cl
     return _Claim(access_key, date, region, service, terminator, signed, signature, timestamp, payload)
 
 
-def _check_signed_headers(request: Request, dialect: Dialect, signed: tuple[str, ...]) -> None:
+def _check_signed_headers(request: HttpRequest, dialect: Dialect, signed: tuple[str, ...]) -> None:
     """The host must be signed; S3 wants every header of AWS's signed."""
     if "host" not in signed and not _is_s3(dialect):
         raise _mismatch(dialect, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
@@ -199,7 +199,7 @@ def _from_date_header(text: str) -> str:
         return ""
 
 
-def _malformed_authorization(dialect: Dialect, authorization: str, request: Request) -> AwsError:
+def _malformed_authorization(dialect: Dialect, authorization: str, request: HttpRequest) -> AwsError:
     """Says what an Authorization header lacks, in the service's words."""
     shown = authorization[:300]
     if _is_s3(dialect):
@@ -232,7 +232,7 @@ def _malformed_authorization(dialect: Dialect, authorization: str, request: Requ
 _QUERY_NAMES = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires")
 
 
-def _query_claim(request: Request, dialect: Dialect) -> _Claim:
+def _query_claim(request: HttpRequest, dialect: Dialect) -> _Claim:
     given = {name: unquote(value) for name, _, value in (word.partition("=") for word in request.query.split("&"))}
     s3 = _is_s3(dialect)
     wanted = _QUERY_NAMES if s3 else _QUERY_NAMES[:5]
@@ -263,7 +263,7 @@ def _query_claim(request: Request, dialect: Dialect) -> _Claim:
     return _Claim(access_key, date, region, service, terminator, signed, signature, timestamp, payload, int(expires), token)
 
 
-def _moment(claim: _Claim, dialect: Dialect) -> datetime:
+def _parsed_timestamp(claim: _Claim, dialect: Dialect) -> datetime:
     moment = _parsed(claim.timestamp)
     if moment is None and _is_s3(dialect):
         if claim.expires is not None:
@@ -295,7 +295,7 @@ def _check_date(claim: _Claim, dialect: Dialect, moment: datetime, now: datetime
     elif abs(now - moment) <= SKEW:
         return
     elif _is_s3(dialect):
-        raise refusals.too_skewed(claim.timestamp, now)
+        raise signature_errors.too_skewed(claim.timestamp, now)
     elif dialect.protocol == EC2:
         raise AwsError("RequestExpired", "Request has expired.")
     elif moment < now:
@@ -362,20 +362,20 @@ _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
-def _check_signature(claim: _Claim, dialect: Dialect, request: Request, key: bytes, scope: str) -> None:
+def _check_signature(claim: _Claim, dialect: Dialect, request: HttpRequest, key: bytes, scope: str) -> None:
     canonical = _canonical_request(claim, request, s3=_is_s3(dialect))
     # A header came as bytes, each of which is a character here: those bytes were signed, be they UTF-8 or not.
     to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashlib.sha256(canonical.encode('latin-1')).hexdigest()}"
     if hmac.compare_digest(sign(key, to_sign.encode()).encode(), claim.signature.encode()):
         return
     if _is_s3(dialect):
-        raise refusals.mismatch(claim.access_key, to_sign, claim.signature, canonical)
+        raise signature_errors.mismatch(claim.access_key, to_sign, claim.signature, canonical)
     words = "The request signature we calculated does not match the signature you provided."
     advice = "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
     raise _mismatch(dialect, f"{words} {advice}")
 
 
-def _canonical_request(claim: _Claim, request: Request, *, s3: bool) -> str:
+def _canonical_request(claim: _Claim, request: HttpRequest, *, s3: bool) -> str:
     headers = request.headers
     lines = "".join([f"{name}:{_trimmed(headers.get(name, ''))}\n" for name in claim.signed_headers])
     path = request.path if s3 or request.path == "/" else _normal_path(request.path)
@@ -410,7 +410,7 @@ def _encoded(text: str) -> str:
     return quote(unquote(text.replace("+", "%20"), errors="surrogateescape"), safe="-_.~", errors="surrogateescape")
 
 
-def _check_payload(claim: _Claim, dialect: Dialect, request: Request) -> None:
+def _check_payload(claim: _Claim, dialect: Dialect, request: HttpRequest) -> None:
     """S3 signs the hash that a header claims; whether the body has it is looked at here (for a stream by `checked`)."""
     if not _is_s3(dialect) or request.stream is not None or claim.payload == UNSIGNED or claim.payload in STREAMING:
         return
@@ -482,9 +482,9 @@ def access_denied(dialect: Dialect, message: str) -> AwsError:
 
 def _unknown_key(dialect: Dialect, access_key: str, *, token: bool) -> AwsError:
     if _is_s3(dialect) and token:
-        return refusals.invalid_token()
+        return signature_errors.invalid_token()
     if _is_s3(dialect):
-        return refusals.unknown_key(access_key)
+        return signature_errors.unknown_key(access_key)
     words = "The security token included in the request is invalid."
     if dialect.protocol == EC2:
         return _mismatch(dialect, words)

@@ -18,9 +18,9 @@ from typing import Any
 
 from zonal.foundation.errors import AwsError
 from zonal.wire import constraints
-from zonal.wire.models import EC2, JSON, QUERY, Located
+from zonal.wire.dispatch import EC2, JSON, QUERY, Located
 from zonal.wire.scalars import Malformed
-from zonal.wire.shapes import Shape
+from zonal.wire.service_models import Shape
 
 _REQUIRED_ONLY = frozenset({"ec2", "rds", "elasticache", "redshift", "neptune", "docdb", "autoscaling", "s3"})
 _OWN_ENUMS = frozenset({"string"})
@@ -84,11 +84,11 @@ def _constraints_broken(located: Located, found: list[tuple[str, str]]) -> AwsEr
     return AwsError("ValidationError" if located.dialect.protocol == QUERY else "ValidationException", message)
 
 
-Check = Callable[[Any], bool]
+ValueCheck = Callable[[Any], bool]
 
 
 @functools.cache
-def _fine(shape: Shape, full: bool) -> Check:
+def _fine(shape: Shape, full: bool) -> ValueCheck:
     """A function that tells whether a value breaks nothing. Shapes that constrain nothing cost nothing."""
     if not _constrains(shape, full):
         return _anything
@@ -106,9 +106,9 @@ def _anything(value: Any) -> bool:
     return True
 
 
-def _fine_structure(shape: Shape, full: bool) -> Check:
+def _fine_structure(shape: Shape, full: bool) -> ValueCheck:
     required = [name for name in shape.definition.required if not _is_auto(shape, name)]
-    checks: dict[str, Check] | None = None
+    checks: dict[str, ValueCheck] | None = None
 
     def fine(value: Any) -> bool:
         nonlocal checks
@@ -126,7 +126,7 @@ def _fine_structure(shape: Shape, full: bool) -> Check:
     return fine
 
 
-def _fine_list(shape: Shape, full: bool, own: Check) -> Check:
+def _fine_list(shape: Shape, full: bool, own: ValueCheck) -> ValueCheck:
     def fine(value: Any) -> bool:
         member = _fine(shape.member, full)
         return own(value) and (member is _anything or all(item is None or member(item) for item in value))
@@ -134,7 +134,7 @@ def _fine_list(shape: Shape, full: bool, own: Check) -> Check:
     return fine
 
 
-def _fine_map(shape: Shape, full: bool, own: Check) -> Check:
+def _fine_map(shape: Shape, full: bool, own: ValueCheck) -> ValueCheck:
     def fine(value: Any) -> bool:
         key, member = _fine(shape.key, full), _fine(shape.value, full)
         if not own(value):
@@ -144,7 +144,7 @@ def _fine_map(shape: Shape, full: bool, own: Check) -> Check:
     return fine
 
 
-def _fine_self(shape: Shape) -> Check:
+def _fine_self(shape: Shape) -> ValueCheck:
     definition = shape.definition
     low, high = definition.min, definition.max
     if shape.type in ("string", "list", "map") and definition.pattern is None and not definition.enum:

@@ -19,7 +19,7 @@ from zonal.gateway.api import Gateway, ServiceOptions
 from zonal.records.store import Record, Store, StoreUnavailable
 from zonal.services.operation import Call, handlers, operation
 from zonal.services.sts import CallerIdentity
-from zonal.wire.messages import StreamBody
+from zonal.wire.http_messages import StreamBody
 
 
 class Lamp(Record):

@@ -24,7 +24,7 @@ from zonal.gateway.body_budget import TRIM_BYTES, BodyBudget
 from zonal.gateway.connection import INLINE_BODY_BYTES
 from zonal.records.store import Store
 from zonal.services.operation import Call
-from zonal.wire import json_bodies, requests, shapes
+from zonal.wire import json_bodies, requests, service_models
 
 MIB = 1024 * 1024
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -173,7 +173,7 @@ async def test_a_chunked_body_is_cut_off_at_its_limit() -> None:
 
 def test_the_table_of_limits_names_operations_that_exist() -> None:
     for row in body_limits.TABLE:
-        assert shapes.service(row.service).operation(row.operation) is not None, row
+        assert service_models.service(row.service).operation(row.operation) is not None, row
         assert body_limits.limit_of(row.service, row.operation) == row.size_bytes
     assert body_limits.limit_of("rds", "CreateDBInstance") == body_limits.CONTROL_PLANE_BYTES
 

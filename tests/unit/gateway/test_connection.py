@@ -17,7 +17,7 @@ from tests.unit.gateway.raw_client import dynamodb_head
 from zonal.foundation.settings import Settings
 from zonal.gateway.body_budget import BodyBudget
 from zonal.gateway.connection import INLINE_BODY_BYTES, HttpConnection, HttpConnections
-from zonal.wire.messages import Request, Response
+from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -177,8 +177,8 @@ async def test_noise_never_shows_a_traceback_nor_ends_the_gateway(wire: Wire, ca
 
 
 async def test_too_many_connections_cost_the_one_that_is_idle_for_longest() -> None:
-    async def answer(request: Request) -> Response:
-        return Response(200, [], b"{}")
+    async def answer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, [], b"{}")
 
     shared = HttpConnections(Settings(), answer, BodyBudget(1 << 20))
     shared.most = 4
@@ -212,10 +212,10 @@ def test_clients_that_pipeline_and_read_nothing_cost_another_client_a_few_answer
 ) -> None:
     answered = 0
 
-    async def answer(request: Request) -> Response:
+    async def answer(request: HttpRequest) -> HttpResponse:
         nonlocal answered
         answered += 1
-        return Response(200, [], b"{}")
+        return HttpResponse(200, [], b"{}")
 
     async def scene() -> None:
         shared = HttpConnections(Settings(), answer, BodyBudget(1 << 30))
@@ -245,9 +245,9 @@ def test_clients_that_pipeline_and_read_nothing_cost_another_client_a_few_answer
 
 
 async def test_a_client_that_closes_its_side_is_answered_and_closed() -> None:
-    async def answer(request: Request) -> Response:
+    async def answer(request: HttpRequest) -> HttpResponse:
         await asyncio.sleep(0.05)
-        return Response(200, [], b"{}")
+        return HttpResponse(200, [], b"{}")
 
     shared = HttpConnections(Settings(), answer, BodyBudget(1 << 20))
     server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(shared), "127.0.0.1", 0)

@@ -14,7 +14,7 @@ import uvloop
 
 from zonal.gateway import response_writer
 from zonal.gateway.response_writer import send_body, send_file
-from zonal.wire.messages import FileBody, StreamBody
+from zonal.wire.http_messages import FileBody, StreamBody
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

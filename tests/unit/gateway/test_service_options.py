@@ -18,7 +18,7 @@ from zonal.gateway.api import Gateway, ServiceOptions
 from zonal.records.store import Store
 from zonal.services.operation import Call, Handler, handlers
 from zonal.services.sts import CallerIdentity
-from zonal.wire.messages import Request, Response
+from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 
 async def echo(call: Call, request: Any) -> Any:
@@ -26,8 +26,8 @@ async def echo(call: Call, request: Any) -> Any:
     return b'{"Item":{"a":{"S":"as it was stored"}}}' if request["Key"] == {"id": {"S": "x"}} else {"Item": request["Key"]}
 
 
-async def greet(request: Request) -> Response | None:
-    return Response(204, [("Access-Control-Allow-Origin", "*")], b"") if request.method == "OPTIONS" else None
+async def greet(request: HttpRequest) -> HttpResponse | None:
+    return HttpResponse(204, [("Access-Control-Allow-Origin", "*")], b"") if request.method == "OPTIONS" else None
 
 
 def gateway(handler: Handler = echo) -> Gateway:
@@ -53,7 +53,7 @@ async def test_documents_go_in_and_out_as_they_are() -> None:
 
 
 async def test_a_service_may_answer_before_anything_else() -> None:
-    request = Request("OPTIONS", "/", "", {"host": "dynamodb.us-east-1.amazonaws.com"})
+    request = HttpRequest("OPTIONS", "/", "", {"host": "dynamodb.us-east-1.amazonaws.com"})
     assert (await gateway().answer(request)).status == 204
 
 

@@ -17,7 +17,7 @@ import botocore.model
 import botocore.parsers
 import botocore.serialize
 
-from zonal.wire.messages import Request, Response
+from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 DEPTH = 5
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-"
@@ -29,7 +29,7 @@ def model(service: str) -> botocore.model.ServiceModel:
     return botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"), service)
 
 
-def request_of(operation: botocore.model.OperationModel, parameters: dict[str, Any], *, protocol: str | None = None) -> Request:
+def request_of(operation: botocore.model.OperationModel, parameters: dict[str, Any], *, protocol: str | None = None) -> HttpRequest:
     """What botocore would send, with the credential scope that tells the service."""
     service = operation.service_model
     protocol = protocol or service.resolved_protocol
@@ -43,11 +43,11 @@ def request_of(operation: botocore.model.OperationModel, parameters: dict[str, A
     headers |= {"host": "127.0.0.1:4566", "authorization": f"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/{signing_name}/aws4_request"}
     url = urlsplit(prepared.url)
     body = prepared.body or b""
-    return Request(prepared.method, url.path or "/", url.query, headers, body.encode() if isinstance(body, str) else body)
+    return HttpRequest(prepared.method, url.path or "/", url.query, headers, body.encode() if isinstance(body, str) else body)
 
 
 def parsed(
-    operation: botocore.model.OperationModel, response: Response, *, protocol: str | None = None, shape: Any = None
+    operation: botocore.model.OperationModel, response: HttpResponse, *, protocol: str | None = None, shape: Any = None
 ) -> dict[str, Any]:
     """What botocore makes of our answer, without its metadata. `shape` is an error's, to have its modelled fields."""
     assert isinstance(response.body, bytes)

@@ -8,14 +8,14 @@ import pytest
 
 from zonal.foundation.credentials import Credential
 from zonal.foundation.settings import Settings, load
-from zonal.wire.messages import Request, Response
+from zonal.wire.http_messages import HttpRequest, HttpResponse
 from zonal.wire.origin_policy import OriginPolicy
 
 HOST = "localhost:4566"
 
 
-def request(**headers: str) -> Request:
-    return Request("GET", "/", "", {"host": HOST} | {name.replace("_", "-"): value for name, value in headers.items()})
+def request(**headers: str) -> HttpRequest:
+    return HttpRequest("GET", "/", "", {"host": HOST} | {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def request(**headers: str) -> Request:
     ],
 )
 def test_names_of_the_region_are_taken(host: str) -> None:
-    assert OriginPolicy(Settings()).host_refusal(Request("GET", "/", "", {"host": host})) is None
+    assert OriginPolicy(Settings()).host_refusal(HttpRequest("GET", "/", "", {"host": host})) is None
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_names_of_the_region_are_taken(host: str) -> None:
     ],
 )
 def test_any_other_host_is_refused_by_name(host: str) -> None:
-    refusal = OriginPolicy(Settings()).host_refusal(Request("GET", "/", "", {"host": host}))
+    refusal = OriginPolicy(Settings()).host_refusal(HttpRequest("GET", "/", "", {"host": host}))
     assert refusal is not None and host in refusal and "allowed_hosts" in refusal
 
 
@@ -114,7 +114,7 @@ def test_an_origin_can_be_allowed_by_the_settings_or_by_the_service() -> None:
     assert policy.origin_refusal(request(origin="http://localhost:3001"), "test") is not None
     asked: list[str] = []
 
-    def allows(request: Request, origin: str) -> bool:
+    def allows(request: HttpRequest, origin: str) -> bool:
         asked.append(origin)
         return origin == "https://app.example"
 
@@ -136,7 +136,7 @@ def test_browsers_are_told_of_allowed_origins_only() -> None:
     ask = request(origin="http://localhost:3001", **asked)
     ask.method = "OPTIONS"
     assert policy.preflight(ask) is None
-    plain = Response(200, [], b"")
+    plain = HttpResponse(200, [], b"")
     assert policy.expose(request(origin="http://localhost:3001"), plain) is plain
     assert (
         dict(policy.expose(request(origin="http://localhost:3000"), plain).headers)["Access-Control-Allow-Origin"]

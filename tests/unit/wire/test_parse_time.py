@@ -17,15 +17,15 @@ import msgspec
 import pytest
 
 from zonal.foundation.errors import AwsError
-from zonal.wire import cbor, json_bodies, markup, requests
-from zonal.wire.messages import Request
-from zonal.wire.models import Catalogue
+from zonal.wire import cbor, json_bodies, requests, xml
+from zonal.wire.dispatch import ServiceCatalog
+from zonal.wire.http_messages import HttpRequest
 
 SIZE = 160 * 1024  # More than what is decoded in one piece.
 MOST_GROWTH = 3.5
 NEGLIGIBLE_SECONDS = 0.002
 SEEDS = range(10)
-CATALOGUE = Catalogue(["s3", "ec2", "rds", "dynamodb", "cloudwatch"])
+CATALOGUE = ServiceCatalog(["s3", "ec2", "rds", "dynamodb", "cloudwatch"])
 FORM = {"host": "ec2.us-east-1.amazonaws.com", "content-type": "application/x-www-form-urlencoded"}
 
 
@@ -35,7 +35,7 @@ def least_time(parse: Callable[[bytes], Any], raw: bytes) -> float:
     gc.disable()
     for _ in range(3):
         begin = time.thread_time()
-        with suppress(AwsError, markup.NotXml, json_bodies.NotJson, cbor.NotCbor):
+        with suppress(AwsError, xml.NotXml, json_bodies.NotJson, cbor.NotCbor):
             parse(raw)
         found.append(time.thread_time() - begin)
     gc.enable()
@@ -72,7 +72,7 @@ XML = [
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_xml_of_any_mixture_is_read_in_linear_time(seed: int) -> None:
-    assert_linear(markup.tree, drawn(seed, XML[:-2] if seed % 4 else XML, b"<r>", b"</r>"))
+    assert_linear(xml.tree, drawn(seed, XML[:-2] if seed % 4 else XML, b"<r>", b"</r>"))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_xml_of_any_mixture_is_read_in_linear_time(seed: int) -> None:
     ],
 )
 def test_xml_with_much_of_one_thing_is_read_in_linear_time(make: Callable[[int], bytes]) -> None:
-    assert_linear(markup.tree, make)
+    assert_linear(xml.tree, make)
 
 
 JSON = [
@@ -148,7 +148,7 @@ def test_cbor_with_much_of_one_thing_is_read_in_linear_time(make: Callable[[int]
 
 
 def read_form(raw: bytes) -> Any:
-    request = Request("POST", "/", "", FORM, raw)
+    request = HttpRequest("POST", "/", "", FORM, raw)
     return requests.parse(CATALOGUE.locate(request, CATALOGUE.recognise(request)), request)
 
 
@@ -185,7 +185,7 @@ def test_forms_with_much_of_one_thing_are_read_in_linear_time(make: Callable[[in
 
 def reader_of(method: str, path: str, query: str, headers: dict[str, str]) -> Callable[[bytes], Any]:
     def parse(raw: bytes) -> Any:
-        request = Request(method, path, query, {"host": "localhost"} | headers, raw)
+        request = HttpRequest(method, path, query, {"host": "localhost"} | headers, raw)
         return requests.parse(CATALOGUE.locate(request, CATALOGUE.recognise(request)), request)
 
     return parse
@@ -244,19 +244,19 @@ def test_whole_requests_are_read_in_linear_time(parse: Callable[[bytes], Any], m
 )
 def test_a_head_is_recognised_in_linear_time(authorization: Callable[[int], str]) -> None:
     def recognise(raw: bytes) -> Any:
-        return CATALOGUE.recognise(Request("GET", "/", "", {"host": "localhost", "authorization": raw.decode()}))
+        return CATALOGUE.recognise(HttpRequest("GET", "/", "", {"host": "localhost", "authorization": raw.decode()}))
 
     assert_linear(recognise, lambda size: authorization(size // 4).encode())
 
 
 def test_what_is_made_of_a_document_is_bounded() -> None:
     for raw in (
-        b"<r>" + b"<a/>" * markup.NODE_LIMIT + b"</r>",
+        b"<r>" + b"<a/>" * xml.NODE_LIMIT + b"</r>",
         b"<a>" * 65 + b"</a>" * 65,
-        b"<r " + b" ".join(b'a%d=""' % number for number in range(markup.ATTRIBUTE_LIMIT + 1)) + b"/>",
+        b"<r " + b" ".join(b'a%d=""' % number for number in range(xml.ATTRIBUTE_LIMIT + 1)) + b"/>",
     ):
-        with pytest.raises(markup.NotXml):
-            markup.tree(raw)
+        with pytest.raises(xml.NotXml):
+            xml.tree(raw)
     for raw in (
         b"[" + b"[]," * json_bodies.VALUE_LIMIT + b"0]",
         b"[" * (json_bodies.DEPTH_LIMIT + 1) + b"]" * (json_bodies.DEPTH_LIMIT + 1),

@@ -8,30 +8,31 @@ from typing import Any
 
 import pytest
 
-from tests.unit.wire.test_models import CATALOGUE, FORM, request
+from tests.unit.wire.test_dispatch import CATALOGUE, FORM, request
 from zonal.foundation.errors import AwsError
-from zonal.wire import cbor, markup, requests
-from zonal.wire.messages import Request
+from zonal.wire import cbor, requests
+from zonal.wire import xml as xml_module
+from zonal.wire.http_messages import HttpRequest
 
 
-def parse(sent: Request) -> dict[str, Any]:
+def parse(sent: HttpRequest) -> dict[str, Any]:
     return requests.parse(CATALOGUE.locate(sent, CATALOGUE.recognise(sent)), sent)
 
 
-def form(service: str, text: str) -> Request:
+def form(service: str, text: str) -> HttpRequest:
     return request(scope=service, content_type=FORM, body=text.encode())
 
 
-def json(operation: str, text: str | bytes) -> Request:
+def json(operation: str, text: str | bytes) -> HttpRequest:
     body = text if isinstance(text, bytes) else text.encode()
     return request(x_amz_target=f"DynamoDB_20120810.{operation}", content_type="application/x-amz-json-1.0", body=body)
 
 
-def put(target: str, body: bytes) -> Request:
+def put(target: str, body: bytes) -> HttpRequest:
     return request("PUT", target, body, scope="s3")
 
 
-def rpc(body: bytes) -> Request:
+def rpc(body: bytes) -> HttpRequest:
     return request(target="/service/X/operation/GetMetricStatistics", scope="monitoring", smithy_protocol="rpc-v2-cbor", body=body)
 
 
@@ -77,7 +78,7 @@ def rpc(body: bytes) -> Request:
         (rpc(cbor.encode({"Period": "x"})), "SerializationException", "STRING_VALUE cannot be converted to Integer"),
     ],
 )
-def test_what_is_malformed_is_refused_in_the_services_words(sent: Request, code: str, words: str) -> None:
+def test_what_is_malformed_is_refused_in_the_services_words(sent: HttpRequest, code: str, words: str) -> None:
     with pytest.raises(AwsError) as refused:
         parse(sent)
     assert refused.value.code == code
@@ -126,11 +127,11 @@ def test_every_prefix_of_a_good_body_is_good_or_refused() -> None:
 
 def test_entities_are_not_expanded_and_the_built_in_ones_are() -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]><a>&b;</a>'
-    with pytest.raises(markup.NotXml):
-        markup.tree(bomb)
-    with pytest.raises(markup.NotXml):
-        markup.tree(b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>')
-    assert markup.tree(b"<a>&lt;&#65;&amp;</a>").text == "<A&"
+    with pytest.raises(xml_module.NotXml):
+        xml_module.tree(bomb)
+    with pytest.raises(xml_module.NotXml):
+        xml_module.tree(b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>')
+    assert xml_module.tree(b"<a>&lt;&#65;&amp;</a>").text == "<A&"
 
 
 def test_a_packed_body_is_unpacked_up_to_the_limit() -> None:

@@ -9,11 +9,11 @@ import pytest
 from tests.unit.wire.oracle import Values, model, parsed, request_of
 from zonal.foundation.errors import AwsError
 from zonal.wire import requests, responses
-from zonal.wire.models import Catalogue, Located
+from zonal.wire.dispatch import Located, ServiceCatalog
 
 WHOLE = ("ec2", "rds", "sts", "dynamodb", "s3")
 SAMPLED = ("lambda", "cloudwatch", "elbv2", "elasticache", "ds", "ssm", "iam", "route53", "sqs", "cloudformation", "efs", "logs")
-CATALOGUE = Catalogue((*WHOLE, *SAMPLED))
+CATALOGUE = ServiceCatalog((*WHOLE, *SAMPLED))
 XML = ("query", "ec2", "rest-xml")
 
 

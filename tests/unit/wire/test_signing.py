@@ -16,10 +16,10 @@ from botocore.credentials import Credentials
 
 from zonal.foundation.errors import AwsError
 from zonal.wire import signing
-from zonal.wire.messages import Request, Signature
-from zonal.wire.models import Catalogue, Dialect
+from zonal.wire.dispatch import Dialect, ServiceCatalog
+from zonal.wire.http_messages import HttpRequest, Signature
 
-CATALOGUE = Catalogue(("ec2", "rds", "dynamodb", "lambda", "s3", "cloudwatch"))
+CATALOGUE = ServiceCatalog(("ec2", "rds", "dynamodb", "lambda", "s3", "cloudwatch"))
 VERIFIER = signing.Verifier({"AKID": "secret"}, "us-east-1")
 GOOD = Credentials("AKID", "secret")
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -42,24 +42,24 @@ def signed(
     region: str = "us-east-1",
     signer: Signer = botocore.auth.SigV4Auth,
     **options: Any,
-) -> Request:
+) -> HttpRequest:
     """A request that botocore has signed."""
     draft = AWSRequest(method, f"http://127.0.0.1:4566{target}", headers or {}, body)
     signer(credentials, service, region, **options).add_auth(draft)
     prepared = draft.prepare()
     sent = {str(name).lower(): value.decode() if isinstance(value, bytes) else str(value) for name, value in prepared.headers.items()}
     path, _, query = prepared.url.removeprefix("http://127.0.0.1:4566").partition("?")
-    return Request(method, path, query, {"host": "127.0.0.1:4566"} | sent, prepared.body or b"")
+    return HttpRequest(method, path, query, {"host": "127.0.0.1:4566"} | sent, prepared.body or b"")
 
 
-def verify(request: Request, *, at: datetime | None = None) -> Signature:
+def verify(request: HttpRequest, *, at: datetime | None = None) -> Signature:
     dialect = CATALOGUE.recognise(request)
     signature = VERIFIER.verify(request, dialect, at or now())
     assert signature is not None
     return signature
 
 
-def refusal(request: Request, *, at: datetime | None = None) -> AwsError:
+def refusal(request: HttpRequest, *, at: datetime | None = None) -> AwsError:
     with pytest.raises(AwsError) as refused:
         verify(request, at=at)
     return refused.value
@@ -141,12 +141,12 @@ def test_a_header_that_lacks_something_is_told_what() -> None:
         ("Basic dXNlcjpwYXNz", "Unsupported AWS 'algorithm'"),
         ("AWS4-HMAC-SHA256 Credential=, SignedHeaders=, Signature=", "exactly 5 slash-delimited"),
     ]:
-        request = Request("POST", "/", "", {**good.headers, "authorization": broken}, b"Action=X")
+        request = HttpRequest("POST", "/", "", {**good.headers, "authorization": broken}, b"Action=X")
         with pytest.raises(AwsError) as refused:
             VERIFIER.verify(request, Dialect("query", "rds", CATALOGUE.recognise(good).service), now())
         assert refused.value.code == "IncompleteSignature"
         assert message in refused.value.message
-    dateless = Request("POST", "/", "", {name: value for name, value in good.headers.items() if name != "x-amz-date"})
+    dateless = HttpRequest("POST", "/", "", {name: value for name, value in good.headers.items() if name != "x-amz-date"})
     assert "'X-Amz-Date' or a 'Date' header" in refusal(dateless).message
 
 
@@ -154,9 +154,9 @@ def test_a_scope_must_be_of_this_day_and_this_service() -> None:
     good = signed("rds", headers=FORM)
     authorization = good.headers["authorization"]
     day = now().strftime("%Y%m%d")
-    other_day = Request("POST", "/", "", {**good.headers, "authorization": authorization.replace(f"/{day}/", "/20200101/")})
+    other_day = HttpRequest("POST", "/", "", {**good.headers, "authorization": authorization.replace(f"/{day}/", "/20200101/")})
     assert refusal(other_day).message.startswith("Date in Credential scope does not match")
-    other_end = Request("POST", "/", "", {**good.headers, "authorization": authorization.replace("aws4_request", "aws4_nonsense")})
+    other_end = HttpRequest("POST", "/", "", {**good.headers, "authorization": authorization.replace("aws4_request", "aws4_nonsense")})
     with pytest.raises(AwsError, match="valid terminator"):
         VERIFIER.verify(other_end, CATALOGUE.recognise(good), now())
     other_service = signed("sns", headers=FORM)
@@ -185,7 +185,7 @@ def test_an_unsigned_request_carries_no_signature_and_is_refused_as_the_service_
         (JSON, "/", "MissingAuthenticationTokenException"),
     ]:
         path, _, query = target.partition("?")
-        request = Request("POST", path, query, {"host": "rds.us-east-1.localhost", **headers})
+        request = HttpRequest("POST", path, query, {"host": "rds.us-east-1.localhost", **headers})
         dialect = CATALOGUE.recognise(request)
         assert VERIFIER.verify(request, dialect, now()) is None
         assert signing.missing(dialect).code == code
@@ -222,7 +222,7 @@ def test_a_presigned_url_that_was_changed_is_refused(change: tuple[str, str], co
 
 
 def test_s3_has_refusals_of_its_own() -> None:
-    def make(**options: Any) -> Request:
+    def make(**options: Any) -> HttpRequest:
         return signed("s3", method="PUT", target="/bucket/key", body=b"data", signer=botocore.auth.S3SigV4Auth, **options)
 
     unknown = refusal(make(credentials=Credentials("NOBODY", "secret")))
@@ -325,7 +325,7 @@ def test_amazons_date_stands_in_an_old_signed_header_for_the_date(form: str) -> 
     to_sign = f"GET\n\n\n\nx-amz-date:{date}\n/photos/cat.jpg"  # botocore signs the other date as well, which S3 does not.
     signature = base64.b64encode(hmac.digest(b"secret", to_sign.encode(), "sha1")).decode()
     headers = {"host": "photos.localhost:4566", "date": "long ago", "x-amz-date": date, "authorization": f"AWS AKID:{signature}"}
-    assert verify(Request("GET", "/cat.jpg", "", headers)).access_key == "AKID"
+    assert verify(HttpRequest("GET", "/cat.jpg", "", headers)).access_key == "AKID"
 
 
 def test_an_old_signed_header_without_a_date_is_refused() -> None:

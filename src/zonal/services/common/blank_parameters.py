@@ -15,7 +15,7 @@ from typing import Any
 
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, Handler
-from zonal.wire import shapes
+from zonal.wire import service_models
 
 
 def without_blanks(service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
@@ -42,7 +42,7 @@ def _given(service: str, operation: str, request: Mapping[str, Any]) -> Mapping[
     blank = [name for name, value in request.items() if value in ("", [])]
     if not blank:
         return request
-    model = shapes.service(service).operation(operation)
+    model = service_models.service(service).operation(operation)
     required = model.input.definition.required if model is not None and model.input is not None else ()
     for name in blank:
         if name in required and request[name] == "":

@@ -19,8 +19,8 @@ import msgspec
 from zonal.dynamo.items import WrongShape, decode_binary, validation
 from zonal.dynamo.wording import enveloped
 from zonal.foundation.errors import AwsError
-from zonal.wire import constraints, shapes
-from zonal.wire.shapes import Shape
+from zonal.wire import constraints, service_models
+from zonal.wire.service_models import Shape
 
 MAX_ERRORS = 10
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
@@ -122,7 +122,7 @@ def serialization(message: str) -> AwsError:
 
 @functools.cache
 def _input(service: str, operation: str) -> Shape:
-    found = shapes.service(service).operation(operation)
+    found = service_models.service(service).operation(operation)
     assert found is not None and found.input is not None
     return found.input
 

@@ -92,8 +92,8 @@ ONLY = {
 class Creation:
     """The operation that makes a DB instance."""
 
-    def __init__(self, catalogue: Catalogue, authority: Authority, is_lost: IsLost) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalogue, authority: Authority, is_lost: IsLost) -> None:
+        self._catalog = catalog
         self._authority = authority
         self._is_lost = is_lost
 
@@ -103,7 +103,7 @@ class Creation:
         identifier = checked_identifier(request["DBInstanceIdentifier"])
         UNSUPPORTED.reject(request, REFUSED)
         check_only(request)
-        version = self._catalogue.chosen(request["Engine"], request.get("EngineVersion"))
+        version = self._catalog.chosen(request["Engine"], request.get("EngineVersion"))
         _check_contents(request, version)
         if instance_exists(tx, identifier):
             raise AwsError("DBInstanceAlreadyExists", "DB instance already exists")

@@ -113,22 +113,22 @@ class Catalogue:
 class EngineVersions:
     """The operations on engine versions."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalogue) -> None:
+        self._catalog = catalog
 
     @operation("DescribeDBEngineVersions")
     def describe(self, call: Call, request: DescribeDBEngineVersionsMessageTypeDef) -> Answer:
         asked = filters(request, ("db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"))
         found = [
             each
-            for each in self._catalogue.versions()
+            for each in self._catalog.versions()
             if has_values(_properties(each), asked)
             and request.get("Engine") in (None, ENGINE)
             and (request.get("DBParameterGroupFamily") or family(each)) == family(each)
             and (not (version := request.get("EngineVersion")) or each.version == version or each.version.startswith(f"{version}."))
         ]
         if request.get("DefaultOnly"):
-            newest = self._catalogue.versions()[-1:]
+            newest = self._catalog.versions()[-1:]
             found = [each for each in found if each in newest or (request.get("EngineVersion") and each is found[-1])]
         return page(found, request, "DBEngineVersions", _key, self._answer)
 
@@ -138,7 +138,7 @@ class EngineVersions:
         version, wanted = request.get("EngineVersion"), request.get("DBInstanceClass")
         options = [
             (each, size, storage)
-            for each in self._catalogue.versions()
+            for each in self._catalog.versions()
             if request["Engine"] == ENGINE and (not version or each.version == version or each.version.startswith(f"{version}."))
             for size in instance_classes().values()
             if not wanted or size.name == wanted
@@ -164,7 +164,7 @@ class EngineVersions:
                     "AutoUpgrade": False,
                     "IsMajorVersionUpgrade": False,
                 }
-                for target in self._catalogue.upgrades(version)
+                for target in self._catalog.upgrades(version)
             ],
             "ExportableLogTypes": [],
             "SupportsLogExportsToCloudwatchLogs": False,

@@ -66,8 +66,8 @@ CHANGED_BY = {
 class Modification:
     """The operation that changes a DB instance."""
 
-    def __init__(self, catalogue: Catalogue, is_lost: IsLost) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalogue, is_lost: IsLost) -> None:
+        self._catalog = catalog
         self._is_lost = is_lost
 
     @operation("ModifyDBInstance")
@@ -115,7 +115,7 @@ class Modification:
     def _changes(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> Changes:
         """The changes that wait for the window, checked; one to the present value is none."""
         version = self._version(request, instance)
-        check_parameter_group(request.get("DBParameterGroupName"), self._catalogue.chosen(instance.engine, instance.engine_version))
+        check_parameter_group(request.get("DBParameterGroupName"), self._catalog.chosen(instance.engine, instance.engine_version))
         name = request.get("DBInstanceClass")
         if name is not None:
             check_class(name, engine=instance.engine, version=instance.engine_version)
@@ -147,11 +147,11 @@ class Modification:
             return None
         if applying and asked == instance.engine_version:
             return asked  # An upgrade that does not come to its end is taken back.
-        now = self._catalogue.chosen(instance.engine, instance.engine_version)
-        wanted = self._catalogue.chosen(instance.engine, asked)
+        now = self._catalog.chosen(instance.engine, instance.engine_version)
+        wanted = self._catalog.chosen(instance.engine, asked)
         if wanted.version == now.version:
             return None
-        if wanted not in self._catalogue.upgrades(now):
+        if wanted not in self._catalog.upgrades(now):
             raise AwsError("InvalidParameterCombination", f"Cannot upgrade {instance.engine} from {now.version} to {wanted.version}")
         return wanted.version
 

@@ -18,7 +18,7 @@ from zonal.services.rds.engine_versions import LICENSE
 from zonal.services.rds.model import HOSTED_ZONE, DbInstance, SubnetGroup
 from zonal.services.rds.subnet_groups import answer_group
 from zonal.services.rds.tags import answer_tags
-from zonal.wire.markup import Lasting
+from zonal.wire.xml import CachedXml
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DBInstanceTypeDef, DBSubnetGroupTypeDef, PendingModifiedValuesTypeDef
@@ -36,7 +36,7 @@ class _Known(NamedTuple):
     """A description, and the records that it shows: records do not change, but are replaced."""
 
     records: tuple[object, ...]
-    shown: Lasting
+    shown: CachedXml
 
     def shows(self, *records: object) -> bool:
         return all(mine is theirs for mine, theirs in zip(self.records, records, strict=True))
@@ -48,13 +48,13 @@ class Descriptions:
     def __init__(self, is_storage_full: IsStorageFull) -> None:
         self._is_storage_full = is_storage_full
         self._instances: dict[str, _Known] = {}
-        self._groups: dict[str, Lasting] = {}
+        self._groups: dict[str, CachedXml] = {}
 
     def of(self, view: View) -> Callable[[DbInstance], Mapping[str, Any]]:
         """What describes an instance in this view."""
         self._refresh(view)
 
-        def describe(instance: DbInstance) -> Lasting:
+        def describe(instance: DbInstance) -> CachedXml:
             group = self._groups[instance.subnet_group]
             is_full = self._is_storage_full(instance.id)
             records = instance, view.get(DeploymentStatus, instance.id), view.get(DeploymentSpec, instance.id), group, is_full
@@ -62,7 +62,7 @@ class Descriptions:
             if known is None or not known.shows(*records):
                 shown = answer_instance(view, instance, group=cast("DBSubnetGroupTypeDef", group))
                 shown["DBInstanceStatus"] = shown_status(instance, is_storage_full=is_full)
-                known = _Known(records, Lasting(shown))
+                known = _Known(records, CachedXml(shown))
                 self._instances[instance.id] = known
             return known.shown
 
@@ -73,7 +73,7 @@ class Descriptions:
         for group in view.select(SubnetGroup):
             shown = answer_group(view, group)
             if self._groups.get(group.id) != shown:
-                self._groups[group.id] = Lasting(shown)
+                self._groups[group.id] = CachedXml(shown)
         for gone in [id for id in self._instances if view.get(DbInstance, id) is None]:
             del self._instances[gone]
 

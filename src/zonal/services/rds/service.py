@@ -31,13 +31,13 @@ def operations(
     `is_lost` says whether a zone, by name, is lost now; `is_storage_full` whether the disk of an instance, by its resource id, is full.
     `logs` gets its nodes when the region has found its hosts.
     """
-    catalogue = Catalogue(engines)
+    catalog = Catalogue(engines)
     built = handlers(
         SubnetGroups(),
-        Creation(catalogue, authority, is_lost),
+        Creation(catalog, authority, is_lost),
         DbInstances(is_storage_full),
-        Modification(catalogue, is_lost),
-        EngineVersions(catalogue),
+        Modification(catalog, is_lost),
+        EngineVersions(catalog),
         Events(store),
         logs,
         Tags(),

@@ -29,8 +29,8 @@ from zonal.services.s3.errors import malformed_xml
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.locating import bucket_and_key, bucket_name, website_of
 from zonal.services.s3.owners import LOG_DELIVERY
-from zonal.wire.messages import Request as HttpRequest
-from zonal.wire.messages import Response
+from zonal.wire.http_messages import HttpRequest as HttpRequest
+from zonal.wire.http_messages import HttpResponse
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -117,7 +117,7 @@ class AccessLogDelivery:
         self._count = 0
         self._is_full = asyncio.Event()
 
-    def note(self, request: HttpRequest, response: Response) -> None:
+    def note(self, request: HttpRequest, response: HttpResponse) -> None:
         """Log a request, if its bucket wants it."""
         website = website_of(request.host)
         name = website or bucket_name(request)

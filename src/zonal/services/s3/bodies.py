@@ -18,7 +18,7 @@ from zonal.services.s3 import checksums, encryption
 from zonal.services.s3.chunked import ChunkedBody
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_request
-from zonal.wire.messages import Request
+from zonal.wire.http_messages import HttpRequest
 from zonal.wire.signing import STREAMING
 
 LARGEST_BYTES = 5 * 1024**3
@@ -38,7 +38,7 @@ class Taken(NamedTuple):
 
 
 async def take(
-    store: BucketStore, request: Request, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, joins: bool = False
+    store: BucketStore, request: HttpRequest, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, joins: bool = False
 ) -> Taken:
     """Take a request's body in; `joins`: with the checksum that parts are joined by. Raises `AwsError`; then nothing of it stays."""
     headers = request.headers
@@ -89,7 +89,7 @@ async def _watched(pieces: AsyncIterator[bytes], hashes: checksums.Hashes) -> As
         yield piece
 
 
-def _check_length(request: Request) -> None:
+def _check_length(request: HttpRequest) -> None:
     length = request.headers.get("x-amz-decoded-content-length", request.headers.get("content-length"))
     if length is None:
         raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
@@ -112,7 +112,7 @@ def _claimed_md5(text: str | None) -> bytes | None:
     return raw
 
 
-def _chunked(request: Request) -> ChunkedBody | None:
+def _chunked(request: HttpRequest) -> ChunkedBody | None:
     """The body's decoder, where its head says that it comes in chunks."""
     kind = request.headers.get("x-amz-content-sha256", "")
     if kind not in STREAMING:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 
 from zonal.foundation.errors import AwsError
 from zonal.wire import signing
-from zonal.wire.messages import Signature
+from zonal.wire.http_messages import Signature
 
 CHUNK_LIMIT_BYTES = 16 * 1024 * 1024
 LINE_LIMIT_BYTES = 16 * 1024

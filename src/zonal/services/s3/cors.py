@@ -17,8 +17,8 @@ from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import absent, invalid_request, malformed_xml
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.locating import bucket_and_key
-from zonal.wire.messages import Request as HttpRequest
-from zonal.wire.messages import Response
+from zonal.wire.http_messages import HttpRequest as HttpRequest
+from zonal.wire.http_messages import HttpResponse
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -66,7 +66,7 @@ class Cors:
         bucket = self._ground.catalog.view.bucket(name) if name else None
         return bucket is not None and _fitting(bucket.settings.get("cors", []), origin, request.method, []) is not None
 
-    def preflight(self, request: HttpRequest) -> Response:
+    def preflight(self, request: HttpRequest) -> HttpResponse:
         """The answer to an OPTIONS request. Raises `AwsError`."""
         origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
         if origin is None:
@@ -88,9 +88,9 @@ class Cors:
             headers.append(("Access-Control-Allow-Headers", ", ".join(wanted)))
         if rule.get("MaxAgeSeconds") is not None:
             headers.append(("Access-Control-Max-Age", str(rule["MaxAgeSeconds"])))
-        return Response(200, headers, b"")
+        return HttpResponse(200, headers, b"")
 
-    def dress(self, request: HttpRequest, response: Response) -> Response:
+    def dress(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """An answer with the headers that a browser needs to show it to the page that asked."""
         origin = request.headers.get("origin")
         if origin is None or request.method == "OPTIONS":

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument
-from zonal.wire.messages import Request as HttpRequest
+from zonal.wire.http_messages import HttpRequest as HttpRequest
 
 FIELDS_LIMIT_BYTES = 20 * 1024
 HEAD_LIMIT_BYTES = 8 * 1024

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from zonal.foundation.errors import AwsError
-from zonal.wire.scalars import moment
+from zonal.wire.scalars import timestamp
 
 LARGEST_BYTES = 5 * 1024**3
 _UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file")
@@ -90,7 +90,7 @@ def _document(encoded: str) -> dict[str, Any]:
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", policy["expiration"]):
         raise _invalid(f"Invalid Policy: Invalid 'expiration' value: '{policy['expiration'][:40]}'")
     try:
-        return policy | {"expiration": moment(policy["expiration"])}
+        return policy | {"expiration": timestamp(policy["expiration"])}
     except ValueError:
         raise _invalid("Invalid Policy: Invalid 'expiration' value") from None
 

@@ -27,11 +27,11 @@ from zonal.services.s3.form_body import FormBody
 from zonal.services.s3.form_policies import Bounds, check
 from zonal.services.s3.locating import bucket_and_key
 from zonal.services.s3.objects import Objects
-from zonal.wire import markup, refusals, signing
-from zonal.wire.messages import Request as HttpRequest
-from zonal.wire.messages import Response
+from zonal.wire import signature_errors, signing, xml
+from zonal.wire.http_messages import HttpRequest as HttpRequest
+from zonal.wire.http_messages import HttpResponse
 from zonal.wire.origin_policy import OriginPolicy
-from zonal.wire.scalars import moment
+from zonal.wire.scalars import timestamp
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import PutObjectRequestTypeDef
@@ -60,7 +60,7 @@ class Forms:
         self._account_of = settings.account_of()
         self._clock = clock
 
-    async def answer(self, request: HttpRequest) -> Response:
+    async def answer(self, request: HttpRequest) -> HttpResponse:
         """The answer to a form. Raises `AwsError`."""
         bucket, _ = bucket_and_key(request)
         form = FormBody(request)
@@ -100,7 +100,7 @@ class Forms:
 
     def _secret(self, access_key: str) -> str:
         if access_key not in self._secrets:
-            raise refusals.unknown_key(access_key)
+            raise signature_errors.unknown_key(access_key)
         return self._secrets[access_key]
 
 
@@ -113,7 +113,7 @@ def _require(fields: Mapping[str, str], names: tuple[str, ...]) -> None:
 
 def _compared(expected: str, signature: str, access_key: str, policy: str) -> str:
     if not hmac.compare_digest(expected.encode(), signature.encode()):
-        raise refusals.mismatch(access_key, policy, signature)
+        raise signature_errors.mismatch(access_key, policy, signature)
     return access_key
 
 
@@ -134,7 +134,7 @@ def _parameters(fields: Mapping[str, str], bucket: str) -> dict[str, Any]:
     asked |= {member: fields[name] for name, member in _MEMBERS.items() if name in fields}
     if "x-amz-object-lock-retain-until-date" in fields:
         try:
-            asked["ObjectLockRetainUntilDate"] = moment(fields["x-amz-object-lock-retain-until-date"])
+            asked["ObjectLockRetainUntilDate"] = timestamp(fields["x-amz-object-lock-retain-until-date"])
         except ValueError:
             raise invalid_argument("The retain until date is not a date.") from None
     if "tagging" in fields:
@@ -145,8 +145,8 @@ def _parameters(fields: Mapping[str, str], bucket: str) -> dict[str, Any]:
 def _tagging(text: str) -> str:
     """A `tagging` field, which is XML, as the header would be."""
     try:
-        root = markup.tree(text.encode())
-    except markup.NotXml:
+        root = xml.tree(text.encode())
+    except xml.NotXml:
         raise malformed_xml() from None
     pairs = []
     for tag in [child for each in root.children for child in each.children]:
@@ -155,7 +155,7 @@ def _tagging(text: str) -> str:
     return "&".join(pairs)
 
 
-def _success(fields: Mapping[str, str], bucket: str, done: Mapping[str, str], request: HttpRequest) -> Response:
+def _success(fields: Mapping[str, str], bucket: str, done: Mapping[str, str], request: HttpRequest) -> HttpResponse:
     key, etag = fields["key"], done["ETag"]
     location = f"http://{request.headers.get('host', '')}/{bucket}/{quote(key, safe='')}"
     headers = [("ETag", etag), ("Location", location)]
@@ -170,13 +170,13 @@ def _success(fields: Mapping[str, str], bucket: str, done: Mapping[str, str], re
     if target and re.match(r"https?://", target):
         mark = "&" if "?" in target else "?"
         words = f"bucket={quote(bucket, safe='')}&key={quote(key, safe='')}&etag={quote(etag, safe='')}"
-        return Response(303, [("ETag", etag), ("Location", f"{target}{mark}{words}")], b"")
+        return HttpResponse(303, [("ETag", etag), ("Location", f"{target}{mark}{words}")], b"")
     status = fields.get("success_action_status", "204")
     if status == "201":
         inside = "".join(
-            f"<{name}>{markup.escape(text)}</{name}>"
+            f"<{name}>{xml.escape(text)}</{name}>"
             for name, text in (("Location", location), ("Bucket", bucket), ("Key", key), ("ETag", etag))
         )
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n<PostResponse>{inside}</PostResponse>'
-        return Response(201, [*headers, ("Content-Type", "application/xml")], body.encode())
-    return Response(200 if status == "200" else 204, headers, b"")
+        return HttpResponse(201, [*headers, ("Content-Type", "application/xml")], body.encode())
+    return HttpResponse(200 if status == "200" else 204, headers, b"")

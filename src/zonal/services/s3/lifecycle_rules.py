@@ -16,7 +16,7 @@ from urllib.parse import quote
 from zonal.buckets.entries import Bucket, Entry
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, not_built
-from zonal.wire.scalars import moment_text
+from zonal.wire.scalars import timestamp_text
 
 Rule = Mapping[str, Any]
 LIMIT = 1000
@@ -86,7 +86,7 @@ def _check_transition(transition: Rule) -> None:
 
 def _check_date(date: datetime | None) -> None:
     if date is not None and (date.hour, date.minute, date.second) != (0, 0, 0):
-        raise invalid_argument("'Date' must be at midnight GMT", "Date", moment_text(date, "iso8601"))
+        raise invalid_argument("'Date' must be at midnight GMT", "Date", timestamp_text(date, "iso8601"))
 
 
 def _check_filter(filter: Rule) -> None:

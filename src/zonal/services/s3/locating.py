@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from urllib.parse import unquote
 
-from zonal.wire.messages import Request
-from zonal.wire.models import bucket_of
+from zonal.wire.dispatch import bucket_of
+from zonal.wire.http_messages import HttpRequest
 
 WEBSITE_MARKS = (".s3-website.", ".s3-website-")
 
 
-def bucket_and_key(request: Request) -> tuple[str, str]:
+def bucket_and_key(request: HttpRequest) -> tuple[str, str]:
     """Bucket and key by path or by virtual host; empty where the address names none."""
     if bucket := bucket_of(request.host):
         return bucket, unquote(request.path[1:])
@@ -19,12 +19,12 @@ def bucket_and_key(request: Request) -> tuple[str, str]:
     return unquote(name), unquote(key)
 
 
-def bucket_name(request: Request) -> str:
+def bucket_name(request: HttpRequest) -> str:
     """The bucket alone."""
     return bucket_of(request.host) or unquote(_path(request).partition("/")[0])
 
 
-def _path(request: Request) -> str:
+def _path(request: HttpRequest) -> str:
     return request.path[1:] if request.path.startswith("//") else request.path.lstrip("/")
 
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote
 
 from zonal.foundation.identifiers import REGION
 from zonal.services.s3.locating import website_of
-from zonal.wire.messages import FileBody, Request, Response
+from zonal.wire.http_messages import FileBody, HttpRequest, HttpResponse
 
 _RESOURCES = {
     "acl": "ACL",
@@ -54,7 +54,7 @@ class Record(NamedTuple):
     at: datetime
 
 
-def line(record: Record, request: Request, response: Response) -> str:
+def line(record: Record, request: HttpRequest, response: HttpResponse) -> str:
     """The record of one request."""
     answered = {name.lower(): value for name, value in response.headers}
     query = dict(parse_qsl(request.query, keep_blank_values=True))
@@ -90,7 +90,7 @@ def line(record: Record, request: Request, response: Response) -> str:
     return " ".join(field or "-" for field in fields)
 
 
-def operation(request: Request, key: str, query: Mapping[str, str]) -> str:
+def operation(request: HttpRequest, key: str, query: Mapping[str, str]) -> str:
     """What was done, in the words of the log: `REST.GET.OBJECT`, `WEBSITE.GET.OBJECT`."""
     if website_of(request.host):
         return f"WEBSITE.{request.method}.OBJECT"
@@ -110,20 +110,20 @@ def operation(request: Request, key: str, query: Mapping[str, str]) -> str:
     return f"REST.{request.method}.{'OBJECT' if key else 'BUCKET'}"
 
 
-def _error_code(response: Response) -> str:
+def _error_code(response: HttpResponse) -> str:
     if response.status < 300 or not isinstance(response.body, bytes):
         return ""
     found = re.search(rb"<Code>([A-Za-z0-9]+)</Code>", response.body)
     return found[1].decode() if found else ""
 
 
-def _bytes_sent(response: Response) -> str:
+def _bytes_sent(response: HttpResponse) -> str:
     body = response.body
     size = len(body) if isinstance(body, bytes) else body.size_bytes
     return str(size) if size else ""
 
 
-def _object_size(request: Request, response: Response, answered: Mapping[str, str]) -> str:
+def _object_size(request: HttpRequest, response: HttpResponse, answered: Mapping[str, str]) -> str:
     """The whole object's size, where the request was for an object's content."""
     if response.status >= 300 or request.query:
         return ""
@@ -136,13 +136,13 @@ def _object_size(request: Request, response: Response, answered: Mapping[str, st
     return str(response.body.size_bytes) if isinstance(response.body, FileBody) else ""
 
 
-def _signature_version(request: Request) -> str:
+def _signature_version(request: HttpRequest) -> str:
     if request.signature is None:
         return ""
     return "SigV4" if request.signature.key else "SigV2"
 
 
-def _authentication(request: Request) -> str:
+def _authentication(request: HttpRequest) -> str:
     if request.signature is None:
         return ""
     return "AuthHeader" if "authorization" in request.headers else "QueryString"

@@ -22,7 +22,7 @@ from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import access_denied, invalid_request
 from zonal.services.s3.ground import Ground
 from zonal.wire import forms
-from zonal.wire.messages import Body, FileBody, StreamBody
+from zonal.wire.http_messages import Body, FileBody, StreamBody
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (

@@ -19,7 +19,7 @@ from zonal.foundation.credentials import Account
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.policy_words import ADDRESS_KEYS, BUCKET_ACTIONS, OBJECT_ACTIONS, actions_of, knowing
 from zonal.services.s3.policy_words import pattern as _pattern
-from zonal.wire.scalars import moment
+from zonal.wire.scalars import timestamp
 
 LIMIT_BYTES = 20 * 1024
 VERSIONS = ("2008-10-17", "2012-10-17")
@@ -266,7 +266,7 @@ def _in_network(value: str, word: str) -> bool:
 
 
 def _when(text: str) -> datetime:
-    return moment(text)
+    return timestamp(text)
 
 
 def _like(value: str, word: str) -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from zonal.buckets.entries import Bucket, Entry
 from zonal.services.operation import Call
-from zonal.wire.scalars import moment_text
+from zonal.wire.scalars import timestamp_text
 
 Context = dict[str, list[str]]
 _QUERY_KEYS = {"Prefix": "s3:prefix", "Delimiter": "s3:delimiter", "MaxKeys": "s3:max-keys", "VersionId": "s3:versionid"}
@@ -113,7 +113,7 @@ def _of_lock(request: Mapping[str, Any], now: datetime) -> Context:
     status = hold.get("Status") or request.get("ObjectLockLegalHoldStatus")
     found = {"s3:object-lock-mode": [mode]} if mode else {}
     if until is not None:
-        found["s3:object-lock-retain-until-date"] = [moment_text(until, "iso8601")]
+        found["s3:object-lock-retain-until-date"] = [timestamp_text(until, "iso8601")]
         found["s3:object-lock-remaining-retention-days"] = [str(math.ceil((until - now).total_seconds() / 86400))]
     return found | ({"s3:object-lock-legal-hold": [status]} if status else {})
 

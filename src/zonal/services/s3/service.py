@@ -46,7 +46,7 @@ from zonal.services.s3.shelf import Shelf
 from zonal.services.s3.tags import Tags
 from zonal.services.s3.uploads import Uploads
 from zonal.services.s3.websites import Websites, is_website
-from zonal.wire.messages import Request, Response
+from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class S3:
         self.allows_origin = self._cors.allows
         self.handlers: Mapping[str, Handler] = access.guarded(with_room(handlers(*nouns)))
 
-    async def intercept(self, request: Request) -> Response | None:
+    async def intercept(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to what is not an API call. Raises `AwsError`."""
         if request.method == "OPTIONS":
             return self._cors.preflight(request)
@@ -101,7 +101,7 @@ class S3:
             return await self._forms.answer(request)
         return None
 
-    def decorate(self, request: Request, response: Response) -> Response:
+    def decorate(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """An answer with CORS's headers, noted for the bucket's access log."""
         dressed = self._cors.dress(request, response)
         self._logs.note(request, dressed)

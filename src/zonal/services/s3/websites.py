@@ -22,8 +22,8 @@ from zonal.services.s3.errors import absent, access_denied, invalid_argument, ma
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.locating import website_of
 from zonal.services.s3.objects import Objects
-from zonal.wire.messages import Request as HttpRequest
-from zonal.wire.messages import Response
+from zonal.wire.http_messages import HttpRequest as HttpRequest
+from zonal.wire.http_messages import HttpResponse
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -66,7 +66,7 @@ class Websites:
 
         await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
 
-    async def answer(self, request: HttpRequest) -> Response:
+    async def answer(self, request: HttpRequest) -> HttpResponse:
         """The answer of a site."""
         website: dict[str, Any] = {}
         bucket: Bucket | None = None
@@ -79,7 +79,7 @@ class Websites:
         except AwsError as error:
             return await self._error(request, bucket, website, error)
 
-    async def _page(self, request: HttpRequest, bucket: Bucket, website: Mapping[str, Any]) -> Response:
+    async def _page(self, request: HttpRequest, bucket: Bucket, website: Mapping[str, Any]) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
         path = unquote(request.path)[1:]
@@ -111,18 +111,18 @@ class Websites:
     def _readable(self, request: HttpRequest, bucket: Bucket, key: str) -> bool:
         return self._access.may(bucket, "GetObject", key, self._call(request), {"Bucket": bucket.name, "Key": key})
 
-    async def _object(self, request: HttpRequest, entry: Entry, bucket: Bucket) -> Response:
+    async def _object(self, request: HttpRequest, entry: Entry, bucket: Bucket) -> HttpResponse:
         asked: GetObjectRequestTypeDef = {"Bucket": bucket.name, "Key": entry.key}
         answer: Answer = await self._objects.get(self._call(request), asked)
         members = answer.members
         headers = [*answer.headers, ("ETag", members["ETag"]), ("Last-Modified", _http_date(members["LastModified"]))]
         if "ContentRange" in members:
             headers.append(("Content-Range", members["ContentRange"]))
-        return Response(answer.status or 200, headers, members.get("Body", b""))
+        return HttpResponse(answer.status or 200, headers, members.get("Body", b""))
 
-    async def _error(self, request: HttpRequest, bucket: Bucket | None, website: Mapping[str, Any], error: AwsError) -> Response:
+    async def _error(self, request: HttpRequest, bucket: Bucket | None, website: Mapping[str, Any], error: AwsError) -> HttpResponse:
         if error.status == 304:
-            return Response(304, list(error.headers.items()), b"")
+            return HttpResponse(304, list(error.headers.items()), b"")
         path = unquote(request.path)[1:]
         for rule in website.get("RoutingRules", ()):
             condition = rule.get("Condition") or {}
@@ -139,7 +139,7 @@ class Websites:
         body = f"<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n<ul>\n<li>Code: {escape(error.code)}</li>\n"
         body += f"<li>Message: {escape(error.message)}</li>\n</ul>\n<hr/>\n</body>\n</html>\n"
         headers = [("Content-Type", "text/html; charset=utf-8"), ("x-amz-error-code", error.code), ("x-amz-error-message", error.message)]
-        return Response(error.status, headers, body.encode())
+        return HttpResponse(error.status, headers, body.encode())
 
 
 def is_website(host: str) -> bool:
@@ -175,7 +175,7 @@ def _check_protocol(redirect: Mapping[str, Any]) -> None:
         raise AwsError("InvalidRequest", words)
 
 
-def _by_rule(rule: Mapping[str, Any], path: str, host: str) -> Response:
+def _by_rule(rule: Mapping[str, Any], path: str, host: str) -> HttpResponse:
     redirect, condition = rule["Redirect"], rule.get("Condition") or {}
     if "ReplaceKeyWith" in redirect:
         path = redirect["ReplaceKeyWith"]
@@ -185,8 +185,8 @@ def _by_rule(rule: Mapping[str, Any], path: str, host: str) -> Response:
     return _redirect(location, int(redirect.get("HttpRedirectCode", "301")))
 
 
-def _redirect(location: str, status: int) -> Response:
-    return Response(status, [("Location", location)], b"")
+def _redirect(location: str, status: int) -> HttpResponse:
+    return HttpResponse(status, [("Location", location)], b"")
 
 
 def _http_date(moment: Any) -> str:

@@ -19,7 +19,7 @@ from zonal.records.store import Store
 from zonal.services.dynamodb.service import DynamoDb
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Call
-from zonal.wire.messages import Request
+from zonal.wire.http_messages import HttpRequest
 
 
 class Caller:
@@ -31,7 +31,7 @@ class Caller:
     async def __call__(self, operation: str, service: str = "dynamodb", /, **request: Any) -> dict[str, Any]:
         handler = self.service.handlers[service][operation]
         body = msgspec.json.decode(msgspec.json.encode(request))
-        raw = Request("POST", "/", "", {}, msgspec.json.encode(request))
+        raw = HttpRequest("POST", "/", "", {}, msgspec.json.encode(request))
         call = Call(service, operation, None, self.clock.now(), "request", "test", raw=raw)  # type: ignore[arg-type]
         if inspect.iscoroutinefunction(handler):
             result = await handler(call, body)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.chunked import ChunkedBody
-from zonal.wire.messages import Signature
+from zonal.wire.http_messages import Signature
 from zonal.wire.signing import chunk_signature, signing_key, trailer_signature
 
 KEY = signing_key("secret", "20261123", "us-east-1", "s3")

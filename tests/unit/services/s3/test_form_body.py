@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.form_body import FormBody, is_form
 from zonal.services.s3.form_policies import Bounds
-from zonal.wire.messages import Request
+from zonal.wire.http_messages import HttpRequest
 
 MARK = "mark"
 ANY_SIZE = Bounds()
@@ -27,12 +27,12 @@ def form(file: bytes, end: bytes = b"--mark--\r\n") -> bytes:
     return section("kEy", b"up/${filename}") + section("file", file, '; filename="c:/a/f.txt"\r\nContent-Type: text/plain') + end
 
 
-def request(pieces: list[bytes]) -> Request:
+def request(pieces: list[bytes]) -> HttpRequest:
     async def stream() -> AsyncIterator[bytes]:
         for piece in pieces:
             yield piece
 
-    return Request("POST", "/b", "", {"content-type": f'multipart/form-data; boundary="{MARK}"'}, stream=stream())
+    return HttpRequest("POST", "/b", "", {"content-type": f'multipart/form-data; boundary="{MARK}"'}, stream=stream())
 
 
 async def taken(pieces: list[bytes], bounds: Bounds = ANY_SIZE) -> tuple[dict[str, str], str, bytes]:
@@ -86,5 +86,5 @@ async def test_a_file_out_of_bounds_is_refused_as_it_passes() -> None:
 
 def test_a_form_is_told_by_its_type() -> None:
     assert is_form(request([]))
-    assert not is_form(Request("PUT", "/b", "", {"content-type": "multipart/form-data"}))
-    assert not is_form(Request("POST", "/b", "", {"content-type": "text/plain"}))
+    assert not is_form(HttpRequest("PUT", "/b", "", {"content-type": "multipart/form-data"}))
+    assert not is_form(HttpRequest("POST", "/b", "", {"content-type": "text/plain"}))

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from zonal.wire.shapes import Operation, Service
+from zonal.wire.service_models import Operation, Service
 
 
-class Route(NamedTuple):
+class RestRoute(NamedTuple):
     """An operation's way in.
 
     `labels` name the path's groups in turn, `constants` are the template's query words with their values ("": only has to be there).
@@ -32,12 +32,12 @@ class Route(NamedTuple):
     weight: tuple[bool, int, int, int]
 
 
-class Routes:
+class RestRoutes:
     """All routes of one REST service."""
 
     def __init__(self, service: Service) -> None:
-        self._routes: dict[str, list[Route]] = {}
-        self._bare: dict[str, list[Route]] = {}
+        self._routes: dict[str, list[RestRoute]] = {}
+        self._bare: dict[str, list[RestRoute]] = {}
         """Those that ask for nothing in the query: the only ones for a request without one."""
         for name in service.operation_names:
             operation = service.operation(name)
@@ -61,7 +61,7 @@ class Routes:
         return None
 
 
-def _has(route: Route, query: Mapping[str, list[str]], headers: Mapping[str, str]) -> bool:
+def _has(route: RestRoute, query: Mapping[str, list[str]], headers: Mapping[str, str]) -> bool:
     """Whether all is there that the route asks for. Loops, since most routes ask for little and each request tries many."""
     for name, value in route.constants:
         if name not in query or (value and value not in query[name]):
@@ -76,13 +76,13 @@ def _has(route: Route, query: Mapping[str, list[str]], headers: Mapping[str, str
     return True
 
 
-def _route(operation: Operation) -> Route:
+def _route(operation: Operation) -> RestRoute:
     path, _, constants = operation.http.request_uri.partition("?")
     pattern, labels, literals = _pattern(path)
     wanted = tuple((name, value) for name, _, value in (word.partition("=") for word in constants.split("&") if word))
     queries, headers = _required(operation)
     weight = (not operation.is_deprecated, literals, len(wanted), len(queries) + len(headers))
-    return Route(operation, re.compile(pattern, re.DOTALL), labels, wanted, queries, headers, weight)
+    return RestRoute(operation, re.compile(pattern, re.DOTALL), labels, wanted, queries, headers, weight)
 
 
 def _required(operation: Operation) -> tuple[tuple[str, ...], tuple[str, ...]]:

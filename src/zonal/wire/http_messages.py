@@ -1,7 +1,7 @@
 """An HTTP request and its answer as plain values, without sockets: what the gateway hands to `wire`, and what it gets back.
 
-A body is held as bytes unless the operation streams: then `Request.stream` yields the pieces as they arrive, and an answer's body may be a
-`FileBody` (sent by the kernel, without passing through the program) or a `StreamBody`.
+A body is held as bytes unless the operation streams: then `HttpRequest.stream` yields the pieces as they arrive, and an answer's body may
+be a `FileBody` (sent by the kernel, without passing through the program) or a `StreamBody`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Signature(NamedTuple):
     payload: str
 
 
-class Request(msgspec.Struct):
+class HttpRequest(msgspec.Struct):
     """A request as it came. `path` and `query` are still percent-encoded; names of headers are in lower case.
 
     Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations
@@ -88,7 +88,7 @@ class StreamBody(NamedTuple):
 Body = bytes | FileBody | StreamBody
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     """An answer on its way out. `headers` lacks what belongs to the connection (`Content-Length`, `Date`, `Connection`)."""
 
     status: int

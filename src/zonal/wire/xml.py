@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from xml.parsers import expat
 
-from zonal.wire.scalars import Malformed, from_text, moment_text, real_text
-from zonal.wire.shapes import Shape
+from zonal.wire.scalars import Malformed, from_text, real_text, timestamp_text
+from zonal.wire.service_models import Shape
 
 DEPTH_LIMIT = 64
 NODE_LIMIT = 200_000
@@ -29,7 +29,7 @@ class NotXml(Exception):
     """The bytes are not XML, or XML that is refused."""
 
 
-class Node:
+class Element:
     """An element: its local name, attributes, text (of all its pieces) and children."""
 
     __slots__ = ("attributes", "children", "name", "text")
@@ -38,14 +38,14 @@ class Node:
         self.name = name
         self.attributes = attributes
         self.text = ""
-        self.children: list[Node] = []
+        self.children: list[Element] = []
 
 
-def tree(raw: bytes) -> Node:
+def tree(raw: bytes) -> Element:
     """The root element. Raises `NotXml`."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    top = Node("", {})
+    top = Element("", {})
     open_nodes = [top]
     texts: list[list[str]] = [[]]
     """The pieces of each open element's text: joined once, because appending to a text copies it."""
@@ -60,7 +60,7 @@ def tree(raw: bytes) -> Node:
             raise NotXml(f"elements are nested more than {DEPTH_LIMIT} deep")
         if len(attributes) > ATTRIBUTE_LIMIT:
             raise NotXml(f"an element has more than {ATTRIBUTE_LIMIT} attributes")
-        node = Node(name.rpartition(":")[2], attributes)
+        node = Element(name.rpartition(":")[2], attributes)
         open_nodes[-1].children.append(node)
         open_nodes.append(node)
         texts.append([])
@@ -86,7 +86,7 @@ def tree(raw: bytes) -> Node:
     return top.children[0]
 
 
-def read(shape: Shape, node: Node) -> Any:
+def read(shape: Shape, node: Element) -> Any:
     """An element by its shape. Raises `Malformed`."""
     if shape.type == "structure":
         return _read_structure(shape, node)
@@ -99,8 +99,8 @@ def read(shape: Shape, node: Node) -> Any:
     return from_text(shape, node.text if shape.type in ("string", "blob") else node.text.strip())
 
 
-def _read_structure(shape: Shape, node: Node) -> dict[str, Any]:
-    by_name: dict[str, list[Node]] = {}
+def _read_structure(shape: Shape, node: Element) -> dict[str, Any]:
+    by_name: dict[str, list[Element]] = {}
     for child in node.children:
         by_name.setdefault(child.name, []).append(child)
     values: dict[str, Any] = {}
@@ -122,7 +122,7 @@ def _read_structure(shape: Shape, node: Node) -> dict[str, Any]:
     return values
 
 
-def _read_member(member: Shape, nodes: list[Node]) -> Any:
+def _read_member(member: Shape, nodes: list[Element]) -> Any:
     if member.flattened and member.type == "list":
         return [read(member.member, node) for node in nodes]
     if member.flattened and member.type == "map":
@@ -132,7 +132,7 @@ def _read_member(member: Shape, nodes: list[Node]) -> Any:
     return read(member, nodes[0])
 
 
-def _entry(shape: Shape, node: Node) -> tuple[str, Any]:
+def _entry(shape: Shape, node: Element) -> tuple[str, Any]:
     children = {child.name: child for child in node.children}
     key, value = children.get(shape.key.location_name or "key"), children.get(shape.value.location_name or "value")
     if key is None or value is None:
@@ -140,7 +140,7 @@ def _entry(shape: Shape, node: Node) -> tuple[str, Any]:
     return key.text, read(shape.value, value)
 
 
-class Lasting(dict[str, Any]):
+class CachedXml(dict[str, Any]):
     """A structure that will be answered again as it is, by many answers or many times in one: what was written of it is kept with it.
 
     Whoever makes one never changes it, but makes a new one.
@@ -150,14 +150,14 @@ class Lasting(dict[str, Any]):
 
     def __init__(self, members: Mapping[str, Any]) -> None:
         super().__init__(members)
-        self.written: dict[Writer, str] = {}
+        self.written: dict[XmlWriter, str] = {}
 
 
-Writer = Callable[[list[str], Any], None]
+XmlWriter = Callable[[list[str], Any], None]
 
 
 @functools.cache
-def writer(shape: Shape, name: str) -> Writer:
+def writer(shape: Shape, name: str) -> XmlWriter:
     """What writes a value of this shape as the element `name`."""
     start, end = f"<{name}{_namespace(shape)}>", f"</{name}>"
     if shape.type == "structure":
@@ -183,7 +183,7 @@ class _Member(NamedTuple):
 
 
 @functools.cache
-def content_writer(shape: Shape) -> Writer:
+def content_writer(shape: Shape) -> XmlWriter:
     """What writes a structure's members without an element around them. An unknown member is an `AssertionError`."""
     members: dict[str, _Member] = {}
 
@@ -213,7 +213,7 @@ def _member(name: str, member: Shape) -> _Member:
     return _Member(_text_writer(member), f"<{name}{_namespace(member)}>", f"</{name}>")
 
 
-def _structure_writer(shape: Shape, name: str) -> Writer:
+def _structure_writer(shape: Shape, name: str) -> XmlWriter:
     content = content_writer(shape)
     start, end = f"<{name}{_namespace(shape)}", f"</{name}>"
     attributes = {key: member.location_name or key for key, member in shape.members.items() if member.xml_attribute}
@@ -228,7 +228,7 @@ def _structure_writer(shape: Shape, name: str) -> Writer:
         out.append(end)
 
     def write_or_repeat(out: list[str], value: Any) -> None:
-        if type(value) is not Lasting:
+        if type(value) is not CachedXml:
             write(out, value)
             return
         text = value.written.get(write)
@@ -241,7 +241,7 @@ def _structure_writer(shape: Shape, name: str) -> Writer:
     return write_or_repeat
 
 
-def _list_writer(shape: Shape, name: str) -> Writer:
+def _list_writer(shape: Shape, name: str) -> XmlWriter:
     item_name = name if shape.flattened else shape.member.location_name or "member"
     start, end = ("", "") if shape.flattened else (f"<{name}{_namespace(shape)}>", f"</{name}>")
 
@@ -256,7 +256,7 @@ def _list_writer(shape: Shape, name: str) -> Writer:
     return write
 
 
-def _map_writer(shape: Shape, name: str) -> Writer:
+def _map_writer(shape: Shape, name: str) -> XmlWriter:
     def write(out: list[str], value: Any) -> None:
         entry = name if shape.flattened else "entry"
         key = writer(shape.key, shape.key.location_name or "key")
@@ -288,7 +288,7 @@ def _text_writer(shape: Shape) -> Callable[[Any], str]:
     if shape.type == "boolean":
         return lambda value: "true" if value else "false"
     if shape.type == "timestamp":
-        return lambda value: _moment(value, shape.timestamp_format or "iso8601")
+        return lambda value: _timestamp_text(value, shape.timestamp_format or "iso8601")
     if shape.type == "blob":
         return lambda value: base64.b64encode(value).decode()
     if shape.type in ("float", "double"):
@@ -303,9 +303,9 @@ def _escaped(value: Any) -> str:
     return text if _SPECIAL.search(text) is None else escape(text)
 
 
-def _moment(value: Any, format: str) -> str:
+def _timestamp_text(value: Any, format: str) -> str:
     assert isinstance(value, datetime), f"a timestamp must be a datetime, not {value!r}"
-    return moment_text(value, format)
+    return timestamp_text(value, format)
 
 
 _SPECIAL = re.compile(r"[&<>\"\r\x00-\x08\x0b\x0c\x0e-\x1f]")

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import REGION
-from zonal.wire.messages import Request, Signature
-from zonal.wire.refusals import SKEW, invalid_token, mismatch, too_skewed, unknown_key
+from zonal.wire.http_messages import HttpRequest, Signature
+from zonal.wire.signature_errors import SKEW, invalid_token, mismatch, too_skewed, unknown_key
 
 _SUBRESOURCES = re.compile(
     "accelerate|acl|cors|defaultObjectAcl|location|logging|partNumber|policy|requestPayment|torrent|versioning|versionId|versions|website"
@@ -28,13 +28,13 @@ _SUBRESOURCES = re.compile(
 )
 
 
-def is_presigned(request: Request) -> bool:
+def is_presigned(request: HttpRequest) -> bool:
     """Whether this is such a URL."""
     names = {word.partition("=")[0] for word in request.query.split("&")}
     return {"AWSAccessKeyId", "Signature", "Expires"} <= names
 
 
-def verify_presigned(request: Request, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
+def verify_presigned(request: HttpRequest, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
     """What the signature of a URL says. `bucket` is the one in the host's name, else empty. Raises `AwsError`."""
     pairs = [word.partition("=") for word in request.query.split("&") if word]
     given = {name: unquote(value) for name, _, value in pairs}
@@ -56,7 +56,7 @@ def is_header(authorization: str) -> bool:
     return authorization.partition(" ")[0] == "AWS"
 
 
-def verify_header(request: Request, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
+def verify_header(request: HttpRequest, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
     """What a signed header says. `bucket` is the one in the host's name, else empty. Raises `AwsError`."""
     headers = request.headers
     authorization = headers["authorization"]
@@ -65,7 +65,7 @@ def verify_header(request: Request, secrets: Mapping[str, str], bucket: str, now
         words = "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature"
         raise AwsError("InvalidArgument", words, fields={"ArgumentName": "Authorization", "ArgumentValue": authorization[:100]})
     date = headers.get("x-amz-date", headers.get("date", ""))
-    moment = _moment(date)
+    moment = _parsed_timestamp(date)
     if moment is None:
         raise AwsError("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", status=403)
     if abs(now - moment) > SKEW:
@@ -74,7 +74,7 @@ def verify_header(request: Request, secrets: Mapping[str, str], bucket: str, now
     return _compared(access_key, signature, forms, headers, secrets, date)
 
 
-def _moment(date: str) -> datetime | None:
+def _parsed_timestamp(date: str) -> datetime | None:
     """The moment that a header names, as HTTP writes dates or as ISO 8601; None where there is none, or none after 1970."""
     try:
         if not date.endswith("Z"):
@@ -106,7 +106,7 @@ _CHECKSUM = re.compile(r"x-amz-(sdk-)?checksum-.+")
 _SIGNING_ONLY = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature"}
 
 
-def hoisted(request: Request) -> Mapping[str, str]:
+def hoisted(request: HttpRequest) -> Mapping[str, str]:
     """The headers of a presigned request with those that whoever signed it put into the query string, as SDKs do.
 
     Checksums are left out, as S3 leaves them: SDKs that sign before there is a body put that of an empty one there
@@ -119,7 +119,7 @@ def hoisted(request: Request) -> Mapping[str, str]:
     return {**found, **request.headers} if found else request.headers
 
 
-def _strings_to_sign(request: Request, headers: Mapping[str, str], bucket: str, date: str) -> list[str]:
+def _strings_to_sign(request: HttpRequest, headers: Mapping[str, str], bucket: str, date: str) -> list[str]:
     """What may have been signed, a character for each byte, as headers are: a bucket's own address with or without a slash at its end."""
     own = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
     path = f"/{bucket}{request.path}" if bucket else request.path

@@ -1,8 +1,8 @@
 """Which service, which protocol, which operation a request means.
 
-`Catalogue.recognise` tells service and protocol from what clients always send: the protocol by its headers, the service by the signature's
-credential scope, else by the target prefix, else by the host. That is enough to answer in the right dialect when the signature is
-wrong. `Catalogue.locate` then finds the operation and hands over the parts of the request that it had to take apart anyway.
+`ServiceCatalog.recognise` tells service and protocol from what clients always send: the protocol by its headers, the service by the
+signature's credential scope, else by the target prefix, else by the host. That is enough to answer in the right dialect when the signature
+is wrong. `ServiceCatalog.locate` then finds the operation and hands over the parts of the request that it had to take apart anyway.
 Nothing is loaded before somebody asks for it.
 """
 
@@ -15,10 +15,10 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from zonal.foundation.errors import AwsError
-from zonal.wire import forms, shapes
-from zonal.wire.messages import Request
-from zonal.wire.routes import Routes
-from zonal.wire.shapes import Metadata, Operation, Service
+from zonal.wire import forms, service_models
+from zonal.wire.http_messages import HttpRequest
+from zonal.wire.rest_routes import RestRoutes
+from zonal.wire.service_models import Metadata, Operation, Service
 
 QUERY, EC2, JSON, REST_JSON, REST_XML, CBOR = "query", "ec2", "json", "rest-json", "rest-xml", "smithy-rpc-v2-cbor"
 
@@ -42,7 +42,7 @@ class Located(NamedTuple):
     query: dict[str, list[str]]
 
 
-class Catalogue:
+class ServiceCatalog:
     """The services that a region owns, by botocore's names for them."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -50,14 +50,14 @@ class Catalogue:
         self._by_signing_name: dict[str, list[str]] = {}
         self._by_target: dict[str, str] = {}
         for name in self.names:
-            metadata = shapes.metadata(name)
+            metadata = service_models.metadata(name)
             self._by_signing_name.setdefault(metadata.signs_as, []).append(name)
             if metadata.target_prefix:
                 self._by_target[metadata.target_prefix] = name
         self._json_dialects: dict[tuple[str, str], Dialect] = {}
-        self._routes = functools.cache(Routes)
+        self._routes = functools.cache(RestRoutes)
 
-    def recognise(self, request: Request) -> Dialect:
+    def recognise(self, request: HttpRequest) -> Dialect:
         """The caller's dialect. Never refuses: a service that is not owned has `service` None."""
         target = request.headers.get("x-amz-target", "")
         if target and (known := self._by_target_prefix(target.partition(".")[0], request)):
@@ -69,18 +69,18 @@ class Catalogue:
         if not names:
             return Dialect(_spoken(request), said, None, _json_version(request))
         name = names[0] if len(names) == 1 else self._narrow(names, request, target)
-        return Dialect(_protocol(request, shapes.metadata(name)), name, shapes.service(name), _json_version(request))
+        return Dialect(_protocol(request, service_models.metadata(name)), name, service_models.service(name), _json_version(request))
 
-    def _by_target_prefix(self, prefix: str, request: Request) -> Dialect | None:
+    def _by_target_prefix(self, prefix: str, request: HttpRequest) -> Dialect | None:
         """The dialect of a JSON request: the short way, for those that come by the thousand."""
         version = _json_version(request)
         known = self._json_dialects.get((prefix, version))
-        if known is None and prefix in self._by_target and JSON in shapes.metadata(self._by_target[prefix]).speaks:
+        if known is None and prefix in self._by_target and JSON in service_models.metadata(self._by_target[prefix]).speaks:
             name = self._by_target[prefix]
-            known = self._json_dialects[prefix, version] = Dialect(JSON, name, shapes.service(name), version)
+            known = self._json_dialects[prefix, version] = Dialect(JSON, name, service_models.service(name), version)
         return known
 
-    def locate(self, request: Request, dialect: Dialect) -> Located:
+    def locate(self, request: HttpRequest, dialect: Dialect) -> Located:
         """The operation. Raises `AwsError` as the service does where there is none, and 501 for a service that is not owned."""
         if dialect.service is None:
             raise _service_absent(dialect.name)
@@ -92,7 +92,7 @@ class Catalogue:
             return _rpc(dialect, _cbor_operation(request.path))
         return self._locate_rest(request, dialect)
 
-    def _locate_rest(self, request: Request, dialect: Dialect) -> Located:
+    def _locate_rest(self, request: HttpRequest, dialect: Dialect) -> Located:
         assert dialect.service is not None
         path = request.path
         if dialect.name == "s3" and (bucket := bucket_of(request.host)):
@@ -115,15 +115,15 @@ class Catalogue:
 
     def _target_service(self, target: str) -> str:
         name = self._by_target.get(target.partition(".")[0])
-        return shapes.metadata(name).signs_as if name else target.partition(".")[0].partition("_")[0].lower()
+        return service_models.metadata(name).signs_as if name else target.partition(".")[0].partition("_")[0].lower()
 
-    def _narrow(self, names: list[str], request: Request, target: str) -> str:
+    def _narrow(self, names: list[str], request: HttpRequest, target: str) -> str:
         """Services that share a signing name are told apart by target prefix or by API version."""
         if target:
             return self._by_target.get(target.partition(".")[0], names[0])
         version = re.search(rb"(?:^|&)Version=([\d-]+)", request.body or request.query.encode())
         for name in names:
-            if version and shapes.metadata(name).api_version == version[1].decode():
+            if version and service_models.metadata(name).api_version == version[1].decode():
                 return name
         return names[0]
 
@@ -132,7 +132,7 @@ _CREDENTIAL = re.compile(r"Credential=[^/,\s]{0,200}/\d{8}/[^/,\s]{0,100}/([^/,\
 _QUERY_CREDENTIAL = re.compile(r"(?:^|&)X-Amz-Credential=([^&]*)")
 
 
-def scope_of(request: Request) -> str:
+def scope_of(request: HttpRequest) -> str:
     """The signing name in the request's credential scope; empty for a request that is not signed."""
     authorization = request.headers.get("authorization", "")
     if name := _signing_name(authorization.partition("Signature=")[0]) or _signing_name(authorization):
@@ -154,7 +154,7 @@ def _is_utf8(label: str) -> bool:
     return label.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in label)
 
 
-def _host_service(request: Request) -> str:
+def _host_service(request: HttpRequest) -> str:
     """The service in a host as AWS names its endpoints: `ec2.us-east-1.amazonaws.com`."""
     labels = request.host.split(".")
     return labels[0] if len(labels) > 2 and not labels[0].isdigit() else ""
@@ -170,7 +170,7 @@ def bucket_of(host: str) -> str:
     return (match["bucket"] or "") if match else ""
 
 
-def _spoken(request: Request) -> str:
+def _spoken(request: HttpRequest) -> str:
     """The protocol as far as the request itself shows it."""
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return CBOR
@@ -181,7 +181,7 @@ def _spoken(request: Request) -> str:
     return REST_JSON
 
 
-def _protocol(request: Request, metadata: Metadata) -> str:
+def _protocol(request: HttpRequest, metadata: Metadata) -> str:
     """The protocol that is spoken, out of those that the service speaks."""
     spoken = _spoken(request)
     if spoken in metadata.speaks:
@@ -189,7 +189,7 @@ def _protocol(request: Request, metadata: Metadata) -> str:
     return metadata.protocol
 
 
-def _json_version(request: Request) -> str:
+def _json_version(request: HttpRequest) -> str:
     return "1.1" if request.headers.get("content-type", "").startswith("application/x-amz-json-1.1") else "1.0"
 
 
@@ -198,7 +198,7 @@ def _service_absent(name: str) -> AwsError:
     return AwsError("NotImplemented", f"zonal does not implement {known}; see docs/limits.md", status=501)
 
 
-def _locate_query(request: Request, dialect: Dialect) -> Located:
+def _locate_query(request: HttpRequest, dialect: Dialect) -> Located:
     assert dialect.service is not None
     form = forms.read(request)
     name = form.pop("Action", "")

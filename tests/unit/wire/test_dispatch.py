@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from zonal.foundation.errors import AwsError
-from zonal.wire.messages import Request
-from zonal.wire.models import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, Catalogue
+from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, ServiceCatalog
+from zonal.wire.http_messages import HttpRequest
 
-CATALOGUE = Catalogue(("ec2", "rds", "sts", "dynamodb", "s3", "elbv2", "elb", "cloudwatch", "lambda"))
+CATALOGUE = ServiceCatalog(("ec2", "rds", "sts", "dynamodb", "s3", "elbv2", "elb", "cloudwatch", "lambda"))
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
 
-def request(method: str = "POST", target: str = "/", body: bytes = b"", *, scope: str = "", **headers: str) -> Request:
+def request(method: str = "POST", target: str = "/", body: bytes = b"", *, scope: str = "", **headers: str) -> HttpRequest:
     path, _, query = target.partition("?")
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     if scope:
         names["authorization"] = f"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/{scope}/aws4_request, SignedHeaders=host, Signature=0"
-    return Request(method, path, query, {"host": "127.0.0.1:4566"} | names, body)
+    return HttpRequest(method, path, query, {"host": "127.0.0.1:4566"} | names, body)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def request(method: str = "POST", target: str = "/", body: bytes = b"", *, scope
         (request("GET", host="s3.localhost.localstack.cloud:4566"), "s3", REST_XML),
     ],
 )
-def test_service_and_protocol_are_recognised(sent: Request, service: str, protocol: str) -> None:
+def test_service_and_protocol_are_recognised(sent: HttpRequest, service: str, protocol: str) -> None:
     dialect = CATALOGUE.recognise(sent)
     assert (dialect.name, dialect.protocol) == (service, protocol)
 
@@ -71,7 +71,7 @@ def test_service_and_protocol_are_recognised(sent: Request, service: str, protoc
         (request(target="/service/X/operation/ListMetrics", scope="monitoring", smithy_protocol="rpc-v2-cbor"), "ListMetrics", {}),
     ],
 )
-def test_the_operation_is_located(sent: Request, operation: str, labels: dict[str, str]) -> None:
+def test_the_operation_is_located(sent: HttpRequest, operation: str, labels: dict[str, str]) -> None:
     found = CATALOGUE.locate(sent, CATALOGUE.recognise(sent))
     assert (found.operation.name, found.labels) == (operation, labels)
 
@@ -93,7 +93,7 @@ def test_the_operation_is_located(sent: Request, operation: str, labels: dict[st
         (request(scope="kms", x_amz_target="TrentService.ListKeys"), "NotImplemented", 501),
     ],
 )
-def test_what_means_no_operation_is_refused_as_the_service_does(sent: Request, code: str, status: int) -> None:
+def test_what_means_no_operation_is_refused_as_the_service_does(sent: HttpRequest, code: str, status: int) -> None:
     with pytest.raises(AwsError) as refused:
         CATALOGUE.locate(sent, CATALOGUE.recognise(sent))
     assert (refused.value.code, refused.value.status) == (code, status)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zonal.wire import markup
+from zonal.wire import xml
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ROOTS = {
@@ -36,10 +36,10 @@ ROOTS = {
 }
 
 
-def dressed(operation: str, body: bytes, result: Mapping[str, Any]) -> bytes:
+def with_s3_root(operation: str, body: bytes, result: Mapping[str, Any]) -> bytes:
     """An answer's XML with the root that S3 gives it."""
     if operation == "GetBucketLocation":
-        text = markup.escape(result.get("LocationConstraint") or "")
+        text = xml.escape(result.get("LocationConstraint") or "")
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="{NAMESPACE}">{text}</LocationConstraint>'.encode()
     start = body.find(b"<", body.find(b"?>"))
     end = body.find(b">", start)

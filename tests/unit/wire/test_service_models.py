@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.wire.oracle import model
-from zonal.wire import shapes
-from zonal.wire.shapes import ModelMissing
+from zonal.wire import service_models
+from zonal.wire.service_models import ModelMissing
 
 
 @pytest.mark.parametrize("name", ["ec2", "rds", "sts", "dynamodb", "s3", "elbv2", "cloudwatch", "lambda"])
 def test_the_head_of_a_file_says_the_same_as_the_whole(name: str) -> None:
-    whole = shapes.service(name)
-    assert shapes.metadata(name) == whole.metadata
+    whole = service_models.service(name)
+    assert service_models.metadata(name) == whole.metadata
     assert whole.metadata.signs_as == model(name).signing_name
     assert whole.operation_names == model(name).operation_names
 
 
 def test_botocores_own_extras_are_laid_over() -> None:
-    put = shapes.service("s3").operation("PutObject")
-    copy = shapes.service("rds").operation("CopyDBSnapshot")
+    put = service_models.service("s3").operation("PutObject")
+    copy = service_models.service("rds").operation("CopyDBSnapshot")
     assert put is not None and put.input is not None and put.input.members["Expires"].type == "timestamp"
     assert copy is not None and copy.input is not None and "SourceRegion" in copy.input.members
 
@@ -27,11 +27,11 @@ def test_botocores_own_extras_are_laid_over() -> None:
 def test_an_unknown_service_is_named() -> None:
     for name in ("nonsense", "../s3", ""):
         with pytest.raises(ModelMissing, match="no model"):
-            shapes.metadata(name)
+            service_models.metadata(name)
 
 
 def test_a_shape_that_holds_itself_is_one_shape() -> None:
-    put = shapes.service("dynamodb").operation("PutItem")
+    put = service_models.service("dynamodb").operation("PutItem")
     assert put is not None and put.input is not None
     value = put.input.members["Item"].value
     nested = value.members["M"].value.members["M"].value

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from zonal.wire import markup, shapes
+from zonal.wire import service_models, xml
 
 
 def written(result: dict[str, Any]) -> str:
-    operation = shapes.service("rds").operation("DescribeDBInstances")
+    operation = service_models.service("rds").operation("DescribeDBInstances")
     assert operation is not None and operation.output is not None
     out: list[str] = []
-    markup.content_writer(operation.output)(out, result)
+    xml.content_writer(operation.output)(out, result)
     return "".join(out)
 
 
@@ -25,19 +25,19 @@ GROUP = {"DBSubnetGroupName": "a <b> & c", "Subnets": [{"SubnetIdentifier": "sub
 
 
 def test_a_lasting_structure_is_written_as_any_other_however_often() -> None:
-    lasting = [markup.Lasting(each) for each in instances(5, markup.Lasting(GROUP))]
+    lasting = [xml.CachedXml(each) for each in instances(5, xml.CachedXml(GROUP))]
     once, again, plain = written({"DBInstances": lasting}), written({"DBInstances": lasting}), written({"DBInstances": instances(5, GROUP)})
     assert once == again == plain
     assert plain.count("<DBSubnetGroupName>a &lt;b&gt; &amp; c</DBSubnetGroupName>") == 5
 
 
 def test_what_is_kept_of_a_lasting_structure_belongs_to_the_element_that_it_was_written_as() -> None:
-    group = markup.Lasting(GROUP)
+    group = xml.CachedXml(GROUP)
     written({"DBInstances": instances(1, group)})
-    operation = shapes.service("rds").operation("CreateDBSubnetGroup")
+    operation = service_models.service("rds").operation("CreateDBSubnetGroup")
     assert operation is not None and operation.output is not None
     out: list[str] = []
-    markup.content_writer(operation.output)(out, {"DBSubnetGroup": group})
+    xml.content_writer(operation.output)(out, {"DBSubnetGroup": group})
     assert "".join(out).startswith("<DBSubnetGroup><DBSubnetGroupName>")
 
 
