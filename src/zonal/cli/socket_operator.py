@@ -9,7 +9,7 @@ from pathlib import Path
 from zonal.cli.exec import enter_argv
 from zonal.drills.database import Endpoint
 from zonal.drills.operator import DrillFailed, Pair, Place
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 from zonal.operator_api.client import RegionClient
 from zonal.operator_api.schemas import CommandRequest, DatabaseStatus, NodeFaultRequest, ZoneFaultRequest
 
@@ -52,7 +52,7 @@ class SocketOperator:
     def fail_node(self, database: str, node: str, kind: str) -> None:
         self._client.fail_node(database, node, NodeFaultRequest(kind))
 
-    def journal(self, *, after: int = 0, subject: str = "") -> list[Entry]:
+    def journal(self, *, after: int = 0, subject: str = "") -> list[JournalEntry]:
         return self._client.journal(after=after, subject=subject)
 
     @contextmanager

@@ -16,8 +16,8 @@ import msgspec
 
 from zonal.control.failover import Redundancy
 from zonal.foundation.errors import ZonalError
+from zonal.records.record_view import RecordView
 from zonal.records.store import Record
-from zonal.records.view import View
 
 
 class Power(StrEnum):
@@ -189,7 +189,7 @@ class NoManagementAddressLeft(ZonalError):
     """A zone has no management address left."""
 
 
-def free_management_address(view: View, zone: str, *, taken: Iterable[str] = ()) -> str:
+def free_management_address(view: RecordView, zone: str, *, taken: Iterable[str] = ()) -> str:
     """An address on the management network in this zone that no deployment's node has."""
     from zonal.fabric.management import FIRST_HOST_PLACE, management_network  # Not needed by a region that only answers yet.
 

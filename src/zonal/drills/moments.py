@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from zonal.drills.verdict import Moments
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 
 DETECTED = ("failover.detected", "failover.decided")
 """Events that say that the region has noticed; a failover that somebody asked for is only decided."""
@@ -30,7 +30,7 @@ class Outline(msgspec.Struct, frozen=True):
     healed: float | None
 
 
-def moments(outline: Outline, timeline: Iterable[Entry], *, database: str) -> Moments:
+def moments(outline: Outline, timeline: Iterable[JournalEntry], *, database: str) -> Moments:
     """The drill's moments, with those of the region that concern this database. Redundancy counts from the heal on."""
     mine = [entry for entry in timeline if entry.subject == database]
     detected = _first(mine, DETECTED, after=outline.struck)
@@ -45,5 +45,5 @@ def moments(outline: Outline, timeline: Iterable[Entry], *, database: str) -> Mo
     )
 
 
-def _first(entries: list[Entry], events: tuple[str, ...], *, after: float) -> float | None:
+def _first(entries: list[JournalEntry], events: tuple[str, ...], *, after: float) -> float | None:
     return next((entry.monotonic for entry in entries if entry.event in events and entry.monotonic >= after), None)

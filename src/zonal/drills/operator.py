@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from zonal.foundation.errors import ZonalError
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 
 
 class DrillFailed(ZonalError):
@@ -53,7 +53,7 @@ class Operator(Protocol):
     def fail_node(self, database: str, node: str, kind: str) -> None:
         """Kill a node's `process` or pull the plug of its `host`."""
 
-    def journal(self, *, after: int = 0, subject: str = "") -> list[Entry]:
+    def journal(self, *, after: int = 0, subject: str = "") -> list[JournalEntry]:
         """What happened since the entry `after`."""
 
     def place(self, subnet: str) -> AbstractContextManager[Place]:

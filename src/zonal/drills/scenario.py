@@ -23,7 +23,7 @@ from zonal.drills.operator import DrillFailed, Operator, Pair
 from zonal.drills.progress import Progress, ProgressWatch, last_sequence
 from zonal.drills.verdict import Verdict, Witnesses, judge
 from zonal.drills.workload import Client, Workload
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 
 Say = Callable[[str], None]
 
@@ -76,7 +76,7 @@ class Report(msgspec.Struct, frozen=True):
     begun: float
     struck: float
     healed: float | None
-    timeline: tuple[Entry, ...]
+    timeline: tuple[JournalEntry, ...]
 
 
 def run(database: Database, operator: Operator, fault: Fault, options: Options, *, directory: Path, say: Say) -> Report:

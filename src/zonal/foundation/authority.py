@@ -24,7 +24,7 @@ SERVER_LIFE = timedelta(days=365)
 _SKEW = timedelta(hours=1)
 
 
-class Credentials(NamedTuple):
+class ServerCredentials(NamedTuple):
     """A server's certificate (with the authority's behind it) and private key, both PEM, and when the certificate ends."""
 
     certificate: bytes
@@ -45,7 +45,7 @@ class Authority:
         self._key = key
         self.certificate = x509.load_pem_x509_certificate(self.bundle_path.read_bytes())
 
-    def issue(self, names: tuple[str, ...], addresses: tuple[str, ...] = ()) -> Credentials:
+    def issue(self, names: tuple[str, ...], addresses: tuple[str, ...] = ()) -> ServerCredentials:
         """A server certificate for these DNS names and addresses; the first name is its subject."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
@@ -66,7 +66,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         chain = certificate.public_bytes(serialization.Encoding.PEM) + self.bundle_path.read_bytes()
-        return Credentials(chain, _pem(key), certificate.not_valid_after_utc)
+        return ServerCredentials(chain, _pem(key), certificate.not_valid_after_utc)
 
     def _make(self) -> None:
         """The key first: a certificate that is there always has its key beside it, whenever the machine lost its power."""

@@ -1,6 +1,6 @@
 """The journal: one timeline of facts, and the product's memory.
 
-An `Entry` is one fact: when, an event name, and fields. Entries are written inside the store transaction that makes them true
+An `JournalEntry` is one fact: when, an event name, and fields. Entries are written inside the store transaction that makes them true
 (`records.store.Transaction.note`), so a fact and its record can never disagree. CLI, console, RDS events and drill reports are views
 of this timeline. Event names are lower-case words joined by dots, from general to special: `zone.cut`, `failover.decided`.
 Fields never hold secrets, and are in one order (`ordered`). `journal_sentences` renders entries for people.
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 
-class Entry(msgspec.Struct, frozen=True):
+class JournalEntry(msgspec.Struct, frozen=True):
     """One fact of the region's history.
 
     `sequence` grows by one with every entry. `at` is region time; `monotonic` is the stopwatch reading in seconds (comparable

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zonal.foundation.journal import Entry, ordered
+from zonal.foundation.journal import JournalEntry, ordered
 
 Fields = Mapping[str, Any]
 
@@ -114,7 +114,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
 """The sentence of each event."""
 
 
-def sentence(entry: Entry) -> str:
+def sentence(entry: JournalEntry) -> str:
     """The text of an entry."""
     render = SENTENCES.get(entry.event)
     if render is not None:
@@ -125,7 +125,7 @@ def sentence(entry: Entry) -> str:
     return " ".join(f"{name}={value}" for name, value in _flat("", entry.fields))
 
 
-def line(entry: Entry, *, width: int | None = None) -> str:
+def line(entry: JournalEntry, *, width: int | None = None) -> str:
     """An entry with its region time, event and subject. With `width`, it is wrapped between words, and indented below the first line."""
     head = f"{entry.at:%H:%M:%S.%f}"[:-3] + f"  {entry.event:<{EVENT_WIDTH}}  {entry.subject:<{SUBJECT_WIDTH}}  "
     text = f"{head}{sentence(entry)}".rstrip()

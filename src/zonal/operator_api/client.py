@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from zonal.foundation import unix_sockets
 from zonal.foundation.errors import ZonalError
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 from zonal.foundation.leases import DIRECTORY, Lease
 from zonal.operator_api.schemas import (
     ApiAccess,
@@ -91,10 +91,10 @@ class RegionClient:
         """Do something to one node of a database."""
         self._ask("POST", f"/databases/{quote(database)}/nodes/{quote(node)}/fail", dict[str, str], fault, once=True)
 
-    def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[Entry]:
+    def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[JournalEntry]:
         """Entries of the journal, as `records.store.Store.journal` gives them."""
         query = {"after": after, "event": event, "subject": subject} | ({} if limit is None else {"limit": limit})
-        return self._ask("GET", f"/journal?{urlencode(query)}", list[Entry])
+        return self._ask("GET", f"/journal?{urlencode(query)}", list[JournalEntry])
 
     def prepare(self, request: CommandRequest) -> PreparedCommand:
         """Make a place in which commands of this machine may run. It goes when it is given back, or when this process ends."""

@@ -14,8 +14,8 @@ from zonal.engines.node import Node
 from zonal.foundation.errors import ZonalError
 from zonal.operator_api.errors import RegionNotReady
 from zonal.operator_api.schemas import DatabaseStatus, NodeStatus, PublicEndpoint
+from zonal.records.record_view import RecordView
 from zonal.records.store import Store
-from zonal.records.view import View
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DbInstance
 from zonal.services.rds.rendering import shown_status
@@ -163,7 +163,7 @@ def _unfenced(deployment_status: DeploymentStatus) -> list[str]:
     ]
 
 
-def public_address(view: View, instance: DbInstance, node: str) -> str | None:
+def public_address(view: RecordView, instance: DbInstance, node: str) -> str | None:
     """The public address of an instance's node, if it has one."""
     for each in instance.interfaces:
         interface = view.get(NetworkInterface, each.interface_id)

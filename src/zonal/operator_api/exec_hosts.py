@@ -26,8 +26,8 @@ from zonal.foundation import leases
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError, ZonalError
 from zonal.operator_api.schemas import CommandRequest, PreparedCommand
+from zonal.records.record_view import RecordView
 from zonal.records.store import Record, Store, Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import lookups, network_interfaces
 from zonal.services.ec2.convergence import vpc_plan
 from zonal.services.ec2.model import Subnet
@@ -193,7 +193,7 @@ class ExecHosts:
             made=self._clock.monotonic(),
         )
 
-    def _subnet(self, view: View, exec_host: str) -> Subnet:
+    def _subnet(self, view: RecordView, exec_host: str) -> Subnet:
         if exec_host != DEFAULT:
             subnet = view.get(Subnet, exec_host)
             if subnet is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 from zonal.records.store import Store
 
 RENAMED = "rds.renamed"
@@ -23,7 +23,7 @@ class NameSpan(NamedTuple):
     last: float
 
 
-def name_spans(subject: str, renames: list[Entry]) -> list[NameSpan]:
+def name_spans(subject: str, renames: list[JournalEntry]) -> list[NameSpan]:
     """The names of what is called `subject` now, the oldest first. `renames` are all entries of renames, in order."""
     spans: list[NameSpan] = []
     last = math.inf
@@ -34,7 +34,7 @@ def name_spans(subject: str, renames: list[Entry]) -> list[NameSpan]:
     return [NameSpan(subject, 0, last), *reversed(spans)]
 
 
-def subject_journal(store: Store, subject: str, *, after: int = 0, event: str = "", limit: int | None = None) -> list[Entry]:
+def subject_journal(store: Store, subject: str, *, after: int = 0, event: str = "", limit: int | None = None) -> list[JournalEntry]:
     """Like `Store.journal`, with the entries under the subject's former names; an empty subject selects every entry."""
     spans = name_spans(subject, store.journal(event=RENAMED)) if subject else []
     if len(spans) < 2:

@@ -17,7 +17,7 @@ import msgspec
 from zonal import __version__
 from zonal.dynamo.comparison import Comparison
 from zonal.foundation.identifiers import REGION
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 from zonal.foundation.periodic import repeat
 from zonal.operator_api import zone_faults
 from zonal.operator_api.database_view import DatabaseRuntime, DatabaseView
@@ -107,7 +107,7 @@ class OperatorRoutes:
         """How a customer reaches the API."""
         return self._access
 
-    async def journal(self, request: OperatorRequest) -> list[Entry]:
+    async def journal(self, request: OperatorRequest) -> list[JournalEntry]:
         """The timeline, filtered as the query says; a subject's entries include those under its former names."""
         limit = number(request.query, "limit", JOURNAL_LIMIT)
         return subject_journal(

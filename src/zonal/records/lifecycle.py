@@ -23,7 +23,7 @@ from typing import NamedTuple
 from zonal.foundation.errors import ZonalError
 
 
-class Row(NamedTuple):
+class LifecycleRow(NamedTuple):
     """In `state`, `event` leads to `next`; `why` is printed into the docs."""
 
     state: str
@@ -39,7 +39,7 @@ class NotPossible(ZonalError):
 class Lifecycle:
     """A table of rows with an initial state and the states that are ends."""
 
-    def __init__(self, name: str, *, initial: str, ends: Iterable[str], rows: Iterable[Row]) -> None:
+    def __init__(self, name: str, *, initial: str, ends: Iterable[str], rows: Iterable[LifecycleRow]) -> None:
         self.name = name
         self.initial = initial
         self.ends = frozenset(ends)

@@ -30,7 +30,7 @@ import msgspec
 
 from zonal.foundation.clock import Clock, RegionClock
 from zonal.foundation.errors import ZonalError
-from zonal.foundation.journal import Entry, ordered
+from zonal.foundation.journal import JournalEntry, ordered
 from zonal.records.index import RecordIndex
 
 
@@ -144,14 +144,17 @@ class Store:
         self._watchers.append(row)
         return lambda: self._watchers.remove(row)
 
-    def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[Entry]:
+    def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[JournalEntry]:
         """Entries in order, later than sequence `after`; `event` filters by prefix, `subject` exactly; the *last* `limit` of them."""
         rows = self._database.execute(
             "SELECT sequence, at, monotonic, event, subject, fields FROM journal WHERE sequence > ? AND substr(event, 1, ?) = ?"
             " AND (? = '' OR subject = ?) ORDER BY sequence DESC LIMIT ?",
             (after, len(event), event, subject, subject, -1 if limit is None else limit),
         ).fetchall()
-        return [Entry(s, datetime.fromisoformat(at), m, e, who, msgspec.json.decode(fields)) for s, at, m, e, who, fields in reversed(rows)]
+        return [
+            JournalEntry(s, datetime.fromisoformat(at), m, e, who, msgspec.json.decode(fields))
+            for s, at, m, e, who, fields in reversed(rows)
+        ]
 
     def close(self) -> None:
         self._database.close()

@@ -14,7 +14,7 @@ import pytest
 
 from zonal.cli.main import COMMANDS, main
 from zonal.foundation.errors import ZonalError
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 from zonal.operator_api.client import SOCKET
 from zonal.operator_api.schemas import (
     ApiAccess,
@@ -58,8 +58,10 @@ STATUS = Status(
 
 
 JOURNAL = (
-    Entry(1, datetime(2026, 11, 30, 12, 0, 1, tzinfo=UTC), 1.0, "zone.failed", "us-east-1a", {"fault": "power"}),
-    Entry(2, datetime(2026, 11, 30, 12, 0, 2, tzinfo=UTC), 2.0, "failover.promoted", "orders", {"node": "orders-2", "zone": "us-east-1b"}),
+    JournalEntry(1, datetime(2026, 11, 30, 12, 0, 1, tzinfo=UTC), 1.0, "zone.failed", "us-east-1a", {"fault": "power"}),
+    JournalEntry(
+        2, datetime(2026, 11, 30, 12, 0, 2, tzinfo=UTC), 2.0, "failover.promoted", "orders", {"node": "orders-2", "zone": "us-east-1b"}
+    ),
 )
 
 
@@ -75,7 +77,7 @@ class Region:
     async def access(self, _: OperatorRequest) -> ApiAccess:
         return ApiAccess("http://127.0.0.1:4566", "test", "a secret", "STATE/ca.pem")
 
-    async def journal(self, request: OperatorRequest) -> list[Entry]:
+    async def journal(self, request: OperatorRequest) -> list[JournalEntry]:
         return [entry for entry in JOURNAL if request.query.get("subject", "") in ("", entry.subject)]
 
     async def fail(self, request: OperatorRequest) -> ZoneStatus:

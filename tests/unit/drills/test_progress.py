@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from zonal.drills.progress import SILENT_SECONDS, Progress, ProgressWatch, last_sequence
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 
 
 class Clock:
@@ -25,15 +25,15 @@ class Clock:
 class Operator:
     """A journal whose entries appear at their stopwatch readings."""
 
-    def __init__(self, clock: Clock, *entries: Entry) -> None:
+    def __init__(self, clock: Clock, *entries: JournalEntry) -> None:
         self.clock, self.entries = clock, entries
 
-    def journal(self, *, after: int = 0, subject: str = "") -> list[Entry]:
+    def journal(self, *, after: int = 0, subject: str = "") -> list[JournalEntry]:
         return [each for each in self.entries if each.sequence > after and each.subject == subject and each.monotonic <= self.clock.time]
 
 
-def entry(sequence: int, at: float, event: str, subject: str = "orders", **fields: Any) -> Entry:
-    return Entry(sequence, datetime(2026, 11, 30, tzinfo=UTC), at, event, subject, fields)
+def entry(sequence: int, at: float, event: str, subject: str = "orders", **fields: Any) -> JournalEntry:
+    return JournalEntry(sequence, datetime(2026, 11, 30, tzinfo=UTC), at, event, subject, fields)
 
 
 def reports(clock: Clock, operator: Operator, *, after: int, seconds: float) -> list[tuple[float, str]]:

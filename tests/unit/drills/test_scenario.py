@@ -11,7 +11,7 @@ from zonal.drills.moments import Outline, moments
 from zonal.drills.operator import DrillFailed, Pair, Place
 from zonal.drills.scenario import Options, carry_out
 from zonal.drills.workload import Client
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 
 CLIENTS = (Client(1, "us-east-1b", "subnet-b"), Client(2, "us-east-1c", "subnet-c"), Client(3, "us-east-1a", "subnet-a"))
 VICTIM = Victim("orders", "orders-1", "us-east-1a", force_failover=lambda: None)
@@ -60,7 +60,7 @@ class Region:
         self.calls.append(f"fail {node} {kind}")
         self.struck = self.healed = self.watch.time
 
-    def journal(self, *, after: int = 0, subject: str = "") -> list[Entry]:
+    def journal(self, *, after: int = 0, subject: str = "") -> list[JournalEntry]:
         return []
 
     @contextmanager
@@ -127,8 +127,8 @@ def test_the_seed_chooses_the_moment_of_the_strike() -> None:
 
 
 def test_moments_are_those_of_this_database_and_in_their_order() -> None:
-    def entry(sequence: int, monotonic: float, event: str, subject: str = "orders") -> Entry:
-        return Entry(sequence, datetime.now(UTC), monotonic, event, subject, {})
+    def entry(sequence: int, monotonic: float, event: str, subject: str = "orders") -> JournalEntry:
+        return JournalEntry(sequence, datetime.now(UTC), monotonic, event, subject, {})
 
     timeline = [
         entry(1, 1.0, "failover.decided"),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from zonal.foundation.authority import Authority, Credentials
+from zonal.foundation.authority import Authority, ServerCredentials
 
 
-def shake_hands(directory: Path, credentials: Credentials, *, name: str) -> None:
+def shake_hands(directory: Path, credentials: ServerCredentials, *, name: str) -> None:
     """A TLS handshake between a server with these credentials and a client that trusts the bundle and expects `name`."""
     (directory / "server.pem").write_bytes(credentials.certificate + credentials.private_key)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -10,7 +10,7 @@ import pytest
 
 import zonal
 from zonal.control.failover import Redundancy
-from zonal.foundation.journal import Entry, ordered
+from zonal.foundation.journal import JournalEntry, ordered
 from zonal.foundation.journal_sentences import SENTENCES, line, sentence
 
 SOURCE = Path(zonal.__file__).parent
@@ -22,8 +22,8 @@ BRANCHES = {
 """The events whose last part the code computes."""
 
 
-def entry(event: str, subject: str = "orders", **fields: Any) -> Entry:
-    return Entry(7, datetime(2026, 11, 30, 12, 34, 56, 789000, UTC), 1.0, event, subject, fields)
+def entry(event: str, subject: str = "orders", **fields: Any) -> JournalEntry:
+    return JournalEntry(7, datetime(2026, 11, 30, 12, 34, 56, 789000, UTC), 1.0, event, subject, fields)
 
 
 def written_events() -> Iterator[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from zonal.records.lifecycle import Lifecycle, NotPossible, Row
+from zonal.records.lifecycle import Lifecycle, LifecycleRow, NotPossible
 
 DOOR = Lifecycle(
     "door",
     initial="shut",
     ends={"gone"},
     rows=[
-        Row("shut", "push", "open", "somebody came"),
-        Row("open", "pull", "shut", "and left"),
-        Row("shut", "remove", "gone", "the house is sold"),
+        LifecycleRow("shut", "push", "open", "somebody came"),
+        LifecycleRow("open", "pull", "shut", "and left"),
+        LifecycleRow("shut", "remove", "gone", "the house is sold"),
     ],
 )
 
@@ -33,13 +33,13 @@ def test_an_impossible_event_says_what_is_possible() -> None:
 
 def test_states_from_which_no_end_can_be_reached_are_found() -> None:
     assert DOOR.dead_ends() == frozenset()
-    trap = Lifecycle("trap", initial="a", ends={"c"}, rows=[Row("a", "go", "b", ""), Row("a", "end", "c", "")])
+    trap = Lifecycle("trap", initial="a", ends={"c"}, rows=[LifecycleRow("a", "go", "b", ""), LifecycleRow("a", "end", "c", "")])
     assert trap.dead_ends() == {"b"}
 
 
 def test_a_table_with_two_answers_is_refused() -> None:
     with pytest.raises(ValueError, match="two rows share"):
-        Lifecycle("doubt", initial="a", ends={"b"}, rows=[Row("a", "go", "b", ""), Row("a", "go", "a", "")])
+        Lifecycle("doubt", initial="a", ends={"b"}, rows=[LifecycleRow("a", "go", "b", ""), LifecycleRow("a", "go", "a", "")])
 
 
 def test_the_diagram_draws_every_row() -> None:

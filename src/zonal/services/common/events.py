@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zonal.foundation.errors import AwsError
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 from zonal.records.store import Store
 
 K = TypeVar("K")
@@ -74,12 +74,12 @@ class EventLog(Generic[K]):
     `names` are the beginnings of the journal's event names that can be events of the service.
     """
 
-    def __init__(self, store: Store, *, names: tuple[str, ...], kind_of: Callable[[Entry], K | None]) -> None:
+    def __init__(self, store: Store, *, names: tuple[str, ...], kind_of: Callable[[JournalEntry], K | None]) -> None:
         self._store = store
         self._names = names
         self._kind_of = kind_of
 
-    def matching(self, query: EventQuery) -> Iterator[tuple[Entry, K]]:
+    def matching(self, query: EventQuery) -> Iterator[tuple[JournalEntry, K]]:
         """The entries that are events of the source in the interval, by event name and then in their order."""
         for name in self._names:
             for entry in self._store.journal(event=name, subject=query.source):

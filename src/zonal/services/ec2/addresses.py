@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, resource_id
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import model
 from zonal.services.ec2.listing import Answer, Listing, refuse, strings
 from zonal.services.ec2.lookups import find, gateway_of
@@ -42,7 +42,7 @@ MOST_ADDRESSES = 5
 """AWS's default quota of elastic addresses in a region."""
 
 
-def free_public_address(view: View) -> str:
+def free_public_address(view: RecordView) -> str:
     """An address of the pools that nobody has. Raises `InsufficientAddressCapacity`."""
     taken = _taken(view)
     for address in _ADDRESSES:
@@ -51,7 +51,7 @@ def free_public_address(view: View) -> str:
     raise AwsError("InsufficientAddressCapacity", "There are not enough free public addresses left to satisfy the request.")
 
 
-def _taken(view: View) -> set[str]:
+def _taken(view: RecordView) -> set[str]:
     """Every public address that somebody has."""
     lent = {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
     return lent | {address.address for address in view.select(ElasticAddress)}
@@ -78,12 +78,12 @@ def take_back(transaction: Transaction, interface_id: str) -> NetworkInterface:
     return interface
 
 
-def associated_with(view: View, interface_id: str) -> list[ElasticAddress]:
+def associated_with(view: RecordView, interface_id: str) -> list[ElasticAddress]:
     """The elastic addresses of an interface."""
     return view.lookup(ElasticAddress, "interface_id", interface_id)
 
 
-def has_public_addresses(view: View, vpc_id: str) -> bool:
+def has_public_addresses(view: RecordView, vpc_id: str) -> bool:
     """Whether anything in a VPC has a public address, so that its gateway cannot go."""
     interfaces = view.lookup(NetworkInterface, "vpc_id", vpc_id)
     return any(interface.public_address or associated_with(view, interface.id) for interface in interfaces)
@@ -242,7 +242,7 @@ class Addresses:
         return _ATTRIBUTES.describe(call, request, lambda address: {"AllocationId": address.id, "PublicIp": address.address})
 
 
-def _recovered(view: View, wanted: str) -> str:
+def _recovered(view: RecordView, wanted: str) -> str:
     """A released address that the caller wants again, if it is of a pool and free."""
     if wanted not in _ADDRESSES or wanted in _taken(view):
         raise AwsError("InvalidAddress.NotFound", f"Address '{wanted}' not found.")
@@ -279,7 +279,7 @@ def _make_room(call: Call, address: ElasticAddress, interface: NetworkInterface,
             disassociate(tx, other)
 
 
-def _check_not_in_gateway(view: View, address: ElasticAddress) -> None:
+def _check_not_in_gateway(view: RecordView, address: ElasticAddress) -> None:
     interface = view.get(model.NetworkInterface, address.interface_id or "")
     if interface is not None and interface.requester:
         raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")

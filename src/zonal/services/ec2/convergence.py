@@ -13,8 +13,8 @@ from typing import Protocol
 
 from zonal.fabric import plan
 from zonal.foundation.clock import Clock
+from zonal.records.record_view import RecordView
 from zonal.records.store import Record, Store
-from zonal.records.view import View
 from zonal.services.ec2 import addresses, model, nat_gateways
 from zonal.services.ec2.lookups import gateway_of, rules_of, subnets
 from zonal.services.ec2.route_tables import LOCAL, is_black_hole
@@ -30,7 +30,7 @@ class FabricDoor(Protocol):
         """Remove everything of a VPC; nothing happens where there is nothing."""
 
 
-def vpc_plan(view: View, vpc_id: str) -> plan.VpcPlan | None:
+def vpc_plan(view: RecordView, vpc_id: str) -> plan.VpcPlan | None:
     """The complete desired state of a VPC, or None where there is no such VPC. Looks at the VPC's own records only, and at each once."""
     vpc = view.get(model.Vpc, vpc_id)
     if vpc is None:
@@ -54,18 +54,18 @@ def vpc_plan(view: View, vpc_id: str) -> plan.VpcPlan | None:
     )
 
 
-def _tables(view: View, vpc_id: str) -> dict[str | None, model.RouteTable]:
+def _tables(view: RecordView, vpc_id: str) -> dict[str | None, model.RouteTable]:
     """The route table of each subnet that has one of its own, and by None the main table."""
     tables = view.lookup(model.RouteTable, "vpc_id", vpc_id)
     return {association.subnet_id: table for table in tables for association in table.associations}
 
 
-def _subnet(view: View, subnet: model.Subnet, table: model.RouteTable, acl_id: str) -> plan.SubnetPlan:
+def _subnet(view: RecordView, subnet: model.Subnet, table: model.RouteTable, acl_id: str) -> plan.SubnetPlan:
     routes = tuple(sorted((_route(view, table, route) for route in table.routes), key=lambda route: route.cidr))
     return plan.SubnetPlan(subnet.id, subnet.zone, subnet.cidr, routes, acl_id)
 
 
-def _route(view: View, table: model.RouteTable, route: model.Route) -> plan.PlannedRoute:
+def _route(view: RecordView, table: model.RouteTable, route: model.Route) -> plan.PlannedRoute:
     if route.target == LOCAL:
         return plan.PlannedRoute(route.cidr, "local")
     if is_black_hole(view, table, route):
@@ -77,7 +77,7 @@ def _route(view: View, table: model.RouteTable, route: model.Route) -> plan.Plan
     return plan.PlannedRoute(route.cidr, "interface", route.target)
 
 
-def _interface(view: View, interface: model.NetworkInterface) -> plan.InterfacePlan:
+def _interface(view: RecordView, interface: model.NetworkInterface) -> plan.InterfacePlan:
     public = [(interface.addresses[0], interface.public_address)] if interface.public_address else []
     public += [
         (elastic.private_address, elastic.address) for elastic in addresses.associated_with(view, interface.id) if elastic.private_address
@@ -95,7 +95,7 @@ def _interface(view: View, interface: model.NetworkInterface) -> plan.InterfaceP
     )
 
 
-def _group(view: View, group: model.SecurityGroup) -> plan.SecurityGroupPlan:
+def _group(view: RecordView, group: model.SecurityGroup) -> plan.SecurityGroupPlan:
     rules = rules_of(view, group.id)
     return plan.SecurityGroupPlan(
         id=group.id,
@@ -200,7 +200,7 @@ _IN_VPC: tuple[type[model.InVpc], ...] = (
 )
 
 
-def _vpc_of(view: View, kind: str, id: str) -> str | None:
+def _vpc_of(view: RecordView, kind: str, id: str) -> str | None:
     """The VPC that a record belongs to, where the record alone tells."""
     if kind in (model.Network.kind, model.Vpc.kind):
         return id

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT
-from zonal.records.view import View
+from zonal.records.record_view import RecordView
 from zonal.services.ec2 import addresses, model, network_interfaces
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Answer, Listing, refuse, strings
@@ -106,7 +106,7 @@ _NO_IPV6 = {
 }
 
 
-def answer_interface(interface: NetworkInterface, view: View) -> NetworkInterfaceTypeDef:
+def answer_interface(interface: NetworkInterface, view: RecordView) -> NetworkInterfaceTypeDef:
     """An interface as DescribeNetworkInterfaces shows it."""
     associations = _associations(interface, view)
     primary = interface.addresses[0]
@@ -140,11 +140,11 @@ def answer_interface(interface: NetworkInterface, view: View) -> NetworkInterfac
     return shown
 
 
-def _answer_groups(interface: NetworkInterface, view: View) -> list[GroupIdentifierTypeDef]:
+def _answer_groups(interface: NetworkInterface, view: RecordView) -> list[GroupIdentifierTypeDef]:
     return [{"GroupId": id, "GroupName": view.require(model.SecurityGroup, id).name} for id in interface.group_ids]
 
 
-def _associations(interface: NetworkInterface, view: View) -> dict[str, NetworkInterfaceAssociationTypeDef]:
+def _associations(interface: NetworkInterface, view: RecordView) -> dict[str, NetworkInterfaceAssociationTypeDef]:
     """The public addresses of an interface by its private ones."""
     found: dict[str, NetworkInterfaceAssociationTypeDef] = {}
     if interface.public_address is not None:

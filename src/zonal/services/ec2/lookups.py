@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from zonal.foundation.errors import AwsError
+from zonal.records.record_view import RecordView
 from zonal.records.store import Record
-from zonal.records.view import View
 from zonal.services.ec2 import model
 
 R = TypeVar("R", bound=Record)
@@ -44,7 +44,7 @@ ABSENCES: dict[type[Record], Absence] = {
 }
 
 
-def find(view: View, kind: type[R], id: str) -> R:
+def find(view: RecordView, kind: type[R], id: str) -> R:
     """The record. Raises AWS's NotFound or Malformed error of its kind."""
     record = view.get(kind, id)
     if record is None:
@@ -64,12 +64,12 @@ def absent(kind: type[Record], id: str) -> AwsError:
     return AwsError(absence.code, f"The {absence.noun} ID '{id}' does not exist")
 
 
-def default_vpc(view: View) -> model.Vpc | None:
+def default_vpc(view: RecordView) -> model.Vpc | None:
     """The account's default VPC, if it has one."""
     return next(iter(view.select(model.Vpc, lambda vpc: vpc.is_default)), None)
 
 
-def require_default_vpc(view: View) -> model.Vpc:
+def require_default_vpc(view: RecordView) -> model.Vpc:
     """The default VPC, for requests that name none. Raises `VPCIdNotSpecified`, as EC2 does where it was deleted."""
     vpc = default_vpc(view)
     if vpc is None:
@@ -77,7 +77,7 @@ def require_default_vpc(view: View) -> model.Vpc:
     return vpc
 
 
-def subnets(view: View, vpc_id: str) -> list[model.Subnet]:
+def subnets(view: RecordView, vpc_id: str) -> list[model.Subnet]:
     """A VPC's subnets in the order of their zones, then ids."""
     return sorted(view.lookup(model.Subnet, "vpc_id", vpc_id), key=lambda subnet: (subnet.zone, subnet.id))
 
@@ -87,12 +87,12 @@ def subnet_in_zone(subnets: Iterable[model.Subnet], zone: str) -> model.Subnet |
     return next((subnet for subnet in subnets if subnet.zone == zone), None)
 
 
-def default_security_group(view: View, vpc_id: str) -> model.SecurityGroup:
+def default_security_group(view: RecordView, vpc_id: str) -> model.SecurityGroup:
     """The group named `default`, which every VPC has."""
     return next(group for group in view.lookup(model.SecurityGroup, "vpc_id", vpc_id) if group.name == "default")
 
 
-def security_groups_of(view: View, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
+def security_groups_of(view: RecordView, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
     """Check that these groups exist in the VPC; duplicates are dropped. Raises `InvalidGroup.NotFound`."""
     ids = tuple(dict.fromkeys(group_ids))
     for id in ids:
@@ -101,27 +101,27 @@ def security_groups_of(view: View, vpc_id: str, group_ids: Iterable[str]) -> tup
     return ids
 
 
-def rules_of(view: View, group_id: str) -> list[model.SecurityGroupRule]:
+def rules_of(view: RecordView, group_id: str) -> list[model.SecurityGroupRule]:
     """A security group's rules in the order of their ids."""
     return view.lookup(model.SecurityGroupRule, "group_id", group_id)
 
 
-def interfaces_in(view: View, subnet_id: str) -> list[model.NetworkInterface]:
+def interfaces_in(view: RecordView, subnet_id: str) -> list[model.NetworkInterface]:
     """The interfaces in a subnet."""
     return view.lookup(model.NetworkInterface, "subnet_id", subnet_id)
 
 
-def gateway_of(view: View, vpc_id: str) -> model.InternetGateway | None:
+def gateway_of(view: RecordView, vpc_id: str) -> model.InternetGateway | None:
     """The internet gateway attached to a VPC, or None."""
     return next(iter(view.lookup(model.InternetGateway, "vpc_id", vpc_id)), None)
 
 
-def main_route_table(view: View, vpc_id: str) -> model.RouteTable:
+def main_route_table(view: RecordView, vpc_id: str) -> model.RouteTable:
     """The table that subnets without one of their own follow."""
     return next(table for table in view.lookup(model.RouteTable, "vpc_id", vpc_id) if table.is_main)
 
 
-def route_table_of(view: View, subnet: model.Subnet) -> model.RouteTable:
+def route_table_of(view: RecordView, subnet: model.Subnet) -> model.RouteTable:
     """The table that a subnet follows: its own, else the main one."""
     for table in view.lookup(model.RouteTable, "vpc_id", subnet.vpc_id):
         if any(association.subnet_id == subnet.id for association in table.associations):
@@ -129,13 +129,13 @@ def route_table_of(view: View, subnet: model.Subnet) -> model.RouteTable:
     return main_route_table(view, subnet.vpc_id)
 
 
-def network_acl_of(view: View, subnet_id: str) -> model.NetworkAcl:
+def network_acl_of(view: RecordView, subnet_id: str) -> model.NetworkAcl:
     """The ACL at a subnet's edge; every subnet has exactly one."""
     acls = view.lookup(model.NetworkAcl, "vpc_id", view.require(model.Subnet, subnet_id).vpc_id)
     return next(acl for acl in acls if any(association.subnet_id == subnet_id for association in acl.associations))
 
 
-def group_named(view: View, request: Mapping[str, object]) -> model.SecurityGroup:
+def group_named(view: RecordView, request: Mapping[str, object]) -> model.SecurityGroup:
     """The group that a request names by id, or by name in the default VPC."""
     id, name = request.get("GroupId"), request.get("GroupName")
     if id is not None:

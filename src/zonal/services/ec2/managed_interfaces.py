@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from zonal.foundation.errors import AwsError
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import addresses, network_interfaces
 from zonal.services.ec2.lookups import default_security_group
 from zonal.services.ec2.model import NetworkInterface, SecurityGroup, Subnet
@@ -28,7 +28,7 @@ class ManagedInterfaces(NamedTuple):
     unknown_group: Callable[[str], AwsError]
     other_vpc: Callable[[str, str], AwsError]
 
-    def checked_groups(self, view: View, vpc_id: str, ids: Iterable[str] | None) -> tuple[str, ...]:
+    def checked_groups(self, view: RecordView, vpc_id: str, ids: Iterable[str] | None) -> tuple[str, ...]:
         """The security groups that a request names for this VPC, the VPC's default one where it names none. Raises the service's errors."""
         names = tuple(dict.fromkeys(ids or ()))
         if not names:
@@ -70,7 +70,7 @@ def set_groups(transaction: Transaction, ids: Iterable[str], group_ids: Iterable
         network_interfaces.set_groups(transaction, id, chosen)
 
 
-def public_addresses(view: View, ids: Iterable[str]) -> tuple[str, ...]:
+def public_addresses(view: RecordView, ids: Iterable[str]) -> tuple[str, ...]:
     """The public addresses of those interfaces that exist and have one."""
     found = [view.get(NetworkInterface, id) for id in ids]
     return tuple(interface.public_address for interface in found if interface is not None and interface.public_address)

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import resource_id
-from zonal.records.lifecycle import Lifecycle, Row
+from zonal.records.lifecycle import Lifecycle, LifecycleRow
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import addresses, network_interfaces
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Answer, Listing, needed, refuse
@@ -41,13 +41,13 @@ LIFECYCLE = Lifecycle(
     initial="pending",
     ends={"deleted"},
     rows=[
-        Row("pending", "forwards", "available", "the fabric has made it and its subnet's routes"),
-        Row("pending", "fail", "failed", "a public one needs an internet gateway in its VPC"),
-        Row("pending", "delete", "deleting", "DeleteNatGateway"),
-        Row("available", "delete", "deleting", "DeleteNatGateway"),
-        Row("failed", "delete", "deleting", "DeleteNatGateway"),
-        Row("failed", "expire", "deleted", "AWS clears failed ones away after about an hour"),
-        Row("deleting", "removed", "deleted", "the fabric holds nothing of it any more"),
+        LifecycleRow("pending", "forwards", "available", "the fabric has made it and its subnet's routes"),
+        LifecycleRow("pending", "fail", "failed", "a public one needs an internet gateway in its VPC"),
+        LifecycleRow("pending", "delete", "deleting", "DeleteNatGateway"),
+        LifecycleRow("available", "delete", "deleting", "DeleteNatGateway"),
+        LifecycleRow("failed", "delete", "deleting", "DeleteNatGateway"),
+        LifecycleRow("failed", "expire", "deleted", "AWS clears failed ones away after about an hour"),
+        LifecycleRow("deleting", "removed", "deleted", "the fabric holds nothing of it any more"),
     ],
 )
 
@@ -65,7 +65,7 @@ _LISTING = Listing(
 )
 
 
-def in_vpc(view: View, vpc_id: str) -> list[NatGateway]:
+def in_vpc(view: RecordView, vpc_id: str) -> list[NatGateway]:
     return view.lookup(NatGateway, "vpc_id", vpc_id)
 
 
@@ -216,7 +216,7 @@ def _create(call: Call, request: CreateNatGatewayRequestTypeDef) -> NatGateway:
     return nat
 
 
-def _elastic_address(view: View, request: Mapping[str, object], connectivity: str) -> ElasticAddress | None:
+def _elastic_address(view: RecordView, request: Mapping[str, object], connectivity: str) -> ElasticAddress | None:
     """The elastic address of a public gateway; a private one may have none."""
     id = request.get("AllocationId")
     if connectivity == "private":

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import resource_id
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import addresses, cidrs
 from zonal.services.ec2.lookups import interfaces_in, security_groups_of
 from zonal.services.ec2.model import Attachment, NetworkInterface, Subnet
@@ -133,7 +133,7 @@ def delete(transaction: Transaction, interface_id: str) -> None:
     transaction.delete(NetworkInterface, interface_id)
 
 
-def checked_groups(view: View, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
+def checked_groups(view: RecordView, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
     """Groups that an interface in the VPC may belong to, at most five.
 
     Raises `InvalidGroup.NotFound` and `SecurityGroupsPerInterfaceLimitExceeded`.
@@ -144,7 +144,7 @@ def checked_groups(view: View, vpc_id: str, group_ids: Iterable[str]) -> tuple[s
     return ids
 
 
-def chosen_addresses(view: View, subnet: Subnet, wanted: Iterable[str], *, count: int) -> tuple[str, ...]:
+def chosen_addresses(view: RecordView, subnet: Subnet, wanted: Iterable[str], *, count: int) -> tuple[str, ...]:
     """`count` private addresses of a subnet: those wanted first, then the lowest free ones.
 
     Raises `InvalidParameterValue` for one that is not the subnet's or reserved there, `InvalidIPAddress.InUse` for one that is taken,
@@ -178,12 +178,12 @@ def check_address(subnet: Subnet, address: str) -> None:
         raise AwsError("InvalidParameterValue", f"Address {address} is in subnet's reserved address range")
 
 
-def addresses_in_use(view: View, subnet: Subnet) -> set[str]:
+def addresses_in_use(view: RecordView, subnet: Subnet) -> set[str]:
     """Every private address that an interface of the subnet has."""
     return {address for interface in interfaces_in(view, subnet.id) for address in interface.addresses}
 
 
-def free_address_count(view: View, subnet: Subnet) -> int:
+def free_address_count(view: RecordView, subnet: Subnet) -> int:
     """How many addresses of the subnet are left for interfaces."""
     return cidrs.usable_count(subnet.cidr) - len(addresses_in_use(view, subnet))
 

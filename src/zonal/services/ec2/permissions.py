@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn
-from zonal.records.view import View
+from zonal.records.record_view import RecordView
 from zonal.services.ec2 import model
 from zonal.services.ec2.lookups import find
 from zonal.services.ec2.model import SecurityGroupRule
@@ -72,7 +72,7 @@ class Permission(NamedTuple):
         return f"peer: {peer}, {self.protocol.upper()}, from port: {self.from_port}, to port: {self.to_port}, ALLOW"
 
 
-def permissions(view: View, group: model.SecurityGroup, request: Mapping[str, object], *, existing: bool = False) -> list[Permission]:
+def permissions(view: RecordView, group: model.SecurityGroup, request: Mapping[str, object], *, existing: bool = False) -> list[Permission]:
     """The permissions that a request names, of rules that it adds or (`existing`) of rules that the group is expected to have.
 
     Raises `MissingParameter`, `InvalidParameterValue`, `InvalidGroup.NotFound`.
@@ -107,7 +107,7 @@ def permission(
     return Permission(name, *ports, _cidr(cidr) if cidr is not None else None, group_id, description or None)
 
 
-def peer_group(view: View, group: model.SecurityGroup, *, id: str | None, name: str | None) -> str:
+def peer_group(view: RecordView, group: model.SecurityGroup, *, id: str | None, name: str | None) -> str:
     """The id of a group that a rule names, by id or by name, in the same VPC. Raises `InvalidGroup.NotFound`."""
     if id is not None:
         if find(view, model.SecurityGroup, id).vpc_id != group.vpc_id:
@@ -121,7 +121,7 @@ def peer_group(view: View, group: model.SecurityGroup, *, id: str | None, name: 
     raise AwsError("InvalidGroup.NotFound", f"The security group '{name}' does not exist in VPC '{group.vpc_id}'")
 
 
-def _structured(view: View, group: model.SecurityGroup, given: Mapping[str, object], *, existing: bool) -> list[Permission]:
+def _structured(view: RecordView, group: model.SecurityGroup, given: Mapping[str, object], *, existing: bool) -> list[Permission]:
     unsupported = _unsupported(given)
     if unsupported and not existing:
         raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
@@ -159,7 +159,7 @@ def _unsupported(given: Mapping[str, object]) -> list[Permission]:
     return by_range + [blank._replace(prefix_list_id=_required(each, "PrefixListId")) for each in lists]
 
 
-def _flat(view: View, group: model.SecurityGroup, request: Mapping[str, object]) -> Permission:
+def _flat(view: RecordView, group: model.SecurityGroup, request: Mapping[str, object]) -> Permission:
     source, cidr = request.get("SourceSecurityGroupName"), request.get("CidrIp")
     if source is not None:
         group_id = peer_group(view, group, id=None, name=str(source))
@@ -226,7 +226,7 @@ def _ipv6_cidr(text: str) -> str:
         raise AwsError("InvalidParameterValue", f"CIDR block {text} is malformed") from None
 
 
-def answer_rule(rule: SecurityGroupRule, view: View) -> SecurityGroupRuleTypeDef:
+def answer_rule(rule: SecurityGroupRule, view: RecordView) -> SecurityGroupRuleTypeDef:
     """A rule as DescribeSecurityGroupRules shows it: ports of a protocol without ports are -1."""
     shown: SecurityGroupRuleTypeDef = {
         "SecurityGroupRuleId": rule.id,

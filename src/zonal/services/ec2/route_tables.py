@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, resource_id
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import cidrs, model
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Answer, Listing, needed, one_of, refuse
@@ -100,7 +100,7 @@ def add_route(transaction: Transaction, table_id: str, route: Route) -> None:
     transaction.put(replace(table, routes=(*table.routes, route)))
 
 
-def is_black_hole(view: View, table: RouteTable, route: Route) -> bool:
+def is_black_hole(view: RecordView, table: RouteTable, route: Route) -> bool:
     """Whether a route's target cannot take packets: detached, deleted, or an interface in no host."""
     kind = route.target.partition("-")[0]
     if kind == "igw":
@@ -157,7 +157,7 @@ _LISTING = Listing(
 )
 
 
-def answer_table(table: RouteTable, view: View) -> RouteTableTypeDef:
+def answer_table(table: RouteTable, view: RecordView) -> RouteTableTypeDef:
     """A table as DescribeRouteTables shows it."""
     return {
         "RouteTableId": table.id,
@@ -170,7 +170,7 @@ def answer_table(table: RouteTable, view: View) -> RouteTableTypeDef:
     }
 
 
-def _answer_route(table: RouteTable, route: Route, view: View) -> RouteTypeDef:
+def _answer_route(table: RouteTable, route: Route, view: RecordView) -> RouteTypeDef:
     shown: RouteTypeDef = {
         "DestinationCidrBlock": route.cidr,
         "Origin": route.origin,  # type: ignore[typeddict-item]

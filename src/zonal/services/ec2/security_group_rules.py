@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import resource_id
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import model
 from zonal.services.ec2.listing import Answer, Listing, needed, strings
 from zonal.services.ec2.lookups import find, group_named, rules_of
@@ -209,7 +209,7 @@ def _rule_of(call: Call, group: SecurityGroup, id: str, *, is_egress: bool | Non
     return rule
 
 
-def _replacement(view: View, group: SecurityGroup, given: Mapping[str, object]) -> Permission:
+def _replacement(view: RecordView, group: SecurityGroup, given: Mapping[str, object]) -> Permission:
     if given.get("CidrIpv6") or given.get("PrefixListId"):
         raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
     cidr, other = cast("str | None", given.get("CidrIpv4")), cast("str | None", given.get("ReferencedGroupId"))

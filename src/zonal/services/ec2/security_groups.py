@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn, resource_id
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import model
 from zonal.services.ec2.listing import Answer, Listing, strings
 from zonal.services.ec2.lookups import find, group_named, require_default_vpc, rules_of
@@ -92,7 +92,7 @@ _FOR_VPC = Listing(
 )
 
 
-def answer_group(group: SecurityGroup, view: View) -> SecurityGroupTypeDef:
+def answer_group(group: SecurityGroup, view: RecordView) -> SecurityGroupTypeDef:
     """A group as DescribeSecurityGroups shows it."""
     rules = rules_of(view, group.id)
     return {

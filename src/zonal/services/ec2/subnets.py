@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn, resource_id
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import cidrs, model, network_acls, route_tables
 from zonal.services.ec2.listing import Answer, Listing, needed, refuse
 from zonal.services.ec2.lookups import default_vpc, find, interfaces_in, subnets
@@ -101,7 +101,7 @@ def create(
     return subnet
 
 
-def free_default_range(view: View, vpc: model.Vpc) -> str:
+def free_default_range(view: RecordView, vpc: model.Vpc) -> str:
     """The first /20 of the default VPC that no subnet touches. Raises `InvalidSubnet.Range` where there is none."""
     taken = [subnet.cidr for subnet in subnets(view, vpc.id)]
     for candidate in IPv4Network(vpc.cidrs[0].cidr).subnets(new_prefix=DEFAULT_PREFIX):
@@ -110,7 +110,7 @@ def free_default_range(view: View, vpc: model.Vpc) -> str:
     raise AwsError("InvalidSubnet.Range", f"The default VPC {vpc.id} has no free /{DEFAULT_PREFIX} range left.")
 
 
-def answer_subnet(subnet: Subnet, view: View) -> SubnetTypeDef:
+def answer_subnet(subnet: Subnet, view: RecordView) -> SubnetTypeDef:
     """A subnet as DescribeSubnets shows it."""
     return {
         "SubnetId": subnet.id,

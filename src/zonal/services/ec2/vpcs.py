@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, resource_id
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.ec2 import cidrs, dhcp_options, model, network_acls, route_tables, security_groups
 from zonal.services.ec2.listing import Answer, Listing, refuse
 from zonal.services.ec2.lookups import find, gateway_of, subnets
@@ -228,13 +228,13 @@ class Vpcs:
         return _answer_association(vpc, association, "disassociating")
 
 
-def check_quota(view: View) -> None:
+def check_quota(view: RecordView) -> None:
     """Raise `VpcLimitExceeded` where the account has all the VPCs it may have."""
     if len(view.select(Vpc)) >= MOST_VPCS:
         raise AwsError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 
 
-def _dependencies(view: View, vpc: Vpc) -> bool:
+def _dependencies(view: RecordView, vpc: Vpc) -> bool:
     """Whether a VPC holds anything that it was not born with."""
     return bool(
         subnets(view, vpc.id)
@@ -246,7 +246,7 @@ def _dependencies(view: View, vpc: Vpc) -> bool:
     )
 
 
-def _check_routes_allow(view: View, vpc: Vpc, cidr: str) -> None:
+def _check_routes_allow(view: RecordView, vpc: Vpc, cidr: str) -> None:
     """A new range may not be the same as, or larger than, the destination of a route ("VPC CIDR blocks" in the VPC User Guide)."""
     for table in view.lookup(model.RouteTable, "vpc_id", vpc.id):
         for route in table.routes:
@@ -254,7 +254,7 @@ def _check_routes_allow(view: View, vpc: Vpc, cidr: str) -> None:
                 raise AwsError("InvalidVpc.Range", f"The CIDR '{cidr}' conflicts with the route to {route.cidr} in {table.id}.")
 
 
-def _association(view: View, id: str) -> tuple[Vpc, CidrAssociation]:
+def _association(view: RecordView, id: str) -> tuple[Vpc, CidrAssociation]:
     for vpc in view.select(Vpc):
         for association in vpc.cidrs:
             if association.id == id:

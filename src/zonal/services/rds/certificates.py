@@ -22,7 +22,7 @@ AUTHORITY = "zonal-ca-ecc256-g1"
 
 
 class Credentials(Protocol):
-    """A server's certificate chain and key (`foundation.authority.Credentials`)."""
+    """A server's certificate chain and key (`foundation.authority.ServerCredentials`)."""
 
     @property
     def certificate(self) -> bytes: ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from zonal.foundation.journal import Entry
+from zonal.foundation.journal import JournalEntry
 from zonal.records.store import Store, Transaction
 from zonal.services.common.events import EventLog, EventRules
 from zonal.services.operation import Call, operation
@@ -96,7 +96,7 @@ def note(transaction: Transaction, identifier: str, number: int) -> None:
     transaction.note(JOURNALLED, identifier, number=number, message=KINDS[number].message)
 
 
-def kind_of(entry: Entry) -> Kind | None:
+def kind_of(entry: JournalEntry) -> Kind | None:
     """The RDS event that a journal entry amounts to, if it does."""
     if entry.event == JOURNALLED:
         return KINDS[entry.fields["number"]]
@@ -140,7 +140,7 @@ class Events:
         return {"EventCategoriesMapList": shown}
 
 
-def _answer(entry: Entry, kind: Kind) -> EventTypeDef:
+def _answer(entry: JournalEntry, kind: Kind) -> EventTypeDef:
     return {
         "SourceIdentifier": entry.subject,
         "SourceType": "db-instance",

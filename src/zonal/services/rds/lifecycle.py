@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zonal.records.lifecycle import Lifecycle, Row
+from zonal.records.lifecycle import Lifecycle, LifecycleRow
 
 AVAILABLE, CREATING, DELETING, MODIFYING = "available", "creating", "deleting", "modifying"
 REBOOTING, RENAMING, STARTING, STOPPED, STOPPING, UPGRADING = "rebooting", "renaming", "starting", "stopped", "stopping", "upgrading"
@@ -20,23 +20,23 @@ LIFECYCLE = Lifecycle(
     initial=CREATING,
     ends={DELETED},
     rows=[
-        Row(CREATING, "done", AVAILABLE, "the engine answers at its name; with Multi-AZ the standby holds every write"),
-        Row(AVAILABLE, "modify", MODIFYING, "a change is being carried out"),
-        Row(MODIFYING, "done", AVAILABLE, "the change is in force"),
-        Row(AVAILABLE, "reset", RESETTING, "the master password is being changed"),
-        Row(RESETTING, "done", AVAILABLE, "the new password is in force"),
-        Row(AVAILABLE, "upgrade", UPGRADING, "the engine is being replaced by another version"),
-        Row(UPGRADING, "done", AVAILABLE, "every node runs the new version"),
-        Row(AVAILABLE, "rename", RENAMING, "its identifier and its endpoint change"),
-        Row(RENAMING, "done", AVAILABLE, "the new endpoint leads to it"),
-        Row(AVAILABLE, "reboot", REBOOTING, "the engine restarts, or the standby takes over"),
-        Row(REBOOTING, "done", AVAILABLE, "it answers again"),
-        Row(AVAILABLE, "stop", STOPPING, "the engines are shut down, the leader first"),
-        Row(STOPPING, "done", STOPPED, "nothing runs; the data stay"),
-        Row(STOPPED, "start", STARTING, "the engines are started where they were"),
-        Row(AVAILABLE, "region-start", STARTING, "the region was started; no engine runs yet"),
-        Row(STARTING, "done", AVAILABLE, "it answers at its name"),
-        *(Row(state, "delete", DELETING, "the customer wants it gone") for state in _DELETABLE),
-        Row(DELETING, "done", DELETED, "everything of it that can be reached is removed"),
+        LifecycleRow(CREATING, "done", AVAILABLE, "the engine answers at its name; with Multi-AZ the standby holds every write"),
+        LifecycleRow(AVAILABLE, "modify", MODIFYING, "a change is being carried out"),
+        LifecycleRow(MODIFYING, "done", AVAILABLE, "the change is in force"),
+        LifecycleRow(AVAILABLE, "reset", RESETTING, "the master password is being changed"),
+        LifecycleRow(RESETTING, "done", AVAILABLE, "the new password is in force"),
+        LifecycleRow(AVAILABLE, "upgrade", UPGRADING, "the engine is being replaced by another version"),
+        LifecycleRow(UPGRADING, "done", AVAILABLE, "every node runs the new version"),
+        LifecycleRow(AVAILABLE, "rename", RENAMING, "its identifier and its endpoint change"),
+        LifecycleRow(RENAMING, "done", AVAILABLE, "the new endpoint leads to it"),
+        LifecycleRow(AVAILABLE, "reboot", REBOOTING, "the engine restarts, or the standby takes over"),
+        LifecycleRow(REBOOTING, "done", AVAILABLE, "it answers again"),
+        LifecycleRow(AVAILABLE, "stop", STOPPING, "the engines are shut down, the leader first"),
+        LifecycleRow(STOPPING, "done", STOPPED, "nothing runs; the data stay"),
+        LifecycleRow(STOPPED, "start", STARTING, "the engines are started where they were"),
+        LifecycleRow(AVAILABLE, "region-start", STARTING, "the region was started; no engine runs yet"),
+        LifecycleRow(STARTING, "done", AVAILABLE, "it answers at its name"),
+        *(LifecycleRow(state, "delete", DELETING, "the customer wants it gone") for state in _DELETABLE),
+        LifecycleRow(DELETING, "done", DELETED, "everything of it that can be reached is removed"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import parse_arn
-from zonal.records.view import View
+from zonal.records.record_view import RecordView
 from zonal.services.common.filters import Filter, by_name
 from zonal.services.common.paging import Paging
 from zonal.services.common.unsupported_parameters import UnsupportedParameters
@@ -23,7 +23,7 @@ Answer = dict[str, object]
 """What a handler returns, in the shape that boto3 gives its caller."""
 
 
-def find_instance(view: View, identifier: str) -> DbInstance:
+def find_instance(view: RecordView, identifier: str) -> DbInstance:
     """The instance by its identifier (in any case) or ARN. Raises `DBInstanceNotFound`."""
     wanted = _name(identifier, "db").lower()
     for instance in view.select(DbInstance):
@@ -32,11 +32,11 @@ def find_instance(view: View, identifier: str) -> DbInstance:
     raise AwsError("DBInstanceNotFound", f"DBInstance {wanted} not found.", status=404)
 
 
-def instance_exists(view: View, identifier: str) -> bool:
+def instance_exists(view: RecordView, identifier: str) -> bool:
     return any(instance.identifier == identifier for instance in view.select(DbInstance))
 
 
-def find_subnet_group(view: View, name: str) -> SubnetGroup:
+def find_subnet_group(view: RecordView, name: str) -> SubnetGroup:
     """Raises `DBSubnetGroupNotFoundFault`."""
     group = view.get(SubnetGroup, _name(name, "subgrp").lower())
     if group is None:

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Call, operation
 from zonal.services.rds import events, lifecycle, placement
@@ -194,12 +194,12 @@ def take_back(transaction: Transaction, instance: DbInstance, deployment_status:
     return replace(instance, applying=replace(instance.applying, instance_class=None, engine_version=None))
 
 
-def _next_revision(view: View, wanted: DeploymentSpec) -> int:
+def _next_revision(view: RecordView, wanted: DeploymentSpec) -> int:
     """A revision that was never wanted before, not even by a modification that failed."""
     return max(wanted.revision, view.require(DeploymentStatus, wanted.id).failed_revision) + 1
 
 
-def _is_stuck(view: View, instance: DbInstance) -> bool:
+def _is_stuck(view: RecordView, instance: DbInstance) -> bool:
     """Whether a change is being carried out and waits for something. Then it can be changed again, back or forward."""
     deployment_status = view.get(DeploymentStatus, instance.id)
     return instance.status in lifecycle.CHANGING and deployment_status is not None and bool(deployment_status.why)

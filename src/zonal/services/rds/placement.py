@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from zonal.control.deployment_records import Placement, free_management_address
 from zonal.foundation.errors import AwsError
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.common.subnet_groups import IsLost, zones_for_nodes
 from zonal.services.ec2 import managed_interfaces, network_interfaces
 from zonal.services.ec2.lookups import gateway_of
@@ -37,7 +37,7 @@ INTERFACES = ManagedInterfaces(
 
 
 def chosen_zones(
-    view: View, group: SubnetGroup, *, count: int, is_lost: IsLost, wanted: str | None = None, but: Collection[str] = ()
+    view: RecordView, group: SubnetGroup, *, count: int, is_lost: IsLost, wanted: str | None = None, but: Collection[str] = ()
 ) -> list[str]:
     """Zones for so many new nodes: those of the group with the fewest nodes first, none of `but`; `wanted` first, if named.
 
@@ -68,7 +68,7 @@ def chosen_zones(
     )
 
 
-def check_public(view: View, vpc_id: str) -> None:
+def check_public(view: RecordView, vpc_id: str) -> None:
     """Raises `InvalidVPCNetworkStateFault` where nothing in the VPC can be public."""
     if gateway_of(view, vpc_id) is None:
         raise AwsError(
@@ -104,7 +104,7 @@ def set_groups(transaction: Transaction, instance: DbInstance, group_ids: Iterab
     managed_interfaces.set_groups(transaction, _ids(instance), group_ids)
 
 
-def public_addresses(view: View, instance: DbInstance) -> tuple[str, ...]:
+def public_addresses(view: RecordView, instance: DbInstance) -> tuple[str, ...]:
     """The public addresses of an instance's nodes."""
     return managed_interfaces.public_addresses(view, _ids(instance))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.failover import Redundancy
-from zonal.records.view import View
+from zonal.records.record_view import RecordView
 from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import AUTHORITY
 from zonal.services.rds.engine_versions import LICENSE
@@ -50,7 +50,7 @@ class Descriptions:
         self._instances: dict[str, _Known] = {}
         self._groups: dict[str, CachedXml] = {}
 
-    def of(self, view: View) -> Callable[[DbInstance], Mapping[str, Any]]:
+    def of(self, view: RecordView) -> Callable[[DbInstance], Mapping[str, Any]]:
         """What describes an instance in this view."""
         self._refresh(view)
 
@@ -68,7 +68,7 @@ class Descriptions:
 
         return describe
 
-    def _refresh(self, view: View) -> None:
+    def _refresh(self, view: RecordView) -> None:
         """Describe the subnet groups (they show EC2's subnets too), and forget instances that are no more."""
         for group in view.select(SubnetGroup):
             shown = answer_group(view, group)
@@ -83,7 +83,7 @@ def shown_status(instance: DbInstance, *, is_storage_full: bool) -> str:
     return STORAGE_FULL if is_storage_full and instance.status == lifecycle.AVAILABLE else instance.status
 
 
-def answer_instance(view: View, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:
+def answer_instance(view: RecordView, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:
     """An instance as DescribeDBInstances shows it. `group` is its subnet group's answer, if that is known already."""
     deployment_status = view.get(DeploymentStatus, instance.id)
     shown: DBInstanceTypeDef = {
@@ -154,7 +154,7 @@ def _show_zones(shown: DBInstanceTypeDef, instance: DbInstance, deployment_statu
         shown["SecondaryAvailabilityZone"] = deployment_status.standby.place.zone
 
 
-def _pending(view: View, instance: DbInstance) -> PendingModifiedValuesTypeDef:
+def _pending(view: RecordView, instance: DbInstance) -> PendingModifiedValuesTypeDef:
     shown: PendingModifiedValuesTypeDef = {}
     for changes in (instance.applying, instance.pending):
         if changes.instance_class is not None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
+from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.records.view import View
 from zonal.services.common.subnet_groups import SubnetGroupRules, in_order
 from zonal.services.ec2.lookups import default_vpc, subnets
 from zonal.services.ec2.model import Subnet
@@ -39,7 +39,7 @@ RULES = SubnetGroupRules(
 _NAME = re.compile(r"[a-zA-Z][\w .-]{0,254}", re.ASCII)
 
 
-def subnets_of(view: View, group: SubnetGroup) -> list[Subnet]:
+def subnets_of(view: RecordView, group: SubnetGroup) -> list[Subnet]:
     """The group's subnets that exist, in the order of their zones."""
     return in_order(group.subnet_ids, lambda id: view.get(Subnet, id))
 
@@ -63,7 +63,7 @@ def default_group(transaction: Transaction) -> SubnetGroup:
     return group
 
 
-def answer_group(view: View, group: SubnetGroup) -> DBSubnetGroupTypeDef:
+def answer_group(view: RecordView, group: SubnetGroup) -> DBSubnetGroupTypeDef:
     """A group as RDS shows it."""
     return {
         "DBSubnetGroupName": group.id,
@@ -147,12 +147,12 @@ class SubnetGroups:
         return {}
 
 
-def _chosen(view: View, ids: Sequence[str]) -> list[Subnet]:
+def _chosen(view: RecordView, ids: Sequence[str]) -> list[Subnet]:
     """These subnets, of one VPC and in two zones at least. Raises `InvalidSubnet`, `DBSubnetGroupDoesNotCoverEnoughAZs`."""
     return RULES.chosen(ids, lambda id: view.get(Subnet, id))
 
 
-def _check_free(view: View, group: SubnetGroup, kept: set[str]) -> None:
+def _check_free(view: RecordView, group: SubnetGroup, kept: set[str]) -> None:
     for instance in view.select(DbInstance, lambda instance: instance.subnet_group == group.id):
         used = {interface.subnet_id for interface in instance.interfaces}
         RULES.check_unused(used - kept, f"the DB instance {instance.identifier}")

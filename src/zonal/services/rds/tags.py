@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, parse_arn
-from zonal.records.view import View
+from zonal.records.record_view import RecordView
 from zonal.services.common import tags as common_tags
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, MOST_TAGS, TagRules, is_reserved
 from zonal.services.operation import Call, operation
@@ -72,7 +72,7 @@ class Tags:
         return {"TagList": answer_tags(_named(call.transaction, request["ResourceName"]).tags)}
 
 
-def _named(view: View, name: str) -> DbInstance | SubnetGroup:
+def _named(view: RecordView, name: str) -> DbInstance | SubnetGroup:
     parsed = parse_arn(name)
     if parsed is None or parsed[0] != "rds" or (parsed[1], parsed[2]) != (REGION, ACCOUNT):
         raise AwsError("InvalidParameterValue", f"Invalid resource name: {name}")

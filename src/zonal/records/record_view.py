@@ -10,7 +10,7 @@ from zonal.records.store import Record
 R = TypeVar("R", bound=Record)
 
 
-class View(Protocol):
+class RecordView(Protocol):
     """What `records.store.Store` and `records.store.Transaction` have in common; a function that takes one cannot write."""
 
     def get(self, kind: type[R], id: str) -> R | None:
