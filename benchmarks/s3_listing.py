@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.s3_client import Connection, signed
 from tests.s3_process import S3Process
-from zonal.buckets.catalog import Changes
-from zonal.buckets.entries import Checksum, Entry
+from zonal.buckets.catalog import CatalogChanges
+from zonal.buckets.records import Checksum, ObjectVersion
 from zonal.buckets.store import BucketStore
 
 TIMES = 20
@@ -62,10 +62,10 @@ async def _fill(directory: Path) -> None:
         bucket = store.catalog.view.bucket(name)
         assert bucket is not None
 
-        def put(changes: Changes, number: int = bucket.number, owner: str = bucket.owner, found: Iterator[str] = found) -> None:
+        def put(changes: CatalogChanges, number: int = bucket.number, owner: str = bucket.owner, found: Iterator[str] = found) -> None:
             for key in found:
                 headers = {"content-type": "binary/octet-stream"}
-                entry = Entry(key=key, version="null", modified=1.0, owner=owner, etag="0" * 32, checksum=CHECKSUM, headers=headers)
+                entry = ObjectVersion(key=key, version="null", modified=1.0, owner=owner, etag="0" * 32, checksum=CHECKSUM, headers=headers)
                 changes.put(number, entry)
 
         await store.catalog.change(put)

@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.running_region import eventually
 from tests.s3_load import Reader, Writer, prepare, settle, working
 from tests.s3_process import S3Process
-from zonal.buckets.catalog import View, decode
-from zonal.buckets.entries import Segment
+from zonal.buckets.catalog import CatalogView, decode
+from zonal.buckets.records import Segment
 from zonal.buckets.store import BucketStore
 
 KILLS = int(os.environ.get("ZONAL_S3_KILLS", "6"))
@@ -80,7 +80,7 @@ async def check_content(directory: Path, *, sweep: bool = False) -> int:
     return len(kept - referred) + len(arriving)
 
 
-def segments(view: View) -> Iterator[Segment]:
+def segments(view: CatalogView) -> Iterator[Segment]:
     """Everything that any version or part refers to."""
     for bucket in view.buckets():
         for row in view.walk_versions(bucket.number, b"", None):

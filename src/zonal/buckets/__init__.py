@@ -2,6 +2,6 @@
 
 An object is written in two steps. Its content goes to the *blob store* (`blobs`: the protocol; `blob_files`: files) under a random id, and
 is durable there before anything refers to it. Then one change of the *catalog* (SQLite) makes it visible. What is torn in between is
-content that nothing refers to, which the next start sweeps. `store` holds the two together; `entries` are what the catalog keeps,
-`walking` lists them in order. Imports `records` and `foundation` only.
+content that nothing refers to, which the next start sweeps. `store` holds the two together; `records` are what the catalog keeps,
+`listing` lists them in order. Imports `records` and `foundation` only.
 """

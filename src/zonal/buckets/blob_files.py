@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from zonal.buckets.blobs import BlobMissing, Hold
-from zonal.buckets.file_writer import FileWriter, has_room
+from zonal.buckets.file_writer import FileWriter, has_space
 from zonal.foundation.files import sync_directory
 from zonal.foundation.release_queue import ReleaseQueue
 
@@ -129,8 +129,8 @@ class BlobFiles:
     def path(self, blob: str) -> Path:
         return self.kept / blob[:2] / blob
 
-    def has_room(self) -> bool:
-        return has_room(self.kept)
+    def has_space(self) -> bool:
+        return has_space(self.kept)
 
     def sweep(self, is_known: Callable[[str], bool]) -> int:
         """Remove what earlier lives left and nobody refers to; returns how much. Blocks: for a thread."""

@@ -1,6 +1,6 @@
 """Where content is kept: bytes under ids that the store makes up, behind a protocol of a few methods.
 
-Content is never changed: it is written once, becomes durable at `Writer.commit`, and is removed. Ids are random and say nothing of
+Content is never changed: it is written once, becomes durable at `BlobWriter.commit`, and is removed. Ids are random and say nothing of
 buckets or keys, so no key, whatever is in it, can reach outside, and two keys never meet. Whoever outgrows one machine puts another
 implementation behind this protocol; nothing above it knows files.
 """
@@ -15,7 +15,7 @@ from zonal.foundation.release_queue import ReleaseQueue
 from zonal.records.store import StoreUnavailable
 
 
-class Writer(Protocol):
+class BlobWriter(Protocol):
     """Content on its way in. Ends with `commit` or `abort`."""
 
     async def write(self, piece: bytes) -> None:
@@ -31,7 +31,7 @@ class Writer(Protocol):
 class Blobs(Protocol):
     """A store of content."""
 
-    def writer(self, watch: Callable[[bytes], None]) -> Writer:
+    def writer(self, watch: Callable[[bytes], None]) -> BlobWriter:
         """Begin new content. `watch` is given each piece in order, on a thread where it may compute."""
 
     def read(self, blob: str, offset: int, size: int) -> AsyncIterator[bytes]:
@@ -55,7 +55,7 @@ class BlobMissing(Exception):
     """There is no content with this id."""
 
 
-class NoRoom(StoreUnavailable):
+class DiskFull(StoreUnavailable):
     """The disk has no room for what was to be stored; nothing of it took effect."""
 
 

@@ -4,7 +4,7 @@ SQLite, not LMDB, because an index here is (bucket, key, order of the version), 
 because `state = CURRENT` as a partial index gives listings of what is visible for free. Keys are kept as UTF-8 bytes, whose order is S3's.
 
 Reads run on the event loop's thread: each costs a few look-ups. Changes are functions that run there too, in order, inside one transaction
-for all that were waiting (`commits`). A change is acknowledged when the transaction is on the disk (WAL, `synchronous=FULL`).
+for all that were waiting (`group_commit`). A change is acknowledged when the transaction is on the disk (WAL, `synchronous=FULL`).
 
 >>> entry = await catalog.change(lambda changes: changes.put(bucket, entry))
 """
@@ -18,36 +18,36 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zonal.buckets.commits import Commits
-from zonal.buckets.entries import NULL, Bucket, Entry, Part, Upload
+from zonal.buckets.group_commit import GroupCommit
+from zonal.buckets.records import NULL, Bucket, ObjectVersion, Part, Upload
 from zonal.records.store import StoreUnavailable
 
 K = TypeVar("K")
 T = TypeVar("T")
-REMEMBERED = 1000
+CACHED_LOOKUPS = 1000
 NONCURRENT, CURRENT, MARKER = 0, 1, 2
 """States of a version: an older one, the one that is visible, a delete marker that hides the key."""
 
 _pack = msgspec.msgpack.encode
-_entry = msgspec.msgpack.Decoder(Entry).decode
+_entry = msgspec.msgpack.Decoder(ObjectVersion).decode
 _part = msgspec.msgpack.Decoder(Part).decode
 _upload = msgspec.msgpack.Decoder(Upload).decode
 _bucket = msgspec.msgpack.Decoder(Bucket).decode
 
-Row = tuple[bytes, int, int, bytes]
+VersionRow = tuple[bytes, int, int, bytes]
 """A version: key, order (later ones are smaller), state, entry."""
 
 
-class Memory:
+class Cache:
     """What was looked up, until a change of it is committed: one call asks for the same bucket and key several times."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket | None] = {}
-        self.newest: dict[tuple[int, str], Entry | None] = {}
+        self.newest: dict[tuple[int, str], ObjectVersion | None] = {}
         self.small: dict[str, bytes | None] = {}
         """Small content, which never changes under its name: nothing makes it wrong."""
 
-    def forget(self, changes: Changes) -> None:
+    def forget(self, changes: CatalogChanges) -> None:
         """What these changes have touched."""
         if changes.has_touched_buckets:
             self.buckets.clear()
@@ -60,44 +60,44 @@ class Memory:
         self.small.clear()
 
 
-def _remembered(memory: dict[K, T], key: K, look: Callable[[], T]) -> T:
-    if key not in memory:
-        if len(memory) >= REMEMBERED:
-            memory.clear()
-        memory[key] = look()
-    return memory[key]
+def _cached(cache: dict[K, T], key: K, load: Callable[[], T]) -> T:
+    if key not in cache:
+        if len(cache) >= CACHED_LOOKUPS:
+            cache.clear()
+        cache[key] = load()
+    return cache[key]
 
 
-class View:
-    """What can be asked of a catalog. Without a `memory` every question is asked of the database."""
+class CatalogView:
+    """What can be asked of a catalog. Without a `cache` every question is asked of the database."""
 
-    def __init__(self, database: sqlite3.Connection, memory: Memory | None = None) -> None:
+    def __init__(self, database: sqlite3.Connection, cache: Cache | None = None) -> None:
         self._database = database
-        self._memory = memory
+        self._cache = cache
 
     def buckets(self) -> list[Bucket]:
         return [_bucket(body) for (body,) in self._database.execute("SELECT body FROM buckets ORDER BY name")]
 
     def bucket(self, name: str) -> Bucket | None:
-        if self._memory is None:
+        if self._cache is None:
             return self._bucket(name)
-        return _remembered(self._memory.buckets, name, lambda: self._bucket(name))
+        return _cached(self._cache.buckets, name, lambda: self._bucket(name))
 
     def _bucket(self, name: str) -> Bucket | None:
         row = self._database.execute("SELECT body FROM buckets WHERE name = ?", (name,)).fetchone()
         return _bucket(row[0]) if row else None
 
-    def current(self, bucket: int, key: str) -> Entry | None:
+    def current(self, bucket: int, key: str) -> ObjectVersion | None:
         """The newest version of a key, which may be a delete marker."""
-        if self._memory is None:
+        if self._cache is None:
             return self._current(bucket, key)
-        return _remembered(self._memory.newest, (bucket, key), lambda: self._current(bucket, key))
+        return _cached(self._cache.newest, (bucket, key), lambda: self._current(bucket, key))
 
-    def _current(self, bucket: int, key: str) -> Entry | None:
+    def _current(self, bucket: int, key: str) -> ObjectVersion | None:
         row = self._newest(bucket, key)
         return _entry(row[1]) if row else None
 
-    def version(self, bucket: int, key: str, version: str) -> Entry | None:
+    def version(self, bucket: int, key: str, version: str) -> ObjectVersion | None:
         row = self._database.execute(
             "SELECT body FROM versions WHERE bucket = ? AND key = ? AND version = ?", (bucket, key.encode(), version)
         ).fetchone()
@@ -114,26 +114,26 @@ class View:
         row = self._database.execute("SELECT 1 FROM versions WHERE bucket = ? LIMIT 1", (bucket,)).fetchone()
         return row is None
 
-    def walk_current(self, bucket: int, start: bytes, end: bytes | None) -> Iterator[Row]:
+    def walk_current(self, bucket: int, start: bytes, end: bytes | None) -> Iterator[VersionRow]:
         """Visible objects with `start <= key < end`, in order, read as they are taken."""
         words = "SELECT key, place, state, body FROM versions WHERE state = 1 AND bucket = ? AND key >= ?"
         return self._walk(words, (bucket, start), end, "ORDER BY key")
 
-    def walk_versions(self, bucket: int, start: bytes, end: bytes | None, after: int | None = None) -> Iterator[Row]:
+    def walk_versions(self, bucket: int, start: bytes, end: bytes | None, after: int | None = None) -> Iterator[VersionRow]:
         """All versions with `start <= key < end`, the newest of a key first; `after` leaves out those of `start` up to that place."""
         words = "SELECT key, place, state, body FROM versions WHERE bucket = ? AND (key, place) > (?, ?)"
         return self._walk(words, (bucket, start, -(2**63) if after is None else after), end, "ORDER BY key, place")
 
-    def _walk(self, words: str, values: tuple[Any, ...], end: bytes | None, order: str) -> Iterator[Row]:
+    def _walk(self, words: str, values: tuple[Any, ...], end: bytes | None, order: str) -> Iterator[VersionRow]:
         if end is not None:
             words, values = f"{words} AND key < ?", (*values, end)
         return iter(self._database.execute(f"{words} {order}", values))
 
     def small(self, blob: str) -> bytes | None:
         """Content that is kept in the catalog itself; None where it has gone meanwhile."""
-        if self._memory is None:
+        if self._cache is None:
             return self._small(blob)
-        return _remembered(self._memory.small, blob, lambda: self._small(blob))
+        return _cached(self._cache.small, blob, lambda: self._small(blob))
 
     def _small(self, blob: str) -> bytes | None:
         row = self._database.execute("SELECT content FROM small WHERE blob = ?", (blob,)).fetchone()
@@ -167,7 +167,7 @@ class View:
         return row
 
 
-class Changes(View):
+class CatalogChanges(CatalogView):
     """A view that can also change, for one change. `removed` gathers content that nothing refers to any more."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -194,7 +194,7 @@ class Changes(View):
             self.delete_upload(bucket.number, upload.id)
         self._database.execute("DELETE FROM buckets WHERE name = ?", (bucket.name,))
 
-    def put(self, bucket: int, entry: Entry) -> Entry:
+    def put(self, bucket: int, entry: ObjectVersion) -> ObjectVersion:
         """Add a version as the newest of its key. A null version takes the place of the one there was."""
         key = entry.key.encode()
         self.touched.append((bucket, entry.key))
@@ -215,20 +215,20 @@ class Changes(View):
         self._refer(entry)
         return entry
 
-    def _overwrite(self, bucket: int, key: bytes, place: int, before: Entry, entry: Entry) -> None:
+    def _overwrite(self, bucket: int, key: bytes, place: int, before: ObjectVersion, entry: ObjectVersion) -> None:
         """Put a newest version where the newest is: neither its order among the versions nor any index changes."""
         words = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND place = ?"
         self._database.execute(words, (_pack(entry), bucket, key, place))
         self._release(before)
         self._refer(entry)
 
-    def change(self, bucket: int, entry: Entry) -> None:
+    def change(self, bucket: int, entry: ObjectVersion) -> None:
         """Write what may change of a version (tags, ACL, locks) in its place."""
         self.touched.append((bucket, entry.key))
         words = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND version = ?"
         self._database.execute(words, (_pack(entry), bucket, entry.key.encode(), entry.version))
 
-    def delete(self, bucket: int, key: str, version: str, *, promote: bool = True) -> Entry | None:
+    def delete(self, bucket: int, key: str, version: str, *, promote: bool = True) -> ObjectVersion | None:
         """Remove a version for good; where it was the newest, the one before it comes to light."""
         raw = key.encode()
         self.touched.append((bucket, key))
@@ -253,11 +253,11 @@ class Changes(View):
         row = (bucket, upload.template.key.encode(), upload.id, _pack(upload))
         self._database.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row)
 
-    def overtake_uploads(self, bucket: int, key: str) -> None:
+    def supersede_uploads(self, bucket: int, key: str) -> None:
         """Mark the open uploads of a key as begun before it was deleted."""
         raw = key.encode()
         for _, upload in list(self.walk_uploads(bucket, raw, raw + b"\x00")):
-            row = (_pack(msgspec.structs.replace(upload, overtaken=True)), bucket, upload.id)
+            row = (_pack(msgspec.structs.replace(upload, superseded=True)), bucket, upload.id)
             self._database.execute("UPDATE uploads SET body = ? WHERE bucket = ? AND upload = ?", row)
 
     def delete_upload(self, bucket: int, id: str, *, kept: frozenset[str] = frozenset()) -> None:
@@ -287,16 +287,16 @@ class Changes(View):
             self._database.execute("DELETE FROM blobs WHERE blob = ?", (blob,))
             self.removed.append(blob)
 
-    def _release(self, entry: Entry) -> None:
+    def _release(self, entry: ObjectVersion) -> None:
         for segment in entry.segments:
             self.release(segment.blob, small=segment.small)
 
-    def _refer(self, entry: Entry) -> None:
+    def _refer(self, entry: ObjectVersion) -> None:
         for segment in entry.segments:
             self.refer(segment.blob, small=segment.small)
 
 
-class Catalog:
+class BucketCatalog:
     """The catalog in one file. `on_removed` is told of content that no longer is referred to, after the commit."""
 
     def __init__(self, path: Path, on_removed: Callable[[str], None]) -> None:
@@ -305,35 +305,35 @@ class Catalog:
         self._on_removed = on_removed
         self._database = _open(path)
         self._database.executescript(_SCHEMA)
-        self._memory = Memory()
-        self._commits = Commits(self._database)
-        self.view = View(_open(path), self._memory)
+        self._cache = Cache()
+        self._commits = GroupCommit(self._database)
+        self.view = CatalogView(_open(path), self._cache)
 
-    async def change(self, work: Callable[[Changes], T]) -> T:
+    async def change(self, work: Callable[[CatalogChanges], T]) -> T:
         """Run `work` in its turn, and return what it returned once that is durable.
 
         What it raises is raised here, and nothing of it happened. Raises `StoreUnavailable` where it could not be made durable.
         """
-        changes = Changes(self._database)
+        changes = CatalogChanges(self._database)
 
         def settle() -> None:
-            self._memory.forget(changes)
+            self._cache.forget(changes)
             for blob in changes.removed:
                 self._on_removed(blob)
 
         try:
             return await self._commits.run(lambda: work(changes), settle)
         except StoreUnavailable:
-            self._memory.forget_all()  # Nobody knows what of it the disk has.
+            self._cache.forget_all()  # Nobody knows what of it the disk has.
             raise
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         """Forget what was read: it was found to be out of date before its change was told (the commit is there a moment earlier)."""
-        self._memory.forget_all()
+        self._cache.forget_all()
 
-    def another_view(self) -> View:
+    def new_view(self) -> CatalogView:
         """A view for another thread."""
-        return View(_open(self._path))
+        return CatalogView(_open(self._path))
 
     async def close(self) -> None:
         await self._commits.close()
@@ -366,6 +366,6 @@ def _open(path: Path) -> sqlite3.Connection:
     return database
 
 
-def decode(row: Row) -> Entry:
+def decode(row: VersionRow) -> ObjectVersion:
     """The entry of a walked row."""
     return _entry(row[3])

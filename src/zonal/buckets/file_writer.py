@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from zonal.buckets.blobs import NoRoom
+from zonal.buckets.blobs import DiskFull
 from zonal.foundation.files import begin_writing_back, sync_directory
 
 FIRST_BATCH_BYTES = 512 * 1024
@@ -45,39 +45,39 @@ class FileWriter:
         self._limit_bytes = FIRST_BATCH_BYTES
         self._written_bytes = 0
         self._unsynced_bytes = 0
-        self._flights: list[asyncio.Future[None]] = []
+        self._running: list[asyncio.Future[None]] = []
 
     async def write(self, piece: bytes) -> None:
         self._batch.append(piece)
         self._batch_bytes += len(piece)
         if self._batch_bytes >= self._limit_bytes:
             self._limit_bytes = BATCH_BYTES
-            await self._take_off(self._append)
+            await self._start_batch(self._append)
 
     async def commit(self) -> str:
-        await self._take_off(self._append_and_finish)
-        await self._land()
+        await self._start_batch(self._append_and_finish)
+        await self._await_batch()
         return self._kept.name
 
     async def abort(self) -> None:
         self._batch = []
-        if self._flights:
-            await asyncio.wait(self._flights)
+        if self._running:
+            await asyncio.wait(self._running)
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, self._forget))
 
-    async def _take_off(self, work: Callable[[list[bytes]], None]) -> None:
+    async def _start_batch(self, work: Callable[[list[bytes]], None]) -> None:
         """Hand the batch to the threads, once they are done with the one before."""
-        await self._land()
+        await self._await_batch()
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         loop = asyncio.get_running_loop()
-        self._flights = [loop.run_in_executor(self._threads, each, batch) for each in (work, self._show)]
+        self._running = [loop.run_in_executor(self._threads, each, batch) for each in (work, self._show)]
 
-    async def _land(self) -> None:
+    async def _await_batch(self) -> None:
         """Wait for the threads; raises what went wrong there. Whoever is cancelled here leaves the flights for `abort` to wait for."""
-        if self._flights:
-            await asyncio.wait(self._flights)
-        flights, self._flights = self._flights, []
-        for error in [each.exception() for each in flights]:
+        if self._running:
+            await asyncio.wait(self._running)
+        running, self._running = self._running, []
+        for error in [each.exception() for each in running]:
             if error is not None:
                 raise error
 
@@ -86,8 +86,8 @@ class FileWriter:
 
     def _append(self, batch: list[bytes]) -> None:
         try:
-            if not has_room(self._path.parent):
-                raise NoRoom("the disk is full")
+            if not has_space(self._path.parent):
+                raise DiskFull("the disk is full")
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             for start in range(0, len(batch), _PIECES_AT_ONCE):
@@ -122,7 +122,7 @@ class FileWriter:
         self._kept.unlink(missing_ok=True)
 
 
-def has_room(path: Path) -> bool:
+def has_space(path: Path) -> bool:
     """Whether content may be added to the disk that holds `path`."""
     disk = os.statvfs(path)
     return disk.f_bavail * disk.f_frsize > RESERVE_BYTES
@@ -147,4 +147,4 @@ def _write(descriptor: int, pieces: list[bytes]) -> None:
 
 
 def _explained(error: OSError) -> Exception:
-    return NoRoom(str(error)) if error.errno in _FULL else error
+    return DiskFull(str(error)) if error.errno in _FULL else error

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from zonal.buckets.blob_files import BlobFiles
-from zonal.buckets.blobs import BlobMissing, Blobs, Hold, NoRoom, new_id
-from zonal.buckets.catalog import Catalog
-from zonal.buckets.entries import Segment
+from zonal.buckets.blobs import BlobMissing, Blobs, DiskFull, Hold, new_id
+from zonal.buckets.catalog import BucketCatalog
+from zonal.buckets.records import Segment
 from zonal.foundation.files import sync_directory
 
 SMALL_BYTES = 8 * 1024
@@ -28,7 +28,7 @@ class Content(NamedTuple):
     small: bytes | None
 
 
-class Span(NamedTuple):
+class ContentSpan(NamedTuple):
     """A piece of a segment; `content` is there where it is small."""
 
     blob: str
@@ -45,12 +45,12 @@ class BucketStore:
         files = BlobFiles(directory / "content")
         self.blobs: Blobs = files
         self._files = files
-        self.catalog = Catalog(directory / "catalog.db", files.remove)
+        self.catalog = BucketCatalog(directory / "catalog.db", files.remove)
         for path in (directory, directory.parent):
             sync_directory(path)
 
     async def receive(self, pieces: AsyncIterator[bytes], watch: Callable[[bytes], None]) -> Content:
-        """Take content in; `watch` sees each piece in order. Where anything raises (`NoRoom`, say), nothing of it stays."""
+        """Take content in; `watch` sees each piece in order. Where anything raises (`DiskFull`, say), nothing of it stays."""
         held: list[bytes] = []
         size = 0
         async for piece in pieces:
@@ -64,9 +64,9 @@ class BucketStore:
         return self.take_small(content)
 
     def take_small(self, content: bytes) -> Content:
-        """Take in content of at most `SMALL_BYTES` that is there already. Raises `NoRoom`."""
-        if not self._files.has_room():
-            raise NoRoom("the disk is full")
+        """Take in content of at most `SMALL_BYTES` that is there already. Raises `DiskFull`."""
+        if not self._files.has_space():
+            raise DiskFull("the disk is full")
         return Content(Segment(new_id(), len(content), small=True), content)
 
     async def _receive_large(self, held: list[bytes], pieces: AsyncIterator[bytes], watch: Callable[[bytes], None]) -> Content:
@@ -102,7 +102,7 @@ class BucketStore:
         """`size` bytes from `offset` of segments in a row, which stay until the end. Raises `BlobMissing` where one has gone."""
         return self._read(*self._held(segments, offset, size))
 
-    async def _read(self, spans: list[Span], hold: Hold) -> AsyncIterator[bytes]:
+    async def _read(self, spans: list[ContentSpan], hold: Hold) -> AsyncIterator[bytes]:
         for span in spans:
             if span.content is not None:
                 yield span.content
@@ -116,12 +116,12 @@ class BucketStore:
         """As `read`, for whoever can send files: in the place of large content an open file, an offset and a size."""
         return self._files_of(*self._held(segments, offset, size))
 
-    def _files_of(self, spans: list[Span], hold: Hold) -> Iterator[bytes | tuple[IO[bytes], int, int]]:
+    def _files_of(self, spans: list[ContentSpan], hold: Hold) -> Iterator[bytes | tuple[IO[bytes], int, int]]:
         for span in spans:
             yield span.content if span.content is not None else (self._files.open(span.blob), span.offset, span.size)
         del hold  # Whoever stops earlier drops this frame, and the hold with it.
 
-    def _held(self, segments: Sequence[Segment], offset: int, size: int) -> tuple[list[Span], Hold]:
+    def _held(self, segments: Sequence[Segment], offset: int, size: int) -> tuple[list[ContentSpan], Hold]:
         """The spans of content that these bytes are, with small content at hand and large content held."""
         spans = []
         for segment in segments:
@@ -134,20 +134,20 @@ class BucketStore:
             offset = max(0, offset - segment.size)
         return spans, self.blobs.hold([span.blob for span in spans if span.content is None])
 
-    def _span(self, segment: Segment, offset: int, size: int) -> Span:
+    def _span(self, segment: Segment, offset: int, size: int) -> ContentSpan:
         if not segment.small:
-            return Span(segment.blob, offset, size, None)
+            return ContentSpan(segment.blob, offset, size, None)
         content = self.small(segment)
         if content is None:
             raise BlobMissing(segment.blob)
-        return Span(segment.blob, offset, size, content[offset : offset + size])
+        return ContentSpan(segment.blob, offset, size, content[offset : offset + size])
 
     async def sweep(self) -> int:
         """Remove content that an earlier life left without an entry; returns how much."""
         return await asyncio.to_thread(self._sweep)
 
     def _sweep(self) -> int:
-        view = self.catalog.another_view()
+        view = self.catalog.new_view()
         return self._files.sweep(view.knows)
 
     async def close(self) -> None:

@@ -13,22 +13,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from zonal.buckets.blobs import NoRoom
-from zonal.buckets.catalog import Catalog, Changes, decode
-from zonal.buckets.entries import NULL, Bucket, Entry, Part, Segment, Upload
-from zonal.buckets.walking import page
+from zonal.buckets.blobs import DiskFull
+from zonal.buckets.catalog import BucketCatalog, CatalogChanges, decode
+from zonal.buckets.listing import page
+from zonal.buckets.records import NULL, Bucket, ObjectVersion, Part, Segment, Upload
 from zonal.records.store import StoreUnavailable
 
 
-def entry(key: str, version: str = NULL, *, at: float = 1.0, blob: str = "", marker: bool = False) -> Entry:
+def entry(key: str, version: str = NULL, *, at: float = 1.0, blob: str = "", marker: bool = False) -> ObjectVersion:
     segments = (Segment(blob, 1),) if blob else ()
-    return Entry(key=key, version=version, modified=at, owner="o", segments=segments, is_marker=marker)
+    return ObjectVersion(key=key, version=version, modified=at, owner="o", segments=segments, is_marker=marker)
 
 
 @pytest.fixture
 async def catalog(tmp_path: Path) -> Any:
     removed: list[str] = []
-    catalog = Catalog(tmp_path / "catalog.db", removed.append)
+    catalog = BucketCatalog(tmp_path / "catalog.db", removed.append)
     catalog.removed = removed  # type: ignore[attr-defined]
     yield catalog
     await catalog.close()
@@ -44,7 +44,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["put", "mark", "delete"]), KEYS.map(
 def test_listings_are_those_of_a_sorted_dictionary(steps: list[tuple[str, str, bool]], prefix: str, delimiter: str, limit: int) -> None:
     async def run() -> None:
         with tempfile.TemporaryDirectory() as directory:
-            catalog = Catalog(Path(directory) / "catalog.db", lambda blob: None)
+            catalog = BucketCatalog(Path(directory) / "catalog.db", lambda blob: None)
             try:
                 model: dict[str, list[tuple[str, bool]]] = {}
                 for number, (step, key, versioned) in enumerate(steps):
@@ -59,7 +59,7 @@ def test_listings_are_those_of_a_sorted_dictionary(steps: list[tuple[str, str, b
     asyncio.run(run())
 
 
-def _work(step: str, key: str, version: str, model: dict[str, list[tuple[str, bool]]]) -> Callable[[Changes], Any]:
+def _work(step: str, key: str, version: str, model: dict[str, list[tuple[str, bool]]]) -> Callable[[CatalogChanges], Any]:
     versions = model.setdefault(key, [])
     if step == "delete":
         model[key] = [each for each in versions if each[0] != version]
@@ -68,7 +68,7 @@ def _work(step: str, key: str, version: str, model: dict[str, list[tuple[str, bo
     return lambda changes: changes.put(1, entry(key, version, marker=step == "mark"))
 
 
-def _listed(catalog: Catalog, prefix: str, delimiter: str, limit: int) -> list[str]:
+def _listed(catalog: BucketCatalog, prefix: str, delimiter: str, limit: int) -> list[str]:
     found: list[str] = []
     after = ""
     while True:
@@ -98,8 +98,8 @@ def _expected(keys: list[str], prefix: str, delimiter: str) -> list[str]:
     return sorted(dict.fromkeys(found), key=str.encode)
 
 
-async def test_a_change_that_refuses_undoes_itself_alone(catalog: Catalog) -> None:
-    def refuse(changes: Changes) -> None:
+async def test_a_change_that_refuses_undoes_itself_alone(catalog: BucketCatalog) -> None:
+    def refuse(changes: CatalogChanges) -> None:
         changes.put(1, entry("refused"))
         raise LookupError("no")
 
@@ -111,8 +111,8 @@ async def test_a_change_that_refuses_undoes_itself_alone(catalog: Catalog) -> No
     assert [row[0] for row in catalog.view.walk_current(1, b"", None)] == [b"a", b"b"]
 
 
-async def test_a_commit_that_fails_fails_for_all_of_its_batch_and_the_next_works(catalog: Catalog) -> None:
-    def break_down(changes: Changes) -> None:
+async def test_a_commit_that_fails_fails_for_all_of_its_batch_and_the_next_works(catalog: BucketCatalog) -> None:
+    def break_down(changes: CatalogChanges) -> None:
         raise sqlite3.OperationalError("disk full")
 
     with pytest.raises(StoreUnavailable, match="disk full"):
@@ -121,17 +121,17 @@ async def test_a_commit_that_fails_fails_for_all_of_its_batch_and_the_next_works
     assert catalog.view.current(1, "a") is not None
 
 
-async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is_room(catalog: Catalog) -> None:
+async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is_room(catalog: BucketCatalog) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a")))
     await catalog.change(lambda changes: changes._database.execute("PRAGMA max_page_count = 1").fetchone())
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         await catalog.change(lambda changes: changes.add_small("blob", b"x" * 1_000_000))
     await catalog.change(lambda changes: changes._database.execute("PRAGMA max_page_count = 100000").fetchone())
     await catalog.change(lambda changes: changes.add_small("blob", b"x" * 1_000_000))
     assert catalog.view.current(1, "a") is not None and catalog.view.small("blob") == b"x" * 1_000_000
 
 
-async def test_what_was_read_is_forgotten_with_its_change_and_when_it_is_found_out_of_date(catalog: Catalog) -> None:
+async def test_what_was_read_is_forgotten_with_its_change_and_when_it_is_found_out_of_date(catalog: BucketCatalog) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="one")))
     assert catalog.view.current(1, "a") is not None
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="two")))
@@ -139,7 +139,7 @@ async def test_what_was_read_is_forgotten_with_its_change_and_when_it_is_found_o
     assert found is not None and found.segments[0].blob == "two"
     catalog._database.execute("DELETE FROM versions")  # As a commit that is there and was not told yet.
     assert catalog.view.current(1, "a") is not None
-    catalog.look_again()
+    catalog.invalidate()
     assert catalog.view.current(1, "a") is None
 
 
@@ -160,7 +160,7 @@ async def test_an_upload_that_is_completed_keeps_the_parts_it_took_and_lets_the_
     assert catalog.removed == ["x", "y"] and catalog.view.knows("z") and catalog.view.parts("u") == []
 
 
-async def test_a_bucket_that_is_made_again_has_a_number_of_its_own(catalog: Catalog) -> None:
+async def test_a_bucket_that_is_made_again_has_a_number_of_its_own(catalog: BucketCatalog) -> None:
     made = []
     for _ in range(2):
         bucket = await catalog.change(lambda changes: changes.add_bucket(Bucket("b", 0, 1.0, "o")))
@@ -169,8 +169,8 @@ async def test_a_bucket_that_is_made_again_has_a_number_of_its_own(catalog: Cata
     assert made[0] != made[1]
 
 
-async def test_a_listing_with_a_delimiter_reads_what_it_returns_and_no_more(catalog: Catalog) -> None:
-    def many(changes: Changes) -> None:
+async def test_a_listing_with_a_delimiter_reads_what_it_returns_and_no_more(catalog: BucketCatalog) -> None:
+    def many(changes: CatalogChanges) -> None:
         for directory in range(20):
             for number in range(100):
                 changes.put(1, entry(f"{directory:02d}/{number:03d}"))

@@ -1,6 +1,6 @@
 """The power goes at any moment: what was acknowledged is there, what is visible is whole, and the rest is swept.
 
-The store works on a disk that forgets what was not synced (`losing_disk`); after each loss the next life of the store is asked.
+The store works on a disk that forgets what was not synced (`lossy_disk`); after each loss the next life of the store is asked.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.buckets.losing_disk import LosingDisk
+from tests.unit.buckets.lossy_disk import LosingDisk
 from zonal.buckets import file_writer
 from zonal.buckets.blobs import BlobMissing
-from zonal.buckets.catalog import Changes, decode
-from zonal.buckets.entries import Entry
+from zonal.buckets.catalog import CatalogChanges, decode
+from zonal.buckets.records import ObjectVersion
 from zonal.buckets.store import SMALL_BYTES, BucketStore
 
 KEYS = ("a", "b", "c")
@@ -55,9 +55,9 @@ class Client:
                 yield whole[start : start + 100_000]
 
         got = await self._store.receive(pieces(), lambda piece: None)
-        entry = Entry(key=key, version="null", modified=1.0, owner="o", size=len(whole), etag=digest, segments=(got.segment,))
+        entry = ObjectVersion(key=key, version="null", modified=1.0, owner="o", size=len(whole), etag=digest, segments=(got.segment,))
 
-        def put(changes: Changes) -> None:
+        def put(changes: CatalogChanges) -> None:
             if got.small is not None:
                 changes.add_small(got.segment.blob, got.small)
             changes.put(1, entry)

@@ -12,7 +12,7 @@ import pytest
 
 from zonal.buckets.blob_files import COLLECT_SECONDS
 from zonal.buckets.blobs import BlobMissing
-from zonal.buckets.entries import Entry
+from zonal.buckets.records import ObjectVersion
 from zonal.buckets.store import SMALL_BYTES, BucketStore
 
 
@@ -101,7 +101,7 @@ async def test_what_is_held_goes_when_nobody_holds_it_any_more_and_not_before(st
 async def test_a_sweep_removes_what_nobody_refers_to_and_nothing_else(tmp_path: Path) -> None:
     first = BucketStore(tmp_path / "s3")
     kept, orphan = [(await first.receive(pieces(os.urandom(20_000)), lambda piece: None)).segment for _ in range(2)]
-    entry = Entry(key="k", version="null", modified=1.0, owner="o", segments=(kept,))
+    entry = ObjectVersion(key="k", version="null", modified=1.0, owner="o", segments=(kept,))
     await first.catalog.change(lambda changes: changes.put(1, entry))
     (first._files.arriving / "torn").write_bytes(b"half")
     await first.close()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.services.operation import Call, Handler
 from zonal.services.s3 import acls, policies
 from zonal.services.s3.errors import access_denied, explicitly_denied, no_such_bucket
@@ -190,7 +190,9 @@ class Access:
         needed = _BUCKET_PERMISSIONS.get(action)
         return needed is not None and acls.allows(grants, caller, needed, public=public)
 
-    def _by_policy(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], entry: Entry | None) -> Decision:
+    def _by_policy(
+        self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], entry: ObjectVersion | None
+    ) -> Decision:
         policy = bucket.settings.get("policy")
         if policy is None:
             return Decision.SILENT
@@ -199,12 +201,12 @@ class Access:
         question = Question(caller, f"s3:{action}", _arn(bucket, key), context_of(call, request, bucket, entry))
         return policies.decide(policy, question, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
 
-    def _owner_suffices(self, bucket: Bucket, action: str, entry: Entry | None) -> bool:
+    def _owner_suffices(self, bucket: Bucket, action: str, entry: ObjectVersion | None) -> bool:
         """The owner of a bucket may all but read what others have put there under ACLs of their own."""
         mine = entry is None or entry.owner == bucket.owner or bucket.ownership == "BucketOwnerEnforced"
         return mine or action not in _ACL_PERMISSIONS
 
-    def _entry(self, bucket: Bucket, key: str, request: Mapping[str, Any]) -> Entry | None:
+    def _entry(self, bucket: Bucket, key: str, request: Mapping[str, Any]) -> ObjectVersion | None:
         if not key:
             return None
         version = request.get("VersionId") if request.get("Key") == key else None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
 from zonal.foundation.credentials import Account
 from zonal.foundation.errors import AwsError, ZonalError
@@ -165,7 +165,7 @@ class AccessLogDelivery:
         if bucket is None or source is None or not may_deliver(self._ground, source, bucket, target.prefix):
             return
         is_shared = bucket.ownership != "BucketOwnerEnforced"
-        entry = Entry(
+        entry = ObjectVersion(
             key=_key(target, now),
             version="",
             modified=now.timestamp(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.credentials import Account, Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
@@ -196,7 +196,7 @@ def grants_of_bucket(bucket: Bucket, accounts: Accounts) -> Grants:
     return bucket.grants
 
 
-def grants_of(bucket: Bucket, entry: Entry, accounts: Accounts) -> Grants:
+def grants_of(bucket: Bucket, entry: ObjectVersion, accounts: Accounts) -> Grants:
     """The grants in force on an object."""
     if bucket.ownership == "BucketOwnerEnforced":
         return full_control(accounts.of(bucket.owner))

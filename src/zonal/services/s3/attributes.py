@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zonal.buckets.entries import Checksum, Entry
+from zonal.buckets.records import Checksum, ObjectVersion
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import checksums, conditions, encryption, versions
 from zonal.services.s3.errors import invalid_argument
@@ -56,7 +56,7 @@ def _without_count(checksum: Checksum) -> Checksum:
     return Checksum(checksum.algorithm, checksum.value.partition("-")[0], checksum.type)
 
 
-def _parts(entry: Entry, request: Mapping[str, Any]) -> dict[str, Any]:
+def _parts(entry: ObjectVersion, request: Mapping[str, Any]) -> dict[str, Any]:
     """A page of parts. Their list is given only where they have checksums of their own (COMPOSITE), as S3 does."""
     after, limit = request.get("PartNumberMarker", 0), min(request.get("MaxParts", LIMIT), LIMIT)
     if after < 0 or limit < 0:

@@ -11,7 +11,7 @@ import binascii
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from zonal.buckets.entries import Checksum, Segment
+from zonal.buckets.records import Checksum, Segment
 from zonal.buckets.store import SMALL_BYTES, BucketStore, Content
 from zonal.foundation.errors import AwsError
 from zonal.services.s3 import checksums, encryption

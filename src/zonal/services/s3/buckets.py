@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zonal.buckets.catalog import Changes
-from zonal.buckets.entries import Bucket
+from zonal.buckets.catalog import CatalogChanges
+from zonal.buckets.records import Bucket
 from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
@@ -53,7 +53,7 @@ class Buckets:
         _check_location(configuration, call.region)
         bucket = _new(call, request, configuration, self._ground.accounts, self._is_open)
 
-        def work(changes: Changes) -> None:
+        def work(changes: CatalogChanges) -> None:
             existing = changes.bucket(name)
             if existing is None:
                 if len(changes.buckets()) >= LIMIT:
@@ -97,7 +97,7 @@ class Buckets:
 
     @operation("DeleteBucket")
     async def delete(self, call: Call, request: DeleteBucketRequestTypeDef) -> None:
-        def work(changes: Changes) -> None:
+        def work(changes: CatalogChanges) -> None:
             bucket = changes.bucket(request["Bucket"])
             if bucket is None:
                 raise no_such_bucket(request["Bucket"])

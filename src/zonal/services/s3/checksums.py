@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from zonal.buckets.entries import Checksum, Part
+from zonal.buckets.records import Checksum, Part
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_request
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
-from zonal.buckets.entries import Entry
+from zonal.buckets.records import ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import no_such_key, precondition_failed
 
@@ -19,7 +19,7 @@ _NAMES = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since
 _CONDITIONS = {prefix: frozenset(prefix + name for name in _NAMES) for prefix in ("", "x-amz-copy-source-")}
 
 
-def check_reading(headers: Mapping[str, str], entry: Entry, *, prefix: str = "") -> None:
+def check_reading(headers: Mapping[str, str], entry: ObjectVersion, *, prefix: str = "") -> None:
     """Raises `AwsError` 412 or 304 where a condition on reading does not hold. With a `prefix` (a copy's source) all are 412."""
     if _CONDITIONS[prefix].isdisjoint(headers):
         return
@@ -38,7 +38,7 @@ def check_reading(headers: Mapping[str, str], entry: Entry, *, prefix: str = "")
         raise precondition_failed(f"{prefix}If-Modified-Since") if prefix else _not_modified(entry)
 
 
-def check_writing(headers: Mapping[str, str], key: str, look: Callable[[], Entry | None]) -> None:
+def check_writing(headers: Mapping[str, str], key: str, look: Callable[[], ObjectVersion | None]) -> None:
     """Raises `AwsError` where a condition on writing does not hold of what is there now, which only a conditional write looks for."""
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     if match is None and none_match is None:
@@ -61,7 +61,7 @@ def check_writing(headers: Mapping[str, str], key: str, look: Callable[[], Entry
             raise precondition_failed("If-Match")
 
 
-def check_deleting(match: str, entry: Entry | None, key: str) -> None:
+def check_deleting(match: str, entry: ObjectVersion | None, key: str) -> None:
     """Raises `AwsError` where an If-Match on deleting (an ETag, or * for anything) does not hold of what is there now."""
     if entry is None or entry.is_marker:
         raise no_such_key(key)
@@ -80,7 +80,7 @@ def _matches(text: str, etag: str) -> bool:
     return "*" in words or etag in words
 
 
-def _not_modified(entry: Entry) -> AwsError:
+def _not_modified(entry: ObjectVersion) -> AwsError:
     headers = {"ETag": f'"{entry.etag}"', "Last-Modified": format_datetime(entry.at, usegmt=True)}
     if entry.version != "null":
         headers["x-amz-version-id"] = entry.version

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from zonal.buckets.blobs import BlobMissing
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3 import bodies, checksums, conditions, encryption, tags, versions, writing
@@ -60,7 +60,7 @@ class Copies:
             members["CopySourceVersionId"] = source.version
         return Answer(members)
 
-    def source(self, call: Call, request: Mapping[str, Any]) -> tuple[Bucket, Entry, CustomerKey | None]:
+    def source(self, call: Call, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion, CustomerKey | None]:
         """The source of a copy, under the request's conditions. Raises `AwsError`."""
         name, key, version = source_of(request["CopySource"])
         bucket = self._ground.bucket(name)
@@ -73,7 +73,7 @@ class Copies:
         conditions.check_reading(call.raw.headers, source, prefix="x-amz-copy-source-")
         return bucket, source, encryption.check_reading(call.raw.headers, source, source=True)
 
-    async def content(self, source: Entry, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
+    async def content(self, source: ObjectVersion, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
         """The source's content in the clear. Raises `AwsError` NoSuchKey where it goes meanwhile."""
         try:
             async for piece in self._objects.content(source, key, offset, size):
@@ -81,7 +81,9 @@ class Copies:
         except BlobMissing:
             raise no_such_key(source.key) from None
 
-    def _entry(self, call: Call, request: Mapping[str, Any], bucket: Bucket, source: Entry, key: CustomerKey | None) -> Entry:
+    def _entry(
+        self, call: Call, request: Mapping[str, Any], bucket: Bucket, source: ObjectVersion, key: CustomerKey | None
+    ) -> ObjectVersion:
         """What the copy is going to be: with its source's description unless the request replaces it."""
         entry = writing.template(self._ground, call, bucket, request, key)
         directive, tagging = request.get("MetadataDirective", "COPY"), request.get("TaggingDirective", "COPY")

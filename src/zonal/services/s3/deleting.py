@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zonal.buckets.catalog import Changes
-from zonal.buckets.entries import NULL, Bucket, Entry
+from zonal.buckets.catalog import CatalogChanges
+from zonal.buckets.records import NULL, Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import conditions, locks, versions, writing
@@ -51,11 +51,11 @@ class Deletions:
             if name in request:
                 raise not_built("conditions of directory buckets")
 
-        def condition(entry: Entry | None) -> None:
+        def condition(entry: ObjectVersion | None) -> None:
             if request.get("IfMatch"):
                 conditions.check_deleting(request["IfMatch"], entry, request["Key"])
 
-        def work(changes: Changes) -> tuple[Bucket, Deleted]:
+        def work(changes: CatalogChanges) -> tuple[Bucket, Deleted]:
             bucket = _bucket(changes, request["Bucket"])
             return bucket, remove(changes, bucket, request["Key"], request.get("VersionId"), call, bypass=bypass, condition=condition)
 
@@ -81,7 +81,7 @@ class Deletions:
             else:
                 errors.append(_failed(each, AwsError("AccessDenied", "Access Denied")))
 
-        def work(changes: Changes) -> list[dict[str, Any]]:
+        def work(changes: CatalogChanges) -> list[dict[str, Any]]:
             now = _bucket(changes, bucket.name)
             return [_one(changes, now, each, call, bypass) for each, bypass in allowed]
 
@@ -98,18 +98,18 @@ class Deletions:
         return self._access.may(bucket, "BypassGovernanceRetention", key, call, request)
 
 
-def _bucket(changes: Changes, name: str) -> Bucket:
+def _bucket(changes: CatalogChanges, name: str) -> Bucket:
     bucket = changes.bucket(name)
     if bucket is None:
         raise no_such_bucket(name)
     return bucket
 
 
-def _one(changes: Changes, bucket: Bucket, wanted: Mapping[str, Any], call: Call, bypass: bool) -> dict[str, Any]:
+def _one(changes: CatalogChanges, bucket: Bucket, wanted: Mapping[str, Any], call: Call, bypass: bool) -> dict[str, Any]:
     """One of many: its outcome, as `Deleted` or as `Error`."""
     version = wanted.get("VersionId") or None
 
-    def condition(entry: Entry | None) -> None:
+    def condition(entry: ObjectVersion | None) -> None:
         if wanted.get("ETag"):
             conditions.check_deleting(wanted["ETag"], entry, wanted["Key"])
         if wanted.get("Size") is not None and (entry is None or entry.size != wanted["Size"]):
@@ -135,14 +135,14 @@ def _failed(wanted: Mapping[str, Any], error: AwsError) -> dict[str, Any]:
 
 
 def remove(
-    changes: Changes,
+    changes: CatalogChanges,
     bucket: Bucket,
     key: str,
     version: str | None,
     call: Call,
     *,
     bypass: bool = False,
-    condition: Callable[[Entry | None], None] = lambda entry: None,
+    condition: Callable[[ObjectVersion | None], None] = lambda entry: None,
 ) -> Deleted:
     """Delete a key, or one version of it. Raises `AwsError` where a lock or the condition forbids."""
     writing.check_key(key)
@@ -160,9 +160,9 @@ def remove(
     condition(current)
     if not bucket.versioning:
         changes.delete(bucket.number, key, NULL)
-        changes.overtake_uploads(bucket.number, key)
+        changes.supersede_uploads(bucket.number, key)
         return Deleted("", False)
-    marker = Entry(key=key, version=versions.new(bucket), modified=call.now.timestamp(), owner=bucket.owner, is_marker=True)
+    marker = ObjectVersion(key=key, version=versions.new(bucket), modified=call.now.timestamp(), owner=bucket.owner, is_marker=True)
     changes.put(bucket.number, marker)
-    changes.overtake_uploads(bucket.number, key)
+    changes.supersede_uploads(bucket.number, key)
     return Deleted(marker.version, True)

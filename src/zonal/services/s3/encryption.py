@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
-from zonal.buckets.entries import Bucket, Entry, Segment
+from zonal.buckets.records import Bucket, ObjectVersion, Segment
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument, invalid_request, not_built
 
@@ -118,7 +118,7 @@ def is_configured(bucket: Bucket) -> bool:
     return "ApplyServerSideEncryptionByDefault" in rules[0]
 
 
-def check_reading(headers: Mapping[str, str], entry: Entry, *, source: bool = False) -> CustomerKey | None:
+def check_reading(headers: Mapping[str, str], entry: ObjectVersion, *, source: bool = False) -> CustomerKey | None:
     """The key to read this object with; None where it needs none. Raises `AwsError`."""
     if not source and SSE in headers:  # What a copy asks for its target says nothing of its source.
         raise invalid_argument(f"{SSE} header is not supported for this operation.", SSE, headers[SSE])
@@ -177,6 +177,6 @@ def _stream(key: CustomerKey, nonce: str, offset: int) -> CipherContext:
     return stream
 
 
-def said(entry: Entry, key: CustomerKey | None) -> dict[str, str]:
+def said(entry: ObjectVersion, key: CustomerKey | None) -> dict[str, str]:
     """What an answer says of an object's encryption."""
     return key.members() if key is not None else {} if entry.customer_key else {"ServerSideEncryption": "AES256"}

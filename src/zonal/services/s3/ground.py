@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zonal.buckets.catalog import Changes
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.catalog import CatalogChanges
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.buckets.store import BucketStore
 from zonal.foundation.credentials import Accounts
 from zonal.services.s3 import versions
@@ -33,7 +33,7 @@ class Ground:
             raise no_such_bucket(name)
         return bucket
 
-    def entry(self, request: Mapping[str, Any], *, method: str = "") -> tuple[Bucket, Entry]:
+    def entry(self, request: Mapping[str, Any], *, method: str = "") -> tuple[Bucket, ObjectVersion]:
         """The version that a request names (`Bucket`, `Key`, `VersionId`), which is no delete marker. Raises `AwsError`.
 
         With a `method` a delete marker that is the newest version is refused as such, as S3 does for tags; else the key is not there.
@@ -45,7 +45,7 @@ class Ground:
                 raise method_not_allowed(method, headers={"x-amz-delete-marker": "true", "x-amz-version-id": newest.version})
         return bucket, self.found(bucket, request["Key"], request.get("VersionId"), method=method or "GET")
 
-    def found(self, bucket: Bucket, key: str, version: str | None, *, method: str = "GET") -> Entry:
+    def found(self, bucket: Bucket, key: str, version: str | None, *, method: str = "GET") -> ObjectVersion:
         """A version, the newest where none is named. Raises `AwsError`."""
         view = self.catalog.view
         if version is not None:
@@ -66,7 +66,7 @@ class Ground:
     async def change_bucket(self, name: str, change: Callable[[Bucket], Bucket]) -> Bucket:
         """Change a bucket's record, durably; `change` may refuse with an `AwsError`."""
 
-        def work(changes: Changes) -> Bucket:
+        def work(changes: CatalogChanges) -> Bucket:
             bucket = changes.bucket(name)
             if bucket is None:
                 raise no_such_bucket(name)
@@ -76,10 +76,10 @@ class Ground:
 
         return await self.catalog.change(work)
 
-    async def change_entry(self, bucket: Bucket, entry: Entry, change: Callable[[Entry], Entry]) -> Entry:
+    async def change_entry(self, bucket: Bucket, entry: ObjectVersion, change: Callable[[ObjectVersion], ObjectVersion]) -> ObjectVersion:
         """Change what may change of a version, as it is when its turn comes; `change` may refuse with an `AwsError`."""
 
-        def work(changes: Changes) -> Entry:
+        def work(changes: CatalogChanges) -> ObjectVersion:
             now = changes.version(bucket.number, entry.key, entry.version)
             if now is None:
                 raise no_such_key(entry.key)

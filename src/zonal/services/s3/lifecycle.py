@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.buckets.catalog import CURRENT, MARKER, Changes, Row, decode
-from zonal.buckets.entries import NULL, Bucket, Entry
+from zonal.buckets.catalog import CURRENT, MARKER, CatalogChanges, VersionRow, decode
+from zonal.buckets.records import NULL, Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
 from zonal.foundation.periodic import repeat
@@ -108,13 +108,13 @@ class LifecycleUpkeep:
         return count
 
 
-def _delete_upload(changes: Changes, bucket: int, id: str) -> None:
+def _delete_upload(changes: CatalogChanges, bucket: int, id: str) -> None:
     changes.delete_upload(bucket, id)
 
 
-def _some(ground: Ground, bucket: Bucket, key: bytes) -> list[Row]:
+def _some(ground: Ground, bucket: Bucket, key: bytes) -> list[VersionRow]:
     """All versions of the next keys, at least one of them whole."""
-    rows: list[Row] = []
+    rows: list[VersionRow] = []
     walk = ground.catalog.view.walk_versions(bucket.number, key, None)
     for row in walk:
         if len(rows) >= BATCH and row[0] != rows[-1][0]:
@@ -126,10 +126,10 @@ def _some(ground: Ground, bucket: Bucket, key: bytes) -> list[Row]:
 Due = tuple[str, str]
 
 
-def _due(found: list[Rule], bucket: Bucket, rows: list[Row], now: datetime) -> list[Due]:
+def _due(found: list[Rule], bucket: Bucket, rows: list[VersionRow], now: datetime) -> list[Due]:
     """Keys and versions to expire; an empty version stands for the current one."""
     due: list[Due] = []
-    by_key: dict[bytes, list[tuple[Entry, int]]] = {}
+    by_key: dict[bytes, list[tuple[ObjectVersion, int]]] = {}
     for row in rows:
         by_key.setdefault(row[0], []).append((decode(row), row[2]))
     for found_versions in by_key.values():
@@ -145,14 +145,14 @@ def _due(found: list[Rule], bucket: Bucket, rows: list[Row], now: datetime) -> l
     return list(dict.fromkeys(due))
 
 
-def _clears_markers(rule: Mapping[str, Any], marker: Entry, now: datetime) -> bool:
+def _clears_markers(rule: Mapping[str, Any], marker: ObjectVersion, now: datetime) -> bool:
     """Whether a rule removes a delete marker that hides nothing."""
     expiration = rule.get("Expiration") or {}
     moment = rules.expires(rule, marker)
     return bool(expiration.get("ExpiredObjectDeleteMarker")) or (moment is not None and moment <= now)
 
 
-def _noncurrent(rule: Mapping[str, Any], found: list[tuple[Entry, int]], now: datetime) -> list[Due]:
+def _noncurrent(rule: Mapping[str, Any], found: list[tuple[ObjectVersion, int]], now: datetime) -> list[Due]:
     action = rule.get("NoncurrentVersionExpiration")
     if not action:
         return []
@@ -165,7 +165,7 @@ def _noncurrent(rule: Mapping[str, Any], found: list[tuple[Entry, int]], now: da
     return due
 
 
-def _expire(changes: Changes, name: str, due: list[Due], now: datetime) -> int:
+def _expire(changes: CatalogChanges, name: str, due: list[Due], now: datetime) -> int:
     """Do it, where it is still so."""
     bucket = changes.bucket(name)
     count = 0
@@ -175,7 +175,7 @@ def _expire(changes: Changes, name: str, due: list[Due], now: datetime) -> int:
         if entry is None or (not version and entry.is_marker):
             continue
         if not version and bucket.versioning:
-            marker = Entry(key=key, version=versions.new(bucket), modified=now.timestamp(), owner=bucket.owner, is_marker=True)
+            marker = ObjectVersion(key=key, version=versions.new(bucket), modified=now.timestamp(), owner=bucket.owner, is_marker=True)
             changes.put(bucket.number, marker)
         else:
             try:

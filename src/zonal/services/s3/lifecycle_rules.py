@@ -13,7 +13,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, not_built
 from zonal.wire.scalars import timestamp_text
@@ -99,7 +99,7 @@ def _check_filter(filter: Rule) -> None:
         raise malformed_xml()
 
 
-def concerns(rule: Rule, entry: Entry) -> bool:
+def concerns(rule: Rule, entry: ObjectVersion) -> bool:
     """Whether a rule is in force and its filter lets an object through."""
     if rule["Status"] != "Enabled":
         return False
@@ -119,7 +119,7 @@ def due(since: datetime, days: int) -> datetime:
     return (since + timedelta(days=days + 1)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def expires(rule: Rule, entry: Entry) -> datetime | None:
+def expires(rule: Rule, entry: ObjectVersion) -> datetime | None:
     """When the current version expires by this rule, or None."""
     expiration = rule.get("Expiration") or {}
     if "Date" in expiration:
@@ -128,7 +128,7 @@ def expires(rule: Rule, entry: Entry) -> datetime | None:
     return due(entry.at, expiration["Days"]) if "Days" in expiration else None
 
 
-def expiration(bucket: Bucket, entry: Entry) -> str:
+def expiration(bucket: Bucket, entry: ObjectVersion) -> str:
     """The `x-amz-expiration` of an object: the rule that comes first, and when; empty where there is none."""
     found: list[tuple[datetime, str]] = []
     for rule in bucket.settings.get("lifecycle", ()):

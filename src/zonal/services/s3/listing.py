@@ -1,6 +1,6 @@
 """Listing: objects (two generations of the API) and versions.
 
-The walk is `buckets.walking`'s; here are S3's markers, tokens, limits and the encoding of keys. (ListObjects, ListObjectsV2,
+The walk is `buckets.listing`'s; here are S3's markers, tokens, limits and the encoding of keys. (ListObjects, ListObjectsV2,
 ListObjectVersions.)
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from zonal.buckets.catalog import CURRENT, MARKER, Row, decode
-from zonal.buckets.entries import Entry
-from zonal.buckets.walking import Page, page
+from zonal.buckets.catalog import CURRENT, MARKER, VersionRow, decode
+from zonal.buckets.listing import ListingPage, page
+from zonal.buckets.records import ObjectVersion
 from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import invalid_argument
 from zonal.services.s3.ground import Ground
@@ -71,7 +71,7 @@ class Listings:
         view = self._ground.catalog.view
         place = view.order(bucket.number, marker, version) if version else None
 
-        def walk(start: bytes, end: bytes | None) -> Iterator[Row]:
+        def walk(start: bytes, end: bytes | None) -> Iterator[VersionRow]:
             return view.walk_versions(bucket.number, start, end, place if start == marker.encode() else None)
 
         start = marker.encode() + (b"" if place is not None else b"\x00") if marker else b""
@@ -89,24 +89,24 @@ class Listings:
                 answer["NextVersionIdMarker"] = decode(found.rows[-1]).version
         return answer
 
-    def _objects(self, request: Mapping[str, Any], after: str, limit: int) -> Page[Row]:
+    def _objects(self, request: Mapping[str, Any], after: str, limit: int) -> ListingPage[VersionRow]:
         bucket = self._ground.bucket(request["Bucket"])
         view = self._ground.catalog.view
 
-        def walk(start: bytes, end: bytes | None) -> Iterator[Row]:
+        def walk(start: bytes, end: bytes | None) -> Iterator[VersionRow]:
             return view.walk_current(bucket.number, start, end)
 
         return _page(walk, request, after.encode() + b"\x00" if after else b"", after, limit)
 
 
-def _page(walk: Any, request: Mapping[str, Any], start: bytes, after: str, limit: int) -> Page[Row]:
+def _page(walk: Any, request: Mapping[str, Any], start: bytes, after: str, limit: int) -> ListingPage[VersionRow]:
     if limit == 0:
-        return Page([], [], None)
+        return ListingPage([], [], None)
     prefix, delimiter = request.get("Prefix", ""), request.get("Delimiter", "")
     return page(walk, _key, start=start, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
 
 
-def _key(row: Row) -> bytes:
+def _key(row: VersionRow) -> bytes:
     return row[0]
 
 
@@ -138,12 +138,12 @@ def _head(request: Mapping[str, Any], limit: int, encode: Any) -> dict[str, Any]
     return answer
 
 
-def _contents(found: Page[Row], encode: Any, owner: Owner | None) -> dict[str, Any]:
+def _contents(found: ListingPage[VersionRow], encode: Any, owner: Owner | None) -> dict[str, Any]:
     contents = [_object(decode(row), encode, owner) for row in found.rows]
     return {"Contents": contents, "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes]}
 
 
-def _object(entry: Entry, encode: Any, owner: Owner | None) -> dict[str, Any]:
+def _object(entry: ObjectVersion, encode: Any, owner: Owner | None) -> dict[str, Any]:
     shown: dict[str, Any] = {"Key": encode(entry.key), "LastModified": entry.at, "ETag": f'"{entry.etag}"', "Size": entry.size}
     shown["StorageClass"] = entry.storage_class
     if entry.checksum is not None:
@@ -153,7 +153,7 @@ def _object(entry: Entry, encode: Any, owner: Owner | None) -> dict[str, Any]:
     return shown
 
 
-def _version(row: Row, encode: Any, owner: Owner) -> dict[str, Any]:
+def _version(row: VersionRow, encode: Any, owner: Owner) -> dict[str, Any]:
     entry = decode(row)
     latest = {"VersionId": entry.version, "IsLatest": row[2] in (CURRENT, MARKER)}
     if entry.is_marker:

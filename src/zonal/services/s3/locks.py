@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.buckets.entries import Bucket, Entry, Retention
+from zonal.buckets.records import Bucket, ObjectVersion, Retention
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
 from zonal.services.s3.errors import absent, invalid_argument, invalid_request, malformed_xml, not_built
@@ -80,7 +80,7 @@ class Locks:
         bucket, entry = self._locked(request)
         bypass = bool(request.get("BypassGovernanceRetention"))
 
-        def change(one: Entry) -> Entry:
+        def change(one: ObjectVersion) -> ObjectVersion:
             held = one.retention
             if held is not None and held.until > call.now:
                 weaker = retention is None or retention.until < held.until or retention.mode != held.mode
@@ -107,7 +107,7 @@ class Locks:
         await self._ground.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
         return {}
 
-    def _locked(self, request: Mapping[str, Any]) -> tuple[Bucket, Entry]:
+    def _locked(self, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion]:
         bucket = self._ground.bucket(request["Bucket"])
         if not bucket.object_lock:
             raise invalid_request("Bucket is missing Object Lock Configuration")
@@ -169,14 +169,14 @@ def _default(bucket: Bucket, now: datetime) -> Retention | None:
     return Retention(default["Mode"], (now + timedelta(days=days)).astimezone(UTC))
 
 
-def check_deletion(entry: Entry, now: datetime, *, bypass: bool) -> None:
+def check_deletion(entry: ObjectVersion, now: datetime, *, bypass: bool) -> None:
     """Raises `AwsError` AccessDenied where a version may not be deleted for good."""
     held = entry.retention
     if entry.legal_hold or (held is not None and held.until > now and (held.mode == "COMPLIANCE" or not bypass)):
         raise AwsError("AccessDenied", PROTECTED, status=403)
 
 
-def shown(entry: Entry) -> dict[str, Any]:
+def shown(entry: ObjectVersion) -> dict[str, Any]:
     """What an answer says of an object's locks."""
     members: dict[str, Any] = {}
     if entry.retention is not None:

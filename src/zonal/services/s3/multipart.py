@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.buckets.catalog import Changes, decode
-from zonal.buckets.entries import Bucket, Checksum, Entry, Part, Upload
+from zonal.buckets.catalog import CatalogChanges, decode
+from zonal.buckets.records import Bucket, Checksum, ObjectVersion, Part, Upload
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3 import bodies, checksums, encryption, versions, writing
@@ -107,10 +107,10 @@ class Multipart:
         self._check_claims(request, headers, entry, upload)
         kept = frozenset(part.segment.blob for part in parts)
 
-        def check(changes: Changes, now: Bucket) -> None:
-            _check_overtaken(headers, changes.upload(now.number, upload.id), changes.current(now.number, entry.key))
+        def check(changes: CatalogChanges, now: Bucket) -> None:
+            _check_superseded(headers, changes.upload(now.number, upload.id), changes.current(now.number, entry.key))
 
-        def close(changes: Changes, now: Bucket) -> None:
+        def close(changes: CatalogChanges, now: Bucket) -> None:
             if changes.upload(now.number, upload.id) is None:
                 raise no_such_upload(upload.id)
             for part in parts:
@@ -125,7 +125,7 @@ class Multipart:
     async def abort(self, call: Call, request: AbortMultipartUploadRequestTypeDef) -> None:
         bucket, upload = self._upload(request)
 
-        def work(changes: Changes) -> None:
+        def work(changes: CatalogChanges) -> None:
             if changes.upload(bucket.number, upload.id) is None:
                 raise no_such_upload(upload.id)
             changes.delete_upload(bucket.number, upload.id)
@@ -170,7 +170,7 @@ class Multipart:
             number, taken.segment.size, taken.etag, taken.segment, call.now.timestamp(), taken.checksum if upload.algorithm else taken.joint
         )
 
-        def work(changes: Changes) -> None:
+        def work(changes: CatalogChanges) -> None:
             if changes.upload(bucket.number, upload.id) is None:
                 raise no_such_upload(upload.id)
             if taken.content.small is not None:
@@ -184,7 +184,7 @@ class Multipart:
             raise
         return part
 
-    def _check_claims(self, request: Mapping[str, Any], headers: Any, entry: Entry, upload: Upload) -> None:
+    def _check_claims(self, request: Mapping[str, Any], headers: Any, entry: ObjectVersion, upload: Upload) -> None:
         """What a completion claims of the whole object."""
         size = request.get("MpuObjectSize")
         if size is not None and size != entry.size:
@@ -201,7 +201,7 @@ class Multipart:
             if name != checksum.algorithm or claimed.partition("-")[0] != checksum.value.partition("-")[0]:
                 raise checksums.mismatch(name)
 
-    def _done(self, bucket: Bucket, request: Mapping[str, Any]) -> Entry | None:
+    def _done(self, bucket: Bucket, request: Mapping[str, Any]) -> ObjectVersion | None:
         """The object that this same completion has made already: who did not hear the answer asks again."""
         view, id = self._ground.catalog.view, request["UploadId"]
         if view.upload(bucket.number, id) is not None:
@@ -214,7 +214,7 @@ class Multipart:
                 return entry
         return None
 
-    def _completion(self, call: Call, bucket: Bucket, entry: Entry) -> dict[str, Any]:
+    def _completion(self, call: Call, bucket: Bucket, entry: ObjectVersion) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "Location": f"http://{call.raw.headers.get('host', 's3')}/{bucket.name}/{entry.key}",
             "Bucket": bucket.name,
@@ -267,13 +267,13 @@ def _chosen(wanted: Wanted, stored: dict[int, Part], upload: Upload) -> list[Par
     return chosen
 
 
-def _check_overtaken(headers: Any, upload: Upload | None, current: Entry | None) -> None:
+def _check_superseded(headers: Any, upload: Upload | None, current: ObjectVersion | None) -> None:
     """Raises `AwsError` 409 where a conditional completion's key was written or deleted since the upload was begun."""
     if upload is None:
         return
     for name in ("If-Match", "If-None-Match"):
         is_written = current is not None and not current.is_marker and current.modified >= upload.initiated
-        if name.lower() in headers and (is_written if name == "If-Match" else upload.overtaken):
+        if name.lower() in headers and (is_written if name == "If-Match" else upload.superseded):
             words = "The conditional request cannot succeed due to a conflicting operation against this resource."
             fields = {"Condition": name, "Key": upload.template.key}
             raise AwsError("ConditionalRequestConflict", words, status=409, fields=fields)
@@ -285,7 +285,7 @@ def _invalid_part(upload: Upload, number: int) -> AwsError:
     return AwsError("InvalidPart", f"{words}  {more}", fields={"UploadId": upload.id, "PartNumber": number})
 
 
-def _assembled(upload: Upload, parts: list[Part]) -> Entry:
+def _assembled(upload: Upload, parts: list[Part]) -> ObjectVersion:
     """The object that these parts are."""
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False).hexdigest()
     return replace(

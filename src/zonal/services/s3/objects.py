@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from zonal.buckets.blobs import BlobMissing
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3 import bodies, checksums, conditions, encryption, lifecycle_rules, locks, versions, writing
@@ -78,7 +78,7 @@ class Objects:
             try:
                 body = self._body(entry, key, span)
             except BlobMissing:
-                self._ground.catalog.look_again()  # It was replaced since: the next look finds what is there now.
+                self._ground.catalog.invalidate()  # It was replaced since: the next look finds what is there now.
                 continue
             return self._answer(call, request, bucket, entry, key, span, body)
         raise AwsError("ServiceUnavailable", "Please reduce your request rate.", status=503)
@@ -88,7 +88,7 @@ class Objects:
         bucket, entry, key, span = self._located(call, request, "HEAD")
         return self._answer(call, request, bucket, entry, key, span, None)
 
-    def _located(self, call: Call, request: Mapping[str, Any], method: str) -> tuple[Bucket, Entry, CustomerKey | None, Span]:
+    def _located(self, call: Call, request: Mapping[str, Any], method: str) -> tuple[Bucket, ObjectVersion, CustomerKey | None, Span]:
         bucket = self._ground.bucket(request["Bucket"])
         headers = call.raw.headers
         if "PartNumber" in request:
@@ -98,7 +98,7 @@ class Objects:
         conditions.check_reading(headers, entry)
         return bucket, entry, key, _span(headers, request, entry)
 
-    def found(self, call: Call, request: Mapping[str, Any], bucket: Bucket, method: str) -> Entry:
+    def found(self, call: Call, request: Mapping[str, Any], bucket: Bucket, method: str) -> ObjectVersion:
         """The version that is asked for. Who may not list the bucket is not told what is missing in it."""
         try:
             return self._ground.found(bucket, request["Key"], request.get("VersionId"), method=method)
@@ -108,7 +108,7 @@ class Objects:
                 raise access_denied() from None
             raise
 
-    def _body(self, entry: Entry, key: CustomerKey | None, span: Span) -> Body:
+    def _body(self, entry: ObjectVersion, key: CustomerKey | None, span: Span) -> Body:
         """The content, opened. Raises `BlobMissing`."""
         store = self._ground.store
         if span.size == 0:
@@ -125,13 +125,20 @@ class Objects:
             return StreamBody(_sendable(store.files(entry.segments, span.offset, span.size)), span.size)
         return StreamBody(self.content(entry, key, span.offset, span.size), span.size)
 
-    def content(self, entry: Entry, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
+    def content(self, entry: ObjectVersion, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
         """Bytes of an object in the clear."""
         read = self._ground.store.read(entry.segments, offset, size)
         return read if key is None else encryption.decrypted(read, key, entry.segments, offset)
 
     def _answer(
-        self, call: Call, request: Mapping[str, Any], bucket: Bucket, entry: Entry, key: CustomerKey | None, span: Span, body: Body | None
+        self,
+        call: Call,
+        request: Mapping[str, Any],
+        bucket: Bucket,
+        entry: ObjectVersion,
+        key: CustomerKey | None,
+        span: Span,
+        body: Body | None,
     ) -> Answer:
         members = described(bucket, entry) | encryption.said(entry, key)
         if "VersionId" not in request:  # Of a version that is named S3 does not say when it expires as the current one.
@@ -153,7 +160,7 @@ class Objects:
             members["Body"] = body
         return Answer(members, status, headers)
 
-    def _headers(self, call: Call, request: Mapping[str, Any], entry: Entry) -> tuple[tuple[str, str], ...]:
+    def _headers(self, call: Call, request: Mapping[str, Any], entry: ObjectVersion) -> tuple[tuple[str, str], ...]:
         """The object's own headers, or what the request wants to see in their place (only signed ones may)."""
         shown = entry.headers
         if not _OVERRIDES.keys().isdisjoint(request):
@@ -169,7 +176,7 @@ async def _sendable(pieces: Iterator[bytes | tuple[IO[bytes], int, int]]) -> Asy
         yield piece if isinstance(piece, bytes) else FileBody(*piece)
 
 
-def described(bucket: Bucket, entry: Entry) -> dict[str, Any]:
+def described(bucket: Bucket, entry: ObjectVersion) -> dict[str, Any]:
     """What get and head say of an object."""
     members: dict[str, Any] = {
         "AcceptRanges": "bytes",
@@ -195,7 +202,7 @@ def _check_part(headers: Mapping[str, str], number: int) -> None:
     writing.check_part_number(number)
 
 
-def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: Entry) -> Span:
+def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: ObjectVersion) -> Span:
     """The bytes that a request wants. Raises `AwsError` InvalidRange or InvalidPartNumber."""
     number = request.get("PartNumber")
     if number is None:
@@ -210,13 +217,13 @@ def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: Entry) 
     return Span(offset, entry.parts[number - 1].size, False)
 
 
-def _checksum(entry: Entry, number: int | None) -> dict[str, str]:
+def _checksum(entry: ObjectVersion, number: int | None) -> dict[str, str]:
     if number is None or not entry.parts:
         return checksums.members(entry.checksum)
     shown = checksums.members(entry.parts[number - 1].checksum, with_type=False)
     return shown | {"ChecksumType": entry.checksum.type} if shown and entry.checksum is not None else shown
 
 
-def _expiration(bucket: Bucket, entry: Entry) -> dict[str, Any]:
+def _expiration(bucket: Bucket, entry: ObjectVersion) -> dict[str, Any]:
     found = lifecycle_rules.expiration(bucket, entry)
     return {"Expiration": found} if found else {}

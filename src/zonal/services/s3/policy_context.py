@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.services.operation import Call
 from zonal.wire.scalars import timestamp_text
 
@@ -45,7 +45,7 @@ _CREATES = {  # Whether an operation that s3:PutObject lets pass makes an object
 }
 
 
-def context_of(call: Call, request: Mapping[str, Any], bucket: Bucket, entry: Entry | None) -> Context:
+def context_of(call: Call, request: Mapping[str, Any], bucket: Bucket, entry: ObjectVersion | None) -> Context:
     """The condition keys of a call, in lower case; `entry` is the object that it names, where there is one.
 
     Dates are region time; only a signature's age is counted by the machine's clock, as signatures are.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zonal.buckets.blobs import NoRoom
+from zonal.buckets.blobs import DiskFull
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, Handler
 
@@ -23,7 +23,7 @@ def _telling(handler: Handler) -> Handler:
     async def telling(call: Call, request: Any) -> Any:
         try:
             return await handler(call, request)
-        except NoRoom as error:
+        except DiskFull as error:
             words = "The disk of this region is full. Delete something, or give it more room."
             raise AwsError("InsufficientStorage", words, status=507) from error
 

@@ -12,8 +12,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from zonal.buckets.catalog import Changes, decode
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.catalog import CatalogChanges, decode
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.buckets.store import Content
 from zonal.foundation.clock import Clock
 from zonal.services.s3 import versions
@@ -52,12 +52,14 @@ class Shelf:
             raise access_denied()
         return bucket
 
-    def _entry(self, bucket: str, key: str, content_type: str) -> Entry:
+    def _entry(self, bucket: str, key: str, content_type: str) -> ObjectVersion:
         owner = self._ground.bucket(bucket).owner
-        return Entry(key=key, version="", modified=self._clock.now().timestamp(), owner=owner, headers={"content-type": content_type})
+        return ObjectVersion(
+            key=key, version="", modified=self._clock.now().timestamp(), owner=owner, headers={"content-type": content_type}
+        )
 
 
-async def deposit(ground: Ground, bucket: Bucket, entry: Entry, content: bytes) -> None:
+async def deposit(ground: Ground, bucket: Bucket, entry: ObjectVersion, content: bytes) -> None:
     """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket where the bucket went meanwhile."""
     kept = await ground.store.receive(_one(content), lambda _: None)
     etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -69,7 +71,7 @@ async def deposit(ground: Ground, bucket: Bucket, entry: Entry, content: bytes) 
         raise
 
 
-def _put(changes: Changes, name: str, entry: Entry, content: Content) -> None:
+def _put(changes: CatalogChanges, name: str, entry: ObjectVersion, content: Content) -> None:
     bucket = changes.bucket(name)
     if bucket is None:
         raise no_such_bucket(name)

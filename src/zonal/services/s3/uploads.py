@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from zonal.buckets.entries import Upload
-from zonal.buckets.walking import Page, page
+from zonal.buckets.listing import ListingPage, page
+from zonal.buckets.records import Upload
 from zonal.services.operation import Call, operation
 from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import encoder, page_limit
@@ -54,7 +54,7 @@ class Uploads:
                 answer["NextUploadIdMarker"] = found.rows[-1][1].id
         return answer
 
-    def _page(self, bucket: int, request: Mapping[str, Any], marker: str, id: str, limit: int) -> Page[Row]:
+    def _page(self, bucket: int, request: Mapping[str, Any], marker: str, id: str, limit: int) -> ListingPage[Row]:
         view = self._ground.catalog.view
         raw, delimiter, prefix = marker.encode(), request.get("Delimiter", ""), request.get("Prefix", "")
 
@@ -62,7 +62,7 @@ class Uploads:
             return view.walk_uploads(bucket, start, end, id if start == raw else "")
 
         if limit == 0:
-            return Page([], [], None)
+            return ListingPage([], [], None)
         start = raw if id or not marker else raw + b"\x00"
         return page(walk, _key, start=start, prefix=prefix, delimiter=delimiter, after=marker, limit=limit)
 

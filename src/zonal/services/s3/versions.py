@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import secrets
 
-from zonal.buckets.entries import NULL, Bucket, Entry
+from zonal.buckets.records import NULL, Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument, no_such_version
 
@@ -44,12 +44,12 @@ def unknown(bucket: Bucket, key: str, version: str) -> AwsError:
     return no_such_version(key, version)
 
 
-def members(bucket: Bucket, entry: Entry) -> dict[str, str]:
+def members(bucket: Bucket, entry: ObjectVersion) -> dict[str, str]:
     """The version id, where the bucket has versions."""
     return {"VersionId": entry.version} if bucket.versioning else {}
 
 
-def members_of_new(bucket: Bucket, entry: Entry) -> dict[str, str]:
+def members_of_new(bucket: Bucket, entry: ObjectVersion) -> dict[str, str]:
     """The version id as the answer to a write tells it: a bucket whose versioning is suspended does not."""
     return {"VersionId": entry.version} if bucket.versioning == "Enabled" else {}
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from msgspec.structs import replace
 
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
@@ -111,7 +111,7 @@ class Websites:
     def _readable(self, request: HttpRequest, bucket: Bucket, key: str) -> bool:
         return self._access.may(bucket, "GetObject", key, self._call(request), {"Bucket": bucket.name, "Key": key})
 
-    async def _object(self, request: HttpRequest, entry: Entry, bucket: Bucket) -> HttpResponse:
+    async def _object(self, request: HttpRequest, entry: ObjectVersion, bucket: Bucket) -> HttpResponse:
         asked: GetObjectRequestTypeDef = {"Bucket": bucket.name, "Key": entry.key}
         answer: Answer = await self._objects.get(self._call(request), asked)
         members = answer.members

@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from zonal.buckets.catalog import Changes
-from zonal.buckets.entries import Bucket, Entry
+from zonal.buckets.catalog import CatalogChanges
+from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.buckets.store import Content
 from zonal.foundation.credentials import ANONYMOUS
 from zonal.foundation.errors import AwsError
@@ -27,7 +27,7 @@ STORAGE_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA"
 _UNBUILT_CLASSES = ("GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP")
 
 
-def template(ground: Ground, call: Call, bucket: Bucket, request: Mapping[str, Any], key: CustomerKey | None) -> Entry:
+def template(ground: Ground, call: Call, bucket: Bucket, request: Mapping[str, Any], key: CustomerKey | None) -> ObjectVersion:
     """The entry that a request describes, still without content and version. Raises `AwsError`."""
     headers: Mapping[str, str] = call.raw.headers
     check_key(request["Key"])
@@ -38,7 +38,7 @@ def template(ground: Ground, call: Call, bucket: Bucket, request: Mapping[str, A
     grants = acls.asked(call, request, bucket, owner, ground.accounts)
     if bucket.ownership == "BucketOwnerPreferred" and request.get("ACL") == "bucket-owner-full-control":
         owner, grants = bucket.owner, None
-    return Entry(
+    return ObjectVersion(
         key=request["Key"],
         version="",
         modified=0.0,
@@ -99,14 +99,14 @@ def _redirect(location: str | None) -> str:
 
 
 async def put(
-    ground: Ground, call: Call, name: str, entry: Entry, content: Content | None, *, first: Any = None, also: Any = None
-) -> tuple[Bucket, Entry]:
+    ground: Ground, call: Call, name: str, entry: ObjectVersion, content: Content | None, *, first: Any = None, also: Any = None
+) -> tuple[Bucket, ObjectVersion]:
     """Make an entry visible, with its small content, under the conditions of the request; where that fails its content goes.
 
     `first` and `also` are called with the changes before and after, in the same step.
     """
 
-    def work(changes: Changes) -> tuple[Bucket, Entry]:
+    def work(changes: CatalogChanges) -> tuple[Bucket, ObjectVersion]:
         bucket = changes.bucket(name)
         if bucket is None:
             raise no_such_bucket(name)

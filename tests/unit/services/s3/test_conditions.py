@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zonal.buckets.entries import Part, Segment
+from zonal.buckets.records import Part, Segment
 from zonal.foundation.errors import AwsError
 from zonal.services.s3.checksums import Hashes, check_type, claimed, full
 from zonal.services.s3.conditions import byte_range

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
-from zonal.buckets.blobs import NoRoom
+from zonal.buckets.blobs import DiskFull
 from zonal.foundation.clock import RegionClock
 from zonal.services.s3.lifecycle import LifecycleUpkeep
 
@@ -18,7 +18,7 @@ async def test_a_failure_does_not_end_the_lifecycle_rules_for_good() -> None:
         nonlocal looks
         looks += 1
         if looks == 1:
-            raise NoRoom("the disk is full")
+            raise DiskFull("the disk is full")
         again.set()
         return []
 

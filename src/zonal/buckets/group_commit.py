@@ -15,13 +15,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from zonal.buckets.blobs import NoRoom
+from zonal.buckets.blobs import DiskFull
 from zonal.records.store import StoreUnavailable
 
 T = TypeVar("T")
 
 
-class Waiting(NamedTuple):
+class QueuedChange(NamedTuple):
     """A change that waits for its turn. `then` is called once it is durable, whether or not anybody still waits for it."""
 
     work: Callable[[], Any]
@@ -29,12 +29,12 @@ class Waiting(NamedTuple):
     future: asyncio.Future[Any]
 
 
-class Commits:
+class GroupCommit:
     """The one writer of a database."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self._waiting: list[Waiting] = []
+        self._waiting: list[QueuedChange] = []
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-commit")
 
@@ -45,7 +45,7 @@ class Commits:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(Waiting(work, then, future))
+        self._waiting.append(QueuedChange(work, then, future))
         if self._task is None:
             self._task = loop.create_task(self._commit_waiting(), name="catalog commits")
         return await asyncio.shield(future)
@@ -65,7 +65,7 @@ class Commits:
         finally:
             self._task = None
 
-    async def _commit(self, batch: list[Waiting]) -> None:
+    async def _commit(self, batch: list[QueuedChange]) -> None:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             outcomes = [self._outcome(each.work, alone=len(batch) == 1) for each in batch]
@@ -103,4 +103,4 @@ class Commits:
 
 def _explained(error: sqlite3.Error) -> StoreUnavailable:
     is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return (NoRoom if is_full else StoreUnavailable)(f"the buckets' catalog could not commit: {error}")
+    return (DiskFull if is_full else StoreUnavailable)(f"the buckets' catalog could not commit: {error}")

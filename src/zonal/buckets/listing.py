@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 R = TypeVar("R")
 
 
-class Page(NamedTuple, Generic[R]):
+class ListingPage(NamedTuple, Generic[R]):
     """A page of a listing. `last` is the last key or common prefix in it where more follow, else None."""
 
     rows: list[R]
@@ -24,7 +24,9 @@ Walk = Callable[[bytes, bytes | None], Iterator[R]]
 """Gives rows with `start <= key < end` in order."""
 
 
-def page(walk: Walk[R], key_of: Callable[[R], bytes], *, start: bytes, prefix: str, delimiter: str, after: str, limit: int) -> Page[R]:
+def page(
+    walk: Walk[R], key_of: Callable[[R], bytes], *, start: bytes, prefix: str, delimiter: str, after: str, limit: int
+) -> ListingPage[R]:
     """The rows with this prefix from `start` on, at most `limit` of them and common prefixes together.
 
     Common prefixes that are not greater than `after` are left out, as S3 does (ListObjectsV2, "CommonPrefixes"). Where `after` is one
@@ -47,7 +49,7 @@ def page(walk: Walk[R], key_of: Callable[[R], bytes], *, start: bytes, prefix: s
             if common and common <= after.encode():
                 break
             if len(rows) + len(prefixes) >= limit:
-                return Page(rows, prefixes, last)
+                return ListingPage(rows, prefixes, last)
             if common:
                 last = common.decode()
                 prefixes.append(last)
@@ -55,7 +57,7 @@ def page(walk: Walk[R], key_of: Callable[[R], bytes], *, start: bytes, prefix: s
             rows.append(row)
             last = key.decode()
         if skip is None:
-            return Page(rows, prefixes, None)
+            return ListingPage(rows, prefixes, None)
         start = skip
 
 

@@ -48,7 +48,7 @@ class Retention(msgspec.Struct, frozen=True, array_like=True):
     until: datetime
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class ObjectVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of an object. A delete marker has no content (`is_marker`).
 
     `modified` is in seconds since 1970. `headers` are those given back as they came (`Content-Type`, …) by their lower-case names. `grants`
@@ -87,16 +87,16 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 class Upload(msgspec.Struct, frozen=True, omit_defaults=True):
     """A multipart upload that is open. `template` is the entry that it is going to be, without content.
 
-    `overtaken`: somebody has deleted the key since it was begun.
+    `superseded`: somebody has deleted the key since it was begun.
     """
 
     id: str
     bucket: str
-    template: Entry
+    template: ObjectVersion
     initiated: float
     algorithm: str = ""
     checksum_type: str = ""
-    overtaken: bool = False
+    superseded: bool = msgspec.field(default=False, name="overtaken")
 
 
 class Bucket(msgspec.Struct, frozen=True, omit_defaults=True):
