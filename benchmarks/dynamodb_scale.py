@@ -22,7 +22,7 @@ from benchmarks.dynamodb_load import Request, ask, call, drive, memory_bytes, pr
 from benchmarks.measuring import arguments, machine, tell
 from zonal.dynamo.engine import open_engine
 from zonal.dynamo.items import settle_item
-from zonal.dynamo.writing import Batch
+from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.clock import RegionClock
 from zonal.records.store import Store
 
@@ -151,7 +151,7 @@ def _fill(place: Path, partition_sizes: dict[str, int]) -> None:
     async def fill() -> None:
         clock = RegionClock()
         engine = open_engine(place / "items", Store(place / "region.db", clock=clock), clock, durable=False)
-        table, batch = engine.table(TABLE), Batch()
+        table, batch = engine.table(TABLE), WriteBatch()
         now = clock.now()
         for partition, size in partition_sizes.items():
             for number in range(size):
@@ -159,7 +159,7 @@ def _fill(place: Path, partition_sizes: dict[str, int]) -> None:
                 engine.writer.change(batch, table, table.schema.key(item), None, item, settle_item(item), now=now)
                 if len(batch.changes) >= GROUP:
                     await engine.submit(batch)
-                    batch = Batch()
+                    batch = WriteBatch()
         await engine.submit(batch)
         await engine.close()
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pygal
 
 if TYPE_CHECKING:
-    from zonal.dynamo.comparison import Comparison
+    from zonal.dynamo.capacity_comparison import CapacityComparison
 
 
-def draw(seen: Comparison) -> bytes:
+def draw(seen: CapacityComparison) -> bytes:
     """The picture, as an SVG document that needs nothing from elsewhere."""
     costs = ", ".join(f"{mode.name} {mode.month:,.2f} {seen.currency} a month" for mode in seen.modes)
     chart = pygal.Line(

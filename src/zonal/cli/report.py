@@ -12,7 +12,7 @@ from zonal.cli.options import json_option, state_option
 from zonal.foundation.errors import ZonalError, describe
 
 if TYPE_CHECKING:
-    from zonal.dynamo.comparison import Comparison
+    from zonal.dynamo.capacity_comparison import CapacityComparison
 
 
 @click.group()
@@ -45,7 +45,7 @@ def capacity(state: Path, as_json: bool, table: str, picture: Path | None) -> No
         _show_capacity(seen)
 
 
-def _show_capacity(seen: Comparison) -> None:
+def _show_capacity(seen: CapacityComparison) -> None:
     from rich import box
     from rich.table import Table
 
@@ -76,7 +76,7 @@ def query_vs_scan(state: Path, as_json: bool, table: str, attribute: str, value:
     import msgspec
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from zonal.dynamo.comparison import prices
+    from zonal.dynamo.capacity_comparison import prices
     from zonal.operator_api.client import RegionClient
 
     client = _dynamodb(RegionClient(state))

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from zonal.dynamo.capacity_units import Cost
 from zonal.dynamo.table import OnDemand, Table, Throughput
-from zonal.dynamo.units import Cost
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import arn
 
@@ -39,7 +39,7 @@ _ON_DEMAND_EXCEEDED = (
 )
 
 
-class Bucket:
+class TokenBucket:
     """Tokens that flow in by the second up to a burst. May be overdrawn by the request that finds some left."""
 
     def __init__(self, rate: float, now: float, *, burst_seconds: float = BURST_SECONDS) -> None:
@@ -119,14 +119,14 @@ class _Tally:
         return Minute(self.minute, self.read, self.write, self.read_requests, self.write_requests, self.throttled)
 
 
-class Governor:
+class ThroughputLimiter:
     """Admits or throttles requests, and counts what they consume. `seconds` is region time, which may run faster than the wall."""
 
     def __init__(self, seconds: Callable[[], float], *, throttles: bool) -> None:
         self._seconds = seconds
         self.throttles = throttles
-        self._limits: dict[tuple[int, str], Bucket | Peak] = {}
-        self._partitions: dict[tuple[bytes, str], Bucket] = {}
+        self._limits: dict[tuple[int, str], TokenBucket | Peak] = {}
+        self._partitions: dict[tuple[bytes, str], TokenBucket] = {}
         self._minutes: dict[str, deque[_Tally]] = {}
 
     def admit(self, table: Table, kind: str, partition: bytes | None = None, index: str | None = None) -> None:
@@ -173,27 +173,27 @@ class Governor:
 
     def forget(self, table: Table) -> None:
         """Drop the limits of a table that is gone."""
-        spaces = {table.space, *(index.record.space for index in table.indexes)}
-        self._limits = {key: limit for key, limit in self._limits.items() if key[0] not in spaces}
+        keyspaces = {table.keyspace, *(index.record.keyspace for index in table.indexes)}
+        self._limits = {key: limit for key, limit in self._limits.items() if key[0] not in keyspaces}
         self._minutes.pop(table.name, None)
 
-    def _limit(self, table: Table, kind: str, index: str | None, now: float) -> Bucket | Peak:
-        throughput, maxima, space = _configured(table, index)
-        limit = self._limits.get((space, kind))
+    def _limit(self, table: Table, kind: str, index: str | None, now: float) -> TokenBucket | Peak:
+        throughput, maxima, keyspace = _configured(table, index)
+        limit = self._limits.get((keyspace, kind))
         if table.record.billing == "PROVISIONED":
             rate = float(throughput.read if kind == "Read" else throughput.write)
-            if not isinstance(limit, Bucket):
-                limit = self._limits[space, kind] = Bucket(rate, now)
+            if not isinstance(limit, TokenBucket):
+                limit = self._limits[keyspace, kind] = TokenBucket(rate, now)
             elif limit.rate != rate:
                 limit.change_rate(rate, now)
             return limit
         maximum = -1 if maxima is None else maxima.read if kind == "Read" else maxima.write
         if maximum > 0:
-            if not isinstance(limit, Bucket) or limit.rate != maximum:
-                limit = self._limits[space, kind] = Bucket(float(maximum), now, burst_seconds=1)
+            if not isinstance(limit, TokenBucket) or limit.rate != maximum:
+                limit = self._limits[keyspace, kind] = TokenBucket(float(maximum), now, burst_seconds=1)
             return limit
         if not isinstance(limit, Peak):
-            limit = self._limits[space, kind] = Peak(ON_DEMAND_START[kind], now)
+            limit = self._limits[keyspace, kind] = Peak(ON_DEMAND_START[kind], now)
         return limit
 
     def _take_of_partition(self, partition: bytes, kind: str, units: float, now: float) -> None:
@@ -201,7 +201,7 @@ class Governor:
         if bucket is None:
             if len(self._partitions) >= _PARTITIONS_WATCHED:
                 self._partitions.clear()
-            bucket = self._partitions[partition, kind] = Bucket(PARTITION_LIMITS[kind], now, burst_seconds=1)
+            bucket = self._partitions[partition, kind] = TokenBucket(PARTITION_LIMITS[kind], now, burst_seconds=1)
         bucket.take(units, now)
 
     def _refuse(self, table: Table, kind: str, index: str | None, *, by_partition: bool = False) -> None:
@@ -235,5 +235,5 @@ def _configured(table: Table, index: str | None) -> tuple[Throughput, OnDemand |
     if index is not None:
         for each in table.indexes:
             if each.name == index and each.is_global:
-                return each.record.throughput, each.record.on_demand, each.record.space
-    return table.record.throughput, table.record.on_demand, table.space
+                return each.record.throughput, each.record.on_demand, each.record.keyspace
+    return table.record.throughput, table.record.on_demand, table.keyspace

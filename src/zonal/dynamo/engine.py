@@ -11,14 +11,14 @@ from collections.abc import Awaitable
 from datetime import datetime
 from pathlib import Path
 
-from zonal.dynamo.capacity import Governor
-from zonal.dynamo.lag import Lag
-from zonal.dynamo.reading import View
+from zonal.dynamo.capacity import ThroughputLimiter
+from zonal.dynamo.item_pages import ReadView
+from zonal.dynamo.stale_reads import StaleReads
 from zonal.dynamo.storage.lmdb_storage import LmdbStorage
 from zonal.dynamo.storage.storage import Storage
 from zonal.dynamo.streams import ChangeLog
-from zonal.dynamo.table import Fill, Table, TableRecord
-from zonal.dynamo.writing import Batch, Writer
+from zonal.dynamo.table import Backfill, Table, TableRecord
+from zonal.dynamo.table_writer import TableWriter, WriteBatch
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
@@ -26,7 +26,7 @@ from zonal.records.store import Store
 READABLE = ("ACTIVE", "UPDATING")
 
 
-class Engine:
+class DynamoEngine:
     """Items of all tables of a region. Belongs to the event loop's thread."""
 
     def __init__(
@@ -36,16 +36,16 @@ class Engine:
         self.store = store
         self.clock = clock
         self.log = ChangeLog(storage)
-        self.writer = Writer(storage, self.log)
-        self.governor = Governor(self.seconds, throttles=throttles)
+        self.writer = TableWriter(storage, self.log)
+        self.limiter = ThroughputLimiter(self.seconds, throttles=throttles)
         self.in_transaction: set[bytes] = set()
-        self._lag = Lag(storage, self.seconds, seed)
+        self._stale_reads = StaleReads(storage, self.seconds, seed)
         self._lag_seconds = lag_seconds
         self._tables: dict[str, Table] = {}
-        self._fills: dict[int, Fill] = {}
+        self._fills: dict[int, Backfill] = {}
         for record in store.select(TableRecord):
             self._tables[record.id] = self._ready(record)
-        self._set_lag()
+        self._set_staleness_limit()
         self._unwatch = store.watch([TableRecord], self._changed)
 
     def now(self) -> datetime:
@@ -72,14 +72,14 @@ class Engine:
         """All tables, in whatever state."""
         return list(self._tables.values())
 
-    def view(self, table: Table, *, consistent: bool) -> View:
+    def view(self, table: Table, *, consistent: bool) -> ReadView:
         """What a read sees."""
-        lag = self._lag_seconds if table.record.lag_seconds is None else table.record.lag_seconds
-        return self.storage if consistent or lag <= 0 else self._lag.view(lag)
+        stale_reads = self._lag_seconds if table.record.lag_seconds is None else table.record.lag_seconds
+        return self.storage if consistent or stale_reads <= 0 else self._stale_reads.view(stale_reads)
 
-    def submit(self, batch: Batch) -> Awaitable[None]:
+    def submit(self, batch: WriteBatch) -> Awaitable[None]:
         """Accept a batch; done when it is durable. Raises AWS's internal error when it cannot be made durable."""
-        if self._lag.limit <= 0:
+        if self._stale_reads.limit <= 0:
             return self.writer.submit(batch)
         return self._submit_seen(batch)
 
@@ -91,37 +91,37 @@ class Engine:
         self._unwatch()
         await self.storage.close()
 
-    async def _submit_seen(self, batch: Batch) -> None:
-        replaced = self._lag.before_commit(batch.changes)
+    async def _submit_seen(self, batch: WriteBatch) -> None:
+        replaced = self._stale_reads.before_commit(batch.changes)
         await self.writer.submit(batch)
-        self._lag.committed(replaced)
+        self._stale_reads.committed(replaced)
 
     def _changed(self, kind: str, id: str) -> None:
         record = self.store.get(TableRecord, id)
         if record is not None:
             self._tables[id] = self._ready(record)
         elif (table := self._tables.pop(id, None)) is not None:
-            self.governor.forget(table)
-        self._set_lag()
+            self.limiter.forget(table)
+        self._set_staleness_limit()
 
     def _ready(self, record: TableRecord) -> Table:
         table = Table(record)
         for index in table.indexes:
             if index.record.status == "CREATING":
-                index.fill = self._fills.setdefault(index.record.space, Fill())
+                index.backfill = self._fills.setdefault(index.record.keyspace, Backfill())
         return table
 
-    def _set_lag(self) -> None:
+    def _set_staleness_limit(self) -> None:
         own = [table.record.lag_seconds or 0.0 for table in self._tables.values()]
-        self._lag.limit = max([self._lag_seconds, *own])
+        self._stale_reads.limit = max([self._lag_seconds, *own])
 
 
 def open_engine(
     directory: Path, store: Store, clock: Clock, *, durable: bool = True, throttles: bool = True, lag_seconds: float = 0.0, seed: int = 0
-) -> Engine:
+) -> DynamoEngine:
     """The engine over the store in `directory`."""
     storage = LmdbStorage(directory, durable=durable)
-    return Engine(storage, store, clock, throttles=throttles, lag_seconds=lag_seconds, seed=seed)
+    return DynamoEngine(storage, store, clock, throttles=throttles, lag_seconds=lag_seconds, seed=seed)
 
 
 def table_name(arn: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zonal.dynamo import numbers
-from zonal.dynamo.wording import Reworded
+from zonal.dynamo.error_messages import TwoMessages
 from zonal.foundation.errors import AwsError
 
 Value = dict[str, Any]
@@ -126,7 +126,7 @@ def _string_set(value: Value, body: Any, depth: int) -> int:
         raise validation(_INVALID + "An string set  may not be empty")
     if len(set(members)) != len(members):
         quoted = ", ".join(f'"{member}"' for member in _until_repeated(members))
-        raise Reworded(
+        raise TwoMessages(
             f"{_INVALID}Input collection [{', '.join(members)}] contains duplicates.",
             f"{_INVALID}Input collection [{quoted}] contains duplicates.",
         )
@@ -140,7 +140,7 @@ def _number_set(value: Value, body: Any, depth: int) -> int:
         raise validation(_INVALID + "An number set  may not be empty")
     members = value["NS"] = [numbers.canonical(_text(member)) for member in body]
     if len(set(members)) != len(members):
-        raise Reworded("Input collection contains duplicates", f"{_INVALID}Input collection contains duplicates.")
+        raise TwoMessages("Input collection contains duplicates", f"{_INVALID}Input collection contains duplicates.")
     members.sort(key=numbers.encode)
     return sum(map(numbers.size, members))
 
@@ -151,7 +151,7 @@ def _binary_set(value: Value, body: Any, depth: int) -> int:
     size = sum(len(decode_binary(member)) for member in body)
     if len(set(body)) != len(body):
         quoted = ",".join(f'"{member}"' for member in _until_repeated(body, decode_binary))
-        raise Reworded(
+        raise TwoMessages(
             f"{_INVALID}Input collection [{', '.join(body)}]of type BS contains duplicates.",
             f"{_INVALID}Input collection [{quoted}]of type BS contains duplicates.",
         )

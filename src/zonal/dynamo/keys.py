@@ -22,7 +22,7 @@ from zonal.dynamo.items import Item, Value, decode_binary, kind_and_body, valida
 from zonal.foundation.errors import AwsError
 
 PARTITION_LENGTH = 16
-SPACE_LENGTH = 4
+KEYSPACE_LENGTH = 4
 _SURELY_FITS = 250
 _MISMATCH = "The provided key element does not match the schema"
 _EMPTY = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
@@ -41,7 +41,7 @@ class KeyPart(NamedTuple):
 class Schema(NamedTuple):
     """The key of a table or index: partition key attributes and sort key attributes (several of each only in a GSI)."""
 
-    space: bytes
+    keyspace: bytes
     partition: tuple[KeyPart, ...]
     sort: tuple[KeyPart, ...]
 
@@ -51,7 +51,7 @@ class Schema(NamedTuple):
 
     def partition_prefix(self, values: Sequence[Value]) -> bytes:
         """The beginning of every key in the partition of these values."""
-        return self.space + partition_digest(values)
+        return self.keyspace + partition_digest(values)
 
     def key(self, item: Item) -> bytes:
         """Where the item lies in a table (its key attributes must be there and of the right type)."""

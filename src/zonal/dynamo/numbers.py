@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from zonal.dynamo.wording import Reworded
+from zonal.dynamo.error_messages import TwoMessages
 from zonal.foundation.errors import AwsError
 
 DIGITS = 38
@@ -46,7 +46,7 @@ def canonical(text: str) -> str:
 def parse(text: str) -> Parts:
     """Take a number apart; raises `ValidationException` as AWS words it."""
     if not text:
-        raise Reworded(_NOT_NUMERIC, f"{_NOT_NUMERIC}: ")
+        raise TwoMessages(_NOT_NUMERIC, f"{_NOT_NUMERIC}: ")
     match = _TEXT.fullmatch(text)
     if match is None or not (match[2] or match[3]):
         raise AwsError("ValidationException", f"{_NOT_NUMERIC}: {text}")
@@ -62,7 +62,7 @@ def parse(text: str) -> Parts:
     if point > 126:
         if int(exponent) == _LARGEST_INT:
             # The older layer reads numbers as Java's BigDecimal, whose exponent wraps around here.
-            raise Reworded(_UNDERFLOW, _OVERFLOW)
+            raise TwoMessages(_UNDERFLOW, _OVERFLOW)
         raise AwsError("ValidationException", _OVERFLOW)
     if point < -129:
         raise AwsError("ValidationException", _UNDERFLOW)

@@ -16,7 +16,7 @@ import msgspec
 
 from zonal.dynamo.items import Item, item_size
 from zonal.dynamo.storage.storage import Storage
-from zonal.dynamo.table import Recovery, Stream, Table, space_bytes
+from zonal.dynamo.table import Recovery, Stream, Table, keyspace_prefix
 from zonal.foundation.identifiers import REGION
 
 RETENTION_SECONDS = 24 * 3600
@@ -56,7 +56,7 @@ class ChangeLog:
             record = _record(table, table.stream, sequence, old, new, now=now, by_ttl=by_ttl)
             changes[record_key(table.stream, sequence)] = _at(now) + _ENCODE(record)
         if table.record.recovery is not None:
-            undo_key = space_bytes(table.record.recovery.space) + _at(now) + self.next_sequence(now).to_bytes(12, "big")
+            undo_key = keyspace_prefix(table.record.recovery.keyspace) + _at(now) + self.next_sequence(now).to_bytes(12, "big")
             changes[undo_key] = len(key).to_bytes(2, "big") + key + (before or b"")
 
     def next_sequence(self, now: datetime) -> int:
@@ -67,7 +67,7 @@ class ChangeLog:
 
 def record_key(stream: Stream, sequence: int) -> bytes:
     """Where a stream's record lies."""
-    return space_bytes(stream.space) + sequence.to_bytes(12, "big")
+    return keyspace_prefix(stream.keyspace) + sequence.to_bytes(12, "big")
 
 
 def sequence_of(key: bytes) -> int:
@@ -98,19 +98,19 @@ def undo_of(value: bytes) -> Undo:
 
 def undo_range(recovery: Recovery, since: datetime) -> tuple[bytes, bytes]:
     """The keys of all steps back that lie after a moment."""
-    space = space_bytes(recovery.space)
-    return space + _at(since) + b"\xff" * 12, space_bytes(recovery.space + 1)
+    keyspace = keyspace_prefix(recovery.keyspace)
+    return keyspace + _at(since) + b"\xff" * 12, keyspace_prefix(recovery.keyspace + 1)
 
 
 def older_undo_range(recovery: Recovery, before: datetime) -> tuple[bytes, bytes]:
     """The keys of all steps back that lie before a moment."""
-    space = space_bytes(recovery.space)
-    return space, space + _at(before)
+    keyspace = keyspace_prefix(recovery.keyspace)
+    return keyspace, keyspace + _at(before)
 
 
 def record_range(stream: Stream, before: datetime) -> tuple[bytes, bytes]:
     """The keys of a stream's records from before a moment."""
-    return space_bytes(stream.space), record_key(stream, int(before.timestamp() * 1000) * 1_000_000)
+    return keyspace_prefix(stream.keyspace), record_key(stream, int(before.timestamp() * 1000) * 1_000_000)
 
 
 def _at(now: datetime) -> bytes:

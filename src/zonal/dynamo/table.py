@@ -54,7 +54,7 @@ class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[KeyElement, ...]
     projection: str
     attributes: tuple[str, ...] = ()
-    space: int
+    keyspace: int = msgspec.field(name="space")
     status: str = "ACTIVE"
     throughput: Throughput = Throughput()
     on_demand: OnDemand | None = None
@@ -65,13 +65,13 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     view: str
-    space: int
+    keyspace: int = msgspec.field(name="space")
     created_at: datetime
     closed_at: datetime | None = None
 
 
 class TableRecord(Record, frozen=True, kw_only=True):
-    """A table. `id` is its name; `space` the number under which its items lie; `import_arn` what its items are being imported by."""
+    """A table. `id` is its name; `keyspace` the number under which its items lie; `import_arn` what its items are being imported by."""
 
     kind: ClassVar[str] = "dynamodb-table"
 
@@ -79,7 +79,7 @@ class TableRecord(Record, frozen=True, kw_only=True):
     status: str = "CREATING"
     attributes: tuple[KeyPart, ...]
     keys: tuple[KeyElement, ...]
-    space: int
+    keyspace: int = msgspec.field(name="space")
     indexes: tuple[IndexRecord, ...] = ()
     created_at: datetime
     billing: str = "PROVISIONED"
@@ -116,11 +116,11 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
     since: datetime
     days: int = 35
-    space: int
+    keyspace: int = msgspec.field(name="space")
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a restored table came from. While `pending`, its items are still being brought, from `source_space`.
+    """Where a restored table came from. While `pending`, its items are still being brought, from `source_keyspace`.
 
     For a restore to a point in time that space is filled first (`is_staged`), with the state of `source_table` at `as_of`.
     """
@@ -129,7 +129,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     backup_arn: str = ""
     pending: bool = True
-    source_space: int = 0
+    source_keyspace: int = msgspec.field(default=0, name="source_space")
     is_staged: bool = True
     source_table: str = ""
     as_of: datetime | None = None
@@ -144,19 +144,19 @@ class BackupRecord(Record, frozen=True, kw_only=True):
     table: TableRecord
     status: str = "CREATING"
     created_at: datetime
-    space: int
+    keyspace: int = msgspec.field(name="space")
     items: int = 0
     size_bytes: int = 0
 
 
-class Spaces(Record, frozen=True, kw_only=True):
+class KeyspaceCounter(Record, frozen=True, kw_only=True):
     """The next free number for items of a table, an index, a stream or a log; numbers are never used again."""
 
     kind: ClassVar[str] = "dynamodb-spaces"
     next: int = 16
 
 
-class Refuse(Record, frozen=True, kw_only=True):
+class DiscardedKeyspace(Record, frozen=True, kw_only=True):
     """A space whose items nobody needs any more, to be emptied in the background. `id` is its number."""
 
     kind: ClassVar[str] = "dynamodb-refuse"
@@ -173,12 +173,12 @@ def lag_of(text: str) -> float:
     return seconds
 
 
-def space_bytes(space: int) -> bytes:
+def keyspace_prefix(keyspace: int) -> bytes:
     """The beginning of every key in a space."""
-    return space.to_bytes(4, "big")
+    return keyspace.to_bytes(4, "big")
 
 
-class Fill:
+class Backfill:
     """How far a new index has been filled in: up to and including the table key `cursor`.
 
     Writes to keys behind the cursor leave the index alone, since the filling will come past them. It is not remembered over a restart:
@@ -191,9 +191,9 @@ class Fill:
 
 
 class Index:
-    """A secondary index made ready. `fill` is None once it is complete."""
+    """A secondary index made ready. `backfill` is None once it is complete."""
 
-    fill: Fill | None = None
+    backfill: Backfill | None = None
 
     def __init__(self, record: IndexRecord, types: dict[str, str], table_schema: Schema) -> None:
         self.record = record
@@ -201,7 +201,7 @@ class Index:
         table_keys = tuple(part.name for part in table_schema.parts)
         self.name = record.name
         self.is_global = record.is_global
-        self.schema = schema(record.space, record.keys, types)
+        self.schema = schema(record.keyspace, record.keys, types)
         self.projects_all = record.projection == "ALL"
         self.is_readable = record.status in ("ACTIVE", "UPDATING")
         names = dict.fromkeys((*table_keys, *(part.name for part in self.schema.parts), *record.attributes))
@@ -225,10 +225,10 @@ class Table:
     def __init__(self, record: TableRecord) -> None:
         self.record = record
         self.name = record.id
-        self.space = record.space
+        self.keyspace = record.keyspace
         types = {part.name: part.type for part in record.attributes}
         self.types = types
-        self.schema = schema(record.space, record.keys, types)
+        self.schema = schema(record.keyspace, record.keys, types)
         self.key_names = tuple(part.name for part in self.schema.parts)
         indexes = [Index(index, types, self.schema) for index in record.indexes]
         # DynamoDB looks at global indexes before local ones.
@@ -267,11 +267,11 @@ class Table:
                     )
 
 
-def schema(space: int, keys: tuple[KeyElement, ...], types: dict[str, str]) -> Schema:
+def schema(keyspace: int, keys: tuple[KeyElement, ...], types: dict[str, str]) -> Schema:
     """The key of a table or index with the types of its attributes."""
     parts = [(element.role, KeyPart(element.name, types[element.name])) for element in keys]
     return Schema(
-        space_bytes(space),
+        keyspace_prefix(keyspace),
         tuple(part for role, part in parts if role == "HASH"),
         tuple(part for role, part in parts if role == "RANGE"),
     )

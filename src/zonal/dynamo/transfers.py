@@ -10,7 +10,7 @@ import msgspec
 from zonal.records.store import Record
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class BucketLocation(msgspec.Struct, frozen=True, kw_only=True):
     """A bucket and the beginning of keys in it."""
 
     bucket: str
@@ -40,7 +40,7 @@ class ExportRecord(TransferRecord, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "dynamodb-export"
 
-    target: Place
+    target: BucketLocation
     at: datetime
     since: datetime | None = None
     view: str = "NEW_AND_OLD_IMAGES"
@@ -52,7 +52,7 @@ class ImportRecord(TransferRecord, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "dynamodb-import"
 
-    source: Place
+    source: BucketLocation
     processed: int = 0
     imported: int = 0
     errors: int = 0

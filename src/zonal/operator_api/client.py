@@ -33,7 +33,7 @@ from zonal.operator_api.schemas import (
 )
 
 if TYPE_CHECKING:
-    from zonal.dynamo.comparison import Comparison
+    from zonal.dynamo.capacity_comparison import CapacityComparison
 
 T = TypeVar("T")
 
@@ -69,11 +69,11 @@ class RegionClient:
     def status(self) -> Status:
         return self._ask("GET", "/status", Status)
 
-    def capacity(self, table: str) -> Comparison:
+    def capacity(self, table: str) -> CapacityComparison:
         """What a DynamoDB table's recorded traffic costs in both capacity modes."""
-        from zonal.dynamo.comparison import Comparison
+        from zonal.dynamo.capacity_comparison import CapacityComparison
 
-        return self._ask("GET", f"/tables/{quote(table, safe='')}/capacity", Comparison)
+        return self._ask("GET", f"/tables/{quote(table, safe='')}/capacity", CapacityComparison)
 
     def access(self) -> ApiAccess:
         """How a customer reaches the API."""

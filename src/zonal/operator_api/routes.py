@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from zonal import __version__
-from zonal.dynamo.comparison import Comparison
+from zonal.dynamo.capacity_comparison import CapacityComparison
 from zonal.foundation.identifiers import REGION
 from zonal.foundation.journal import JournalEntry
 from zonal.foundation.periodic import repeat
@@ -66,7 +66,7 @@ class OperatorRoutes:
         self._databases = DatabaseView(store, is_storage_full=is_storage_full)
         self._actions: asyncio.Future[OperatorActions] | None = None
         self.failures: Callable[[], tuple[str, ...]] = tuple
-        self.capacity: Callable[[str], Comparison | None] = lambda table: None
+        self.capacity: Callable[[str], CapacityComparison | None] = lambda table: None
 
     def give(self, actions: OperatorActions) -> None:
         """The networks are built: from now on the operator may act."""
@@ -137,7 +137,7 @@ class OperatorRoutes:
         await (await self._acting()).exec_hosts.release(request.segments[0])
         return {}
 
-    async def table_capacity(self, request: OperatorRequest) -> Comparison:
+    async def table_capacity(self, request: OperatorRequest) -> CapacityComparison:
         """What a DynamoDB table's recorded traffic costs in both capacity modes."""
         found = self.capacity(request.segments[0])
         if found is None:

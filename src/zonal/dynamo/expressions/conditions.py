@@ -1,4 +1,4 @@
-"""Condition, filter and key condition expressions: parsed once into a `Draft`, then made into a tree with a request's names.
+"""Condition, filter and key condition expressions: parsed once into a `ParsedCondition`, then made into a tree with a request's names.
 
 A draft keeps what AWS complains of whatever the names and values are (redundant parentheses, unknown functions, functions where they
 cannot stand, reserved words), and its single conditions in the order they were read, since names, operand counts and operand types are
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from zonal.dynamo.expressions import tree
-from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
-from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.syntax import AttributeNames, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
+from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
 from zonal.dynamo.items import TYPES, Value, kind_and_body, order
 from zonal.dynamo.recursion import Steps, run
-from zonal.dynamo.tokens import END
+from zonal.dynamo.token_reader import END
 
 MAX_OPERATORS = 300
 MAX_CHOICES = 100
@@ -37,17 +37,17 @@ class Joined:
     """`AND`, `OR` or `NOT` over conditions."""
 
     operator: str
-    conditions: tuple[Node, ...]
+    conditions: tuple[ConditionNode, ...]
 
 
-Node = Simple | Joined
+ConditionNode = Simple | Joined
 
 
 @dataclass
-class Draft:
+class ParsedCondition:
     """A parsed condition before names are resolved, with the complaints that do not depend on them."""
 
-    root: Node = field(init=False)
+    root: ConditionNode = field(init=False)
     simple: list[Simple] = field(default_factory=list)
     redundant: bool = False
     unknown: str | None = None
@@ -71,12 +71,12 @@ class Draft:
             )
 
 
-def parse(text: str) -> Draft:
+def parse(text: str) -> ParsedCondition:
     """Read a condition. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
-    return _Parser(text).draft
+    return _ConditionParser(text).draft
 
 
-def bind(draft: Draft, names: Names) -> tree.Condition:
+def bind(draft: ParsedCondition, names: AttributeNames) -> ast.Condition:
     """The tree of a draft with these names and values. Raises `ExpressionError` with AWS's first complaint."""
     draft.complain()
     for condition in draft.simple:
@@ -84,12 +84,12 @@ def bind(draft: Draft, names: Names) -> tree.Condition:
     return _condition(draft.root, names)
 
 
-class _Parser:
+class _ConditionParser:
     """Recursive descent (see `recursion`). Each reader gives what it read and whether that stood in parentheses of its own."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = Tokens(text)
-        self.draft = Draft()
+        self.tokens = ExpressionTokens(text)
+        self.draft = ParsedCondition()
         root, _ = run(self._or())
         if self.tokens.next.kind != END:
             raise self.tokens.error()
@@ -103,16 +103,16 @@ class _Parser:
 
     def _joined(self, word: str, read: Callable[[], Steps[_Read]]) -> Steps[_Read]:
         first, grouped = yield read()
-        if not self.tokens.is_word(word):
+        if not self.tokens.is_keyword(word):
             return first, grouped
         conditions = [self._truth(first)]
-        while self.tokens.takes_word(word):
+        while self.tokens.takes_keyword(word):
             self.draft.operators += 1
             conditions.append(self._truth((yield read())[0]))
         return Joined(word, tuple(conditions)), False
 
     def _not(self) -> Steps[_Read]:
-        if self.tokens.takes_word("NOT"):
+        if self.tokens.takes_keyword("NOT"):
             self.draft.operators += 1
             inner, _ = yield self._not()
             return Joined("NOT", (self._truth(inner),)), False
@@ -130,12 +130,12 @@ class _Parser:
         if tokens.next.kind == "sign" and tokens.next.text in _COMPARATORS:
             sign = tokens.take().text
             return self._simple(sign, left, (yield self._operand())), False
-        if tokens.takes_word("BETWEEN"):
+        if tokens.takes_keyword("BETWEEN"):
             low = yield self._operand()
-            if not tokens.takes_word("AND"):
+            if not tokens.takes_keyword("AND"):
                 raise tokens.error()
             return self._simple("BETWEEN", left, low, (yield self._operand())), False
-        if tokens.takes_word("IN"):
+        if tokens.takes_keyword("IN"):
             tokens.expect("(")
             return self._simple("IN", left, *(yield self._operands())), False
         return left, grouped
@@ -162,7 +162,7 @@ class _Parser:
         tokens = self.tokens
         if tokens.next.kind == "value":
             return RawValue(tokens.take().text)
-        if tokens.is_word(*_KEYWORDS):
+        if tokens.is_keyword(*_KEYWORDS):
             raise tokens.error()
         if tokens.next.kind == "name" and tokens.following.text == "(":
             name = tokens.take().text
@@ -191,7 +191,7 @@ class _Parser:
         self.draft.simple.append(condition)
         return condition
 
-    def _truth(self, node: Node | RawOperand) -> Node:
+    def _truth(self, node: ConditionNode | RawOperand) -> ConditionNode:
         """The node as a condition: a function may be one, a path or a value alone may not."""
         if isinstance(node, RawFunction):
             if node.name == "size" and self.draft.misused is None:
@@ -213,7 +213,7 @@ class _Parser:
             self.draft.reserved = word
 
 
-_Read = tuple[Node | RawOperand, bool]
+_Read = tuple[ConditionNode | RawOperand, bool]
 
 
 class _Complaints:
@@ -229,7 +229,7 @@ class _Complaints:
                 raise ExpressionError(complaint)
 
 
-def _check(condition: Simple, names: Names) -> None:
+def _check(condition: Simple, names: AttributeNames) -> None:
     for operand in condition.operands:
         _resolve(operand, names)
     complaints = _Complaints()
@@ -250,7 +250,7 @@ def _check(condition: Simple, names: Names) -> None:
     complaints.tell()
 
 
-def _resolve(operand: RawOperand, names: Names) -> None:
+def _resolve(operand: RawOperand, names: AttributeNames) -> None:
     if isinstance(operand, RawPath):
         names.path(operand)
     elif isinstance(operand, RawValue):
@@ -260,14 +260,14 @@ def _resolve(operand: RawOperand, names: Names) -> None:
             _resolve(inner, names)
 
 
-def _check_operand(operand: RawOperand, names: Names, complaints: _Complaints) -> None:
+def _check_operand(operand: RawOperand, names: AttributeNames, complaints: _Complaints) -> None:
     if isinstance(operand, RawFunction):
         for inner in operand.operands:
             _check_operand(inner, names, complaints)
         _check_function(operand.name, operand.operands, names, complaints)
 
 
-def _check_function(name: str, operands: tuple[RawOperand, ...], names: Names, complaints: _Complaints) -> None:
+def _check_function(name: str, operands: tuple[RawOperand, ...], names: AttributeNames, complaints: _Complaints) -> None:
     if complaints.count is not None:
         return
     if len(operands) != FUNCTIONS[name]:
@@ -281,7 +281,7 @@ def _count_complaint(name: str, count: int) -> str:
     return f"Incorrect number of operands for operator or function; operator or function: {name}, number of operands: {count}"
 
 
-def _check_distinct(name: str, operands: tuple[RawOperand, ...], names: Names, complaints: _Complaints) -> None:
+def _check_distinct(name: str, operands: tuple[RawOperand, ...], names: AttributeNames, complaints: _Complaints) -> None:
     if complaints.distinct is not None or len(operands) != 2:
         return
     first, second = operands
@@ -292,7 +292,7 @@ def _check_distinct(name: str, operands: tuple[RawOperand, ...], names: Names, c
         )
 
 
-def _type_complaint(name: str, operands: tuple[RawOperand, ...], names: Names) -> str | None:
+def _type_complaint(name: str, operands: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
     first = operands[0]
     if name in ("attribute_exists", "attribute_not_exists"):
         if not isinstance(first, RawPath):
@@ -312,7 +312,7 @@ def _type_complaint(name: str, operands: tuple[RawOperand, ...], names: Names) -
     return None
 
 
-def _order_complaint(operator: str, operands: tuple[RawOperand, ...], names: Names) -> str | None:
+def _order_complaint(operator: str, operands: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
     for operand in operands:
         if (type := _type_of(operand, names)) not in (None, "S", "N", "B"):
             return _operand_complaint(operator, type)
@@ -323,7 +323,7 @@ def _operand_complaint(name: str, type: str | None) -> str:
     return f"Incorrect operand type for operator or function; operator or function: {name}, operand type: {type}"
 
 
-def _type_of(operand: RawOperand, names: Names) -> str | None:
+def _type_of(operand: RawOperand, names: AttributeNames) -> str | None:
     if isinstance(operand, RawValue):
         return kind_and_body(names.value(operand))[0]
     if isinstance(operand, RawFunction):
@@ -331,7 +331,7 @@ def _type_of(operand: RawOperand, names: Names) -> str | None:
     return None
 
 
-def _between_complaint(bounds: tuple[RawOperand, ...], names: Names) -> str | None:
+def _between_complaint(bounds: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
     if not all(isinstance(bound, RawValue) for bound in bounds):
         return None
     low, high = (names.value(bound) for bound in bounds)  # type: ignore[arg-type]
@@ -348,33 +348,33 @@ def _shown(value: Value) -> str:
     return f"{{{kind}:{body}}}"
 
 
-def _condition(node: Node, names: Names) -> tree.Condition:
+def _condition(node: ConditionNode, names: AttributeNames) -> ast.Condition:
     if isinstance(node, Joined):
         conditions = tuple(_condition(condition, names) for condition in node.conditions)
         if node.operator == "NOT":
-            return tree.Not(conditions[0])
-        return tree.And(conditions) if node.operator == "AND" else tree.Or(conditions)
+            return ast.Not(conditions[0])
+        return ast.And(conditions) if node.operator == "AND" else ast.Or(conditions)
     operands = tuple(_operand(operand, names) for operand in node.operands)
     if node.operator in _COMPARATORS:
-        return tree.Comparison(node.operator, *operands)
+        return ast.Comparison(node.operator, *operands)
     return _MADE[node.operator](*operands)
 
 
-def _operand(operand: RawOperand, names: Names) -> tree.Operand:
+def _operand(operand: RawOperand, names: AttributeNames) -> ast.Operand:
     if isinstance(operand, RawPath):
         return names.path(operand)
     if isinstance(operand, RawValue):
         names.value(operand)
-        return tree.Given(operand.name)
-    return tree.Size(_operand(operand.operands[0], names))
+        return ast.ValueReference(operand.name)
+    return ast.Size(_operand(operand.operands[0], names))
 
 
-_MADE: dict[str, Callable[..., tree.Condition]] = {
-    "BETWEEN": tree.Between,
-    "IN": lambda first, *choices: tree.In(first, choices),
-    "attribute_exists": tree.Exists,
-    "attribute_not_exists": lambda path: tree.Not(tree.Exists(path)),
-    "attribute_type": tree.TypeIs,
-    "begins_with": tree.BeginsWith,
-    "contains": tree.Contains,
+_MADE: dict[str, Callable[..., ast.Condition]] = {
+    "BETWEEN": ast.Between,
+    "IN": lambda first, *choices: ast.In(first, choices),
+    "attribute_exists": ast.Exists,
+    "attribute_not_exists": lambda path: ast.Not(ast.Exists(path)),
+    "attribute_type": ast.TypeIs,
+    "begins_with": ast.BeginsWith,
+    "contains": ast.Contains,
 }

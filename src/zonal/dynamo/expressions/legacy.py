@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zonal.dynamo import numbers
-from zonal.dynamo.expressions import tree
-from zonal.dynamo.expressions.keyconditions import KeyCondition
-from zonal.dynamo.expressions.tree import Path
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.ast import Path
+from zonal.dynamo.expressions.key_conditions import KeyCondition
 from zonal.dynamo.items import Item, Value, kind_and_body, order, settle, validation
 
 _INVALID = "One or more parameter values were invalid: "
@@ -23,25 +23,25 @@ _TYPES = dict.fromkeys(("LE", "LT", "GE", "GT", "IN", "BETWEEN"), _SCALARS) | {
     "NOT_CONTAINS": (*_SCALARS, "BOOL", "NULL"),
     "BEGINS_WITH": ("S", "B"),
 }
-_MAKE: dict[str, Callable[[Path, list[tree.Operand]], tree.Condition]] = {
-    "EQ": lambda path, values: tree.Comparison("=", path, values[0]),
-    "NE": lambda path, values: tree.Comparison("<>", path, values[0]),
-    "LT": lambda path, values: tree.Comparison("<", path, values[0]),
-    "LE": lambda path, values: tree.Comparison("<=", path, values[0]),
-    "GT": lambda path, values: tree.Comparison(">", path, values[0]),
-    "GE": lambda path, values: tree.Comparison(">=", path, values[0]),
-    "NULL": lambda path, values: tree.Not(tree.Exists(path)),
-    "NOT_NULL": lambda path, values: tree.Exists(path),
-    "CONTAINS": lambda path, values: tree.Contains(path, values[0]),
+_MAKE: dict[str, Callable[[Path, list[ast.Operand]], ast.Condition]] = {
+    "EQ": lambda path, values: ast.Comparison("=", path, values[0]),
+    "NE": lambda path, values: ast.Comparison("<>", path, values[0]),
+    "LT": lambda path, values: ast.Comparison("<", path, values[0]),
+    "LE": lambda path, values: ast.Comparison("<=", path, values[0]),
+    "GT": lambda path, values: ast.Comparison(">", path, values[0]),
+    "GE": lambda path, values: ast.Comparison(">=", path, values[0]),
+    "NULL": lambda path, values: ast.Not(ast.Exists(path)),
+    "NOT_NULL": lambda path, values: ast.Exists(path),
+    "CONTAINS": lambda path, values: ast.Contains(path, values[0]),
     # Unlike NE it holds for no attribute that is not there.
-    "NOT_CONTAINS": lambda path, values: tree.And((tree.Exists(path), tree.Not(tree.Contains(path, values[0])))),
-    "BEGINS_WITH": lambda path, values: tree.BeginsWith(path, values[0]),
-    "IN": lambda path, values: tree.In(path, tuple(values)),
-    "BETWEEN": lambda path, values: tree.Between(path, values[0], values[1]),
+    "NOT_CONTAINS": lambda path, values: ast.And((ast.Exists(path), ast.Not(ast.Contains(path, values[0])))),
+    "BEGINS_WITH": lambda path, values: ast.BeginsWith(path, values[0]),
+    "IN": lambda path, values: ast.In(path, tuple(values)),
+    "BETWEEN": lambda path, values: ast.Between(path, values[0], values[1]),
 }
 
 
-def condition_of_filter(conditions: Mapping[str, Any], operator: str | None) -> tree.Condition | None:
+def condition_of_filter(conditions: Mapping[str, Any], operator: str | None) -> ast.Condition | None:
     """The condition of a `QueryFilter` or `ScanFilter`, joined by `ConditionalOperator`. Raises `ValidationException`."""
     check_conditions(conditions)
     return _join([_MAKE[entry["ComparisonOperator"]](Path((name,)), _literals(entry)) for name, entry in conditions.items()], operator)
@@ -64,7 +64,7 @@ def check_conditions(conditions: Mapping[str, Any]) -> None:
         _check_values(entry["ComparisonOperator"], values)
 
 
-def condition_of_expected(expected: Mapping[str, Any], operator: str | None) -> tree.Condition | None:
+def condition_of_expected(expected: Mapping[str, Any], operator: str | None) -> ast.Condition | None:
     """The condition of `Expected`, joined by `ConditionalOperator`. Raises `ValidationException`."""
     return _join([_expectation(name, entry) for name, entry in expected.items()], operator)
 
@@ -75,7 +75,7 @@ def check_expected(expected: Mapping[str, Any]) -> None:
         _expectation(name, entry)
 
 
-def _expectation(name: str, entry: Mapping[str, Any]) -> tree.Condition:
+def _expectation(name: str, entry: Mapping[str, Any]) -> ast.Condition:
     given, listed = entry.get("Value"), entry.get("AttributeValueList")
     comparison, exists = entry.get("ComparisonOperator"), entry.get("Exists")
     for value in [*(listed or []), *([given] if given is not None else [])]:
@@ -91,7 +91,7 @@ def _expectation(name: str, entry: Mapping[str, Any]) -> tree.Condition:
             )
         values = listed if listed is not None else [given] if given is not None else []
         _check_values(comparison, values)
-        return _MAKE[comparison](Path((name,)), [tree.Literal(value) for value in values])
+        return _MAKE[comparison](Path((name,)), [ast.Literal(value) for value in values])
     if listed is not None:
         raise validation(f"{_INVALID}AttributeValueList can only be used with a ComparisonOperator for Attribute: {name}")
     if exists is not False and given is None:
@@ -100,8 +100,8 @@ def _expectation(name: str, entry: Mapping[str, Any]) -> tree.Condition:
     if exists is False and given is not None:
         raise validation(f"{_INVALID}Value cannot be used when Exists is false for Attribute: {name}")
     if given is None:
-        return tree.Not(tree.Exists(Path((name,))))
-    return tree.Comparison("=", Path((name,)), tree.Literal(given))
+        return ast.Not(ast.Exists(Path((name,))))
+    return ast.Comparison("=", Path((name,)), ast.Literal(given))
 
 
 def _check_values(operator: str, values: Sequence[Value]) -> None:
@@ -118,16 +118,16 @@ def _check_values(operator: str, values: Sequence[Value]) -> None:
         raise validation("The BETWEEN condition was provided a range where the lower bound is greater than the upper bound")
 
 
-def _literals(entry: Mapping[str, Any]) -> list[tree.Operand]:
-    return [tree.Literal(value) for value in entry.get("AttributeValueList") or []]
+def _literals(entry: Mapping[str, Any]) -> list[ast.Operand]:
+    return [ast.Literal(value) for value in entry.get("AttributeValueList") or []]
 
 
-def _join(conditions: list[tree.Condition], operator: str | None) -> tree.Condition | None:
+def _join(conditions: list[ast.Condition], operator: str | None) -> ast.Condition | None:
     if not conditions:
         return None
     if len(conditions) == 1:
         return conditions[0]
-    return tree.Or(tuple(conditions)) if operator == "OR" else tree.And(tuple(conditions))
+    return ast.Or(tuple(conditions)) if operator == "OR" else ast.And(tuple(conditions))
 
 
 class AttributeUpdates:
@@ -154,7 +154,7 @@ class AttributeUpdates:
             name: kind_and_body(value)[0] for name, (action, value) in self._updates.items() if value is not None and action != "DELETE"
         }
 
-    def apply(self, item: Item, values: tree.Values) -> Item:
+    def apply(self, item: Item, values: ast.AttributeValues) -> Item:
         """The item after the update. Raises `ValidationException`."""
         after = dict(item)
         for name, (action, value) in self._updates.items():

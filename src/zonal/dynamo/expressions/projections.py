@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from zonal.dynamo.expressions.syntax import Names, RawPath, overlap, read_path
-from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
-from zonal.dynamo.expressions.tree import Path, Step
+from zonal.dynamo.expressions.ast import Path, PathStep
+from zonal.dynamo.expressions.syntax import AttributeNames, RawPath, overlap, read_path
+from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
 from zonal.dynamo.items import Item, Value
-from zonal.dynamo.tokens import END
+from zonal.dynamo.token_reader import END
 
 
 @dataclass
-class Draft:
+class ParsedProjection:
     """A parsed projection before names are resolved."""
 
     paths: list[RawPath] = field(default_factory=list)
     reserved: str | None = None
 
 
-def parse(text: str) -> Draft:
+def parse(text: str) -> ParsedProjection:
     """Read a projection expression. Raises `ExpressionError` for bad syntax; a reserved word waits in the draft."""
-    tokens, draft = Tokens(text), Draft()
+    tokens, draft = ExpressionTokens(text), ParsedProjection()
 
     def on_reserved(word: str) -> None:
         draft.reserved = draft.reserved or word
@@ -36,7 +36,7 @@ def parse(text: str) -> Draft:
     return draft
 
 
-def bind(draft: Draft, names: Names) -> tuple[Path, ...]:
+def bind(draft: ParsedProjection, names: AttributeNames) -> tuple[Path, ...]:
     """The paths with these names. Raises `ExpressionError` with AWS's first complaint."""
     if draft.reserved is not None:
         raise ExpressionError(f"Attribute name is a reserved keyword; reserved keyword: {draft.reserved}")
@@ -51,20 +51,20 @@ def project(paths: Sequence[Path], item: Item) -> Item:
     """The named parts of an item; lists close up around the elements that were not asked for."""
     if all(len(path.steps) == 1 for path in paths):
         return {path.steps[0]: item[path.steps[0]] for path in paths if path.steps[0] in item}
-    branches: dict[Step, Any] = {}
+    branches: dict[PathStep, Any] = {}
     for path in paths:
         if path.of(item, {}) is not None:
             _plant(branches, path.steps)
     return {name: _part(item[name], branch) for name, branch in branches.items()}  # type: ignore[index, misc]
 
 
-def _plant(branches: dict[Step, Any], steps: tuple[Step, ...]) -> None:
+def _plant(branches: dict[PathStep, Any], steps: tuple[PathStep, ...]) -> None:
     """Add one path to the tree of wanted steps; an empty branch wants everything under it."""
     for step in steps:
         branches = branches.setdefault(step, {})
 
 
-def _part(value: Value, branches: dict[Step, Any]) -> Value:
+def _part(value: Value, branches: dict[PathStep, Any]) -> Value:
     if not branches:
         return value
     if "L" in value:

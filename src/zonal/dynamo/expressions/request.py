@@ -13,14 +13,15 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from zonal.dynamo.expressions import conditions, keyconditions, projections, updates
-from zonal.dynamo.expressions.keyconditions import KeyCondition
-from zonal.dynamo.expressions.syntax import Names
+from zonal.dynamo.error_messages import TwoMessages, with_newer_message
+from zonal.dynamo.expressions import conditions, projections, updates
+from zonal.dynamo.expressions import key_conditions as key_conditions_module
+from zonal.dynamo.expressions.ast import Condition, Path
+from zonal.dynamo.expressions.key_conditions import KeyCondition
+from zonal.dynamo.expressions.syntax import AttributeNames
 from zonal.dynamo.expressions.tokens import ExpressionError, TooLong
-from zonal.dynamo.expressions.tree import Condition, Path
 from zonal.dynamo.expressions.updates import Update
 from zonal.dynamo.items import Value, kind_and_body, settle, validation
-from zonal.dynamo.wording import Reworded, in_newer_words
 from zonal.foundation.errors import AwsError
 
 _NAME = re.compile(r"#[0-9a-zA-Z_]+")
@@ -63,7 +64,7 @@ def read(request: Mapping[str, Any]) -> Expressions:
     cached = _CACHE.get(key)
     if cached is not None:
         return cached.with_values(values or {})
-    found, cacheable = _read(texts, Names(names, values))
+    found, cacheable = _read(texts, AttributeNames(names, values))
     if cacheable:
         if len(_CACHE) >= _CACHE_SIZE:
             _CACHE.clear()
@@ -100,7 +101,7 @@ class _Remembered:
 _CACHE: dict[Any, _Remembered] = {}
 
 
-def _read(texts: tuple[str | None, ...], names: Names) -> tuple[Expressions, bool]:
+def _read(texts: tuple[str | None, ...], names: AttributeNames) -> tuple[Expressions, bool]:
     update_text, condition_text, key_text, filter_text, projection_text = texts
     update = _bound("UpdateExpression", update_text, _parse_update, updates.bind, names)
     condition = _bound("ConditionExpression", condition_text, _parse_condition, conditions.bind, names)
@@ -109,7 +110,7 @@ def _read(texts: tuple[str | None, ...], names: Names) -> tuple[Expressions, boo
     projection = _bound("ProjectionExpression", projection_text, _parse_projection, projections.bind, names)
     _check_unused("ExpressionAttributeNames", names.names, names.used_names)
     _check_unused("ExpressionAttributeValues", names.values, names.used_values)
-    keys = None if key_text is None else keyconditions.key_conditions(_parse_condition(key_text).root, names)
+    keys = None if key_text is None else key_conditions_module.key_conditions(_parse_condition(key_text).root, names)
     paths = {
         "update": _update_paths(update_text, names),
         "condition": _condition_paths(condition_text, names),
@@ -131,7 +132,9 @@ def _read(texts: tuple[str | None, ...], names: Names) -> tuple[Expressions, boo
     return expressions, not values_matter
 
 
-def _bound(parameter: str, text: str | None, parse: Callable[[str], Any], bind: Callable[[Any, Names], Any], names: Names) -> Any:
+def _bound(
+    parameter: str, text: str | None, parse: Callable[[str], Any], bind: Callable[[Any, AttributeNames], Any], names: AttributeNames
+) -> Any:
     if text is None:
         return None
     try:
@@ -174,7 +177,7 @@ def _check_values(values: Mapping[str, Value]) -> None:
             settle(value)
         except AwsError as error:
             older = f"ExpressionAttributeValues contains invalid value: {error.message} for key {name}"
-            raise Reworded(older, in_newer_words(error).message) from None
+            raise TwoMessages(older, with_newer_message(error).message) from None
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
@@ -193,13 +196,13 @@ def _check_unused(parameter: str, given: Mapping[str, Any], used: set[str]) -> N
         raise validation(f"Value provided in {parameter} unused in expressions: keys: {{{', '.join(unused)}}}")
 
 
-def _condition_paths(text: str | None, names: Names) -> list[Path]:
+def _condition_paths(text: str | None, names: AttributeNames) -> list[Path]:
     if text is None:
         return []
     return [names.path(raw) for condition in _parse_condition(text).simple for raw in _raw_paths(condition.operands)]
 
 
-def _update_paths(text: str | None, names: Names) -> list[Path]:
+def _update_paths(text: str | None, names: AttributeNames) -> list[Path]:
     if text is None:
         return []
     draft = _parse_update(text)

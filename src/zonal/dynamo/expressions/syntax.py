@@ -1,6 +1,7 @@
 """What the three languages share: raw operands as written, before names are resolved, and how paths are read.
 
-A raw path still holds its `#` references; `Names` resolves them, remembers which were used, and knows AWS's words for one that is missing.
+A raw path still holds its `#` references; `AttributeNames` resolves them, remembers which were used, and knows AWS's words for one that is
+missing.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
-from zonal.dynamo.expressions.tree import Path, Step
-from zonal.dynamo.expressions.words import is_reserved
+from zonal.dynamo.expressions.ast import Path, PathStep
+from zonal.dynamo.expressions.reserved_words import is_reserved
+from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
 from zonal.dynamo.items import Value
 
 MAX_DEPTH = 32
@@ -19,7 +20,7 @@ MAX_DEPTH = 32
 class RawPath(NamedTuple):
     """A document path as written; a step that begins with `#` is a reference."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PathStep, ...]
 
 
 class RawValue(NamedTuple):
@@ -38,7 +39,7 @@ class RawFunction(NamedTuple):
 RawOperand = RawPath | RawValue | RawFunction
 
 
-class Names:
+class AttributeNames:
     """The request's expression attribute names and values, and which of them were used."""
 
     def __init__(self, names: Mapping[str, str] | None, values: Mapping[str, Value] | None) -> None:
@@ -65,12 +66,12 @@ class Names:
         return self.names[reference]
 
 
-def read_path(tokens: Tokens, on_reserved: Callable[[str], None]) -> RawPath:
+def read_path(tokens: ExpressionTokens, on_reserved: Callable[[str], None]) -> RawPath:
     """Read a document path: names and references with `.name` and `[index]`. Calls `on_reserved` with each reserved word."""
     return continue_path(tokens, RawPath((_read_name(tokens, on_reserved),)), on_reserved)
 
 
-def continue_path(tokens: Tokens, head: RawPath, on_reserved: Callable[[str], None]) -> RawPath:
+def continue_path(tokens: ExpressionTokens, head: RawPath, on_reserved: Callable[[str], None]) -> RawPath:
     """Read what follows the head of a path."""
     steps = list(head.steps)
     while True:
@@ -88,7 +89,7 @@ def continue_path(tokens: Tokens, head: RawPath, on_reserved: Callable[[str], No
     return RawPath(tuple(steps))
 
 
-def _read_name(tokens: Tokens, on_reserved: Callable[[str], None]) -> str:
+def _read_name(tokens: ExpressionTokens, on_reserved: Callable[[str], None]) -> str:
     token = tokens.next
     if token.kind == "reference":
         return tokens.take().text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from zonal.dynamo.tokens import END, Token, TokenReader
+from zonal.dynamo.token_reader import END, Token, TokenReader
 
 MAX_EXPRESSION_SIZE = 4096
 _TOKEN = re.compile(
@@ -34,7 +34,7 @@ class TooLong(ExpressionError):
         self.size = size
 
 
-class Tokens(TokenReader):
+class ExpressionTokens(TokenReader):
     """The tokens of one expression, of the kinds name, reference (#…), value (:…), index (digits), sign, stray and end."""
 
     def __init__(self, text: str) -> None:

@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from zonal.dynamo import numbers
-from zonal.dynamo.expressions import tree
-from zonal.dynamo.expressions.syntax import Names, RawFunction, RawOperand, RawPath, RawValue, overlap, read_path
-from zonal.dynamo.expressions.tokens import ExpressionError, Tokens
-from zonal.dynamo.expressions.tree import Path, Step, Values
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.ast import AttributeValues, Path, PathStep
+from zonal.dynamo.expressions.syntax import AttributeNames, RawFunction, RawOperand, RawPath, RawValue, overlap, read_path
+from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
 from zonal.dynamo.recursion import Steps, run
-from zonal.dynamo.tokens import END
+from zonal.dynamo.token_reader import END
 
 SECTIONS = ("SET", "REMOVE", "ADD", "DELETE")
 FUNCTIONS = ("if_not_exists", "list_append", "+", "-")
-_TYPE_WORDS = {"S": "STRING", "N": "NUMBER", "B": "BINARY", "NULL": "NULL", "BOOL": "BOOLEAN", "L": "LIST", "M": "MAP"}
+_TYPE_NAMES = {"S": "STRING", "N": "NUMBER", "B": "BINARY", "NULL": "NULL", "BOOL": "BOOLEAN", "L": "LIST", "M": "MAP"}
 _BAD_PATH = "The document path provided in the update expression is invalid for update"
 _BAD_TYPE = "An operand in the update expression has an incorrect data type"
 _MISSING = "The provided expression refers to an attribute that does not exist in the item"
 
 
-class Action(NamedTuple):
+class UpdateAction(NamedTuple):
     """One change: `section` is SET, REMOVE, ADD or DELETE; `value` what to compute for it (None for REMOVE).
 
     `type` is the type of the value where it is known before the item is.
@@ -35,20 +35,20 @@ class Action(NamedTuple):
 
     section: str
     path: Path
-    value: tree.Operand | None
+    value: ast.Operand | None
     type: str | None = None
 
 
 class Update(NamedTuple):
     """All changes of an update expression."""
 
-    actions: tuple[Action, ...]
+    actions: tuple[UpdateAction, ...]
 
     @property
     def paths(self) -> tuple[Path, ...]:
         return tuple(action.path for action in self.actions)
 
-    def apply(self, item: Item, values: Values) -> Item:
+    def apply(self, item: Item, values: AttributeValues) -> Item:
         """The item after the update; `item` itself is not changed. Raises `ValidationException`."""
         computed = [(action, _compute(action, item, values)) for action in self.actions]
         after: Item = dict(item)
@@ -74,7 +74,7 @@ class RawAction:
 
 
 @dataclass
-class Draft:
+class ParsedUpdate:
     """A parsed update before names are resolved, with the complaints that do not depend on them."""
 
     actions: list[RawAction] = field(default_factory=list)
@@ -91,12 +91,12 @@ class Draft:
             raise ExpressionError(f'The "{self.repeated}" section can only be used once in an update expression;')
 
 
-def parse(text: str) -> Draft:
+def parse(text: str) -> ParsedUpdate:
     """Read an update expression. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
-    return _Parser(text).draft
+    return _UpdateParser(text).draft
 
 
-def bind(draft: Draft, names: Names) -> Update:
+def bind(draft: ParsedUpdate, names: AttributeNames) -> Update:
     """The update with these names and values. Raises `ExpressionError` with AWS's first complaint."""
     draft.complain()
     for raw in draft.actions:
@@ -114,10 +114,10 @@ def bind(draft: Draft, names: Names) -> Update:
     return Update(tuple(_action(raw, names) for raw in draft.actions))
 
 
-class _Parser:
+class _UpdateParser:
     def __init__(self, text: str) -> None:
-        self.tokens = Tokens(text)
-        self.draft = Draft()
+        self.tokens = ExpressionTokens(text)
+        self.draft = ParsedUpdate()
         seen: set[str] = set()
         while True:
             section = self._section()
@@ -131,7 +131,7 @@ class _Parser:
                 return
 
     def _section(self) -> str:
-        if not self.tokens.is_word(*SECTIONS):
+        if not self.tokens.is_keyword(*SECTIONS):
             raise self.tokens.error()
         return self.tokens.take().text.upper()
 
@@ -147,7 +147,7 @@ class _Parser:
         return RawAction(section, path, RawValue(self.tokens.take().text))
 
     def _path(self) -> RawPath:
-        if self.tokens.is_word(*SECTIONS):
+        if self.tokens.is_keyword(*SECTIONS):
             raise self.tokens.error()
         return read_path(self.tokens, self._reserved)
 
@@ -194,7 +194,7 @@ class _Parser:
             self.draft.reserved = word
 
 
-def _each_path(operand: RawOperand | None, names: Names) -> None:
+def _each_path(operand: RawOperand | None, names: AttributeNames) -> None:
     if isinstance(operand, RawPath):
         names.path(operand)
     elif isinstance(operand, RawFunction):
@@ -202,7 +202,7 @@ def _each_path(operand: RawOperand | None, names: Names) -> None:
             _each_path(inner, names)
 
 
-def _each_value(operand: RawOperand | None, names: Names) -> None:
+def _each_value(operand: RawOperand | None, names: AttributeNames) -> None:
     if isinstance(operand, RawValue):
         names.value(operand)
     elif isinstance(operand, RawFunction):
@@ -210,17 +210,17 @@ def _each_value(operand: RawOperand | None, names: Names) -> None:
             _each_value(inner, names)
 
 
-def _check_operand_type(raw: RawAction, names: Names) -> None:
+def _check_operand_type(raw: RawAction, names: AttributeNames) -> None:
     if raw.section not in ("ADD", "DELETE") or not isinstance(raw.value, RawValue):
         return
     kind = kind_and_body(names.value(raw.value))[0]
-    if kind in _TYPE_WORDS and (raw.section, kind) != ("ADD", "N"):
+    if kind in _TYPE_NAMES and (raw.section, kind) != ("ADD", "N"):
         raise ExpressionError(
-            f"Incorrect operand type for operator or function; operator: {raw.section}, operand type: {_TYPE_WORDS[kind]}"
+            f"Incorrect operand type for operator or function; operator: {raw.section}, operand type: {_TYPE_NAMES[kind]}"
         )
 
 
-def _check_functions(operand: RawOperand | None, names: Names) -> None:
+def _check_functions(operand: RawOperand | None, names: AttributeNames) -> None:
     if not isinstance(operand, RawFunction):
         return
     for inner in operand.operands:
@@ -244,7 +244,7 @@ def _check_functions(operand: RawOperand | None, names: Names) -> None:
             raise ExpressionError(f"Incorrect operand type for operator or function; operator or function: {name}, operand type: {kind}")
 
 
-def _known_type(operand: RawOperand | None, names: Names) -> str | None:
+def _known_type(operand: RawOperand | None, names: AttributeNames) -> str | None:
     if isinstance(operand, RawValue):
         return kind_and_body(names.value(operand))[0]
     if isinstance(operand, RawFunction):
@@ -258,10 +258,10 @@ class Sum(NamedTuple):
     """`left + right` or `left - right`."""
 
     sign: str
-    left: tree.Operand
-    right: tree.Operand
+    left: ast.Operand
+    right: ast.Operand
 
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         left, right = _required(self.left, item, values), _required(self.right, item, values)
         if "N" not in left or "N" not in right:
             raise validation(_BAD_TYPE)
@@ -269,35 +269,35 @@ class Sum(NamedTuple):
 
 
 class IfNotExists(NamedTuple):
-    path: tree.Operand
-    otherwise: tree.Operand
+    path: ast.Operand
+    otherwise: ast.Operand
 
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         found = self.path.of(item, values)
         return self.otherwise.of(item, values) if found is None else found
 
 
 class ListAppend(NamedTuple):
-    first: tree.Operand
-    second: tree.Operand
+    first: ast.Operand
+    second: ast.Operand
 
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         first, second = _required(self.first, item, values), _required(self.second, item, values)
         if "L" not in first or "L" not in second:
             raise validation(_BAD_TYPE)
         return {"L": first["L"] + second["L"]}
 
 
-def _action(raw: RawAction, names: Names) -> Action:
+def _action(raw: RawAction, names: AttributeNames) -> UpdateAction:
     value = None if raw.value is None else _operand(raw.value, names)
-    return Action(raw.section, names.path(raw.path), value, _known_type(raw.value, names))
+    return UpdateAction(raw.section, names.path(raw.path), value, _known_type(raw.value, names))
 
 
-def _operand(operand: RawOperand, names: Names) -> tree.Operand:
+def _operand(operand: RawOperand, names: AttributeNames) -> ast.Operand:
     if isinstance(operand, RawPath):
         return names.path(operand)
     if isinstance(operand, RawValue):
-        return tree.Given(operand.name)
+        return ast.ValueReference(operand.name)
     first, second = (_operand(inner, names) for inner in operand.operands)
     if operand.name == "if_not_exists":
         return IfNotExists(first, second)
@@ -306,18 +306,18 @@ def _operand(operand: RawOperand, names: Names) -> tree.Operand:
     return Sum(operand.name, first, second)
 
 
-def _required(operand: tree.Operand, item: Item, values: Values) -> Value:
+def _required(operand: ast.Operand, item: Item, values: AttributeValues) -> Value:
     value = operand.of(item, values)
     if value is None:
         raise validation(_MISSING)
     return value
 
 
-def _compute(action: Action, item: Item, values: Values) -> Value | None:
+def _compute(action: UpdateAction, item: Item, values: AttributeValues) -> Value | None:
     return None if action.value is None else _required(action.value, item, values)
 
 
-def _turn(entry: tuple[Action, Value | None]) -> tuple[int, int]:
+def _turn(entry: tuple[UpdateAction, Value | None]) -> tuple[int, int]:
     """Removals last, larger indexes first; appended elements in the order of their indexes."""
     action, _ = entry
     last = action.path.steps[-1]
@@ -328,7 +328,7 @@ def _turn(entry: tuple[Action, Value | None]) -> tuple[int, int]:
 Parent = dict[str, Value] | list[Value]
 
 
-def _parent(item: Item, path: Path, copies: dict[int, Value]) -> tuple[Parent, Step]:
+def _parent(item: Item, path: Path, copies: dict[int, Value]) -> tuple[Parent, PathStep]:
     """The map or list that holds what `path` names, copied where it is still shared with the item before, and the last step."""
     here: Parent = item
     for step in path.steps[:-1]:
@@ -349,13 +349,13 @@ def _parent(item: Item, path: Path, copies: dict[int, Value]) -> tuple[Parent, S
     return here, last
 
 
-def _child(parent: Parent, step: Step) -> Value | None:
+def _child(parent: Parent, step: PathStep) -> Value | None:
     if isinstance(parent, list):
         return parent[step] if isinstance(step, int) and step < len(parent) else None
     return parent.get(step) if isinstance(step, str) else None
 
 
-def _put(parent: Parent, last: Step, value: Value) -> None:
+def _put(parent: Parent, last: PathStep, value: Value) -> None:
     if isinstance(parent, list):
         assert isinstance(last, int)
         if last < len(parent):
@@ -367,7 +367,7 @@ def _put(parent: Parent, last: Step, value: Value) -> None:
         parent[last] = value
 
 
-def _remove(parent: Parent, last: Step) -> None:
+def _remove(parent: Parent, last: PathStep) -> None:
     if isinstance(parent, list):
         assert isinstance(last, int)
         if last < len(parent):
@@ -376,7 +376,7 @@ def _remove(parent: Parent, last: Step) -> None:
         parent.pop(last, None)  # type: ignore[arg-type]
 
 
-def _combine(section: str, parent: Parent, last: Step, value: Value) -> None:
+def _combine(section: str, parent: Parent, last: PathStep, value: Value) -> None:
     existing = _child(parent, last)
     kind, body = kind_and_body(value)
     if existing is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from zonal.dynamo.expressions import tree
-from zonal.dynamo.expressions.tree import Condition, Operand, Path
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.ast import Condition, Operand, Path
 from zonal.dynamo.items import kind_and_body, validation
-from zonal.dynamo.partiql.terms import TermReader
+from zonal.dynamo.partiql.expressions import ExpressionReader
 from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED
 from zonal.dynamo.recursion import Steps, run
 
@@ -52,7 +52,7 @@ _OTHER_TYPES = frozenset(
     ]
 )
 """Types that PartiQL has and DynamoDB does not test for."""
-_SECOND_WORDS = {"DOUBLE": "PRECISION", "CHARACTER": "VARYING"}
+_SECOND_KEYWORDS = {"DOUBLE": "PRECISION", "CHARACTER": "VARYING"}
 
 
 class _Function(NamedTuple):
@@ -64,37 +64,37 @@ class _Function(NamedTuple):
 
 
 _FUNCTIONS = {
-    "begins_with": _Function(tree.BeginsWith, 2),
-    "contains": _Function(tree.Contains, 2),
-    "attribute_type": _Function(tree.TypeIs, 2, takes_path=True),
-    "attribute_exists": _Function(tree.Exists, 1, takes_path=True),
-    "attribute_not_exists": _Function(lambda operand: tree.Not(tree.Exists(operand)), 1, takes_path=True),
+    "begins_with": _Function(ast.BeginsWith, 2),
+    "contains": _Function(ast.Contains, 2),
+    "attribute_type": _Function(ast.TypeIs, 2, takes_path=True),
+    "attribute_exists": _Function(ast.Exists, 1, takes_path=True),
+    "attribute_not_exists": _Function(lambda operand: ast.Not(ast.Exists(operand)), 1, takes_path=True),
 }
 
 
-class ConditionReader(TermReader):
+class ConditionReader(ExpressionReader):
     """Reads conditions from a statement's tokens."""
 
     def _where(self) -> Condition | None:
-        return run(self._or()) if self.tokens.takes_word("WHERE") else None
+        return run(self._or()) if self.tokens.takes_keyword("WHERE") else None
 
     def _or(self) -> Steps[Condition]:
         conditions: list[Condition] = [(yield self._and())]
-        while self.tokens.takes_word("OR"):
+        while self.tokens.takes_keyword("OR"):
             self._check_right_hand()
             conditions.append((yield self._and()))
-        return conditions[0] if len(conditions) == 1 else tree.Or(tuple(conditions))
+        return conditions[0] if len(conditions) == 1 else ast.Or(tuple(conditions))
 
     def _and(self) -> Steps[Condition]:
         conditions: list[Condition] = [(yield self._not())]
-        while self.tokens.takes_word("AND"):
+        while self.tokens.takes_keyword("AND"):
             self._check_right_hand()
             conditions.append((yield self._not()))
-        return conditions[0] if len(conditions) == 1 else tree.And(tuple(conditions))
+        return conditions[0] if len(conditions) == 1 else ast.And(tuple(conditions))
 
     def _not(self) -> Steps[Condition]:
-        if self.tokens.takes_word("NOT"):
-            return tree.Not((yield self._not()))
+        if self.tokens.takes_keyword("NOT"):
+            return ast.Not((yield self._not()))
         return (yield self._condition())  # type: ignore[no-any-return]
 
     def _condition(self) -> Steps[Condition]:
@@ -110,10 +110,10 @@ class ConditionReader(TermReader):
             sign = tokens.take().text
             right = yield self._right_hand()
             _check_order(sign, left, right)
-            return tree.Comparison("<>" if sign == "!=" else sign, left, right)
-        negated = tokens.takes_word("NOT")
+            return ast.Comparison("<>" if sign == "!=" else sign, left, right)
+        negated = tokens.takes_keyword("NOT")
         condition: Condition = yield self._worded(left)
-        return tree.Not(condition) if negated else condition
+        return ast.Not(condition) if negated else condition
 
     def _function_call(self) -> Steps[Condition]:
         name = self.tokens.take().text.lower()
@@ -128,22 +128,22 @@ class ConditionReader(TermReader):
         if not (self.tokens.next.text in ("=", "<>", "!=") and self.tokens.following.text.upper() in ("TRUE", "FALSE")):
             return condition
         same = self.tokens.take().text == "="
-        return condition if same == (self.tokens.take().text.upper() == "TRUE") else tree.Not(condition)
+        return condition if same == (self.tokens.take().text.upper() == "TRUE") else ast.Not(condition)
 
     def _worded(self, left: Operand) -> Steps[Condition]:
         tokens = self.tokens
-        if tokens.takes_word("BETWEEN"):
+        if tokens.takes_keyword("BETWEEN"):
             low = yield self._right_hand()
-            tokens.expect_word("AND")
+            tokens.expect_keyword("AND")
             high = yield self._right_hand()
             _check_order("BETWEEN", left, low, high)
-            return tree.Between(left, low, high)
-        if tokens.takes_word("IN"):
-            return tree.In(left, (yield self._choices()))
-        if tokens.takes_word("IS"):
-            negated = tokens.takes_word("NOT")
+            return ast.Between(left, low, high)
+        if tokens.takes_keyword("IN"):
+            return ast.In(left, (yield self._choices()))
+        if tokens.takes_keyword("IS"):
+            negated = tokens.takes_keyword("NOT")
             condition = self._type_test(left)
-            return tree.Not(condition) if negated else condition
+            return ast.Not(condition) if negated else condition
         raise tokens.error()
 
     def _choices(self) -> Steps[tuple[Operand, ...]]:
@@ -159,20 +159,20 @@ class ConditionReader(TermReader):
     def _type_test(self, left: Operand) -> Condition:
         """What stands behind IS."""
         name = self.tokens.next.text.upper()
-        if self.tokens.takes_word("MISSING"):
-            return tree.Not(tree.Exists(left))
-        if not self.tokens.is_word(*_TYPE_NAMES, *_OTHER_TYPES):
+        if self.tokens.takes_keyword("MISSING"):
+            return ast.Not(ast.Exists(left))
+        if not self.tokens.is_keyword(*_TYPE_NAMES, *_OTHER_TYPES):
             raise validation(NOT_WELL_FORMED + "Expected type name")
         self.tokens.take()
-        if name in _SECOND_WORDS:
-            self.tokens.takes_word(_SECOND_WORDS[name])
+        if name in _SECOND_KEYWORDS:
+            self.tokens.takes_keyword(_SECOND_KEYWORDS[name])
         if name not in _TYPE_NAMES:
             raise validation("Unsupported operation: IsType")
-        return tree.TypeIs(left, tree.Literal({"S": _TYPE_NAMES[name]}))
+        return ast.TypeIs(left, ast.Literal({"S": _TYPE_NAMES[name]}))
 
 
 def _check_order(sign: str, *operands: Operand) -> None:
     for operand in operands:
-        if isinstance(operand, tree.Literal) and sign in _ORDERING and not operand.value.keys() & {"S", "N", "B"}:
+        if isinstance(operand, ast.Literal) and sign in _ORDERING and not operand.value.keys() & {"S", "N", "B"}:
             kind = kind_and_body(operand.value)[0]
             raise validation(f"Incorrect operand type for operator or function; operator or function: {sign}, operand type: {kind}")

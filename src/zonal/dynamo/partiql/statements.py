@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from zonal.dynamo.expressions import tree
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.ast import Condition, Operand, Path
 from zonal.dynamo.expressions.conditions import MAX_OPERATORS
 from zonal.dynamo.expressions.syntax import overlap
-from zonal.dynamo.expressions.tree import Condition, Operand, Path
-from zonal.dynamo.expressions.updates import Action, Sum, Update
+from zonal.dynamo.expressions.updates import Sum, Update, UpdateAction
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
 from zonal.dynamo.partiql.conditions import ConditionReader
-from zonal.dynamo.partiql.terms import check_written
+from zonal.dynamo.partiql.expressions import check_written
 from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED
 from zonal.dynamo.recursion import Steps, run
-from zonal.dynamo.tokens import END, Token
+from zonal.dynamo.token_reader import END, Token
 
 _LEFT_OVER = NOT_WELL_FORMED + "Unexpected token after expression"
 _CLAUSES = ("WHERE", "SET", "REMOVE", "ORDER", "RETURNING")
@@ -45,7 +45,7 @@ class Insert(NamedTuple):
     item: Item
 
 
-class Change(NamedTuple):
+class UpdateOrDelete(NamedTuple):
     """An UPDATE (`update` says what) or a DELETE (`update` is None). `returning` is like a request's `ReturnValues`."""
 
     table: str
@@ -54,19 +54,19 @@ class Change(NamedTuple):
     returning: str
 
 
-class Exists(NamedTuple):
+class ExistsCheck(NamedTuple):
     """A condition check in a transaction."""
 
     table: str
     condition: Condition | None
 
 
-Statement = Select | Insert | Change | Exists
+PartiqlStatement = Select | Insert | UpdateOrDelete | ExistsCheck
 
 
-def parse(text: str, parameters: Sequence[Value] | None) -> Statement:
+def parse(text: str, parameters: Sequence[Value] | None) -> PartiqlStatement:
     """Read a statement. Raises `ValidationException`."""
-    parser = _Parser(text, list(parameters or ()))
+    parser = _StatementParser(text, list(parameters or ()))
     nesting = parser.tokens.nesting()
     if nesting > MAX_OPERATORS:
         # AWS's word for this is not known; this is what it says of expressions.
@@ -78,7 +78,7 @@ def conjuncts(condition: Condition | None) -> list[Condition]:
     """The conditions that must all hold."""
     if condition is None:
         return []
-    if isinstance(condition, tree.And):
+    if isinstance(condition, ast.And):
         return [part for each in condition.conditions for part in conjuncts(each)]
     return [condition]
 
@@ -87,11 +87,11 @@ def equalities(condition: Condition | None) -> dict[str, Value]:
     """The top-level attributes that the condition fixes to a value."""
     found: dict[str, Value] = {}
     for part in conjuncts(condition):
-        if isinstance(part, tree.Comparison) and part.operator == "=":
+        if isinstance(part, ast.Comparison) and part.operator == "=":
             path, literal = part.left, part.right
             if isinstance(literal, Path):
                 path, literal = literal, path
-            if isinstance(path, Path) and len(path.steps) == 1 and isinstance(literal, tree.Literal):
+            if isinstance(path, Path) and len(path.steps) == 1 and isinstance(literal, ast.Literal):
                 found.setdefault(str(path.steps[0]), literal.value)
     return found
 
@@ -100,7 +100,7 @@ def heads(condition: object) -> frozenset[str]:
     """The top-level attributes that a condition looks at."""
     if isinstance(condition, Path):
         return frozenset((str(condition.steps[0]),))
-    if isinstance(condition, tree.Literal) or not isinstance(condition, tuple):
+    if isinstance(condition, ast.Literal) or not isinstance(condition, tuple):
         return frozenset()
     return frozenset().union(*map(heads, condition))
 
@@ -116,20 +116,20 @@ def columns(wanted: Sequence[Path], item: Item) -> Item:
     return row
 
 
-class _Parser(ConditionReader):
-    def statement(self) -> Statement:
+class _StatementParser(ConditionReader):
+    def statement(self) -> PartiqlStatement:
         tokens = self.tokens
-        if tokens.takes_word("SELECT"):
-            statement: Statement = self._select()
-        elif tokens.takes_word("INSERT"):
+        if tokens.takes_keyword("SELECT"):
+            statement: PartiqlStatement = self._select()
+        elif tokens.takes_keyword("INSERT"):
             statement = self._insert()
-        elif tokens.takes_word("UPDATE"):
+        elif tokens.takes_keyword("UPDATE"):
             statement = self._update()
-        elif tokens.takes_word("DELETE"):
+        elif tokens.takes_keyword("DELETE"):
             statement = self._delete()
-        elif tokens.takes_word("FROM"):
+        elif tokens.takes_keyword("FROM"):
             statement = self._from_first()
-        elif tokens.takes_word("EXISTS"):
+        elif tokens.takes_keyword("EXISTS"):
             statement = self._exists()
         else:
             self._refuse_expression()
@@ -159,7 +159,7 @@ class _Parser(ConditionReader):
                     wanted.append(self._path())
             if unfit is None and (clash := overlap(wanted)) is not None:
                 raise validation(clash)
-        self.tokens.expect_word("FROM")
+        self.tokens.expect_keyword("FROM")
         self._check_term()
         table, index = self._source()
         condition = self._where()
@@ -174,23 +174,23 @@ class _Parser(ConditionReader):
                 raise self.tokens.error()
 
     def _order(self) -> bool:
-        if not self.tokens.takes_word("ORDER"):
+        if not self.tokens.takes_keyword("ORDER"):
             return False
-        self.tokens.expect_word("BY")
+        self.tokens.expect_keyword("BY")
         self._path()
         descending = False
-        while self.tokens.is_word("ASC", "DESC"):
+        while self.tokens.is_keyword("ASC", "DESC"):
             descending = self.tokens.take().text.upper() == "DESC"
         return descending
 
     def _insert(self) -> Insert:
-        self.tokens.expect_word("INTO")
+        self.tokens.expect_keyword("INTO")
         table = self._name()
         if self.tokens.next.text == ".":
             raise validation("FROM clause may only contain a single table name")
-        if not self.tokens.is_word("VALUE") and self.tokens.next.kind in ("name", "quoted"):
+        if not self.tokens.is_keyword("VALUE") and self.tokens.next.kind in ("name", "quoted"):
             raise validation(_LEFT_OVER)
-        self.tokens.expect_word("VALUE")
+        self.tokens.expect_keyword("VALUE")
         value = run(self._raw_literal())
         if "M" not in value:
             raise validation(NOT_WELL_FORMED + "VALUE must be a tuple")
@@ -198,17 +198,17 @@ class _Parser(ConditionReader):
             check_written(attribute)
         return Insert(table, value["M"])
 
-    def _update(self) -> Change:
+    def _update(self) -> UpdateOrDelete:
         table = self._target()
         update = self._changes()
         condition = self._where()
-        return Change(table, update, condition, self._returning())
+        return UpdateOrDelete(table, update, condition, self._returning())
 
-    def _from_first(self) -> Change:
+    def _from_first(self) -> UpdateOrDelete:
         """An update that names the item before what changes."""
         table = self._target()
         condition = self._where()
-        return Change(table, self._changes(), condition, self._returning())
+        return UpdateOrDelete(table, self._changes(), condition, self._returning())
 
     def _source(self) -> tuple[str, str | None]:
         """The table, and the index behind it."""
@@ -219,7 +219,7 @@ class _Parser(ConditionReader):
             raise validation("Path component cannot be an empty string")
         if len(names) > 2:
             raise validation("A path may contain at most 2 components in the FROM clause")
-        if self.tokens.next.kind in ("name", "quoted") and not self.tokens.is_word(*_CLAUSES):
+        if self.tokens.next.kind in ("name", "quoted") and not self.tokens.is_keyword(*_CLAUSES):
             raise validation("Aliasing is not supported")
         return names[0], names[1] if len(names) > 1 else None
 
@@ -231,8 +231,8 @@ class _Parser(ConditionReader):
         return table
 
     def _changes(self) -> Update:
-        actions: list[Action] = []
-        while self.tokens.is_word("SET", "REMOVE"):
+        actions: list[UpdateAction] = []
+        while self.tokens.is_keyword("SET", "REMOVE"):
             section = self.tokens.take().text.upper()
             actions.append(self._action(section))
             while self.tokens.takes(","):
@@ -243,15 +243,15 @@ class _Parser(ConditionReader):
             raise validation(clash)
         return Update(tuple(actions))
 
-    def _action(self, section: str) -> Action:
+    def _action(self, section: str) -> UpdateAction:
         path = self._path()
         if section == "REMOVE":
-            return Action(section, path, None)
+            return UpdateAction(section, path, None)
         self.tokens.expect("=")
         for word, combined in (("SET_ADD", "ADD"), ("SET_DELETE", "DELETE")):
-            if self.tokens.is_word(word) and self.tokens.following.text == "(":
-                return Action(combined, path, tree.Literal(self._combined_set(word, path)))
-        return Action(section, path, run(self._sum()))
+            if self.tokens.is_keyword(word) and self.tokens.following.text == "(":
+                return UpdateAction(combined, path, ast.Literal(self._combined_set(word, path)))
+        return UpdateAction(section, path, run(self._sum()))
 
     def _combined_set(self, function: str, path: Path) -> Value:
         """The set that SET_ADD or SET_DELETE combines with the one at `path`."""
@@ -264,7 +264,7 @@ class _Parser(ConditionReader):
         if operands[0] != path:
             raise validation(f"The first argument to {function} must equal the assignment value at {tokens.place(name)}")
         second = operands[1]
-        if not isinstance(second, tree.Literal) or kind_and_body(second.value)[0] not in ("SS", "NS", "BS"):
+        if not isinstance(second, ast.Literal) or kind_and_body(second.value)[0] not in ("SS", "NS", "BS"):
             raise validation(f"The second argument to {function} must be a value with type SET at {tokens.place(first)}")
         return second.value
 
@@ -275,9 +275,9 @@ class _Parser(ConditionReader):
                 return Sum(sign, left, (yield self._right_hand()))
         return left
 
-    def _delete(self) -> Change:
-        self.tokens.expect_word("FROM")
-        if self.tokens.next.kind == END or self.tokens.is_word(*_CLAUSES):
+    def _delete(self) -> UpdateOrDelete:
+        self.tokens.expect_keyword("FROM")
+        if self.tokens.next.kind == END or self.tokens.is_keyword(*_CLAUSES):
             raise validation(NOT_WELL_FORMED + "Expected identifier for simple path")
         table = self._target()
         condition = self._where()
@@ -285,17 +285,17 @@ class _Parser(ConditionReader):
         if returning not in ("NONE", "ALL_OLD"):
             which = returning.replace("UPDATED", "MODIFIED").replace("_", " ")
             raise validation(f"Invalid returning clause: RETURNING {which} *. Only RETURNING ALL OLD * is allowed in DELETE statements.")
-        return Change(table, None, condition, returning)
+        return UpdateOrDelete(table, None, condition, returning)
 
-    def _exists(self) -> Exists:
+    def _exists(self) -> ExistsCheck:
         self.tokens.expect("(")
-        self.tokens.expect_word("SELECT")
+        self.tokens.expect_keyword("SELECT")
         select = self._select()
         self.tokens.expect(")")
-        return Exists(select.table, select.condition)
+        return ExistsCheck(select.table, select.condition)
 
     def _returning(self) -> str:
-        if not self.tokens.takes_word("RETURNING"):
+        if not self.tokens.takes_keyword("RETURNING"):
             return "NONE"
         which, when = self.tokens.take().text.upper(), self.tokens.take().text.upper()
         self.tokens.expect("*")

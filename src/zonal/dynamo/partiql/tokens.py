@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from zonal.dynamo.items import validation
-from zonal.dynamo.tokens import END, Token, TokenReader
+from zonal.dynamo.token_reader import END, Token, TokenReader
 from zonal.foundation.errors import AwsError
 
 NOT_WELL_FORMED = "Statement wasn't well formed, can't be processed: "
@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 )
 
 
-class Tokens(TokenReader):
+class StatementTokens(TokenReader):
     """The tokens of a statement, of the kinds text, quoted (both without their quotes), number, name, sign and end."""
 
     def __init__(self, statement: str) -> None:

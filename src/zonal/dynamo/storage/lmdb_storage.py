@@ -1,8 +1,8 @@
 """LMDB as the store: a memory-mapped B-tree whose readers copy nothing and whose writer is one process, the keeper.
 
 Writers do not wait for each other. What is accepted while a commit is on its way to the disk is gathered, and the next commit takes
-all of it: one transaction carries everybody who waits (group commit). The event loop decides and encodes; `keeper` does LMDB's work and
-waits for the disk, beside it.
+all of it: one transaction carries everybody who waits (group commit). The event loop decides and encodes; `writer_process` does LMDB's work
+and waits for the disk, beside it.
 
 LMDB's keys end at 511 bytes, DynamoDB's sort keys at 1024. A long key is stored as its first 480 bytes and a digest; its value begins
 with the whole key, and `range` puts neighbours with one such beginning into their true order.
@@ -18,15 +18,15 @@ from pathlib import Path
 
 import lmdb
 
-from zonal.dynamo.storage.keeper import open_environment
-from zonal.dynamo.storage.keeper_link import KeeperLink
 from zonal.dynamo.storage.storage import StorageFailed
+from zonal.dynamo.storage.writer_client import WriterClient
+from zonal.dynamo.storage.writer_process import open_environment
 
 _SHORT = 480
 _BEGINNING = _SHORT
 _LONG = _BEGINNING + 16
 
-Changes = dict[bytes, bytes | None]
+KeyChanges = dict[bytes, bytes | None]
 
 
 class LmdbStorage:
@@ -34,12 +34,12 @@ class LmdbStorage:
 
     def __init__(self, directory: Path, *, durable: bool = True) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._keeper = KeeperLink(directory, self._landed, durable=durable)
+        self._writer = WriterClient(directory, self._commit_ended, durable=durable)
         self._environment = open_environment(str(directory), readonly=True)
         self._reader: lmdb.Transaction[bytes] | None = None
-        self._gathering: Changes = {}
-        self._flying: Changes = {}
-        self._aboard: list[asyncio.Future[None]] | None = None  # Who waits for what is on its way.
+        self._gathering: KeyChanges = {}
+        self._committing: KeyChanges = {}
+        self._commit_waiters: list[asyncio.Future[None]] | None = None  # Who waits for what is on its way.
         self._queued: list[asyncio.Future[None]] = []  # Who waits for what is gathered.
 
     def get(self, key: bytes) -> bytes | None:
@@ -52,8 +52,8 @@ class LmdbStorage:
     def latest(self, key: bytes) -> bytes | None:
         if key in self._gathering:
             return self._gathering[key]
-        if key in self._flying:
-            return self._flying[key]
+        if key in self._committing:
+            return self._committing[key]
         return self.get(key)
 
     def range(self, low: bytes, high: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -62,16 +62,16 @@ class LmdbStorage:
     def submit(self, changes: Mapping[bytes, bytes | None]) -> Awaitable[None]:
         self._gathering.update(changes)
         loop = asyncio.get_running_loop()
-        if self._aboard is None and not self._queued:
+        if self._commit_waiters is None and not self._queued:
             # Whoever else is ready to run in this turn of the loop still gets on board.
-            loop.call_soon(self._take_off)
+            loop.call_soon(self._start_commit)
         return _ticket(self._queued, loop)
 
     def settled(self) -> Awaitable[None]:
         if self._queued:
             return _ticket(self._queued, asyncio.get_running_loop())
-        if self._aboard is not None:
-            return _ticket(self._aboard, asyncio.get_running_loop())
+        if self._commit_waiters is not None:
+            return _ticket(self._commit_waiters, asyncio.get_running_loop())
         return _done()
 
     def snapshot(self) -> _Snapshot:
@@ -81,31 +81,31 @@ class LmdbStorage:
         try:
             await self.settled()
         finally:
-            self._keeper.hang_up()
-            await asyncio.to_thread(self._keeper.wait)
+            self._writer.disconnect()
+            await asyncio.to_thread(self._writer.wait)
             if self._reader is not None:
                 self._reader.abort()
             self._environment.close()
 
-    def _take_off(self) -> None:
-        self._flying, self._gathering = self._gathering, {}
-        self._aboard, self._queued = self._queued, []
+    def _start_commit(self) -> None:
+        self._committing, self._gathering = self._gathering, {}
+        self._commit_waiters, self._queued = self._queued, []
         try:
-            self._keeper.send([_stored(key, value) for key, value in self._flying.items()])
+            self._writer.send([_stored(key, value) for key, value in self._committing.items()])
         except StorageFailed as error:
-            self._landed(str(error))
+            self._commit_ended(str(error))
 
-    def _landed(self, problem: str) -> None:
+    def _commit_ended(self, problem: str) -> None:
         """What was on its way is durable, or not."""
-        aboard, self._aboard, self._flying = self._aboard, None, {}
-        assert aboard is not None
+        commit_waiters, self._commit_waiters, self._committing = self._commit_waiters, None, {}
+        assert commit_waiters is not None
         if self._reader is not None:
             self._reader.abort()
             self._reader = None
         if problem:
             # What was accepted meanwhile may rest on what has just failed.
-            aboard, self._queued, self._gathering = aboard + self._queued, [], {}
-        for ticket in aboard:
+            commit_waiters, self._queued, self._gathering = commit_waiters + self._queued, [], {}
+        for ticket in commit_waiters:
             if ticket.done():
                 continue  # Nobody waits any more.
             if problem:
@@ -113,7 +113,7 @@ class LmdbStorage:
             else:
                 ticket.set_result(None)
         if self._queued:
-            self._take_off()
+            self._start_commit()
 
     def _read(self) -> lmdb.Transaction[bytes]:
         """A reader of what is committed now; kept until the next commit, so that it never holds old pages back for long."""

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.dynamo.copying import changes_since, copy_space
-from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.engine import DynamoEngine, table_name
 from zonal.dynamo.items import validation
 from zonal.dynamo.storage.storage import Snapshot
-from zonal.dynamo.table import BackupRecord, IndexRecord, OnDemand, Recovery, Refuse, Restored, TableRecord, Throughput
+from zonal.dynamo.table import BackupRecord, DiscardedKeyspace, IndexRecord, OnDemand, Recovery, Restored, TableRecord, Throughput
+from zonal.dynamo.table_copy import changes_since, copy_keyspace
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record, Transaction
 from zonal.services.dynamodb.descriptions import describe_table, seconds, table_arn
-from zonal.services.dynamodb.tables import existing, new_space
+from zonal.services.dynamodb.tables import existing, new_keyspace
 from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 class Backups:
     """Operations on backups."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
         self.snapshots: dict[str, Snapshot] = {}
 
@@ -51,14 +51,14 @@ class Backups:
         record = call.transaction.get(TableRecord, table_name(request["TableName"]))
         if record is None or record.status not in ("ACTIVE", "UPDATING"):
             raise AwsError("TableNotFoundException", f"Table not found: {table_name(request['TableName'])}")
-        count = self._engine.writer.count(record.space)
+        count = self._engine.writer.count(record.keyspace)
         number = f"{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
         backup = BackupRecord(
             id=f"{table_arn(record.id)}/backup/{number}",
             name=request["BackupName"],
             table=record,
             created_at=call.now,
-            space=new_space(call.transaction),
+            keyspace=new_keyspace(call.transaction),
             items=count.items,
             size_bytes=count.size_bytes,
         )
@@ -99,7 +99,7 @@ class Backups:
         if busy or backup.status == "CREATING":
             raise AwsError("BackupInUseException", f"Backup is in use: {backup.id}")
         call.transaction.delete(BackupRecord, backup.id)
-        call.transaction.put(Refuse(id=str(backup.space)))
+        call.transaction.put(DiscardedKeyspace(id=str(backup.keyspace)))
         return {"BackupDescription": self._description(replace(backup, status="DELETED"))}
 
     @operation("RestoreTableFromBackup")
@@ -107,7 +107,7 @@ class Backups:
         backup = _backup(call.transaction, request["BackupArn"])
         if backup.status != "AVAILABLE":
             raise AwsError("BackupInUseException", f"Backup is in use: {backup.id}")
-        restored = Restored(source_table_arn=table_arn(backup.table.id), at=call.now, backup_arn=backup.id, source_space=backup.space)
+        restored = Restored(source_table_arn=table_arn(backup.table.id), at=call.now, backup_arn=backup.id, source_keyspace=backup.keyspace)
         return self._restore(call, backup.table, restored, request)
 
     @operation("UpdateContinuousBackups")
@@ -117,13 +117,13 @@ class Backups:
         if wanted["PointInTimeRecoveryEnabled"]:
             days = wanted.get("RecoveryPeriodInDays", 35)
             recovery = record.recovery
-            new = Recovery(since=call.now, days=days, space=new_space(call.transaction))
+            new = Recovery(since=call.now, days=days, keyspace=new_keyspace(call.transaction))
             recovery = new if recovery is None else replace(recovery, days=days)
             record = replace(record, recovery=recovery)
         elif "RecoveryPeriodInDays" in wanted:
             raise validation("Invalid Request: Cannot specify RecoveryPeriodInDays when disabling point-in-time recovery.")
         elif record.recovery is not None:
-            call.transaction.put(Refuse(id=str(record.recovery.space)))
+            call.transaction.put(DiscardedKeyspace(id=str(record.recovery.keyspace)))
             record = replace(record, recovery=None)
         call.transaction.put(record)
         return {"ContinuousBackupsDescription": _continuous(record, call.now)}
@@ -145,7 +145,7 @@ class Backups:
         restored = Restored(
             source_table_arn=table_arn(source.id),
             at=moment,
-            source_space=new_space(call.transaction),
+            source_keyspace=new_keyspace(call.transaction),
             is_staged=False,
             source_table=source.id,
             as_of=moment,
@@ -194,7 +194,7 @@ class BackupUpkeep:
     name = "dynamodb-backups"
     kinds: Sequence[type[Record]] = (BackupRecord,)
 
-    def __init__(self, engine: Engine, snapshots: dict[str, Snapshot]) -> None:
+    def __init__(self, engine: DynamoEngine, snapshots: dict[str, Snapshot]) -> None:
         self._engine = engine
         self._snapshots = snapshots
 
@@ -209,7 +209,7 @@ class BackupUpkeep:
         # After a crash the moment that was asked for is gone; the backup is then of the moment it can still be made at.
         snapshot = self._snapshots.pop(key, None) or self._engine.storage.snapshot()
         try:
-            await copy_space(self._engine, snapshot, backup.table.space, backup.space, undo={})
+            await copy_keyspace(self._engine, snapshot, backup.table.keyspace, backup.keyspace, undo={})
         finally:
             snapshot.close()
         with store.transaction() as tx:
@@ -218,7 +218,7 @@ class BackupUpkeep:
         return None
 
 
-async def stage(engine: Engine, record: TableRecord) -> None:
+async def stage(engine: DynamoEngine, record: TableRecord) -> None:
     """Set the items of a moment aside for a table that is restored to it. May be repeated."""
     restored = record.restored
     assert restored is not None and restored.as_of is not None
@@ -228,7 +228,7 @@ async def stage(engine: Engine, record: TableRecord) -> None:
         snapshot = engine.storage.snapshot()
         try:
             undo = changes_since(snapshot, source.recovery, restored.as_of)
-            await copy_space(engine, snapshot, source.space, restored.source_space, undo=undo)
+            await copy_keyspace(engine, snapshot, source.keyspace, restored.source_keyspace, undo=undo)
         finally:
             snapshot.close()
     with engine.store.transaction() as tx:
@@ -268,7 +268,7 @@ def _copy(transaction: Transaction, source: TableRecord, name: str, request: Map
         table_id=str(uuid.uuid4()),
         attributes=source.attributes,
         keys=source.keys,
-        space=new_space(transaction),
+        keyspace=new_keyspace(transaction),
         indexes=tuple(_index_copy(transaction, index, on_demand) for index in indexes),
         created_at=now,
         billing=billing,
@@ -282,7 +282,7 @@ def _copy(transaction: Transaction, source: TableRecord, name: str, request: Map
 
 def _index_copy(transaction: Transaction, index: IndexRecord, on_demand: bool) -> IndexRecord:
     throughput = Throughput() if on_demand else index.throughput
-    return replace(index, space=new_space(transaction), status="ACTIVE", throughput=throughput)
+    return replace(index, keyspace=new_keyspace(transaction), status="ACTIVE", throughput=throughput)
 
 
 def _throughput(request: Mapping[str, Any] | None) -> Throughput | None:

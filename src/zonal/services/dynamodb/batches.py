@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zonal.dynamo import keys, stored
-from zonal.dynamo.engine import Engine
+from zonal.dynamo import item_codec, keys
+from zonal.dynamo.capacity_units import Cost, read_units
+from zonal.dynamo.engine import DynamoEngine
+from zonal.dynamo.error_messages import with_newer_message
+from zonal.dynamo.expressions.ast import Path
 from zonal.dynamo.expressions.projections import project
 from zonal.dynamo.expressions.request import NONE
-from zonal.dynamo.expressions.tree import Path
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.table import Table
-from zonal.dynamo.units import Cost, read_units
-from zonal.dynamo.wording import in_newer_words
-from zonal.dynamo.writing import Batch
+from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.items import PARTITION_KEY_LENGTH, Write, collection_metrics
 from zonal.services.dynamodb.parameters import Guard, check_mixture, check_nested, projection, read_expressions, settle_key
@@ -38,7 +38,7 @@ _THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException")
 class Batches:
     """Operations on many items at once, each for itself."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("BatchGetItem")
@@ -54,18 +54,18 @@ class Batches:
             view = self._engine.view(read.table, consistent=read.consistent)
             for key, item_key in zip(read.keys, read.request["Keys"], strict=True):
                 try:
-                    self._engine.governor.admit(read.table, "Read", key[:PARTITION_KEY_LENGTH])
+                    self._engine.limiter.admit(read.table, "Read", key[:PARTITION_KEY_LENGTH])
                 except AwsError:
                     unprocessed.setdefault(read.name, read.request | {"Keys": []})["Keys"].append(item_key)
                     continue
                 value = view.get(key)
-                if left < stored.size_of(value):
+                if left < item_codec.size_of(value):
                     unprocessed.setdefault(read.name, read.request | {"Keys": []})["Keys"].append(item_key)
                     continue
-                left -= stored.size_of(value)
-                own = Cost(read_units(stored.size_of(value), consistent=read.consistent))
+                left -= item_codec.size_of(value)
+                own = Cost(read_units(item_codec.size_of(value), consistent=read.consistent))
                 cost.add(own)
-                self._engine.governor.consume(read.table, "Read", own, key[:PARTITION_KEY_LENGTH])
+                self._engine.limiter.consume(read.table, "Read", own, key[:PARTITION_KEY_LENGTH])
                 if value is not None:
                     found[read.name].append(read.shown(value))
         _check_any_done(unprocessed, costs)
@@ -79,7 +79,7 @@ class Batches:
         else:
             sizes = _settled(request["RequestItems"])
         writes = _checked_writes(engine, request["RequestItems"], sizes)
-        batch = Batch()
+        batch = WriteBatch()
         unprocessed: dict[str, list[Request]] = {}
         costs: dict[str, Cost] = {}
         metrics: dict[str, list[Any]] = {}
@@ -101,19 +101,19 @@ class Batches:
             answer["ItemCollectionMetrics"] = metrics
         return answer
 
-    def _decide(self, batch: Batch, write: Write, call: Call) -> Cost | None:
+    def _decide(self, batch: WriteBatch, write: Write, call: Call) -> Cost | None:
         """Put one write into the batch; None where it is throttled or its item held by a transaction."""
         engine = self._engine
         if write.key in engine.in_transaction:
             return None
         before = engine.storage.latest(write.key)
-        trial = Batch()
+        trial = WriteBatch()
         cost = engine.writer.change(trial, write.table, write.key, before, write.item, write.size, now=call.now)
         try:
-            engine.governor.admit_write(write.table, write.key[:PARTITION_KEY_LENGTH], cost)
+            engine.limiter.admit_write(write.table, write.key[:PARTITION_KEY_LENGTH], cost)
         except AwsError:
             return None
-        engine.governor.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+        engine.limiter.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
         batch.take(trial)
         return cost
 
@@ -129,10 +129,10 @@ class Read(NamedTuple):
     request: Request
 
     def shown(self, value: bytes) -> bytes:
-        return stored.json_of(value) if self.wanted is None else msgspec.json.encode(project(self.wanted, stored.item_of(value)))
+        return item_codec.json_of(value) if self.wanted is None else msgspec.json.encode(project(self.wanted, item_codec.item_of(value)))
 
 
-def _checked_reads(engine: Engine, request: dict[str, Request]) -> list[Read]:
+def _checked_reads(engine: DynamoEngine, request: dict[str, Request]) -> list[Read]:
     checked = []
     count = 0
     _check_one_language(request)
@@ -145,7 +145,7 @@ def _checked_reads(engine: Engine, request: dict[str, Request]) -> list[Read]:
             try:
                 settle_key(key)
             except AwsError as error:
-                raise in_newer_words(error) from None
+                raise with_newer_message(error) from None
             identity = msgspec.json.encode(key, order="sorted")
             if identity in seen:
                 raise validation("Provided list of item keys contains duplicates")
@@ -185,7 +185,7 @@ def _settled(request: dict[str, list[Request]]) -> list[int]:
     return sizes
 
 
-def _checked_writes(engine: Engine, request: dict[str, list[Request]], sizes: list[int]) -> list[tuple[str, Request, Write]]:
+def _checked_writes(engine: DynamoEngine, request: dict[str, list[Request]], sizes: list[int]) -> list[tuple[str, Request, Write]]:
     writes: list[tuple[str, Request, Write]] = []
     for name, entries in request.items():
         table = engine.table(name)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from zonal.dynamo.table import IndexRecord, KeyElement, OnDemand, TableRecord, Throughput
-from zonal.dynamo.writing import Writer
+from zonal.dynamo.table_writer import TableWriter
 from zonal.foundation.identifiers import arn
 
 DEFAULT_KEY = "alias/aws/dynamodb"
@@ -27,9 +27,9 @@ def seconds(moment: datetime) -> float:
     return round(moment.timestamp(), 3)
 
 
-def describe_table(record: TableRecord, writer: Writer) -> dict[str, Any]:
+def describe_table(record: TableRecord, writer: TableWriter) -> dict[str, Any]:
     """A `TableDescription`. Counts are current, where AWS's are up to six hours old."""
-    count = writer.count(record.space)
+    count = writer.count(record.keyspace)
     told: dict[str, Any] = {
         "AttributeDefinitions": [{"AttributeName": part.name, "AttributeType": part.type} for part in sorted(record.attributes)],
         "TableName": record.id,
@@ -77,8 +77,8 @@ def describe_table(record: TableRecord, writer: Writer) -> dict[str, Any]:
     return told
 
 
-def _index(index: IndexRecord, record: TableRecord, writer: Writer) -> dict[str, Any]:
-    count = writer.count(index.space)
+def _index(index: IndexRecord, record: TableRecord, writer: TableWriter) -> dict[str, Any]:
+    count = writer.count(index.keyspace)
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.attributes:
         projection["NonKeyAttributes"] = sorted(index.attributes)

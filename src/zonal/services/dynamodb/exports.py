@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from zonal.dynamo import stored
-from zonal.dynamo.copying import changes_since, state_at
-from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo import item_codec
+from zonal.dynamo.engine import DynamoEngine, table_name
+from zonal.dynamo.error_messages import enveloped
 from zonal.dynamo.items import validation
 from zonal.dynamo.storage.storage import Snapshot
 from zonal.dynamo.streams import undo_of, undo_range
 from zonal.dynamo.table import Recovery, Table, TableRecord
-from zonal.dynamo.transfers import ExportRecord, Place
-from zonal.dynamo.wording import enveloped
+from zonal.dynamo.table_copy import changes_since, state_at
+from zonal.dynamo.transfers import BucketLocation, ExportRecord
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record
 from zonal.services.dynamodb import transfers
@@ -71,7 +71,7 @@ class Exports:
             table=name,
             table_id=record.table_id,
             account=call.account,
-            target=Place(bucket=request["S3Bucket"], prefix=request.get("S3Prefix") or ""),
+            target=BucketLocation(bucket=request["S3Bucket"], prefix=request.get("S3Prefix") or ""),
             at=at,
             since=since,
             view=(request.get("IncrementalExportSpecification") or {}).get("ExportViewType") or "NEW_AND_OLD_IMAGES",
@@ -104,7 +104,7 @@ class ExportUpkeep:
     name = "dynamodb-exports"
     kinds: Sequence[type[Record]] = (ExportRecord,)
 
-    def __init__(self, engine: Engine, objects: ObjectStorage) -> None:
+    def __init__(self, engine: DynamoEngine, objects: ObjectStorage) -> None:
         self._engine = engine
         self._objects = objects
 
@@ -187,12 +187,12 @@ def _lines(snapshot: Snapshot, table: Table, recovery: Recovery, export: ExportR
     """The lines of an export, each with the size of the item that it is about."""
     undo = changes_since(snapshot, recovery, export.at)
     if export.since is None:
-        for _, packed in state_at(snapshot, table.space, undo):
-            yield b'{"Item":' + stored.json_of(packed) + b"}\n", stored.size_of(packed)
+        for _, packed in state_at(snapshot, table.keyspace, undo):
+            yield b'{"Item":' + item_codec.json_of(packed) + b"}\n", item_codec.size_of(packed)
         return
     for key, change in _changes_between(snapshot, recovery, export.since, export.at).items():
         after = undo[key] if key in undo else next((value for _, value in snapshot.range(key, key + b"\x00")), None)
-        yield _change_line(table, export.view, change, after), max(stored.size_of(change.before), stored.size_of(after))
+        yield _change_line(table, export.view, change, after), max(item_codec.size_of(change.before), item_codec.size_of(after))
 
 
 class Change(NamedTuple):
@@ -219,12 +219,12 @@ def _change_line(table: Table, view: str, change: Change, after: bytes | None) -
     """One item of an incremental export. What came and went in between has its keys alone."""
     known = after or change.known
     assert known is not None, "a key that held nothing before, in between, or after did not change"
-    keys = {name: value for name, value in stored.item_of(known).items() if name in table.key_names}
+    keys = {name: value for name, value in item_codec.item_of(known).items() if name in table.key_names}
     told: dict[str, Any] = {"Metadata": {"WriteTimestampMicros": {"N": str(change.micros)}}, "Keys": keys}
     if change.before is not None and view == "NEW_AND_OLD_IMAGES":
-        told["OldImage"] = msgspec.Raw(stored.json_of(change.before))
+        told["OldImage"] = msgspec.Raw(item_codec.json_of(change.before))
     if after is not None:
-        told["NewImage"] = msgspec.Raw(stored.json_of(after))
+        told["NewImage"] = msgspec.Raw(item_codec.json_of(after))
     return msgspec.json.encode(told) + b"\n"
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from zonal.dynamo import keys
-from zonal.dynamo.engine import Engine
+from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, WrongShape, settle_item, validation
-from zonal.dynamo.table import Refuse, Table, TableRecord
-from zonal.dynamo.transfers import ImportRecord, Place
-from zonal.dynamo.writing import Batch
+from zonal.dynamo.table import DiscardedKeyspace, Table, TableRecord
+from zonal.dynamo.table_writer import WriteBatch
+from zonal.dynamo.transfers import BucketLocation, ImportRecord
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record, Store
 from zonal.services.dynamodb import schemas, transfers
@@ -62,7 +62,7 @@ class Imports:
             table=name,
             table_id=table.table_id,
             account=call.account,
-            source=Place(bucket=source["S3Bucket"], prefix=source.get("S3KeyPrefix") or ""),
+            source=BucketLocation(bucket=source["S3Bucket"], prefix=source.get("S3KeyPrefix") or ""),
             started_at=call.now,
             client_token=request.get("ClientToken") or "",
             asked=dict(request),
@@ -88,7 +88,7 @@ class ImportUpkeep:
     name = "dynamodb-imports"
     kinds: Sequence[type[Record]] = (ImportRecord,)
 
-    def __init__(self, engine: Engine, objects: ObjectStorage) -> None:
+    def __init__(self, engine: DynamoEngine, objects: ObjectStorage) -> None:
         self._engine = engine
         self._objects = objects
 
@@ -115,7 +115,7 @@ class ImportUpkeep:
 class Bringing:
     """One attempt at an import."""
 
-    def __init__(self, engine: Engine, objects: ObjectStorage, record: ImportRecord, table: Table) -> None:
+    def __init__(self, engine: DynamoEngine, objects: ObjectStorage, record: ImportRecord, table: Table) -> None:
         self._engine = engine
         self._objects = objects
         self._record = record
@@ -126,7 +126,7 @@ class Bringing:
     async def all(self) -> ImportRecord:
         """Bring everything; returns the record of how it ended. Raises `AwsError`."""
         source = self._record.source
-        batch, waiting = Batch(), 0
+        batch, waiting = WriteBatch(), 0
         for key in self._objects.keys(self._record.account, source.bucket, source.prefix):
             try:
                 async for found in self._found(key):
@@ -134,7 +134,7 @@ class Bringing:
                     waiting += self._take(batch, found)
                     if waiting >= STEP_ITEMS:
                         await self._engine.submit(batch)
-                        batch, waiting = Batch(), 0
+                        batch, waiting = WriteBatch(), 0
                         await asyncio.sleep(0)
             except ValueError:
                 self._processed += 1
@@ -161,7 +161,7 @@ class Bringing:
             return rows(pieces, self._sizes, is_compressed=is_compressed, types=self._table.types, options=options)
         return documents(pieces, self._sizes, is_compressed=is_compressed)
 
-    def _take(self, batch: Batch, found: Found) -> bool:
+    def _take(self, batch: WriteBatch, found: Found) -> bool:
         """Add an item to the batch; False for what is none."""
         try:
             if isinstance(found, str):
@@ -173,7 +173,7 @@ class Bringing:
         self._imported += 1
         return True
 
-    def _put(self, batch: Batch, item: Item) -> None:
+    def _put(self, batch: WriteBatch, item: Item) -> None:
         table, engine = self._table, self._engine
         size = settle_item(item)
         if size > MAX_ITEM_SIZE:
@@ -195,7 +195,7 @@ def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
                 tx.put(replace(table, import_arn=""))
             else:
                 tx.delete(TableRecord, table.id)
-                tx.put(Refuse(id=str(table.space)))
+                tx.put(DiscardedKeyspace(id=str(table.keyspace)))
         tx.note(f"dynamodb.import.{record.status.lower()}", record.table, bucket=record.source.bucket)
 
 

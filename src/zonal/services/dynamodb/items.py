@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zonal.dynamo import keys, stored
-from zonal.dynamo.engine import Engine
+from zonal.dynamo import item_codec, keys
+from zonal.dynamo.capacity_units import Cost, read_units
+from zonal.dynamo.engine import DynamoEngine
+from zonal.dynamo.error_messages import enveloped, with_newer_message
 from zonal.dynamo.expressions import legacy
-from zonal.dynamo.expressions.charges import charge
 from zonal.dynamo.expressions.projections import project
 from zonal.dynamo.expressions.request import NONE, Expressions
+from zonal.dynamo.expressions.statement_size import statement_size
 from zonal.dynamo.expressions.updates import Update
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
-from zonal.dynamo.keys import PARTITION_LENGTH, SPACE_LENGTH
+from zonal.dynamo.keys import KEYSPACE_LENGTH, PARTITION_LENGTH
 from zonal.dynamo.table import Table
-from zonal.dynamo.units import Cost, read_units
-from zonal.dynamo.wording import enveloped, in_newer_words
-from zonal.dynamo.writing import Batch
+from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.parameters import (
     Change,
@@ -39,7 +39,7 @@ from zonal.services.dynamodb.requests import is_deep
 from zonal.services.operation import Call, operation
 
 Request = dict[str, Any]
-PARTITION_KEY_LENGTH = SPACE_LENGTH + PARTITION_LENGTH
+PARTITION_KEY_LENGTH = KEYSPACE_LENGTH + PARTITION_LENGTH
 _TOO_LARGE = "Item size has exceeded the maximum allowed size"
 _TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
 
@@ -69,7 +69,7 @@ class Write(NamedTuple):
 class Items:
     """Operations on single items."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("GetItem")
@@ -80,7 +80,7 @@ class Items:
         try:
             settle_key(request["Key"])
         except AwsError as error:
-            raise in_newer_words(error) from None
+            raise with_newer_message(error) from None
         if len(request) > 2:
             wanted = projection(request, NONE)
             expressions = read_expressions(request)
@@ -90,14 +90,14 @@ class Items:
         check_nested(expressions, table)
         key = table.schema.key(request["Key"])
         consistent = request.get("ConsistentRead", False)
-        self._engine.governor.admit(table, "Read", key[:PARTITION_KEY_LENGTH])
+        self._engine.limiter.admit(table, "Read", key[:PARTITION_KEY_LENGTH])
         found = self._engine.view(table, consistent=consistent).get(key)
-        cost = Cost(read_units(stored.size_of(found), consistent=consistent))
-        self._engine.governor.consume(table, "Read", cost, key[:PARTITION_KEY_LENGTH])
+        cost = Cost(read_units(item_codec.size_of(found), consistent=consistent))
+        self._engine.limiter.consume(table, "Read", cost, key[:PARTITION_KEY_LENGTH])
         told = cost.told(table.name, request.get("ReturnConsumedCapacity"))
         if found is None:
             return {"ConsumedCapacity": told} if told else b"{}"
-        json = stored.json_of(found) if wanted is None else msgspec.json.encode(project(wanted, stored.item_of(found)))
+        json = item_codec.json_of(found) if wanted is None else msgspec.json.encode(project(wanted, item_codec.item_of(found)))
         capacity = b',"ConsumedCapacity":' + msgspec.json.encode(told) if told else b""
         return b'{"Item":' + json + capacity + b"}"
 
@@ -114,7 +114,7 @@ class Items:
     @operation("UpdateItem")
     async def update(self, call: Call, request: Request) -> dict[str, Any]:
         write = checked_update(self._engine, request, whole_request=True)
-        if isinstance(write.change, Update) and charge(write.change, write.expressions.values) > MAX_ITEM_SIZE:
+        if isinstance(write.change, Update) and statement_size(write.change, write.expressions.values) > MAX_ITEM_SIZE:
             raise Bare("ValidationException", _TOO_LARGE_UPDATE)
         return await self.make(call, request, write)
 
@@ -126,17 +126,17 @@ class Items:
         returns = request.get("ReturnValues") or "NONE"
         try:
             old = None
-            if before is not None and (write.guard.looks or write.change is not None or returns != "NONE"):
-                old = stored.item_of(before)
+            if before is not None and (write.guard.reads_item or write.change is not None or returns != "NONE"):
+                old = item_codec.item_of(before)
             write.guard.check(old)
             after, size = write.after(old)
         except AwsError as error:
             await self._failed(write, before, error)
             raise
-        batch = Batch()
+        batch = WriteBatch()
         cost = engine.writer.change(batch, table, write.key, before, after, size, now=call.now)
-        engine.governor.admit_write(table, write.key[:PARTITION_KEY_LENGTH], cost)
-        engine.governor.consume(table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+        engine.limiter.admit_write(table, write.key[:PARTITION_KEY_LENGTH], cost)
+        engine.limiter.consume(table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
         await engine.submit(batch)
         answer: dict[str, Any] = {}
         if returns != "NONE" and (attributes := _returned(returns, write, old, after)):
@@ -146,12 +146,12 @@ class Items:
     async def _failed(self, write: Write, before: bytes | None, error: AwsError) -> None:
         """A write that came to nothing still consumed what looking at the item costs, and its answer must rest on durable state."""
         engine = self._engine
-        cost = Cost(float(-(-stored.size_of(before) // 1024) or 1))
-        engine.governor.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+        cost = Cost(float(-(-item_codec.size_of(before) // 1024) or 1))
+        engine.limiter.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
         await engine.settled()
 
 
-def refuse_conflict(engine: Engine, key: bytes) -> None:
+def refuse_conflict(engine: DynamoEngine, key: bytes) -> None:
     """Raise where a transaction that holds the item is on its way to the disk."""
     if key in engine.in_transaction:
         raise AwsError("TransactionConflictException", "Transaction is ongoing for the item")
@@ -161,7 +161,7 @@ class Bare(AwsError):
     """What all operations tell without an envelope: an item is too large, or a request read in the older way does not fit."""
 
 
-def checked_put(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
+def checked_put(engine: DynamoEngine, request: Request, *, whole_request: bool = False) -> Write:
     """Check a put, in AWS's order. `whole_request`: it is a PutItem, and not part of a batch or transaction."""
     try:
         size, expressions = read_put(request, whole_request=whole_request)
@@ -189,7 +189,7 @@ def read_put(request: Request, *, whole_request: bool = False) -> tuple[int, Exp
     return size, _checked_conditions(request) if len(request) > 2 else NONE
 
 
-def checked_delete(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
+def checked_delete(engine: DynamoEngine, request: Request, *, whole_request: bool = False) -> Write:
     """Check a delete, in AWS's order."""
     try:
         expressions = read_delete(request, whole_request=whole_request)
@@ -212,7 +212,7 @@ def read_delete(request: Request, *, whole_request: bool = False) -> Expressions
     return expressions
 
 
-def checked_update(engine: Engine, request: Request, *, whole_request: bool = False) -> Write:
+def checked_update(engine: DynamoEngine, request: Request, *, whole_request: bool = False) -> Write:
     """Check an update, in AWS's order."""
     try:
         change, expressions = read_update(request, whole_request=whole_request)
@@ -234,7 +234,7 @@ def read_update(request: Request, *, whole_request: bool = False) -> tuple[Chang
     return (updates if expressions.update is None else expressions.update), expressions
 
 
-def checked_condition(engine: Engine, request: Request) -> Write:
+def checked_condition(engine: DynamoEngine, request: Request) -> Write:
     """Check a transaction's condition check."""
     return _keyed_write(engine, request, read_condition(request), None)
 
@@ -245,7 +245,7 @@ def read_condition(request: Request) -> Expressions:
     return read_expressions(request)
 
 
-def _keyed_write(engine: Engine, request: Request, expressions: Expressions, change: Change | None) -> Write:
+def _keyed_write(engine: DynamoEngine, request: Request, expressions: Expressions, change: Change | None) -> Write:
     table = engine.table(request["TableName"])
     keys.check_key(request["Key"], table.schema)
     if change is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from zonal.dynamo.error_messages import TwoMessages
 from zonal.dynamo.expressions import legacy, request
+from zonal.dynamo.expressions.ast import AttributeValues, Condition, Path
 from zonal.dynamo.expressions.request import Expressions
-from zonal.dynamo.expressions.tree import Condition, Path, Values
 from zonal.dynamo.items import Item, settle, validation
 from zonal.dynamo.table import Table
-from zonal.dynamo.wording import Reworded
 from zonal.foundation.errors import AwsError
 
 
@@ -20,18 +20,18 @@ class Change(Protocol):
     @property
     def paths(self) -> tuple[Path, ...]: ...
 
-    def apply(self, item: Item, values: Values) -> Item: ...
+    def apply(self, item: Item, values: AttributeValues) -> Item: ...
 
 
 class Guard(NamedTuple):
     """The condition under which a write is made (None: always), and whether its failure shows the item."""
 
     condition: Condition | None
-    values: Values
+    values: AttributeValues
     shows_item: bool
 
     @property
-    def looks(self) -> bool:
+    def reads_item(self) -> bool:
         """Whether it looks at the item at all."""
         return self.condition is not None
 
@@ -63,7 +63,7 @@ def check_mixture(given: Mapping[str, Any], expressions: Sequence[str], others: 
     if takers and all(name == "ProjectionExpression" for name in used):
         verb = "are" if len(takers) > 1 else "is"
         message = "ExpressionAttributeValues can only be specified when using expressions"
-        raise Reworded(f"{message}: {' and '.join(takers)} {verb} null", message)
+        raise TwoMessages(f"{message}: {' and '.join(takers)} {verb} null", message)
 
 
 def settle_key(key: Item) -> None:

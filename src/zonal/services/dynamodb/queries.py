@@ -7,18 +7,18 @@ from typing import Any
 
 import msgspec
 
-from zonal.dynamo import keys, stored
-from zonal.dynamo.engine import Engine
+from zonal.dynamo import item_codec, keys
+from zonal.dynamo.capacity_units import Cost, read_units
+from zonal.dynamo.engine import DynamoEngine
+from zonal.dynamo.error_messages import TwoMessages, enveloped, with_newer_message
 from zonal.dynamo.expressions import legacy
-from zonal.dynamo.expressions.keyconditions import KeyCondition
+from zonal.dynamo.expressions.ast import Condition, Path, compares
+from zonal.dynamo.expressions.key_conditions import KeyCondition
 from zonal.dynamo.expressions.request import Expressions
-from zonal.dynamo.expressions.tree import Condition, Path, compares
+from zonal.dynamo.item_pages import ItemPage, PageRequest, query_range, read_page, scan_range
 from zonal.dynamo.items import Item, equal, settle, validation
 from zonal.dynamo.keys import Schema
-from zonal.dynamo.reading import Ask, Page, query_range, read_page, scan_range
 from zonal.dynamo.table import Index, Table
-from zonal.dynamo.units import Cost, read_units
-from zonal.dynamo.wording import Reworded, enveloped, in_newer_words
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.parameters import (
     check_mixture,
@@ -37,7 +37,7 @@ _INVALID = "One or more parameter values were invalid: "
 class Queries:
     """Operations that read many items of one table or index."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("Query")
@@ -58,7 +58,7 @@ class Queries:
             if conditions is None:
                 conditions = legacy.key_conditions(request["KeyConditions"])
         except AwsError as error:
-            raise in_newer_words(error) from None
+            raise with_newer_message(error) from None
         _check_select(request, expressions)
         table, index, schema = self._target(request)
         if len(conditions) not in (1, 2) and len(schema.parts) <= 2:
@@ -85,8 +85,8 @@ class Queries:
         low, high = query_range(schema, partition, sort)
         reverse = request.get("ScanIndexForward") is False
         low, high = _behind_start(start, table, index, low, high, reverse)
-        ask = self._ask(request, table, index, expressions, expressions.filter or filter)
-        return self._page(request, table, index, schema, ask, low, high, reverse, partition=schema.partition_prefix(partition))
+        page_request = self._page_request(request, table, index, expressions, expressions.filter or filter)
+        return self._page(request, table, index, schema, page_request, low, high, reverse, partition=schema.partition_prefix(partition))
 
     @operation("Scan")
     async def scan(self, call: Call, request: Request) -> bytes:
@@ -104,7 +104,7 @@ class Queries:
                 _check_start_shape(start, table, index)
             _check_start_types(start, table, index)
         check_nested(expressions, table)
-        low, high = scan_range(schema.space, segment, segments)
+        low, high = scan_range(schema.keyspace, segment, segments)
         if start is not None:
             place = _place(start, table, index)
             if not low <= place < high:
@@ -113,8 +113,8 @@ class Queries:
                     f" TotalSegments: {segments} Segment: {segment}"
                 )
             low = place + b"\x00"
-        ask = self._ask(request, table, index, expressions, expressions.filter or filter)
-        return self._page(request, table, index, schema, ask, low, high, reverse=False)
+        page_request = self._page_request(request, table, index, expressions, expressions.filter or filter)
+        return self._page(request, table, index, schema, page_request, low, high, reverse=False)
 
     def _target(self, request: Request) -> tuple[Table, Index | None, Schema]:
         table = self._engine.table(request["TableName"])
@@ -130,7 +130,9 @@ class Queries:
             raise validation("Consistent reads are not supported on global secondary indexes")
         return table, index, index.schema
 
-    def _ask(self, request: Request, table: Table, index: Index | None, expressions: Expressions, filter: Condition | None) -> Ask:
+    def _page_request(
+        self, request: Request, table: Table, index: Index | None, expressions: Expressions, filter: Condition | None
+    ) -> PageRequest:
         select = request.get("Select")
         wanted = projection(request, expressions)
         fetch = None
@@ -142,7 +144,7 @@ class Queries:
             if beyond:
                 view = self._engine.view(table, consistent=request.get("ConsistentRead", False))
                 fetch = Fetch(table, view.get)
-        return Ask(request.get("Limit"), filter, expressions.values, wanted, select == "COUNT", fetch)
+        return PageRequest(request.get("Limit"), filter, expressions.values, wanted, select == "COUNT", fetch)
 
     def _page(
         self,
@@ -150,7 +152,7 @@ class Queries:
         table: Table,
         index: Index | None,
         schema: Schema,
-        ask: Ask,
+        page_request: PageRequest,
         low: bytes,
         high: bytes,
         reverse: bool,
@@ -159,11 +161,11 @@ class Queries:
         engine = self._engine
         consistent = request.get("ConsistentRead", False)
         index_name = index.name if index is not None and index.is_global else None
-        engine.governor.admit(table, "Read", partition, index_name)
+        engine.limiter.admit(table, "Read", partition, index_name)
         pairs = engine.view(table, consistent=consistent).range(low, high, reverse=reverse)
-        page = read_page(pairs, ask)
+        page = read_page(pairs, page_request)
         cost = _cost(page, index, consistent)
-        engine.governor.consume(table, "Read", cost, partition)
+        engine.limiter.consume(table, "Read", cost, partition)
         return _told(page, request, table, index, cost)
 
 
@@ -179,7 +181,7 @@ class Fetch:
         return found
 
 
-def _cost(page: Page, index: Index | None, consistent: bool) -> Cost:
+def _cost(page: ItemPage, index: Index | None, consistent: bool) -> Cost:
     units = read_units(page.size, consistent=consistent)
     if index is None:
         return Cost(units)
@@ -188,12 +190,12 @@ def _cost(page: Page, index: Index | None, consistent: bool) -> Cost:
     return cost
 
 
-def _told(page: Page, request: Request, table: Table, index: Index | None, cost: Cost) -> bytes:
+def _told(page: ItemPage, request: Request, table: Table, index: Index | None, cost: Cost) -> bytes:
     parts = [b'{"Count":%d,"ScannedCount":%d' % (page.matched, page.scanned)]
     if request.get("Select") != "COUNT":
         parts += [b',"Items":[', b",".join(page.items), b"]"]
     if page.last is not None:
-        item = stored.item_of(page.last)
+        item = item_codec.item_of(page.last)
         names = table.key_names if index is None else index.key_names
         parts += [b',"LastEvaluatedKey":', msgspec.json.encode({name: item[name] for name in names})]
     if told := cost.told(table.name, request.get("ReturnConsumedCapacity")):
@@ -217,7 +219,7 @@ def _settle_start(request: Request) -> None:
             # Recordings show AWS naming the starting key for some malformed values and not for others.
             bare = ("cannot be converted", "significant digits", "Number ", "duplicates", "An number set")
             prefix = "" if any(word in error.message for word in bare) else f"{_BAD_START}: "
-            raise Reworded(prefix + error.message, prefix + in_newer_words(error).message) from None
+            raise TwoMessages(prefix + error.message, prefix + with_newer_message(error).message) from None
 
 
 def _segment(request: Request) -> tuple[int, int]:

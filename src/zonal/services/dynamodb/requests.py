@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
+from zonal.dynamo.error_messages import enveloped
 from zonal.dynamo.items import WrongShape, decode_binary, validation
-from zonal.dynamo.wording import enveloped
 from zonal.foundation.errors import AwsError
 from zonal.wire import constraints, service_models
 from zonal.wire.service_models import Shape

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from zonal.dynamo.comparison import Comparison, compare
-from zonal.dynamo.engine import Engine, open_engine
+from zonal.dynamo.capacity_comparison import CapacityComparison, compare
+from zonal.dynamo.engine import DynamoEngine, open_engine
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
@@ -42,7 +42,7 @@ class DynamoDb:
     tables are exported to and imported from; without them exports and imports are not offered.
     """
 
-    def __init__(self, engine: Engine, objects: ObjectStorage | None = None) -> None:
+    def __init__(self, engine: DynamoEngine, objects: ObjectStorage | None = None) -> None:
         self.engine = engine
         backups, items, transactions = Backups(engine), Items(engine), Transactions(engine)
         transfers = (Exports(), Imports()) if objects is not None else ()
@@ -71,13 +71,13 @@ class DynamoDb:
             *((ExportUpkeep(engine, objects), ImportUpkeep(engine, objects)) if objects is not None else ()),
         )
 
-    def capacity(self, table: str) -> Comparison | None:
+    def capacity(self, table: str) -> CapacityComparison | None:
         """Both capacity modes on a table's recorded traffic; None where there is no such table."""
         found = self.engine.any_table(table)
         if found is None:
             return None
         throughput = found.record.throughput
-        return compare(found.name, self.engine.governor.minutes(found.name), read_units=throughput.read, write_units=throughput.write)
+        return compare(found.name, self.engine.limiter.minutes(found.name), read_units=throughput.read, write_units=throughput.write)
 
 
 def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Settings, objects: ObjectStorage | None = None) -> DynamoDb:

@@ -12,19 +12,30 @@ from typing import Any
 
 import msgspec
 
-from zonal.dynamo import keys, stored
-from zonal.dynamo.engine import Engine
-from zonal.dynamo.expressions import tree
-from zonal.dynamo.expressions.keyconditions import KeyCondition
+from zonal.dynamo import item_codec, keys
+from zonal.dynamo.capacity_units import Cost, read_units
+from zonal.dynamo.engine import DynamoEngine
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.ast import Condition, Path
+from zonal.dynamo.expressions.key_conditions import KeyCondition
 from zonal.dynamo.expressions.request import NONE
-from zonal.dynamo.expressions.tree import Condition, Path
+from zonal.dynamo.item_pages import PageRequest, query_range, read_page, scan_range
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.keys import Schema
-from zonal.dynamo.partiql.statements import Change, Exists, Insert, Select, Statement, columns, conjuncts, equalities, heads, parse
-from zonal.dynamo.partiql.terms import check_parameters
-from zonal.dynamo.reading import Ask, query_range, read_page, scan_range
+from zonal.dynamo.partiql.expressions import check_parameters
+from zonal.dynamo.partiql.statements import (
+    ExistsCheck,
+    Insert,
+    PartiqlStatement,
+    Select,
+    UpdateOrDelete,
+    columns,
+    conjuncts,
+    equalities,
+    heads,
+    parse,
+)
 from zonal.dynamo.table import Index, Table
-from zonal.dynamo.units import Cost, read_units
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.items import Items, Write
 from zonal.services.dynamodb.parameters import Guard
@@ -52,7 +63,7 @@ _BATCH_CODES = {
 class Statements:
     """Operations that take PartiQL."""
 
-    def __init__(self, engine: Engine, items: Items, transactions: Transactions) -> None:
+    def __init__(self, engine: DynamoEngine, items: Items, transactions: Transactions) -> None:
         self._engine = engine
         self._items = items
         self._transactions = transactions
@@ -62,11 +73,11 @@ class Statements:
         check_parameters(request.get("Parameters"))
         return await self._execute(call, request, parse(request["Statement"], request.get("Parameters")))
 
-    async def _execute(self, call: Call, request: Request, statement: Statement) -> Any:
+    async def _execute(self, call: Call, request: Request, statement: PartiqlStatement) -> Any:
         if isinstance(statement, Select):
             return self._select(statement, request)
         write = self._write(statement, request)
-        returns = statement.returning if isinstance(statement, Change) else "NONE"
+        returns = statement.returning if isinstance(statement, UpdateOrDelete) else "NONE"
         answer = await self._items.make(call, request | {"ReturnValues": returns}, write)
         attributes = answer.pop("Attributes", None)
         return answer | {"Items": [attributes] if attributes else []}
@@ -125,7 +136,7 @@ class Statements:
         answer = await self._transactions.make(call, request, writes, identity=request["TransactStatements"])
         return answer | {"Responses": []}
 
-    def _one_of_transaction(self, at: int, entry: Request) -> Statement:
+    def _one_of_transaction(self, at: int, entry: Request) -> PartiqlStatement:
         """The statement, which must be one that a transaction can hold."""
         try:
             statement = parse(entry["Statement"], entry.get("Parameters"))
@@ -136,19 +147,19 @@ class Statements:
             raise validation(f"Validation failed in TransactStatements[{at}]: {error.message}") from None
         return statement
 
-    def _check_fit(self, statement: Statement) -> None:
-        if isinstance(statement, Change) and statement.returning != "NONE":
+    def _check_fit(self, statement: PartiqlStatement) -> None:
+        if isinstance(statement, UpdateOrDelete) and statement.returning != "NONE":
             raise validation("RETURNING clause is not supported in ExecuteTransaction.")
         if isinstance(statement, Select) and statement.index_name is not None:
             raise validation("Reads on indices are not supported within transactions.")
-        if isinstance(statement, Select | Exists):
+        if isinstance(statement, Select | ExistsCheck):
             names_only_key = _names_only_key(statement.condition, self._engine.table(statement.table).key_names)
-            if isinstance(statement, Exists) and names_only_key:
+            if isinstance(statement, ExistsCheck) and names_only_key:
                 raise validation("EXISTS() must contain a single item read with additional condition")
             if isinstance(statement, Select) and not names_only_key:
                 raise validation("Select statements within ExecuteTransaction" + _KEY_ONLY)
 
-    def _write(self, statement: Statement, request: Request) -> Write:
+    def _write(self, statement: PartiqlStatement, request: Request) -> Write:
         table = self._engine.table(statement.table)
         shows = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
         if isinstance(statement, Insert):
@@ -159,11 +170,11 @@ class Statements:
             keys.check_item(item, table.schema)
             table.check_index_keys(item)
             return Write(table, table.schema.key(item), _Absent(None, {}, shows), None, item, size, NONE, item)
-        assert isinstance(statement, Change | Exists)
+        assert isinstance(statement, UpdateOrDelete | ExistsCheck)
         key = _key(table, statement.condition)
-        update = statement.update if isinstance(statement, Change) else None
+        update = statement.update if isinstance(statement, UpdateOrDelete) else None
         guard = Guard(statement.condition, {}, shows)
-        if isinstance(statement, Change) and update is None:
+        if isinstance(statement, UpdateOrDelete) and update is None:
             guard = _IfThere(_beyond_key(statement.condition, table.key_names), {}, shows)
         if update is not None:
             for name in table.key_names:
@@ -186,18 +197,18 @@ class Statements:
         _check_overlap(schema, select.condition)
         low, high = _range(schema, select.condition)
         low, high = _behind(request.get("NextToken"), table, index, low, high, select.descending)
-        engine.governor.admit(table, "Read", index=index.name if index is not None and index.is_global else None)
+        engine.limiter.admit(table, "Read", index=index.name if index is not None and index.is_global else None)
         pairs = engine.view(table, consistent=consistent).range(low, high, reverse=select.descending)
-        page = read_page(pairs, Ask(request.get("Limit"), select.condition, {}, select.wanted, fetch=fetch, shape=columns))
+        page = read_page(pairs, PageRequest(request.get("Limit"), select.condition, {}, select.wanted, fetch=fetch, shape=columns))
         units = read_units(page.size, consistent=consistent)
         cost = Cost(units if index is None else 0.0)
         if index is not None:
             cost = Cost(page.fetched_units if consistent else page.fetched_units / 2)
             cost.add_index(index.name, units, is_global=index.is_global)
-        engine.governor.consume(table, "Read", cost)
+        engine.limiter.consume(table, "Read", cost)
         parts = [b'{"Items":[', b",".join(page.items), b"]"]
         if page.last is not None:
-            item = stored.item_of(page.last)
+            item = item_codec.item_of(page.last)
             names = table.key_names if index is None else index.key_names
             last = msgspec.json.encode({name: item[name] for name in names})
             token = base64.b64encode(msgspec.json.encode([select.index_name, last.decode()]))
@@ -243,7 +254,7 @@ class _Absent(Guard):
             raise AwsError("DuplicateItemException", "Duplicate primary key exists in table")
 
     @property
-    def looks(self) -> bool:
+    def reads_item(self) -> bool:
         return True
 
 
@@ -255,8 +266,8 @@ class _IfThere(Guard):
             super().check(item)
 
 
-def _kind(statement: Statement) -> str:
-    return "ConditionCheck" if isinstance(statement, Exists) else "Write"
+def _kind(statement: PartiqlStatement) -> str:
+    return "ConditionCheck" if isinstance(statement, ExistsCheck) else "Write"
 
 
 def _fixes(condition: Condition | None, names: Sequence[str]) -> bool:
@@ -268,7 +279,7 @@ def _chooses(condition: Condition | None, names: Sequence[str]) -> bool:
     listed = {
         str(part.operand.steps[0])
         for part in conjuncts(condition)
-        if isinstance(part, tree.In) and isinstance(part.operand, Path) and len(part.operand.steps) == 1
+        if isinstance(part, ast.In) and isinstance(part.operand, Path) and len(part.operand.steps) == 1
     }
     return equalities(condition).keys() | listed >= set(names)
 
@@ -290,7 +301,7 @@ def _key(table: Table, condition: Condition | None) -> Item:
 def _beyond_key(condition: Condition | None, names: Sequence[str]) -> Condition | None:
     """What the condition demands besides the key."""
     rest = [part for part in conjuncts(condition) if not (equalities(part).keys() & set(names))]
-    return tree.And(tuple(rest)) if rest else None
+    return ast.And(tuple(rest)) if rest else None
 
 
 def _range(schema: Schema, condition: Condition | None) -> tuple[bytes, bytes]:
@@ -298,7 +309,7 @@ def _range(schema: Schema, condition: Condition | None) -> tuple[bytes, bytes]:
     fixed = equalities(condition)
     parts = schema.partition
     if any(part.name not in fixed or part.type not in fixed[part.name] for part in parts):
-        return scan_range(schema.space)
+        return scan_range(schema.keyspace)
     partition = [fixed[part.name] for part in parts]
     sort: list[KeyCondition] = []
     for part in schema.sort:
@@ -313,7 +324,7 @@ def _range(schema: Schema, condition: Condition | None) -> tuple[bytes, bytes]:
 
 def _check_overlap(schema: Schema, condition: Condition | None) -> None:
     """Refuse a condition of which two branches may find the same item in a partition, unless one says what a sort key is not."""
-    if not isinstance(condition, tree.Or) or not schema.sort:
+    if not isinstance(condition, ast.Or) or not schema.sort:
         return
     name = schema.sort[0].name
     branches = [branch for branch in condition.conditions if not any(_excludes(part) and name in heads(part) for part in conjuncts(branch))]
@@ -327,21 +338,21 @@ def _check_overlap(schema: Schema, condition: Condition | None) -> None:
 
 
 def _excludes(condition: Condition) -> bool:
-    return isinstance(condition, tree.Not) or (isinstance(condition, tree.Comparison) and condition.operator == "<>")
+    return isinstance(condition, ast.Not) or (isinstance(condition, ast.Comparison) and condition.operator == "<>")
 
 
 def _sort_condition(condition: Condition | None, name: str, type: str) -> KeyCondition | None:
     path = Path((name,))
     for part in conjuncts(condition):
-        values: tuple[tree.Operand, ...] = ()
+        values: tuple[ast.Operand, ...] = ()
         operator = ""
-        if isinstance(part, tree.Comparison) and part.left == path and part.operator in _OPERATORS:
+        if isinstance(part, ast.Comparison) and part.left == path and part.operator in _OPERATORS:
             operator, values = _OPERATORS[part.operator], (part.right,)
-        elif isinstance(part, tree.Between) and part.operand == path:
+        elif isinstance(part, ast.Between) and part.operand == path:
             operator, values = "BETWEEN", (part.low, part.high)
-        elif isinstance(part, tree.BeginsWith) and part.operand == path:
+        elif isinstance(part, ast.BeginsWith) and part.operand == path:
             operator, values = "BEGINS_WITH", (part.beginning,)
-        literals = [value.value for value in values if isinstance(value, tree.Literal)]
+        literals = [value.value for value in values if isinstance(value, ast.Literal)]
         if operator and len(literals) == len(values) and all(type in literal for literal in literals):
             return KeyCondition(operator, tuple(literals))
     return None

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from zonal.dynamo import keys, streams
-from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.engine import DynamoEngine, table_name
+from zonal.dynamo.error_messages import enveloped
 from zonal.dynamo.items import validation
-from zonal.dynamo.table import Stream, TableRecord, space_bytes
-from zonal.dynamo.wording import enveloped
+from zonal.dynamo.table import Stream, TableRecord, keyspace_prefix
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.services.dynamodb.descriptions import seconds, stream_arn
@@ -43,7 +43,7 @@ class Iterator(msgspec.Struct, frozen=True, array_like=True):
 class Streams:
     """Operations on streams."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("ListStreams")
@@ -118,8 +118,8 @@ class Streams:
         limit = _limit(request, MAX_RECORDS)
         oldest = call.now.timestamp() - streams.RETENTION_SECONDS
         found, sequence, size, ends = [], place.sequence, 0, stream.closed_at is not None
-        space = space_bytes(stream.space)
-        for key, value in self._engine.storage.range(streams.record_key(stream, place.sequence), keys.after(space)):
+        keyspace = keyspace_prefix(stream.keyspace)
+        for key, value in self._engine.storage.range(streams.record_key(stream, place.sequence), keys.after(keyspace)):
             sequence = streams.sequence_of(key) + 1
             if streams.time_of(value) >= oldest:
                 found.append(streams.record_of(value))
@@ -134,14 +134,14 @@ class Streams:
         return b"".join([*parts, b"}"])
 
     def _last_sequence(self, stream: Stream) -> int:
-        space = space_bytes(stream.space)
-        last = next(iter(self._engine.storage.range(space, keys.after(space), reverse=True)), None)
+        keyspace = keyspace_prefix(stream.keyspace)
+        last = next(iter(self._engine.storage.range(keyspace, keys.after(keyspace), reverse=True)), None)
         return _sequence_at(stream.created_at) if last is None else streams.sequence_of(last[0])
 
 
 def shard_id(stream: Stream) -> str:
     """The id of a stream's shard; AWS's have this shape."""
-    return f"shardId-{int(stream.created_at.timestamp() * 1000):020d}-{stream.space:08x}"
+    return f"shardId-{int(stream.created_at.timestamp() * 1000):020d}-{stream.keyspace:08x}"
 
 
 def _limit(request: Request, most: int) -> int:

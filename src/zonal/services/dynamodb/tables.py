@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.dynamo.engine import Engine, table_name
+from zonal.dynamo.engine import DynamoEngine, table_name
 from zonal.dynamo.items import validation
 from zonal.dynamo.keys import KeyPart
-from zonal.dynamo.table import IndexRecord, OnDemand, Spaces, Stream, TableRecord, Throughput
+from zonal.dynamo.table import IndexRecord, KeyspaceCounter, OnDemand, Stream, TableRecord, Throughput
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import REGION
 from zonal.records.store import Transaction
@@ -56,7 +56,7 @@ _HOUR = 3600
 class Tables:
     """Operations on tables."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("CreateTable")
@@ -160,7 +160,7 @@ def new_record(transaction: Transaction, name: str, request: Mapping[str, Any], 
         table_id=str(uuid.uuid4()),
         attributes=tuple(KeyPart(each["AttributeName"], each["AttributeType"]) for each in request["AttributeDefinitions"]),
         keys=schemas.key_elements(request["KeySchema"]),
-        space=new_space(transaction),
+        keyspace=new_keyspace(transaction),
         indexes=(
             *(_new_index(transaction, each, billing, is_global=False) for each in request.get("LocalSecondaryIndexes") or ()),
             *(_new_index(transaction, each, billing, is_global=True) for each in request.get("GlobalSecondaryIndexes") or ()),
@@ -178,11 +178,11 @@ def new_record(transaction: Transaction, name: str, request: Mapping[str, Any], 
     )
 
 
-def new_space(transaction: Transaction) -> int:
+def new_keyspace(transaction: Transaction) -> int:
     """A number that no table, index, stream or log has ever had."""
-    spaces = transaction.get(Spaces, "spaces") or Spaces(id="spaces")
-    transaction.put(replace(spaces, next=spaces.next + 1))
-    return spaces.next
+    keyspaces = transaction.get(KeyspaceCounter, "spaces") or KeyspaceCounter(id="spaces")
+    transaction.put(replace(keyspaces, next=keyspaces.next + 1))
+    return keyspaces.next
 
 
 def _new_index(
@@ -195,7 +195,7 @@ def _new_index(
         keys=schemas.key_elements(request["KeySchema"]),
         projection=projection["ProjectionType"],
         attributes=tuple(projection.get("NonKeyAttributes") or ()),
-        space=new_space(transaction),
+        keyspace=new_keyspace(transaction),
         status=status,
         throughput=_throughput(request.get("ProvisionedThroughput")),
         on_demand=_on_demand(request.get("OnDemandThroughput"), billing, request["IndexName"]),
@@ -204,7 +204,7 @@ def _new_index(
 
 def _new_stream(transaction: Transaction, view: str, now: datetime) -> Stream:
     label = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}"
-    return Stream(label=label, view=view, space=new_space(transaction), created_at=now)
+    return Stream(label=label, view=view, keyspace=new_keyspace(transaction), created_at=now)
 
 
 def _throughput(request: Mapping[str, Any] | None) -> Throughput:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.dynamo.engine import Engine
+from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.items import validation
 from zonal.dynamo.table import LAG_TAG, TableRecord, lag_of
 from zonal.foundation.errors import AwsError
@@ -33,7 +33,7 @@ _TABLE_ARN = re.compile(r"arn:aws:dynamodb:(.+):(\d+):table/([^/]{3,})")
 class Tags:
     """Operations on the tags of tables."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("TagResource")

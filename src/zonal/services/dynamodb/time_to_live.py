@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from zonal.dynamo import keys, stored
-from zonal.dynamo.engine import Engine
+from zonal.dynamo import item_codec, keys
+from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.items import validation
-from zonal.dynamo.table import Table, TableRecord, space_bytes
-from zonal.dynamo.writing import Batch
+from zonal.dynamo.table import Table, TableRecord, keyspace_prefix
+from zonal.dynamo.table_writer import WriteBatch
 from zonal.records.store import Record
 from zonal.services.dynamodb.tables import existing
 from zonal.services.operation import Call, operation
@@ -41,7 +41,7 @@ CHANGE_AFTER = timedelta(minutes=31)
 class TimeToLive:
     """Operations on a table's time to live."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("UpdateTimeToLive")
@@ -76,7 +76,7 @@ class TimeToLiveUpkeep:
     name = "dynamodb-ttl"
     kinds: Sequence[type[Record]] = (TableRecord,)
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     def key_of(self, kind: str, id: str) -> str:
@@ -95,9 +95,9 @@ class TimeToLiveUpkeep:
     async def _sweep_step(self, table: Table, low: bytes) -> bytes | None:
         """Look at the next items; gives where to go on, None at the end."""
         engine, now = self._engine, self._engine.now()
-        space = space_bytes(table.space)
-        batch = Batch()
-        found = list(islice(engine.storage.range(low or space, keys.after(space)), STEP_ITEMS))
+        keyspace = keyspace_prefix(table.keyspace)
+        batch = WriteBatch()
+        found = list(islice(engine.storage.range(low or keyspace, keys.after(keyspace)), STEP_ITEMS))
         for key, packed in found:
             if _is_over(packed, table.record.ttl_attribute, now) and key not in engine.in_transaction:
                 latest = engine.storage.latest(key)
@@ -111,7 +111,7 @@ class TimeToLiveUpkeep:
 def _is_over(packed: bytes, attribute: str, now: datetime) -> bool:
     if attribute.encode() not in packed and attribute.isascii() and attribute.isalnum():
         return False
-    value = stored.item_of(packed).get(attribute)
+    value = item_codec.item_of(packed).get(attribute)
     if value is None or "N" not in value:
         return False
     ends = float(value["N"])

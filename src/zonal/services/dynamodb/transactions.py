@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zonal.dynamo import keys, stored
-from zonal.dynamo.engine import Engine
+from zonal.dynamo import item_codec, keys
+from zonal.dynamo.capacity_units import Cost, read_units, write_units
+from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.expressions.projections import project
 from zonal.dynamo.items import Item, validation
 from zonal.dynamo.table import Table
-from zonal.dynamo.units import Cost, read_units, write_units
-from zonal.dynamo.writing import Batch
+from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.items import (
     PARTITION_KEY_LENGTH,
@@ -46,7 +46,7 @@ MAX_BYTES = 4 * 1024 * 1024
 TOKEN_SECONDS = 600
 _TOKENS = b"\x00\x00\x00\x00token"
 _INVALID_ACTION = "The action or operation requested is invalid. Verify that the action is typed correctly."
-_CHECKS: dict[str, Callable[[Engine, Request], Write]] = {
+_CHECKS: dict[str, Callable[[DynamoEngine, Request], Write]] = {
     "Put": checked_put,
     "Delete": checked_delete,
     "Update": checked_update,
@@ -63,7 +63,7 @@ _READS: dict[str, Callable[[Request], Any]] = {
 class Transactions:
     """Operations on many items at once, all or none."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     @operation("TransactWriteItems")
@@ -79,12 +79,12 @@ class Transactions:
             return _told(request, [(write, self._reread(write)) for _, write in writes], {}, "Read")
         if len({write.key for _, write in writes}) != len(writes):
             raise validation("Transaction request cannot include multiple operations on one item")
-        batch = Batch()
+        batch = WriteBatch()
         costs = await self._decide(writes, batch, call)
         for write, cost in costs:
-            engine.governor.admit_write(write.table, write.key[:PARTITION_KEY_LENGTH], cost)
+            engine.limiter.admit_write(write.table, write.key[:PARTITION_KEY_LENGTH], cost)
         for write, cost in costs:
-            engine.governor.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
+            engine.limiter.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
         if token is not None:
             expiry = int(call.now.timestamp()) + TOKEN_SECONDS
             batch.changes[_TOKENS + token.encode()] = expiry.to_bytes(8, "big") + digest
@@ -118,12 +118,12 @@ class Transactions:
         costs: dict[str, Cost] = {}
         size = 0
         for table, key, wanted in reads:
-            engine.governor.admit(table, "Read", key[:PARTITION_KEY_LENGTH])
+            engine.limiter.admit(table, "Read", key[:PARTITION_KEY_LENGTH])
             value = engine.storage.get(key)
-            size += stored.size_of(value)
-            cost = Cost(2 * read_units(stored.size_of(value), consistent=True))
+            size += item_codec.size_of(value)
+            cost = Cost(2 * read_units(item_codec.size_of(value), consistent=True))
             costs.setdefault(table.name, Cost()).add(cost)
-            engine.governor.consume(table, "Read", cost, key[:PARTITION_KEY_LENGTH])
+            engine.limiter.consume(table, "Read", cost, key[:PARTITION_KEY_LENGTH])
             answers.append(_shown(value, wanted))
         if size > MAX_BYTES:
             raise validation("Aggregated size of items in transaction exceeds the limit of 4 MB")
@@ -135,9 +135,9 @@ class Transactions:
 
     def _reread(self, write: Write) -> Cost:
         """What a repeated write costs: the reading of what it left."""
-        return Cost(2 * read_units(stored.size_of(self._engine.storage.latest(write.key)), consistent=True))
+        return Cost(2 * read_units(item_codec.size_of(self._engine.storage.latest(write.key)), consistent=True))
 
-    async def _decide(self, writes: list[tuple[str, Write]], batch: Batch, call: Call) -> list[tuple[Write, Cost]]:
+    async def _decide(self, writes: list[tuple[str, Write]], batch: WriteBatch, call: Call) -> list[tuple[Write, Cost]]:
         """Make every change, or raise with the reasons why none is made."""
         engine = self._engine
         reasons: list[dict[str, Any]] = []
@@ -145,13 +145,13 @@ class Transactions:
         size = 0
         for kind, write in writes:
             before = engine.storage.latest(write.key)
-            old = None if before is None else stored.item_of(before)
+            old = None if before is None else item_codec.item_of(before)
             try:
                 if write.key in engine.in_transaction:
                     raise AwsError("TransactionConflict", "Transaction is ongoing for the item")
                 write.guard.check(old)
                 if kind == "ConditionCheck":
-                    cost = Cost(write_units(stored.size_of(before), 0))
+                    cost = Cost(write_units(item_codec.size_of(before), 0))
                 else:
                     after, after_size = write.after(old)
                     size += after_size
@@ -180,7 +180,7 @@ class Transactions:
         return True
 
 
-def _checked_read(engine: Engine, ask: Request) -> tuple[Table, bytes, Any]:
+def _checked_read(engine: DynamoEngine, ask: Request) -> tuple[Table, bytes, Any]:
     expressions = read_expressions(ask)
     table = engine.table(ask["TableName"])
     keys.check_key(ask["Key"], table.schema)
@@ -198,7 +198,7 @@ def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
     )
 
 
-def _checked_writes(engine: Engine, entries: list[Request]) -> list[tuple[str, Write]]:
+def _checked_writes(engine: DynamoEngine, entries: list[Request]) -> list[tuple[str, Write]]:
     """What the entries do. Each is read before any table is looked up; what then does not fit a table is a reason for cancellation."""
     named: list[tuple[str, Request]] = []
     for entry in entries:
@@ -254,7 +254,7 @@ def _failure(error: AwsError) -> dict[str, Any]:
 def _shown(value: bytes | None, wanted: Any) -> dict[str, Any]:
     if value is None:
         return {}
-    item: Item = stored.item_of(value)
+    item: Item = item_codec.item_of(value)
     return {"Item": item if wanted is None else project(wanted, item)}
 
 

@@ -14,10 +14,10 @@ from itertools import islice
 from msgspec.structs import replace
 
 from zonal.dynamo import keys, streams
-from zonal.dynamo.engine import Engine
-from zonal.dynamo.restoring import restore_step
-from zonal.dynamo.table import Index, Refuse, Table, TableRecord, space_bytes
-from zonal.dynamo.writing import Batch, fill_entry
+from zonal.dynamo.engine import DynamoEngine
+from zonal.dynamo.restore import restore_step
+from zonal.dynamo.table import DiscardedKeyspace, Index, Table, TableRecord, keyspace_prefix
+from zonal.dynamo.table_writer import WriteBatch, backfill_entry
 from zonal.records.store import Record, Store
 from zonal.services.dynamodb.backups import stage
 from zonal.services.dynamodb.schemas import without_idle_attributes
@@ -35,7 +35,7 @@ class TableUpkeep:
     name = "dynamodb-tables"
     kinds: Sequence[type[Record]] = (TableRecord,)
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
         self._store = engine.store
 
@@ -59,11 +59,11 @@ class TableUpkeep:
 
     def _bury(self, record: TableRecord) -> None:
         with self._store.transaction() as tx:
-            spaces = [record.space, *(index.space for index in record.indexes), *(stream.space for stream in record.streams)]
+            keyspaces = [record.keyspace, *(index.keyspace for index in record.indexes), *(stream.keyspace for stream in record.streams)]
             if record.recovery is not None:
-                spaces.append(record.recovery.space)
-            for space in spaces:
-                tx.put(Refuse(id=str(space)))
+                keyspaces.append(record.recovery.keyspace)
+            for keyspace in keyspaces:
+                tx.put(DiscardedKeyspace(id=str(keyspace)))
             tx.delete(TableRecord, record.id)
             tx.note("dynamodb.table.deleted", record.id)
 
@@ -83,31 +83,31 @@ class TableUpkeep:
         while True:
             table = self._engine.any_table(name)
             index = None if table is None else next((each for each in table.indexes if each.name == index_name), None)
-            if table is None or index is None or index.fill is None:
+            if table is None or index is None or index.backfill is None:
                 return
-            if not index.fill.has_begun:
-                await empty_space(self._engine, index.record.space)
-                index.fill.has_begun = True
+            if not index.backfill.has_begun:
+                await empty_space(self._engine, index.record.keyspace)
+                index.backfill.has_begun = True
             if not await self._fill_step(table, index):
                 return
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
 
     async def _fill_step(self, table: Table, index: Index) -> bool:
         """Fill the next items into an index; False once there is none left."""
-        assert index.fill is not None
-        storage, end = self._engine.storage, keys.after(space_bytes(table.space))
-        low = index.fill.cursor + b"\x00" if index.fill.cursor else space_bytes(table.space)
+        assert index.backfill is not None
+        storage, end = self._engine.storage, keys.after(keyspace_prefix(table.keyspace))
+        low = index.backfill.cursor + b"\x00" if index.backfill.cursor else keyspace_prefix(table.keyspace)
         found = [key for key, _ in islice(storage.range(low, end), FILL_ITEMS)]
         # From here on writes up to the cursor keep the index themselves. What was decided before that is committed a moment later.
-        index.fill.cursor = found[-1] if len(found) == FILL_ITEMS else end
+        index.backfill.cursor = found[-1] if len(found) == FILL_ITEMS else end
         await self._engine.settled()
-        batch = Batch()
-        for key, _ in storage.range(low, index.fill.cursor + b"\x00"):
+        batch = WriteBatch()
+        for key, _ in storage.range(low, index.backfill.cursor + b"\x00"):
             packed = storage.latest(key)
             if packed is not None:
-                fill_entry(batch, index, packed, storage)
+                backfill_entry(batch, index, packed, storage)
         await self._engine.submit(batch)
-        return index.fill.cursor != end
+        return index.backfill.cursor != end
 
     def _finish(self, name: str) -> None:
         with self._store.transaction() as tx:
@@ -116,12 +116,12 @@ class TableUpkeep:
                 return
             gone = [index for index in record.indexes if index.status == "DELETING"]
             for index in gone:
-                tx.put(Refuse(id=str(index.space)))
+                tx.put(DiscardedKeyspace(id=str(index.keyspace)))
             kept = tuple(replace(index, status="ACTIVE") for index in record.indexes if index not in gone)
             restored = record.restored
             if restored is not None and restored.pending:
                 if restored.as_of is not None:
-                    tx.put(Refuse(id=str(restored.source_space)))
+                    tx.put(DiscardedKeyspace(id=str(restored.source_keyspace)))
                 restored = replace(restored, pending=False)
             tx.put(without_idle_attributes(replace(record, status="ACTIVE", indexes=kept, restored=restored)))
             tx.note("dynamodb.table.active", name)
@@ -131,9 +131,9 @@ class RefuseUpkeep:
     """Empties spaces that nobody needs any more."""
 
     name = "dynamodb-refuse"
-    kinds: Sequence[type[Record]] = (Refuse,)
+    kinds: Sequence[type[Record]] = (DiscardedKeyspace,)
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
         self._store: Store = engine.store
 
@@ -141,11 +141,11 @@ class RefuseUpkeep:
         return id
 
     async def converge(self, key: str) -> float | None:
-        if self._store.get(Refuse, key) is None:
+        if self._store.get(DiscardedKeyspace, key) is None:
             return None
         await empty_space(self._engine, int(key))
         with self._store.transaction() as tx:
-            tx.delete(Refuse, key)
+            tx.delete(DiscardedKeyspace, key)
         return None
 
 
@@ -155,7 +155,7 @@ class LogUpkeep:
     name = "dynamodb-logs"
     kinds: Sequence[type[Record]] = (TableRecord,)
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
 
     def key_of(self, kind: str, id: str) -> str:
@@ -180,7 +180,7 @@ class LogUpkeep:
             return
         with self._engine.store.transaction() as tx:
             for stream in over:
-                tx.put(Refuse(id=str(stream.space)))
+                tx.put(DiscardedKeyspace(id=str(stream.keyspace)))
             tx.put(replace(record, streams=tuple(stream for stream in record.streams if stream not in over)))
 
     async def _drop(self, low: bytes, high: bytes) -> None:
@@ -188,9 +188,9 @@ class LogUpkeep:
             await self._engine.storage.submit(dict.fromkeys(found))
 
 
-async def empty_space(engine: Engine, space: int) -> None:
+async def empty_space(engine: DynamoEngine, keyspace: int) -> None:
     """Delete everything that lies in a space, a step at a time."""
-    low = space_bytes(space)
+    low = keyspace_prefix(keyspace)
     while found := [key for key, _ in islice(engine.storage.range(low, keys.after(low)), STEP_ITEMS * 5)]:
         await engine.storage.submit(dict.fromkeys(found))
-    await engine.writer.forget_count(space)
+    await engine.writer.forget_count(keyspace)

@@ -26,7 +26,7 @@ async def write(storage, lane, first):
 
 async def main(directory, first):
     storage = LmdbStorage(Path(directory))
-    print("keeper", storage._keeper.pid, flush=True)
+    print("writer", storage._writer.pid, flush=True)
     await asyncio.gather(*(write(storage, lane, first) for lane in range(8)))
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
@@ -40,9 +40,9 @@ def test_no_acknowledged_write_is_lost_and_no_group_is_torn_when_region_or_keepe
         arguments = [sys.executable, "-c", WRITER, str(tmp_path / "items"), str(crash * 100_000)]
         writer = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert writer.stdout is not None
-        keeper = int(writer.stdout.readline().split()[1])
+        writer_pid = int(writer.stdout.readline().split()[1])
         time.sleep(source.uniform(0.05, 0.3))
-        for victim in source.sample([writer.pid, keeper], source.choice([1, 1, 2])):
+        for victim in source.sample([writer.pid, writer_pid], source.choice([1, 1, 2])):
             os.kill(victim, signal.SIGKILL)
         time.sleep(source.uniform(0, 0.1))  # A writer that was not killed may have gone on with a new keeper; it, too, ends suddenly.
         writer.kill()

@@ -12,8 +12,8 @@ from typing import Any
 import lmdb
 import pytest
 
-from zonal.dynamo.storage import keeper
-from zonal.dynamo.storage.keeper import LENGTH, framed
+from zonal.dynamo.storage import writer_process
+from zonal.dynamo.storage.writer_process import LENGTH, framed
 
 
 class Environment:
@@ -44,11 +44,11 @@ class Region:
     """The other end of the socket of a keeper that runs in a thread."""
 
     def __init__(self, environment: Environment, directory: str, *, durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(keeper, "open_environment", lambda directory, *, durable: environment)
+        monkeypatch.setattr(writer_process, "open_environment", lambda directory, *, durable: environment)
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(60)
         self._theirs = theirs
-        self.thread = threading.Thread(target=keeper.main, args=(theirs.fileno(), directory, durable), daemon=True)
+        self.thread = threading.Thread(target=writer_process.main, args=(theirs.fileno(), directory, durable), daemon=True)
         self.thread.start()
         assert self.answer() == b""
 
@@ -60,7 +60,7 @@ class Region:
         self._socket.sendall(framed(marshal.dumps([(b"key", b"value")])))
         return self.answer()
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)
         self.thread.join(60)
         assert not self.thread.is_alive()
@@ -75,12 +75,12 @@ def test_a_refused_group_is_told_and_the_next_one_is_taken(tmp_path: Any, monkey
 
     region = Region(environment := Environment(refuse), str(tmp_path), durable=True, monkeypatch=monkeypatch)
     assert [region.write() for _ in range(4)] == [b"No space left on device", b"no space", b"no memory", b""]
-    region.hang_up()
+    region.disconnect()
     assert environment.is_closed
 
 
 def test_a_sync_that_fails_is_done_again_and_does_not_end_the_writer(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "RELAXED_SYNC_SECONDS", 0.01)
+    monkeypatch.setattr(writer_process, "RELAXED_SYNC_SECONDS", 0.01)
     again = threading.Event()
 
     def refuse(what: str) -> None:
@@ -93,7 +93,7 @@ def test_a_sync_that_fails_is_done_again_and_does_not_end_the_writer(tmp_path: A
     assert region.write() == b""
     assert again.wait(60)
     assert region.write() == b""
-    region.hang_up()
+    region.disconnect()
     assert environment.is_closed
 
 

@@ -40,8 +40,8 @@ async def test_a_deletion_hides_what_is_committed_from_the_next_decision(storage
 
 async def test_many_writers_share_one_commit(storage: LmdbStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     commits: list[int] = []
-    send = storage._keeper.send
-    monkeypatch.setattr(storage._keeper, "send", lambda pairs: (commits.append(len(pairs)), send(pairs))[1])
+    send = storage._writer.send
+    monkeypatch.setattr(storage._writer, "send", lambda pairs: (commits.append(len(pairs)), send(pairs))[1])
 
     async def write(number: int) -> None:
         await storage.submit({b"%d" % number: b"x"})
@@ -61,25 +61,25 @@ async def test_what_was_acknowledged_is_there_after_reopening(tmp_path: Path) ->
 
 async def test_a_failed_commit_fails_everybody_who_built_on_it_and_the_next_one_may_succeed(storage: LmdbStorage) -> None:
     await storage.submit({b"before": b"1"})
-    unlimited = resource.prlimit(storage._keeper.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(storage._keeper.pid, resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
+    unlimited = resource.prlimit(storage._writer.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(storage._writer.pid, resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
     first = storage.submit({b"%d" % number: bytes(300) for number in range(1000)})
     await asyncio.sleep(0)
     second = storage.submit({b"b": storage.latest(b"7") or b""})
     results = await asyncio.gather(first, second, return_exceptions=True)
     assert all(isinstance(result, StorageFailed) for result in results)
     assert storage.latest(b"7") is None and storage.latest(b"b") is None
-    resource.prlimit(storage._keeper.pid, resource.RLIMIT_FSIZE, unlimited)
+    resource.prlimit(storage._writer.pid, resource.RLIMIT_FSIZE, unlimited)
     await storage.submit({b"a": b"2"})
     assert storage.get(b"a") == b"2" and storage.get(b"before") == b"1" and storage.get(b"7") is None
 
 
 async def test_a_keeper_that_dies_fails_what_was_on_its_way_and_the_next_write_gets_another(storage: LmdbStorage) -> None:
     await storage.submit({b"a": b"1"})
-    os.kill(storage._keeper.pid, signal.SIGSTOP)
+    os.kill(storage._writer.pid, signal.SIGSTOP)
     lost = storage.submit({b"b": b"1"})
     await asyncio.sleep(0.01)
-    os.kill(storage._keeper.pid, signal.SIGKILL)
+    os.kill(storage._writer.pid, signal.SIGKILL)
     with pytest.raises(StorageFailed, match="has ended"):
         await lost
     await storage.submit({b"c": b"1"})
@@ -90,8 +90,8 @@ async def test_nobody_reads_before_the_keeper_of_the_last_life_has_made_its_last
     first = LmdbStorage(tmp_path / "items", durable=False)
     ticket = first.submit({b"%d" % number: bytes(200) for number in range(50_000)})
     ended = asyncio.ensure_future(ticket)
-    await wait_for(lambda: first._keeper._loop is not None and not first._keeper._unsent, within=timedelta(seconds=20))
-    first._keeper.hang_up()  # The region dies, as far as the keeper can tell.
+    await wait_for(lambda: first._writer._loop is not None and not first._writer._unsent, within=timedelta(seconds=20))
+    first._writer.disconnect()  # The region dies, as far as the keeper can tell.
     first._environment.close()
     second = LmdbStorage(tmp_path / "items")
     assert second.get(b"49999") == bytes(200)

@@ -123,7 +123,7 @@ def test_a_killed_process_loses_no_acknowledged_write_and_leaves_no_index_out_of
     acknowledged: dict[str, int] = {}
     for _ in range(KILLS):
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.services.dynamodb.writing_process", str(tmp_path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "tests.unit.services.dynamodb.writer_child", str(tmp_path)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -1,7 +1,7 @@
 """Writing: one item's change, with everything that must change with it.
 
-A `Batch` gathers changes that become durable together: the items themselves, their entries in indexes, the table's counts, the records of
-its stream and of its recovery log. Because they share one submission to the store, no crash can leave an index out of step with its
+A `WriteBatch` gathers changes that become durable together: the items themselves, their entries in indexes, the table's counts, the records
+of its stream and of its recovery log. Because they share one submission to the store, no crash can leave an index out of step with its
 table, or a stream without a change that was acknowledged.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import NamedTuple
 
-from zonal.dynamo import stored
+from zonal.dynamo import item_codec
+from zonal.dynamo.capacity_units import Cost, write_units
 from zonal.dynamo.items import Item, item_size
 from zonal.dynamo.storage.storage import Storage, StorageFailed
 from zonal.dynamo.streams import ChangeLog
-from zonal.dynamo.table import Index, Table, space_bytes
-from zonal.dynamo.units import Cost, write_units
+from zonal.dynamo.table import Index, Table, keyspace_prefix
 
 _COUNTS = b"\x00\x00\x00\x00counts"
 
@@ -28,27 +28,27 @@ class Count(NamedTuple):
     size_bytes: int
 
 
-class Batch:
+class WriteBatch:
     """Changes on their way to one submission."""
 
     def __init__(self) -> None:
         self.changes: dict[bytes, bytes | None] = {}
         self.counted: dict[int, tuple[int, int]] = {}
 
-    def count(self, space: int, before: bytes | None, after: bytes | None) -> None:
-        items, size = self.counted.get(space, (0, 0))
+    def count(self, keyspace: int, before: bytes | None, after: bytes | None) -> None:
+        items, size = self.counted.get(keyspace, (0, 0))
         items += (after is not None) - (before is not None)
-        self.counted[space] = (items, size + stored.size_of(after) - stored.size_of(before))
+        self.counted[keyspace] = (items, size + item_codec.size_of(after) - item_codec.size_of(before))
 
-    def take(self, other: Batch) -> None:
+    def take(self, other: WriteBatch) -> None:
         """Add what another batch gathered."""
         self.changes |= other.changes
-        for space, (items, size) in other.counted.items():
-            held_items, held_size = self.counted.get(space, (0, 0))
-            self.counted[space] = (held_items + items, held_size + size)
+        for keyspace, (items, size) in other.counted.items():
+            held_items, held_size = self.counted.get(keyspace, (0, 0))
+            self.counted[keyspace] = (held_items + items, held_size + size)
 
 
-class Writer:
+class TableWriter:
     """Turns changes of items into submissions to the store."""
 
     def __init__(self, storage: Storage, log: ChangeLog) -> None:
@@ -58,7 +58,7 @@ class Writer:
 
     def change(
         self,
-        batch: Batch,
+        batch: WriteBatch,
         table: Table,
         key: bytes,
         before: bytes | None,
@@ -69,51 +69,53 @@ class Writer:
         by_ttl: bool = False,
     ) -> Cost:
         """Put `after` (settled, of `size` bytes; None deletes) in the place of what is stored `before`. Returns the cost."""
-        packed = None if after is None else stored.pack(after, size)
-        cost = Cost(write_units(stored.size_of(before), size))
+        packed = None if after is None else item_codec.pack(after, size)
+        cost = Cost(write_units(item_codec.size_of(before), size))
         batch.changes[key] = packed
-        batch.count(table.space, before, packed)
+        batch.count(table.keyspace, before, packed)
         if table.needs_before:
-            old = None if before is None else stored.item_of(before)
+            old = None if before is None else item_codec.item_of(before)
             for index in table.indexes:
                 self._change_entry(batch, index, key, old, after, cost)
             if table.is_watched and before != packed and old != after:  # The same attributes in another order are no change.
                 self._log.note(batch.changes, table, key, before, old, packed, after, now=now, by_ttl=by_ttl)
         return cost
 
-    def submit(self, batch: Batch) -> Awaitable[None]:
+    def submit(self, batch: WriteBatch) -> Awaitable[None]:
         """Accept the batch; done when it is durable. Raises `StorageFailed`."""
-        for space, (items, size) in batch.counted.items():
-            held = self.count(space)
-            count = self._counts[space] = Count(held.items + items, held.size_bytes + size)
-            batch.changes[_COUNTS + space_bytes(space)] = count.items.to_bytes(8, "big", signed=True) + count.size_bytes.to_bytes(
+        for keyspace, (items, size) in batch.counted.items():
+            held = self.count(keyspace)
+            count = self._counts[keyspace] = Count(held.items + items, held.size_bytes + size)
+            batch.changes[_COUNTS + keyspace_prefix(keyspace)] = count.items.to_bytes(8, "big", signed=True) + count.size_bytes.to_bytes(
                 8, "big", signed=True
             )
         return self._submitted(self._storage.submit(batch.changes))
 
-    def count(self, space: int) -> Count:
+    def count(self, keyspace: int) -> Count:
         """The count of a table or index, of everything accepted."""
-        count = self._counts.get(space)
+        count = self._counts.get(keyspace)
         if count is None:
-            held = self._storage.latest(_COUNTS + space_bytes(space)) or bytes(16)
-            count = self._counts[space] = Count(int.from_bytes(held[:8], "big", signed=True), int.from_bytes(held[8:], "big", signed=True))
+            held = self._storage.latest(_COUNTS + keyspace_prefix(keyspace)) or bytes(16)
+            count = self._counts[keyspace] = Count(
+                int.from_bytes(held[:8], "big", signed=True), int.from_bytes(held[8:], "big", signed=True)
+            )
         return count
 
-    def _change_entry(self, batch: Batch, index: Index, key: bytes, old: Item | None, new: Item | None, cost: Cost) -> None:
-        if index.fill is not None and key > index.fill.cursor:
+    def _change_entry(self, batch: WriteBatch, index: Index, key: bytes, old: Item | None, new: Item | None, cost: Cost) -> None:
+        if index.backfill is not None and key > index.backfill.cursor:
             return
         before = index.entry(old) if old is not None and index.schema.covers(old) else None
         after = index.entry(new) if new is not None and index.schema.covers(new) else None
         old_entry = None if before is None or old is None else index.project(old)
         new_entry = None if after is None or new is None else index.project(new)
-        if index.fill is not None and before is not None and self._storage.latest(before) is None:
+        if index.backfill is not None and before is not None and self._storage.latest(before) is None:
             before = old_entry = None
         if before == after and old_entry == new_entry:
             return
-        old_packed = None if old_entry is None else stored.pack(old_entry, item_size(old_entry))
-        new_packed = None if new_entry is None else stored.pack(new_entry, item_size(new_entry))
-        batch.count(index.record.space, old_packed, new_packed)
-        old_size, new_size = stored.size_of(old_packed), stored.size_of(new_packed)
+        old_packed = None if old_entry is None else item_codec.pack(old_entry, item_size(old_entry))
+        new_packed = None if new_entry is None else item_codec.pack(new_entry, item_size(new_entry))
+        batch.count(index.record.keyspace, old_packed, new_packed)
+        old_size, new_size = item_codec.size_of(old_packed), item_codec.size_of(new_packed)
         if before is not None and before != after:
             batch.changes[before] = None
             cost.add_index(index.name, write_units(old_size, 0), is_global=index.is_global)
@@ -122,10 +124,10 @@ class Writer:
             batch.changes[after] = new_packed
             cost.add_index(index.name, write_units(old_size, new_size), is_global=index.is_global)
 
-    async def forget_count(self, space: int) -> None:
+    async def forget_count(self, keyspace: int) -> None:
         """Drop the count of a space that was emptied."""
-        self._counts.pop(space, None)
-        await self._storage.submit({_COUNTS + space_bytes(space): None})
+        self._counts.pop(keyspace, None)
+        await self._storage.submit({_COUNTS + keyspace_prefix(keyspace): None})
 
     async def _submitted(self, ticket: Awaitable[None]) -> None:
         try:
@@ -136,15 +138,15 @@ class Writer:
             raise
 
 
-def fill_entry(batch: Batch, index: Index, packed: bytes, storage: Storage) -> None:
+def backfill_entry(batch: WriteBatch, index: Index, packed: bytes, storage: Storage) -> None:
     """Put the entry of an item that was there before the index was, unless a later write has put it already."""
-    item = stored.item_of(packed)
+    item = item_codec.item_of(packed)
     if not index.schema.covers(item) or any(not item[part.name][part.type] for part in index.schema.parts):
         return
     entry_key = index.entry(item)
     if storage.latest(entry_key) is not None:
         return
     projected = index.project(item)
-    entry = stored.pack(projected, item_size(projected))
+    entry = item_codec.pack(projected, item_size(projected))
     batch.changes[entry_key] = entry
-    batch.count(index.record.space, None, entry)
+    batch.count(index.record.keyspace, None, entry)

@@ -41,7 +41,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
     month: float
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class CapacityComparison(msgspec.Struct, frozen=True, kw_only=True):
     """Both modes on one table's traffic, which is kept as it was recorded; `cheaper` names the one that costs less."""
 
     table: str
@@ -61,7 +61,7 @@ def prices() -> Prices:
     return msgspec.json.decode(resources.files(__package__).joinpath("prices.json").read_bytes(), type=Prices)
 
 
-def compare(table: str, traffic: Sequence[Minute], *, read_units: int = 0, write_units: int = 0) -> Comparison:
+def compare(table: str, traffic: Sequence[Minute], *, read_units: int = 0, write_units: int = 0) -> CapacityComparison:
     """Replay the traffic in both modes. Without units of its own, the table gets those that auto scaling would aim at."""
     known = prices()
     span = traffic[-1].minute - traffic[0].minute + 1 if traffic else 1
@@ -85,7 +85,7 @@ def compare(table: str, traffic: Sequence[Minute], *, read_units: int = 0, write
         month=by_unit * share / 1e6,
     )
     cheaper = provisioned.name if provisioned.month < on_demand.month else on_demand.name
-    return Comparison(
+    return CapacityComparison(
         table=table,
         minutes=span,
         consumed_read=read,

@@ -12,18 +12,18 @@ from datetime import datetime
 from itertools import islice
 
 from zonal.dynamo import keys
-from zonal.dynamo.engine import Engine
+from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.storage.storage import Snapshot
 from zonal.dynamo.streams import undo_of, undo_range
-from zonal.dynamo.table import Recovery, space_bytes
+from zonal.dynamo.table import Recovery, keyspace_prefix
 
 STEP_ITEMS = 500
 
 
-async def copy_space(engine: Engine, snapshot: Snapshot, source: int, target: int, *, undo: Mapping[bytes, bytes | None]) -> None:
+async def copy_keyspace(engine: DynamoEngine, snapshot: Snapshot, source: int, target: int, *, undo: Mapping[bytes, bytes | None]) -> None:
     """Copy the items of a space into another, those in `undo` as they were before. May be repeated."""
     pairs = state_at(snapshot, source, undo)
-    prefix = space_bytes(target)
+    prefix = keyspace_prefix(target)
     while step := {prefix + key[4:]: value for key, value in islice(pairs, STEP_ITEMS)}:
         await engine.storage.submit(step)
         await asyncio.sleep(0)
@@ -38,9 +38,9 @@ def changes_since(snapshot: Snapshot, recovery: Recovery, moment: datetime) -> d
     return held
 
 
-def state_at(snapshot: Snapshot, space: int, undo: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
+def state_at(snapshot: Snapshot, keyspace: int, undo: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
     """Keys and stored items of a space, those in `undo` as they were before; the latter come last."""
-    low = space_bytes(space)
+    low = keyspace_prefix(keyspace)
     for key, value in snapshot.range(low, keys.after(low)):
         if key not in undo:
             yield key, value

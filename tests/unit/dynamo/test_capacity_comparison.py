@@ -1,5 +1,5 @@
 from zonal.dynamo.capacity import Minute
-from zonal.dynamo.comparison import compare, prices, throttled
+from zonal.dynamo.capacity_comparison import compare, prices, throttled
 
 
 def traffic(*writes: float) -> list[Minute]:

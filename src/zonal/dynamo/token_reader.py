@@ -49,18 +49,18 @@ class TokenReader:
         if not self.takes(sign):
             raise self.error()
 
-    def is_word(self, *words: str) -> bool:
+    def is_keyword(self, *keywords: str) -> bool:
         """Whether the next token is one of these keywords, in whatever case."""
-        return self.next.kind == "name" and self.next.text.upper() in words
+        return self.next.kind == "name" and self.next.text.upper() in keywords
 
-    def takes_word(self, word: str) -> bool:
-        if self.is_word(word):
+    def takes_keyword(self, word: str) -> bool:
+        if self.is_keyword(word):
             self._at += 1
             return True
         return False
 
-    def expect_word(self, word: str) -> None:
-        if not self.takes_word(word):
+    def expect_keyword(self, word: str) -> None:
+        if not self.takes_keyword(word):
             raise self.error()
 
     def error(self) -> Exception:

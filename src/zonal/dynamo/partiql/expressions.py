@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zonal.dynamo.expressions import tree
-from zonal.dynamo.expressions.tree import Operand, Path, Step
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.ast import Operand, Path, PathStep
 from zonal.dynamo.expressions.updates import IfNotExists, ListAppend
 from zonal.dynamo.items import Value, kind_and_body, settle, validation
-from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED, Tokens, is_readable_number
+from zonal.dynamo.partiql.tokens import NOT_WELL_FORMED, StatementTokens, is_readable_number
 from zonal.dynamo.recursion import Steps, run
-from zonal.dynamo.tokens import END
+from zonal.dynamo.token_reader import END
 from zonal.foundation.errors import AwsError
 
 _NUMBER_FAULTS = ("Number overflow", "Number underflow", "Attempting to store more than")
@@ -69,11 +69,11 @@ def _unreadable(value: Value) -> str | None:
     return next((found for each in inner if (found := _unreadable(each)) is not None), None)
 
 
-class TermReader:
+class ExpressionReader:
     """Reads terms from a statement's tokens."""
 
     def __init__(self, text: str, parameters: list[Value]) -> None:
-        self.tokens = Tokens(text)
+        self.tokens = StatementTokens(text)
         self.parameters = parameters
         self.used = 0
 
@@ -82,8 +82,8 @@ class TermReader:
         if tokens.next.kind == "name" and tokens.following.text == "(":
             return (yield self._function())  # type: ignore[no-any-return]
         is_literal = tokens.next.kind in ("text", "number") or tokens.next.text in ("?", "{", "[", "<<", "-", "+")
-        if is_literal or tokens.is_word("TRUE", "FALSE", "NULL"):
-            return tree.Literal(self._literal())
+        if is_literal or tokens.is_keyword("TRUE", "FALSE", "NULL"):
+            return ast.Literal(self._literal())
         self._check_term()
         return self._path()
 
@@ -100,9 +100,9 @@ class TermReader:
         """Refuse what cannot begin a term."""
         if self.tokens.next.kind == END:
             raise validation(NOT_WELL_FORMED + "Unexpected term")
-        if self.tokens.is_word(*_OPERATORS):
+        if self.tokens.is_keyword(*_OPERATORS):
             raise validation(NOT_WELL_FORMED + "Unexpected operator")
-        if self.tokens.is_word(*_KEYWORDS):
+        if self.tokens.is_keyword(*_KEYWORDS):
             raise validation(NOT_WELL_FORMED + "Unexpected keyword")
 
     def _function(self) -> Steps[Operand]:
@@ -113,7 +113,7 @@ class TermReader:
             raise validation(f"Unrecognized function: {name} at {self.tokens.place(token)}")
         operands = yield self._operands(name, 1 if name == "size" else 2)
         if name == "size":
-            return tree.Size(operands[0])
+            return ast.Size(operands[0])
         return (IfNotExists if name == "if_not_exists" else ListAppend)(*operands)
 
     def _operands(self, function: str, count: int) -> Steps[list[Operand]]:
@@ -135,10 +135,10 @@ class TermReader:
         return operands
 
     def _path(self) -> Path:
-        steps: list[Step] = [self._name()]
+        steps: list[PathStep] = [self._name()]
         while True:
             if self.tokens.takes("."):
-                if self.tokens.is_word(*_NO_MEMBERS):
+                if self.tokens.is_keyword(*_NO_MEMBERS):
                     raise validation(NOT_WELL_FORMED + "Invalid path dot component")
                 steps.append(self._name())
             elif self.tokens.takes("["):
@@ -172,9 +172,9 @@ class TermReader:
             if self.used > len(self.parameters):
                 raise validation("Number of parameters in request and statement don't match.")
             return self.parameters[self.used - 1]
-        if tokens.is_word("TRUE", "FALSE"):
+        if tokens.is_keyword("TRUE", "FALSE"):
             return {"BOOL": tokens.take().text.upper() == "TRUE"}
-        if tokens.takes_word("NULL"):
+        if tokens.takes_keyword("NULL"):
             return {"NULL": True}
         if tokens.takes("["):
             return {"L": (yield self._elements("]"))}

@@ -15,25 +15,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from zonal.dynamo.storage.keeper import LENGTH, Pairs, framed
 from zonal.dynamo.storage.storage import StorageFailed
+from zonal.dynamo.storage.writer_process import LENGTH, Pairs, framed
 
 START_SECONDS = 60.0
 
-Landed = Callable[[str], None]
+OnCommitEnded = Callable[[str], None]
 
 
-class KeeperLink:
-    """A keeper for the store in one directory. `landed` is told of each group: no words if it is durable, else what went wrong."""
+class WriterClient:
+    """A keeper for the store in one directory. `commit_ended` is told of each group: no words if it is durable, else what went wrong."""
 
-    def __init__(self, directory: Path, landed: Landed, *, durable: bool) -> None:
+    def __init__(self, directory: Path, commit_ended: OnCommitEnded, *, durable: bool) -> None:
         self._directory = directory
         self._durable = durable
-        self._landed = landed
+        self._commit_ended = commit_ended
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_owed = False  # An answer is due.
         self._unsent = b""
-        self._heard = b""
+        self._received = b""
         self._start()
 
     @property
@@ -41,18 +41,18 @@ class KeeperLink:
         return self._process.pid
 
     def send(self, pairs: Pairs) -> None:
-        """Hand a group over; `landed` is called later."""
+        """Hand a group over; `commit_ended` is called later."""
         if self._process.poll() is not None:
-            self.hang_up()
+            self.disconnect()
             self._start()
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._socket, self._hear)
+            self._loop.add_reader(self._socket, self._receive)
         self._is_owed = True
         self._unsent = framed(marshal.dumps(pairs))
         self._send_more()
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Let the keeper end, once it has made its last commit."""
         self._stop_listening()
         self._socket.close()
@@ -65,16 +65,16 @@ class KeeperLink:
         """Start a keeper and wait until it is ready. Raises `StorageFailed`."""
         self._socket, theirs = socket.socketpair()
         arguments = f"0, {str(self._directory)!r}, {self._durable}"
-        program = f"import sys; sys.path[:] = {sys.path!r}; from zonal.dynamo.storage.keeper import main; main({arguments})"
+        program = f"import sys; sys.path[:] = {sys.path!r}; from zonal.dynamo.storage.writer_process import main; main({arguments})"
         with theirs:
             command = [sys.executable, "-I", "-S", "-c", program]
             self._process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, start_new_session=True)
-        self._heard = b""
+        self._received = b""
         self._socket.settimeout(START_SECONDS)
         try:
             problem = self._first_answer()
         except OSError as error:
-            problem = f"its keeper does not start: {error}"
+            problem = f"its writer process does not start: {error}"
         if problem:
             self._socket.close()
             raise StorageFailed(f"the store in {self._directory} cannot be opened: {problem}")
@@ -84,8 +84,8 @@ class KeeperLink:
         while (answer := self._answer()) is None:
             piece = self._socket.recv(4096)
             if not piece:
-                return "its keeper ended at once"
-            self._heard += piece
+                return "its writer process ended at once"
+            self._received += piece
         return answer
 
     def _send_more(self) -> None:
@@ -100,7 +100,7 @@ class KeeperLink:
             self._unsent = b""  # The reader hears the end too, and tells.
         self._loop.remove_writer(self._socket)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         try:
             piece = self._socket.recv(65536)
         except BlockingIOError:
@@ -112,20 +112,20 @@ class KeeperLink:
             self._process.wait(START_SECONDS)
             answer: str | None = "the process that writes the store has ended"
         else:
-            self._heard += piece
+            self._received += piece
             answer = self._answer()
         if answer is not None and self._is_owed:
             self._is_owed = False
-            self._landed(answer)
+            self._commit_ended(answer)
 
     def _answer(self) -> str | None:
         """The next whole answer among what was heard."""
-        if len(self._heard) < LENGTH:
+        if len(self._received) < LENGTH:
             return None
-        end = LENGTH + int.from_bytes(self._heard[:LENGTH], "big")
-        if len(self._heard) < end:
+        end = LENGTH + int.from_bytes(self._received[:LENGTH], "big")
+        if len(self._received) < end:
             return None
-        answer, self._heard = self._heard[LENGTH:end], self._heard[end:]
+        answer, self._received = self._received[LENGTH:end], self._received[end:]
         return answer.decode(errors="replace")
 
     def _stop_listening(self) -> None:

@@ -8,9 +8,9 @@ value counts at every use. So an update of a short key may not fill an item quit
 
 from __future__ import annotations
 
-from zonal.dynamo.expressions import tree
-from zonal.dynamo.expressions.tree import Operand, Path, Values
-from zonal.dynamo.expressions.updates import Action, IfNotExists, ListAppend, Sum, Update
+from zonal.dynamo.expressions import ast
+from zonal.dynamo.expressions.ast import AttributeValues, Operand, Path
+from zonal.dynamo.expressions.updates import IfNotExists, ListAppend, Sum, Update, UpdateAction
 from zonal.dynamo.items import size
 
 _STATEMENT = 3
@@ -24,12 +24,12 @@ _IF_NOT_EXISTS = 39
 _LIST_APPEND = 37
 
 
-def charge(update: Update, values: Values) -> int:
+def statement_size(update: Update, values: AttributeValues) -> int:
     """The bytes that an update's statement counts for."""
     return _STATEMENT + sum(_clause(action, values) for action in update.actions)
 
 
-def _clause(action: Action, values: Values) -> int:
+def _clause(action: UpdateAction, values: AttributeValues) -> int:
     first, *rest = action.path.steps
     target = _length(first) + sum(_TARGET_STEP + _length(step) for step in rest)
     if action.value is None or action.section == "DELETE":
@@ -37,8 +37,8 @@ def _clause(action: Action, values: Values) -> int:
     return _WRITING + target + _operand(action.value, values)
 
 
-def _operand(operand: Operand, values: Values) -> int:
-    if isinstance(operand, tree.Given):
+def _operand(operand: Operand, values: AttributeValues) -> int:
+    if isinstance(operand, ast.ValueReference):
         return size(values[operand.name])
     if isinstance(operand, Path):
         return _OPERAND + sum(_OPERAND_STEP + _length(step) for step in operand.steps)
@@ -50,5 +50,5 @@ def _operand(operand: Operand, values: Values) -> int:
     return _SUM[operand.sign] + _operand(operand.left, values) + _operand(operand.right, values)
 
 
-def _length(step: tree.Step) -> int:
+def _length(step: ast.PathStep) -> int:
     return len(str(step).encode())

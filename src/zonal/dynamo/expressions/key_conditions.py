@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zonal.dynamo.expressions.conditions import Joined, Node, Simple
-from zonal.dynamo.expressions.syntax import Names, RawFunction, RawPath, RawValue
+from zonal.dynamo.expressions.conditions import ConditionNode, Joined, Simple
+from zonal.dynamo.expressions.syntax import AttributeNames, RawFunction, RawPath, RawValue
 from zonal.dynamo.items import Value, validation
 
 _OPERATORS = {"=": "EQ", "<": "LT", "<=": "LE", ">": "GT", ">=": "GE", "BETWEEN": "BETWEEN", "begins_with": "BEGINS_WITH"}
@@ -25,14 +25,14 @@ class KeyCondition(NamedTuple):
     values: tuple[Value, ...]
 
 
-def key_conditions(root: Node, names: Names) -> dict[str, KeyCondition]:
+def key_conditions(root: ConditionNode, names: AttributeNames) -> dict[str, KeyCondition]:
     """The conditions by attribute. Raises `ValidationException` where the expression is none that a Query can answer."""
     found: dict[str, KeyCondition] = {}
     _collect(root, names, found)
     return found
 
 
-def _collect(node: Node, names: Names, found: dict[str, KeyCondition]) -> None:
+def _collect(node: ConditionNode, names: AttributeNames, found: dict[str, KeyCondition]) -> None:
     if isinstance(node, Joined):
         if node.operator != "AND":
             raise validation(f"Invalid operator used in KeyConditionExpression: {node.operator}")
@@ -59,7 +59,7 @@ def _check_operator(node: Simple) -> None:
         raise validation(f"{_CONDITION}{node.operator} operator must have the key attribute as its first operand")
 
 
-def _attribute(node: Simple, names: Names) -> str:
+def _attribute(node: Simple, names: AttributeNames) -> str:
     attribute = ""
     for operand in node.operands:
         if isinstance(operand, RawPath):

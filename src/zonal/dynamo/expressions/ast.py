@@ -1,7 +1,7 @@
 """The trees that expressions become, and what they say of an item.
 
-Operands (`Path`, `Given`, `Literal`, `Size`) yield an attribute value or None; conditions yield true or false. Both take the item and
-the request's expression attribute values, so that one tree serves every request with the same text.
+Operands (`Path`, `ValueReference`, `Literal`, `Size`) yield an attribute value or None; conditions yield true or false. Both take the item
+and the request's expression attribute values, so that one tree serves every request with the same text.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from typing import Any, NamedTuple, Protocol
 
 from zonal.dynamo.items import Item, Value, decode_binary, equal, kind_and_body, order
 
-Values = Mapping[str, Value]
-Step = str | int
+AttributeValues = Mapping[str, Value]
+PathStep = str | int
 """An attribute or member name, or a list index."""
 
 
 class Operand(Protocol):
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         """The value this stands for; None where the item has none."""
 
 
 class Condition(Protocol):
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         """Whether it is true of the item."""
 
 
 class Path(NamedTuple):
     """A document path, its `#` names resolved."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PathStep, ...]
 
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         value = item.get(self.steps[0])  # type: ignore[arg-type]
         for step in self.steps[1:]:
             if value is None:
@@ -43,12 +43,12 @@ class Path(NamedTuple):
         return "[" + ", ".join(f"[{step}]" if isinstance(step, int) else step for step in self.steps) + "]"
 
 
-class Given(NamedTuple):
+class ValueReference(NamedTuple):
     """An expression attribute value (`:name`)."""
 
     name: str
 
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         return values[self.name]
 
 
@@ -57,7 +57,7 @@ class Literal(NamedTuple):
 
     value: Value
 
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         return self.value
 
 
@@ -66,7 +66,7 @@ class Size(NamedTuple):
 
     operand: Operand
 
-    def of(self, item: Item, values: Values) -> Value | None:
+    def of(self, item: Item, values: AttributeValues) -> Value | None:
         value = self.operand.of(item, values)
         if value is None:
             return None
@@ -83,7 +83,7 @@ class Comparison(NamedTuple):
     left: Operand
     right: Operand
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         left, right = self.left.of(item, values), self.right.of(item, values)
         if left is None or right is None:
             return self.operator == "<>"
@@ -99,7 +99,7 @@ class Between(NamedTuple):
     low: Operand
     high: Operand
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         value, low, high = self.operand.of(item, values), self.low.of(item, values), self.high.of(item, values)
         if value is None or low is None or high is None:
             return False
@@ -110,7 +110,7 @@ class In(NamedTuple):
     operand: Operand
     choices: tuple[Operand, ...]
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         value = self.operand.of(item, values)
         if value is None:
             return False
@@ -121,21 +121,21 @@ class In(NamedTuple):
 class And(NamedTuple):
     conditions: tuple[Condition, ...]
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         return all(condition.holds(item, values) for condition in self.conditions)
 
 
 class Or(NamedTuple):
     conditions: tuple[Condition, ...]
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         return any(condition.holds(item, values) for condition in self.conditions)
 
 
 class Not(NamedTuple):
     condition: Condition
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         return not self.condition.holds(item, values)
 
 
@@ -144,7 +144,7 @@ class Exists(NamedTuple):
 
     operand: Operand
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         return self.operand.of(item, values) is not None
 
 
@@ -154,7 +154,7 @@ class TypeIs(NamedTuple):
     operand: Operand
     type: Operand
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         value, wanted = self.operand.of(item, values), self.type.of(item, values)
         return value is not None and wanted is not None and kind_and_body(value)[0] == wanted.get("S")
 
@@ -163,7 +163,7 @@ class BeginsWith(NamedTuple):
     operand: Operand
     beginning: Operand
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         value, beginning = self.operand.of(item, values), self.beginning.of(item, values)
         if value is None or beginning is None:
             return False
@@ -179,7 +179,7 @@ class Contains(NamedTuple):
     operand: Operand
     part: Operand
 
-    def holds(self, item: Item, values: Values) -> bool:
+    def holds(self, item: Item, values: AttributeValues) -> bool:
         value, part = self.operand.of(item, values), self.part.of(item, values)
         if value is None or part is None:
             return False
@@ -207,7 +207,7 @@ def compares(operator: str, left: Value, right: Value) -> bool:
     return result >= 0
 
 
-def _step(value: Value, step: Step) -> Value | None:
+def _step(value: Value, step: PathStep) -> Value | None:
     found: Any = None
     if isinstance(step, int):
         elements = value.get("L")

@@ -12,25 +12,25 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from zonal.dynamo.reading import View
+from zonal.dynamo.item_pages import ReadView
 from zonal.dynamo.storage.storage import Storage
 
 
-class Replaced(NamedTuple):
+class ReplacedValues(NamedTuple):
     """What keys held before a commit, and when that was."""
 
     at: float
     values: Mapping[bytes, bytes | None]
 
 
-class Lag:
+class StaleReads:
     """Keeps the near past of a store. `seconds` is region time; `limit` the longest lag that anybody has set."""
 
     def __init__(self, storage: Storage, seconds: Callable[[], float], seed: int) -> None:
         self._storage = storage
         self._seconds = seconds
         self._random = random.Random(seed)
-        self._past: deque[Replaced] = deque()
+        self._past: deque[ReplacedValues] = deque()
         self.limit = 0.0
 
     def before_commit(self, changes: Mapping[bytes, bytes | None]) -> Mapping[bytes, bytes | None] | None:
@@ -42,12 +42,12 @@ class Lag:
     def committed(self, replaced: Mapping[bytes, bytes | None] | None) -> None:
         """Note that the changes became visible now."""
         if replaced is not None:
-            self._past.append(Replaced(self._seconds(), replaced))
+            self._past.append(ReplacedValues(self._seconds(), replaced))
         horizon = self._seconds() - self.limit
         while self._past and self._past[0].at < horizon:
             self._past.popleft()
 
-    def view(self, most_seconds: float) -> View:
+    def view(self, most_seconds: float) -> ReadView:
         """The state of a random moment within the lag."""
         moment = self._seconds() - self._random.uniform(0, most_seconds)
         shadow: dict[bytes, bytes | None] = {}
@@ -55,10 +55,10 @@ class Lag:
             if replaced.at <= moment:
                 break
             shadow.update(replaced.values)
-        return _Past(self._storage, shadow) if shadow else self._storage
+        return _PastState(self._storage, shadow) if shadow else self._storage
 
 
-class _Past:
+class _PastState:
     """The committed state with the latest changes taken back."""
 
     def __init__(self, storage: Storage, shadow: Mapping[bytes, bytes | None]) -> None:

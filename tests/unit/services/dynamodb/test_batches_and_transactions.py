@@ -206,7 +206,7 @@ async def test_items_whose_time_is_over_go_and_the_stream_says_who_did_it(call: 
     await call("UpdateTimeToLive", TableName="things", TimeToLiveSpecification={"AttributeName": "ends", "Enabled": True})
     count = call.service.engine.any_table("things")
     assert count is not None
-    await wait_for(lambda: call.service.engine.writer.count(count.space).items == 3, within=timedelta(seconds=5))
+    await wait_for(lambda: call.service.engine.writer.count(count.keyspace).items == 3, within=timedelta(seconds=5))
     await call.service.engine.settled()
     assert {item["a"]["S"] for item in await call.items("things")} == {"future", "ancient", "text"}
     query = {"KeyConditionExpression": "c = :c", "ExpressionAttributeValues": {":c": {"S": "x"}}}
@@ -244,7 +244,7 @@ async def test_a_provisioned_table_is_throttled_when_its_burst_is_used_up(call: 
     answer = await call.error("BatchWriteItem", RequestItems={"small": [{"PutRequest": {"Item": fat}}]})
     assert answer.code == "ProvisionedThroughputExceededException"
     await call("GetItem", TableName="small", Key={"a": {"S": "1"}})
-    assert call.service.engine.governor.minutes("small")[-1].throttled >= 1
+    assert call.service.engine.limiter.minutes("small")[-1].throttled >= 1
 
 
 async def test_throttling_can_be_switched_off(tmp_path: Path) -> None:

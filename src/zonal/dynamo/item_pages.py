@@ -13,19 +13,19 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from zonal.dynamo import keys, stored
-from zonal.dynamo.expressions.keyconditions import KeyCondition
+from zonal.dynamo import item_codec, keys
+from zonal.dynamo.capacity_units import read_units
+from zonal.dynamo.expressions.ast import AttributeValues, Condition, Path
+from zonal.dynamo.expressions.key_conditions import KeyCondition
 from zonal.dynamo.expressions.projections import project
-from zonal.dynamo.expressions.tree import Condition, Path, Values
 from zonal.dynamo.items import Item, Value
 from zonal.dynamo.keys import Schema
-from zonal.dynamo.units import read_units
 
 PAGE_BYTES = 1024 * 1024
 _SEGMENT_GRAIN = 4096
 
 
-class View(Protocol):
+class ReadView(Protocol):
     """The committed state as one read sees it: now, or a little while ago."""
 
     def get(self, key: bytes) -> bytes | None: ...
@@ -33,20 +33,20 @@ class View(Protocol):
     def range(self, low: bytes, high: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]: ...
 
 
-class Ask(NamedTuple):
+class PageRequest(NamedTuple):
     """What a page is made of. `fetch` turns an index entry into the table's item where the index does not hold what is wanted;
     `shape` makes of an item what the projection wants."""
 
     limit: int | None = None
     filter: Condition | None = None
-    values: Values = MappingProxyType({})
+    values: AttributeValues = MappingProxyType({})
     projection: Sequence[Path] | None = None
     counts_only: bool = False
     fetch: Callable[[Item], bytes | None] | None = None
     shape: Callable[[Sequence[Path], Item], Item] = project
 
 
-class Page(NamedTuple):
+class ItemPage(NamedTuple):
     """What was found. `last` is the stored entry that the page ended with, None where there is nothing behind it.
 
     `size` is how much was read in the table or index asked, `fetched_units` what fetching from the table cost if read consistently.
@@ -60,52 +60,52 @@ class Page(NamedTuple):
     fetched_units: float = 0.0
 
 
-def read_page(pairs: Iterator[tuple[bytes, bytes]], ask: Ask) -> Page:
+def read_page(pairs: Iterator[tuple[bytes, bytes]], page_request: PageRequest) -> ItemPage:
     """Read until the page is full or the range ends."""
-    if ask.filter is None and ask.projection is None and ask.fetch is None:
-        return _plain_page(pairs, ask)
+    if page_request.filter is None and page_request.projection is None and page_request.fetch is None:
+        return _plain_page(pairs, page_request)
     items: list[bytes] = []
     count = scanned = size = 0
     fetched = 0.0
     for _, value in pairs:
         scanned += 1
-        size += stored.size_of(value)
+        size += item_codec.size_of(value)
         whole: bytes | None = value
-        if ask.fetch is not None:
-            whole = ask.fetch(stored.item_of(value))
-            fetched += read_units(stored.size_of(whole), consistent=True)
-        if whole is not None and (found := _seen(whole, ask)) is not None:
+        if page_request.fetch is not None:
+            whole = page_request.fetch(item_codec.item_of(value))
+            fetched += read_units(item_codec.size_of(whole), consistent=True)
+        if whole is not None and (found := _seen(whole, page_request)) is not None:
             count += 1
-            if not ask.counts_only:
+            if not page_request.counts_only:
                 items.append(found)
-        if scanned == ask.limit or size >= PAGE_BYTES:
-            return Page(items, count, scanned, size, value, fetched)
-    return Page(items, count, scanned, size, None, fetched)
+        if scanned == page_request.limit or size >= PAGE_BYTES:
+            return ItemPage(items, count, scanned, size, value, fetched)
+    return ItemPage(items, count, scanned, size, None, fetched)
 
 
-def _plain_page(pairs: Iterator[tuple[bytes, bytes]], ask: Ask) -> Page:
+def _plain_page(pairs: Iterator[tuple[bytes, bytes]], page_request: PageRequest) -> ItemPage:
     items: list[bytes] = []
     append, from_bytes = items.append, int.from_bytes
     scanned = size = 0
-    limit = ask.limit or -1
+    limit = page_request.limit or -1
     for _, value in pairs:
         scanned += 1
         size += from_bytes(value[:4], "big")
         append(value[4:])
         if scanned == limit or size >= PAGE_BYTES:
-            return Page([] if ask.counts_only else items, scanned, scanned, size, value)
-    return Page([] if ask.counts_only else items, scanned, scanned, size, None)
+            return ItemPage([] if page_request.counts_only else items, scanned, scanned, size, value)
+    return ItemPage([] if page_request.counts_only else items, scanned, scanned, size, None)
 
 
-def _seen(value: bytes, ask: Ask) -> bytes | None:
-    if ask.filter is None and ask.projection is None:
-        return stored.json_of(value)
-    item = stored.item_of(value)
-    if ask.filter is not None and not ask.filter.holds(item, ask.values):
+def _seen(value: bytes, page_request: PageRequest) -> bytes | None:
+    if page_request.filter is None and page_request.projection is None:
+        return item_codec.json_of(value)
+    item = item_codec.item_of(value)
+    if page_request.filter is not None and not page_request.filter.holds(item, page_request.values):
         return None
-    if ask.projection is None or ask.counts_only:
-        return stored.json_of(value)
-    return msgspec.json.encode(ask.shape(ask.projection, item))
+    if page_request.projection is None or page_request.counts_only:
+        return item_codec.json_of(value)
+    return msgspec.json.encode(page_request.shape(page_request.projection, item))
 
 
 def query_range(schema: Schema, partition: Sequence[Value], conditions: Sequence[KeyCondition]) -> tuple[bytes, bytes]:
@@ -138,12 +138,12 @@ def _narrowed(prefix: bytes, condition: KeyCondition) -> tuple[bytes, bytes]:
     return first, keys.after(prefix + keys.encode(values[1]))
 
 
-def scan_range(space: bytes, segment: int = 0, segments: int = 1) -> tuple[bytes, bytes]:
+def scan_range(keyspace: bytes, segment: int = 0, segments: int = 1) -> tuple[bytes, bytes]:
     """The keys of a segment of a space: an equal share of the order in which partitions are placed."""
     grain = max(_SEGMENT_GRAIN, 1 << (segments - 1).bit_length())
     bits = grain.bit_length() - 1
-    return space + _boundary(segment, segments, grain, bits), (
-        keys.after(space) if segment == segments - 1 else space + _boundary(segment + 1, segments, grain, bits)
+    return keyspace + _boundary(segment, segments, grain, bits), (
+        keys.after(keyspace) if segment == segments - 1 else keyspace + _boundary(segment + 1, segments, grain, bits)
     )
 
 
