@@ -188,7 +188,7 @@ class Backups:
         return {"BackupDetails": _details(backup), "SourceTableDetails": source, "SourceTableFeatureDetails": features}
 
 
-class BackupUpkeep:
+class BackupReconciler:
     """Copies the items of new backups, and sets aside those of a moment that a table is restored to."""
 
     name = "dynamodb-backups"

@@ -69,7 +69,7 @@ class Batches:
                 if value is not None:
                     found[read.name].append(read.shown(value))
         _check_any_done(unprocessed, costs)
-        return _told_reads(found, unprocessed, costs, request.get("ReturnConsumedCapacity"))
+        return _read_response(found, unprocessed, costs, request.get("ReturnConsumedCapacity"))
 
     @operation("BatchWriteItem")
     async def write(self, call: Call, request: Request) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Batches:
         return cost
 
 
-class Read(NamedTuple):
+class TableRead(NamedTuple):
     """The keys that a batch reads of one table, under the name the caller gave."""
 
     name: str
@@ -132,7 +132,7 @@ class Read(NamedTuple):
         return item_codec.json_of(value) if self.wanted is None else msgspec.json.encode(project(self.wanted, item_codec.item_of(value)))
 
 
-def _checked_reads(engine: DynamoEngine, request: dict[str, Request]) -> list[Read]:
+def _checked_reads(engine: DynamoEngine, request: dict[str, Request]) -> list[TableRead]:
     checked = []
     count = 0
     _check_one_language(request)
@@ -161,7 +161,7 @@ def _checked_reads(engine: DynamoEngine, request: dict[str, Request]) -> list[Re
             keys.check_key(key, table.schema)
         check_nested(expressions, table)
         places = [table.schema.key(key) for key in each["Keys"]]
-        reads.append(Read(name, table, places, each.get("ConsistentRead", False), projection(each, expressions), each))
+        reads.append(TableRead(name, table, places, each.get("ConsistentRead", False), projection(each, expressions), each))
     return reads
 
 
@@ -234,7 +234,7 @@ def _check_any_done(unprocessed: dict[str, Any], costs: dict[str, Cost]) -> None
         )
 
 
-def _told_reads(found: dict[str, list[bytes]], unprocessed: Request, costs: dict[str, Cost], wanted: str | None) -> bytes:
+def _read_response(found: dict[str, list[bytes]], unprocessed: Request, costs: dict[str, Cost], wanted: str | None) -> bytes:
     tables = b",".join(msgspec.json.encode(name) + b":[" + b",".join(items) + b"]" for name, items in found.items())
     parts = [b'{"Responses":{', tables, b'},"UnprocessedKeys":', msgspec.json.encode(unprocessed)]
     told = [cost.told(name, wanted) for name, cost in costs.items()]

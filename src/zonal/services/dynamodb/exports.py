@@ -98,7 +98,7 @@ class Exports:
         return page.of(map(_summary, page.items)).members("ExportSummaries", "NextToken")
 
 
-class ExportUpkeep:
+class ExportReconciler:
     """Writes what exports ask for."""
 
     name = "dynamodb-exports"
@@ -195,7 +195,7 @@ def _lines(snapshot: Snapshot, table: Table, recovery: Recovery, export: ExportR
         yield _change_line(table, export.view, change, after), max(item_codec.size_of(change.before), item_codec.size_of(after))
 
 
-class Change(NamedTuple):
+class ExportedChange(NamedTuple):
     """What happened to an item between two moments: what it was at the first, when it changed last, and any of its states."""
 
     before: bytes | None
@@ -203,19 +203,19 @@ class Change(NamedTuple):
     known: bytes | None
 
 
-def _changes_between(snapshot: Snapshot, recovery: Recovery, since: datetime, at: datetime) -> dict[bytes, Change]:
+def _changes_between(snapshot: Snapshot, recovery: Recovery, since: datetime, at: datetime) -> dict[bytes, ExportedChange]:
     """The changes between two moments, by key."""
     low, _ = undo_range(recovery, since)
     high, _ = undo_range(recovery, at)
-    found: dict[bytes, Change] = {}
+    found: dict[bytes, ExportedChange] = {}
     for log_key, value in snapshot.range(low, high):
         undo, micros = undo_of(value), int.from_bytes(log_key[4:12], "big")
         first = found.get(undo.key)
-        found[undo.key] = Change(undo.before if first is None else first.before, micros, undo.before or (first and first.known))
+        found[undo.key] = ExportedChange(undo.before if first is None else first.before, micros, undo.before or (first and first.known))
     return found
 
 
-def _change_line(table: Table, view: str, change: Change, after: bytes | None) -> bytes:
+def _change_line(table: Table, view: str, change: ExportedChange, after: bytes | None) -> bytes:
     """One item of an incremental export. What came and went in between has its keys alone."""
     known = after or change.known
     assert known is not None, "a key that held nothing before, in between, or after did not change"

@@ -82,7 +82,7 @@ class Imports:
         return page.of(map(_summary, page.items)).members("ImportSummaryList", "NextToken")
 
 
-class ImportUpkeep:
+class ImportReconciler:
     """Brings the items of imports."""
 
     name = "dynamodb-imports"
@@ -103,7 +103,7 @@ class ImportUpkeep:
         if table is None or table.record.import_arn != record.id:
             return None
         try:
-            ended = await Bringing(self._engine, self._objects, record, table).all()
+            ended = await ImportAttempt(self._engine, self._objects, record, table).all()
         except AwsError as error:
             ended = transfers.failed(record, error)
         _end(
@@ -112,7 +112,7 @@ class ImportUpkeep:
         return None
 
 
-class Bringing:
+class ImportAttempt:
     """One attempt at an import."""
 
     def __init__(self, engine: DynamoEngine, objects: ObjectStorage, record: ImportRecord, table: Table) -> None:

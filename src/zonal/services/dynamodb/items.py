@@ -25,8 +25,8 @@ from zonal.dynamo.table import Table
 from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.parameters import (
-    Change,
     Guard,
+    ItemChange,
     check_mixture,
     check_nested,
     check_operator,
@@ -53,7 +53,7 @@ class Write(NamedTuple):
     table: Table
     key: bytes
     guard: Guard
-    change: Change | None
+    change: ItemChange | None
     item: Item | None
     size: int
     expressions: Expressions
@@ -141,7 +141,7 @@ class Items:
         answer: dict[str, Any] = {}
         if returns != "NONE" and (attributes := _returned(returns, write, old, after)):
             answer["Attributes"] = attributes
-        return tell_write(answer, request, write, cost)
+        return add_write_costs(answer, request, write, cost)
 
     async def _failed(self, write: Write, before: bytes | None, error: AwsError) -> None:
         """A write that came to nothing still consumed what looking at the item costs, and its answer must rest on durable state."""
@@ -221,7 +221,7 @@ def checked_update(engine: DynamoEngine, request: Request, *, whole_request: boo
     return _keyed_write(engine, request, expressions, change)
 
 
-def read_update(request: Request, *, whole_request: bool = False) -> tuple[Change, Expressions]:
+def read_update(request: Request, *, whole_request: bool = False) -> tuple[ItemChange, Expressions]:
     """Check what can be checked of an update without its table: what it changes, and its expressions."""
     if whole_request:
         check_mixture(request, ("UpdateExpression", "ConditionExpression"), ("AttributeUpdates", "Expected", "ConditionalOperator"))
@@ -245,7 +245,7 @@ def read_condition(request: Request) -> Expressions:
     return read_expressions(request)
 
 
-def _keyed_write(engine: DynamoEngine, request: Request, expressions: Expressions, change: Change | None) -> Write:
+def _keyed_write(engine: DynamoEngine, request: Request, expressions: Expressions, change: ItemChange | None) -> Write:
     table = engine.table(request["TableName"])
     keys.check_key(request["Key"], table.schema)
     if change is not None:
@@ -263,7 +263,7 @@ def _checked_conditions(request: Request) -> Expressions:
     return read_expressions(request)
 
 
-def _check_change(change: Change, table: Table) -> None:
+def _check_change(change: ItemChange, table: Table) -> None:
     heads = {path.steps[0] for path in change.paths}
     for name in table.key_names:
         if name in heads:
@@ -283,7 +283,7 @@ def _check_change(change: Change, table: Table) -> None:
                 )
 
 
-def _known_types(change: Change) -> dict[str, str]:
+def _known_types(change: ItemChange) -> dict[str, str]:
     """The types that the update will give to whole attributes, as far as it says so itself."""
     if isinstance(change, Update):
         whole = [action for action in change.actions if len(action.path.steps) == 1 and action.section in ("SET", "ADD")]
@@ -310,7 +310,7 @@ def updated(write: Write, before: Item | None) -> tuple[Item | None, int]:
     return after, size
 
 
-def _only_removes(change: Change) -> bool:
+def _only_removes(change: ItemChange) -> bool:
     if isinstance(change, Update):
         return bool(change.actions) and all(action.section in ("REMOVE", "DELETE") for action in change.actions)
     return isinstance(change, legacy.AttributeUpdates) and change.only_deletes
@@ -325,7 +325,7 @@ def _returned(returns: str, write: Write, old: Item | None, after: Item | None) 
     return None if item is None or write.change is None else project(write.change.paths, item)
 
 
-def tell_write(answer: dict[str, Any], request: Request, write: Write, cost: Cost) -> dict[str, Any]:
+def add_write_costs(answer: dict[str, Any], request: Request, write: Write, cost: Cost) -> dict[str, Any]:
     """Add to a write's answer the capacity and the item collection that the caller asked for."""
     if told := cost.told(write.table.name, request.get("ReturnConsumedCapacity")):
         answer["ConsumedCapacity"] = told

@@ -14,7 +14,7 @@ from zonal.dynamo.table import Table
 from zonal.foundation.errors import AwsError
 
 
-class Change(Protocol):
+class ItemChange(Protocol):
     """What an UpdateItem does, from an expression or from `AttributeUpdates`."""
 
     @property

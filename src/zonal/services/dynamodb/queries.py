@@ -166,7 +166,7 @@ class Queries:
         page = read_page(pairs, page_request)
         cost = _cost(page, index, consistent)
         engine.limiter.consume(table, "Read", cost, partition)
-        return _told(page, request, table, index, cost)
+        return _response(page, request, table, index, cost)
 
 
 class Fetch:
@@ -190,7 +190,7 @@ def _cost(page: ItemPage, index: Index | None, consistent: bool) -> Cost:
     return cost
 
 
-def _told(page: ItemPage, request: Request, table: Table, index: Index | None, cost: Cost) -> bytes:
+def _response(page: ItemPage, request: Request, table: Table, index: Index | None, cost: Cost) -> bytes:
     parts = [b'{"Count":%d,"ScannedCount":%d' % (page.matched, page.scanned)]
     if request.get("Select") != "COUNT":
         parts += [b',"Items":[', b",".join(page.items), b"]"]

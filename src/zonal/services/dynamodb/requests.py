@@ -127,11 +127,11 @@ def _input(service: str, operation: str) -> Shape:
     return found.input
 
 
-Check = Callable[[Any], bool]
+ShapeCheck = Callable[[Any], bool]
 
 
 @functools.cache
-def _compiled(service: str, operation: str) -> tuple[dict[str, Check], tuple[str, ...]]:
+def _compiled(service: str, operation: str) -> tuple[dict[str, ShapeCheck], tuple[str, ...]]:
     shape = _input(service, operation)
     return {name: _check_of(member) for name, member in shape.members.items()}, _required(shape)
 
@@ -141,7 +141,7 @@ def _required(shape: Shape) -> tuple[str, ...]:
     return shape.definition.required + _ALSO_REQUIRED.get(shape.name, ())
 
 
-def _check_of(shape: Shape) -> Check:
+def _check_of(shape: Shape) -> ShapeCheck:
     """A quick test whether a value is certainly good."""
     definition = shape.definition
     if shape.type == "string":
@@ -178,7 +178,7 @@ def _check_of(shape: Shape) -> Check:
     return lambda value: False
 
 
-def _string_check(shape: Shape) -> Check:
+def _string_check(shape: Shape) -> ShapeCheck:
     if shape.name in ("TableArn", "TableName"):
         known: dict[str, bool] = {}
 

@@ -15,20 +15,20 @@ from zonal.dynamo.engine import DynamoEngine, open_engine
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
-from zonal.services.dynamodb.backups import Backups, BackupUpkeep
+from zonal.services.dynamodb.backups import BackupReconciler, Backups
 from zonal.services.dynamodb.batches import Batches
 from zonal.services.dynamodb.documents import vetted
-from zonal.services.dynamodb.exports import Exports, ExportUpkeep
-from zonal.services.dynamodb.imports import Imports, ImportUpkeep
+from zonal.services.dynamodb.exports import ExportReconciler, Exports
+from zonal.services.dynamodb.imports import ImportReconciler, Imports
 from zonal.services.dynamodb.items import Items
 from zonal.services.dynamodb.queries import Queries
+from zonal.services.dynamodb.reconcilers import ChangeLogReconciler, KeyspaceCollector, TableReconciler
 from zonal.services.dynamodb.statements import Statements
 from zonal.services.dynamodb.streams import Streams
 from zonal.services.dynamodb.tables import Tables
-from zonal.services.dynamodb.tags import Tags
-from zonal.services.dynamodb.time_to_live import TimeToLive, TimeToLiveUpkeep
+from zonal.services.dynamodb.tags import TableTags
+from zonal.services.dynamodb.time_to_live import TimeToLive, TimeToLiveReconciler
 from zonal.services.dynamodb.transactions import Transactions
-from zonal.services.dynamodb.upkeep import LogUpkeep, RefuseUpkeep, TableUpkeep
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Handler, handlers
 
@@ -54,7 +54,7 @@ class DynamoDb:
             transactions,
             Statements(engine, items, transactions),
             TimeToLive(engine),
-            Tags(engine),
+            TableTags(engine),
             backups,
             *transfers,
         )
@@ -63,12 +63,12 @@ class DynamoDb:
             "dynamodbstreams": vetted("dynamodbstreams", handlers(Streams(engine))),
         }
         self.reconcilers = (
-            TableUpkeep(engine),
-            RefuseUpkeep(engine),
-            TimeToLiveUpkeep(engine),
-            BackupUpkeep(engine, backups.snapshots),
-            LogUpkeep(engine),
-            *((ExportUpkeep(engine, objects), ImportUpkeep(engine, objects)) if objects is not None else ()),
+            TableReconciler(engine),
+            KeyspaceCollector(engine),
+            TimeToLiveReconciler(engine),
+            BackupReconciler(engine, backups.snapshots),
+            ChangeLogReconciler(engine),
+            *((ExportReconciler(engine, objects), ImportReconciler(engine, objects)) if objects is not None else ()),
         )
 
     def capacity(self, table: str) -> CapacityComparison | None:

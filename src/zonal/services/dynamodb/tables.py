@@ -1,8 +1,8 @@
 """Tables: CreateTable, DescribeTable, ListTables, UpdateTable, DeleteTable, and the account's limits.
 
 An operation checks, writes the record and answers; what must then be done (filling a new index, emptying what was deleted) is done by
-`upkeep`. The record holds what was asked for at once; the answer to an update still tells what was before, with the status UPDATING, as
-AWS's does.
+`reconcilers`. The record holds what was asked for at once; the answer to an update still tells what was before, with the status UPDATING,
+as AWS's does.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _TAG_SIGNS, _TAG_LETTERS = frozenset("_.:/=+-@"), frozenset("LNZ")
 _TABLE_ARN = re.compile(r"arn:aws:dynamodb:(.+):(\d+):table/([^/]{3,})")
 
 
-class Tags:
+class TableTags:
     """Operations on the tags of tables."""
 
     def __init__(self, engine: DynamoEngine) -> None:

@@ -70,7 +70,7 @@ class TimeToLive:
         return {"TimeToLiveDescription": told}
 
 
-class TimeToLiveUpkeep:
+class TimeToLiveReconciler:
     """Sweeps a table for items whose time is over, again and again."""
 
     name = "dynamodb-ttl"

@@ -76,7 +76,7 @@ class Transactions:
         engine = self._engine
         token, digest = request.get("ClientRequestToken"), _digest(identity)
         if token is not None and self._was_done(token, digest, call):
-            return _told(request, [(write, self._reread(write)) for _, write in writes], {}, "Read")
+            return _response(request, [(write, self._reread(write)) for _, write in writes], {}, "Read")
         if len({write.key for _, write in writes}) != len(writes):
             raise validation("Transaction request cannot include multiple operations on one item")
         batch = WriteBatch()
@@ -99,7 +99,7 @@ class Transactions:
             for write, _ in costs:
                 if metric := collection_metrics(write):
                     metrics.setdefault(write.table.name, []).append(metric)
-        return _told(request, costs, metrics, "Write")
+        return _response(request, costs, metrics, "Write")
 
     @operation("TransactGetItems")
     async def get(self, call: Call, request: Request) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def _shown(value: bytes | None, wanted: Any) -> dict[str, Any]:
     return {"Item": item if wanted is None else project(wanted, item)}
 
 
-def _told(request: Request, costs: list[tuple[Write, Cost]], metrics: dict[str, list[Any]], kind: str) -> dict[str, Any]:
+def _response(request: Request, costs: list[tuple[Write, Cost]], metrics: dict[str, list[Any]], kind: str) -> dict[str, Any]:
     sums: dict[str, Cost] = {}
     for write, cost in costs:
         sums.setdefault(write.table.name, Cost()).add(cost)

@@ -23,13 +23,13 @@ from zonal.services.dynamodb.backups import stage
 from zonal.services.dynamodb.schemas import without_idle_attributes
 
 STEP_ITEMS = 200
-FILL_ITEMS = 32  # A step is one decision, a millisecond long at most, since other requests wait for it.
+BACKFILL_ITEMS = 32  # A step is one decision, a millisecond long at most, since other requests wait for it.
 STREAM_RETENTION = timedelta(hours=24)
 TRIM_SECONDS = 600.0
 _STEP_PAUSE_SECONDS = 0.0
 
 
-class TableUpkeep:
+class TableReconciler:
     """Brings tables to the state that their records ask for."""
 
     name = "dynamodb-tables"
@@ -47,17 +47,17 @@ class TableUpkeep:
         if record is None or record.status == "ACTIVE" or record.import_arn:
             return None
         if record.status == "DELETING":
-            self._bury(record)
+            self._delete_table(record)
             return None
         if record.status == "CREATING" and record.restored is not None and record.restored.pending:
             await self._restore(key)
         for index in record.indexes:
             if index.status == "CREATING":
-                await self._fill(key, index.name)
+                await self._backfill(key, index.name)
         self._finish(key)
         return None
 
-    def _bury(self, record: TableRecord) -> None:
+    def _delete_table(self, record: TableRecord) -> None:
         with self._store.transaction() as tx:
             keyspaces = [record.keyspace, *(index.keyspace for index in record.indexes), *(stream.keyspace for stream in record.streams)]
             if record.recovery is not None:
@@ -79,27 +79,27 @@ class TableUpkeep:
                 return
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
 
-    async def _fill(self, name: str, index_name: str) -> None:
+    async def _backfill(self, name: str, index_name: str) -> None:
         while True:
             table = self._engine.any_table(name)
             index = None if table is None else next((each for each in table.indexes if each.name == index_name), None)
             if table is None or index is None or index.backfill is None:
                 return
             if not index.backfill.has_begun:
-                await empty_space(self._engine, index.record.keyspace)
+                await empty_keyspace(self._engine, index.record.keyspace)
                 index.backfill.has_begun = True
-            if not await self._fill_step(table, index):
+            if not await self._backfill_step(table, index):
                 return
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
 
-    async def _fill_step(self, table: Table, index: Index) -> bool:
+    async def _backfill_step(self, table: Table, index: Index) -> bool:
         """Fill the next items into an index; False once there is none left."""
         assert index.backfill is not None
         storage, end = self._engine.storage, keys.after(keyspace_prefix(table.keyspace))
         low = index.backfill.cursor + b"\x00" if index.backfill.cursor else keyspace_prefix(table.keyspace)
-        found = [key for key, _ in islice(storage.range(low, end), FILL_ITEMS)]
+        found = [key for key, _ in islice(storage.range(low, end), BACKFILL_ITEMS)]
         # From here on writes up to the cursor keep the index themselves. What was decided before that is committed a moment later.
-        index.backfill.cursor = found[-1] if len(found) == FILL_ITEMS else end
+        index.backfill.cursor = found[-1] if len(found) == BACKFILL_ITEMS else end
         await self._engine.settled()
         batch = WriteBatch()
         for key, _ in storage.range(low, index.backfill.cursor + b"\x00"):
@@ -127,7 +127,7 @@ class TableUpkeep:
             tx.note("dynamodb.table.active", name)
 
 
-class RefuseUpkeep:
+class KeyspaceCollector:
     """Empties spaces that nobody needs any more."""
 
     name = "dynamodb-refuse"
@@ -143,13 +143,13 @@ class RefuseUpkeep:
     async def converge(self, key: str) -> float | None:
         if self._store.get(DiscardedKeyspace, key) is None:
             return None
-        await empty_space(self._engine, int(key))
+        await empty_keyspace(self._engine, int(key))
         with self._store.transaction() as tx:
             tx.delete(DiscardedKeyspace, key)
         return None
 
 
-class LogUpkeep:
+class ChangeLogReconciler:
     """Drops what streams and recovery logs no longer have to hold: records after a day, steps back after the recovery period."""
 
     name = "dynamodb-logs"
@@ -188,7 +188,7 @@ class LogUpkeep:
             await self._engine.storage.submit(dict.fromkeys(found))
 
 
-async def empty_space(engine: DynamoEngine, keyspace: int) -> None:
+async def empty_keyspace(engine: DynamoEngine, keyspace: int) -> None:
     """Delete everything that lies in a space, a step at a time."""
     low = keyspace_prefix(keyspace)
     while found := [key for key, _ in islice(engine.storage.range(low, keys.after(low)), STEP_ITEMS * 5)]:
