@@ -20,8 +20,8 @@ from zonal.fabric.zones import ZONES
 from zonal.foundation.clock import RegionClock
 from zonal.records.store import Store, Transaction
 from zonal.services.ec2 import default_vpc, lookups, network_interfaces
-from zonal.services.ec2.convergence import vpc_plan
 from zonal.services.ec2.model import ElasticAddress, SecurityGroup, SecurityGroupRule
+from zonal.services.ec2.vpc_reconciler import vpc_plan
 
 SIZES = (1000, 2000)
 INTERFACES_OF_A_GROUP = 20

@@ -31,7 +31,7 @@ from zonal.operator_api.database_view import DatabaseRuntime
 from zonal.operator_api.exec_hosts import ExecHosts
 from zonal.operator_api.zone_faults import ZoneFaults
 from zonal.records.store import Store
-from zonal.services.ec2.convergence import VpcReconciler
+from zonal.services.ec2.vpc_reconciler import VpcReconciler
 from zonal.services.rds.convergence import DbInstanceReconciler
 from zonal.services.rds.endpoints import Endpoints
 

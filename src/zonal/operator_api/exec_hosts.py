@@ -29,8 +29,8 @@ from zonal.operator_api.schemas import CommandRequest, PreparedCommand
 from zonal.records.record_view import RecordView
 from zonal.records.store import Record, Store, Transaction
 from zonal.services.ec2 import lookups, network_interfaces
-from zonal.services.ec2.convergence import vpc_plan
 from zonal.services.ec2.model import Subnet
+from zonal.services.ec2.vpc_reconciler import vpc_plan
 
 REQUESTER = "zonal-exec"
 INTERNET = "internet"

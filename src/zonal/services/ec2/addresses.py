@@ -57,7 +57,7 @@ def _taken(view: RecordView) -> set[str]:
     return lent | {address.address for address in view.select(ElasticAddress)}
 
 
-def lend(transaction: Transaction, interface_id: str) -> NetworkInterface:
+def assign_public(transaction: Transaction, interface_id: str) -> NetworkInterface:
     """Give an interface a public address that goes with it; nothing changes where it has one.
 
     Whether it is reachable there is for the VPC's gateway and routes to say.
@@ -197,7 +197,7 @@ class Addresses:
             raise AwsError("Gateway.NotAttached", f"Network {interface.vpc_id} is not attached to any internet gateway")
         if (address.interface_id, address.private_address) == (interface.id, private):
             return {"AssociationId": address.association_id}
-        _make_room(call, address, interface, private, allowed=request.get("AllowReassociation"))
+        _clear_conflicts(call, address, interface, private, allowed=request.get("AllowReassociation"))
         return {"AssociationId": associate(tx, address, interface, private).association_id}
 
     @operation("DisassociateAddress")
@@ -263,7 +263,7 @@ def _named(call: Call, request: Mapping[str, object]) -> ElasticAddress:
     raise AwsError("InvalidAddress.NotFound", f"Address '{public}' not found.")
 
 
-def _make_room(call: Call, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None) -> None:
+def _clear_conflicts(call: Call, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None) -> None:
     """Undo what stands in the way of an association; only a caller that forbids it, or a gateway's use, keeps it."""
     tx = call.transaction
     if address.association_id is not None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.services.ec2 import internet_gateways, route_tables, subnets, vpcs
+from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.ec2.listing import Answer
 from zonal.services.ec2.lookups import default_vpc, main_route_table
-from zonal.services.ec2.model import Region, Route, Vpc
-from zonal.services.ec2.zones import ZONES
+from zonal.services.ec2.model import RegionDefaults, RouteEntry, Vpc
 from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ RANGE = "172.31.0.0/16"
 
 def bootstrap(transaction: Transaction, now: datetime) -> None:
     """Give a new region what a fresh account has; nothing happens where that was done before, also if it was deleted since."""
-    if transaction.get(Region, "account") is not None:
+    if transaction.get(RegionDefaults, "account") is not None:
         return
-    transaction.put(Region(id="account", made=now))
+    transaction.put(RegionDefaults(id="account", made=now))
     vpc = create(transaction)
     transaction.note("vpc.default_created", vpc.id, cidr=RANGE)
 
@@ -38,7 +38,7 @@ def create(transaction: Transaction) -> Vpc:
     """A default VPC with its subnets and gateway."""
     vpc = vpcs.create(transaction, RANGE, is_default=True)
     gateway = internet_gateways.create(transaction, vpc_id=vpc.id)
-    route_tables.add_route(transaction, main_route_table(transaction, vpc.id).id, Route("0.0.0.0/0", gateway.id))
+    route_tables.add_route(transaction, main_route_table(transaction, vpc.id).id, RouteEntry("0.0.0.0/0", gateway.id))
     for zone in ZONES:
         subnets.create(transaction, vpc, zone, subnets.free_default_range(transaction, vpc), is_default=True)
     return vpc

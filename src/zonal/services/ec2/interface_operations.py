@@ -15,13 +15,13 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT
 from zonal.records.record_view import RecordView
 from zonal.services.ec2 import addresses, model, network_interfaces
+from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Answer, Listing, refuse, strings
 from zonal.services.ec2.lookups import default_security_group, find
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.ec2.network_interfaces import private_dns_name
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.ec2.zones import ZONES
 from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:

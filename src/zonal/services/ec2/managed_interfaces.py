@@ -54,13 +54,13 @@ class ManagedInterfaces(NamedTuple):
                 raise
             raise self.no_address(subnet.id) from error
         network_interfaces.plug(transaction, interface.id, host, now=now)
-        return addresses.lend(transaction, interface.id) if public else interface
+        return addresses.assign_public(transaction, interface.id) if public else interface
 
 
 def set_public(transaction: Transaction, ids: Iterable[str], *, public: bool) -> None:
     """Lend each interface a public address, or take it back."""
     for id in ids:
-        (addresses.lend if public else addresses.take_back)(transaction, id)
+        (addresses.assign_public if public else addresses.take_back)(transaction, id)
 
 
 def set_groups(transaction: Transaction, ids: Iterable[str], group_ids: Iterable[str]) -> None:

@@ -58,7 +58,7 @@ class Subnet(InVpc, frozen=True, kw_only=True):
     maps_public_address: bool = False
 
 
-class Route(msgspec.Struct, frozen=True):
+class RouteEntry(msgspec.Struct, frozen=True):
     """`target` is the id of a gateway, NAT gateway or interface, or `local`. `origin` is AWS's word for who wrote the route."""
 
     cidr: str
@@ -76,7 +76,7 @@ class RouteTableAssociation(msgspec.Struct, frozen=True):
 class RouteTable(InVpc, frozen=True, kw_only=True):
     kind: ClassVar[str] = "route-table"
 
-    routes: tuple[Route, ...] = ()
+    routes: tuple[RouteEntry, ...] = ()
     associations: tuple[RouteTableAssociation, ...] = ()
 
     @property
@@ -223,7 +223,7 @@ class DhcpOptions(Tagged, frozen=True, kw_only=True):
     configurations: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-class Network(Record, frozen=True, kw_only=True):
+class FabricNetwork(Record, frozen=True, kw_only=True):
     """What the fabric may hold of a VPC, by the VPC's id.
 
     It is written with the VPC and outlives it until the fabric has removed everything, so that a crash in between leaves a trace.
@@ -232,7 +232,7 @@ class Network(Record, frozen=True, kw_only=True):
     kind: ClassVar[str] = "vpc-network"
 
 
-class Region(Record, frozen=True, kw_only=True):
+class RegionDefaults(Record, frozen=True, kw_only=True):
     """That this region was given its default VPC once; there is one such record, `account`."""
 
     kind: ClassVar[str] = "ec2-region"

@@ -2,7 +2,7 @@
 
 A NAT gateway stands in a subnet with an interface of its own and puts its address in the place of those that are routed to it. A public
 one leads to the internet with an elastic address; a private one leads to other networks with its private address only. It is
-`available` when the fabric has made it forward, not before: its reconciler (`convergence`) fires the events of the table below.
+`available` when the fabric has made it forward, not before: its reconciler (`vpc_reconciler`) fires the events of the table below.
 A deleted one is shown for an hour.
 """
 

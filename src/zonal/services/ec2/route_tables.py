@@ -21,7 +21,7 @@ from zonal.services.ec2 import cidrs, model
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Answer, Listing, needed, one_of, refuse
 from zonal.services.ec2.lookups import find
-from zonal.services.ec2.model import Route, RouteTable, RouteTableAssociation
+from zonal.services.ec2.model import RouteEntry, RouteTable, RouteTableAssociation
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, operation
 
@@ -94,13 +94,13 @@ def forget(transaction: Transaction, subnet: model.Subnet) -> None:
             transaction.put(replace(table, associations=kept))
 
 
-def add_route(transaction: Transaction, table_id: str, route: Route) -> None:
+def add_route(transaction: Transaction, table_id: str, route: RouteEntry) -> None:
     """Add a route without asking further."""
     table = transaction.require(RouteTable, table_id)
     transaction.put(replace(table, routes=(*table.routes, route)))
 
 
-def is_black_hole(view: RecordView, table: RouteTable, route: Route) -> bool:
+def is_black_hole(view: RecordView, table: RouteTable, route: RouteEntry) -> bool:
     """Whether a route's target cannot take packets: detached, deleted, or an interface in no host."""
     kind = route.target.partition("-")[0]
     if kind == "igw":
@@ -123,8 +123,8 @@ def _forwards(nat: model.NatGateway) -> bool:
     return nat.state in ("pending", "available")
 
 
-def _local(cidr: str) -> Route:
-    return Route(cidr, LOCAL, "CreateRouteTable")
+def _local(cidr: str) -> RouteEntry:
+    return RouteEntry(cidr, LOCAL, "CreateRouteTable")
 
 
 _LISTING = Listing(
@@ -170,7 +170,7 @@ def answer_table(table: RouteTable, view: RecordView) -> RouteTableTypeDef:
     }
 
 
-def _answer_route(table: RouteTable, route: Route, view: RecordView) -> RouteTypeDef:
+def _answer_route(table: RouteTable, route: RouteEntry, view: RecordView) -> RouteTypeDef:
     shown: RouteTypeDef = {
         "DestinationCidrBlock": route.cidr,
         "Origin": route.origin,  # type: ignore[typeddict-item]
@@ -235,7 +235,7 @@ class RouteTables:
             raise AwsError("RouteAlreadyExists", f"The route identified by {cidr} already exists.")
         if sum(route.target != LOCAL for route in table.routes) >= MOST_ROUTES:
             raise AwsError("RouteLimitExceeded", "The maximum number of routes has been reached.")
-        tx.put(replace(table, routes=(*table.routes, Route(cidr, target))))
+        tx.put(replace(table, routes=(*table.routes, RouteEntry(cidr, target))))
         return {"Return": True}
 
     @operation("ReplaceRoute")
@@ -246,7 +246,7 @@ class RouteTables:
         target = _target(call, table, request)
         if _route(table, cidr) is None:
             raise AwsError("InvalidParameterValue", f"There is no route defined for '{cidr}' in the route table. Use CreateRoute instead.")
-        routes = tuple(Route(cidr, target) if route.cidr == cidr else route for route in table.routes)
+        routes = tuple(RouteEntry(cidr, target) if route.cidr == cidr else route for route in table.routes)
         call.transaction.put(replace(table, routes=routes))
         return {}
 
@@ -324,7 +324,7 @@ def _association(call: Call, id: str) -> tuple[RouteTable, RouteTableAssociation
     raise AwsError("InvalidAssociationID.NotFound", f"The association ID '{id}' does not exist")
 
 
-def _route(table: RouteTable, cidr: str) -> Route | None:
+def _route(table: RouteTable, cidr: str) -> RouteEntry | None:
     return next((route for route in table.routes if route.cidr == cidr), None)
 
 

@@ -2,7 +2,7 @@
 
 Every VPC has a group named `default` that admits its own members and lets everything out; a new group admits nobody and lets
 everything out. A rule may name another group of the VPC: then it means the interfaces that belong to it at the moment a
-connection is made. Groups compile into the VPC's plan (`convergence`), where ingress and egress are two gates of every interface.
+connection is made. Groups compile into the VPC's plan (`vpc_reconciler`), where ingress and egress are two gates of every interface.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2.addresses import Addresses
+from zonal.services.ec2.availability_zones import AvailabilityZones
 from zonal.services.ec2.default_vpc import DefaultVpc
 from zonal.services.ec2.dhcp_options import DhcpOptionSets
 from zonal.services.ec2.interface_operations import NetworkInterfaces
@@ -21,16 +22,15 @@ from zonal.services.ec2.route_tables import RouteTables
 from zonal.services.ec2.security_group_rules import SecurityGroupRules
 from zonal.services.ec2.security_groups import SecurityGroups
 from zonal.services.ec2.subnets import Subnets
-from zonal.services.ec2.tags import Tags
+from zonal.services.ec2.tags import Ec2Tags
 from zonal.services.ec2.vpcs import Vpcs
-from zonal.services.ec2.zones import Zones
 from zonal.services.operation import Call, Handler, handlers
 
 
 def operations() -> dict[str, Handler]:
     """The handler of each operation that is built; the gateway answers 501 for any other."""
     nouns = (
-        Zones(),
+        AvailabilityZones(),
         Vpcs(),
         DefaultVpc(),
         Subnets(),
@@ -43,7 +43,7 @@ def operations() -> dict[str, Handler]:
         Addresses(),
         NatGateways(),
         DhcpOptionSets(),
-        Tags(),
+        Ec2Tags(),
     )
     return {name: _dry_runnable(handler) for name, handler in handlers(*nouns).items()}
 

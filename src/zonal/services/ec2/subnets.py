@@ -16,12 +16,12 @@ from zonal.foundation.identifiers import ACCOUNT, arn, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import cidrs, model, network_acls, route_tables
+from zonal.services.ec2.availability_zones import ZONES, zone_named
 from zonal.services.ec2.listing import Answer, Listing, needed, refuse
 from zonal.services.ec2.lookups import default_vpc, find, interfaces_in, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.ec2.network_interfaces import free_address_count
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.ec2.zones import ZONES, zone_named
 from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:

@@ -88,7 +88,7 @@ _RULES = TagRules(
 )
 
 
-class Tags:
+class Ec2Tags:
     """The operations on tags of anything that EC2 has here."""
 
     @operation("CreateTags")

@@ -17,7 +17,7 @@ from zonal.records.store import Transaction
 from zonal.services.ec2 import cidrs, dhcp_options, model, network_acls, route_tables, security_groups
 from zonal.services.ec2.listing import Answer, Listing, refuse
 from zonal.services.ec2.lookups import find, gateway_of, subnets
-from zonal.services.ec2.model import CidrAssociation, Network, Vpc
+from zonal.services.ec2.model import CidrAssociation, FabricNetwork, Vpc
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, operation
 
@@ -81,7 +81,7 @@ def create(transaction: Transaction, cidr: str, *, is_default: bool = False, tag
         tags=tags or {},
     )
     transaction.put(vpc)
-    transaction.put(Network(id=vpc.id))
+    transaction.put(FabricNetwork(id=vpc.id))
     route_tables.create(transaction, vpc, is_main=True)
     network_acls.create(transaction, vpc.id, is_default=True)
     security_groups.create_default(transaction, vpc.id)
@@ -135,7 +135,7 @@ class Vpcs:
 
     @operation("DeleteVpc")
     def delete(self, call: Call, request: DeleteVpcRequestTypeDef) -> Answer:
-        """Delete an empty VPC with what it was born with. The fabric removes its network afterwards (`model.Network`)."""
+        """Delete an empty VPC with what it was born with. The fabric removes its network afterwards (`model.FabricNetwork`)."""
         tx = call.transaction
         vpc = find(tx, Vpc, request["VpcId"])
         if _dependencies(tx, vpc):

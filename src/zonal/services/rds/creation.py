@@ -15,7 +15,7 @@ from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec
 from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.services.common.subnet_groups import IsLost
-from zonal.services.ec2.zones import ZONES
+from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import Authority, check_authority

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import arn
 from zonal.services.common.filters import has_values
-from zonal.services.ec2.zones import ZONES
+from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.operation import Call, operation
 from zonal.services.rds.certificates import AUTHORITY
 from zonal.services.rds.instance_classes import STORAGE_TYPES, InstanceClass, StorageType, instance_classes

@@ -7,7 +7,7 @@ from zonal.foundation.errors import ZonalError
 
 
 class FakeFabric:
-    """A `FabricDoor`. `networks` is what it holds; every call counts in `calls`; the next `failing` calls fail."""
+    """A `VpcFabric`. `networks` is what it holds; every call counts in `calls`; the next `failing` calls fail."""
 
     def __init__(self) -> None:
         self.networks: dict[str, VpcPlan] = {}

@@ -19,8 +19,8 @@ from zonal.fabric.plan import VpcPlan
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import addresses, model, network_interfaces
-from zonal.services.ec2.convergence import VpcReconciler, vpc_plan
 from zonal.services.ec2.network_interfaces import free_address_count
+from zonal.services.ec2.vpc_reconciler import VpcReconciler, vpc_plan
 
 from .fabric import FakeFabric
 from .harness import Ec2
@@ -195,7 +195,7 @@ class Account(RuleBasedStateMachine):
                 made = network_interfaces.create_managed(tx, subnet, [group_id], requester="amazon-rds", description="db")
                 network_interfaces.plug(tx, made.id, f"db-{made.id}", now=self.ec2.now)
                 if public:
-                    addresses.lend(tx, made.id)
+                    addresses.assign_public(tx, made.id)
 
         self.within(make)
 
@@ -233,7 +233,7 @@ class Account(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        for network in self.ec2.store.select(model.Network):
+        for network in self.ec2.store.select(model.FabricNetwork):
             virtual_time.run(self.reconciler.converge(network.id))
         assert set(self.fabric.networks) == {vpc.id for vpc in self.ec2.store.select(model.Vpc)}
         assert not self.ec2.store.select(model.NatGateway, lambda nat: nat.state in ("pending", "deleting"))
@@ -246,7 +246,7 @@ class Account(RuleBasedStateMachine):
     def every_vpc_has_what_it_was_born_with(self) -> None:
         store = self.ec2.store
         for vpc in store.select(model.Vpc):
-            assert store.get(model.Network, vpc.id) is not None
+            assert store.get(model.FabricNetwork, vpc.id) is not None
             assert len(store.select(model.RouteTable, lambda each, id=vpc.id: each.vpc_id == id and each.is_main)) == 1
             assert len(store.select(model.NetworkAcl, lambda each, id=vpc.id: each.vpc_id == id and each.is_default)) == 1
             assert len(store.select(model.SecurityGroup, lambda each, id=vpc.id: each.vpc_id == id and each.name == "default")) == 1

@@ -219,15 +219,15 @@ def test_a_service_plugs_its_interface_once_and_elsewhere(ec2: Ec2, subnet: mode
 def test_a_lent_public_address_goes_with_the_interface(ec2: Ec2, subnet: model.Subnet) -> None:
     interface = managed(ec2, subnet, host="db-orders-a")
     with ec2.store.transaction() as tx:
-        lent = addresses.lend(tx, interface.id)
-        assert addresses.lend(tx, interface.id) == lent
+        lent = addresses.assign_public(tx, interface.id)
+        assert addresses.assign_public(tx, interface.id) == lent
     association = described(ec2, interface.id)["Association"]
     assert association["IpOwnerId"] == "amazon" and association["PublicIp"] == lent.public_address == "203.0.113.1"
     assert ec2.describe_addresses()["Addresses"] == []
     with ec2.store.transaction() as tx:
         addresses.take_back(tx, interface.id)
         assert addresses.free_public_address(tx) == "203.0.113.1"
-        addresses.lend(tx, interface.id)
+        addresses.assign_public(tx, interface.id)
         network_interfaces.delete(tx, interface.id)
         network_interfaces.delete(tx, interface.id)
         assert addresses.free_public_address(tx) == "203.0.113.1"
@@ -281,7 +281,7 @@ def test_an_address_is_reassociated_unless_that_is_forbidden(ec2: Ec2, subnet: m
 def test_an_elastic_address_takes_the_lent_ones_place_and_outlives_the_interface(ec2: Ec2, subnet: model.Subnet) -> None:
     id = create(ec2, subnet)["NetworkInterfaceId"]
     with ec2.store.transaction() as tx:
-        addresses.lend(tx, id)
+        addresses.assign_public(tx, id)
     allocation_id = ec2.allocate_address()["AllocationId"]
     ec2.associate_address(AllocationId=allocation_id, NetworkInterfaceId=id)
     assert ec2.store.require(model.NetworkInterface, id).public_address is None

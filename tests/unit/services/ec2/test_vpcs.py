@@ -90,7 +90,7 @@ def test_an_empty_vpc_is_deleted_with_what_it_was_born_with(ec2: Ec2) -> None:
     for kind in (model.Vpc, model.RouteTable, model.NetworkAcl, model.SecurityGroup):
         assert vpc_id not in str(ec2.store.select(kind))
     assert len(ec2.store.select(model.SecurityGroupRule)) == 2  # The default VPC's.
-    assert ec2.store.get(model.Network, vpc_id) is not None  # The fabric has not removed it yet.
+    assert ec2.store.get(model.FabricNetwork, vpc_id) is not None  # The fabric has not removed it yet.
 
 
 @pytest.mark.parametrize("thing", ["subnet", "group", "table", "acl", "gateway"])

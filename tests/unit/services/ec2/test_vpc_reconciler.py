@@ -13,8 +13,8 @@ from zonal.fabric import plan
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import addresses, model, network_interfaces
-from zonal.services.ec2.convergence import VpcReconciler, vpc_plan
 from zonal.services.ec2.nat_gateways import LIFECYCLE
+from zonal.services.ec2.vpc_reconciler import VpcReconciler, vpc_plan
 
 from .fabric import FakeFabric
 from .harness import Ec2, code
@@ -41,7 +41,7 @@ class Simulation:
 
     def settle(self) -> None:
         """Converge every VPC that there is or was."""
-        for network in self.ec2.store.select(model.Network):
+        for network in self.ec2.store.select(model.FabricNetwork):
             virtual_time.run(self.reconciler.converge(network.id))
 
     def nat(self, id: str) -> Any:
@@ -95,7 +95,7 @@ def test_an_interface_is_planned_with_its_host_addresses_and_groups(simulation: 
     with simulation.ec2.store.transaction() as tx:
         made = network_interfaces.create_managed(tx, subnet, [ids["database"]], requester="amazon-rds", description="db")
         network_interfaces.plug(tx, made.id, "db-orders-a", now=simulation.ec2.now)
-        lent = addresses.lend(tx, made.id)
+        lent = addresses.assign_public(tx, made.id)
     [interface] = planned(simulation.ec2, ids["vpc"]).interfaces
     assert interface == plan.InterfacePlan(
         id=made.id,
@@ -154,7 +154,7 @@ def test_a_vpc_that_is_gone_is_removed_also_after_a_crash_in_between(simulation:
     )  # The region was killed here.
     simulation.settle()
     assert set(simulation.fabric.networks) == {simulation.ec2.default_vpc_id}
-    assert simulation.ec2.store.get(model.Network, vpc_id) is None
+    assert simulation.ec2.store.get(model.FabricNetwork, vpc_id) is None
     calls = simulation.fabric.calls
     virtual_time.run(simulation.reconciler.converge(vpc_id))
     assert simulation.fabric.calls == calls

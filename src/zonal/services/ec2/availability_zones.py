@@ -90,7 +90,7 @@ def answer_region() -> RegionTypeDef:
     return {"RegionName": REGION, "Endpoint": f"ec2.{REGION}.amazonaws.com", "OptInStatus": "opt-in-not-required"}
 
 
-class Zones:
+class AvailabilityZones:
     """The operations on what is given: zones, regions, the account."""
 
     @operation("DescribeAvailabilityZones")

@@ -20,7 +20,7 @@ from zonal.services.ec2.lookups import gateway_of, rules_of, subnets
 from zonal.services.ec2.route_tables import LOCAL, is_black_hole
 
 
-class FabricDoor(Protocol):
+class VpcFabric(Protocol):
     """What is asked of the fabric (`fabric.Fabric`)."""
 
     async def apply_vpc(self, plan: plan.VpcPlan, /) -> None:
@@ -65,7 +65,7 @@ def _subnet(view: RecordView, subnet: model.Subnet, table: model.RouteTable, acl
     return plan.SubnetPlan(subnet.id, subnet.zone, subnet.cidr, routes, acl_id)
 
 
-def _route(view: RecordView, table: model.RouteTable, route: model.Route) -> plan.PlannedRoute:
+def _route(view: RecordView, table: model.RouteTable, route: model.RouteEntry) -> plan.PlannedRoute:
     if route.target == LOCAL:
         return plan.PlannedRoute(route.cidr, "local")
     if is_black_hole(view, table, route):
@@ -129,7 +129,7 @@ class VpcReconciler:
 
     name = "vpc"
     kinds: tuple[type[Record], ...] = (
-        model.Network,
+        model.FabricNetwork,
         model.Vpc,
         model.Subnet,
         model.RouteTable,
@@ -142,7 +142,7 @@ class VpcReconciler:
         model.NatGateway,
     )
 
-    def __init__(self, store: Store, fabric: FabricDoor, clock: Clock) -> None:
+    def __init__(self, store: Store, fabric: VpcFabric, clock: Clock) -> None:
         self._store = store
         self._fabric = fabric
         self._clock = clock
@@ -150,7 +150,7 @@ class VpcReconciler:
     def key_of(self, kind: str, id: str) -> str | tuple[str, ...]:
         """The VPC of a record. Where the record does not tell any more (deleted, detached), every VPC: looking again is cheap."""
         vpc_id = _vpc_of(self._store, kind, id)
-        return vpc_id if vpc_id is not None else tuple(network.id for network in self._store.select(model.Network))
+        return vpc_id if vpc_id is not None else tuple(network.id for network in self._store.select(model.FabricNetwork))
 
     async def converge(self, vpc_id: str) -> None:
         """Apply the VPC's plan and record what became true by it; remove a VPC that is gone."""
@@ -159,10 +159,10 @@ class VpcReconciler:
         if wanted is not None:
             await self._fabric.apply_vpc(wanted)
             self._record_applied(wanted)
-        elif self._store.get(model.Network, vpc_id) is not None:
+        elif self._store.get(model.FabricNetwork, vpc_id) is not None:
             await self._fabric.remove_vpc(vpc_id)
             with self._store.transaction() as tx:
-                tx.delete(model.Network, vpc_id)
+                tx.delete(model.FabricNetwork, vpc_id)
                 tx.note("vpc.removed", vpc_id)
         self._forget_ended(vpc_id)
 
@@ -202,7 +202,7 @@ _IN_VPC: tuple[type[model.InVpc], ...] = (
 
 def _vpc_of(view: RecordView, kind: str, id: str) -> str | None:
     """The VPC that a record belongs to, where the record alone tells."""
-    if kind in (model.Network.kind, model.Vpc.kind):
+    if kind in (model.FabricNetwork.kind, model.Vpc.kind):
         return id
     if kind == model.SecurityGroupRule.kind:
         rule = view.get(model.SecurityGroupRule, id)
