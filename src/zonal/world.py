@@ -32,7 +32,7 @@ from zonal.operator_api.exec_hosts import ExecHosts
 from zonal.operator_api.zone_faults import ZoneFaults
 from zonal.records.store import Store
 from zonal.services.ec2.vpc_reconciler import VpcReconciler
-from zonal.services.rds.convergence import DbInstanceReconciler
+from zonal.services.rds.db_instance_reconciler import DbInstanceReconciler
 from zonal.services.rds.endpoints import Endpoints
 
 _log = logging.getLogger(__name__)

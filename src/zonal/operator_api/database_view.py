@@ -17,8 +17,8 @@ from zonal.operator_api.schemas import DatabaseStatus, NodeStatus, PublicEndpoin
 from zonal.records.record_view import RecordView
 from zonal.records.store import Store
 from zonal.services.ec2.model import NetworkInterface
+from zonal.services.rds.db_instance_description import shown_status
 from zonal.services.rds.model import DbInstance
-from zonal.services.rds.rendering import shown_status
 
 PRIMARY, STANDBY, OLD_PRIMARY = "primary", "standby", "old primary"
 DISK_FULL = "its disk is full: writes fail until there is room"

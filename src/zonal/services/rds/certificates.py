@@ -21,7 +21,7 @@ AUTHORITY = "zonal-ca-ecc256-g1"
 """The identifier of the region's authority."""
 
 
-class Credentials(Protocol):
+class CertificateCredentials(Protocol):
     """A server's certificate chain and key (`foundation.authority.ServerCredentials`)."""
 
     @property
@@ -34,13 +34,13 @@ class Credentials(Protocol):
     def valid_until(self) -> datetime: ...
 
 
-class Authority(Protocol):
+class CertificateIssuer(Protocol):
     """What issues certificates (`foundation.authority.Authority`)."""
 
     @property
     def certificate(self) -> x509.Certificate: ...
 
-    def issue(self, names: tuple[str, ...], addresses: tuple[str, ...] = (), /) -> Credentials: ...
+    def issue(self, names: tuple[str, ...], addresses: tuple[str, ...] = (), /) -> CertificateCredentials: ...
 
 
 class _Shown(NamedTuple):
@@ -51,7 +51,7 @@ class _Shown(NamedTuple):
 class Certificates:
     """The operations on certificate authorities."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: CertificateIssuer) -> None:
         self._authority = authority
 
     @operation("DescribeCertificates")

@@ -1,7 +1,7 @@
 """Looking at DB instances, and rebooting, stopping, starting and deleting them.
 
-Each of these is a wish written down (`control.deployment_records.DeploymentSpec`) and a status that shows it; `convergence` ends the status
-when the wish is fulfilled.
+Each of these is a wish written down (`control.deployment_records.DeploymentSpec`) and a status that shows it; `db_instance_reconciler` ends
+the status when the wish is fulfilled.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from zonal.foundation.errors import AwsError
 from zonal.services.common.filters import has_values
 from zonal.services.operation import Call, operation
 from zonal.services.rds import lifecycle
+from zonal.services.rds.db_instance_description import Descriptions, IsStorageFull, answer_instance
 from zonal.services.rds.lookups import UNSUPPORTED, Answer, filters, find_instance, page
 from zonal.services.rds.model import DbInstance, instance_arn
-from zonal.services.rds.rendering import Descriptions, IsStorageFull, answer_instance
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import (
@@ -67,19 +67,19 @@ class DbInstances:
             deployment_spec = replace(deployment_spec, failover=deployment_spec.failover + 1)
         else:
             deployment_spec = replace(deployment_spec, restart=deployment_spec.restart + 1)
-        return _wish(call, instance, "reboot", deployment_spec)
+        return _request_change(call, instance, "reboot", deployment_spec)
 
     @operation("StopDBInstance")
     def stop(self, call: Call, request: StopDBInstanceMessageTypeDef) -> Answer:
         UNSUPPORTED.reject(request, {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
-        return _wish(call, instance, "stop", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.OFF))
+        return _request_change(call, instance, "stop", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.OFF))
 
     @operation("StartDBInstance")
     def start(self, call: Call, request: StartDBInstanceMessageTypeDef) -> Answer:
         UNSUPPORTED.reject(request, {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.STOPPED)
-        return _wish(call, instance, "start", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.ON))
+        return _request_change(call, instance, "start", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.ON))
 
     @operation("DeleteDBInstance")
     def delete(self, call: Call, request: DeleteDBInstanceMessageTypeDef) -> Answer:
@@ -92,7 +92,7 @@ class DbInstances:
         if instance.status == lifecycle.DELETING:
             raise AwsError("InvalidDBInstanceState", f"Instance {instance.identifier} is already being deleted.")
         deployment_spec = call.transaction.require(DeploymentSpec, instance.id)
-        return _wish(call, instance, "delete", replace(deployment_spec, power=Power.DELETED))
+        return _request_change(call, instance, "delete", replace(deployment_spec, power=Power.DELETED))
 
 
 def _in(call: Call, identifier: str, status: str) -> DbInstance:
@@ -103,7 +103,7 @@ def _in(call: Call, identifier: str, status: str) -> DbInstance:
     return instance
 
 
-def _wish(call: Call, instance: DbInstance, event: str, deployment_spec: DeploymentSpec) -> Answer:
+def _request_change(call: Call, instance: DbInstance, event: str, deployment_spec: DeploymentSpec) -> Answer:
     instance = replace(instance, status=lifecycle.LIFECYCLE.next(instance.status, event))
     call.transaction.put(instance)
     call.transaction.put(deployment_spec)

@@ -16,7 +16,7 @@ from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds.model import DOMAIN, DbInstance
 
 
-class Names(Protocol):
+class EndpointNames(Protocol):
     """The table of names (`fabric.dns.NameTable`)."""
 
     def set(self, name: str, *, private: str, public: str | None = None) -> None: ...
@@ -24,7 +24,7 @@ class Names(Protocol):
     def remove(self, name: str) -> None: ...
 
 
-class Exposure(Protocol):
+class EndpointExposure(Protocol):
     """What makes a public endpoint reachable from this machine (`fabric.Fabric`)."""
 
     async def expose(self, public_address: str, port: int, /) -> str: ...
@@ -35,7 +35,7 @@ class Exposure(Protocol):
 class Endpoints:
     """The names and public endpoints of all DB instances."""
 
-    def __init__(self, store: Store, names: Names, exposure: Exposure) -> None:
+    def __init__(self, store: Store, names: EndpointNames, exposure: EndpointExposure) -> None:
         self._store = store
         self._names = names
         self._exposure = exposure

@@ -70,7 +70,7 @@ class Engines(Protocol):
     def refresh(self) -> None: ...
 
 
-class Catalogue:
+class EngineVersionCatalog:
     """The installed versions, as RDS's rules need them."""
 
     def __init__(self, engines: Engines) -> None:
@@ -113,7 +113,7 @@ class Catalogue:
 class EngineVersions:
     """The operations on engine versions."""
 
-    def __init__(self, catalog: Catalogue) -> None:
+    def __init__(self, catalog: EngineVersionCatalog) -> None:
         self._catalog = catalog
 
     @operation("DescribeDBEngineVersions")

@@ -27,7 +27,7 @@ _FILES = PAGING.bounded(fewest=1, most=1000)
 """The pages of DescribeDBLogFiles, for which AWS documents no bounds."""
 
 
-class Nodes(Protocol):
+class NodeLookup(Protocol):
     """Gives the node that a member of a deployment is (`control.engine_nodes.Nodes`)."""
 
     def node(self, deployment_spec: DeploymentSpec, member: Member) -> Node: ...
@@ -41,7 +41,7 @@ class Logs:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.nodes: Nodes | None = None
+        self.nodes: NodeLookup | None = None
 
     @operation("DescribeDBLogFiles")
     async def describe(self, call: Call, request: DescribeDBLogFilesMessageTypeDef) -> Answer:

@@ -48,7 +48,7 @@ class NodeInterface(msgspec.Struct, frozen=True):
     zone: str
 
 
-class Changes(msgspec.Struct, frozen=True, omit_defaults=True):
+class PendingChanges(msgspec.Struct, frozen=True, omit_defaults=True):
     """Changes that wait for the maintenance window; None where nothing changes."""
 
     instance_class: str | None = None
@@ -93,8 +93,8 @@ class DbInstance(Record, frozen=True, kw_only=True):
     copy_tags_to_snapshot: bool = False
     interfaces: tuple[NodeInterface, ...] = ()
     numbers: int = 0
-    pending: Changes = Changes()
-    applying: Changes = Changes()
+    pending: PendingChanges = PendingChanges()
+    applying: PendingChanges = PendingChanges()
     former_identifier: str = ""
     password_pending: int = 0
     tags: dict[str, str] = msgspec.field(default_factory=dict)

@@ -23,11 +23,11 @@ from zonal.services.operation import Call, operation
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
-from zonal.services.rds.engine_versions import Catalogue
+from zonal.services.rds.db_instance_description import answer_instance
+from zonal.services.rds.engine_versions import EngineVersionCatalog
 from zonal.services.rds.instance_classes import check_class, check_storage
 from zonal.services.rds.lookups import UNSUPPORTED, Answer, find_instance, instance_exists
-from zonal.services.rds.model import WINDOWS, Changes, DbInstance, SubnetGroup
-from zonal.services.rds.rendering import answer_instance
+from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges, SubnetGroup
 from zonal.services.rds.subnet_groups import RULES, subnets_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ CHANGED_BY = {
 class Modification:
     """The operation that changes a DB instance."""
 
-    def __init__(self, catalog: Catalogue, is_lost: IsLost) -> None:
+    def __init__(self, catalog: EngineVersionCatalog, is_lost: IsLost) -> None:
         self._catalog = catalog
         self._is_lost = is_lost
 
@@ -84,7 +84,7 @@ class Modification:
         instance = self._at_once(call, request, instance)
         changes = _together(_not_named(instance.pending, request), changes)
         if request.get("ApplyImmediately"):
-            instance = apply(tx, replace(instance, pending=Changes()), changes, call.now, self._is_lost)
+            instance = apply(tx, replace(instance, pending=PendingChanges()), changes, call.now, self._is_lost)
         else:
             instance = replace(instance, pending=changes)
         tx.put(instance)
@@ -112,7 +112,7 @@ class Modification:
             copy_tags_to_snapshot=request.get("CopyTagsToSnapshot", instance.copy_tags_to_snapshot),
         )
 
-    def _changes(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> Changes:
+    def _changes(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> PendingChanges:
         """The changes that wait for the window, checked; one to the present value is none."""
         version = self._version(request, instance)
         check_parameter_group(request.get("DBParameterGroupName"), self._catalog.chosen(instance.engine, instance.engine_version))
@@ -131,7 +131,7 @@ class Modification:
         storage_type = request.get("StorageType")
         storage = _storage(request, instance)
         check_storage(storage_type or instance.storage_type, storage or instance.allocated_storage, engine=instance.engine)
-        return Changes(
+        return PendingChanges(
             instance_class=name if name != present.instance_class else None,
             allocated_storage=storage,
             storage_type=storage_type if storage_type != present.storage_type else None,
@@ -156,11 +156,11 @@ class Modification:
         return wanted.version
 
 
-def apply(transaction: Transaction, instance: DbInstance, changes: Changes, now: datetime, is_lost: IsLost) -> DbInstance:
+def apply(transaction: Transaction, instance: DbInstance, changes: PendingChanges, now: datetime, is_lost: IsLost) -> DbInstance:
     """Have the deployment follow these changes from now on; the instance with the status that shows it."""
     if changes.identifier is not None and instance_exists(transaction, changes.identifier):
         changes = replace(changes, identifier=None)  # Somebody else took the name while the change waited for the window.
-    if changes == Changes():
+    if changes == PendingChanges():
         return instance
     wanted = transaction.require(DeploymentSpec, instance.id)
     if changes.instance_class is not None:
@@ -205,9 +205,9 @@ def _is_stuck(view: RecordView, instance: DbInstance) -> bool:
     return instance.status in lifecycle.CHANGING and deployment_status is not None and bool(deployment_status.why)
 
 
-def _present(instance: DbInstance) -> Changes:
+def _present(instance: DbInstance) -> PendingChanges:
     """What the instance is, as changes would make it."""
-    return Changes(
+    return PendingChanges(
         instance_class=instance.instance_class,
         allocated_storage=instance.allocated_storage,
         storage_type=instance.storage_type,
@@ -261,13 +261,13 @@ def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> i
     return max(asked, math.ceil(instance.allocated_storage * 1.1))
 
 
-def _not_named(pending: Changes, request: ModifyDBInstanceMessageTypeDef) -> Changes:
+def _not_named(pending: PendingChanges, request: ModifyDBInstanceMessageTypeDef) -> PendingChanges:
     """What goes on waiting: whoever names a parameter again means its new value, also where that is the present one, which takes the
     waiting change back ("Using the schedule modifications setting" in the RDS User Guide)."""
     return replace(pending, **{field: None for name, field in CHANGED_BY.items() if name in request})
 
 
-def _together(first: Changes, second: Changes) -> Changes:
+def _together(first: PendingChanges, second: PendingChanges) -> PendingChanges:
     """Both changes, the second one where they differ."""
     mine = {name: value for name, value in msgspec.structs.asdict(second).items() if value is not None}
     return replace(first, **mine)

@@ -9,29 +9,35 @@ from zonal.services.common.blank_parameters import without_blanks
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Handler, handlers
 from zonal.services.rds import events, lifecycle
-from zonal.services.rds.account import Account
-from zonal.services.rds.certificates import Authority, Certificates
+from zonal.services.rds.account_attributes import AccountAttributes
+from zonal.services.rds.certificates import CertificateIssuer, Certificates
 from zonal.services.rds.creation import Creation
+from zonal.services.rds.db_instance_description import IsStorageFull
 from zonal.services.rds.db_instances import DbInstances
-from zonal.services.rds.engine_versions import Catalogue, Engines, EngineVersions
+from zonal.services.rds.engine_versions import Engines, EngineVersionCatalog, EngineVersions
 from zonal.services.rds.events import Events
 from zonal.services.rds.logs import Logs
 from zonal.services.rds.model import DbInstance
 from zonal.services.rds.modification import Modification
-from zonal.services.rds.rendering import IsStorageFull
 from zonal.services.rds.subnet_groups import SubnetGroups
-from zonal.services.rds.tags import Tags
+from zonal.services.rds.tags import RdsTags
 
 
 def operations(
-    store: Store, engines: Engines, authority: Authority, *, is_lost: IsLost, logs: Logs, is_storage_full: IsStorageFull = lambda id: False
+    store: Store,
+    engines: Engines,
+    authority: CertificateIssuer,
+    *,
+    is_lost: IsLost,
+    logs: Logs,
+    is_storage_full: IsStorageFull = lambda id: False,
 ) -> dict[str, Handler]:
     """The handler of each operation that is built; the gateway answers 501 for any other.
 
     `is_lost` says whether a zone, by name, is lost now; `is_storage_full` whether the disk of an instance, by its resource id, is full.
     `logs` gets its nodes when the region has found its hosts.
     """
-    catalog = Catalogue(engines)
+    catalog = EngineVersionCatalog(engines)
     built = handlers(
         SubnetGroups(),
         Creation(catalog, authority, is_lost),
@@ -40,9 +46,9 @@ def operations(
         EngineVersions(catalog),
         Events(store),
         logs,
-        Tags(),
+        RdsTags(),
         Certificates(authority),
-        Account(),
+        AccountAttributes(),
     )
     return without_blanks("rds", built)
 

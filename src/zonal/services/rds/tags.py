@@ -51,7 +51,7 @@ def answer_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:
     return cast("list[TagTypeDef]", common_tags.shown(tags))
 
 
-class Tags:
+class RdsTags:
     """The operations on tags."""
 
     @operation("AddTagsToResource")

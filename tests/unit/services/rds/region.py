@@ -22,7 +22,7 @@ from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2.model import SecurityGroup, Vpc
 from zonal.services.operation import Call
-from zonal.services.rds.convergence import DbInstanceReconciler
+from zonal.services.rds.db_instance_reconciler import DbInstanceReconciler
 from zonal.services.rds.endpoints import Endpoints
 from zonal.services.rds.logs import Logs
 from zonal.services.rds.service import operations

@@ -21,11 +21,11 @@ from zonal.services.common.subnet_groups import IsLost
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.endpoints import Endpoints
-from zonal.services.rds.model import WINDOWS, Changes, DbInstance
+from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges
 from zonal.services.rds.modification import apply, take_back
 
 
-class Step(Enum):
+class InstanceStep(Enum):
     """What can be missing."""
 
     POINT = "let the name lead to the leader"
@@ -80,12 +80,12 @@ class DbInstanceReconciler:
             try:
                 await self._run(step, observed)
             except ZonalError as error:
-                if step is not Step.EXPOSE:
+                if step is not InstanceStep.EXPOSE:
                     raise
                 troubles.append(error)  # This machine's own way in must not hold up what concerns the region.
         if troubles:
             raise troubles[0]
-        if observed.instance.pending == Changes() or not observed.opens_in_seconds:
+        if observed.instance.pending == PendingChanges() or not observed.opens_in_seconds:
             return None
         return observed.opens_in_seconds / self._clock_speed
 
@@ -102,58 +102,58 @@ class DbInstanceReconciler:
         )
         return Observed(instance, self._store.get(DeploymentSpec, id), deployment_status, opens, left)
 
-    async def _run(self, step: Step, observed: Observed) -> None:
+    async def _run(self, step: InstanceStep, observed: Observed) -> None:
         instance, deployment_status = observed.instance, observed.deployment_status
-        if step is Step.POINT and deployment_status is not None:
+        if step is InstanceStep.POINT and deployment_status is not None:
             self._endpoints.point(instance, deployment_status)
-        elif step is Step.DROP:
+        elif step is InstanceStep.DROP:
             self._endpoints.forget(instance.former_identifier)
-        elif step is Step.EXPOSE:
+        elif step is InstanceStep.EXPOSE:
             await self._endpoints.expose(instance.id, placement.public_addresses(self._store, instance), instance.port)
-        elif step is Step.WITHDRAW:
+        elif step is InstanceStep.WITHDRAW:
             await self._endpoints.withdraw(instance.id, placement.public_addresses(self._store, instance), instance.port)
         else:
             self._write(step, instance.id)
 
-    def _write(self, step: Step, id: str) -> None:
+    def _write(self, step: InstanceStep, id: str) -> None:
         """The steps that only change records; the instance is read again, since it may have changed meanwhile."""
         with self._store.transaction() as tx:
             instance, deployment_status = tx.require(DbInstance, id), tx.get(DeploymentStatus, id)
-            if step is Step.REMOVE:
+            if step is InstanceStep.REMOVE:
                 events.note(tx, instance.identifier, 3)
                 placement.remove_interfaces(tx, instance)
                 tx.delete(DbInstance, id)
                 self._endpoints.forget(instance.identifier)
-            elif step is Step.TRIM and deployment_status is not None:
+            elif step is InstanceStep.TRIM and deployment_status is not None:
                 tx.put(placement.remove_interfaces(tx, instance, kept=_names(deployment_status, tx.get(DeploymentSpec, id))))
-            elif step is Step.APPLY:
-                tx.put(apply(tx, replace(instance, pending=Changes()), instance.pending, self._clock.now(), self._is_lost))
-            elif step is Step.TAKE_BACK and deployment_status is not None:
+            elif step is InstanceStep.APPLY:
+                tx.put(apply(tx, replace(instance, pending=PendingChanges()), instance.pending, self._clock.now(), self._is_lost))
+            elif step is InstanceStep.TAKE_BACK and deployment_status is not None:
                 tx.put(take_back(tx, instance, deployment_status))
-            elif step is Step.FINISH:
+            elif step is InstanceStep.FINISH:
                 for number in finished_events(instance):
                     events.note(tx, instance.identifier, number)
                 tx.put(finished(instance))
 
 
-def plan(observed: Observed) -> tuple[Step, ...]:
+def plan(observed: Observed) -> tuple[InstanceStep, ...]:
     """What is missing, in the order in which it is done."""
     instance, deployment_spec, deployment_status, opens_in_seconds, left = observed
     if instance.status == lifecycle.DELETING:
-        return (Step.WITHDRAW, Step.REMOVE) if deployment_status is None or deployment_status.phase is Phase.DELETED else ()
+        return (InstanceStep.WITHDRAW, InstanceStep.REMOVE) if deployment_status is None or deployment_status.phase is Phase.DELETED else ()
     if deployment_spec is None or deployment_status is None:
         return ()
-    steps = [Step.POINT] if deployment_status.announced else []
-    steps += [Step.DROP] if instance.former_identifier else []
-    steps += [Step.EXPOSE] if deployment_status.announced else []
+    steps = [InstanceStep.POINT] if deployment_status.announced else []
+    steps += [InstanceStep.DROP] if instance.former_identifier else []
+    steps += [InstanceStep.EXPOSE] if deployment_status.announced else []
     if {each.node for each in instance.interfaces} - _names(deployment_status, deployment_spec):
-        steps.append(Step.TRIM)
+        steps.append(InstanceStep.TRIM)
     if deployment_status.failed_revision == deployment_spec.revision:
-        steps.append(Step.TAKE_BACK)
+        steps.append(InstanceStep.TAKE_BACK)
     elif instance.status not in (lifecycle.AVAILABLE, lifecycle.STOPPED) and is_done(instance, deployment_spec, deployment_status, left):
-        steps.append(Step.FINISH)
-    elif instance.status == lifecycle.AVAILABLE and instance.pending != Changes() and not opens_in_seconds:
-        steps.append(Step.APPLY)
+        steps.append(InstanceStep.FINISH)
+    elif instance.status == lifecycle.AVAILABLE and instance.pending != PendingChanges() and not opens_in_seconds:
+        steps.append(InstanceStep.APPLY)
     return tuple(steps)
 
 
@@ -196,7 +196,7 @@ def finished(instance: DbInstance) -> DbInstance:
         storage_type=applied.storage_type or instance.storage_type,
         engine_version=applied.engine_version or instance.engine_version,
         multi_az=instance.multi_az if applied.multi_az is None else applied.multi_az,
-        applying=Changes(),
+        applying=PendingChanges(),
         former_identifier="",
         password_pending=0,
     )

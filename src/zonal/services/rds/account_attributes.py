@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DescribeDBInstancesMessageTypeDef
 
 
-class Account:
+class AccountAttributes:
     """The operation on the account's quotas."""
 
     @operation("DescribeAccountAttributes")
