@@ -73,7 +73,7 @@ class Region:
         self.routes.failures = self._disks.warnings
         self._operator_server = OperatorServer(state / SOCKET, self.routes.routes())
         self._s3 = open_s3(state / "s3", self.clock, settings)
-        self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.shelf)
+        self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.internal_objects)
         self.routes.capacity = self._dynamodb.capacity
         self._engines = EngineStore()
         self._database_logs = Logs(self.store)

@@ -1,6 +1,6 @@
 """Objects in buckets, as other services see them: what a table is exported to and imported from.
 
-S3 implements it (`services.s3.shelf`); services know nothing of each other, so the region hands it over.
+S3 implements it (`services.s3.internal_objects`); services know nothing of each other, so the region hands it over.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What RDS remembers: DB subnet groups and DB instances, and nothing that changes them.
 
 A DB instance is what a customer asked for, with AWS's status. The engines behind it are a deployment of the same id
-(`control.deployment_records`): `Wanted` says what RDS wants of them, `DeploymentStatus` how they stand.
+(`control.deployment_records`): `RequestedParts` says what RDS wants of them, `DeploymentStatus` how they stand.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class DbInstance(Record, frozen=True, kw_only=True):
     """A DB instance, by its DbiResourceId. `status` follows `lifecycle.LIFECYCLE`.
 
     `identifier` may change; it is unique. `numbers` counts the nodes ever made, so that no name is used twice. `pending` waits for
-    the maintenance window, `applying` is being done now; both show as pending. `password_pending` is the count of `Wanted.password` that
-    shows as pending until it was done. `former_identifier` is what its name was until the renaming is done. `certificate_until` is when
-    the server's certificate ends.
+    the maintenance window, `applying` is being done now; both show as pending. `password_pending` is the count of `RequestedParts.password`
+    that shows as pending until it was done. `former_identifier` is what its name was until the renaming is done. `certificate_until` is
+    when the server's certificate ends.
     """
 
     kind: ClassVar[str] = "db-instance"

@@ -15,9 +15,9 @@ from urllib.parse import unquote
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.services.operation import Call, Handler
 from zonal.services.s3 import acls, policies
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import access_denied, explicitly_denied, no_such_bucket
-from zonal.services.s3.ground import Ground
-from zonal.services.s3.policies import Decision, Question
+from zonal.services.s3.policies import PolicyDecision, Question
 from zonal.services.s3.policy_context import context_of
 
 _NO_BUCKET = frozenset({"ListBuckets", "CreateBucket"})
@@ -105,11 +105,11 @@ _BUCKET_PERMISSIONS = {
 }
 
 
-class Access:
+class AccessControl:
     """Decides about calls."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     def guarded(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
         """The handlers, each behind its check."""
@@ -129,7 +129,7 @@ class Access:
             if call.access_key is None:
                 raise access_denied()
             return
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         expected = request.get("ExpectedBucketOwner")
         if expected is not None and expected != bucket.owner:
             raise access_denied()
@@ -149,7 +149,7 @@ class Access:
         if name in _NO_BUCKET:
             self.check(name, call, dict(request))
             return
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if bucket.settings.get("policy") is not None and name in _JUDGED_BY_BODY:
             return
         if name == "DeleteObjects" and call.access_key is None:  # Each key is judged for itself, but without a policy each alike.
@@ -161,19 +161,19 @@ class Access:
         """Raises `AwsError` AccessDenied where the caller may not."""
         if not self.may(bucket, action, key, call, request, writes=writes):
             own = call.access_key is not None and call.account == bucket.owner
-            if own and self._by_policy(bucket, action, key, call, request, self._entry(bucket, key, request)) is Decision.DENY:
+            if own and self._by_policy(bucket, action, key, call, request, self._entry(bucket, key, request)) is PolicyDecision.DENY:
                 raise explicitly_denied(call.account, action, _arn(bucket, key))
             raise access_denied()
 
     def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], *, writes: bool = False) -> bool:
         """Whether the caller may do `action` to a key (empty: to the bucket); `writes`: as a part of writing the object anew."""
         account = call.account if call.access_key is not None else None
-        caller = self._ground.accounts.of(account) if account is not None else None
+        caller = self._s3_context.accounts.of(account) if account is not None else None
         has_policy = bucket.settings.get("policy") is not None
         entry = self._entry(bucket, key, request) if has_policy or action in _ACL_PERMISSIONS else None
         decision = self._by_policy(bucket, action, key, call, request, entry)
-        if decision is not Decision.SILENT:
-            return decision is Decision.ALLOW
+        if decision is not PolicyDecision.SILENT:
+            return decision is PolicyDecision.ALLOW
         if account == bucket.owner and self._owner_suffices(bucket, action, entry):
             return True
         reads = action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl")
@@ -182,22 +182,22 @@ class Access:
         if bucket.ownership == "BucketOwnerEnforced":
             return False
         public = not acls.blocks(bucket, "IgnorePublicAcls")
-        grants = acls.grants_of_bucket(bucket, self._ground.accounts)
+        grants = acls.grants_of_bucket(bucket, self._s3_context.accounts)
         if reads:
             assert entry is not None
-            held = acls.grants_of(bucket, entry, self._ground.accounts)
+            held = acls.grants_of(bucket, entry, self._s3_context.accounts)
             return acls.allows(held, caller, _ACL_PERMISSIONS[action], public=public)
         needed = _BUCKET_PERMISSIONS.get(action)
         return needed is not None and acls.allows(grants, caller, needed, public=public)
 
     def _by_policy(
         self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], entry: ObjectVersion | None
-    ) -> Decision:
+    ) -> PolicyDecision:
         policy = bucket.settings.get("policy")
         if policy is None:
-            return Decision.SILENT
+            return PolicyDecision.SILENT
         account = call.account if call.access_key is not None else None
-        caller = self._ground.accounts.of(account) if account is not None else None
+        caller = self._s3_context.accounts.of(account) if account is not None else None
         question = Question(caller, f"s3:{action}", _arn(bucket, key), context_of(call, request, bucket, entry))
         return policies.decide(policy, question, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
 
@@ -210,13 +210,13 @@ class Access:
         if not key:
             return None
         version = request.get("VersionId") if request.get("Key") == key else None
-        view = self._ground.catalog.view
+        view = self._s3_context.catalog.view
         return view.version(bucket.number, key, version) if version else view.current(bucket.number, key)
 
     def _check_source(self, call: Call, request: Mapping[str, Any]) -> None:
         """A copy reads its source."""
         name, key, version = source_of(request["CopySource"])
-        bucket = self._ground.catalog.view.bucket(name)
+        bucket = self._s3_context.catalog.view.bucket(name)
         if bucket is None:
             raise no_such_bucket(name)
         expected = request.get("ExpectedSourceBucketOwner")

@@ -24,10 +24,10 @@ from zonal.foundation.errors import AwsError, ZonalError
 from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Call, operation
-from zonal.services.s3 import acls, log_records, policies, shelf
+from zonal.services.s3 import acls, internal_objects, log_records, policies
+from zonal.services.s3.bucket_address import bucket_and_key, bucket_name, website_of
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import malformed_xml
-from zonal.services.s3.ground import Ground
-from zonal.services.s3.locating import bucket_and_key, bucket_name, website_of
 from zonal.services.s3.owners import LOG_DELIVERY
 from zonal.wire.http_messages import HttpRequest as HttpRequest
 from zonal.wire.http_messages import HttpResponse
@@ -49,7 +49,7 @@ MOST_LINES = 10_000
 _GRANTED = ("FULL_CONTROL", "READ", "WRITE")
 
 
-class Target(NamedTuple):
+class LogTarget(NamedTuple):
     """Where lines go: a bucket's own place in its target bucket."""
 
     source: str
@@ -63,17 +63,17 @@ class Target(NamedTuple):
 class AccessLogs:
     """Operations on the configuration."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("GetBucketLogging")
     async def get(self, call: Call, request: GetBucketLoggingRequestTypeDef) -> dict[str, Any]:
-        found = self._ground.bucket(request["Bucket"]).settings.get("logging")
+        found = self._s3_context.bucket(request["Bucket"]).settings.get("logging")
         return {"LoggingEnabled": found} if found else {}
 
     @operation("PutBucketLogging")
     async def put(self, call: Call, request: PutBucketLoggingRequestTypeDef) -> None:
-        source = self._ground.bucket(request["Bucket"])
+        source = self._s3_context.bucket(request["Bucket"])
         asked = request["BucketLoggingStatus"].get("LoggingEnabled")
         kept = self._checked(source, asked) if asked is not None else None
 
@@ -81,13 +81,13 @@ class AccessLogs:
             others = {name: document for name, document in bucket.settings.items() if name != "logging"}
             return replace(bucket, settings=others | {"logging": kept} if kept else others)
 
-        await self._ground.change_bucket(source.name, change)
+        await self._s3_context.change_bucket(source.name, change)
 
     def _checked(self, source: Bucket, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration as it is kept. Raises `AwsError`."""
         if "TargetBucket" not in asked or "TargetPrefix" not in asked:
             raise malformed_xml()
-        bucket = self._ground.catalog.view.bucket(asked["TargetBucket"])
+        bucket = self._s3_context.catalog.view.bucket(asked["TargetBucket"])
         if bucket is None:
             raise _invalid_target("The target bucket for logging does not exist", asked["TargetBucket"])
         if bucket.owner != source.owner:
@@ -99,7 +99,7 @@ class AccessLogs:
         if grants and bucket.ownership == "BucketOwnerEnforced":
             words = "The target bucket's object ownership setting BucketOwnerEnforced disables ACLs: TargetGrants cannot be given"
             raise AwsError("InvalidArgument", words, fields={"ArgumentName": "TargetGrants"})
-        if not may_deliver(self._ground, source, bucket, asked["TargetPrefix"]):
+        if not may_deliver(self._s3_context, source, bucket, asked["TargetPrefix"]):
             raise _invalid_target("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket", bucket.name)
         return {
             name: asked[name] for name in ("TargetBucket", "TargetPrefix", "TargetGrants", "TargetObjectKeyFormat") if asked.get(name)
@@ -109,11 +109,11 @@ class AccessLogs:
 class AccessLogDelivery:
     """Notes requests, and delivers what it noted, from `run` to its cancellation and once more by `deliver`."""
 
-    def __init__(self, ground: Ground, clock: Clock, settings: Settings) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, clock: Clock, settings: Settings) -> None:
+        self._s3_context = s3_context
         self._clock = clock
         self._accounts = {each.access_key: each.account for each in settings.credentials} | {settings.access_key: ACCOUNT}
-        self._lines: defaultdict[Target, list[str]] = defaultdict(list)
+        self._lines: defaultdict[LogTarget, list[str]] = defaultdict(list)
         self._count = 0
         self._is_full = asyncio.Event()
 
@@ -121,13 +121,13 @@ class AccessLogDelivery:
         """Log a request, if its bucket wants it."""
         website = website_of(request.host)
         name = website or bucket_name(request)
-        bucket = self._ground.catalog.view.bucket(name) if name else None
+        bucket = self._s3_context.catalog.view.bucket(name) if name else None
         configuration = bucket.settings.get("logging") if bucket is not None else None
         if bucket is None or not configuration:
             return
         key = request.path[1:] if website else bucket_and_key(request)[1]
-        record = log_records.Record(
-            owner=self._ground.accounts.of(bucket.owner).canonical_id,
+        record = log_records.LogRecord(
+            owner=self._s3_context.accounts.of(bucket.owner).canonical_id,
             bucket=bucket.name,
             key=key,
             requester=self._requester(request),
@@ -159,10 +159,10 @@ class AccessLogDelivery:
             except (AwsError, ZonalError, OSError) as error:
                 _log.warning("%d lines of the access log of %s were not delivered: %s", len(found), target.source, error)
 
-    async def _write(self, target: Target, text: str) -> None:
-        view, now = self._ground.catalog.view, self._clock.now()
+    async def _write(self, target: LogTarget, text: str) -> None:
+        view, now = self._s3_context.catalog.view, self._clock.now()
         bucket, source = view.bucket(target.bucket), view.bucket(target.source)
-        if bucket is None or source is None or not may_deliver(self._ground, source, bucket, target.prefix):
+        if bucket is None or source is None or not may_deliver(self._s3_context, source, bucket, target.prefix):
             return
         is_shared = bucket.ownership != "BucketOwnerEnforced"
         entry = ObjectVersion(
@@ -171,17 +171,19 @@ class AccessLogDelivery:
             modified=now.timestamp(),
             owner=bucket.owner,
             headers={"content-type": "text/plain"},
-            grants=(*acls.full_control(self._ground.accounts.of(bucket.owner)), *target.grants) if is_shared and target.grants else None,
+            grants=(*acls.full_control(self._s3_context.accounts.of(bucket.owner)), *target.grants)
+            if is_shared and target.grants
+            else None,
         )
-        await shelf.deposit(self._ground, bucket, entry, text.encode())
+        await internal_objects.write_object(self._s3_context, bucket, entry, text.encode())
 
     def _requester(self, request: HttpRequest) -> str:
         """The caller's canonical user id; empty where nobody known has signed."""
         number = self._accounts.get(request.signature.access_key) if request.signature else None
-        return self._ground.accounts.of(number).canonical_id if number else ""
+        return self._s3_context.accounts.of(number).canonical_id if number else ""
 
 
-def may_deliver(ground: Ground, source: Bucket, target: Bucket, prefix: str) -> bool:
+def may_deliver(s3_context: S3Context, source: Bucket, target: Bucket, prefix: str) -> bool:
     """Whether a bucket lets the logs of another one be written under a prefix."""
     policy = target.settings.get("policy")
     if policy is not None:
@@ -193,16 +195,16 @@ def may_deliver(ground: Ground, source: Bucket, target: Bucket, prefix: str) -> 
         }
         resource = f"arn:aws:s3:::{target.name}/{prefix}0"
         decision = policies.decide(policy, policies.Question(None, "s3:PutObject", resource, context, service=SERVICE))
-        if decision is not policies.Decision.SILENT:
-            return decision is policies.Decision.ALLOW
+        if decision is not policies.PolicyDecision.SILENT:
+            return decision is policies.PolicyDecision.ALLOW
     group = Account("", LOG_DELIVERY, "")
-    grants = acls.grants_of_bucket(target, ground.accounts)
+    grants = acls.grants_of_bucket(target, s3_context.accounts)
     return all(acls.allows(grants, group, permission, public=False) for permission in ("WRITE", "READ_ACP"))
 
 
-def _target(bucket: Bucket, configuration: Mapping[str, Any]) -> Target:
+def _target(bucket: Bucket, configuration: Mapping[str, Any]) -> LogTarget:
     partitioned = configuration.get("TargetObjectKeyFormat", {}).get("PartitionedPrefix")
-    return Target(
+    return LogTarget(
         source=bucket.name,
         owner=bucket.owner,
         bucket=configuration["TargetBucket"],
@@ -215,7 +217,7 @@ def _target(bucket: Bucket, configuration: Mapping[str, Any]) -> Target:
     )
 
 
-def _key(target: Target, now: datetime) -> str:
+def _key(target: LogTarget, now: datetime) -> str:
     """The name of a new log object. (User Guide, "Log object key format".)"""
     unique = request_id().replace("-", "")[:16].upper()
     if not target.partitioned_by:

@@ -17,8 +17,8 @@ from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.credentials import Account, Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, access_denied, invalid_argument, invalid_request, malformed_acl, malformed_xml
-from zonal.services.s3.ground import Ground
 from zonal.services.s3.owners import ALL_USERS, AUTHENTICATED_USERS, GROUPS, LOG_DELIVERY
 
 if TYPE_CHECKING:
@@ -48,35 +48,35 @@ _PUBLIC = (ALL_USERS, AUTHENTICATED_USERS)
 class Acls:
     """Operations on ACLs and ownership controls."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("GetBucketAcl")
     async def get_of_bucket(self, call: Call, request: GetBucketAclRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
-        return {"Owner": self._ground.owner(bucket.owner), "Grants": self._shown(grants_of_bucket(bucket, self._ground.accounts))}
+        bucket = self._s3_context.bucket(request["Bucket"])
+        return {"Owner": self._s3_context.owner(bucket.owner), "Grants": self._shown(grants_of_bucket(bucket, self._s3_context.accounts))}
 
     @operation("PutBucketAcl")
     async def put_of_bucket(self, call: Call, request: PutBucketAclRequestTypeDef) -> None:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         grants = self._replaced(call, request, bucket, bucket.owner)
-        await self._ground.change_bucket(bucket.name, lambda one: replace(one, grants=grants))
+        await self._s3_context.change_bucket(bucket.name, lambda one: replace(one, grants=grants))
 
     @operation("GetObjectAcl")
     async def get_of_object(self, call: Call, request: GetObjectAclRequestTypeDef) -> dict[str, Any]:
-        bucket, entry = self._ground.entry(request)
-        return {"Owner": self._ground.owner(entry.owner), "Grants": self._shown(grants_of(bucket, entry, self._ground.accounts))}
+        bucket, entry = self._s3_context.entry(request)
+        return {"Owner": self._s3_context.owner(entry.owner), "Grants": self._shown(grants_of(bucket, entry, self._s3_context.accounts))}
 
     @operation("PutObjectAcl")
     async def put_of_object(self, call: Call, request: PutObjectAclRequestTypeDef) -> dict[str, Any]:
-        bucket, entry = self._ground.entry(request, method="PUT")
+        bucket, entry = self._s3_context.entry(request, method="PUT")
         grants = self._replaced(call, request, bucket, entry.owner)
-        await self._ground.change_entry(bucket, entry, lambda one: replace(one, grants=grants))
+        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, grants=grants))
         return {}
 
     @operation("GetBucketOwnershipControls")
     async def get_ownership(self, call: Call, request: GetBucketOwnershipControlsRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if not bucket.ownership:
             raise absent("OwnershipControlsNotFoundError", "The bucket ownership controls were not found", bucket.name)
         return {"OwnershipControls": {"Rules": [{"ObjectOwnership": bucket.ownership}]}}
@@ -89,21 +89,21 @@ class Acls:
         wanted = rules[0]["ObjectOwnership"]
 
         def change(bucket: Bucket) -> Bucket:
-            owner = self._ground.accounts.of(bucket.owner).canonical_id
+            owner = self._s3_context.accounts.of(bucket.owner).canonical_id
             if wanted == "BucketOwnerEnforced" and any(grantee != owner for _, grantee in bucket.grants or ()):
                 words = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
                 raise AwsError("InvalidBucketAclWithObjectOwnership", words)
             return replace(bucket, ownership=wanted)
 
-        await self._ground.change_bucket(request["Bucket"], change)
+        await self._s3_context.change_bucket(request["Bucket"], change)
 
     @operation("DeleteBucketOwnershipControls")
     async def delete_ownership(self, call: Call, request: DeleteBucketOwnershipControlsRequestTypeDef) -> None:
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, ownership=""))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, ownership=""))
 
     def _replaced(self, call: Call, request: Mapping[str, Any], bucket: Bucket, owner: str) -> Grants:
         """The grants of a request that is there to say them. Raises `AwsError`."""
-        grants = asked(call, request, bucket, owner, self._ground.accounts, policy=request.get("AccessControlPolicy"))
+        grants = asked(call, request, bucket, owner, self._s3_context.accounts, policy=request.get("AccessControlPolicy"))
         if grants is None:
             raise AwsError("MissingSecurityHeader", "Your request was missing a required header", fields={"MissingHeaderName": "x-amz-acl"})
         return grants
@@ -116,7 +116,7 @@ class Acls:
     def _grantee(self, grantee: str) -> dict[str, str]:
         if grantee in GROUPS:
             return {"Type": "Group", "URI": grantee}
-        known = self._ground.accounts.by_canonical_id(grantee)
+        known = self._s3_context.accounts.by_canonical_id(grantee)
         return {"Type": "CanonicalUser", "ID": grantee} | ({"DisplayName": known.display_name} if known else {})
 
 

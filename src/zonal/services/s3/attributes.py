@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from zonal.buckets.records import Checksum, ObjectVersion
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import checksums, conditions, encryption, versions
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import invalid_argument
-from zonal.services.s3.ground import Ground
 from zonal.services.s3.objects import Objects
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ LIMIT = 1000
 class Attributes:
     """The operation on attributes."""
 
-    def __init__(self, ground: Ground, objects: Objects) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, objects: Objects) -> None:
+        self._s3_context = s3_context
         self._objects = objects
 
     @operation("GetObjectAttributes")
@@ -33,7 +33,7 @@ class Attributes:
         wanted = [name for name in request["ObjectAttributes"] if name]
         if not wanted or any(name not in NAMES for name in wanted):
             raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", ",".join(wanted)[:100])
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         entry = self._objects.found(call, request, bucket, "GET")
         encryption.check_reading(call.raw.headers, entry)
         conditions.check_reading(call.raw.headers, entry)

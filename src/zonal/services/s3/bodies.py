@@ -24,7 +24,7 @@ from zonal.wire.signing import STREAMING
 LARGEST_BYTES = 5 * 1024**3
 
 
-class Taken(NamedTuple):
+class StoredBody(NamedTuple):
     """Content that came in, as it was claimed to be."""
 
     content: Content
@@ -39,7 +39,7 @@ class Taken(NamedTuple):
 
 async def take(
     store: BucketStore, request: HttpRequest, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, joins: bool = False
-) -> Taken:
+) -> StoredBody:
     """Take a request's body in; `joins`: with the checksum that parts are joined by. Raises `AwsError`; then nothing of it stays."""
     headers = request.headers
     _check_length(request)
@@ -67,7 +67,7 @@ async def take(
     return taken
 
 
-async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksums.Hashes, key: CustomerKey | None) -> Taken:
+async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksums.Hashes, key: CustomerKey | None) -> StoredBody:
     """Store content, encrypted where there is a key. The ETag of encrypted content is no MD5 of what is in it."""
     if key is None:
         return _taken(await store.receive(pieces, hashes.update), hashes)
@@ -76,11 +76,11 @@ async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksu
     content = await store.receive(encryption.encrypted(_watched(pieces, hashes), key, nonce), sealed.update)
     segment = content.segment
     content = Content(Segment(segment.blob, segment.size, segment.small, nonce), content.small)
-    return Taken(content, sealed.md5.hex(), hashes.checksum, hashes.joint)
+    return StoredBody(content, sealed.md5.hex(), hashes.checksum, hashes.joint)
 
 
-def _taken(content: Content, hashes: checksums.Hashes) -> Taken:
-    return Taken(content, hashes.md5.hex(), hashes.checksum, hashes.joint)
+def _taken(content: Content, hashes: checksums.Hashes) -> StoredBody:
+    return StoredBody(content, hashes.md5.hex(), hashes.checksum, hashes.joint)
 
 
 async def _watched(pieces: AsyncIterator[bytes], hashes: checksums.Hashes) -> AsyncIterator[bytes]:

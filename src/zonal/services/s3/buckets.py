@@ -18,8 +18,8 @@ from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3 import acls
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import access_denied, invalid_argument, malformed_xml, no_such_bucket, not_built
-from zonal.services.s3.ground import Ground
 from zonal.services.s3.tags import checked_tags
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ LIMIT = 10_000
 class Buckets:
     """Operations on buckets."""
 
-    def __init__(self, ground: Ground, *, is_open: bool) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, *, is_open: bool) -> None:
+        self._s3_context = s3_context
         self._is_open = is_open
 
     @operation("CreateBucket")
@@ -51,7 +51,7 @@ class Buckets:
         check_name(name)
         configuration = request.get("CreateBucketConfiguration") or {}
         _check_location(configuration, call.region)
-        bucket = _new(call, request, configuration, self._ground.accounts, self._is_open)
+        bucket = _new(call, request, configuration, self._s3_context.accounts, self._is_open)
 
         def work(changes: CatalogChanges) -> None:
             existing = changes.bucket(name)
@@ -65,12 +65,12 @@ class Buckets:
             else:
                 changes.put_bucket(_replace(existing, grants=bucket.grants))  # In the first region this resets the ACL, and no more.
 
-        await self._ground.catalog.change(work)
+        await self._s3_context.catalog.change(work)
         return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
 
     @operation("HeadBucket")
     async def head(self, call: Call, request: HeadBucketRequestTypeDef) -> Answer:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         members = {"BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{bucket.name}", "AccessPointAlias": False}
         return Answer(members, headers=(("Content-Type", "application/xml"),))
 
@@ -80,7 +80,7 @@ class Buckets:
         if not 1 <= limit <= LIMIT:
             raise invalid_argument(f"Argument max-buckets must be an integer between 1 and {LIMIT}", "max-buckets", limit)
         prefix, after = request.get("Prefix", ""), request.get("ContinuationToken", "")
-        mine = [each for each in self._ground.catalog.view.buckets() if each.owner == call.account]
+        mine = [each for each in self._s3_context.catalog.view.buckets() if each.owner == call.account]
         if request.get("BucketRegion", call.region) != call.region:
             mine = []
         found = [each for each in mine if each.name.startswith(prefix) and each.name > after]
@@ -88,7 +88,7 @@ class Buckets:
             {"Name": each.name, "CreationDate": each.at, "BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{each.name}"}
             for each in found[:limit]
         ]
-        answer: dict[str, Any] = {"Owner": self._ground.owner(call.account), "Buckets": shown}
+        answer: dict[str, Any] = {"Owner": self._s3_context.owner(call.account), "Buckets": shown}
         if "Prefix" in request:
             answer["Prefix"] = prefix
         if len(found) > limit:
@@ -110,11 +110,11 @@ class Buckets:
                 raise AwsError("BucketNotEmpty", words, status=409, fields={"BucketName": bucket.name})
             changes.delete_bucket(bucket)
 
-        await self._ground.catalog.change(work)
+        await self._s3_context.catalog.change(work)
 
     @operation("GetBucketLocation")
     async def location(self, call: Call, request: GetBucketLocationRequestTypeDef) -> dict[str, Any]:
-        self._ground.bucket(request["Bucket"])
+        self._s3_context.bucket(request["Bucket"])
         return {"LocationConstraint": "" if call.region == "us-east-1" else call.region}
 
 

@@ -11,8 +11,8 @@ from zonal.buckets.records import Bucket
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
 from zonal.services.s3 import acls, encryption, policies
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, access_denied, invalid_request, malformed_xml, not_built
-from zonal.services.s3.ground import Ground
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 class Configurations:
     """Operations on configurations."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     async def _set(self, name: str, key: str, value: Any) -> None:
         """Set one document of a bucket, or remove it (None)."""
@@ -52,11 +52,11 @@ class Configurations:
             settings = {each: document for each, document in bucket.settings.items() if each != key}
             return replace(bucket, settings=settings if value is None else settings | {key: value})
 
-        await self._ground.change_bucket(name, change)
+        await self._s3_context.change_bucket(name, change)
 
     @operation("GetBucketVersioning")
     async def get_versioning(self, call: Call, request: GetBucketVersioningRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         return {"Status": bucket.versioning} if bucket.versioning else {}
 
     @operation("PutBucketVersioning")
@@ -78,11 +78,11 @@ class Configurations:
                 raise AwsError("InvalidBucketState", words, status=409)
             return replace(bucket, versioning=status)
 
-        await self._ground.change_bucket(request["Bucket"], change)
+        await self._s3_context.change_bucket(request["Bucket"], change)
 
     @operation("GetBucketEncryption")
     async def get_encryption(self, call: Call, request: GetBucketEncryptionRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         rules = bucket.settings.get("encryption", {}).get("Rules") or [{}]
         rule = {**encryption.SSE_S3, "BlockedEncryptionTypes": {"EncryptionType": encryption.blocked(bucket)}, **rules[0]}
         return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
@@ -111,7 +111,7 @@ class Configurations:
             kept["BlockedEncryptionTypes"] = {"EncryptionType": encryption.blocked(bucket) if types is None else types}
             return replace(bucket, settings=bucket.settings | {"encryption": {"Rules": [kept]}})
 
-        await self._ground.change_bucket(request["Bucket"], change)
+        await self._s3_context.change_bucket(request["Bucket"], change)
 
     @operation("DeleteBucketEncryption")
     async def delete_encryption(self, call: Call, request: DeleteBucketEncryptionRequestTypeDef) -> None:
@@ -119,7 +119,7 @@ class Configurations:
 
     @operation("GetPublicAccessBlock")
     async def get_access_block(self, call: Call, request: GetPublicAccessBlockRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         found = bucket.settings.get("public_access_block")
         if found is None:
             words = "The public access block configuration was not found"
@@ -138,7 +138,7 @@ class Configurations:
 
     @operation("GetBucketPolicy")
     async def get_policy(self, call: Call, request: GetBucketPolicyRequestTypeDef) -> Answer:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if "policy" not in bucket.settings:
             raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
         text = bucket.settings.get("policy_text") or json.dumps(bucket.settings["policy"])
@@ -154,7 +154,7 @@ class Configurations:
                 raise access_denied()
             return replace(bucket, settings=bucket.settings | {"policy": policy, "policy_text": request["Policy"]})
 
-        await self._ground.change_bucket(request["Bucket"], change)
+        await self._s3_context.change_bucket(request["Bucket"], change)
         return Answer({}, status=204)
 
     @operation("DeleteBucketPolicy")
@@ -162,11 +162,11 @@ class Configurations:
         def change(bucket: Bucket) -> Bucket:
             return replace(bucket, settings={k: v for k, v in bucket.settings.items() if k not in ("policy", "policy_text")})
 
-        await self._ground.change_bucket(request["Bucket"], change)
+        await self._s3_context.change_bucket(request["Bucket"], change)
 
     @operation("GetBucketPolicyStatus")
     async def get_policy_status(self, call: Call, request: GetBucketPolicyStatusRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if "policy" not in bucket.settings:
             raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
         statements = bucket.settings["policy"]["Statement"]
@@ -175,23 +175,23 @@ class Configurations:
 
     @operation("GetBucketNotificationConfiguration")
     async def get_notification(self, call: Call, request: GetBucketNotificationConfigurationRequestRequestTypeDef) -> dict[str, Any]:
-        self._ground.bucket(request["Bucket"])
+        self._s3_context.bucket(request["Bucket"])
         return {}
 
     @operation("PutBucketNotificationConfiguration")
     async def put_notification(self, call: Call, request: PutBucketNotificationConfigurationRequestTypeDef) -> None:
-        self._ground.bucket(request["Bucket"])
+        self._s3_context.bucket(request["Bucket"])
         if any(request["NotificationConfiguration"].values()):
             raise not_built("notifications, as there is no service yet that could be notified")
 
     @operation("GetBucketRequestPayment")
     async def get_payment(self, call: Call, request: GetBucketRequestPaymentRequestTypeDef) -> dict[str, Any]:
-        self._ground.bucket(request["Bucket"])
+        self._s3_context.bucket(request["Bucket"])
         return {"Payer": "BucketOwner"}
 
     @operation("PutBucketRequestPayment")
     async def put_payment(self, call: Call, request: PutBucketRequestPaymentRequestTypeDef) -> None:
-        self._ground.bucket(request["Bucket"])
+        self._s3_context.bucket(request["Bucket"])
         payer = request["RequestPaymentConfiguration"]["Payer"]
         if payer == "Requester":
             raise not_built("requester pays")
@@ -200,12 +200,12 @@ class Configurations:
 
     @operation("GetBucketAccelerateConfiguration")
     async def get_acceleration(self, call: Call, request: GetBucketAccelerateConfigurationRequestTypeDef) -> dict[str, Any]:
-        self._ground.bucket(request["Bucket"])
+        self._s3_context.bucket(request["Bucket"])
         return {}
 
     @operation("PutBucketAccelerateConfiguration")
     async def put_acceleration(self, call: Call, request: PutBucketAccelerateConfigurationRequestTypeDef) -> None:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         status = request["AccelerateConfiguration"].get("Status")
         if "." in bucket.name:
             raise invalid_request("S3 Transfer Acceleration is not supported for buckets with periods (.) in their names")
@@ -216,7 +216,7 @@ class Configurations:
 
     @operation("GetBucketReplication")
     async def get_replication(self, call: Call, request: GetBucketReplicationRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         raise absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found", bucket.name)
 
     @operation("GetObjectTorrent")

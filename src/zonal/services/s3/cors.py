@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
+from zonal.services.s3.bucket_address import bucket_and_key
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, invalid_request, malformed_xml
-from zonal.services.s3.ground import Ground
-from zonal.services.s3.locating import bucket_and_key
 from zonal.wire.http_messages import HttpRequest as HttpRequest
 from zonal.wire.http_messages import HttpResponse
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
         PutBucketCorsRequestTypeDef,
     )
 
-Headers = list[tuple[str, str]]
+CorsHeaders = list[tuple[str, str]]
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 
 
 class Cors:
     """Operations on CORS configurations, and the answers to browsers."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("GetBucketCors")
     async def get(self, call: Call, request: GetBucketCorsRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if "cors" not in bucket.settings:
             raise absent("NoSuchCORSConfiguration", "The CORS configuration does not exist", bucket.name)
         return {"CORSRules": bucket.settings["cors"]}
@@ -51,19 +51,19 @@ class Cors:
             raise malformed_xml()
         for rule in rules:
             _check(rule)
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"cors": rules}))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"cors": rules}))
 
     @operation("DeleteBucketCors")
     async def delete(self, call: Call, request: DeleteBucketCorsRequestTypeDef) -> None:
         def without(settings: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key != "cors"}
 
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
 
     def allows(self, request: HttpRequest, origin: str) -> bool:
         """Whether the bucket that a request names has a rule for pages of this origin."""
         name, _ = bucket_and_key(request)
-        bucket = self._ground.catalog.view.bucket(name) if name else None
+        bucket = self._s3_context.catalog.view.bucket(name) if name else None
         return bucket is not None and _fitting(bucket.settings.get("cors", []), origin, request.method, []) is not None
 
     def preflight(self, request: HttpRequest) -> HttpResponse:
@@ -75,7 +75,7 @@ class Cors:
             raise AwsError("BadRequest", f"Invalid Access-Control-Request-Method: {method}")
         wanted = [word.strip().lower() for word in request.headers.get("access-control-request-headers", "").split(",") if word.strip()]
         name, _ = bucket_and_key(request)
-        bucket = self._ground.bucket(name)
+        bucket = self._s3_context.bucket(name)
         rules = bucket.settings.get("cors")
         if not rules:
             raise _forbidden("CORSResponse: CORS is not enabled for this bucket.", method)
@@ -90,13 +90,13 @@ class Cors:
             headers.append(("Access-Control-Max-Age", str(rule["MaxAgeSeconds"])))
         return HttpResponse(200, headers, b"")
 
-    def dress(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    def add_cors_headers(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """An answer with the headers that a browser needs to show it to the page that asked."""
         origin = request.headers.get("origin")
         if origin is None or request.method == "OPTIONS":
             return response
         name, _ = bucket_and_key(request)
-        bucket = self._ground.catalog.view.bucket(name) if name else None
+        bucket = self._s3_context.catalog.view.bucket(name) if name else None
         method = request.headers.get("access-control-request-method", request.method)
         rule = _fitting(bucket.settings.get("cors", []), origin, method, []) if bucket else None
         return response if rule is None else response._replace(headers=[*response.headers, *_headers(rule, origin)])
@@ -133,7 +133,7 @@ def _like(pattern: str, text: str) -> bool:
     return re.fullmatch(re.escape(head) + (".*" if star else "") + re.escape(tail), text, re.DOTALL) is not None
 
 
-def _headers(rule: Mapping[str, Any], origin: str) -> Headers:
+def _headers(rule: Mapping[str, Any], origin: str) -> CorsHeaders:
     everybody = "*" in rule["AllowedOrigins"]
     headers = [("Access-Control-Allow-Origin", "*" if everybody else origin)]
     headers.append(("Access-Control-Allow-Methods", ", ".join(rule["AllowedMethods"])))

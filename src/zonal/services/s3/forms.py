@@ -20,12 +20,12 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, request_id
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Call
-from zonal.services.s3.access import Access
+from zonal.services.s3.access import AccessControl
+from zonal.services.s3.bucket_address import bucket_and_key
 from zonal.services.s3.cors import Cors
 from zonal.services.s3.errors import invalid_argument, malformed_xml
 from zonal.services.s3.form_body import FormBody
 from zonal.services.s3.form_policies import Bounds, check
-from zonal.services.s3.locating import bucket_and_key
 from zonal.services.s3.objects import Objects
 from zonal.wire import signature_errors, signing, xml
 from zonal.wire.http_messages import HttpRequest as HttpRequest
@@ -51,7 +51,7 @@ _MEMBERS = {
 class Forms:
     """Takes forms in."""
 
-    def __init__(self, objects: Objects, access: Access, cors: Cors, settings: Settings, clock: Clock) -> None:
+    def __init__(self, objects: Objects, access: AccessControl, cors: Cors, settings: Settings, clock: Clock) -> None:
         self._objects = objects
         self._access = access
         self._cors = cors

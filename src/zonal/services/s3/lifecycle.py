@@ -1,7 +1,7 @@
 """Lifecycle: the configuration, and its carrying out by the region's clock.
 
-`LifecycleUpkeep` looks at every bucket that has rules, now and then, and does what is due: expires current versions (with a delete marker
-where there are versions), removes noncurrent versions and markers that hide nothing, aborts uploads that were forgotten.
+`LifecycleReconciler` looks at every bucket that has rules, now and then, and does what is due: expires current versions (with a delete
+marker where there are versions), removes noncurrent versions and markers that hide nothing, aborts uploads that were forgotten.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from zonal.foundation.periodic import repeat
 from zonal.services.operation import Call, operation
 from zonal.services.s3 import lifecycle_rules as rules
 from zonal.services.s3 import locks, versions
-from zonal.services.s3.ground import Ground
-from zonal.services.s3.lifecycle_rules import Rule
+from zonal.services.s3.context import S3Context
+from zonal.services.s3.lifecycle_rules import LifecycleRule
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -39,12 +39,12 @@ BATCH = 200
 class Lifecycles:
     """Operations on lifecycle configurations."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("GetBucketLifecycleConfiguration")
     async def get(self, call: Call, request: GetBucketLifecycleConfigurationRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         found = bucket.settings.get("lifecycle")
         if not found:
             raise rules.no_configuration(bucket.name)
@@ -54,21 +54,21 @@ class Lifecycles:
     async def put(self, call: Call, request: PutBucketLifecycleConfigurationRequestTypeDef) -> dict[str, Any]:
         configuration: Mapping[str, Any] = request.get("LifecycleConfiguration") or {}
         kept = rules.checked(configuration.get("Rules", []))
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"lifecycle": kept}))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"lifecycle": kept}))
         return {"TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}
 
     @operation("DeleteBucketLifecycle")
     async def delete(self, call: Call, request: DeleteBucketLifecycleRequestTypeDef) -> None:
-        await self._ground.change_bucket(
+        await self._s3_context.change_bucket(
             request["Bucket"], lambda one: replace(one, settings={k: v for k, v in one.settings.items() if k != "lifecycle"})
         )
 
 
-class LifecycleUpkeep:
+class LifecycleReconciler:
     """Carries rules out, from `run` to its cancellation."""
 
-    def __init__(self, ground: Ground, clock: Clock) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, clock: Clock) -> None:
+        self._s3_context = s3_context
         self._clock = clock
 
     async def run(self) -> None:
@@ -77,32 +77,32 @@ class LifecycleUpkeep:
         await repeat(self._carry_out_all, what="s3 lifecycle", pause_seconds=pause)
 
     async def _carry_out_all(self) -> None:
-        for bucket in self._ground.catalog.view.buckets():
+        for bucket in self._s3_context.catalog.view.buckets():
             if bucket.settings.get("lifecycle"):
                 await self.carry_out(bucket)
 
     async def carry_out(self, bucket: Bucket) -> int:
         """Do what is due in a bucket; returns how much was done."""
-        found: list[Rule] = bucket.settings["lifecycle"]
+        found: list[LifecycleRule] = bucket.settings["lifecycle"]
         now, done, key = self._clock.now(), 0, b""
         while True:
-            rows = _some(self._ground, bucket, key)
+            rows = _some(self._s3_context, bucket, key)
             if not rows:
                 break
             due = list(_due(found, bucket, rows, now))
             if due:
-                done += await self._ground.catalog.change(partial(_expire, name=bucket.name, due=due, now=now))
+                done += await self._s3_context.catalog.change(partial(_expire, name=bucket.name, due=due, now=now))
             key = rows[-1][0] + b"\x00"
         return done + await self._abort(bucket, found, now)
 
-    async def _abort(self, bucket: Bucket, found: list[Rule], now: datetime) -> int:
+    async def _abort(self, bucket: Bucket, found: list[LifecycleRule], now: datetime) -> int:
         count = 0
-        for _, upload in list(self._ground.catalog.view.walk_uploads(bucket.number, b"", None)):
+        for _, upload in list(self._s3_context.catalog.view.walk_uploads(bucket.number, b"", None)):
             begun = datetime.fromtimestamp(upload.initiated, UTC)
             for rule in found:
                 abort = rule.get("AbortIncompleteMultipartUpload")
                 if abort and rules.concerns(rule, upload.template) and rules.due(begun, abort["DaysAfterInitiation"]) <= now:
-                    await self._ground.catalog.change(partial(_delete_upload, bucket=bucket.number, id=upload.id))
+                    await self._s3_context.catalog.change(partial(_delete_upload, bucket=bucket.number, id=upload.id))
                     count += 1
                     break
         return count
@@ -112,10 +112,10 @@ def _delete_upload(changes: CatalogChanges, bucket: int, id: str) -> None:
     changes.delete_upload(bucket, id)
 
 
-def _some(ground: Ground, bucket: Bucket, key: bytes) -> list[VersionRow]:
+def _some(s3_context: S3Context, bucket: Bucket, key: bytes) -> list[VersionRow]:
     """All versions of the next keys, at least one of them whole."""
     rows: list[VersionRow] = []
-    walk = ground.catalog.view.walk_versions(bucket.number, key, None)
+    walk = s3_context.catalog.view.walk_versions(bucket.number, key, None)
     for row in walk:
         if len(rows) >= BATCH and row[0] != rows[-1][0]:
             break
@@ -126,7 +126,7 @@ def _some(ground: Ground, bucket: Bucket, key: bytes) -> list[VersionRow]:
 Due = tuple[str, str]
 
 
-def _due(found: list[Rule], bucket: Bucket, rows: list[VersionRow], now: datetime) -> list[Due]:
+def _due(found: list[LifecycleRule], bucket: Bucket, rows: list[VersionRow], now: datetime) -> list[Due]:
     """Keys and versions to expire; an empty version stands for the current one."""
     due: list[Due] = []
     by_key: dict[bytes, list[tuple[ObjectVersion, int]]] = {}

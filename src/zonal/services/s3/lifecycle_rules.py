@@ -18,11 +18,11 @@ from zonal.foundation.errors import AwsError
 from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, not_built
 from zonal.wire.scalars import timestamp_text
 
-Rule = Mapping[str, Any]
+LifecycleRule = Mapping[str, Any]
 LIMIT = 1000
 
 
-def checked(rules: Sequence[Rule]) -> list[Rule]:
+def checked(rules: Sequence[LifecycleRule]) -> list[LifecycleRule]:
     """Rules as they are kept, each with an id. Raises `AwsError`."""
     if not 1 <= len(rules) <= LIMIT:
         raise malformed_xml()
@@ -34,7 +34,7 @@ def checked(rules: Sequence[Rule]) -> list[Rule]:
     return kept
 
 
-def _checked(rule: Rule, number: int) -> Rule:
+def _checked(rule: LifecycleRule, number: int) -> LifecycleRule:
     if rule.get("Status") not in ("Enabled", "Disabled"):
         raise malformed_xml()
     if len(rule.get("ID", "")) > 255:
@@ -61,12 +61,12 @@ def _checked(rule: Rule, number: int) -> Rule:
     return {**rule, "ID": rule.get("ID") or _made_id(rule, number)}
 
 
-def _made_id(rule: Rule, number: int) -> str:
+def _made_id(rule: LifecycleRule, number: int) -> str:
     """The id of a rule that has none: the same for the same rule in the same place, whenever it is put."""
     return hashlib.sha256(f"{number} {json.dumps(rule, default=str, sort_keys=True)}".encode()).hexdigest()[:48]
 
 
-def _check_expiration(expiration: Rule) -> None:
+def _check_expiration(expiration: LifecycleRule) -> None:
     if len([name for name in ("Date", "Days", "ExpiredObjectDeleteMarker") if name in expiration]) != 1:
         raise malformed_xml()
     if "Days" in expiration and expiration["Days"] <= 0:
@@ -74,7 +74,7 @@ def _check_expiration(expiration: Rule) -> None:
     _check_date(expiration.get("Date"))
 
 
-def _check_transition(transition: Rule) -> None:
+def _check_transition(transition: LifecycleRule) -> None:
     """Raises `AwsError` for one that is none at AWS either; what is one is refused as not built, when all else of the rule is right."""
     if "StorageClass" not in transition or len([name for name in ("Date", "Days", "NoncurrentDays") if name in transition]) != 1:
         raise malformed_xml()
@@ -89,7 +89,7 @@ def _check_date(date: datetime | None) -> None:
         raise invalid_argument("'Date' must be at midnight GMT", "Date", timestamp_text(date, "iso8601"))
 
 
-def _check_filter(filter: Rule) -> None:
+def _check_filter(filter: LifecycleRule) -> None:
     if len(filter) > 1:
         raise malformed_xml()
     keys = [tag["Key"] for tag in filter.get("And", {}).get("Tags", [])]
@@ -99,7 +99,7 @@ def _check_filter(filter: Rule) -> None:
         raise malformed_xml()
 
 
-def concerns(rule: Rule, entry: ObjectVersion) -> bool:
+def concerns(rule: LifecycleRule, entry: ObjectVersion) -> bool:
     """Whether a rule is in force and its filter lets an object through."""
     if rule["Status"] != "Enabled":
         return False
@@ -119,7 +119,7 @@ def due(since: datetime, days: int) -> datetime:
     return (since + timedelta(days=days + 1)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def expires(rule: Rule, entry: ObjectVersion) -> datetime | None:
+def expires(rule: LifecycleRule, entry: ObjectVersion) -> datetime | None:
     """When the current version expires by this rule, or None."""
     expiration = rule.get("Expiration") or {}
     if "Date" in expiration:

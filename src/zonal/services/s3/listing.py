@@ -16,8 +16,8 @@ from zonal.buckets.catalog import CURRENT, MARKER, VersionRow, decode
 from zonal.buckets.listing import ListingPage, page
 from zonal.buckets.records import ObjectVersion
 from zonal.services.operation import Call, operation
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import invalid_argument
-from zonal.services.s3.ground import Ground
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
         ListObjectVersionsRequestTypeDef,
     )
 
-Owner = Callable[[str], dict[str, str]]
+OwnerMembers = Callable[[str], dict[str, str]]
 LIMIT = 1000
 
 
 class Listings:
     """Operations that list."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("ListObjects")
     async def objects(self, call: Call, request: ListObjectsRequestTypeDef) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Listings:
         answer["Prefix"] = request.get("Prefix", "")  # Clients decode it in the later generation's answers only.
         if found.last is not None and request.get("Delimiter"):
             answer["NextMarker"] = encode(found.last)
-        return answer | _contents(found, encode, self._ground.owner)
+        return answer | _contents(found, encode, self._s3_context.owner)
 
     @operation("ListObjectsV2")
     async def objects_again(self, call: Call, request: ListObjectsV2RequestTypeDef) -> dict[str, Any]:
@@ -60,15 +60,15 @@ class Listings:
             answer["ContinuationToken"] = token
         if found.last is not None:
             answer["NextContinuationToken"] = base64.urlsafe_b64encode(b"1" + found.last.encode()).decode()
-        return answer | _contents(found, encode, self._ground.owner if request.get("FetchOwner") else None)
+        return answer | _contents(found, encode, self._s3_context.owner if request.get("FetchOwner") else None)
 
     @operation("ListObjectVersions")
     async def versions(self, call: Call, request: ListObjectVersionsRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         marker, version, limit = request.get("KeyMarker", ""), request.get("VersionIdMarker"), page_limit(request, "MaxKeys")
         if version is not None and not marker:
             raise invalid_argument("A version-id marker cannot be specified without a key marker.", "version-id-marker", version)
-        view = self._ground.catalog.view
+        view = self._s3_context.catalog.view
         place = view.order(bucket.number, marker, version) if version else None
 
         def walk(start: bytes, end: bytes | None) -> Iterator[VersionRow]:
@@ -79,7 +79,7 @@ class Listings:
         encode = encoder(request)
         answer = _head(request, limit, encode) | {"KeyMarker": encode(marker), "VersionIdMarker": version or ""}
         answer |= {"IsTruncated": found.last is not None}
-        shown = [_version(row, encode, self._ground.owner) for row in found.rows]
+        shown = [_version(row, encode, self._s3_context.owner) for row in found.rows]
         answer["Versions"] = [one for one in shown if "Size" in one]
         answer["DeleteMarkers"] = [one for one in shown if "Size" not in one]
         answer["CommonPrefixes"] = [{"Prefix": encode(prefix)} for prefix in found.prefixes]
@@ -90,8 +90,8 @@ class Listings:
         return answer
 
     def _objects(self, request: Mapping[str, Any], after: str, limit: int) -> ListingPage[VersionRow]:
-        bucket = self._ground.bucket(request["Bucket"])
-        view = self._ground.catalog.view
+        bucket = self._s3_context.bucket(request["Bucket"])
+        view = self._s3_context.catalog.view
 
         def walk(start: bytes, end: bytes | None) -> Iterator[VersionRow]:
             return view.walk_current(bucket.number, start, end)
@@ -138,12 +138,12 @@ def _head(request: Mapping[str, Any], limit: int, encode: Any) -> dict[str, Any]
     return answer
 
 
-def _contents(found: ListingPage[VersionRow], encode: Any, owner: Owner | None) -> dict[str, Any]:
+def _contents(found: ListingPage[VersionRow], encode: Any, owner: OwnerMembers | None) -> dict[str, Any]:
     contents = [_object(decode(row), encode, owner) for row in found.rows]
     return {"Contents": contents, "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes]}
 
 
-def _object(entry: ObjectVersion, encode: Any, owner: Owner | None) -> dict[str, Any]:
+def _object(entry: ObjectVersion, encode: Any, owner: OwnerMembers | None) -> dict[str, Any]:
     shown: dict[str, Any] = {"Key": encode(entry.key), "LastModified": entry.at, "ETag": f'"{entry.etag}"', "Size": entry.size}
     shown["StorageClass"] = entry.storage_class
     if entry.checksum is not None:
@@ -153,7 +153,7 @@ def _object(entry: ObjectVersion, encode: Any, owner: Owner | None) -> dict[str,
     return shown
 
 
-def _version(row: VersionRow, encode: Any, owner: Owner) -> dict[str, Any]:
+def _version(row: VersionRow, encode: Any, owner: OwnerMembers) -> dict[str, Any]:
     entry = decode(row)
     latest = {"VersionId": entry.version, "IsLatest": row[2] in (CURRENT, MARKER)}
     if entry.is_marker:

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from zonal.buckets.records import Bucket, ObjectVersion, Retention
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, invalid_argument, invalid_request, malformed_xml, not_built
-from zonal.services.s3.ground import Ground
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -36,12 +36,12 @@ MODES = ("GOVERNANCE", "COMPLIANCE")
 class Locks:
     """Operations on object lock."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("GetObjectLockConfiguration")
     async def get_configuration(self, call: Call, request: GetObjectLockConfigurationRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if not bucket.object_lock:
             raise absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket", bucket.name)
         return {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"} | bucket.settings.get("object_lock", {})}
@@ -61,7 +61,7 @@ class Locks:
                 raise AwsError("InvalidBucketState", words, status=409)
             return replace(bucket, object_lock=True, settings=bucket.settings | {"object_lock": {"Rule": rule} if rule else {}})
 
-        await self._ground.change_bucket(request["Bucket"], change)
+        await self._s3_context.change_bucket(request["Bucket"], change)
         return {}
 
     @operation("GetObjectRetention")
@@ -88,7 +88,7 @@ class Locks:
                     raise AwsError("AccessDenied", PROTECTED, status=403)
             return replace(one, retention=retention)
 
-        await self._ground.change_entry(bucket, entry, change)
+        await self._s3_context.change_entry(bucket, entry, change)
         return {}
 
     @operation("GetObjectLegalHold")
@@ -104,14 +104,14 @@ class Locks:
         if status not in ("ON", "OFF"):
             raise malformed_xml()
         bucket, entry = self._locked(request)
-        await self._ground.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
+        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
         return {}
 
     def _locked(self, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if not bucket.object_lock:
             raise invalid_request("Bucket is missing Object Lock Configuration")
-        return self._ground.entry(request)
+        return self._s3_context.entry(request)
 
 
 def _checked_rule(rule: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from zonal.foundation.identifiers import REGION
-from zonal.services.s3.locating import website_of
+from zonal.services.s3.bucket_address import website_of
 from zonal.wire.http_messages import FileBody, HttpRequest, HttpResponse
 
 _RESOURCES = {
@@ -44,7 +44,7 @@ _RESOURCES = {
 """Subresources of an address, and how a log calls them."""
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """What a line is made of, beside the request and its answer. Accounts are canonical user ids; `requester` is empty for nobody."""
 
     owner: str
@@ -54,7 +54,7 @@ class Record(NamedTuple):
     at: datetime
 
 
-def line(record: Record, request: HttpRequest, response: HttpResponse) -> str:
+def line(record: LogRecord, request: HttpRequest, response: HttpResponse) -> str:
     """The record of one request."""
     answered = {name.lower(): value for name, value in response.headers}
     query = dict(parse_qsl(request.query, keep_blank_values=True))

@@ -18,12 +18,12 @@ from zonal.buckets.catalog import CatalogChanges, decode
 from zonal.buckets.records import Bucket, Checksum, ObjectVersion, Part, Upload
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
-from zonal.services.s3 import bodies, checksums, encryption, versions, writing
-from zonal.services.s3.bodies import Taken
-from zonal.services.s3.copying import Copies, copy_range
+from zonal.services.s3 import bodies, checksums, encryption, object_writes, versions
+from zonal.services.s3.bodies import StoredBody
+from zonal.services.s3.context import S3Context
+from zonal.services.s3.copies import Copies, copy_range
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, no_such_upload
-from zonal.services.s3.ground import Ground
 from zonal.services.s3.listing import page_limit
 
 if TYPE_CHECKING:
@@ -42,19 +42,19 @@ SMALLEST_PART_BYTES = 5 * 1024 * 1024
 class Multipart:
     """Operations on uploads in parts."""
 
-    def __init__(self, ground: Ground, copies: Copies) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, copies: Copies) -> None:
+        self._s3_context = s3_context
         self._copies = copies
 
     @operation("CreateMultipartUpload")
     async def create(self, call: Call, request: CreateMultipartUploadRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         key = encryption.for_writing(call.raw.headers, bucket)
         algorithm = checksums.known(request["ChecksumAlgorithm"]) if request.get("ChecksumAlgorithm") else ""
         kind = checksums.check_type(algorithm, request.get("ChecksumType", ""))
-        template = writing.template(self._ground, call, bucket, request, key)
+        template = object_writes.template(self._s3_context, call, bucket, request, key)
         upload = Upload(_new_id(call), bucket.name, template, call.now.timestamp(), algorithm, kind)
-        await self._ground.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
+        await self._s3_context.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
         answer: dict[str, Any] = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
         if algorithm:
             answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": kind}
@@ -63,12 +63,12 @@ class Multipart:
     @operation("UploadPart")
     async def upload(self, call: Call, request: UploadPartRequestTypeDef) -> dict[str, Any]:
         bucket, upload = self._upload(request)
-        writing.check_part_number(request["PartNumber"])
+        object_writes.check_part_number(request["PartNumber"])
         headers = call.raw.headers
         key = _part_key(encryption.customer_key(headers), upload)
         _check_algorithm(headers, upload)
         default = upload.algorithm or checksums.DEFAULT
-        taken = await bodies.take(self._ground.store, call.raw, key=key, default=default, joins=not upload.algorithm)
+        taken = await bodies.take(self._s3_context.store, call.raw, key=key, default=default, joins=not upload.algorithm)
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
         shown = checksums.members(taken.checksum, with_type=False)
         return {"ETag": f'"{part.etag}"', **shown, **encryption.said(upload.template, key)}
@@ -76,14 +76,14 @@ class Multipart:
     @operation("UploadPartCopy")
     async def copy(self, call: Call, request: UploadPartCopyRequestTypeDef) -> Answer:
         bucket, upload = self._upload(request)
-        writing.check_part_number(request["PartNumber"])
+        object_writes.check_part_number(request["PartNumber"])
         key = _part_key(encryption.customer_key(call.raw.headers), upload)
         origin, source, source_key = self._copies.source(call, request)
         offset, size = copy_range(request.get("CopySourceRange"), source.size)
         if size > bodies.LARGEST_BYTES:
             raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
         hashes = checksums.Hashes(upload.algorithm or checksums.DEFAULT)
-        taken = await bodies.keep(self._ground.store, self._copies.content(source, source_key, offset, size), hashes, key)
+        taken = await bodies.keep(self._s3_context.store, self._copies.content(source, source_key, offset, size), hashes, key)
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
         shown = checksums.members(part.checksum, with_type=False) if upload.algorithm else {}
         result = {"ETag": f'"{part.etag}"', "LastModified": call.now, **shown}
@@ -94,14 +94,14 @@ class Multipart:
 
     @operation("CompleteMultipartUpload")
     async def complete(self, call: Call, request: CompleteMultipartUploadRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if (done := self._done(bucket, request)) is not None:
             return self._completion(call, bucket, done)
         _, upload = self._upload(request)
         wanted = _wanted(request)
         headers = call.raw.headers
         _part_key(encryption.customer_key(headers), upload, optional=not upload.algorithm)
-        stored = {part.number: part for part in self._ground.catalog.view.parts(upload.id)}
+        stored = {part.number: part for part in self._s3_context.catalog.view.parts(upload.id)}
         parts = _chosen(wanted, stored, upload)
         entry = _assembled(upload, parts)
         self._check_claims(request, headers, entry, upload)
@@ -118,7 +118,7 @@ class Multipart:
                     raise _invalid_part(upload, part.number)
             changes.delete_upload(now.number, upload.id, kept=kept)
 
-        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, None, first=check, also=close)
+        bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, None, first=check, also=close)
         return self._completion(call, bucket, entry)
 
     @operation("AbortMultipartUpload")
@@ -130,7 +130,7 @@ class Multipart:
                 raise no_such_upload(upload.id)
             changes.delete_upload(bucket.number, upload.id)
 
-        await self._ground.catalog.change(work)
+        await self._s3_context.catalog.change(work)
 
     @operation("ListParts")
     async def list(self, call: Call, request: ListPartsRequestTypeDef) -> dict[str, Any]:
@@ -139,14 +139,14 @@ class Multipart:
         if after < 0:
             words = "Argument part-number-marker must be an integer between 0 and 2147483647"
             raise invalid_argument(words, "part-number-marker", after)
-        parts = self._ground.catalog.view.parts(upload.id, after, limit + 1)
+        parts = self._s3_context.catalog.view.parts(upload.id, after, limit + 1)
         shown = parts[:limit]
         answer: dict[str, Any] = {
             "Bucket": bucket.name,
             "Key": upload.template.key,
             "UploadId": upload.id,
-            "Initiator": self._ground.owner(upload.template.owner),
-            "Owner": self._ground.owner(upload.template.owner),
+            "Initiator": self._s3_context.owner(upload.template.owner),
+            "Owner": self._s3_context.owner(upload.template.owner),
             "StorageClass": upload.template.storage_class,
             "PartNumberMarker": after,
             "NextPartNumberMarker": shown[-1].number if shown else 0,
@@ -159,13 +159,13 @@ class Multipart:
         return answer
 
     def _upload(self, request: Mapping[str, Any]) -> tuple[Bucket, Upload]:
-        bucket = self._ground.bucket(request["Bucket"])
-        upload = self._ground.catalog.view.upload(bucket.number, request["UploadId"])
+        bucket = self._s3_context.bucket(request["Bucket"])
+        upload = self._s3_context.catalog.view.upload(bucket.number, request["UploadId"])
         if upload is None or upload.template.key != request["Key"]:
             raise no_such_upload(request["UploadId"])
         return bucket, upload
 
-    async def _keep(self, call: Call, bucket: Bucket, upload: Upload, number: int, taken: Taken) -> Part:
+    async def _keep(self, call: Call, bucket: Bucket, upload: Upload, number: int, taken: StoredBody) -> Part:
         part = Part(
             number, taken.segment.size, taken.etag, taken.segment, call.now.timestamp(), taken.checksum if upload.algorithm else taken.joint
         )
@@ -178,9 +178,9 @@ class Multipart:
             changes.put_part(upload.id, part)
 
         try:
-            await self._ground.catalog.change(work)
+            await self._s3_context.catalog.change(work)
         except Exception:
-            self._ground.store.forget(taken.content)
+            self._s3_context.store.forget(taken.content)
             raise
         return part
 
@@ -203,7 +203,7 @@ class Multipart:
 
     def _done(self, bucket: Bucket, request: Mapping[str, Any]) -> ObjectVersion | None:
         """The object that this same completion has made already: who did not hear the answer asks again."""
-        view, id = self._ground.catalog.view, request["UploadId"]
+        view, id = self._s3_context.catalog.view, request["UploadId"]
         if view.upload(bucket.number, id) is not None:
             return None
         key, parts = request["Key"].encode(), (request.get("MultipartUpload") or {}).get("Parts") or []
@@ -229,7 +229,7 @@ class Multipart:
 _PART_KEY = (
     "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate encryption parameters."
 )
-Wanted = list[tuple[int, str, dict[str, Any]]]
+RequestedParts = list[tuple[int, str, dict[str, Any]]]
 
 
 def _new_id(call: Call) -> str:
@@ -237,7 +237,7 @@ def _new_id(call: Call) -> str:
     return f"{int(call.now.timestamp() * 1_000_000):014x}{secrets.token_urlsafe(36)}"
 
 
-def _wanted(request: Mapping[str, Any]) -> Wanted:
+def _wanted(request: Mapping[str, Any]) -> RequestedParts:
     """The parts that a completion names. Raises `AwsError`."""
     parts = (request.get("MultipartUpload") or {}).get("Parts")
     if not parts or any("PartNumber" not in part for part in parts):
@@ -250,7 +250,7 @@ def _wanted(request: Mapping[str, Any]) -> Wanted:
     return wanted
 
 
-def _chosen(wanted: Wanted, stored: dict[int, Part], upload: Upload) -> list[Part]:
+def _chosen(wanted: RequestedParts, stored: dict[int, Part], upload: Upload) -> list[Part]:
     chosen = []
     for number, etag, claims in wanted:
         part = stored.get(number)

@@ -16,11 +16,11 @@ from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
-from zonal.services.s3 import bodies, checksums, conditions, encryption, lifecycle_rules, locks, versions, writing
-from zonal.services.s3.access import Access
+from zonal.services.s3 import bodies, checksums, conditions, encryption, lifecycle_rules, locks, object_writes, versions
+from zonal.services.s3.access import AccessControl
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import access_denied, invalid_request
-from zonal.services.s3.ground import Ground
 from zonal.wire import forms
 from zonal.wire.http_messages import Body, FileBody, StreamBody
 
@@ -42,7 +42,7 @@ _OVERRIDES = {
 _ATTEMPTS = 5
 
 
-class Span(NamedTuple):
+class ByteSpan(NamedTuple):
     """The bytes of an object that a request wants. `whole`: all of them, without having asked for a part."""
 
     offset: int
@@ -53,21 +53,21 @@ class Span(NamedTuple):
 class Objects:
     """Operations on whole objects."""
 
-    def __init__(self, ground: Ground, access: Access) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, access: AccessControl) -> None:
+        self._s3_context = s3_context
         self._access = access
 
     @operation("PutObject")
     async def put(self, call: Call, request: PutObjectRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         headers = call.raw.headers
         key = encryption.for_writing(headers, bucket)
-        entry = writing.template(self._ground, call, bucket, request, key)
-        conditions.check_writing(headers, entry.key, partial(self._ground.catalog.view.current, bucket.number, entry.key))
-        taken = await bodies.take(self._ground.store, call.raw, key=key)
+        entry = object_writes.template(self._s3_context, call, bucket, request, key)
+        conditions.check_writing(headers, entry.key, partial(self._s3_context.catalog.view.current, bucket.number, entry.key))
+        taken = await bodies.take(self._s3_context.store, call.raw, key=key)
         segment = taken.segment
         entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
-        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, taken.content)
+        bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
         said = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.said(entry, key)}
         return said | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
 
@@ -78,7 +78,7 @@ class Objects:
             try:
                 body = self._body(entry, key, span)
             except BlobMissing:
-                self._ground.catalog.invalidate()  # It was replaced since: the next look finds what is there now.
+                self._s3_context.catalog.invalidate()  # It was replaced since: the next look finds what is there now.
                 continue
             return self._answer(call, request, bucket, entry, key, span, body)
         raise AwsError("ServiceUnavailable", "Please reduce your request rate.", status=503)
@@ -88,8 +88,8 @@ class Objects:
         bucket, entry, key, span = self._located(call, request, "HEAD")
         return self._answer(call, request, bucket, entry, key, span, None)
 
-    def _located(self, call: Call, request: Mapping[str, Any], method: str) -> tuple[Bucket, ObjectVersion, CustomerKey | None, Span]:
-        bucket = self._ground.bucket(request["Bucket"])
+    def _located(self, call: Call, request: Mapping[str, Any], method: str) -> tuple[Bucket, ObjectVersion, CustomerKey | None, ByteSpan]:
+        bucket = self._s3_context.bucket(request["Bucket"])
         headers = call.raw.headers
         if "PartNumber" in request:
             _check_part(headers, request["PartNumber"])
@@ -101,16 +101,16 @@ class Objects:
     def found(self, call: Call, request: Mapping[str, Any], bucket: Bucket, method: str) -> ObjectVersion:
         """The version that is asked for. Who may not list the bucket is not told what is missing in it."""
         try:
-            return self._ground.found(bucket, request["Key"], request.get("VersionId"), method=method)
+            return self._s3_context.found(bucket, request["Key"], request.get("VersionId"), method=method)
         except AwsError as error:
             listing = {"Bucket": bucket.name, "Prefix": request["Key"]}  # A policy may let list under some prefixes only.
             if error.code == "NoSuchKey" and not self._access.may(bucket, "ListBucket", "", call, listing):
                 raise access_denied() from None
             raise
 
-    def _body(self, entry: ObjectVersion, key: CustomerKey | None, span: Span) -> Body:
+    def _body(self, entry: ObjectVersion, key: CustomerKey | None, span: ByteSpan) -> Body:
         """The content, opened. Raises `BlobMissing`."""
-        store = self._ground.store
+        store = self._s3_context.store
         if span.size == 0:
             return b""
         if len(entry.segments) == 1 and key is None:
@@ -127,7 +127,7 @@ class Objects:
 
     def content(self, entry: ObjectVersion, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
         """Bytes of an object in the clear."""
-        read = self._ground.store.read(entry.segments, offset, size)
+        read = self._s3_context.store.read(entry.segments, offset, size)
         return read if key is None else encryption.decrypted(read, key, entry.segments, offset)
 
     def _answer(
@@ -137,7 +137,7 @@ class Objects:
         bucket: Bucket,
         entry: ObjectVersion,
         key: CustomerKey | None,
-        span: Span,
+        span: ByteSpan,
         body: Body | None,
     ) -> Answer:
         members = described(bucket, entry) | encryption.said(entry, key)
@@ -199,22 +199,22 @@ def _check_part(headers: Mapping[str, str], number: int) -> None:
     """Raises `AwsError` where no object could have this part, or a range is wanted besides. S3 says so before it looks for the key."""
     if "range" in headers:
         raise invalid_request("Cannot specify both Range header and partNumber query parameter")
-    writing.check_part_number(number)
+    object_writes.check_part_number(number)
 
 
-def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: ObjectVersion) -> Span:
+def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: ObjectVersion) -> ByteSpan:
     """The bytes that a request wants. Raises `AwsError` InvalidRange or InvalidPartNumber."""
     number = request.get("PartNumber")
     if number is None:
         found = conditions.byte_range(headers.get("range"), entry.size)
-        return Span(0, entry.size, True) if found is None else Span(*found, False)
+        return ByteSpan(0, entry.size, True) if found is None else ByteSpan(*found, False)
     if not entry.parts and number == 1:
-        return Span(0, entry.size, entry.size == 0)
+        return ByteSpan(0, entry.size, entry.size == 0)
     if number > len(entry.parts):
         words = "The requested partnumber is not satisfiable"
         raise AwsError("InvalidPartNumber", words, status=416, fields={"ActualPartCount": max(1, len(entry.parts))})
     offset = sum(part.size for part in entry.parts[: number - 1])
-    return Span(offset, entry.parts[number - 1].size, False)
+    return ByteSpan(offset, entry.parts[number - 1].size, False)
 
 
 def _checksum(entry: ObjectVersion, number: int | None) -> dict[str, str]:

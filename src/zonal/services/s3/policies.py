@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 
 from zonal.foundation.credentials import Account
 from zonal.foundation.errors import AwsError
-from zonal.services.s3.policy_words import ADDRESS_KEYS, BUCKET_ACTIONS, OBJECT_ACTIONS, actions_of, knowing
-from zonal.services.s3.policy_words import pattern as _pattern
+from zonal.services.s3.policy_vocabulary import ADDRESS_KEYS, BUCKET_ACTIONS, OBJECT_ACTIONS, actions_of, knowing
+from zonal.services.s3.policy_vocabulary import pattern as _pattern
 from zonal.wire.scalars import timestamp
 
 LIMIT_BYTES = 20 * 1024
 VERSIONS = ("2008-10-17", "2012-10-17")
-Values = Mapping[str, list[str]]
+ContextValues = Mapping[str, list[str]]
 
 
-class Decision(Enum):
+class PolicyDecision(Enum):
     ALLOW = "allow"
     DENY = "deny"
     SILENT = "silent"
@@ -41,20 +41,20 @@ class Question(NamedTuple):
     caller: Account | None
     action: str
     resource: str
-    context: Values
+    context: ContextValues
     service: str = ""
 
 
-def decide(policy: Mapping[str, Any], question: Question, *, public: bool = True) -> Decision:
+def decide(policy: Mapping[str, Any], question: Question, *, public: bool = True) -> PolicyDecision:
     """What a policy says. With `public=False` statements for everybody do not allow (RestrictPublicBuckets)."""
     allowed = False
     for statement in _listed(policy["Statement"]):
         if not _applies(statement, question):
             continue
         if statement["Effect"] == "Deny":
-            return Decision.DENY
+            return PolicyDecision.DENY
         allowed = allowed or public or not is_public(statement)
-    return Decision.ALLOW if allowed else Decision.SILENT
+    return PolicyDecision.ALLOW if allowed else PolicyDecision.SILENT
 
 
 def is_public(statement: Mapping[str, Any]) -> bool:
@@ -203,23 +203,23 @@ def _is_account(principal: str, account: Account) -> bool:
     )
 
 
-def _names(statement: Mapping[str, Any], name: str, value: str, *, ignore_case: bool = False, context: Values | None = None) -> bool:
+def _names(statement: Mapping[str, Any], name: str, value: str, *, ignore_case: bool = False, context: ContextValues | None = None) -> bool:
     patterns = [_substituted(each, context) for each in _listed(statement.get(name, statement.get(f"Not{name}", [])))]
     found = any(_pattern(each, ignore_case).fullmatch(value) for each in patterns)
     return found if name in statement else not found
 
 
-def _substituted(pattern: str, context: Values | None) -> str:
+def _substituted(pattern: str, context: ContextValues | None) -> str:
     """A pattern with the policy's variables (`${aws:PrincipalAccount}`) filled in."""
     if context is None or "${" not in pattern:
         return pattern
     return re.sub(r"\$\{([^}]+)\}", lambda match: (context.get(match[1].lower()) or [match[0]])[0], pattern)
 
 
-Test = Callable[[str, str], bool]
+ConditionTest = Callable[[str, str], bool]
 
 
-def _holds(operator: str, tests: Mapping[str, Any], context: Values) -> bool:
+def _holds(operator: str, tests: Mapping[str, Any], context: ContextValues) -> bool:
     """Whether every test of an operator holds. A key that is not there fails all but negated, `IfExists` and `Null` tests."""
     found = _operator(operator)
     assert found is not None
@@ -235,7 +235,7 @@ def _holds(operator: str, tests: Mapping[str, Any], context: Values) -> bool:
     return True
 
 
-def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | None, words: list[str], context: Values) -> bool:
+def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | None, words: list[str], context: ContextValues) -> bool:
     test, negated = _TESTS[base]
     if given is None:
         return if_exists or negated or quantifier == "ForAllValues"
@@ -247,7 +247,7 @@ def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | N
     return all(map(matches, given)) if quantifier == "ForAllValues" or (negated and not quantifier) else any(map(matches, given))
 
 
-def _safely(test: Test, value: str, word: str) -> bool:
+def _safely(test: ConditionTest, value: str, word: str) -> bool:
     try:
         return test(value, word)
     except ValueError:
@@ -273,7 +273,7 @@ def _like(value: str, word: str) -> bool:
     return _pattern(word).fullmatch(value) is not None
 
 
-_POSITIVE: dict[str, Test] = {
+_POSITIVE: dict[str, ConditionTest] = {
     "StringEquals": lambda value, word: value == word,
     "StringEqualsIgnoreCase": lambda value, word: value.lower() == word.lower(),
     "StringLike": _like,
@@ -303,7 +303,7 @@ _NEGATED = {
     "ArnNotEquals": "ArnEquals",
     "ArnNotLike": "ArnLike",
 }
-_TESTS: dict[str, tuple[Test, bool]] = {name: (test, False) for name, test in _POSITIVE.items()} | {
+_TESTS: dict[str, tuple[ConditionTest, bool]] = {name: (test, False) for name, test in _POSITIVE.items()} | {
     name: (_POSITIVE[positive], True) for name, positive in _NEGATED.items()
 }
 

@@ -24,26 +24,26 @@ from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.settings import Settings
 from zonal.services.operation import Handler, handlers
-from zonal.services.s3.access import Access
+from zonal.services.s3.access import AccessControl
 from zonal.services.s3.access_logs import AccessLogDelivery, AccessLogs
 from zonal.services.s3.acls import Acls
 from zonal.services.s3.attributes import Attributes
 from zonal.services.s3.buckets import Buckets
 from zonal.services.s3.configurations import Configurations
-from zonal.services.s3.copying import Copies
+from zonal.services.s3.context import S3Context
+from zonal.services.s3.copies import Copies
 from zonal.services.s3.cors import Cors
-from zonal.services.s3.deleting import Deletions
+from zonal.services.s3.deletions import Deletions
+from zonal.services.s3.disk_full import with_disk_full_error
 from zonal.services.s3.form_body import is_form
 from zonal.services.s3.forms import Forms
-from zonal.services.s3.ground import Ground
-from zonal.services.s3.lifecycle import Lifecycles, LifecycleUpkeep
+from zonal.services.s3.internal_objects import InternalObjects
+from zonal.services.s3.lifecycle import LifecycleReconciler, Lifecycles
 from zonal.services.s3.listing import Listings
 from zonal.services.s3.locks import Locks
 from zonal.services.s3.multipart import Multipart
 from zonal.services.s3.objects import Objects
-from zonal.services.s3.room import with_room
-from zonal.services.s3.shelf import Shelf
-from zonal.services.s3.tags import Tags
+from zonal.services.s3.tags import S3Tags
 from zonal.services.s3.uploads import Uploads
 from zonal.services.s3.websites import Websites, is_website
 from zonal.wire.http_messages import HttpRequest, HttpResponse
@@ -59,37 +59,37 @@ class S3:
 
     def __init__(self, store: BucketStore, clock: Clock, settings: Settings) -> None:
         self.store = store
-        ground = Ground(store, Accounts(settings.credentials))
-        access = Access(ground)
-        objects = Objects(ground, access)
-        copies = Copies(ground, objects)
-        self._cors = Cors(ground)
-        self._websites = Websites(ground, access, objects, clock)
+        s3_context = S3Context(store, Accounts(settings.credentials))
+        access = AccessControl(s3_context)
+        objects = Objects(s3_context, access)
+        copies = Copies(s3_context, objects)
+        self._cors = Cors(s3_context)
+        self._websites = Websites(s3_context, access, objects, clock)
         self._forms = Forms(objects, access, self._cors, settings, clock)
-        self.upkeep = LifecycleUpkeep(ground, clock)
-        self.shelf = Shelf(ground, clock)
-        self._logs = AccessLogDelivery(ground, clock, settings)
+        self.reconciler = LifecycleReconciler(s3_context, clock)
+        self.internal_objects = InternalObjects(s3_context, clock)
+        self._logs = AccessLogDelivery(s3_context, clock, settings)
         nouns = (
-            Buckets(ground, is_open=settings.s3_new_buckets == "before-2023"),
+            Buckets(s3_context, is_open=settings.s3_new_buckets == "before-2023"),
             objects,
             copies,
-            Deletions(ground, access),
-            Listings(ground),
-            Multipart(ground, copies),
-            Uploads(ground),
-            Attributes(ground, objects),
-            Tags(ground),
-            Acls(ground),
-            Locks(ground),
-            Lifecycles(ground),
-            Configurations(ground),
-            AccessLogs(ground),
+            Deletions(s3_context, access),
+            Listings(s3_context),
+            Multipart(s3_context, copies),
+            Uploads(s3_context),
+            Attributes(s3_context, objects),
+            S3Tags(s3_context),
+            Acls(s3_context),
+            Locks(s3_context),
+            Lifecycles(s3_context),
+            Configurations(s3_context),
+            AccessLogs(s3_context),
             self._cors,
             self._websites,
         )
         self.authorize = access.check_head
         self.allows_origin = self._cors.allows
-        self.handlers: Mapping[str, Handler] = access.guarded(with_room(handlers(*nouns)))
+        self.handlers: Mapping[str, Handler] = access.guarded(with_disk_full_error(handlers(*nouns)))
 
     async def intercept(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to what is not an API call. Raises `AwsError`."""
@@ -103,14 +103,14 @@ class S3:
 
     def decorate(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """An answer with CORS's headers, noted for the bucket's access log."""
-        dressed = self._cors.dress(request, response)
+        dressed = self._cors.add_cors_headers(request, response)
         self._logs.note(request, dressed)
         return dressed
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sweep what an earlier life left, carry lifecycle rules out, deliver access logs; at the end close the store."""
-        work = {"s3 sweep": self._sweep(), "s3 lifecycle": self.upkeep.run(), "s3 access logs": self._logs.run()}
+        work = {"s3 sweep": self._sweep(), "s3 lifecycle": self.reconciler.run(), "s3 access logs": self._logs.run()}
         tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
         try:
             yield

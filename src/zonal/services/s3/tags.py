@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, MOST_TAGS, TagCheck, TagRules, is_reserved
 from zonal.services.operation import Answer, Call, operation
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, invalid_argument
-from zonal.services.s3.ground import Ground
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 OBJECT_LIMIT, BUCKET_LIMIT = 10, MOST_TAGS
 
 
-class Tags:
+class S3Tags:
     """Operations on tags."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("GetBucketTagging")
     async def get_of_bucket(self, call: Call, request: GetBucketTaggingRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if not bucket.tags:
             raise absent("NoSuchTagSet", "The TagSet does not exist", bucket.name)
         return {"TagSet": shown(bucket.tags)}
@@ -44,29 +44,29 @@ class Tags:
     @operation("PutBucketTagging")
     async def put_of_bucket(self, call: Call, request: PutBucketTaggingRequestTypeDef) -> Answer:
         tags = checked_tags(request["Tagging"]["TagSet"], BUCKET_LIMIT)
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, tags=tags))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, tags=tags))
         return Answer({}, status=204)
 
     @operation("DeleteBucketTagging")
     async def delete_of_bucket(self, call: Call, request: DeleteBucketTaggingRequestTypeDef) -> None:
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, tags={}))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, tags={}))
 
     @operation("GetObjectTagging")
     async def get_of_object(self, call: Call, request: GetObjectTaggingRequestTypeDef) -> dict[str, Any]:
-        bucket, entry = self._ground.entry(request, method="GET")
+        bucket, entry = self._s3_context.entry(request, method="GET")
         return {"TagSet": shown(dict(sorted(entry.tags.items())))} | ({"VersionId": entry.version} if bucket.versioning else {})
 
     @operation("PutObjectTagging")
     async def put_of_object(self, call: Call, request: PutObjectTaggingRequestTypeDef) -> dict[str, Any]:
-        bucket, entry = self._ground.entry(request, method="PUT")
+        bucket, entry = self._s3_context.entry(request, method="PUT")
         tags = checked_tags(request["Tagging"]["TagSet"], OBJECT_LIMIT)
-        await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags=tags))
+        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, tags=tags))
         return {"VersionId": entry.version} if bucket.versioning else {}
 
     @operation("DeleteObjectTagging")
     async def delete_of_object(self, call: Call, request: DeleteObjectTaggingRequestTypeDef) -> dict[str, Any]:
-        bucket, entry = self._ground.entry(request, method="DELETE")
-        await self._ground.change_entry(bucket, entry, lambda one: replace(one, tags={}))
+        bucket, entry = self._s3_context.entry(request, method="DELETE")
+        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, tags={}))
         return {"VersionId": entry.version} if bucket.versioning else {}
 
 

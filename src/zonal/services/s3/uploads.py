@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zonal.buckets.listing import ListingPage, page
 from zonal.buckets.records import Upload
 from zonal.services.operation import Call, operation
-from zonal.services.s3.ground import Ground
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.listing import encoder, page_limit
 
 if TYPE_CHECKING:
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
         ListMultipartUploadsRequestTypeDef,
     )
 
-Row = tuple[bytes, Upload]
+UploadRow = tuple[bytes, Upload]
 
 
 class Uploads:
     """The list of open uploads."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context) -> None:
+        self._s3_context = s3_context
 
     @operation("ListMultipartUploads")
     async def list(self, call: Call, request: ListMultipartUploadsRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         limit = page_limit(request, "MaxUploads")
         marker = request.get("KeyMarker", "")
         id = request.get("UploadIdMarker", "") if marker else ""  # S3 ignores it without a key's.
@@ -41,7 +41,7 @@ class Uploads:
             "Prefix": encode(request.get("Prefix", "")),
             "MaxUploads": limit,
             "IsTruncated": found.last is not None,
-            "Uploads": [_shown(upload, self._ground.owner(upload.template.owner), encode) for _, upload in found.rows],
+            "Uploads": [_shown(upload, self._s3_context.owner(upload.template.owner), encode) for _, upload in found.rows],
             "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes],
         }
         if request.get("Delimiter"):
@@ -54,11 +54,11 @@ class Uploads:
                 answer["NextUploadIdMarker"] = found.rows[-1][1].id
         return answer
 
-    def _page(self, bucket: int, request: Mapping[str, Any], marker: str, id: str, limit: int) -> ListingPage[Row]:
-        view = self._ground.catalog.view
+    def _page(self, bucket: int, request: Mapping[str, Any], marker: str, id: str, limit: int) -> ListingPage[UploadRow]:
+        view = self._s3_context.catalog.view
         raw, delimiter, prefix = marker.encode(), request.get("Delimiter", ""), request.get("Prefix", "")
 
-        def walk(start: bytes, end: bytes | None) -> Iterator[Row]:
+        def walk(start: bytes, end: bytes | None) -> Iterator[UploadRow]:
             return view.walk_uploads(bucket, start, end, id if start == raw else "")
 
         if limit == 0:
@@ -67,7 +67,7 @@ class Uploads:
         return page(walk, _key, start=start, prefix=prefix, delimiter=delimiter, after=marker, limit=limit)
 
 
-def _key(row: Row) -> bytes:
+def _key(row: UploadRow) -> bytes:
     return row[0]
 
 

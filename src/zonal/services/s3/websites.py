@@ -17,10 +17,10 @@ from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
-from zonal.services.s3.access import Access
+from zonal.services.s3.access import AccessControl
+from zonal.services.s3.bucket_address import website_of
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, access_denied, invalid_argument, malformed_xml, no_such_key
-from zonal.services.s3.ground import Ground
-from zonal.services.s3.locating import website_of
 from zonal.services.s3.objects import Objects
 from zonal.wire.http_messages import HttpRequest as HttpRequest
 from zonal.wire.http_messages import HttpResponse
@@ -39,15 +39,15 @@ _PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method
 class Websites:
     """Operations on website configurations, and the sites."""
 
-    def __init__(self, ground: Ground, access: Access, objects: Objects, clock: Clock) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, access: AccessControl, objects: Objects, clock: Clock) -> None:
+        self._s3_context = s3_context
         self._access = access
         self._objects = objects
         self._clock = clock
 
     @operation("GetBucketWebsite")
     async def get(self, call: Call, request: GetBucketWebsiteRequestTypeDef) -> dict[str, Any]:
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         if "website" not in bucket.settings:
             raise absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration", bucket.name)
         found: dict[str, Any] = bucket.settings["website"]
@@ -57,21 +57,21 @@ class Websites:
     async def put(self, call: Call, request: PutBucketWebsiteRequestTypeDef) -> None:
         website = request["WebsiteConfiguration"]
         _check(website)
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"website": website}))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"website": website}))
 
     @operation("DeleteBucketWebsite")
     async def delete(self, call: Call, request: DeleteBucketWebsiteRequestTypeDef) -> None:
         def without(settings: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key != "website"}
 
-        await self._ground.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
+        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
         """The answer of a site."""
         website: dict[str, Any] = {}
         bucket: Bucket | None = None
         try:
-            bucket = self._ground.bucket(website_of(request.host))
+            bucket = self._s3_context.bucket(website_of(request.host))
             website = bucket.settings.get("website") or {}
             if not website:
                 raise absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration", bucket.name)
@@ -91,9 +91,9 @@ class Websites:
                 return _by_rule(rule, path, request.host)
         suffix = website["IndexDocument"]["Suffix"]
         key = path + suffix if not path or path.endswith("/") else path
-        entry = self._ground.catalog.view.current(bucket.number, key)
+        entry = self._s3_context.catalog.view.current(bucket.number, key)
         if (entry is None or entry.is_marker) and not key.endswith(suffix):
-            index = self._ground.catalog.view.current(bucket.number, f"{key}/{suffix}")
+            index = self._s3_context.catalog.view.current(bucket.number, f"{key}/{suffix}")
             if index is not None and not index.is_marker and self._readable(request, bucket, f"{key}/{suffix}"):
                 return _redirect(f"/{quote(key)}/", 302)
         if not self._readable(request, bucket, key):
@@ -131,7 +131,7 @@ class Websites:
                 return _by_rule(rule, path, request.host)
         document = (website.get("ErrorDocument") or {}).get("Key")
         if document and bucket is not None:
-            entry = self._ground.catalog.view.current(bucket.number, document)
+            entry = self._s3_context.catalog.view.current(bucket.number, document)
             if entry is not None and not entry.is_marker and self._readable(request, bucket, document):
                 plain = HttpRequest("GET", request.path, "", {"host": request.host}, peer=request.peer)
                 return (await self._object(plain, entry, bucket))._replace(status=error.status)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from zonal.buckets.blobs import DiskFull
 from zonal.foundation.clock import RegionClock
-from zonal.services.s3.lifecycle import LifecycleUpkeep
+from zonal.services.s3.lifecycle import LifecycleReconciler
 
 
 async def test_a_failure_does_not_end_the_lifecycle_rules_for_good() -> None:
@@ -22,8 +22,8 @@ async def test_a_failure_does_not_end_the_lifecycle_rules_for_good() -> None:
         again.set()
         return []
 
-    ground = SimpleNamespace(catalog=SimpleNamespace(view=SimpleNamespace(buckets=buckets)))
-    task = asyncio.create_task(LifecycleUpkeep(ground, RegionClock(speed=1e6)).run())  # type: ignore[arg-type]
+    s3_context = SimpleNamespace(catalog=SimpleNamespace(view=SimpleNamespace(buckets=buckets)))
+    task = asyncio.create_task(LifecycleReconciler(s3_context, RegionClock(speed=1e6)).run())  # type: ignore[arg-type]
     async with asyncio.timeout(120):
         await again.wait()
     task.cancel()

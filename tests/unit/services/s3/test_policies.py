@@ -16,8 +16,8 @@ from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
 from zonal.foundation.settings import Settings
 from zonal.services.s3.access import actions_for
-from zonal.services.s3.policies import Decision, Question, check, decide, is_public
-from zonal.services.s3.policy_words import BUCKET_ACTIONS, OBJECT_ACTIONS
+from zonal.services.s3.policies import PolicyDecision, Question, check, decide, is_public
+from zonal.services.s3.policy_vocabulary import BUCKET_ACTIONS, OBJECT_ACTIONS
 from zonal.services.s3.service import open_s3
 
 ME, OTHER = "000000000000", "111122223333"
@@ -32,41 +32,41 @@ def asked(account: str | None = None, action: str = "GetObject", key: str = "k",
     return Question(Accounts().of(account) if account else None, f"s3:{action}", f"arn:aws:s3:::b/{key}" if key else "arn:aws:s3:::b", keys)
 
 
-def says(*statements: dict[str, Any], question: Question) -> Decision:
+def says(*statements: dict[str, Any], question: Question) -> PolicyDecision:
     policy = {"Version": "2012-10-17", "Statement": list(statements)}
     check(json.dumps(policy), "b")
     return decide(policy, question)
 
 
 def test_a_deny_outweighs_every_allow() -> None:
-    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/k"), question=asked()) is Decision.DENY
-    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/other"), question=asked()) is Decision.ALLOW
+    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/k"), question=asked()) is PolicyDecision.DENY
+    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/other"), question=asked()) is PolicyDecision.ALLOW
 
 
 @given(st.permutations([statement(), statement("Deny", Action="s3:Get*"), statement(Action="s3:*"), statement(Principal={"AWS": OTHER})]))
 def test_the_order_of_statements_says_nothing(statements: list[dict[str, Any]]) -> None:
-    assert decide({"Statement": statements}, asked()) is Decision.DENY
+    assert decide({"Statement": statements}, asked()) is PolicyDecision.DENY
 
 
 def test_a_principal_is_everybody_an_account_or_its_root() -> None:
     for principal in ({"AWS": OTHER}, {"AWS": f"arn:aws:iam::{OTHER}:root"}, {"AWS": [ME, OTHER]}):
-        assert says(statement(Principal=principal), question=asked(OTHER)) is Decision.ALLOW
-        assert says(statement(Principal=principal), question=asked()) is Decision.SILENT
-    assert says(statement(Principal={"AWS": "*"}), question=asked()) is Decision.ALLOW
+        assert says(statement(Principal=principal), question=asked(OTHER)) is PolicyDecision.ALLOW
+        assert says(statement(Principal=principal), question=asked()) is PolicyDecision.SILENT
+    assert says(statement(Principal={"AWS": "*"}), question=asked()) is PolicyDecision.ALLOW
     not_other = {"Effect": "Deny", "NotPrincipal": {"AWS": OTHER}, "Action": "s3:*", "Resource": "arn:aws:s3:::b/*"}
-    assert says(not_other, question=asked(ME)) is Decision.DENY
-    assert says(not_other, question=asked(OTHER)) is Decision.SILENT
+    assert says(not_other, question=asked(ME)) is PolicyDecision.DENY
+    assert says(not_other, question=asked(OTHER)) is PolicyDecision.SILENT
 
 
 def test_actions_and_resources_have_wildcards_and_actions_no_case() -> None:
-    assert says(statement(Action="S3:getobj*"), question=asked()) is Decision.ALLOW
-    assert says(statement(Action="s3:Put*"), question=asked()) is Decision.SILENT
-    assert says(statement(Resource="arn:aws:s3:::b/a/?.jpg"), question=asked(key="a/1.jpg")) is Decision.ALLOW
-    assert says(statement(Resource="arn:aws:s3:::b/A/*"), question=asked(key="a/1")) is Decision.SILENT
-    assert says(statement(Action="s3:*", Resource="arn:aws:s3:::b"), question=asked()) is Decision.SILENT
+    assert says(statement(Action="S3:getobj*"), question=asked()) is PolicyDecision.ALLOW
+    assert says(statement(Action="s3:Put*"), question=asked()) is PolicyDecision.SILENT
+    assert says(statement(Resource="arn:aws:s3:::b/a/?.jpg"), question=asked(key="a/1.jpg")) is PolicyDecision.ALLOW
+    assert says(statement(Resource="arn:aws:s3:::b/A/*"), question=asked(key="a/1")) is PolicyDecision.SILENT
+    assert says(statement(Action="s3:*", Resource="arn:aws:s3:::b"), question=asked()) is PolicyDecision.SILENT
     other = statement(NotAction="s3:Delete*")
     del other["Action"]
-    assert says(other, question=asked()) is Decision.ALLOW
+    assert says(other, question=asked()) is PolicyDecision.ALLOW
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_actions_and_resources_have_wildcards_and_actions_no_case() -> None:
 )
 def test_a_condition_holds_or_not(operator: str, tests: dict[str, Any], context: dict[str, str], holds: bool) -> None:
     decision = says(statement(Action="s3:*", Condition={operator: tests}), question=asked(**context))
-    assert decision is (Decision.ALLOW if holds else Decision.SILENT)
+    assert decision is (PolicyDecision.ALLOW if holds else PolicyDecision.SILENT)
 
 
 NO_JSON_OBJECT = "Policies must be valid JSON and the first byte must be '{'"
@@ -244,4 +244,4 @@ def test_a_policy_for_everybody_is_public_unless_a_condition_narrows_it() -> Non
     assert not is_public(statement("Deny"))
     assert not is_public(statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
     assert is_public(statement(Condition={"StringLike": {"aws:Referer": "x"}}))
-    assert decide({"Statement": [statement()]}, asked(), public=False) is Decision.SILENT
+    assert decide({"Statement": [statement()]}, asked(), public=False) is PolicyDecision.SILENT

@@ -17,23 +17,23 @@ from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.buckets.store import Content
 from zonal.foundation.clock import Clock
 from zonal.services.s3 import versions
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import access_denied, no_such_bucket
-from zonal.services.s3.ground import Ground
 
 
-class Shelf:
+class InternalObjects:
     """Implements `services.object_storage.ObjectStorage`. An account uses the buckets that it owns."""
 
-    def __init__(self, ground: Ground, clock: Clock) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, clock: Clock) -> None:
+        self._s3_context = s3_context
         self._clock = clock
 
     async def put(self, account: str, bucket: str, key: str, content: bytes, *, content_type: str) -> None:
-        await deposit(self._ground, self._owned(account, bucket), self._entry(bucket, key, content_type), content)
+        await write_object(self._s3_context, self._owned(account, bucket), self._entry(bucket, key, content_type), content)
 
     def keys(self, account: str, bucket: str, prefix: str) -> list[str]:
         found, low = self._owned(account, bucket), prefix.encode()
-        entries = (decode(row) for row in self._ground.catalog.view.walk_current(found.number, low, None))
+        entries = (decode(row) for row in self._s3_context.catalog.view.walk_current(found.number, low, None))
         keys = []
         for entry in entries:
             if not entry.key.startswith(prefix):
@@ -42,32 +42,32 @@ class Shelf:
         return keys
 
     async def read(self, account: str, bucket: str, key: str) -> AsyncIterator[bytes]:
-        entry = self._ground.found(self._owned(account, bucket), key, None)
-        async for piece in self._ground.store.read(entry.segments, 0, entry.size):
+        entry = self._s3_context.found(self._owned(account, bucket), key, None)
+        async for piece in self._s3_context.store.read(entry.segments, 0, entry.size):
             yield piece
 
     def _owned(self, account: str, name: str) -> Bucket:
-        bucket = self._ground.bucket(name)
+        bucket = self._s3_context.bucket(name)
         if bucket.owner != account:
             raise access_denied()
         return bucket
 
     def _entry(self, bucket: str, key: str, content_type: str) -> ObjectVersion:
-        owner = self._ground.bucket(bucket).owner
+        owner = self._s3_context.bucket(bucket).owner
         return ObjectVersion(
             key=key, version="", modified=self._clock.now().timestamp(), owner=owner, headers={"content-type": content_type}
         )
 
 
-async def deposit(ground: Ground, bucket: Bucket, entry: ObjectVersion, content: bytes) -> None:
+async def write_object(s3_context: S3Context, bucket: Bucket, entry: ObjectVersion, content: bytes) -> None:
     """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket where the bucket went meanwhile."""
-    kept = await ground.store.receive(_one(content), lambda _: None)
+    kept = await s3_context.store.receive(_one(content), lambda _: None)
     etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
     entry = replace(entry, size=len(content), etag=etag, segments=(kept.segment,))
     try:
-        await ground.catalog.change(partial(_put, name=bucket.name, entry=entry, content=kept))
+        await s3_context.catalog.change(partial(_put, name=bucket.name, entry=entry, content=kept))
     except Exception:
-        ground.store.forget(kept)
+        s3_context.store.forget(kept)
         raise
 
 

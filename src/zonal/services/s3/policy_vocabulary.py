@@ -12,11 +12,11 @@ from collections.abc import Set
 from functools import lru_cache
 
 
-def _words(text: str) -> frozenset[str]:
+def _split(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-OBJECT_ACTIONS = _words(
+OBJECT_ACTIONS = _split(
     """
     AbortMultipartUpload BypassGovernanceRetention DeleteObject DeleteObjectTagging DeleteObjectVersion DeleteObjectVersionTagging
     GetObject GetObjectAcl GetObjectAttributes GetObjectLegalHold GetObjectRetention GetObjectTagging GetObjectTorrent GetObjectVersion
@@ -26,7 +26,7 @@ OBJECT_ACTIONS = _words(
     RestoreObject UpdateObjectEncryption
     """
 )
-BUCKET_ACTIONS = _words(
+BUCKET_ACTIONS = _split(
     """
     CreateBucketMetadataTableConfiguration DeleteBucket DeleteBucketMetadataTableConfiguration DeleteBucketPolicy DeleteBucketWebsite
     GetAccelerateConfiguration GetAnalyticsConfiguration GetBucketAbac GetBucketAcl GetBucketCORS GetBucketLocation GetBucketLogging
@@ -51,14 +51,14 @@ _ENCRYPTING = _PUTS | {"ReplicateObject", "UpdateObjectEncryption"}
 _TAGGING = _PUTS | {"PutObjectTagging", "PutObjectVersionTagging"}
 _LISTS = frozenset({"ListBucket", "ListBucketVersions"})
 _RETAINING = frozenset({"PutObject", "PutObjectRetention"})
-_TAGGED = _words(
+_TAGGED = _split(
     """
     DeleteObjectTagging DeleteObjectVersionTagging GetObject GetObjectAcl GetObjectAttributes GetObjectTagging GetObjectVersion
     GetObjectVersionAcl GetObjectVersionAttributes GetObjectVersionTagging PutObjectAcl PutObjectTagging PutObjectVersionAcl
     PutObjectVersionTagging
     """
 )
-_OF_VERSIONS = _words(
+_OF_VERSIONS = _split(
     """
     DeleteObjectVersion DeleteObjectVersionTagging GetObjectVersion GetObjectVersionAcl GetObjectVersionAttributes
     GetObjectVersionTagging GetObjectVersionTorrent PutObjectVersionAcl PutObjectVersionTagging
@@ -113,7 +113,7 @@ _KEYS_OF_TAGS: dict[str, Set[str]] = {
     "existingobjecttag": _TAGGED,
     "requestobjecttag": _TAGGING,
 }
-GLOBAL_KEYS = _words(
+GLOBAL_KEYS = _split(
     """
     assumedroot calledvia calledviafirst calledvialast chatbotsourcearn currenttime ec2instancesourceprivateipv4 ec2instancesourcevpc
     epochtime federatedprovider ismcpserviceaction multifactorauthage multifactorauthpresent principalaccount principalarn

@@ -16,11 +16,11 @@ from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Answer, Call, operation
-from zonal.services.s3 import bodies, checksums, conditions, encryption, tags, versions, writing
+from zonal.services.s3 import bodies, checksums, conditions, encryption, object_writes, tags, versions
 from zonal.services.s3.access import source_of
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_argument, invalid_request, no_such_key
-from zonal.services.s3.ground import Ground
 from zonal.services.s3.objects import Objects
 
 if TYPE_CHECKING:
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
 class Copies:
     """CopyObject, and what copying a part needs."""
 
-    def __init__(self, ground: Ground, objects: Objects) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, objects: Objects) -> None:
+        self._s3_context = s3_context
         self._objects = objects
 
     @operation("CopyObject")
     async def copy(self, call: Call, request: CopyObjectRequestTypeDef) -> Answer:
         headers = call.raw.headers
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         origin, source, source_key = self.source(call, request)
         key = encryption.for_writing(headers, bucket)
         entry = self._entry(call, request, bucket, source, key)
         if source.size > bodies.LARGEST_BYTES:
             raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
-        conditions.check_writing(headers, entry.key, partial(self._ground.catalog.view.current, bucket.number, entry.key))
+        conditions.check_writing(headers, entry.key, partial(self._s3_context.catalog.view.current, bucket.number, entry.key))
         default = source.checksum.algorithm if source.checksum else checksums.DEFAULT
         asked = request.get("ChecksumAlgorithm")
         hashes = checksums.Hashes(checksums.known(asked) if asked else default)
         pieces = self.content(source, source_key, 0, source.size)
-        taken = await bodies.keep(self._ground.store, pieces, hashes, key)
+        taken = await bodies.keep(self._s3_context.store, pieces, hashes, key)
         segment = taken.segment
         entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
-        bucket, entry = await writing.put(self._ground, call, bucket.name, entry, taken.content)
+        bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
         result = {"ETag": f'"{entry.etag}"', "LastModified": entry.at, **checksums.members(entry.checksum)}
         members: dict[str, Any] = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
         if origin.versioning:
@@ -63,9 +63,9 @@ class Copies:
     def source(self, call: Call, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion, CustomerKey | None]:
         """The source of a copy, under the request's conditions. Raises `AwsError`."""
         name, key, version = source_of(request["CopySource"])
-        bucket = self._ground.bucket(name)
+        bucket = self._s3_context.bucket(name)
         try:
-            source = self._ground.found(bucket, key, version)
+            source = self._s3_context.found(bucket, key, version)
         except AwsError as error:
             if error.code == "MethodNotAllowed":
                 raise invalid_request("The source of a copy request may not specifically refer to a delete marker by version id.") from None
@@ -85,7 +85,7 @@ class Copies:
         self, call: Call, request: Mapping[str, Any], bucket: Bucket, source: ObjectVersion, key: CustomerKey | None
     ) -> ObjectVersion:
         """What the copy is going to be: with its source's description unless the request replaces it."""
-        entry = writing.template(self._ground, call, bucket, request, key)
+        entry = object_writes.template(self._s3_context, call, bucket, request, key)
         directive, tagging = request.get("MetadataDirective", "COPY"), request.get("TaggingDirective", "COPY")
         for name, value in (("MetadataDirective", directive), ("TaggingDirective", tagging)):
             if value not in ("COPY", "REPLACE"):

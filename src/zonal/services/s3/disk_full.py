@@ -14,12 +14,12 @@ from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, Handler
 
 
-def with_room(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+def with_disk_full_error(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
     """The handlers, each of which tells its caller where the disk is full."""
-    return {name: _telling(handler) for name, handler in handlers.items()}
+    return {name: _with_disk_full_error(handler) for name, handler in handlers.items()}
 
 
-def _telling(handler: Handler) -> Handler:
+def _with_disk_full_error(handler: Handler) -> Handler:
     async def telling(call: Call, request: Any) -> Any:
         try:
             return await handler(call, request)

@@ -13,10 +13,10 @@ from zonal.buckets.catalog import CatalogChanges
 from zonal.buckets.records import NULL, Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
-from zonal.services.s3 import conditions, locks, versions, writing
-from zonal.services.s3.access import Access
+from zonal.services.s3 import conditions, locks, object_writes, versions
+from zonal.services.s3.access import AccessControl
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import invalid_request, malformed_xml, no_such_bucket, no_such_version, not_built, precondition_failed
-from zonal.services.s3.ground import Ground
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -37,13 +37,13 @@ class Deleted(NamedTuple):
 class Deletions:
     """DeleteObject and DeleteObjects."""
 
-    def __init__(self, ground: Ground, access: Access) -> None:
-        self._ground = ground
+    def __init__(self, s3_context: S3Context, access: AccessControl) -> None:
+        self._s3_context = s3_context
         self._access = access
 
     @operation("DeleteObject")
     async def delete(self, call: Call, request: DeleteObjectRequestTypeDef) -> dict[str, Any]:
-        if "BypassGovernanceRetention" in request and not self._ground.bucket(request["Bucket"]).object_lock:
+        if "BypassGovernanceRetention" in request and not self._s3_context.bucket(request["Bucket"]).object_lock:
             words = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
             raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-bypass-governance-retention"})
         bypass = self._bypass(call, request, request["Key"])
@@ -59,7 +59,7 @@ class Deletions:
             bucket = _bucket(changes, request["Bucket"])
             return bucket, remove(changes, bucket, request["Key"], request.get("VersionId"), call, bypass=bypass, condition=condition)
 
-        bucket, deleted = await self._ground.catalog.change(work)
+        bucket, deleted = await self._s3_context.catalog.change(work)
         members: dict[str, Any] = {"VersionId": deleted.version} if bucket.versioning and deleted.version else {}
         return members | ({"DeleteMarker": True} if deleted.is_marker else {})
 
@@ -71,7 +71,7 @@ class Deletions:
         headers = call.raw.headers
         if "content-md5" not in headers and not any(name.startswith(("x-amz-checksum-", "x-amz-sdk-checksum")) for name in headers):
             raise invalid_request("Missing required header for this request: Content-MD5")
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         allowed, errors = [], []
         for each in wanted:
             action = "DeleteObjectVersion" if each.get("VersionId") else "DeleteObject"
@@ -85,7 +85,7 @@ class Deletions:
             now = _bucket(changes, bucket.name)
             return [_one(changes, now, each, call, bypass) for each, bypass in allowed]
 
-        outcomes = await self._ground.catalog.change(work) if allowed else []
+        outcomes = await self._s3_context.catalog.change(work) if allowed else []
         errors += [each for each in outcomes if "Code" in each]
         deleted = [] if request["Delete"].get("Quiet") else [each for each in outcomes if "Code" not in each]
         return ({"Deleted": deleted} if deleted else {}) | ({"Errors": errors} if errors else {})
@@ -94,7 +94,7 @@ class Deletions:
         """Whether the caller wants to, and may, pass over GOVERNANCE."""
         if not request.get("BypassGovernanceRetention"):
             return False
-        bucket = self._ground.bucket(request["Bucket"])
+        bucket = self._s3_context.bucket(request["Bucket"])
         return self._access.may(bucket, "BypassGovernanceRetention", key, call, request)
 
 
@@ -145,7 +145,7 @@ def remove(
     condition: Callable[[ObjectVersion | None], None] = lambda entry: None,
 ) -> Deleted:
     """Delete a key, or one version of it. Raises `AwsError` where a lock or the condition forbids."""
-    writing.check_key(key)
+    object_writes.check_key(key)
     if version is not None and changes.version(bucket.number, key, version) is None:
         versions.check(bucket, version)
     current = changes.current(bucket.number, key)

@@ -16,9 +16,9 @@ from zonal.foundation.credentials import ANONYMOUS
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call
 from zonal.services.s3 import acls, conditions, locks, tags, versions
+from zonal.services.s3.context import S3Context
 from zonal.services.s3.encryption import CustomerKey
 from zonal.services.s3.errors import invalid_argument, no_such_bucket, not_built
-from zonal.services.s3.ground import Ground
 
 KEY_BYTES = 1024
 METADATA_BYTES = 2048
@@ -27,7 +27,7 @@ STORAGE_CLASSES = ("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA"
 _UNBUILT_CLASSES = ("GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP")
 
 
-def template(ground: Ground, call: Call, bucket: Bucket, request: Mapping[str, Any], key: CustomerKey | None) -> ObjectVersion:
+def template(s3_context: S3Context, call: Call, bucket: Bucket, request: Mapping[str, Any], key: CustomerKey | None) -> ObjectVersion:
     """The entry that a request describes, still without content and version. Raises `AwsError`."""
     headers: Mapping[str, str] = call.raw.headers
     check_key(request["Key"])
@@ -35,7 +35,7 @@ def template(ground: Ground, call: Call, bucket: Bucket, request: Mapping[str, A
         raise not_built("appending to an object")
     retention, hold = locks.for_new(bucket, request, call.now)
     owner = bucket.owner if bucket.ownership == "BucketOwnerEnforced" else call.account if call.access_key else ANONYMOUS
-    grants = acls.asked(call, request, bucket, owner, ground.accounts)
+    grants = acls.asked(call, request, bucket, owner, s3_context.accounts)
     if bucket.ownership == "BucketOwnerPreferred" and request.get("ACL") == "bucket-owner-full-control":
         owner, grants = bucket.owner, None
     return ObjectVersion(
@@ -99,7 +99,7 @@ def _redirect(location: str | None) -> str:
 
 
 async def put(
-    ground: Ground, call: Call, name: str, entry: ObjectVersion, content: Content | None, *, first: Any = None, also: Any = None
+    s3_context: S3Context, call: Call, name: str, entry: ObjectVersion, content: Content | None, *, first: Any = None, also: Any = None
 ) -> tuple[Bucket, ObjectVersion]:
     """Make an entry visible, with its small content, under the conditions of the request; where that fails its content goes.
 
@@ -122,10 +122,10 @@ async def put(
         return bucket, whole
 
     try:
-        return await ground.catalog.change(work)
+        return await s3_context.catalog.change(work)
     except Exception:
         if content is not None:
-            ground.store.forget(content)
+            s3_context.store.forget(content)
         raise
 
 

@@ -14,7 +14,7 @@ from zonal.services.s3.errors import method_not_allowed, no_such_bucket, no_such
 from zonal.services.s3.owners import owner
 
 
-class Ground:
+class S3Context:
     """The store, seen by S3's operations."""
 
     def __init__(self, store: BucketStore, accounts: Accounts) -> None:
