@@ -32,7 +32,7 @@ from zonal.gateway import body_limits
 from zonal.gateway.body_budget import BodyBudget, too_many_bodies
 from zonal.gateway.connection import HttpConnection, HttpConnections
 from zonal.records.store import Store, StoreUnavailable, Transaction
-from zonal.services.operation import Answer, Call, Handler
+from zonal.services.operation import Call, Handler, HandlerResponse
 from zonal.wire import requests, responses, signing
 from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, Dialect, Located, ServiceCatalog
 from zonal.wire.http_messages import HttpRequest, HttpResponse, Signature
@@ -169,7 +169,7 @@ class Gateway:
             if options.documents:
                 return responses.render_document(dialect, result, identifier)
             located = route.located
-            if isinstance(result, Answer):
+            if isinstance(result, HandlerResponse):
                 return _with_own(result, responses.render(located, result.members, identifier))
             return responses.render(located, result, identifier)
         except AwsError as error:
@@ -316,7 +316,7 @@ class Gateway:
         return HttpResponse(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
 
 
-def _with_own(answer: Answer, response: HttpResponse) -> HttpResponse:
+def _with_own(answer: HandlerResponse, response: HttpResponse) -> HttpResponse:
     """The response with the status and the headers that a handler gave itself, in place of the model's."""
     headers = response.headers
     if answer.headers:

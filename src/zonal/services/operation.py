@@ -46,7 +46,7 @@ class Call(msgspec.Struct, frozen=True):
     raw: Any = None
 
 
-class Answer(NamedTuple):
+class HandlerResponse(NamedTuple):
     """An answer whose status the model does not tell (206, say), or with headers of its own. `members` is what a handler returns else."""
 
     members: Mapping[str, Any]
@@ -54,6 +54,12 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+ReadParameters = Mapping[str, Any]
+"""What a request asks, where it is only read."""
+Parameters = dict[str, Any]
+"""What a request asks, by the names of the operation's model."""
+ResponseMembers = dict[str, object]
+"""An answer's members, by the names of the operation's model."""
 Handler = Callable[[Call, Any], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 

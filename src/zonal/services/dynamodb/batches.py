@@ -24,9 +24,8 @@ from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.items import PARTITION_KEY_LENGTH, Write, collection_metrics
 from zonal.services.dynamodb.parameters import Guard, check_mixture, check_nested, projection, read_expressions, settle_key
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, Parameters, operation
 
-Request = dict[str, Any]
 MAX_READ_BYTES = 16 * 1024 * 1024
 MAX_KEYS = 100
 MAX_WRITES = 25
@@ -42,7 +41,7 @@ class Batches:
         self._engine = engine
 
     @operation("BatchGetItem")
-    async def get(self, call: Call, request: Request) -> bytes:
+    async def get(self, call: Call, request: Parameters) -> bytes:
         reads = _checked_reads(self._engine, request["RequestItems"])
         found: dict[str, list[bytes]] = {}
         unprocessed: dict[str, Any] = {}
@@ -72,7 +71,7 @@ class Batches:
         return _read_response(found, unprocessed, costs, request.get("ReturnConsumedCapacity"))
 
     @operation("BatchWriteItem")
-    async def write(self, call: Call, request: Request) -> dict[str, Any]:
+    async def write(self, call: Call, request: Parameters) -> dict[str, Any]:
         engine = self._engine
         if call.raw is not None and len(call.raw.body) > LARGE_BYTES:
             sizes = await asyncio.to_thread(_settled, request["RequestItems"])
@@ -80,7 +79,7 @@ class Batches:
             sizes = _settled(request["RequestItems"])
         writes = _checked_writes(engine, request["RequestItems"], sizes)
         batch = WriteBatch()
-        unprocessed: dict[str, list[Request]] = {}
+        unprocessed: dict[str, list[Parameters]] = {}
         costs: dict[str, Cost] = {}
         metrics: dict[str, list[Any]] = {}
         for name, raw, write in writes:
@@ -126,13 +125,13 @@ class TableRead(NamedTuple):
     keys: list[bytes]
     consistent: bool
     wanted: tuple[Path, ...] | None
-    request: Request
+    request: Parameters
 
     def shown(self, value: bytes) -> bytes:
         return item_codec.json_of(value) if self.wanted is None else msgspec.json.encode(project(self.wanted, item_codec.item_of(value)))
 
 
-def _checked_reads(engine: DynamoEngine, request: dict[str, Request]) -> list[TableRead]:
+def _checked_reads(engine: DynamoEngine, request: dict[str, Parameters]) -> list[TableRead]:
     checked = []
     count = 0
     _check_one_language(request)
@@ -165,16 +164,16 @@ def _checked_reads(engine: DynamoEngine, request: dict[str, Request]) -> list[Ta
     return reads
 
 
-def _check_one_language(request: dict[str, Request]) -> None:
+def _check_one_language(request: dict[str, Parameters]) -> None:
     """That no table is read by an expression while another is by legacy parameters."""
     if any(each.get("ProjectionExpression") is not None for each in request.values()):
-        mixed: Request = {}
+        mixed: Parameters = {}
         for each in request.values():
             mixed |= {name: value for name, value in each.items() if value is not None}
         check_mixture(mixed, ("ProjectionExpression",), ("AttributesToGet",))
 
 
-def _settled(request: dict[str, list[Request]]) -> list[int]:
+def _settled(request: dict[str, list[Parameters]]) -> list[int]:
     """The sizes of what is written, in turn, once each item and key is in its canonical form. Needs nothing but the request."""
     sizes: list[int] = []
     for entries in request.values():
@@ -185,8 +184,8 @@ def _settled(request: dict[str, list[Request]]) -> list[int]:
     return sizes
 
 
-def _checked_writes(engine: DynamoEngine, request: dict[str, list[Request]], sizes: list[int]) -> list[tuple[str, Request, Write]]:
-    writes: list[tuple[str, Request, Write]] = []
+def _checked_writes(engine: DynamoEngine, request: dict[str, list[Parameters]], sizes: list[int]) -> list[tuple[str, Parameters, Write]]:
+    writes: list[tuple[str, Parameters, Write]] = []
     for name, entries in request.items():
         table = engine.table(name)
         seen: set[bytes] = set()
@@ -199,7 +198,7 @@ def _checked_writes(engine: DynamoEngine, request: dict[str, list[Request]], siz
     return writes
 
 
-def _settle_entry(entry: Request) -> int:
+def _settle_entry(entry: Parameters) -> int:
     put, delete = entry.get("PutRequest"), entry.get("DeleteRequest")
     if (put is None) == (delete is None):
         raise validation("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
@@ -213,7 +212,7 @@ def _settle_entry(entry: Request) -> int:
     return size
 
 
-def _write_of(table: Table, entry: Request, size: int) -> Write:
+def _write_of(table: Table, entry: Parameters, size: int) -> Write:
     guard = Guard(None, {}, False)
     if "DeleteRequest" in entry:
         key: Item = entry["DeleteRequest"]["Key"]
@@ -234,7 +233,7 @@ def _check_any_done(unprocessed: dict[str, Any], costs: dict[str, Cost]) -> None
         )
 
 
-def _read_response(found: dict[str, list[bytes]], unprocessed: Request, costs: dict[str, Cost], wanted: str | None) -> bytes:
+def _read_response(found: dict[str, list[bytes]], unprocessed: Parameters, costs: dict[str, Cost], wanted: str | None) -> bytes:
     tables = b",".join(msgspec.json.encode(name) + b":[" + b",".join(items) + b"]" for name, items in found.items())
     parts = [b'{"Responses":{', tables, b'},"UnprocessedKeys":', msgspec.json.encode(unprocessed)]
     told = [cost.told(name, wanted) for name, cost in costs.items()]

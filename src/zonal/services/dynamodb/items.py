@@ -36,9 +36,8 @@ from zonal.services.dynamodb.parameters import (
     settle_key,
 )
 from zonal.services.dynamodb.requests import is_deep
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, Parameters, operation
 
-Request = dict[str, Any]
 PARTITION_KEY_LENGTH = KEYSPACE_LENGTH + PARTITION_LENGTH
 _TOO_LARGE = "Item size has exceeded the maximum allowed size"
 _TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
@@ -73,7 +72,7 @@ class Items:
         self._engine = engine
 
     @operation("GetItem")
-    async def get(self, call: Call, request: Request) -> bytes | dict[str, Any]:
+    async def get(self, call: Call, request: Parameters) -> bytes | dict[str, Any]:
         expressions, wanted = NONE, None
         if len(request) > 2:
             check_mixture(request, ("ProjectionExpression",), ("AttributesToGet",))
@@ -102,23 +101,23 @@ class Items:
         return b'{"Item":' + json + capacity + b"}"
 
     @operation("PutItem")
-    async def put(self, call: Call, request: Request) -> dict[str, Any]:
+    async def put(self, call: Call, request: Parameters) -> dict[str, Any]:
         write = checked_put(self._engine, request, whole_request=True)
         return await self.make(call, request, write)
 
     @operation("DeleteItem")
-    async def delete(self, call: Call, request: Request) -> dict[str, Any]:
+    async def delete(self, call: Call, request: Parameters) -> dict[str, Any]:
         write = checked_delete(self._engine, request, whole_request=True)
         return await self.make(call, request, write)
 
     @operation("UpdateItem")
-    async def update(self, call: Call, request: Request) -> dict[str, Any]:
+    async def update(self, call: Call, request: Parameters) -> dict[str, Any]:
         write = checked_update(self._engine, request, whole_request=True)
         if isinstance(write.change, Update) and statement_size(write.change, write.expressions.values) > MAX_ITEM_SIZE:
             raise Bare("ValidationException", _TOO_LARGE_UPDATE)
         return await self.make(call, request, write)
 
-    async def make(self, call: Call, request: Request, write: Write) -> dict[str, Any]:
+    async def make(self, call: Call, request: Parameters, write: Write) -> dict[str, Any]:
         """Make a checked write, and tell of it what the request wants."""
         engine, table = self._engine, write.table
         refuse_conflict(engine, write.key)
@@ -161,7 +160,7 @@ class Bare(AwsError):
     """What all operations tell without an envelope: an item is too large, or a request read in the older way does not fit."""
 
 
-def checked_put(engine: DynamoEngine, request: Request, *, whole_request: bool = False) -> Write:
+def checked_put(engine: DynamoEngine, request: Parameters, *, whole_request: bool = False) -> Write:
     """Check a put, in AWS's order. `whole_request`: it is a PutItem, and not part of a batch or transaction."""
     try:
         size, expressions = read_put(request, whole_request=whole_request)
@@ -179,7 +178,7 @@ def checked_put(engine: DynamoEngine, request: Request, *, whole_request: bool =
     )
 
 
-def read_put(request: Request, *, whole_request: bool = False) -> tuple[int, Expressions]:
+def read_put(request: Parameters, *, whole_request: bool = False) -> tuple[int, Expressions]:
     """Check what can be checked of a put without its table: the item's size, and its expressions."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
@@ -189,7 +188,7 @@ def read_put(request: Request, *, whole_request: bool = False) -> tuple[int, Exp
     return size, _checked_conditions(request) if len(request) > 2 else NONE
 
 
-def checked_delete(engine: DynamoEngine, request: Request, *, whole_request: bool = False) -> Write:
+def checked_delete(engine: DynamoEngine, request: Parameters, *, whole_request: bool = False) -> Write:
     """Check a delete, in AWS's order."""
     try:
         expressions = read_delete(request, whole_request=whole_request)
@@ -200,7 +199,7 @@ def checked_delete(engine: DynamoEngine, request: Request, *, whole_request: boo
     return _keyed_write(engine, request, expressions, None)
 
 
-def read_delete(request: Request, *, whole_request: bool = False) -> Expressions:
+def read_delete(request: Parameters, *, whole_request: bool = False) -> Expressions:
     """Check what can be checked of a delete without its table. A transaction looks at its key last."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
@@ -212,7 +211,7 @@ def read_delete(request: Request, *, whole_request: bool = False) -> Expressions
     return expressions
 
 
-def checked_update(engine: DynamoEngine, request: Request, *, whole_request: bool = False) -> Write:
+def checked_update(engine: DynamoEngine, request: Parameters, *, whole_request: bool = False) -> Write:
     """Check an update, in AWS's order."""
     try:
         change, expressions = read_update(request, whole_request=whole_request)
@@ -221,7 +220,7 @@ def checked_update(engine: DynamoEngine, request: Request, *, whole_request: boo
     return _keyed_write(engine, request, expressions, change)
 
 
-def read_update(request: Request, *, whole_request: bool = False) -> tuple[ItemChange, Expressions]:
+def read_update(request: Parameters, *, whole_request: bool = False) -> tuple[ItemChange, Expressions]:
     """Check what can be checked of an update without its table: what it changes, and its expressions."""
     if whole_request:
         check_mixture(request, ("UpdateExpression", "ConditionExpression"), ("AttributeUpdates", "Expected", "ConditionalOperator"))
@@ -234,18 +233,18 @@ def read_update(request: Request, *, whole_request: bool = False) -> tuple[ItemC
     return (updates if expressions.update is None else expressions.update), expressions
 
 
-def checked_condition(engine: DynamoEngine, request: Request) -> Write:
+def checked_condition(engine: DynamoEngine, request: Parameters) -> Write:
     """Check a transaction's condition check."""
     return _keyed_write(engine, request, read_condition(request), None)
 
 
-def read_condition(request: Request) -> Expressions:
+def read_condition(request: Parameters) -> Expressions:
     """Check what can be checked of a condition check without its table."""
     settle_key(request["Key"])
     return read_expressions(request)
 
 
-def _keyed_write(engine: DynamoEngine, request: Request, expressions: Expressions, change: ItemChange | None) -> Write:
+def _keyed_write(engine: DynamoEngine, request: Parameters, expressions: Expressions, change: ItemChange | None) -> Write:
     table = engine.table(request["TableName"])
     keys.check_key(request["Key"], table.schema)
     if change is not None:
@@ -254,7 +253,7 @@ def _keyed_write(engine: DynamoEngine, request: Request, expressions: Expression
     return Write(table, table.schema.key(request["Key"]), guard(request, expressions), change, None, 0, expressions, request["Key"])
 
 
-def _checked_conditions(request: Request) -> Expressions:
+def _checked_conditions(request: Parameters) -> Expressions:
     if request.get("ReturnValues") not in (None, "ALL_OLD", "NONE"):
         raise (Bare if is_deep(request) else AwsError)("ValidationException", "ReturnValues can only be ALL_OLD or NONE")
     if request.get("Expected"):
@@ -325,7 +324,7 @@ def _returned(returns: str, write: Write, old: Item | None, after: Item | None) 
     return None if item is None or write.change is None else project(write.change.paths, item)
 
 
-def add_write_costs(answer: dict[str, Any], request: Request, write: Write, cost: Cost) -> dict[str, Any]:
+def add_write_costs(answer: dict[str, Any], request: Parameters, write: Write, cost: Cost) -> dict[str, Any]:
     """Add to a write's answer the capacity and the item collection that the caller asked for."""
     if told := cost.told(write.table.name, request.get("ReturnConsumedCapacity")):
         answer["ConsumedCapacity"] = told

@@ -27,9 +27,8 @@ from zonal.services.dynamodb.parameters import (
     projection,
     read_expressions,
 )
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, Parameters, operation
 
-Request = dict[str, Any]
 _BAD_START = "The provided starting key is invalid"
 _INVALID = "One or more parameter values were invalid: "
 
@@ -41,7 +40,7 @@ class Queries:
         self._engine = engine
 
     @operation("Query")
-    async def query(self, call: Call, request: Request) -> bytes:
+    async def query(self, call: Call, request: Parameters) -> bytes:
         check_mixture(
             request,
             ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
@@ -89,7 +88,7 @@ class Queries:
         return self._page(request, table, index, schema, page_request, low, high, reverse, partition=schema.partition_prefix(partition))
 
     @operation("Scan")
-    async def scan(self, call: Call, request: Request) -> bytes:
+    async def scan(self, call: Call, request: Parameters) -> bytes:
         check_mixture(request, ("ProjectionExpression", "FilterExpression"), ("AttributesToGet", "ScanFilter", "ConditionalOperator"))
         projection(request, read_expressions({}))
         filter = _legacy_filter(request, "ScanFilter")
@@ -116,7 +115,7 @@ class Queries:
         page_request = self._page_request(request, table, index, expressions, expressions.filter or filter)
         return self._page(request, table, index, schema, page_request, low, high, reverse=False)
 
-    def _target(self, request: Request) -> tuple[Table, Index | None, Schema]:
+    def _target(self, request: Parameters) -> tuple[Table, Index | None, Schema]:
         table = self._engine.table(request["TableName"])
         name = request.get("IndexName")
         if name is None:
@@ -131,7 +130,7 @@ class Queries:
         return table, index, index.schema
 
     def _page_request(
-        self, request: Request, table: Table, index: Index | None, expressions: Expressions, filter: Condition | None
+        self, request: Parameters, table: Table, index: Index | None, expressions: Expressions, filter: Condition | None
     ) -> PageRequest:
         select = request.get("Select")
         wanted = projection(request, expressions)
@@ -148,7 +147,7 @@ class Queries:
 
     def _page(
         self,
-        request: Request,
+        request: Parameters,
         table: Table,
         index: Index | None,
         schema: Schema,
@@ -190,7 +189,7 @@ def _cost(page: ItemPage, index: Index | None, consistent: bool) -> Cost:
     return cost
 
 
-def _response(page: ItemPage, request: Request, table: Table, index: Index | None, cost: Cost) -> bytes:
+def _response(page: ItemPage, request: Parameters, table: Table, index: Index | None, cost: Cost) -> bytes:
     parts = [b'{"Count":%d,"ScannedCount":%d' % (page.matched, page.scanned)]
     if request.get("Select") != "COUNT":
         parts += [b',"Items":[', b",".join(page.items), b"]"]
@@ -204,14 +203,14 @@ def _response(page: ItemPage, request: Request, table: Table, index: Index | Non
     return b"".join(parts)
 
 
-def _legacy_filter(request: Request, name: str) -> Condition | None:
+def _legacy_filter(request: Parameters, name: str) -> Condition | None:
     conditions = request.get(name)
     found = legacy.condition_of_filter(conditions, request.get("ConditionalOperator")) if conditions else None
     check_operator(request, name)
     return found
 
 
-def _settle_start(request: Request) -> None:
+def _settle_start(request: Parameters) -> None:
     for value in (request.get("ExclusiveStartKey") or {}).values():
         try:
             settle(value)
@@ -222,7 +221,7 @@ def _settle_start(request: Request) -> None:
             raise TwoMessages(prefix + error.message, prefix + with_newer_message(error).message) from None
 
 
-def _segment(request: Request) -> tuple[int, int]:
+def _segment(request: Parameters) -> tuple[int, int]:
     segment, segments = request.get("Segment"), request.get("TotalSegments")
     if segment is not None and segments is None:
         raise validation("The TotalSegments parameter is required but was not present in the request when Segment parameter is present")
@@ -235,12 +234,12 @@ def _segment(request: Request) -> tuple[int, int]:
     return segment, segments
 
 
-def _check_select(request: Request, expressions: Expressions) -> None:
+def _check_select(request: Parameters, expressions: Expressions) -> None:
     if (complaint := _select_complaint(request, expressions)) is not None:
         raise enveloped(validation(complaint))
 
 
-def _select_complaint(request: Request, expressions: Expressions) -> str | None:
+def _select_complaint(request: Parameters, expressions: Expressions) -> str | None:
     select = request.get("Select")
     named = expressions.projection is not None or request.get("AttributesToGet") is not None
     if select == "SPECIFIC_ATTRIBUTES" and not named:

@@ -6,15 +6,14 @@ Most kinds of change must come alone; an index may be made or deleted beside a s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from zonal.dynamo.items import validation
 from zonal.dynamo.keys import KeyPart
 from zonal.dynamo.table import KeyElement, TableRecord
 from zonal.foundation.errors import AwsError
 from zonal.services.dynamodb.schemas import MAX_GLOBAL, check_class, check_global, check_units
+from zonal.services.operation import ReadParameters
 
-Request = Mapping[str, Any]
 _INVALID = "One or more parameter values were invalid: "
 _CHANGES = (
     *("ProvisionedThroughput", "BillingMode", "StreamSpecification", "GlobalSecondaryIndexUpdates", "SSESpecification"),
@@ -35,7 +34,7 @@ _ONE_KIND = (
 )
 
 
-def check_update(request: Request) -> None:
+def check_update(request: ReadParameters) -> None:
     """Check UpdateTable as far as the table itself does not matter. Raises `ValidationException` or `LimitExceededException`."""
     check_class(request)
     updates = request.get("GlobalSecondaryIndexUpdates")
@@ -56,7 +55,7 @@ def check_update(request: Request) -> None:
         )
 
 
-def _online(updates: Sequence[Request]) -> int:
+def _online(updates: Sequence[ReadParameters]) -> int:
     """How many indexes the updates would make or delete."""
     names: set[str] = set()
     online = 0
@@ -91,7 +90,7 @@ def _check_together(told: set[str], *, online: bool) -> None:
         raise validation(_INVALID + "You cannot create or delete index while changing stream status")
 
 
-def new_attributes(create: Request, record: TableRecord, definitions: Sequence[Request] | None) -> tuple[KeyPart, ...]:
+def new_attributes(create: ReadParameters, record: TableRecord, definitions: Sequence[ReadParameters] | None) -> tuple[KeyPart, ...]:
     """The table's key attributes with those of a new global index, once that index may be.
 
     `definitions` are the request's own: they must tell of every attribute of the index's key, also where the table knows it.
@@ -117,7 +116,7 @@ def new_attributes(create: Request, record: TableRecord, definitions: Sequence[R
     return tuple(known.values())
 
 
-def _check_throughput(create: Request, record: TableRecord) -> None:
+def _check_throughput(create: ReadParameters, record: TableRecord) -> None:
     throughput, name = create.get("ProvisionedThroughput"), create["IndexName"]
     if record.billing == "PAY_PER_REQUEST" and throughput is not None:
         raise validation(
@@ -128,7 +127,7 @@ def _check_throughput(create: Request, record: TableRecord) -> None:
         raise validation(f"{_INVALID}Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}")
 
 
-def _redefined(create: Request, record: TableRecord, given: Mapping[str, KeyPart], attribute: str) -> str:
+def _redefined(create: ReadParameters, record: TableRecord, given: Mapping[str, KeyPart], attribute: str) -> str:
     schemas = [record.keys, *(index.keys for index in record.indexes)]
     existing = next(keys for keys in schemas if any(element.name == attribute for element in keys))
     new = [KeyElement(element["AttributeName"], element["KeyType"]) for element in create["KeySchema"]]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from zonal.dynamo.items import validation
 from zonal.dynamo.table import KeyElement, TableRecord
+from zonal.services.operation import ReadParameters
 
-Request = Mapping[str, Any]
 MAX_LOCAL, MAX_GLOBAL, MAX_PARTS, MAX_PROJECTED = 5, 20, 4, 100
 MAX_UNITS = 1_000_000_000_000
 _CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
@@ -19,12 +18,12 @@ NO_THROUGHPUT = _INVALID + "Neither ReadCapacityUnits nor WriteCapacityUnits can
 BOTH_UNITS = _INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
 
 
-def key_elements(request: Sequence[Request]) -> tuple[KeyElement, ...]:
+def key_elements(request: Sequence[ReadParameters]) -> tuple[KeyElement, ...]:
     """The elements of a `KeySchema`."""
     return tuple(KeyElement(each["AttributeName"], each["KeyType"]) for each in request)
 
 
-def check_table(request: Request) -> None:
+def check_table(request: ReadParameters) -> None:
     """Check CreateTable. Raises `ValidationException`."""
     _check_billing(request)
     check_class(request)
@@ -47,7 +46,7 @@ def check_table(request: Request) -> None:
     _check_stream(request.get("StreamSpecification"))
 
 
-def check_class(request: Request) -> None:
+def check_class(request: ReadParameters) -> None:
     """Check the `TableClass`, if the request has one."""
     if request.get("TableClass", "STANDARD") not in _CLASSES:
         raise validation(
@@ -62,7 +61,7 @@ def without_idle_attributes(record: TableRecord) -> TableRecord:
     return replace(record, attributes=tuple(part for part in record.attributes if part.name in used))
 
 
-def _check_billing(request: Request) -> None:
+def _check_billing(request: ReadParameters) -> None:
     throughput, mode = request.get("ProvisionedThroughput"), request.get("BillingMode")
     if mode == "PAY_PER_REQUEST":
         if throughput is not None:
@@ -76,13 +75,13 @@ def _check_billing(request: Request) -> None:
     check_units(throughput)
 
 
-def _refuse_on_demand(request: Request, where: str) -> None:
+def _refuse_on_demand(request: ReadParameters, where: str) -> None:
     if maxima := request.get("OnDemandThroughput"):
         member = "MaxReadRequestUnits" if "MaxReadRequestUnits" in maxima else "MaxWriteRequestUnits"
         raise validation(f"{_INVALID}{member} for OnDemandThroughput{where} cannot be specified when table BillingMode is PROVISIONED.")
 
 
-def check_units(throughput: Request | None, index: str = "") -> None:
+def check_units(throughput: ReadParameters | None, index: str = "") -> None:
     """Check that capacity units are as few as DynamoDB can count."""
     for name in ("ReadCapacityUnits", "WriteCapacityUnits") if throughput else ():
         assert throughput is not None
@@ -91,7 +90,7 @@ def check_units(throughput: Request | None, index: str = "") -> None:
             raise validation(f"Given value {throughput[name]} for {name} is out of bounds{where}")
 
 
-def _check_table_keys(schema: Sequence[Request], definitions: Sequence[str]) -> None:
+def _check_table_keys(schema: Sequence[ReadParameters], definitions: Sequence[str]) -> None:
     names = [element["AttributeName"] for element in schema]
     if len(names) > len(definitions):
         raise validation("Invalid KeySchema: Some index key attribute have no definition")
@@ -107,7 +106,7 @@ def _check_defined(names: Sequence[str], definitions: Sequence[str]) -> None:
         )
 
 
-def _check_roles(schema: Sequence[Request]) -> None:
+def _check_roles(schema: Sequence[ReadParameters]) -> None:
     if len(schema) == 2 and schema[0]["AttributeName"] == schema[1]["AttributeName"]:
         raise validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
     if schema[0]["KeyType"] != "HASH":
@@ -116,7 +115,7 @@ def _check_roles(schema: Sequence[Request]) -> None:
         raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
 
 
-def _check_locals(indexes: Sequence[Request], request: Request, definitions: Sequence[str], names: set[str]) -> None:
+def _check_locals(indexes: Sequence[ReadParameters], request: ReadParameters, definitions: Sequence[str], names: set[str]) -> None:
     if not indexes:
         raise validation(_INVALID + "List of LocalSecondaryIndexes is empty")
     if len(request["KeySchema"]) != 2:
@@ -138,7 +137,7 @@ def _check_locals(indexes: Sequence[Request], request: Request, definitions: Seq
         raise validation(f"{_INVALID}Number of LocalSecondaryIndexes exceeds per-table limit of {MAX_LOCAL}")
 
 
-def _check_globals(indexes: Sequence[Request], definitions: Sequence[str], names: set[str], *, on_demand: bool) -> None:
+def _check_globals(indexes: Sequence[ReadParameters], definitions: Sequence[str], names: set[str], *, on_demand: bool) -> None:
     if not indexes:
         raise validation(_INVALID + "List of GlobalSecondaryIndexes is empty")
     for index in indexes:
@@ -156,7 +155,7 @@ def _check_globals(indexes: Sequence[Request], definitions: Sequence[str], names
         raise validation(f"{_INVALID}GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL}")
 
 
-def check_global(index: Request, definitions: Sequence[str], names: set[str]) -> None:
+def check_global(index: ReadParameters, definitions: Sequence[str], names: set[str]) -> None:
     """Check the key and projection of a global index, whose name may not be among `names` and is added to them."""
     schema = index["KeySchema"]
     _check_defined([element["AttributeName"] for element in schema], definitions)
@@ -164,7 +163,7 @@ def check_global(index: Request, definitions: Sequence[str], names: set[str]) ->
     _check_projection(index, names)
 
 
-def _check_many(schema: Sequence[Request]) -> None:
+def _check_many(schema: Sequence[ReadParameters]) -> None:
     """A key of several attributes: up to four HASH, then up to four RANGE."""
     roles = [element["KeyType"] for element in schema]
     names = [element["AttributeName"] for element in schema]
@@ -180,7 +179,7 @@ def _check_many(schema: Sequence[Request]) -> None:
             raise validation(f"{_INVALID}The KeySchema exceeds the maximum allowed number of {role} key attributes")
 
 
-def _check_projection(index: Request, names: set[str]) -> None:
+def _check_projection(index: ReadParameters, names: set[str]) -> None:
     projection = index["Projection"]
     kind = projection.get("ProjectionType")
     if kind is None:
@@ -198,7 +197,7 @@ def _check_projection(index: Request, names: set[str]) -> None:
     names.add(index["IndexName"])
 
 
-def _check_all_used(request: Request, definitions: Sequence[str]) -> None:
+def _check_all_used(request: ReadParameters, definitions: Sequence[str]) -> None:
     used = {element["AttributeName"] for element in request["KeySchema"]}
     for index in [*(request.get("LocalSecondaryIndexes") or ()), *(request.get("GlobalSecondaryIndexes") or ())]:
         used |= {element["AttributeName"] for element in index["KeySchema"]}
@@ -210,7 +209,7 @@ def _check_all_used(request: Request, definitions: Sequence[str]) -> None:
         )
 
 
-def _check_stream(stream: Request | None) -> None:
+def _check_stream(stream: ReadParameters | None) -> None:
     if stream is None:
         return
     if stream["StreamEnabled"] and "StreamViewType" not in stream:

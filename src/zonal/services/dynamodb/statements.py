@@ -41,9 +41,8 @@ from zonal.services.dynamodb.items import Items, Write
 from zonal.services.dynamodb.parameters import Guard
 from zonal.services.dynamodb.queries import Fetch
 from zonal.services.dynamodb.transactions import Transactions
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, Parameters, operation
 
-Request = dict[str, Any]
 _NO_KEY = "Where clause does not contain a mandatory equality on all key attributes"
 _INVALID = "One or more parameter values were invalid: "
 _KEY_ONLY = " must specify the primary key in the where clause."
@@ -69,11 +68,11 @@ class Statements:
         self._transactions = transactions
 
     @operation("ExecuteStatement")
-    async def execute(self, call: Call, request: Request) -> Any:
+    async def execute(self, call: Call, request: Parameters) -> Any:
         check_parameters(request.get("Parameters"))
         return await self._execute(call, request, parse(request["Statement"], request.get("Parameters")))
 
-    async def _execute(self, call: Call, request: Request, statement: PartiqlStatement) -> Any:
+    async def _execute(self, call: Call, request: Parameters, statement: PartiqlStatement) -> Any:
         if isinstance(statement, Select):
             return self._select(statement, request)
         write = self._write(statement, request)
@@ -83,7 +82,7 @@ class Statements:
         return answer | {"Items": [attributes] if attributes else []}
 
     @operation("BatchExecuteStatement")
-    async def batch(self, call: Call, request: Request) -> dict[str, Any]:
+    async def batch(self, call: Call, request: Parameters) -> dict[str, Any]:
         responses = []
         costs: list[dict[str, Any]] = []
         for entry in request["Statements"]:
@@ -91,7 +90,7 @@ class Statements:
             responses.append(await self._one_of_batch(call, entry, costs))
         return {"Responses": responses} | ({"ConsumedCapacity": costs} if costs else {})
 
-    async def _one_of_batch(self, call: Call, entry: Request, costs: list[dict[str, Any]]) -> dict[str, Any]:
+    async def _one_of_batch(self, call: Call, entry: Parameters, costs: list[dict[str, Any]]) -> dict[str, Any]:
         """The answer to one statement. It names the table once the statement is one that can be run."""
         named: dict[str, Any] = {}
         try:
@@ -115,7 +114,7 @@ class Statements:
         return {"TableName": table.name} | ({"Item": answer["Items"][0]} if answer.get("Items") else {})
 
     @operation("ExecuteTransaction")
-    async def transaction(self, call: Call, request: Request) -> dict[str, Any]:
+    async def transaction(self, call: Call, request: Parameters) -> dict[str, Any]:
         for entry in request["TransactStatements"]:
             check_parameters(entry.get("Parameters"))
         statements = [self._one_of_transaction(at, entry) for at, entry in enumerate(request["TransactStatements"])]
@@ -136,7 +135,7 @@ class Statements:
         answer = await self._transactions.make(call, request, writes, identity=request["TransactStatements"])
         return answer | {"Responses": []}
 
-    def _one_of_transaction(self, at: int, entry: Request) -> PartiqlStatement:
+    def _one_of_transaction(self, at: int, entry: Parameters) -> PartiqlStatement:
         """The statement, which must be one that a transaction can hold."""
         try:
             statement = parse(entry["Statement"], entry.get("Parameters"))
@@ -159,7 +158,7 @@ class Statements:
             if isinstance(statement, Select) and not names_only_key:
                 raise validation("Select statements within ExecuteTransaction" + _KEY_ONLY)
 
-    def _write(self, statement: PartiqlStatement, request: Request) -> Write:
+    def _write(self, statement: PartiqlStatement, request: Parameters) -> Write:
         table = self._engine.table(statement.table)
         shows = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
         if isinstance(statement, Insert):
@@ -184,7 +183,7 @@ class Statements:
                     )
         return Write(table, table.schema.key(key), guard, update, None, 0, NONE, key)
 
-    def _select(self, select: Select, request: Request) -> bytes:
+    def _select(self, select: Select, request: Parameters) -> bytes:
         engine, table = self._engine, self._engine.table(select.table)
         index = _index(table, select)
         if select.unfit is not None:

@@ -22,9 +22,8 @@ from zonal.dynamo.table import Stream, TableRecord, keyspace_prefix
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.services.dynamodb.descriptions import seconds, stream_arn
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, Parameters, operation
 
-Request = dict[str, Any]
 ITERATOR_SECONDS = 15 * 60
 MAX_STREAMS = 100
 MAX_RECORDS = 1000
@@ -47,7 +46,7 @@ class Streams:
         self._engine = engine
 
     @operation("ListStreams")
-    def list(self, call: Call, request: Request) -> dict[str, Any]:
+    def list(self, call: Call, request: Parameters) -> dict[str, Any]:
         name, start = request.get("TableName"), request.get("ExclusiveStartStreamArn")
         limit = _limit(request, MAX_STREAMS)
         if start is not None:
@@ -65,7 +64,7 @@ class Streams:
         return answer
 
     @operation("DescribeStream")
-    def describe(self, call: Call, request: Request) -> dict[str, Any]:
+    def describe(self, call: Call, request: Parameters) -> dict[str, Any]:
         record, stream = _stream(call.transaction, request["StreamArn"])
         begins = _sequence_at(stream.created_at)
         numbers = {"StartingSequenceNumber": streams.sequence_text(begins)}
@@ -88,7 +87,7 @@ class Streams:
         }
 
     @operation("GetShardIterator")
-    def iterator(self, call: Call, request: Request) -> dict[str, Any]:
+    def iterator(self, call: Call, request: Parameters) -> dict[str, Any]:
         _, stream = _stream(call.transaction, request["StreamArn"])
         if request["ShardId"] != shard_id(stream):
             raise AwsError("ResourceNotFoundException", f"Requested resource not found: Shard: {request['ShardId']} not found")
@@ -108,7 +107,7 @@ class Streams:
         return {"ShardIterator": _written(Iterator(request["StreamArn"], sequence, call.now.timestamp()))}
 
     @operation("GetRecords")
-    async def records(self, call: Call, request: Request) -> bytes:
+    async def records(self, call: Call, request: Parameters) -> bytes:
         place = _read(request["ShardIterator"])
         if call.now.timestamp() - place.made_at > ITERATOR_SECONDS:
             message = "The shard iterator has expired and can no longer be used to retrieve stream records"
@@ -144,7 +143,7 @@ def shard_id(stream: Stream) -> str:
     return f"shardId-{int(stream.created_at.timestamp() * 1000):020d}-{stream.keyspace:08x}"
 
 
-def _limit(request: Request, most: int) -> int:
+def _limit(request: Parameters, most: int) -> int:
     limit: int = request.get("Limit", most)
     if limit > most:
         raise enveloped(

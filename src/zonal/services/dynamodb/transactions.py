@@ -37,22 +37,21 @@ from zonal.services.dynamodb.items import (
     read_update,
 )
 from zonal.services.dynamodb.parameters import check_nested, read_expressions, settle_key
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, Parameters, operation
 
-Request = dict[str, Any]
 Fitting = TypeVar("Fitting")
 MAX_ITEMS = 100
 MAX_BYTES = 4 * 1024 * 1024
 TOKEN_SECONDS = 600
 _TOKENS = b"\x00\x00\x00\x00token"
 _INVALID_ACTION = "The action or operation requested is invalid. Verify that the action is typed correctly."
-_CHECKS: dict[str, Callable[[DynamoEngine, Request], Write]] = {
+_CHECKS: dict[str, Callable[[DynamoEngine, Parameters], Write]] = {
     "Put": checked_put,
     "Delete": checked_delete,
     "Update": checked_update,
     "ConditionCheck": checked_condition,
 }
-_READS: dict[str, Callable[[Request], Any]] = {
+_READS: dict[str, Callable[[Parameters], Any]] = {
     "Put": read_put,
     "Delete": read_delete,
     "Update": read_update,
@@ -67,11 +66,11 @@ class Transactions:
         self._engine = engine
 
     @operation("TransactWriteItems")
-    async def write(self, call: Call, request: Request) -> dict[str, Any]:
+    async def write(self, call: Call, request: Parameters) -> dict[str, Any]:
         writes = _checked_writes(self._engine, request["TransactItems"])
         return await self.make(call, request, writes, identity=request["TransactItems"])
 
-    async def make(self, call: Call, request: Request, writes: list[tuple[str, Write]], *, identity: Any) -> dict[str, Any]:
+    async def make(self, call: Call, request: Parameters, writes: list[tuple[str, Write]], *, identity: Any) -> dict[str, Any]:
         """Make checked writes, all or none. `identity` is what a repetition under the same token must be the same in."""
         engine = self._engine
         token, digest = request.get("ClientRequestToken"), _digest(identity)
@@ -102,7 +101,7 @@ class Transactions:
         return _response(request, costs, metrics, "Write")
 
     @operation("TransactGetItems")
-    async def get(self, call: Call, request: Request) -> dict[str, Any]:
+    async def get(self, call: Call, request: Parameters) -> dict[str, Any]:
         engine = self._engine
         asked = [entry["Get"] for entry in request["TransactItems"]]
         for ask in asked:
@@ -180,7 +179,7 @@ class Transactions:
         return True
 
 
-def _checked_read(engine: DynamoEngine, ask: Request) -> tuple[Table, bytes, Any]:
+def _checked_read(engine: DynamoEngine, ask: Parameters) -> tuple[Table, bytes, Any]:
     expressions = read_expressions(ask)
     table = engine.table(ask["TableName"])
     keys.check_key(ask["Key"], table.schema)
@@ -198,9 +197,9 @@ def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
     )
 
 
-def _checked_writes(engine: DynamoEngine, entries: list[Request]) -> list[tuple[str, Write]]:
+def _checked_writes(engine: DynamoEngine, entries: list[Parameters]) -> list[tuple[str, Write]]:
     """What the entries do. Each is read before any table is looked up; what then does not fit a table is a reason for cancellation."""
-    named: list[tuple[str, Request]] = []
+    named: list[tuple[str, Parameters]] = []
     for entry in entries:
         kinds = [kind for kind in _CHECKS if entry.get(kind) is not None]
         if not kinds:
@@ -258,7 +257,7 @@ def _shown(value: bytes | None, wanted: Any) -> dict[str, Any]:
     return {"Item": item if wanted is None else project(wanted, item)}
 
 
-def _response(request: Request, costs: list[tuple[Write, Cost]], metrics: dict[str, list[Any]], kind: str) -> dict[str, Any]:
+def _response(request: Parameters, costs: list[tuple[Write, Cost]], metrics: dict[str, list[Any]], kind: str) -> dict[str, Any]:
     sums: dict[str, Cost] = {}
     for write, cost in costs:
         sums.setdefault(write.table.name, Cost()).add(cost)

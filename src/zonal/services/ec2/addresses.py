@@ -18,11 +18,11 @@ from zonal.foundation.identifiers import ACCOUNT, REGION, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import model
-from zonal.services.ec2.listing import Answer, Listing, refuse, strings
+from zonal.services.ec2.listing import Listing, refuse, strings
 from zonal.services.ec2.lookups import find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NetworkInterface
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -156,7 +156,7 @@ class Addresses:
     """The operations on elastic addresses."""
 
     @operation("AllocateAddress")
-    def allocate(self, call: Call, request: AllocateAddressRequestTypeDef) -> Answer:
+    def allocate(self, call: Call, request: AllocateAddressRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, CustomerOwnedIpv4Pool="Outposts", IpamPoolId="IPAM")
         if request.get("Domain", "vpc") != "vpc":
@@ -179,7 +179,7 @@ class Addresses:
         }
 
     @operation("AssociateAddress")
-    def associate(self, call: Call, request: AssociateAddressRequestTypeDef) -> Answer:
+    def associate(self, call: Call, request: AssociateAddressRequestTypeDef) -> ResponseMembers:
         """Tie an address to an interface's private address, its primary one where none is named."""
         tx = call.transaction
         if request.get("InstanceId"):
@@ -201,7 +201,7 @@ class Addresses:
         return {"AssociationId": associate(tx, address, interface, private).association_id}
 
     @operation("DisassociateAddress")
-    def disassociate(self, call: Call, request: DisassociateAddressRequestTypeDef) -> Answer:
+    def disassociate(self, call: Call, request: DisassociateAddressRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         if id := request.get("AssociationId"):
             address = next(iter(tx.select(ElasticAddress, lambda address: address.association_id == id)), None)
@@ -216,7 +216,7 @@ class Addresses:
         return {}
 
     @operation("ReleaseAddress")
-    def release(self, call: Call, request: ReleaseAddressRequestTypeDef) -> Answer:
+    def release(self, call: Call, request: ReleaseAddressRequestTypeDef) -> ResponseMembers:
         address = _named(call, request)
         if address.association_id is not None:
             raise AwsError("InvalidIPAddress.InUse", f"Address {address.address} is in use.")
@@ -224,7 +224,7 @@ class Addresses:
         return {}
 
     @operation("DescribeAddresses")
-    def describe(self, call: Call, request: DescribeAddressesRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeAddressesRequestTypeDef) -> ResponseMembers:
         """All elastic addresses that match; this operation has no pages."""
         asked = strings(request, "PublicIps")
         known = {address.address for address in call.transaction.select(ElasticAddress)}
@@ -234,7 +234,7 @@ class Addresses:
         return _LISTING.describe(call, request, answer_address, where=lambda address: not asked or address.address in asked)
 
     @operation("DescribeAddressesAttribute")
-    def describe_attribute(self, call: Call, request: DescribeAddressesAttributeRequestTypeDef) -> Answer:
+    def describe_attribute(self, call: Call, request: DescribeAddressesAttributeRequestTypeDef) -> ResponseMembers:
         """The reverse DNS name of each address. zonal has no reverse DNS, so there is no `PtrRecord`, as of an address without one."""
         attribute = request.get("Attribute")
         if attribute not in (None, "domain-name"):

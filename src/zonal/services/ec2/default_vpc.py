@@ -14,10 +14,9 @@ from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.services.ec2 import internet_gateways, route_tables, subnets, vpcs
 from zonal.services.ec2.availability_zones import ZONES
-from zonal.services.ec2.listing import Answer
 from zonal.services.ec2.lookups import default_vpc, main_route_table
 from zonal.services.ec2.model import RegionDefaults, RouteEntry, Vpc
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import CreateDefaultVpcRequestTypeDef
@@ -48,7 +47,7 @@ class DefaultVpc:
     """The operation that makes the default VPC again."""
 
     @operation("CreateDefaultVpc")
-    def create(self, call: Call, request: CreateDefaultVpcRequestTypeDef) -> Answer:
+    def create(self, call: Call, request: CreateDefaultVpcRequestTypeDef) -> ResponseMembers:
         if default_vpc(call.transaction) is not None:
             raise AwsError("DefaultVpcAlreadyExists", "A Default VPC already exists for this account in this region.")
         vpcs.check_quota(call.transaction)

@@ -17,12 +17,12 @@ from zonal.records.record_view import RecordView
 from zonal.services.ec2 import addresses, model, network_interfaces
 from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.ec2.idempotency import once
-from zonal.services.ec2.listing import Answer, Listing, refuse, strings
+from zonal.services.ec2.listing import Listing, refuse, strings
 from zonal.services.ec2.lookups import default_security_group, find
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.ec2.network_interfaces import private_dns_name
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -194,7 +194,7 @@ class NetworkInterfaces:
     """The operations on network interfaces."""
 
     @operation("CreateNetworkInterface")
-    def create(self, call: Call, request: CreateNetworkInterfaceRequestTypeDef) -> Answer:
+    def create(self, call: Call, request: CreateNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         refuse(
             request,
             InterfaceType="special interface types",
@@ -207,7 +207,7 @@ class NetworkInterfaces:
         return {"NetworkInterface": answer_interface(interface, call.transaction), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteNetworkInterface")
-    def delete(self, call: Call, request: DeleteNetworkInterfaceRequestTypeDef) -> Answer:
+    def delete(self, call: Call, request: DeleteNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         interface = _own(call, request["NetworkInterfaceId"])
         if interface.attachment is not None:
             raise AwsError("InvalidParameterValue", f"Network interface '{interface.id}' is currently in use.")
@@ -215,7 +215,7 @@ class NetworkInterfaces:
         return {}
 
     @operation("DescribeNetworkInterfaces")
-    def describe(self, call: Call, request: DescribeNetworkInterfacesRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeNetworkInterfacesRequestTypeDef) -> ResponseMembers:
         if request.get("MaxResults") is not None and request.get("NetworkInterfaceIds"):
             raise AwsError(
                 "InvalidParameterCombination", "The parameter networkInterfaceIdsSet cannot be used with the parameter maxResults"
@@ -223,10 +223,10 @@ class NetworkInterfaces:
         return _LISTING.describe(call, request, lambda interface: answer_interface(interface, call.transaction))
 
     @operation("DescribeNetworkInterfaceAttribute")
-    def describe_attribute(self, call: Call, request: DescribeNetworkInterfaceAttributeRequestTypeDef) -> Answer:
+    def describe_attribute(self, call: Call, request: DescribeNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
         interface = find(call.transaction, NetworkInterface, request["NetworkInterfaceId"])
         attribute = request.get("Attribute")
-        shown: Answer = {"NetworkInterfaceId": interface.id}
+        shown: ResponseMembers = {"NetworkInterfaceId": interface.id}
         if attribute == "description":
             return shown | {"Description": {"Value": interface.description}}
         if attribute == "groupSet":
@@ -240,7 +240,7 @@ class NetworkInterfaces:
         raise AwsError("InvalidParameterCombination", "No attributes specified.")
 
     @operation("ModifyNetworkInterfaceAttribute")
-    def modify_attribute(self, call: Call, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> Answer:
+    def modify_attribute(self, call: Call, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
         """Change one attribute of an interface of one's own."""
         refuse(
             request,
@@ -260,21 +260,21 @@ class NetworkInterfaces:
         return {}
 
     @operation("ResetNetworkInterfaceAttribute")
-    def reset_attribute(self, call: Call, request: ResetNetworkInterfaceAttributeRequestTypeDef) -> Answer:
+    def reset_attribute(self, call: Call, request: ResetNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
         """Switch the source/destination check on again; there is no other attribute to reset."""
         interface = _own(call, request["NetworkInterfaceId"])
         call.transaction.put(replace(interface, source_dest_check=True))
         return {}
 
     @operation("AttachNetworkInterface")
-    def attach(self, call: Call, request: AttachNetworkInterfaceRequestTypeDef) -> Answer:
+    def attach(self, call: Call, request: AttachNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         interface = _own(call, request["NetworkInterfaceId"])
         if interface.attachment is not None:
             raise AwsError("InvalidParameterValue", f"Interface '{interface.id}' is currently in use.")
         raise AwsError("InvalidInstanceID.NotFound", f"The instance ID '{request['InstanceId']}' does not exist")
 
     @operation("DetachNetworkInterface")
-    def detach(self, call: Call, request: DetachNetworkInterfaceRequestTypeDef) -> Answer:
+    def detach(self, call: Call, request: DetachNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         id = request["AttachmentId"]
         for interface in call.transaction.select(NetworkInterface):
             if interface.attachment is not None and interface.attachment.id == id:
@@ -283,7 +283,7 @@ class NetworkInterfaces:
         raise AwsError("InvalidAttachmentID.NotFound", f"The interface attachment '{id}' does not exist.")
 
     @operation("AssignPrivateIpAddresses")
-    def assign(self, call: Call, request: AssignPrivateIpAddressesRequestTypeDef) -> Answer:
+    def assign(self, call: Call, request: AssignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
         """Add secondary addresses: named ones, or as many free ones as are asked for."""
         refuse(request, **_NO_PREFIXES)
         tx = call.transaction
@@ -302,7 +302,7 @@ class NetworkInterfaces:
         return {"NetworkInterfaceId": interface.id, "AssignedPrivateIpAddresses": [{"PrivateIpAddress": each} for each in chosen]}
 
     @operation("UnassignPrivateIpAddresses")
-    def unassign(self, call: Call, request: UnassignPrivateIpAddressesRequestTypeDef) -> Answer:
+    def unassign(self, call: Call, request: UnassignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
         """Take secondary addresses away; elastic ones that were tied to them are untied."""
         refuse(request, Ipv4Prefixes="delegated prefixes")
         interface = _own(call, request["NetworkInterfaceId"])

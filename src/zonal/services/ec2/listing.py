@@ -16,14 +16,13 @@ from zonal.services.common.unsupported_parameters import UnsupportedParameters
 from zonal.services.ec2 import filters
 from zonal.services.ec2.lookups import absent
 from zonal.services.ec2.model import Tagged
-from zonal.services.operation import Call
+from zonal.services.operation import Call, ResponseMembers
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import FilterTypeDef
 
 T = TypeVar("T", bound=Tagged)
 
-Answer = dict[str, object]
 """What a handler returns, in the shape that boto3 gives its caller."""
 
 
@@ -77,13 +76,13 @@ class Listing(Generic[T]):
         render: Callable[[T], Mapping[str, object]],
         *,
         where: Callable[[T], bool] | None = None,
-    ) -> Answer:
+    ) -> ResponseMembers:
         """The answer of one call. Raises the kind's NotFound for an id that names nothing."""
         records = self._chosen(call, strings(request, self.ids), where)
         rendered: list[Mapping[str, object]] = [render(record) for record in records]
         return self.answer(call, request, rendered)
 
-    def answer(self, call: Call, request: Mapping[str, object], rendered: Iterable[Mapping[str, object]]) -> Answer:
+    def answer(self, call: Call, request: Mapping[str, object], rendered: Iterable[Mapping[str, object]]) -> ResponseMembers:
         """Filter and page what has been rendered."""
         asked = cast("list[FilterTypeDef]", request.get(self.filters_in) or [])
         passed = filters.passing(rendered, asked, self.paths)

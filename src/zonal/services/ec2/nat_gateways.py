@@ -21,11 +21,11 @@ from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import addresses, network_interfaces
 from zonal.services.ec2.idempotency import once
-from zonal.services.ec2.listing import Answer, Listing, needed, refuse
+from zonal.services.ec2.listing import Listing, needed, refuse
 from zonal.services.ec2.lookups import find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NatAddress, NatGateway, Subnet
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -141,7 +141,7 @@ class NatGateways:
     """The operations on NAT gateways."""
 
     @operation("CreateNatGateway")
-    def create(self, call: Call, request: CreateNatGatewayRequestTypeDef) -> Answer:
+    def create(self, call: Call, request: CreateNatGatewayRequestTypeDef) -> ResponseMembers:
         refuse(
             request,
             SecondaryAllocationIds="secondary addresses of NAT gateways",
@@ -158,7 +158,7 @@ class NatGateways:
         return {"NatGateway": answer_nat(nat), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteNatGateway")
-    def delete(self, call: Call, request: DeleteNatGatewayRequestTypeDef) -> Answer:
+    def delete(self, call: Call, request: DeleteNatGatewayRequestTypeDef) -> ResponseMembers:
         """Begin a deletion; its interface and addresses are free when it is `deleted`. Repeating it changes nothing."""
         tx = call.transaction
         nat = find(tx, NatGateway, request["NatGatewayId"])
@@ -170,7 +170,7 @@ class NatGateways:
         return {"NatGatewayId": nat.id}
 
     @operation("DescribeNatGateways")
-    def describe(self, call: Call, request: DescribeNatGatewaysRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeNatGatewaysRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_nat, where=lambda nat: not has_expired(nat, call.now))
 
 

@@ -19,11 +19,11 @@ from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import cidrs, model
 from zonal.services.ec2.idempotency import once
-from zonal.services.ec2.listing import Answer, Listing, needed, one_of, refuse
+from zonal.services.ec2.listing import Listing, needed, one_of, refuse
 from zonal.services.ec2.lookups import find
 from zonal.services.ec2.model import RouteEntry, RouteTable, RouteTableAssociation
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -201,7 +201,7 @@ class RouteTables:
     """The operations on route tables, their routes and associations."""
 
     @operation("CreateRouteTable")
-    def create(self, call: Call, request: CreateRouteTableRequestTypeDef) -> Answer:
+    def create(self, call: Call, request: CreateRouteTableRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc = find(tx, model.Vpc, request["VpcId"])
         if len(tx.lookup(RouteTable, "vpc_id", vpc.id)) >= MOST_TABLES:
@@ -210,7 +210,7 @@ class RouteTables:
         return {"RouteTable": answer_table(table, tx), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteRouteTable")
-    def delete(self, call: Call, request: DeleteRouteTableRequestTypeDef) -> Answer:
+    def delete(self, call: Call, request: DeleteRouteTableRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         if table.associations:
             raise AwsError("DependencyViolation", f"The routeTable '{table.id}' has dependencies and cannot be deleted.")
@@ -218,11 +218,11 @@ class RouteTables:
         return {}
 
     @operation("DescribeRouteTables")
-    def describe(self, call: Call, request: DescribeRouteTablesRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeRouteTablesRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, lambda table: answer_table(table, call.transaction))
 
     @operation("CreateRoute")
-    def create_route(self, call: Call, request: CreateRouteRequestTypeDef) -> Answer:
+    def create_route(self, call: Call, request: CreateRouteRequestTypeDef) -> ResponseMembers:
         """Add a route; one that is there with the same target already is no error."""
         tx = call.transaction
         table = find(tx, RouteTable, request["RouteTableId"])
@@ -239,7 +239,7 @@ class RouteTables:
         return {"Return": True}
 
     @operation("ReplaceRoute")
-    def replace_route(self, call: Call, request: ReplaceRouteRequestTypeDef) -> Answer:
+    def replace_route(self, call: Call, request: ReplaceRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         refuse(request, LocalTarget="targets other than local inside the VPC, and so none to take back")
         cidr = _destination(table, request)
@@ -251,7 +251,7 @@ class RouteTables:
         return {}
 
     @operation("DeleteRoute")
-    def delete_route(self, call: Call, request: DeleteRouteRequestTypeDef) -> Answer:
+    def delete_route(self, call: Call, request: DeleteRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         _check_ipv4_destination(table, request)
         cidr = str(cidrs.network(needed(request, "DestinationCidrBlock"), "destinationCidrBlock"))
@@ -264,7 +264,7 @@ class RouteTables:
         return {}
 
     @operation("AssociateRouteTable")
-    def associate(self, call: Call, request: AssociateRouteTableRequestTypeDef) -> Answer:
+    def associate(self, call: Call, request: AssociateRouteTableRequestTypeDef) -> ResponseMembers:
         """Let a subnet follow a table of its own. Repeated for the same table it answers the association that is there."""
         tx = call.transaction
         refuse(request, GatewayId="edge associations of route tables", PublicIpv4Pool="public pools of one's own")
@@ -286,7 +286,7 @@ class RouteTables:
         return _associated("AssociationId", association.id)
 
     @operation("DisassociateRouteTable")
-    def disassociate(self, call: Call, request: DisassociateRouteTableRequestTypeDef) -> Answer:
+    def disassociate(self, call: Call, request: DisassociateRouteTableRequestTypeDef) -> ResponseMembers:
         table, association = _association(call, request["AssociationId"])
         if association.subnet_id is None:
             raise AwsError("InvalidParameterValue", f"cannot disassociate the main route table association {association.id}")
@@ -294,7 +294,7 @@ class RouteTables:
         return {}
 
     @operation("ReplaceRouteTableAssociation")
-    def replace_association(self, call: Call, request: ReplaceRouteTableAssociationRequestTypeDef) -> Answer:
+    def replace_association(self, call: Call, request: ReplaceRouteTableAssociationRequestTypeDef) -> ResponseMembers:
         """Move an association to another table; moving the main one makes that table the VPC's main table."""
         tx = call.transaction
         source, association = _association(call, request["AssociationId"])
@@ -308,7 +308,7 @@ class RouteTables:
         return _associated("NewAssociationId", renewed.id)
 
 
-def _associated(member: str, id: str) -> Answer:
+def _associated(member: str, id: str) -> ResponseMembers:
     return {member: id, "AssociationState": {"State": "associated"}}
 
 

@@ -15,7 +15,7 @@ from zonal.foundation.identifiers import resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import model
-from zonal.services.ec2.listing import Answer, Listing, needed, strings
+from zonal.services.ec2.listing import Listing, needed, strings
 from zonal.services.ec2.lookups import find, group_named, rules_of
 from zonal.services.ec2.model import SecurityGroup, SecurityGroupRule
 from zonal.services.ec2.permissions import (
@@ -28,7 +28,7 @@ from zonal.services.ec2.permissions import (
     permissions,
 )
 from zonal.services.ec2.tags import given_tags
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -76,27 +76,27 @@ class SecurityGroupRules:
     """The operations on the rules of groups."""
 
     @operation("AuthorizeSecurityGroupIngress")
-    def authorize_ingress(self, call: Call, request: AuthorizeSecurityGroupIngressRequestTypeDef) -> Answer:
+    def authorize_ingress(self, call: Call, request: AuthorizeSecurityGroupIngressRequestTypeDef) -> ResponseMembers:
         return _authorize(call, request, is_egress=False)
 
     @operation("AuthorizeSecurityGroupEgress")
-    def authorize_egress(self, call: Call, request: AuthorizeSecurityGroupEgressRequestTypeDef) -> Answer:
+    def authorize_egress(self, call: Call, request: AuthorizeSecurityGroupEgressRequestTypeDef) -> ResponseMembers:
         return _authorize(call, request, is_egress=True)
 
     @operation("RevokeSecurityGroupIngress")
-    def revoke_ingress(self, call: Call, request: RevokeSecurityGroupIngressRequestTypeDef) -> Answer:
+    def revoke_ingress(self, call: Call, request: RevokeSecurityGroupIngressRequestTypeDef) -> ResponseMembers:
         return _revoke(call, request, is_egress=False)
 
     @operation("RevokeSecurityGroupEgress")
-    def revoke_egress(self, call: Call, request: RevokeSecurityGroupEgressRequestTypeDef) -> Answer:
+    def revoke_egress(self, call: Call, request: RevokeSecurityGroupEgressRequestTypeDef) -> ResponseMembers:
         return _revoke(call, request, is_egress=True)
 
     @operation("DescribeSecurityGroupRules")
-    def describe(self, call: Call, request: DescribeSecurityGroupRulesRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeSecurityGroupRulesRequestTypeDef) -> ResponseMembers:
         return _RULES.describe(call, request, lambda rule: answer_rule(rule, call.transaction))
 
     @operation("ModifySecurityGroupRules")
-    def modify(self, call: Call, request: ModifySecurityGroupRulesRequestTypeDef) -> Answer:
+    def modify(self, call: Call, request: ModifySecurityGroupRulesRequestTypeDef) -> ResponseMembers:
         """Replace whole rules, keeping their ids, direction and tags; the result may hold no two alike."""
         tx = call.transaction
         group = find(tx, SecurityGroup, request["GroupId"])
@@ -108,15 +108,15 @@ class SecurityGroupRules:
         return {"Return": True}
 
     @operation("UpdateSecurityGroupRuleDescriptionsIngress")
-    def describe_ingress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef) -> Answer:
+    def describe_ingress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=False)
 
     @operation("UpdateSecurityGroupRuleDescriptionsEgress")
-    def describe_egress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> Answer:
+    def describe_egress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=True)
 
 
-def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) -> Answer:
+def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
     """Add rules: all of them, or none where one is there already."""
     tx = call.transaction
     group = group_named(call.transaction, request)
@@ -132,7 +132,7 @@ def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) ->
     return {"Return": True, "SecurityGroupRules": [answer_rule(rule, tx) for rule in added]}
 
 
-def _revoke(call: Call, request: Mapping[str, object], *, is_egress: bool) -> Answer:
+def _revoke(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
     """Remove rules by id or by value.
 
     For values that no rule has, a default VPC's group answers with what it did not know, any other refuses everything: "For a
@@ -241,7 +241,7 @@ def _check_distinct(rules: Iterable[SecurityGroupRule]) -> None:
         seen.add((rule.is_egress, wanted))
 
 
-def _update_descriptions(call: Call, request: Mapping[str, object], *, is_egress: bool) -> Answer:
+def _update_descriptions(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
     """Change, add or (where none is given) remove the descriptions of existing rules, named by id or by value."""
     tx = call.transaction
     group = group_named(call.transaction, request)

@@ -17,12 +17,12 @@ from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import cidrs, model, network_acls, route_tables
 from zonal.services.ec2.availability_zones import ZONES, zone_named
-from zonal.services.ec2.listing import Answer, Listing, needed, refuse
+from zonal.services.ec2.listing import Listing, needed, refuse
 from zonal.services.ec2.lookups import default_vpc, find, interfaces_in, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.ec2.network_interfaces import free_address_count
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -142,7 +142,7 @@ class Subnets:
     """The operations on subnets."""
 
     @operation("CreateSubnet")
-    def create(self, call: Call, request: CreateSubnetRequestTypeDef) -> Answer:
+    def create(self, call: Call, request: CreateSubnetRequestTypeDef) -> ResponseMembers:
         """A subnet in the named zone, or in the VPC's emptiest one where none is named."""
         tx = call.transaction
         refuse(
@@ -169,7 +169,7 @@ class Subnets:
         return {"Subnet": answer_subnet(subnet, tx)}
 
     @operation("CreateDefaultSubnet")
-    def create_default(self, call: Call, request: CreateDefaultSubnetRequestTypeDef) -> Answer:
+    def create_default(self, call: Call, request: CreateDefaultSubnetRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, Ipv6Native="IPv6")
         zone = zone_named(name=request.get("AvailabilityZone"), id=request.get("AvailabilityZoneId"))
@@ -185,7 +185,7 @@ class Subnets:
         return {"Subnet": answer_subnet(subnet, tx)}
 
     @operation("DeleteSubnet")
-    def delete(self, call: Call, request: DeleteSubnetRequestTypeDef) -> Answer:
+    def delete(self, call: Call, request: DeleteSubnetRequestTypeDef) -> ResponseMembers:
         """Delete a subnet that has no interfaces; its associations go with it."""
         tx = call.transaction
         subnet = find(tx, Subnet, request["SubnetId"])
@@ -197,11 +197,11 @@ class Subnets:
         return {}
 
     @operation("DescribeSubnets")
-    def describe(self, call: Call, request: DescribeSubnetsRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeSubnetsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, lambda subnet: answer_subnet(subnet, call.transaction))
 
     @operation("ModifySubnetAttribute")
-    def modify(self, call: Call, request: ModifySubnetAttributeRequestTypeDef) -> Answer:
+    def modify(self, call: Call, request: ModifySubnetAttributeRequestTypeDef) -> ResponseMembers:
         """Change whether instances launched here get a public address; every other attribute must keep its value."""
         given = [name for name in request if name != "SubnetId"]
         if not given:

@@ -15,10 +15,10 @@ from zonal.foundation.errors import AwsError
 from zonal.services.common import tags as common_tags
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, TagRules, is_reserved
 from zonal.services.ec2 import filters, model
-from zonal.services.ec2.listing import PAGING, Answer
+from zonal.services.ec2.listing import PAGING
 from zonal.services.ec2.lookups import ABSENCES, find
 from zonal.services.ec2.model import Tagged
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -92,21 +92,21 @@ class Ec2Tags:
     """The operations on tags of anything that EC2 has here."""
 
     @operation("CreateTags")
-    def create(self, call: Call, request: ClientCreateTagsRequestTypeDef) -> Answer:
+    def create(self, call: Call, request: ClientCreateTagsRequestTypeDef) -> ResponseMembers:
         """Add or overwrite tags of up to 1000 resources: of all, or of none where one does not exist."""
         for record in self._resources(call, request["Resources"]):
             call.transaction.put(replace(record, tags=merged(record.tags, request["Tags"])))
         return {}
 
     @operation("DeleteTags")
-    def delete(self, call: Call, request: ClientDeleteTagsRequestTypeDef) -> Answer:
+    def delete(self, call: Call, request: ClientDeleteTagsRequestTypeDef) -> ResponseMembers:
         """Remove tags: by key, or only with the given value; all of them where none is named."""
         for record in self._resources(call, request["Resources"]):
             call.transaction.put(replace(record, tags=_without(record.tags, request.get("Tags"))))
         return {}
 
     @operation("DescribeTags")
-    def describe(self, call: Call, request: DescribeTagsRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeTagsRequestTypeDef) -> ResponseMembers:
         rows: list[Mapping[str, object]] = [
             {"Key": tag["Key"], "Value": tag["Value"], "ResourceId": record.id, "ResourceType": kind.kind, "Tags": [tag]}
             for kind in TAGGABLE

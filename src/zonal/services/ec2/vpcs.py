@@ -15,11 +15,11 @@ from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import cidrs, dhcp_options, model, network_acls, route_tables, security_groups
-from zonal.services.ec2.listing import Answer, Listing, refuse
+from zonal.services.ec2.listing import Listing, refuse
 from zonal.services.ec2.lookups import find, gateway_of, subnets
 from zonal.services.ec2.model import CidrAssociation, FabricNetwork, Vpc
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -110,7 +110,7 @@ class Vpcs:
     """The operations on VPCs."""
 
     @operation("CreateVpc")
-    def create(self, call: Call, request: CreateVpcRequestTypeDef) -> Answer:
+    def create(self, call: Call, request: CreateVpcRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(
             request,
@@ -134,7 +134,7 @@ class Vpcs:
         return {"Vpc": answer_vpc(create(tx, cidr, tags=tags))}
 
     @operation("DeleteVpc")
-    def delete(self, call: Call, request: DeleteVpcRequestTypeDef) -> Answer:
+    def delete(self, call: Call, request: DeleteVpcRequestTypeDef) -> ResponseMembers:
         """Delete an empty VPC with what it was born with. The fabric removes its network afterwards (`model.FabricNetwork`)."""
         tx = call.transaction
         vpc = find(tx, Vpc, request["VpcId"])
@@ -150,11 +150,11 @@ class Vpcs:
         return {}
 
     @operation("DescribeVpcs")
-    def describe(self, call: Call, request: DescribeVpcsRequestTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeVpcsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_vpc)
 
     @operation("DescribeVpcAttribute")
-    def describe_attribute(self, call: Call, request: DescribeVpcAttributeRequestTypeDef) -> Answer:
+    def describe_attribute(self, call: Call, request: DescribeVpcAttributeRequestTypeDef) -> ResponseMembers:
         vpc = find(call.transaction, Vpc, request["VpcId"])
         if request["Attribute"] not in _ATTRIBUTES:
             raise AwsError(
@@ -164,7 +164,7 @@ class Vpcs:
         return {"VpcId": vpc.id, member: {"Value": getattr(vpc, field)}}
 
     @operation("ModifyVpcAttribute")
-    def modify_attribute(self, call: Call, request: ModifyVpcAttributeRequestTypeDef) -> Answer:
+    def modify_attribute(self, call: Call, request: ModifyVpcAttributeRequestTypeDef) -> ResponseMembers:
         """Change one attribute: "You can't modify DNS resolution and DNS hostnames in the same request" (ModifyVpcAttribute)."""
         vpc = find(call.transaction, Vpc, request["VpcId"])
         given = {member: request.get(member) for member, _ in _ATTRIBUTES.values() if request.get(member) is not None}
@@ -183,7 +183,7 @@ class Vpcs:
         return {}
 
     @operation("AssociateVpcCidrBlock")
-    def associate_range(self, call: Call, request: AssociateVpcCidrBlockRequestTypeDef) -> Answer:
+    def associate_range(self, call: Call, request: AssociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(
             request,
@@ -209,7 +209,7 @@ class Vpcs:
         return _answer_association(vpc, association, "associating")
 
     @operation("DisassociateVpcCidrBlock")
-    def disassociate_range(self, call: Call, request: DisassociateVpcCidrBlockRequestTypeDef) -> Answer:
+    def disassociate_range(self, call: Call, request: DisassociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc, association = _association(tx, request["AssociationId"])
         if association is vpc.cidrs[0]:
@@ -262,6 +262,6 @@ def _association(view: RecordView, id: str) -> tuple[Vpc, CidrAssociation]:
     raise AwsError("InvalidVpcCidrBlockAssociationID.NotFound", f"The vpc CIDR block association ID '{id}' does not exist")
 
 
-def _answer_association(vpc: Vpc, association: CidrAssociation, state: str) -> Answer:
+def _answer_association(vpc: Vpc, association: CidrAssociation, state: str) -> ResponseMembers:
     shown = {"AssociationId": association.id, "CidrBlock": association.cidr, "CidrBlockState": {"State": state}}
     return {"VpcId": vpc.id, "CidrBlockAssociation": shown}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 from zonal.services.rds.creation import MOST_INSTANCES
-from zonal.services.rds.lookups import Answer
 from zonal.services.rds.model import DbInstance, SubnetGroup
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ class AccountAttributes:
     """The operation on the account's quotas."""
 
     @operation("DescribeAccountAttributes")
-    def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> ResponseMembers:
         instances, groups = call.transaction.select(DbInstance), call.transaction.select(SubnetGroup)
         quotas = [
             ("DBInstances", len(instances), MOST_INSTANCES),

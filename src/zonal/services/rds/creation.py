@@ -16,14 +16,14 @@ from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.ec2.availability_zones import ZONES
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import CertificateIssuer, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
 from zonal.services.rds.db_instance_description import answer_instance
 from zonal.services.rds.engine_versions import LICENSE, EngineVersionCatalog, Installed
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
-from zonal.services.rds.lookups import UNSUPPORTED, Answer, find_subnet_group, instance_exists
+from zonal.services.rds.lookups import UNSUPPORTED, find_subnet_group, instance_exists
 from zonal.services.rds.model import DOMAIN, WINDOWS, DbInstance, SubnetGroup
 from zonal.services.rds.placement import INTERFACES, add_node, check_public, chosen_zones
 from zonal.services.rds.subnet_groups import DEFAULT, RULES, default_group, subnets_of
@@ -98,7 +98,7 @@ class Creation:
         self._is_lost = is_lost
 
     @operation("CreateDBInstance")
-    def create(self, call: Call, request: CreateDBInstanceMessageTypeDef) -> Answer:
+    def create(self, call: Call, request: CreateDBInstanceMessageTypeDef) -> ResponseMembers:
         tx = call.transaction
         identifier = checked_identifier(request["DBInstanceIdentifier"])
         UNSUPPORTED.reject(request, REFUSED)

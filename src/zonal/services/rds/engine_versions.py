@@ -13,10 +13,10 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import arn
 from zonal.services.common.filters import has_values
 from zonal.services.ec2.availability_zones import ZONES
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 from zonal.services.rds.certificates import AUTHORITY
 from zonal.services.rds.instance_classes import STORAGE_TYPES, InstanceClass, StorageType, instance_classes
-from zonal.services.rds.lookups import PAGING, Answer, filters, page
+from zonal.services.rds.lookups import PAGING, filters, page
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import (
@@ -117,7 +117,7 @@ class EngineVersions:
         self._catalog = catalog
 
     @operation("DescribeDBEngineVersions")
-    def describe(self, call: Call, request: DescribeDBEngineVersionsMessageTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeDBEngineVersionsMessageTypeDef) -> ResponseMembers:
         asked = filters(request, ("db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"))
         found = [
             each
@@ -133,7 +133,7 @@ class EngineVersions:
         return page(found, request, "DBEngineVersions", _key, self._answer)
 
     @operation("DescribeOrderableDBInstanceOptions")
-    def orderable(self, call: Call, request: DescribeOrderableDBInstanceOptionsMessageTypeDef) -> Answer:
+    def orderable(self, call: Call, request: DescribeOrderableDBInstanceOptionsMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         version, wanted = request.get("EngineVersion"), request.get("DBInstanceClass")
         options = [

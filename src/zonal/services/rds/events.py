@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from zonal.foundation.journal import JournalEntry
 from zonal.records.store import Store, Transaction
 from zonal.services.common.events import EventLog, EventRules
-from zonal.services.operation import Call, operation
-from zonal.services.rds.lookups import Answer, filters, page
+from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.rds.lookups import filters, page
 from zonal.services.rds.model import instance_arn
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Events:
         )
 
     @operation("DescribeEvents")
-    def describe(self, call: Call, request: DescribeEventsMessageTypeDef) -> Answer:
+    def describe(self, call: Call, request: DescribeEventsMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         query = _RULES.query(request, call.now)
         wanted = set(request.get("EventCategories") or ())
@@ -131,7 +131,7 @@ class Events:
         return page(chosen, request, "Events", lambda pair: f"{pair[0].sequence:012}", lambda pair: _answer(*pair))
 
     @operation("DescribeEventCategories")
-    def categories(self, call: Call, request: DescribeEventCategoriesMessageTypeDef) -> Answer:
+    def categories(self, call: Call, request: DescribeEventCategoriesMessageTypeDef) -> ResponseMembers:
         """The categories of what zonal has events about: DB instances."""
         filters(request, ())
         kind = request.get("SourceType")

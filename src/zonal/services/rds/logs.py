@@ -14,8 +14,8 @@ from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, M
 from zonal.engines.node import LogFile, Node
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
-from zonal.services.operation import Call, operation
-from zonal.services.rds.lookups import PAGING, Answer, filters, find_instance, page
+from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.rds.lookups import PAGING, filters, find_instance, page
 from zonal.services.rds.model import DbInstance
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Logs:
         self.nodes: NodeLookup | None = None
 
     @operation("DescribeDBLogFiles")
-    async def describe(self, call: Call, request: DescribeDBLogFilesMessageTypeDef) -> Answer:
+    async def describe(self, call: Call, request: DescribeDBLogFilesMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         found = [
             file
@@ -60,7 +60,7 @@ class Logs:
         return page(found, request, "DescribeDBLogFiles", lambda file: file.name, render, paging=_FILES)
 
     @operation("DownloadDBLogFilePortion")
-    async def download(self, call: Call, request: DownloadDBLogFilePortionMessageTypeDef) -> Answer:
+    async def download(self, call: Call, request: DownloadDBLogFilePortionMessageTypeDef) -> ResponseMembers:
         name = request["LogFileName"]
         file = next((file for file in await self._files(request["DBInstanceIdentifier"]) if file.name == name), None)
         if file is None:
@@ -78,7 +78,7 @@ class Logs:
         return await self.nodes.node(deployment_spec, deployment_status.leading).logs()
 
 
-def portion(path: Path, marker: str | None, lines: int | None) -> Answer:
+def portion(path: Path, marker: str | None, lines: int | None) -> ResponseMembers:
     """A portion of a file. Raises `InvalidParameterValue` for a marker that is none."""
     if marker is not None and not marker.isdecimal():
         raise AwsError("InvalidParameterValue", f"The marker '{marker}' is not valid for this log file")

@@ -15,11 +15,11 @@ from zonal.records.record_view import RecordView
 from zonal.services.common.filters import Filter, by_name
 from zonal.services.common.paging import Paging
 from zonal.services.common.unsupported_parameters import UnsupportedParameters
+from zonal.services.operation import ResponseMembers
 from zonal.services.rds.model import DbInstance, SubnetGroup
 
 T = TypeVar("T")
 
-Answer = dict[str, object]
 """What a handler returns, in the shape that boto3 gives its caller."""
 
 
@@ -80,7 +80,7 @@ def page(
     render: Callable[[T], Mapping[str, object]],
     *,
     paging: Paging = PAGING,
-) -> Answer:
+) -> ResponseMembers:
     """One page of `items` under `member`, in the order of their keys. Raises `InvalidParameterValue`."""
     found = paging.page(sorted(items, key=key), request, issuer=member, key=key)
     return found.of(map(render, found.items)).members(member, "Marker")

@@ -19,14 +19,14 @@ from zonal.foundation.errors import AwsError
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.common.subnet_groups import IsLost
-from zonal.services.operation import Call, operation
+from zonal.services.operation import Call, ResponseMembers, operation
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
 from zonal.services.rds.db_instance_description import answer_instance
 from zonal.services.rds.engine_versions import EngineVersionCatalog
 from zonal.services.rds.instance_classes import check_class, check_storage
-from zonal.services.rds.lookups import UNSUPPORTED, Answer, find_instance, instance_exists
+from zonal.services.rds.lookups import UNSUPPORTED, find_instance, instance_exists
 from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges, SubnetGroup
 from zonal.services.rds.subnet_groups import RULES, subnets_of
 
@@ -71,7 +71,7 @@ class Modification:
         self._is_lost = is_lost
 
     @operation("ModifyDBInstance")
-    def modify(self, call: Call, request: ModifyDBInstanceMessageTypeDef) -> Answer:
+    def modify(self, call: Call, request: ModifyDBInstanceMessageTypeDef) -> ResponseMembers:
         tx = call.transaction
         instance = find_instance(tx, request["DBInstanceIdentifier"])
         if instance.status != lifecycle.AVAILABLE and not _is_stuck(tx, instance):

@@ -16,7 +16,7 @@ from zonal.buckets.catalog import CatalogChanges
 from zonal.buckets.records import Bucket
 from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Answer, Call, operation
+from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3 import acls
 from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import access_denied, invalid_argument, malformed_xml, no_such_bucket, not_built
@@ -69,10 +69,10 @@ class Buckets:
         return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
 
     @operation("HeadBucket")
-    async def head(self, call: Call, request: HeadBucketRequestTypeDef) -> Answer:
+    async def head(self, call: Call, request: HeadBucketRequestTypeDef) -> HandlerResponse:
         bucket = self._s3_context.bucket(request["Bucket"])
         members = {"BucketRegion": call.region, "BucketArn": f"arn:aws:s3:::{bucket.name}", "AccessPointAlias": False}
-        return Answer(members, headers=(("Content-Type", "application/xml"),))
+        return HandlerResponse(members, headers=(("Content-Type", "application/xml"),))
 
     @operation("ListBuckets")
     async def list(self, call: Call, request: ListBucketsRequestTypeDef) -> dict[str, Any]:

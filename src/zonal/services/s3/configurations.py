@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from zonal.buckets.records import Bucket
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Answer, Call, operation
+from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3 import acls, encryption, policies
 from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, access_denied, invalid_request, malformed_xml, not_built
@@ -137,15 +137,15 @@ class Configurations:
         await self._set(request["Bucket"], "public_access_block", None)
 
     @operation("GetBucketPolicy")
-    async def get_policy(self, call: Call, request: GetBucketPolicyRequestTypeDef) -> Answer:
+    async def get_policy(self, call: Call, request: GetBucketPolicyRequestTypeDef) -> HandlerResponse:
         bucket = self._s3_context.bucket(request["Bucket"])
         if "policy" not in bucket.settings:
             raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
         text = bucket.settings.get("policy_text") or json.dumps(bucket.settings["policy"])
-        return Answer({"Policy": text}, headers=(("Content-Type", "application/json"),))
+        return HandlerResponse({"Policy": text}, headers=(("Content-Type", "application/json"),))
 
     @operation("PutBucketPolicy")
-    async def put_policy(self, call: Call, request: PutBucketPolicyRequestTypeDef) -> Answer:
+    async def put_policy(self, call: Call, request: PutBucketPolicyRequestTypeDef) -> HandlerResponse:
         policy = policies.check(request["Policy"], request["Bucket"])
 
         def change(bucket: Bucket) -> Bucket:
@@ -155,7 +155,7 @@ class Configurations:
             return replace(bucket, settings=bucket.settings | {"policy": policy, "policy_text": request["Policy"]})
 
         await self._s3_context.change_bucket(request["Bucket"], change)
-        return Answer({}, status=204)
+        return HandlerResponse({}, status=204)
 
     @operation("DeleteBucketPolicy")
     async def delete_policy(self, call: Call, request: DeleteBucketPolicyRequestTypeDef) -> None:

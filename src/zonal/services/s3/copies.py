@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Answer, Call, operation
+from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3 import bodies, checksums, conditions, encryption, object_writes, tags, versions
 from zonal.services.s3.access import source_of
 from zonal.services.s3.context import S3Context
@@ -37,7 +37,7 @@ class Copies:
         self._objects = objects
 
     @operation("CopyObject")
-    async def copy(self, call: Call, request: CopyObjectRequestTypeDef) -> Answer:
+    async def copy(self, call: Call, request: CopyObjectRequestTypeDef) -> HandlerResponse:
         headers = call.raw.headers
         bucket = self._s3_context.bucket(request["Bucket"])
         origin, source, source_key = self.source(call, request)
@@ -58,7 +58,7 @@ class Copies:
         members: dict[str, Any] = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
-        return Answer(members)
+        return HandlerResponse(members)
 
     def source(self, call: Call, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion, CustomerKey | None]:
         """The source of a copy, under the request's conditions. Raises `AwsError`."""

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from zonal.buckets.catalog import CatalogChanges, decode
 from zonal.buckets.records import Bucket, Checksum, ObjectVersion, Part, Upload
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Answer, Call, operation
+from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3 import bodies, checksums, encryption, object_writes, versions
 from zonal.services.s3.bodies import StoredBody
 from zonal.services.s3.context import S3Context
@@ -74,7 +74,7 @@ class Multipart:
         return {"ETag": f'"{part.etag}"', **shown, **encryption.said(upload.template, key)}
 
     @operation("UploadPartCopy")
-    async def copy(self, call: Call, request: UploadPartCopyRequestTypeDef) -> Answer:
+    async def copy(self, call: Call, request: UploadPartCopyRequestTypeDef) -> HandlerResponse:
         bucket, upload = self._upload(request)
         object_writes.check_part_number(request["PartNumber"])
         key = _part_key(encryption.customer_key(call.raw.headers), upload)
@@ -90,7 +90,7 @@ class Multipart:
         members: dict[str, Any] = {"CopyPartResult": result, **encryption.said(upload.template, key)}
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
-        return Answer(members)
+        return HandlerResponse(members)
 
     @operation("CompleteMultipartUpload")
     async def complete(self, call: Call, request: CompleteMultipartUploadRequestTypeDef) -> dict[str, Any]:

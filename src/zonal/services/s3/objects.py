@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Answer, Call, operation
+from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3 import bodies, checksums, conditions, encryption, lifecycle_rules, locks, object_writes, versions
 from zonal.services.s3.access import AccessControl
 from zonal.services.s3.context import S3Context
@@ -72,7 +72,7 @@ class Objects:
         return said | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
 
     @operation("GetObject")
-    async def get(self, call: Call, request: GetObjectRequestTypeDef) -> Answer:
+    async def get(self, call: Call, request: GetObjectRequestTypeDef) -> HandlerResponse:
         for _ in range(_ATTEMPTS):
             bucket, entry, key, span = self._located(call, request, "GET")
             try:
@@ -84,7 +84,7 @@ class Objects:
         raise AwsError("ServiceUnavailable", "Please reduce your request rate.", status=503)
 
     @operation("HeadObject")
-    async def head(self, call: Call, request: HeadObjectRequestTypeDef) -> Answer:
+    async def head(self, call: Call, request: HeadObjectRequestTypeDef) -> HandlerResponse:
         bucket, entry, key, span = self._located(call, request, "HEAD")
         return self._answer(call, request, bucket, entry, key, span, None)
 
@@ -139,7 +139,7 @@ class Objects:
         key: CustomerKey | None,
         span: ByteSpan,
         body: Body | None,
-    ) -> Answer:
+    ) -> HandlerResponse:
         members = described(bucket, entry) | encryption.said(entry, key)
         if "VersionId" not in request:  # Of a version that is named S3 does not say when it expires as the current one.
             members |= _expiration(bucket, entry)
@@ -158,7 +158,7 @@ class Objects:
             members["ContentLength"] = span.size
         else:
             members["Body"] = body
-        return Answer(members, status, headers)
+        return HandlerResponse(members, status, headers)
 
     def _headers(self, call: Call, request: Mapping[str, Any], entry: ObjectVersion) -> tuple[tuple[str, str], ...]:
         """The object's own headers, or what the request wants to see in their place (only signed ones may)."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, MOST_TAGS, TagCheck, TagRules, is_reserved
-from zonal.services.operation import Answer, Call, operation
+from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, invalid_argument
 
@@ -42,10 +42,10 @@ class S3Tags:
         return {"TagSet": shown(bucket.tags)}
 
     @operation("PutBucketTagging")
-    async def put_of_bucket(self, call: Call, request: PutBucketTaggingRequestTypeDef) -> Answer:
+    async def put_of_bucket(self, call: Call, request: PutBucketTaggingRequestTypeDef) -> HandlerResponse:
         tags = checked_tags(request["Tagging"]["TagSet"], BUCKET_LIMIT)
         await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, tags=tags))
-        return Answer({}, status=204)
+        return HandlerResponse({}, status=204)
 
     @operation("DeleteBucketTagging")
     async def delete_of_bucket(self, call: Call, request: DeleteBucketTaggingRequestTypeDef) -> None:

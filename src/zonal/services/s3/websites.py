@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
-from zonal.services.operation import Answer, Call, operation
+from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3.access import AccessControl
 from zonal.services.s3.bucket_address import website_of
 from zonal.services.s3.context import S3Context
@@ -113,7 +113,7 @@ class Websites:
 
     async def _object(self, request: HttpRequest, entry: ObjectVersion, bucket: Bucket) -> HttpResponse:
         asked: GetObjectRequestTypeDef = {"Bucket": bucket.name, "Key": entry.key}
-        answer: Answer = await self._objects.get(self._call(request), asked)
+        answer: HandlerResponse = await self._objects.get(self._call(request), asked)
         members = answer.members
         headers = [*answer.headers, ("ETag", members["ETag"]), ("Last-Modified", _http_date(members["LastModified"]))]
         if "ContentRange" in members:
