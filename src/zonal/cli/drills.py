@@ -96,15 +96,15 @@ def _drill(
     if db and not password:
         raise click.UsageError("--db needs the master password: --password or PGPASSWORD")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    say = _report_line(time.monotonic())
+    report_progress = _report_line(time.monotonic())
     operator = SocketOperator(state)
     if zone not in ("", *(zones := operator.zones())):
         raise ZonalError(f"there is no zone '{zone}'; there are {', '.join(zones)}")
     options = Options(drill=drill, seed=seed, zone=zone, clients=clients, seconds=seconds)
     directory = state / "drills" / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}-{seed}"
     directory.parent.mkdir(mode=0o700, exist_ok=True)
-    with _database(operator, db, password, engine_version, keep=keep, say=say) as database:
-        report = run(database, operator, FAULTS[fault], options, directory=directory, say=say)
+    with _database(operator, db, password, engine_version, keep=keep, report_progress=report_progress) as database:
+        report = run(database, operator, FAULTS[fault], options, directory=directory, report_progress=report_progress)
     (directory / "report.json").write_bytes(msgspec.json.encode(report))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report.verdict)).decode())
@@ -120,7 +120,13 @@ def _report_line(begun: float) -> Callable[[str], None]:
 
 @contextmanager
 def _database(
-    operator: Any, identifier: str | None, password: str | None, engine_version: str | None, *, keep: bool, say: Callable[[str], None]
+    operator: Any,
+    identifier: str | None,
+    password: str | None,
+    engine_version: str | None,
+    *,
+    keep: bool,
+    report_progress: Callable[[str], None],
 ) -> Iterator[Any]:
     """The database to break: the caller's, or one of the drill's own that is deleted in the end."""
     from botocore.exceptions import BotoCoreError, ClientError
@@ -133,12 +139,12 @@ def _database(
             assert password is not None  # The command has checked it.
             yield Database(client, identifier, password)
             return
-        database = create(client, operator, engine_version=engine_version, say=say)
+        database = create(client, operator, engine_version=engine_version, report_progress=report_progress)
         try:
             yield database
         finally:
             if keep:
-                say(f"{database.identifier} is kept; its master user is 'drill', its password {database.password}")
+                report_progress(f"{database.identifier} is kept; its master user is 'drill', its password {database.password}")
             else:
                 database.delete()
     except (BotoCoreError, ClientError) as error:

@@ -1,4 +1,4 @@
-"""The operator's hands, for a drill: what `drills.operator` asks for, done through the region's door."""
+"""The operator's hands, for a drill: what `drills.region_operator` asks for, done through the region's door."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zonal.cli.exec import enter_argv
 from zonal.drills.database import Endpoint
-from zonal.drills.operator import DrillFailed, Pair, Place
+from zonal.drills.region_operator import ClientPlace, DrillFailed, Pair
 from zonal.foundation.journal import JournalEntry
 from zonal.operator_api.client import RegionClient
 from zonal.operator_api.schemas import CommandRequest, DatabaseStatus, NodeFaultRequest, ZoneFaultRequest
@@ -56,10 +56,10 @@ class SocketOperator:
         return self._client.journal(after=after, subject=subject)
 
     @contextmanager
-    def place(self, subnet: str) -> Iterator[Place]:
+    def place(self, subnet: str) -> Iterator[ClientPlace]:
         prepared = self._client.prepare(CommandRequest(subnet))
         try:
-            yield Place(enter_argv(self._state, prepared.target))
+            yield ClientPlace(enter_argv(self._state, prepared.target))
         finally:
             self._client.release(prepared.id)
 

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from zonal.drills.connection import Connection, Refused, Silent, Target
+from zonal.drills.connection import ClientConnection, DatabaseTarget, OutcomeUnknown, WriteRejected
 from zonal.drills.ledger import Attempt, Ledger, Outcome
 from zonal.foundation.signal_forwarding import StopRequest
 
@@ -24,16 +24,16 @@ REST_SECONDS = 0.02
 """How long a client waits after it could not connect, before it tries again."""
 
 
-def write_rows(target: Target, ledger: Ledger, stop: Stop, *, client: int, pause_seconds: float) -> None:
+def write_rows(target: DatabaseTarget, ledger: Ledger, stop: Stop, *, client: int, pause_seconds: float) -> None:
     """Write rows until told to stop, connecting again after any trouble."""
-    connection: Connection | None = None
+    connection: ClientConnection | None = None
     number = 0
     while not stop.is_asked(pause_seconds):
         number += 1
         begun = time.monotonic()
         try:
-            connection = connection or Connection(target)
-        except (Refused, Silent, OSError) as error:
+            connection = connection or ClientConnection(target)
+        except (WriteRejected, OutcomeUnknown, OSError) as error:
             ledger.write(Attempt(client, number, begun, time.monotonic(), Outcome.FAILED, detail=f"no connection: {error}"))
             stop.is_asked(REST_SECONDS)
             continue
@@ -47,13 +47,13 @@ def write_rows(target: Target, ledger: Ledger, stop: Stop, *, client: int, pause
         connection.close()
 
 
-def write_row(connection: Connection, *, client: int, number: int) -> tuple[Outcome, str]:
+def write_row(connection: ClientConnection, *, client: int, number: int) -> tuple[Outcome, str]:
     """Write one row; how it ended, and why where it was not acknowledged."""
     try:
         connection.insert(client, number)
-    except Refused as error:
+    except WriteRejected as error:
         return Outcome.FAILED, str(error)
-    except Silent as error:
+    except OutcomeUnknown as error:
         return Outcome.UNKNOWN, str(error)
     return Outcome.ACKNOWLEDGED, ""
 
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.005, help="Seconds between two rows.")
     parser.add_argument("--patience", type=float, default=0.5, help="Seconds to wait for a connection or an answer.")
     given = parser.parse_args()
-    target = Target(given.host, given.port, given.user, os.environ["PGPASSWORD"], given.database, given.patience)
+    target = DatabaseTarget(given.host, given.port, given.user, os.environ["PGPASSWORD"], given.database, given.patience)
     with Ledger(Path(given.ledger)) as ledger:
         write_rows(target, ledger, Stop(), client=given.client, pause_seconds=given.pause)
 

@@ -1,8 +1,8 @@
 """One customer's connection to a PostgreSQL server that may fall silent at any moment.
 
 Every wait is bounded (`engines.postgres.session`), so nothing hides a silence. A server's answer is told apart in three: it said yes, it
-said no (`Refused`: the row is not there), or nothing can be known (`Silent`: the connection broke, the time ran out, or the commit
-came with a warning).
+said no (`WriteRejected`: the row is not there), or nothing can be known (`OutcomeUnknown`: the connection broke, the time ran out, or the
+commit came with a warning).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ TABLE = "zonal_drill"
 _HELLO = "select host(inet_server_addr()), ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
 
 
-class Silent(Exception):
+class OutcomeUnknown(Exception):
     """The server did not answer in time, or the connection broke: nothing is known."""
 
 
-class Refused(Exception):
+class WriteRejected(Exception):
     """The server answered, and said no."""
 
 
-class Target(NamedTuple):
+class DatabaseTarget(NamedTuple):
     """Whom to write to. `patience_seconds` bounds every connect and every write."""
 
     host: str
@@ -41,15 +41,16 @@ class Target(NamedTuple):
     patience_seconds: float
 
 
-class Connection:
+class ClientConnection:
     """A connection to whichever server the name means now. `server` (its address) and `timeline` are what it said of itself.
 
-    Opening raises `Refused`, `Silent`, or `OSError` where the name cannot be resolved; so it does for a standby, which admits nobody.
+    Opening raises `WriteRejected`, `OutcomeUnknown`, or `OSError` where the name cannot be resolved; so it does for a standby, which admits
+    nobody.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: DatabaseTarget) -> None:
         self._patience = target.patience_seconds
-        self._session = self._asked(lambda: Session(_words(target), deadline=self._deadline()))
+        self._session = self._asked(lambda: Session(_conninfo(target), deadline=self._deadline()))
         try:
             [[address, timeline]] = self._asked(lambda: self._session.rows(_HELLO, deadline=self._deadline()))
         except BaseException:
@@ -58,11 +59,12 @@ class Connection:
         self.server, self.timeline = address or "", int(timeline or 0)
 
     def insert(self, client: int, number: int) -> None:
-        """Write a row and return once its commit is acknowledged. Raises `Refused` (it is not there) or `Silent` (it may be)."""
+        """Write a row and return once its commit is acknowledged. Raises `WriteRejected` (it is not there) or `OutcomeUnknown` (it may
+        be)."""
         query = f"insert into {TABLE} (client, number) values ({client:d}, {number:d})"
         self._asked(lambda: self._session.rows(query, deadline=self._deadline()))
         if self._session.warnings:
-            raise Silent(f"committed with a warning: {self._session.warnings[0]}")
+            raise OutcomeUnknown(f"committed with a warning: {self._session.warnings[0]}")
 
     def close(self) -> None:
         self._session.close()
@@ -71,15 +73,15 @@ class Connection:
         try:
             return ask()
         except session.NoResponse as error:
-            raise Silent(str(error)) from error
+            raise OutcomeUnknown(str(error)) from error
         except (session.Unreachable, session.ServerNotReady, session.Rejected) as error:
-            raise Refused(str(error)) from error
+            raise WriteRejected(str(error)) from error
 
     def _deadline(self) -> float:
         return time.monotonic() + self._patience
 
 
-def _words(target: Target) -> dict[str, str]:
+def _conninfo(target: DatabaseTarget) -> dict[str, str]:
     """libpq's words, with the address that the resolver gives now: the name is asked anew for each connection."""
     address = socket.getaddrinfo(target.host, target.port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
     words = {"host": target.host, "hostaddr": str(address), "port": str(target.port), "user": target.user, "password": target.password}

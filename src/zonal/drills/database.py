@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zonal.drills.connection import Target
-from zonal.drills.operator import DrillFailed, Operator
+from zonal.drills.connection import DatabaseTarget
 from zonal.drills.progress import Progress
+from zonal.drills.region_operator import DrillFailed, RegionOperator
 from zonal.drills.workload import Client
 from zonal.foundation.identifiers import REGION
 
@@ -44,12 +44,12 @@ class Database:
     def description(self) -> DBInstanceTypeDef:
         return self._client.describe_db_instances(DBInstanceIdentifier=self.identifier)["DBInstances"][0]
 
-    def target(self, *, patience_seconds: float) -> Target:
+    def target(self, *, patience_seconds: float) -> DatabaseTarget:
         """Whom clients connect to."""
         seen = self.description()
         endpoint = seen["Endpoint"]
         database = seen.get("DBName", "postgres")
-        return Target(endpoint["Address"], endpoint["Port"], seen["MasterUsername"], self.password, database, patience_seconds)
+        return DatabaseTarget(endpoint["Address"], endpoint["Port"], seen["MasterUsername"], self.password, database, patience_seconds)
 
     def clients(self, count: int, *, first_zone: str) -> tuple[Client, ...]:
         """So many clients, spread over the zones of the database's subnet group; `first_zone` gets one only where there are enough."""
@@ -86,10 +86,10 @@ def connect(endpoint: Endpoint) -> RDSClient:
     return client  # type: ignore[no-any-return]
 
 
-def create(client: RDSClient, operator: Operator, *, engine_version: str | None, say: Callable[[str], None]) -> Database:
+def create(client: RDSClient, operator: RegionOperator, *, engine_version: str | None, report_progress: Callable[[str], None]) -> Database:
     """Make a Multi-AZ PostgreSQL and wait until it is available; its nodes are reported as they come up. Raises `DrillFailed`."""
     identifier, password = f"drill-{secrets.token_hex(3)}", secrets.token_urlsafe(18)
-    say(f"creating a Multi-AZ PostgreSQL, {identifier}")
+    report_progress(f"creating a Multi-AZ PostgreSQL, {identifier}")
     version = {"EngineVersion": engine_version} if engine_version else {}
     client.create_db_instance(
         DBInstanceIdentifier=identifier,
@@ -105,7 +105,7 @@ def create(client: RDSClient, operator: Operator, *, engine_version: str | None,
     )
     database = Database(client, identifier, password)
     started = time.monotonic()
-    progress = Progress(operator, identifier, after=0, say=say, activity=lambda: "the database is being created")
+    progress = Progress(operator, identifier, after=0, report_progress=report_progress, activity=lambda: "the database is being created")
     try:
         while (state := database.description()["DBInstanceStatus"]) != "available":
             if time.monotonic() - started > CREATION_SECONDS:
@@ -115,5 +115,5 @@ def create(client: RDSClient, operator: Operator, *, engine_version: str | None,
     except BaseException:
         database.delete()  # Nobody else knows of it, also where Ctrl-C ends the waiting.
         raise
-    say(f"{identifier} is available after {time.monotonic() - started:.1f} s")
+    report_progress(f"{identifier} is available after {time.monotonic() - started:.1f} s")
     return database

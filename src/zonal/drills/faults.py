@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from zonal.drills.operator import Operator
+from zonal.drills.region_operator import RegionOperator
 
 ZONE_FAULTS = ("power", "network")
 """Faults that take a whole zone and have to be healed."""
@@ -33,35 +33,35 @@ class Fault(NamedTuple):
     """`strike` returns when the fault is in force, `heal` when it is undone; None where nothing needs to be."""
 
     name: str
-    strike: Callable[[Operator, Victim], None]
-    heal: Callable[[Operator, Victim], None] | None
+    strike: Callable[[RegionOperator, Victim], None]
+    heal: Callable[[RegionOperator, Victim], None] | None
 
     @property
     def takes_zone(self) -> bool:
         return self.name in ZONE_FAULTS
 
 
-def _reboot(_operator: Operator, victim: Victim) -> None:
+def _reboot(_operator: RegionOperator, victim: Victim) -> None:
     victim.force_failover()
 
 
-def _process(operator: Operator, victim: Victim) -> None:
+def _process(operator: RegionOperator, victim: Victim) -> None:
     operator.fail_node(victim.database, victim.node, "process")
 
 
-def _host(operator: Operator, victim: Victim) -> None:
+def _host(operator: RegionOperator, victim: Victim) -> None:
     operator.fail_node(victim.database, victim.node, "host")
 
 
-def _power(operator: Operator, victim: Victim) -> None:
+def _power(operator: RegionOperator, victim: Victim) -> None:
     operator.fail_zone(victim.zone, "power")
 
 
-def _network(operator: Operator, victim: Victim) -> None:
+def _network(operator: RegionOperator, victim: Victim) -> None:
     operator.fail_zone(victim.zone, "network")
 
 
-def _recover(operator: Operator, victim: Victim) -> None:
+def _recover(operator: RegionOperator, victim: Victim) -> None:
     operator.recover_zone(victim.zone)
 
 

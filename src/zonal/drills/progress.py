@@ -1,7 +1,7 @@
 """Reports a drill while it runs: every journal entry about the database as a sentence, and a sign of life where none comes.
 
 `ProgressWatch` is the scenario's stopwatch; it reports in every wait, so that the scenario itself has nothing to do for it. Reports go to
-the drill's `say` (standard error of the command line) and change nothing about the drill.
+the drill's `report_progress` (standard error of the command line) and change nothing about the drill.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from zonal.drills.operator import Operator
+from zonal.drills.region_operator import RegionOperator
 from zonal.foundation.journal_sentences import sentence
 
 POLL_SECONDS = 0.25
@@ -34,18 +34,18 @@ class Progress:
 
     def __init__(
         self,
-        operator: Operator,
+        operator: RegionOperator,
         database: str,
         *,
         after: int,
-        say: Callable[[str], None],
+        report_progress: Callable[[str], None],
         activity: Callable[[], str],
         clock: SleepingClock = time,
     ) -> None:
         self._operator = operator
         self._database = database
         self._sequence = after
-        self._say = say
+        self._say = report_progress
         self._activity = activity
         self._clock = clock
         self._polled = self._reported = clock.monotonic()
@@ -84,6 +84,6 @@ class ProgressWatch:
             self._progress.report()
 
 
-def last_sequence(operator: Operator, database: str) -> int:
+def last_sequence(operator: RegionOperator, database: str) -> int:
     """The sequence of the last entry about a database; 0 where there is none."""
     return max((entry.sequence for entry in operator.journal(subject=database)), default=0)

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from zonal.drills.scenario import Report
-from zonal.drills.verdict import Verdict
+from zonal.drills.verdict import DrillVerdict
 from zonal.foundation.journal_sentences import sentence
 
 EVENTS = (
@@ -58,7 +58,7 @@ def timeline(report: Report) -> Table:
     return table
 
 
-def verdict(result: Verdict) -> Table:
+def verdict(result: DrillVerdict) -> Table:
     """The verdict's figures."""
     table = Table("what", "result", box=box.SIMPLE)
     table.add_row("longest silence of a client (RTO)", f"{result.rto_seconds:.2f} s")

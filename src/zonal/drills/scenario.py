@@ -18,17 +18,17 @@ import msgspec
 
 from zonal.drills.database import Database
 from zonal.drills.faults import Fault, Victim
-from zonal.drills.moments import DETECTED, Outline, moments
-from zonal.drills.operator import DrillFailed, Operator, Pair
 from zonal.drills.progress import Progress, ProgressWatch, last_sequence
-from zonal.drills.verdict import Verdict, Witnesses, judge
+from zonal.drills.region_operator import DrillFailed, Pair, RegionOperator
+from zonal.drills.timeline import DETECTED, Outline, milestones
+from zonal.drills.verdict import DrillVerdict, Witnesses, judge
 from zonal.drills.workload import Client, Workload
 from zonal.foundation.journal import JournalEntry
 
-Say = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 
 
-class Watch(Protocol):
+class Stopwatch(Protocol):
     """The stopwatch, and a way to wait: the module `time`, or a test's own."""
 
     def monotonic(self) -> float: ...
@@ -48,7 +48,7 @@ class Clients(Protocol):
 
     def have_acknowledged_since(self, moment: float, clients: tuple[Client, ...]) -> bool: ...
 
-    def last_words(self) -> str: ...
+    def last_output(self) -> str: ...
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True):
     """A verdict with what it was computed from: the journal between first and last row, and the directory that holds the ledgers."""
 
-    verdict: Verdict
+    verdict: DrillVerdict
     database: str
     primary_zone: str
     standby_zone: str
@@ -79,7 +79,9 @@ class Report(msgspec.Struct, frozen=True):
     timeline: tuple[JournalEntry, ...]
 
 
-def run(database: Database, operator: Operator, fault: Fault, options: Options, *, directory: Path, say: Say) -> Report:
+def run(
+    database: Database, operator: RegionOperator, fault: Fault, options: Options, *, directory: Path, report_progress: ReportProgress
+) -> Report:
     """Carry out the drill. Raises `DrillFailed` where it cannot be brought to a verdict."""
     directory.mkdir(parents=True, mode=0o700)
     zone = options.zone or _wait_redundant(operator, database.identifier, time, within=options.settle_seconds).primary_zone
@@ -91,23 +93,27 @@ def run(database: Database, operator: Operator, fault: Fault, options: Options, 
         before = _wait_redundant(operator, database.identifier, time, within=options.settle_seconds)
         zone = options.zone or before.primary_zone
         victim = Victim(database.identifier, before.primary, zone, database.force_failover)
-        say(f"{database.identifier}: primary in {before.primary_zone}, standby in {before.standby_zone}, synchronous")
-        say(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
+        report_progress(f"{database.identifier}: primary in {before.primary_zone}, standby in {before.standby_zone}, synchronous")
+        report_progress(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
         after = last_sequence(operator, database.identifier)
         progress = Progress(
-            operator, database.identifier, after=after, say=say, activity=lambda: f"{workload.acknowledged()} writes acknowledged"
+            operator,
+            database.identifier,
+            after=after,
+            report_progress=report_progress,
+            activity=lambda: f"{workload.acknowledged()} writes acknowledged",
         )
-        outline = carry_out(workload, operator, fault, victim, options, say=say, watch=ProgressWatch(progress))
+        outline = carry_out(workload, operator, fault, victim, options, report_progress=report_progress, watch=ProgressWatch(progress))
         lost_zone = zone if fault.takes_zone else ""
         reader = next((client for client in clients if client.zone != lost_zone), clients[0])
-        say("reading every row back")
+        report_progress("reading every row back")
         found = workload.read_back(reader)
         attempts = tuple(workload.attempts())
     timeline = tuple(operator.journal(after=outline.sequence))
     witnesses = Witnesses(
         attempts=attempts,
         found=found,
-        moments=moments(outline, timeline, database=database.identifier),
+        milestones=milestones(outline, timeline, database=database.identifier),
         zones=tuple((client.number, client.zone) for client in clients),
         lost_zone=lost_zone,
     )
@@ -137,44 +143,55 @@ def _create_table(workload: Workload, *, within: float) -> None:
         time.sleep(0.5)
 
 
-def carry_out(workload: Clients, operator: Operator, fault: Fault, victim: Victim, options: Options, *, say: Say, watch: Watch) -> Outline:
+def carry_out(
+    workload: Clients,
+    operator: RegionOperator,
+    fault: Fault,
+    victim: Victim,
+    options: Options,
+    *,
+    report_progress: ReportProgress,
+    watch: Stopwatch,
+) -> Outline:
     """Strike, heal, and wait for the end, while the clients write. Returns when each was."""
     sequence = max((entry.sequence for entry in operator.journal()), default=0)
     before = operator.pair(victim.database)
     begun = watch.monotonic()
     workload.start(pause_seconds=options.pause_seconds)
-    _wait_heard(workload, workload.clients, watch, since=begun, within=options.settle_seconds)
+    _wait_acknowledged(workload, workload.clients, watch, since=begun, within=options.settle_seconds)
     watch.sleep(random.Random(options.seed).uniform(0.5, 1.5))
     survivors = tuple(client for client in workload.clients if not (fault.takes_zone and client.zone == victim.zone))
-    with _struck(fault, operator, victim, say, watch) as times:
+    with _struck(fault, operator, victim, report_progress, watch) as times:
         _wait_noticed(operator, victim, before, watch, since=sequence, within=options.settle_seconds)
-        _wait_heard(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
+        _wait_acknowledged(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
         if fault.heal:
             watch.sleep(max(0.0, times["struck"] + options.seconds - watch.monotonic()))
-    say("waiting until two zones hold every acknowledged write")
+    report_progress("waiting until two zones hold every acknowledged write")
     _wait_redundant(operator, victim.database, watch, within=options.settle_seconds)
-    _wait_heard(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
+    _wait_acknowledged(workload, survivors, watch, since=watch.monotonic(), within=options.settle_seconds)
     ended = watch.monotonic()
     workload.stop()
     return Outline(sequence=sequence, begun=begun, ended=ended, struck=times["struck"], healed=times.get("healed"))
 
 
 @contextmanager
-def _struck(fault: Fault, operator: Operator, victim: Victim, say: Say, watch: Watch) -> Iterator[dict[str, float]]:
+def _struck(
+    fault: Fault, operator: RegionOperator, victim: Victim, report_progress: ReportProgress, watch: Stopwatch
+) -> Iterator[dict[str, float]]:
     """The time in which the fault is in force; it is healed on every way out. Gives the moments `struck` and, in the end, `healed`."""
-    say(f"{fault.name}: {victim.zone if fault.takes_zone else victim.node}")
+    report_progress(f"{fault.name}: {victim.zone if fault.takes_zone else victim.node}")
     times = {"struck": watch.monotonic()}
     try:
         fault.strike(operator, victim)
         yield times
     finally:
         if fault.heal:
-            say(f"healing {victim.zone}")
+            report_progress(f"healing {victim.zone}")
             times["healed"] = watch.monotonic()
             fault.heal(operator, victim)
 
 
-def _wait_noticed(operator: Operator, victim: Victim, before: Pair, watch: Watch, *, since: int, within: float) -> None:
+def _wait_noticed(operator: RegionOperator, victim: Victim, before: Pair, watch: Stopwatch, *, since: int, within: float) -> None:
     """Wait until the region has acted on the fault: another node leads, or the pair is not redundant any more."""
 
     def noticed() -> bool:
@@ -182,20 +199,25 @@ def _wait_noticed(operator: Operator, victim: Victim, before: Pair, watch: Watch
         acted = any(entry.event in DETECTED for entry in operator.journal(after=since, subject=victim.database))
         return acted or now.primary != before.primary or now.redundancy != before.redundancy
 
-    _wait(noticed, watch, within=within, else_say=lambda: f"the region did not notice the fault on {victim.database} within {within:g} s")
+    _wait(
+        noticed,
+        watch,
+        within=within,
+        timeout_message=lambda: f"the region did not notice the fault on {victim.database} within {within:g} s",
+    )
 
 
-def _wait_heard(workload: Clients, clients: tuple[Client, ...], watch: Watch, *, since: float, within: float) -> None:
+def _wait_acknowledged(workload: Clients, clients: tuple[Client, ...], watch: Stopwatch, *, since: float, within: float) -> None:
     """Wait until each of these clients has had a write acknowledged since."""
     _wait(
         lambda: workload.have_acknowledged_since(since, clients),
         watch,
         within=within,
-        else_say=lambda: f"clients had no write acknowledged for {within:g} s: {workload.last_words()}",
+        timeout_message=lambda: f"clients had no write acknowledged for {within:g} s: {workload.last_output()}",
     )
 
 
-def _wait_redundant(operator: Operator, database: str, watch: Watch, *, within: float) -> Pair:
+def _wait_redundant(operator: RegionOperator, database: str, watch: Stopwatch, *, within: float) -> Pair:
     """Wait until the database is available and its standby holds every acknowledged write; how it stands then."""
     pair = operator.pair(database)
 
@@ -208,14 +230,16 @@ def _wait_redundant(operator: Operator, database: str, watch: Watch, *, within: 
         redundant,
         watch,
         within=within,
-        else_say=lambda: f"{database} is still '{pair.state}' and '{pair.redundancy}' after {within:g} s ({pair.why or 'no reason given'})",
+        timeout_message=lambda: (
+            f"{database} is still '{pair.state}' and '{pair.redundancy}' after {within:g} s ({pair.why or 'no reason given'})"
+        ),
     )
     return pair
 
 
-def _wait(look: Callable[[], bool], watch: Watch, *, within: float, else_say: Callable[[], str]) -> None:
+def _wait(condition: Callable[[], bool], watch: Stopwatch, *, within: float, timeout_message: Callable[[], str]) -> None:
     deadline = watch.monotonic() + within
-    while not look():
+    while not condition():
         if watch.monotonic() > deadline:
-            raise DrillFailed(else_say())
+            raise DrillFailed(timeout_message())
         watch.sleep(0.05)

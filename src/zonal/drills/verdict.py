@@ -23,14 +23,14 @@ import msgspec
 from zonal.drills.ledger import Attempt, Outcome
 
 
-class Row(msgspec.Struct, frozen=True, order=True):
+class ReadBackRow(msgspec.Struct, frozen=True, order=True):
     """A row as it was read back."""
 
     client: int
     number: int
 
 
-class Moments(msgspec.Struct, frozen=True):
+class Milestones(msgspec.Struct, frozen=True):
     """When what happened, as stopwatch readings; None where it did not happen (or does not belong to this fault).
 
     `begun` and `ended` bound the time in which the clients wrote. `detected` is the decision to act, `promoted` the moment the new primary
@@ -57,7 +57,7 @@ class Silence(msgspec.Struct, frozen=True):
     """False for a client in the zone that was lost: it went down with its zone, as a web server there would."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class DrillVerdict(msgspec.Struct, frozen=True):
     """The outcome of one drill. Times are in seconds, None where the thing did not happen; rows are counted.
 
     `redundancy_seconds` runs from the heal (from the strike, for a fault that needs none) to the return of synchronous replication.
@@ -85,24 +85,24 @@ class Witnesses(msgspec.Struct, frozen=True):
     """Everything a verdict is computed from. `zones` gives each client's zone; `lost_zone` is the zone that the fault took, if any."""
 
     attempts: tuple[Attempt, ...]
-    found: frozenset[Row]
-    moments: Moments
+    found: frozenset[ReadBackRow]
+    milestones: Milestones
     zones: tuple[tuple[int, str], ...]
     lost_zone: str = ""
 
 
-def judge(witnesses: Witnesses, *, drill: str, fault: str, seed: int) -> Verdict:
+def judge(witnesses: Witnesses, *, drill: str, fault: str, seed: int) -> DrillVerdict:
     """The verdict: nothing acknowledged was lost, nothing refused appeared, never two primaries acknowledged, and the clients came back."""
-    attempts, moments = witnesses.attempts, witnesses.moments
+    attempts, milestones = witnesses.attempts, witnesses.milestones
     counts = {outcome: sum(attempt.outcome is outcome for attempt in attempts) for outcome in Outcome}
     lost = lost_rows(attempts, witnesses.found)
     phantoms = phantom_rows(attempts, witnesses.found)
     overlaps = overlapping_primaries(attempts)
     silences = tuple(
-        silence(attempts, moments, client=client, zone=zone, counted=zone != witnesses.lost_zone) for client, zone in witnesses.zones
+        silence(attempts, milestones, client=client, zone=zone, counted=zone != witnesses.lost_zone) for client, zone in witnesses.zones
     )
     reasons = tuple(_reasons(counts[Outcome.ACKNOWLEDGED], lost, phantoms, overlaps, silences))
-    return Verdict(
+    return DrillVerdict(
         passed=not reasons,
         drill=drill,
         fault=fault,
@@ -114,23 +114,23 @@ def judge(witnesses: Witnesses, *, drill: str, fault: str, seed: int) -> Verdict
         lost=len(lost),
         phantom=len(phantoms),
         two_primaries=len(overlaps),
-        detection_seconds=_between(moments.struck, moments.detected),
-        promotion_seconds=_between(moments.detected, moments.promoted),
-        redundancy_seconds=_between(moments.struck if moments.healed is None else moments.healed, moments.redundant),
+        detection_seconds=_between(milestones.struck, milestones.detected),
+        promotion_seconds=_between(milestones.detected, milestones.promoted),
+        redundancy_seconds=_between(milestones.struck if milestones.healed is None else milestones.healed, milestones.redundant),
         silences=silences,
         reasons=reasons,
     )
 
 
-def lost_rows(attempts: Iterable[Attempt], found: frozenset[Row]) -> list[Row]:
+def lost_rows(attempts: Iterable[Attempt], found: frozenset[ReadBackRow]) -> list[ReadBackRow]:
     """Rows whose client was told that they are safe, and that are not there."""
-    acknowledged = {Row(a.client, a.number) for a in attempts if a.outcome is Outcome.ACKNOWLEDGED}
+    acknowledged = {ReadBackRow(a.client, a.number) for a in attempts if a.outcome is Outcome.ACKNOWLEDGED}
     return sorted(acknowledged - found)
 
 
-def phantom_rows(attempts: Iterable[Attempt], found: frozenset[Row]) -> list[Row]:
+def phantom_rows(attempts: Iterable[Attempt], found: frozenset[ReadBackRow]) -> list[ReadBackRow]:
     """Rows that are there although their client was told no, or never asked."""
-    possible = {Row(a.client, a.number) for a in attempts if a.outcome is not Outcome.FAILED}
+    possible = {ReadBackRow(a.client, a.number) for a in attempts if a.outcome is not Outcome.FAILED}
     return sorted(found - possible)
 
 
@@ -160,16 +160,16 @@ def overlapping_primaries(attempts: Iterable[Attempt]) -> list[str]:
     return overlaps
 
 
-def silence(attempts: Iterable[Attempt], moments: Moments, *, client: int, zone: str, counted: bool = True) -> Silence:
+def silence(attempts: Iterable[Attempt], milestones: Milestones, *, client: int, zone: str, counted: bool = True) -> Silence:
     """The longest gap between two acknowledgements of this client that lies after the fault, wholly or in part.
 
     A client that never wrote anything is silent from the begin to the end. One has recovered that has an acknowledgement later than the
     strike, the promotion and the heal.
     """
     times = sorted(a.ended for a in attempts if a.client == client and a.outcome is Outcome.ACKNOWLEDGED)
-    heard = [moments.begun, *(time for time in times if moments.begun <= time <= moments.ended), moments.ended]
-    longest = max((after - before for before, after in pairwise(heard) if after > moments.struck), default=0.0)
-    settled = max(moment for moment in (moments.struck, moments.promoted, moments.healed) if moment is not None)
+    heard = [milestones.begun, *(time for time in times if milestones.begun <= time <= milestones.ended), milestones.ended]
+    longest = max((after - before for before, after in pairwise(heard) if after > milestones.struck), default=0.0)
+    settled = max(moment for moment in (milestones.struck, milestones.promoted, milestones.healed) if moment is not None)
     recovered = any(time > settled for time in times)
     return Silence(client=client, zone=zone, seconds=round(longest, 3), recovered=recovered, counted=counted)
 
@@ -179,7 +179,7 @@ def _between(start: float | None, end: float | None) -> float | None:
 
 
 def _reasons(
-    acknowledged: int, lost: Sequence[Row], phantoms: Sequence[Row], overlaps: Sequence[str], silences: Sequence[Silence]
+    acknowledged: int, lost: Sequence[ReadBackRow], phantoms: Sequence[ReadBackRow], overlaps: Sequence[str], silences: Sequence[Silence]
 ) -> list[str]:
     reasons = []
     if not acknowledged:

@@ -16,10 +16,10 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from zonal.drills.connection import Target
+from zonal.drills.connection import DatabaseTarget
 from zonal.drills.ledger import Attempt, Outcome, read
-from zonal.drills.operator import DrillFailed, Operator, Place
-from zonal.drills.verdict import Row
+from zonal.drills.region_operator import ClientPlace, DrillFailed, RegionOperator
+from zonal.drills.verdict import ReadBackRow
 
 ENDING_SECONDS = 5.0
 TABLE_SECONDS = 60.0
@@ -36,13 +36,13 @@ class Client(NamedTuple):
 class Workload:
     """The clients of one drill. A context: leaving it ends them all and gives their places back."""
 
-    def __init__(self, operator: Operator, target: Target, clients: tuple[Client, ...], directory: Path) -> None:
+    def __init__(self, operator: RegionOperator, target: DatabaseTarget, clients: tuple[Client, ...], directory: Path) -> None:
         self.clients = clients
         self._operator = operator
         self._target = target
         self._directory = directory
         self._stack = ExitStack()
-        self._places: dict[int, Place] = {}
+        self._places: dict[int, ClientPlace] = {}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Workload:
@@ -63,7 +63,7 @@ class Workload:
         for client in self.clients:
             ledger = str(self.ledger(client))
             extra = ("--client", str(client.number), "--ledger", ledger, "--pause", str(pause_seconds))
-            words = (*self._words("client"), *extra, "--patience", str(self._target.patience_seconds))
+            words = (*self._argv("client"), *extra, "--patience", str(self._target.patience_seconds))
             with Path(f"{ledger}.log").open("wb") as log:
                 self._processes[client.number] = self._spawn(client, words, stdout=log, stderr=log)
 
@@ -92,7 +92,7 @@ class Workload:
         heard = {each.client for each in self.attempts() if each.outcome is Outcome.ACKNOWLEDGED and each.ended > moment}
         return heard >= {client.number for client in clients}
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         """What went wrong last for each client, for the message of a drill that got nowhere."""
         last = {each.client: each.detail for each in self.attempts() if each.detail}
         for client in self.clients:
@@ -101,16 +101,16 @@ class Workload:
                 last[client.number] = printed.read_text(errors="replace")[-500:].strip()
         return "; ".join(f"client {number}: {detail}" for number, detail in sorted(last.items())) or "they said nothing"
 
-    def read_back(self, client: Client) -> frozenset[Row]:
+    def read_back(self, client: Client) -> frozenset[ReadBackRow]:
         """Every row of the table, read by a new connection from a client's place. Raises `DrillFailed`."""
         printed = self._table("rows", client)
-        return frozenset(Row(*msgspec.json.decode(line, type=tuple[int, int])) for line in printed.splitlines())
+        return frozenset(ReadBackRow(*msgspec.json.decode(line, type=tuple[int, int])) for line in printed.splitlines())
 
     def ledger(self, client: Client) -> Path:
         return self._directory / f"client-{client.number}.jsonl"
 
     def _table(self, what: str, client: Client) -> bytes:
-        process = self._spawn(client, (*self._words("table"), what), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = self._spawn(client, (*self._argv("drill_table"), what), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             printed, errors = process.communicate(timeout=TABLE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -121,7 +121,7 @@ class Workload:
             raise DrillFailed(f"{what} of the drill's table from {client.zone} failed: {errors.decode(errors='replace').strip()[-800:]}")
         return printed
 
-    def _words(self, module: str) -> tuple[str, ...]:
+    def _argv(self, module: str) -> tuple[str, ...]:
         target = self._target
         where = ("--host", target.host, "--port", str(target.port), "--user", target.user, "--database", target.database)
         return (sys.executable, "-m", f"zonal.drills.{module}", *where)

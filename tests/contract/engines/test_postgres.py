@@ -22,7 +22,7 @@ from tests.contract.engines.engine_hosts import PASSWORD, PORT, A, B, C, Pair, a
 from tests.contract.engines.hidden_libraries import hide_libraries
 from tests.contract.fabric.sandboxed import FabricHarness, sandboxed
 from zonal.drills.client import write_row
-from zonal.drills.connection import Connection, Target
+from zonal.drills.connection import ClientConnection, DatabaseTarget
 from zonal.drills.ledger import Outcome
 from zonal.engines.node import ProbeStatus, Rejoined
 from zonal.engines.postgres import configuration
@@ -488,12 +488,12 @@ async def test_a_drill_counts_a_cancelled_and_a_broken_commit_as_unknown(harness
     pair = Pair(harness)
     leader, standby = await pair.synchronous()
     await ask(leader, "create table zonal_drill (client int, number int); grant all on zonal_drill to master", database="orders")
-    target = Target(leader.host.management_address, PORT, "master", PASSWORD, "orders", 60.0)
+    target = DatabaseTarget(leader.host.management_address, PORT, "master", PASSWORD, "orders", 60.0)
     for number, function in enumerate(("pg_cancel_backend", "pg_terminate_backend")):
-        connection = await harness.fabric.monitors.probe(C, lambda: Connection(target), within=SECONDS)
+        connection = await harness.fabric.monitors.probe(C, lambda: ClientConnection(target), within=SECONDS)
         freeze(standby, signal.SIGSTOP)
 
-        def write(connection: Connection = connection, number: int = number) -> tuple[Outcome, str]:
+        def write(connection: ClientConnection = connection, number: int = number) -> tuple[Outcome, str]:
             return write_row(connection, client=1, number=number)
 
         writing = asyncio.ensure_future(harness.fabric.monitors.probe(C, write, within=timedelta(seconds=60)))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from zonal.drills.connection import Connection, Refused, Silent, Target
+from zonal.drills.connection import ClientConnection, DatabaseTarget, OutcomeUnknown, WriteRejected
 
 
-def target(port: int) -> Target:
-    return Target("127.0.0.1", port, "somebody", "a 'quoted' \\ password", "orders", patience_seconds=0.05)
+def target(port: int) -> DatabaseTarget:
+    return DatabaseTarget("127.0.0.1", port, "somebody", "a 'quoted' \\ password", "orders", patience_seconds=0.05)
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def listener() -> Iterator[socket.socket]:
 
 def test_a_server_that_says_nothing_is_silent_after_the_patience(listener: socket.socket) -> None:
     started = time.monotonic()
-    with pytest.raises(Silent):
-        Connection(target(listener.getsockname()[1]))
+    with pytest.raises(OutcomeUnknown):
+        ClientConnection(target(listener.getsockname()[1]))
     assert time.monotonic() - started >= 0.05
 
 
@@ -33,16 +33,16 @@ def test_a_server_that_hangs_up_leaves_open_what_became_of_it(listener: socket.s
 
     thread = threading.Thread(target=hang_up)
     thread.start()
-    with pytest.raises(Silent):
-        Connection(target(listener.getsockname()[1]))
+    with pytest.raises(OutcomeUnknown):
+        ClientConnection(target(listener.getsockname()[1]))
     thread.join()
 
 
 def test_a_port_where_nothing_listens_refuses(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     listener.close()
-    with pytest.raises(Refused):
-        Connection(target(port))
+    with pytest.raises(WriteRejected):
+        ClientConnection(target(port))
 
 
 class WarningSession:
@@ -60,7 +60,7 @@ class WarningSession:
 
 def test_a_commit_with_a_warning_is_not_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zonal.drills.connection.Session", WarningSession)
-    connection = Connection(target(5432))
+    connection = ClientConnection(target(5432))
     assert (connection.server, connection.timeline) == ("10.0.0.1", 1)
-    with pytest.raises(Silent, match="canceling wait"):
+    with pytest.raises(OutcomeUnknown, match="canceling wait"):
         connection.insert(1, 1)

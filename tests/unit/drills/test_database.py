@@ -39,12 +39,12 @@ class Journal:
 def test_a_database_that_is_not_waited_for_is_deleted(failures: type[BaseException]) -> None:
     account, said = Account(["creating", failures]), list[str]()
     with pytest.raises(failures):
-        create(account, Journal(), engine_version=None, say=said.append)  # type: ignore[arg-type]
+        create(account, Journal(), engine_version=None, report_progress=said.append)  # type: ignore[arg-type]
     [name] = account.deleted
     assert name in said[0]
 
 
 def test_a_database_that_is_available_is_handed_over() -> None:
     account, said = Account(["creating", "available"]), list[str]()
-    assert create(account, Journal(), engine_version=None, say=said.append).identifier in said[-1]  # type: ignore[arg-type]
+    assert create(account, Journal(), engine_version=None, report_progress=said.append).identifier in said[-1]  # type: ignore[arg-type]
     assert account.deleted == []

@@ -42,7 +42,7 @@ def reports(clock: Clock, operator: Operator, *, after: int, seconds: float) -> 
         operator,  # type: ignore[arg-type]
         "orders",
         after=after,
-        say=lambda line: said.append((clock.time, line.strip())),
+        report_progress=lambda line: said.append((clock.time, line.strip())),
         activity=lambda: "still writing",
         clock=clock,
     )

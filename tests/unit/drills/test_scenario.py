@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from zonal.drills.faults import FAULTS, Victim
-from zonal.drills.moments import Outline, moments
-from zonal.drills.operator import DrillFailed, Pair, Place
+from zonal.drills.region_operator import ClientPlace, DrillFailed, Pair
 from zonal.drills.scenario import Options, carry_out
+from zonal.drills.timeline import Outline, milestones
 from zonal.drills.workload import Client
 from zonal.foundation.journal import JournalEntry
 
@@ -64,8 +64,8 @@ class Region:
         return []
 
     @contextmanager
-    def place(self, subnet: str) -> Iterator[Place]:
-        yield Place((), ())
+    def place(self, subnet: str) -> Iterator[ClientPlace]:
+        yield ClientPlace((), ())
 
     def start(self, *, pause_seconds: float) -> None:
         self.calls.append("start")
@@ -77,13 +77,13 @@ class Region:
         self.asked_of = {client.number for client in clients}
         return self.watch.time > moment
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         return "nothing"
 
 
 def perform(region: Region, watch: Watch, fault: str = "power", seed: int = 1) -> Outline:
     options = Options(drill="db-failover", seed=seed, seconds=5.0, settle_seconds=20.0)
-    return carry_out(region, region, FAULTS[fault], VICTIM, options, say=lambda _: None, watch=watch)
+    return carry_out(region, region, FAULTS[fault], VICTIM, options, report_progress=lambda _: None, watch=watch)
 
 
 def test_the_clients_write_before_the_fault_strikes_and_until_after_redundancy() -> None:
@@ -138,5 +138,5 @@ def test_moments_are_those_of_this_database_and_in_their_order() -> None:
         entry(5, 13.0, "redundancy.synchronous"),
         entry(6, 30.0, "redundancy.synchronous"),
     ]
-    found = moments(Outline(sequence=0, begun=0.0, ended=40.0, struck=10.0, healed=20.0), timeline, database="orders")
+    found = milestones(Outline(sequence=0, begun=0.0, ended=40.0, struck=10.0, healed=20.0), timeline, database="orders")
     assert (found.detected, found.promoted, found.redundant) == (12.0, 12.5, 30.0)

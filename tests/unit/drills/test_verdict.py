@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zonal.drills.ledger import Attempt, Outcome
-from zonal.drills.verdict import Moments, Row, Verdict, Witnesses, judge, overlapping_primaries
+from zonal.drills.verdict import DrillVerdict, Milestones, ReadBackRow, Witnesses, judge, overlapping_primaries
 
 OLD, NEW = "10.0.0.1", "10.0.1.1"
-MOMENTS = Moments(begun=0.0, ended=100.0, struck=10.0, healed=60.0, detected=11.0, promoted=11.5, redundant=70.0)
+MILESTONES = Milestones(begun=0.0, ended=100.0, struck=10.0, healed=60.0, detected=11.0, promoted=11.5, redundant=70.0)
 WHOLE = [(float(second), OLD, 1) for second in range(1, 10)] + [(float(second), NEW, 2) for second in range(12, 100)]
 
 
@@ -17,13 +17,15 @@ def acknowledged(times: list[tuple[float, str, int]], client: int = 1) -> list[A
     ]
 
 
-def rows(attempts: list[Attempt]) -> frozenset[Row]:
-    return frozenset(Row(each.client, each.number) for each in attempts)
+def rows(attempts: list[Attempt]) -> frozenset[ReadBackRow]:
+    return frozenset(ReadBackRow(each.client, each.number) for each in attempts)
 
 
-def verdict(attempts: list[Attempt], found: frozenset[Row], *, moments: Moments = MOMENTS, lost_zone: str = "") -> Verdict:
+def verdict(
+    attempts: list[Attempt], found: frozenset[ReadBackRow], *, milestones: Milestones = MILESTONES, lost_zone: str = ""
+) -> DrillVerdict:
     zones = tuple((client, f"zone-{client}") for client in sorted({each.client for each in attempts} | {1}))
-    witnesses = Witnesses(tuple(attempts), found, moments, zones, lost_zone)
+    witnesses = Witnesses(tuple(attempts), found, milestones, zones, lost_zone)
     return judge(witnesses, drill="db-failover", fault="power", seed=7)
 
 
@@ -37,7 +39,7 @@ def test_a_clean_failover_passes_and_its_times_are_measured_from_the_strike() ->
 
 def test_a_missing_acknowledged_row_fails_the_drill_and_is_named() -> None:
     attempts = acknowledged(WHOLE)
-    result = verdict(attempts, rows(attempts) - {Row(1, 5)})
+    result = verdict(attempts, rows(attempts) - {ReadBackRow(1, 5)})
     assert not result.passed and result.lost == 1
     assert "row 5 of client 1" in result.reasons[0]
 
@@ -51,14 +53,14 @@ def test_a_row_that_was_refused_but_is_there_is_a_phantom() -> None:
 @pytest.mark.parametrize("there", [True, False])
 def test_a_row_whose_end_is_unknown_may_be_there_or_not(there: bool) -> None:
     attempts = acknowledged(WHOLE)
-    found = rows(attempts) | ({Row(1, 500)} if there else frozenset())
+    found = rows(attempts) | ({ReadBackRow(1, 500)} if there else frozenset())
     result = verdict([*attempts, Attempt(1, 500, 10.0, 10.5, Outcome.UNKNOWN, OLD, 1)], found)
     assert result.passed and result.unknown == 1
 
 
 def test_a_row_that_nobody_tried_to_write_is_a_phantom() -> None:
     attempts = acknowledged(WHOLE)
-    assert verdict(attempts, rows(attempts) | {Row(9, 1)}).phantom == 1
+    assert verdict(attempts, rows(attempts) | {ReadBackRow(9, 1)}).phantom == 1
 
 
 def test_an_old_primary_that_acknowledges_after_the_new_one_began_is_found() -> None:
@@ -89,7 +91,7 @@ def test_a_client_that_never_comes_back_fails_the_drill() -> None:
 
 
 def test_a_client_that_was_heard_during_the_outage_but_never_after_the_heal_has_not_come_back() -> None:
-    attempts = acknowledged([row for row in WHOLE if row[0] < MOMENTS.healed])  # type: ignore[operator]
+    attempts = acknowledged([row for row in WHOLE if row[0] < MILESTONES.healed])  # type: ignore[operator]
     result = verdict(attempts, rows(attempts))
     assert not result.passed and "still silent" in result.reasons[0]
 
@@ -124,12 +126,12 @@ ATTEMPTS = st.lists(
     ),
     unique_by=lambda each: (each.client, each.number),
 )
-FOUND = st.frozensets(st.builds(Row, client=st.integers(1, 3), number=st.integers(1, 40)))
+FOUND = st.frozensets(st.builds(ReadBackRow, client=st.integers(1, 3), number=st.integers(1, 40)))
 
 
 @given(ATTEMPTS, FOUND)
-def test_every_row_is_judged_once_and_only_by_what_its_client_was_told(attempts: list[Attempt], found: frozenset[Row]) -> None:
-    told = {Row(each.client, each.number): each.outcome for each in attempts}
+def test_every_row_is_judged_once_and_only_by_what_its_client_was_told(attempts: list[Attempt], found: frozenset[ReadBackRow]) -> None:
+    told = {ReadBackRow(each.client, each.number): each.outcome for each in attempts}
     result = verdict(attempts, found)
     assert result.acknowledged + result.failed + result.unknown == len(attempts)
     assert result.lost == sum(outcome is Outcome.ACKNOWLEDGED and row not in found for row, outcome in told.items())
@@ -137,7 +139,7 @@ def test_every_row_is_judged_once_and_only_by_what_its_client_was_told(attempts:
 
 
 @given(ATTEMPTS, FOUND, FOUND)
-def test_more_surviving_rows_never_lose_more(attempts: list[Attempt], found: frozenset[Row], more: frozenset[Row]) -> None:
+def test_more_surviving_rows_never_lose_more(attempts: list[Attempt], found: frozenset[ReadBackRow], more: frozenset[ReadBackRow]) -> None:
     assert verdict(attempts, found | more).lost <= verdict(attempts, found).lost
 
 
@@ -151,6 +153,6 @@ def test_a_verdict_never_passes_with_a_loss(attempts: list[Attempt]) -> None:
 def test_the_silence_is_within_the_run_and_no_shorter_than_the_gap_around_the_strike(times: list[float]) -> None:
     attempts = acknowledged([(time, OLD, 1) for time in times])
     seconds = verdict(attempts, rows(attempts)).rto_seconds
-    before = max([time for time in times if time <= MOMENTS.struck], default=MOMENTS.begun)
-    after = min([time for time in times if time > MOMENTS.struck], default=MOMENTS.ended)
-    assert round(after - before, 3) <= seconds <= MOMENTS.ended
+    before = max([time for time in times if time <= MILESTONES.struck], default=MILESTONES.begun)
+    after = min([time for time in times if time > MILESTONES.struck], default=MILESTONES.ended)
+    assert round(after - before, 3) <= seconds <= MILESTONES.ended

@@ -18,7 +18,7 @@ class DrillFailed(ZonalError):
     """The drill could not be carried out, so there is no verdict; the message says at which step and why."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class ClientPlace(msgspec.Struct, frozen=True):
     """Where a client's process may run. `prefix` is the argv that goes before its command's."""
 
     prefix: tuple[str, ...]
@@ -38,7 +38,7 @@ class Pair(msgspec.Struct, frozen=True):
     why: str
 
 
-class Operator(Protocol):
+class RegionOperator(Protocol):
     """The region's operator."""
 
     def pair(self, database: str) -> Pair:
@@ -56,5 +56,5 @@ class Operator(Protocol):
     def journal(self, *, after: int = 0, subject: str = "") -> list[JournalEntry]:
         """What happened since the entry `after`."""
 
-    def place(self, subnet: str) -> AbstractContextManager[Place]:
+    def place(self, subnet: str) -> AbstractContextManager[ClientPlace]:
         """A place in a subnet, there until the context ends."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from zonal.drills.verdict import Moments
+from zonal.drills.verdict import Milestones
 from zonal.foundation.journal import JournalEntry
 
 DETECTED = ("failover.detected", "failover.decided")
@@ -30,11 +30,11 @@ class Outline(msgspec.Struct, frozen=True):
     healed: float | None
 
 
-def moments(outline: Outline, timeline: Iterable[JournalEntry], *, database: str) -> Moments:
+def milestones(outline: Outline, timeline: Iterable[JournalEntry], *, database: str) -> Milestones:
     """The drill's moments, with those of the region that concern this database. Redundancy counts from the heal on."""
     mine = [entry for entry in timeline if entry.subject == database]
     detected = _first(mine, DETECTED, after=outline.struck)
-    return Moments(
+    return Milestones(
         begun=outline.begun,
         ended=outline.ended,
         struck=outline.struck,

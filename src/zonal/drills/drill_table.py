@@ -1,4 +1,4 @@
-"""The drill's table, made and read back from inside the VPC: `python -m zonal.drills.table create|rows`.
+"""The drill's table, made and read back from inside the VPC: `python -m zonal.drills.drill_table create|rows`.
 
 `rows` prints one JSON array `[client, number]` a line, as many lines as the primary holds rows, from one connection of its own.
 """
@@ -30,7 +30,7 @@ def rows(connection: psycopg.Connection) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="zonal.drills.table", description="Make the drill's table, or read it back.")
+    parser = argparse.ArgumentParser(prog="zonal.drills.drill_table", description="Make the drill's table, or read it back.")
     parser.add_argument("what", choices=("create", "rows"))
     for name in ("host", "user", "database"):
         parser.add_argument(f"--{name}", required=True)
