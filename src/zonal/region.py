@@ -127,16 +127,16 @@ class Region:
     async def _build(self, stack: AsyncExitStack) -> None:
         """The ground, what stands on it, and the reconcilers that keep it as it is recorded."""
         from zonal.fabric.fabric import Fabric
-        from zonal.world import World
+        from zonal.runtime import Runtime
 
         fabric = Fabric(self.state, faults=recorded_faults(self.store), ttl_seconds=self.settings.dns_ttl_seconds)
         await fabric.start()
         stack.push_async_callback(fabric.stop)
-        world = World(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
-        self._database_logs.nodes = world.nodes
-        await stack.enter_async_context(world.running())
-        self.routes.give(OperatorActions(world.zones, world.exec_hosts, world.database_runtime))
-        self.routes.failures = lambda: (*self._disks.warnings(), *world.failures())
+        runtime = Runtime(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
+        self._database_logs.nodes = runtime.nodes
+        await stack.enter_async_context(runtime.running())
+        self.routes.give(OperatorActions(runtime.zones, runtime.exec_hosts, runtime.database_runtime))
+        self.routes.failures = lambda: (*self._disks.warnings(), *runtime.failures())
         tidying = asyncio.create_task(self.routes.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
 

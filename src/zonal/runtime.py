@@ -41,7 +41,7 @@ ENGINE_STOP = timedelta(seconds=8)
 """How long an engine may take to shut down cleanly when the region stops."""
 
 
-class World:
+class Runtime:
     """What acts, on a fabric that has been started."""
 
     def __init__(
