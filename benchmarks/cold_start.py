@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measuring import arguments, machine, tell
+from benchmarks.measurements import arguments, machine, tell
 from tests.running_region import RunningRegion
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.measuring import arguments, machine, region, tell
+from benchmarks.measurements import arguments, machine, region, tell
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import time
 
 from msgspec.structs import replace
 
-from benchmarks.measuring import arguments, machine, region, tell
+from benchmarks.measurements import arguments, machine, region, tell
 from tests.running_region import RunningRegion, eventually
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.foundation.identifiers import resource_id

@@ -25,7 +25,7 @@ import msgspec
 import uvloop
 
 from benchmarks.dynamodb_load import Request, ask, call, drive, processor_seconds, served, simple_table, zonal
-from benchmarks.measuring import arguments, machine, tell
+from benchmarks.measurements import arguments, machine, tell
 from zonal.dynamo.storage.lmdb_storage import LmdbStorage
 from zonal.wire import http_messages
 from zonal.wire.dispatch import ServiceCatalog

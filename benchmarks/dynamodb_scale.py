@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.dynamodb_load import Request, ask, call, drive, memory_bytes, processor_seconds, served, simple_table, zonal
-from benchmarks.measuring import arguments, machine, tell
+from benchmarks.measurements import arguments, machine, tell
 from zonal.dynamo.engine import open_engine
 from zonal.dynamo.items import settle_item
 from zonal.dynamo.table_writer import WriteBatch

@@ -19,7 +19,7 @@ from typing import Any
 
 import lmdb
 
-from benchmarks.measuring import arguments, machine, tell
+from benchmarks.measurements import arguments, machine, tell
 
 ITEMS = 20_000
 VALUE = os.urandom(200)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measuring import arguments, machine, region, tell
+from benchmarks.measurements import arguments, machine, region, tell
 from tests.running_region import eventually, free_port
 from zonal.engines.engine_store import EngineStore
 from zonal.foundation.authority import Authority

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks.measuring import arguments, machine, region, tell
+from benchmarks.measurements import arguments, machine, region, tell
 
 GOALS = {"process": "≤ 1 s", "reboot": "≤ 1 s", "power": "≤ 2.5 s", "network": "≤ 2.5 s", "host": "≤ 2.5 s"}
 

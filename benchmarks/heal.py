@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.measuring import arguments, machine, region, tell
+from benchmarks.measurements import arguments, machine, region, tell
 from tests.running_region import RunningRegion, eventually
 
 PATIENCE_SECONDS = 600.0

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks.measuring import arguments, machine, region, tell
+from benchmarks.measurements import arguments, machine, region, tell
 
 
 def main() -> None:

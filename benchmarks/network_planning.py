@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from benchmarks.measuring import arguments, machine
+from benchmarks.measurements import arguments, machine
 from zonal.fabric import firewall, vpc_networks
 from zonal.fabric.network_state import NetworkState
 from zonal.fabric.plan import VpcPlan

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.measuring import arguments, machine, tell
+from benchmarks.measurements import arguments, machine, tell
 from benchmarks.s3_client import Connection, head, signed, text_of
 from tests.s3_process import S3Process
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import boto3
 
-from benchmarks import s3_rivals
-from benchmarks.measuring import arguments, machine, tell
+from benchmarks import s3_alternatives
+from benchmarks.measurements import arguments, machine, tell
 from benchmarks.s3_client import Connection, Key, rate, signed, text_of
 from benchmarks.s3_listing import listings
 from tests.s3_process import S3Process
@@ -66,7 +66,7 @@ def main() -> None:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zonal-bench-", dir=Path.cwd())))
         tools = given.tools or scratch / "tools"
-        s3_rivals.install(tools)
+        s3_alternatives.install(tools)
         if given.only in (None, "files"):
             files(figures, given, scratch / "files", tools)
         if given.only in (None, "small"):
@@ -85,7 +85,7 @@ def files(figures: Figures, given: Namespace, scratch: Path, tools: Path) -> Non
         served.mkdir()
         for name, content in contents.items():
             (served / name.replace(" ", "")).write_bytes(content)
-        beside = Connection(stack.enter_context(s3_rivals.nginx(tools, served)))
+        beside = Connection(stack.enter_context(s3_alternatives.nginx(tools, served)))
         stack.callback(beside.close)
         process = S3Process(scratch)
         stack.callback(process.kill)
@@ -165,8 +165,8 @@ def small(figures: Figures, given: Namespace, scratch: Path, tools: Path) -> Non
         process = S3Process(scratch)
         stack.callback(process.kill)
         servers: dict[str, tuple[int, Key]] = {"zonal": (process.port, Key())}
-        for rival in s3_rivals.RIVALS:
-            servers[rival.name] = (stack.enter_context(s3_rivals.serving(rival, tools)), rival.key)
+        for rival in s3_alternatives.RIVALS:
+            servers[rival.name] = (stack.enter_context(s3_alternatives.serving(rival, tools)), rival.key)
         for port, key in servers.values():
             client = _client(port, key)
             client.create_bucket(Bucket=BUCKET)

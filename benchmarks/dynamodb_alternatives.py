@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.dynamodb_load import Request, ask, call, drive, served, simple_table, zonal
-from benchmarks.measuring import arguments, machine, tell
+from benchmarks.measurements import arguments, machine, tell
 
 TABLE = "bench"
 PARTITIONS, SORTS = 20, 50
