@@ -37,8 +37,8 @@ def main() -> None:
         endpoint = running.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]["Endpoint"]
         inside = f"host={endpoint['Address']} port={endpoint['Port']} user=master password=password-of-master dbname=app sslmode=require"
 
-        def through(*words: str) -> str:
-            return running.execute(*words)
+        def through(*argv: str) -> str:
+            return running.execute(*argv)
 
         with _plain_server(home, _settings(through, home, inside)) as outside:
             sides = {"through": (through, inside), "plain": (_here, outside)}
@@ -66,8 +66,8 @@ def _rate(printed: str) -> float:
     return float(found[1])
 
 
-def _here(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+def _here(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
 def _installation() -> Path:

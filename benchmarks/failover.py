@@ -24,8 +24,8 @@ def main() -> int:
         for fault in given.fault or GOALS:
             verdicts = []
             for seed in range(given.first_seed, given.first_seed + given.runs):
-                words = ("--fault", fault, "--db", identifier, "--password", "password-of-master", "--seed", str(seed), "--seconds", "4")
-                done = running.zonal("drill", "db-failover", *words, "--json", check=False)
+                argv = ("--fault", fault, "--db", identifier, "--password", "password-of-master", "--seed", str(seed), "--seconds", "4")
+                done = running.zonal("drill", "db-failover", *argv, "--json", check=False)
                 if not done.stdout.strip():
                     raise SystemExit(f"seed {seed}: no verdict: {done.stderr}\n{running.log()}")
                 verdict = json.loads(done.stdout)
@@ -39,8 +39,8 @@ def main() -> int:
 
 
 def _short(verdict: dict[str, object]) -> str:
-    words = ("rto_seconds", "acknowledged", "unknown", "lost", "phantom", "two_primaries", "redundancy_seconds")
-    return " ".join(f"{word}={verdict[word]}" for word in words)
+    argv = ("rto_seconds", "acknowledged", "unknown", "lost", "phantom", "two_primaries", "redundancy_seconds")
+    return " ".join(f"{word}={verdict[word]}" for word in argv)
 
 
 def _tell(fault: str, verdicts: list[dict[str, float]]) -> None:

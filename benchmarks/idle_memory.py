@@ -48,8 +48,8 @@ def _kilobytes(process: Path, file: str, field: str) -> int:
 
 
 def _name(process: Path) -> str:
-    words = (process / "cmdline").read_bytes().split(b"\0")
-    return os.fsdecode(words[0]).rsplit("/", 1)[-1]
+    segments = (process / "cmdline").read_bytes().split(b"\0")
+    return os.fsdecode(segments[0]).rsplit("/", 1)[-1]
 
 
 if __name__ == "__main__":

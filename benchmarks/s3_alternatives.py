@@ -60,8 +60,8 @@ def install(tools: Path) -> None:
         if not stamp.exists():
             shutil.rmtree(tools / rival.name, ignore_errors=True)
             for line in rival.install:
-                words = [word.format(python=sys.executable) for word in line.split()]
-                subprocess.run(words, cwd=tools, check=True, env=_ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                argv = [word.format(python=sys.executable) for word in line.split()]
+                subprocess.run(argv, cwd=tools, check=True, env=_ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             stamp.touch()
 
 

@@ -124,9 +124,9 @@ def _put(figures: Figures, port: int, ours: Connection, scratch: Path, contents:
 
 def dd_seconds(directory: Path, mebibytes: int, times: int) -> float:
     """The mean time in which a shell's loop writes and syncs a file of this size."""
-    words = f"dd if=/dev/zero of={directory}/dd bs=1M count={mebibytes} conv=fsync status=none"
+    message = f"dd if=/dev/zero of={directory}/dd bs=1M count={mebibytes} conv=fsync status=none"
     began = time.perf_counter()
-    subprocess.run(["bash", "-c", f"for ((i = 0; i < {times}; i++)); do {words}; done"], check=True)
+    subprocess.run(["bash", "-c", f"for ((i = 0; i < {times}; i++)); do {message}; done"], check=True)
     return (time.perf_counter() - began) / times
 
 
@@ -184,8 +184,8 @@ def small(figures: Figures, given: Namespace, scratch: Path, tools: Path) -> Non
 
 
 def _client(port: int, key: Key) -> Any:
-    words = {"aws_access_key_id": key.name, "aws_secret_access_key": key.secret, "region_name": "us-east-1"}
-    return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **words)
+    parameters = {"aws_access_key_id": key.name, "aws_secret_access_key": key.secret, "region_name": "us-east-1"}
+    return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **parameters)
 
 
 def _rate(port: int, key: Key, method: str, connections: int) -> float:

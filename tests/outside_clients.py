@@ -13,16 +13,16 @@ DEBIAN = BROUGHT / "debian"
 LIBRARIES = ":".join(str(DEBIAN / path) for path in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"))
 
 
-def run(words: list[str], environment: Mapping[str, str], *, within_seconds: float = 300) -> str:
+def run(argv: list[str], environment: Mapping[str, str], *, within_seconds: float = 300) -> str:
     """What a program printed; fails with what it complained of. The caller's own AWS configuration is left out."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "PYTHONPATH"}
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-    done = subprocess.run(words, env=clean | keys | dict(environment), capture_output=True, text=True, timeout=within_seconds)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    done = subprocess.run(argv, env=clean | keys | dict(environment), capture_output=True, text=True, timeout=within_seconds)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
     return done.stdout
 
 
-def rclone(url: str, *words: str) -> str:
+def rclone(url: str, *argv: str) -> str:
     """rclone, which knows the endpoint as `zonal:`."""
     settings = {
         "TYPE": "s3",
@@ -37,13 +37,13 @@ def rclone(url: str, *words: str) -> str:
         "BUCKET_ACL": "private",
     }
     environment = {f"RCLONE_CONFIG_ZONAL_{name}": value for name, value in settings.items()}
-    return run([_program("rclone"), *words], environment | {"RCLONE_CONFIG": ""})
+    return run([_program("rclone"), *argv], environment | {"RCLONE_CONFIG": ""})
 
 
 def on_mounted_bucket(url: str, bucket: str, directory: Path, script: str) -> str:
     """What a shell's script prints in a bucket that s3fs has mounted at `directory`, for nobody else to see."""
     options = f"-o url={url} -o use_path_request_style -o sigv4 -o endpoint=us-east-1"
-    words = f"""
+    message = f"""
         set -e
         {_program("s3fs")} {bucket} {directory} {options} -f >&2 &
         for _ in $(seq 100); do grep -q " {directory} " /proc/mounts && break; sleep 0.05; done
@@ -55,7 +55,7 @@ def on_mounted_bucket(url: str, bucket: str, directory: Path, script: str) -> st
     """
     whose = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     environment = {"LD_LIBRARY_PATH": LIBRARIES, "AWSACCESSKEYID": "test", "AWSSECRETACCESSKEY": "test"}
-    return run(["unshare", "--mount", *whose, "bash", "-c", words], environment)
+    return run(["unshare", "--mount", *whose, "bash", "-c", message], environment)
 
 
 def s3fs_python(url: str, script: str) -> str:

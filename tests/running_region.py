@@ -34,21 +34,21 @@ class RunningRegion:
     def stop(self) -> None:
         self.zonal("stop")
 
-    def zonal(self, *words: str, check: bool = True, input: str | None = None, within: float = 180) -> subprocess.CompletedProcess[str]:
+    def zonal(self, *argv: str, check: bool = True, input: str | None = None, within: float = 180) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line on this region; `check` raises with what it printed where it fails."""
-        command, rest = words[0], words[1:]
+        command, rest = argv[0], argv[1:]
         place = (
             (command, rest[0], "--state", str(self.state), *rest[1:]) if command in GROUPS else (command, "--state", str(self.state), *rest)
         )
         done = subprocess.run([*self.prefix, *ZONAL, *place], capture_output=True, text=True, timeout=within, input=input)
         if check and done.returncode:
-            raise AssertionError(f"zonal {' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.log()}")
+            raise AssertionError(f"zonal {' '.join(argv)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{self.log()}")
         return done
 
     def execute(self, *command: str, place: str = "default", groups: tuple[str, ...] = (), check: bool = True) -> str:
         """What a command of this machine prints when it runs inside."""
-        words = [word for group in groups for word in ("--security-group", group)]
-        return self.zonal("exec", "--in", place, *words, "--", *command, check=check).stdout
+        argv = [word for group in groups for word in ("--security-group", group)]
+        return self.zonal("exec", "--in", place, *argv, "--", *command, check=check).stdout
 
     def status(self) -> dict[str, Any]:
         return json.loads(self.zonal("status", "--json").stdout)  # type: ignore[no-any-return]
@@ -72,9 +72,9 @@ class RunningRegion:
             config=Config(retries={"max_attempts": 1}),
         )
 
-    def aws(self, *words: str) -> Any:
+    def aws(self, *argv: str) -> Any:
         """What the AWS CLI answers, under the variables that `zonal env` prints."""
-        command = [str(Path(sys.executable).parent / "aws"), *words, "--output", "json"]
+        command = [str(Path(sys.executable).parent / "aws"), *argv, "--output", "json"]
         done = subprocess.run(command, env=os.environ | self.environment(), capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None

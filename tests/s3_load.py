@@ -108,9 +108,9 @@ class Writer:
 
     def _complete(self, client: Any, upload: OpenUpload) -> None:
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(upload.parts.items())]
-        words = {"Bucket": PLAIN, "Key": upload.key, "UploadId": upload.id, "MultipartUpload": {"Parts": parts}}
+        parameters = {"Bucket": PLAIN, "Key": upload.key, "UploadId": upload.id, "MultipartUpload": {"Parts": parts}}
         upload.may_be_closed = True
-        self._replace([upload.key], tag(upload.whole), lambda: client.complete_multipart_upload(**words))
+        self._replace([upload.key], tag(upload.whole), lambda: client.complete_multipart_upload(**parameters))
         self.uploads.remove(upload)
 
     def abort(self, client: Any) -> None:

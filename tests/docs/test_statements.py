@@ -92,8 +92,8 @@ def commands(page: Path) -> list[tuple[str, ...]]:
     for line in lines:
         match = re.match(r"(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?zonal ([a-z].*)", line.removeprefix("$ "))
         if match:
-            words = shlex.split(match[1].replace("…", ""), comments=True)
-            found.append(tuple(itertools.takewhile(lambda word: word not in ("|", "&&", ";"), words)))
+            segments = shlex.split(match[1].replace("…", ""), comments=True)
+            found.append(tuple(itertools.takewhile(lambda word: word not in ("|", "&&", ";"), segments)))
     return found
 
 
@@ -106,18 +106,18 @@ def test_a_command_in_the_docs_is_one_that_the_command_line_takes(page: Path) ->
         check_words(command_line, [PLACEHOLDER.get(word, word) for word in command], shlex.join(command))
 
 
-def check_words(command: click.Command, words: list[str], whole: str, parent: click.Context | None = None) -> None:
+def check_words(command: click.Command, argv: list[str], whole: str, parent: click.Context | None = None) -> None:
     """Parse as the command line does; without the arguments that a sentence about a command leaves out."""
     context = click.Context(command, parent=parent, info_name=command.name, **command.context_settings)
     if isinstance(command, click.Group):
-        if not words:
+        if not argv:
             return
-        child = command.get_command(context, words[0])
-        assert child is not None, f"`zonal {whole}`: there is no {words[0]}"
-        check_words(child, words[1:], whole, context)
+        child = command.get_command(context, argv[0])
+        assert child is not None, f"`zonal {whole}`: there is no {argv[0]}"
+        check_words(child, argv[1:], whole, context)
         return
     try:
-        command.make_context(command.name, list(words), parent=parent)
+        command.make_context(command.name, list(argv), parent=parent)
     except click.MissingParameter:
         pass
     except click.BadOptionUsage as error:

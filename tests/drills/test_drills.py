@@ -15,9 +15,9 @@ def database(region: RunningRegion) -> Iterator[str]:
     region.delete_database(identifier)
 
 
-def drill(region: RunningRegion, database: str, command: str, *words: str) -> dict[str, object]:
+def drill(region: RunningRegion, database: str, command: str, *argv: str) -> dict[str, object]:
     options = ("--db", database, "--password", "password-of-master", "--seconds", "3", "--json")
-    done = region.zonal("drill", command, *options, *words, check=False)
+    done = region.zonal("drill", command, *options, *argv, check=False)
     assert done.stdout, f"{done.stderr}\n{region.log()}"
     verdict: dict[str, object] = json.loads(done.stdout)
     assert done.returncode == (0 if verdict["passed"] else 1)
@@ -51,8 +51,8 @@ def test_a_drill_without_a_database_makes_one_and_removes_it(region: RunningRegi
 
 
 def test_a_person_sees_the_timeline_and_the_verdict(region: RunningRegion, database: str) -> None:
-    words = ("--fault", "process", "--db", database, "--password", "password-of-master")
-    shown = region.zonal("drill", "db-failover", *words).stdout
+    argv = ("--fault", "process", "--db", database, "--password", "password-of-master")
+    shown = region.zonal("drill", "db-failover", *argv).stdout
     for word in ("longest silence of a client (RTO)", "acknowledged writes lost (RPO)", "PASSED"):
         assert word in shown
 

@@ -32,8 +32,8 @@ except OSError as error: print(type(error).__name__)
 @contextmanager
 def serving(region: RunningRegion, place: str, *groups: str) -> Iterator[str]:
     """A server that tells each client its address as seen from there; yields the server's own address."""
-    words = [word for group in groups for word in ("--security-group", group)]
-    command = [*ZONAL, "exec", "--state", str(region.state), "--in", place, *words, "--", sys.executable, "-S", "-c", SERVER]
+    argv = [word for group in groups for word in ("--security-group", group)]
+    command = [*ZONAL, "exec", "--state", str(region.state), "--in", place, *argv, "--", sys.executable, "-S", "-c", SERVER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -49,8 +49,8 @@ def running_commands(marker: str) -> list[int]:
 def command(region: RunningRegion, marker: str, place: str = "default", **given: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A command that has begun; ended by force afterwards, should anything have failed."""
     python = str(Path(sys.executable).resolve())
-    words = [*ZONAL, "exec", "--state", str(region.state), "--in", place, "--", python, "-S", "-c", COMMAND, marker]
-    with subprocess.Popen(words, **given) as client:
+    argv = [*ZONAL, "exec", "--state", str(region.state), "--in", place, "--", python, "-S", "-c", COMMAND, marker]
+    with subprocess.Popen(argv, **given) as client:
         try:
             eventually(lambda: len(running_commands(marker)) == 2)
             yield client
@@ -84,8 +84,8 @@ def test_a_caller_that_is_ended_by_a_signal_takes_its_command_host_and_interface
 def test_a_security_group_of_a_killed_command_can_be_deleted(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     group = ec2.create_security_group(GroupName="of-a-command", Description="of a command")["GroupId"]
-    words = [*ZONAL, "exec", "--state", str(region.state), "--security-group", group, "--", "sleep", "91000"]
-    with subprocess.Popen(words) as client:
+    argv = [*ZONAL, "exec", "--state", str(region.state), "--security-group", group, "--", "sleep", "91000"]
+    with subprocess.Popen(argv) as client:
         eventually(lambda: running_commands("91000"))
         client.kill()
         client.wait()
@@ -164,8 +164,8 @@ def own_region_process(region: RunningRegion, number: signal.Signals) -> None:
     """Send the region's process a signal, from inside its sandbox, where `status` knows its number."""
     process = region.status()["process"]
     init = int((region.state / "zonal.pid").read_text().split()[0])
-    words = ["nsenter", "--target", str(init), *(["--user", "--preserve-credentials"] if os.geteuid() else []), "--pid", "--mount", "--"]
-    subprocess.run([*words, "sh", "-c", f"kill -{int(number)} {process}"], check=True)
+    argv = ["nsenter", "--target", str(init), *(["--user", "--preserve-credentials"] if os.geteuid() else []), "--pid", "--mount", "--"]
+    subprocess.run([*argv, "sh", "-c", f"kill -{int(number)} {process}"], check=True)
 
 
 def test_commands_directly_after_the_first_start_of_a_region_run(own_region: RunningRegion) -> None:

@@ -101,10 +101,10 @@ def init(region: SmallDiskRegion) -> int:
     return int((region.inside / "zonal.pid").read_text().split()[0])
 
 
-def processes(region: SmallDiskRegion, *words: str) -> list[int]:
+def processes(region: SmallDiskRegion, *argv: str) -> list[int]:
     """Processes of the sandbox, but init, in whose command line one of the words is."""
     first = init(region)
-    return [process for process, line in family(first).items() if process != first and any(word in line for word in words)]
+    return [process for process, line in family(first).items() if process != first and any(word in line for word in argv)]
 
 
 def disk_events(region: SmallDiskRegion) -> list[tuple[str, str]]:
@@ -135,22 +135,22 @@ def test_a_full_disk_is_shown_refused_and_over_when_there_is_room(full: tuple[Sm
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [("zonal.region",), ("storage.keeper",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
     ids=["region", "dynamodb-writer", "forwarder", "engines", "host-inits"],
 )
-def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_room(full: tuple[SmallDiskRegion, str], words: tuple[str, ...]) -> None:
+def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_room(full: tuple[SmallDiskRegion, str], argv: tuple[str, ...]) -> None:
     region, database = full
-    first, killed = init(region), processes(region, *words)
+    first, killed = init(region), processes(region, *argv)
     assert killed
     for process in killed:
         os.kill(process, signal.SIGKILL)
-    eventually(lambda: not set(killed) & set(processes(region, *words)), within=PATIENCE_SECONDS)
+    eventually(lambda: not set(killed) & set(processes(region, *argv)), within=PATIENCE_SECONDS)
     eventually(lambda: region.zonal("status", check=False).returncode in (0, 1), within=PATIENCE_SECONDS)
     assert init(region) == first and Path(f"/proc/{first}").exists(), "init lives, and with it everything else"
     region.empty()
     everything_works(region, database)
-    assert init(region) == first and set(processes(region, *words)).isdisjoint(killed)
+    assert init(region) == first and set(processes(region, *argv)).isdisjoint(killed)
 
 
 def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_is_room(tmp_path: Path) -> None:

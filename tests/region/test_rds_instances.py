@@ -66,8 +66,8 @@ def describe(region: RunningRegion, identifier: str) -> dict[str, Any]:
 def ask(region: RunningRegion, identifier: str, sql: str, *, groups: tuple[str, ...] = (), place: str = "default", **more: str) -> str:
     """What a client inside the region gets: the rows, or the name of its error."""
     endpoint = describe(region, identifier)["Endpoint"]
-    words = {"host": endpoint["Address"], "port": str(endpoint["Port"]), "user": "master", "password": PASSWORD, "dbname": "app"} | more
-    given = [f"{name}={value}" for name, value in words.items()]
+    conninfo = {"host": endpoint["Address"], "port": str(endpoint["Port"]), "user": "master", "password": PASSWORD, "dbname": "app"} | more
+    given = [f"{name}={value}" for name, value in conninfo.items()]
     return region.execute(sys.executable, "-c", QUERY, sql, *given, place=place, groups=groups).strip()
 
 
@@ -177,8 +177,8 @@ def test_a_public_instance_is_reached_from_this_machine(region: RunningRegion, d
     ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
     try:
         endpoint = next(each for each in region.status()["public_endpoints"] if each["name"] == database)
-        words = {"host": endpoint["loopback_address"], "port": endpoint["port"], "user": "master", "password": PASSWORD, "dbname": "app"}
-        with psycopg.connect(connect_timeout=5, **words) as connection:
+        conninfo = {"host": endpoint["loopback_address"], "port": endpoint["port"], "user": "master", "password": PASSWORD, "dbname": "app"}
+        with psycopg.connect(connect_timeout=5, **conninfo) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
     finally:
         ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[permission])

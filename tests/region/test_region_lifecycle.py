@@ -129,14 +129,14 @@ def test_exec_is_at_its_place(region: RunningRegion) -> None:
 
 @pytest.mark.parametrize(("script", "status"), [("trap 'exit 5' INT; echo up; sleep 30 & wait", 5), ("echo up; exec sleep 30", 130)])
 def test_an_interrupt_is_the_commands_to_handle(region: RunningRegion, script: str, status: int) -> None:
-    words = [*ZONAL, "exec", "--state", str(region.state), "--", "sh", "-c", script]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as command:
+    argv = [*ZONAL, "exec", "--state", str(region.state), "--", "sh", "-c", script]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as command:
         assert command.stdout is not None and command.stdout.readline() == b"up\n"
         os.killpg(command.pid, signal.SIGINT)
         assert command.wait(10) == status
 
 
 def test_a_command_that_cannot_be_run_has_the_status_that_a_shell_gives_it(region: RunningRegion) -> None:
-    for words, status in ((("no-such-command",), 127), (("/etc/passwd",), 126), (("sh", "-c", "yes | head -n 1"), 0)):
-        done = region.zonal("exec", "--", *words, check=False)
+    for argv, status in ((("no-such-command",), 127), (("/etc/passwd",), 126), (("sh", "-c", "yes | head -n 1"), 0)):
+        done = region.zonal("exec", "--", *argv, check=False)
         assert done.returncode == status, done.stderr

@@ -23,9 +23,9 @@ def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
     endpoint.close()
 
 
-def aws(endpoint: Endpoint, *words: str) -> str:
+def aws(endpoint: Endpoint, *argv: str) -> str:
     """What the AWS CLI answers."""
-    return run([str(Path(sys.executable).parent / "aws"), "--endpoint-url", endpoint.url, "s3", *words], {}, within_seconds=120)
+    return run([str(Path(sys.executable).parent / "aws"), "--endpoint-url", endpoint.url, "s3", *argv], {}, within_seconds=120)
 
 
 def written(directory: Path) -> dict[str, bytes]:

@@ -15,10 +15,10 @@ from tests.s3_process import on_small_disk
 PIECE_BYTES = 3 * 1024 * 1024
 
 
-def is_refused(call: Any, /, **words: Any) -> bool:
+def is_refused(call: Any, /, **parameters: Any) -> bool:
     """Whether the call is refused because the disk is full. Any other refusal is raised."""
     try:
-        call(**words)
+        call(**parameters)
     except ClientError as error:
         if error.response["Error"]["Code"] != "InsufficientStorage":
             raise

@@ -30,11 +30,11 @@ class Caller:
         if self.is_other:
             os.chown(home, NOBODY, NOBODY)
 
-    def zonal(self, *words: str, directory: str = "/") -> subprocess.CompletedProcess[str]:
+    def zonal(self, *argv: str, directory: str = "/") -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(ROOT / "src"), *(each for each in sys.path if each.endswith("site-packages"))])
         environment = {"PATH": os.defpath, "HOME": str(self.home), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         given = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.is_other else {}
-        command = [interpreter(self.user), "-m", "zonal.cli.main", *words]
+        command = [interpreter(self.user), "-m", "zonal.cli.main", *argv]
         return subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True, timeout=180, **given)  # type: ignore[call-overload,no-any-return]
 
     def start(self, state: Path | str, directory: str = "/") -> subprocess.CompletedProcess[str]:
@@ -107,9 +107,9 @@ def test_what_belongs_to_another_user_is_named(caller: Caller) -> None:
         return  # This user may read everything that the test can make.
     locked = caller.home / "locked"
     locked.mkdir(mode=0o700)
-    for words in (("status",), ("stop",), ("env",), ("journal",), ("logs",), ("fail", "us-east-1a"), ("start", "-d", "--port", "4799")):
-        done = caller.zonal(*words, "--state", str(locked / "state"))
-        assert done.returncode == 1 and "permission denied" in done.stderr, (words, done.stderr)
+    for argv in (("status",), ("stop",), ("env",), ("journal",), ("logs",), ("fail", "us-east-1a"), ("start", "-d", "--port", "4799")):
+        done = caller.zonal(*argv, "--state", str(locked / "state"))
+        assert done.returncode == 1 and "permission denied" in done.stderr, (argv, done.stderr)
         assert str(locked) in done.stderr and RAW.search(done.stderr) is None
     readable = caller.home / "readable"
     readable.mkdir(mode=0o755)

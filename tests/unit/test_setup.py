@@ -35,11 +35,11 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def set_up(clone: Path, *words: str) -> tuple[int, str, int]:
+def set_up(clone: Path, *argv: str) -> tuple[int, str, int]:
     """Exit status, what was shown, and how often the interpreter was asked."""
     calls = clone / ".venv" / "calls"
     calls.unlink(missing_ok=True)
-    done = subprocess.run([clone / "script" / "setup", *words], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    done = subprocess.run([clone / "script" / "setup", *argv], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     return done.returncode, done.stdout + done.stderr, len(calls.read_text().splitlines()) if calls.exists() else 0
 
 

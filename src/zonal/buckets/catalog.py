@@ -116,18 +116,18 @@ class CatalogView:
 
     def walk_current(self, bucket: int, start: bytes, end: bytes | None) -> Iterator[VersionRow]:
         """Visible objects with `start <= key < end`, in order, read as they are taken."""
-        words = "SELECT key, place, state, body FROM versions WHERE state = 1 AND bucket = ? AND key >= ?"
-        return self._walk(words, (bucket, start), end, "ORDER BY key")
+        sql = "SELECT key, place, state, body FROM versions WHERE state = 1 AND bucket = ? AND key >= ?"
+        return self._walk(sql, (bucket, start), end, "ORDER BY key")
 
     def walk_versions(self, bucket: int, start: bytes, end: bytes | None, after: int | None = None) -> Iterator[VersionRow]:
         """All versions with `start <= key < end`, the newest of a key first; `after` leaves out those of `start` up to that place."""
-        words = "SELECT key, place, state, body FROM versions WHERE bucket = ? AND (key, place) > (?, ?)"
-        return self._walk(words, (bucket, start, -(2**63) if after is None else after), end, "ORDER BY key, place")
+        sql = "SELECT key, place, state, body FROM versions WHERE bucket = ? AND (key, place) > (?, ?)"
+        return self._walk(sql, (bucket, start, -(2**63) if after is None else after), end, "ORDER BY key, place")
 
-    def _walk(self, words: str, values: tuple[Any, ...], end: bytes | None, order: str) -> Iterator[VersionRow]:
+    def _walk(self, sql: str, values: tuple[Any, ...], end: bytes | None, order: str) -> Iterator[VersionRow]:
         if end is not None:
-            words, values = f"{words} AND key < ?", (*values, end)
-        return iter(self._database.execute(f"{words} {order}", values))
+            sql, values = f"{sql} AND key < ?", (*values, end)
+        return iter(self._database.execute(f"{sql} {order}", values))
 
     def small(self, blob: str) -> bytes | None:
         """Content that is kept in the catalog itself; None where it has gone meanwhile."""
@@ -149,21 +149,21 @@ class CatalogView:
 
     def walk_uploads(self, bucket: int, start: bytes, end: bytes | None, after: str = "") -> Iterator[tuple[bytes, Upload]]:
         """Open uploads with `start <= key < end` in order of key and id; `after` leaves out those of `start` up to that id."""
-        words = "SELECT key, body FROM uploads WHERE bucket = ? AND (key, upload) > (?, ?)"
-        for key, body in self._walk(words, (bucket, start, after), end, "ORDER BY key, upload"):  # type: ignore[misc]
+        sql = "SELECT key, body FROM uploads WHERE bucket = ? AND (key, upload) > (?, ?)"
+        for key, body in self._walk(sql, (bucket, start, after), end, "ORDER BY key, upload"):  # type: ignore[misc]
             yield key, _upload(body)
 
     def parts(self, upload: str, after: int = 0, limit: int = -1) -> list[Part]:
-        words = "SELECT body FROM parts WHERE upload = ? AND number > ? ORDER BY number LIMIT ?"
-        return [_part(body) for (body,) in self._database.execute(words, (upload, after, limit))]
+        sql = "SELECT body FROM parts WHERE upload = ? AND number > ? ORDER BY number LIMIT ?"
+        return [_part(body) for (body,) in self._database.execute(sql, (upload, after, limit))]
 
     def part(self, upload: str, number: int) -> Part | None:
         row = self._database.execute("SELECT body FROM parts WHERE upload = ? AND number = ?", (upload, number)).fetchone()
         return _part(row[0]) if row else None
 
     def _newest(self, bucket: int, key: str) -> tuple[int, bytes] | None:
-        words = "SELECT place, body FROM versions WHERE bucket = ? AND key = ? ORDER BY place LIMIT 1"
-        row: tuple[int, bytes] | None = self._database.execute(words, (bucket, key.encode())).fetchone()
+        sql = "SELECT place, body FROM versions WHERE bucket = ? AND key = ? ORDER BY place LIMIT 1"
+        row: tuple[int, bytes] | None = self._database.execute(sql, (bucket, key.encode())).fetchone()
         return row
 
 
@@ -217,23 +217,23 @@ class CatalogChanges(CatalogView):
 
     def _overwrite(self, bucket: int, key: bytes, place: int, before: ObjectVersion, entry: ObjectVersion) -> None:
         """Put a newest version where the newest is: neither its order among the versions nor any index changes."""
-        words = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND place = ?"
-        self._database.execute(words, (_pack(entry), bucket, key, place))
+        sql = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND place = ?"
+        self._database.execute(sql, (_pack(entry), bucket, key, place))
         self._release(before)
         self._refer(entry)
 
     def change(self, bucket: int, entry: ObjectVersion) -> None:
         """Write what may change of a version (tags, ACL, locks) in its place."""
         self.touched.append((bucket, entry.key))
-        words = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND version = ?"
-        self._database.execute(words, (_pack(entry), bucket, entry.key.encode(), entry.version))
+        sql = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND version = ?"
+        self._database.execute(sql, (_pack(entry), bucket, entry.key.encode(), entry.version))
 
     def delete(self, bucket: int, key: str, version: str, *, promote: bool = True) -> ObjectVersion | None:
         """Remove a version for good; where it was the newest, the one before it comes to light."""
         raw = key.encode()
         self.touched.append((bucket, key))
-        words = "SELECT place, state, body FROM versions WHERE bucket = ? AND key = ? AND version = ?"
-        row = self._database.execute(words, (bucket, raw, version)).fetchone()
+        sql = "SELECT place, state, body FROM versions WHERE bucket = ? AND key = ? AND version = ?"
+        row = self._database.execute(sql, (bucket, raw, version)).fetchone()
         if row is None:
             return None
         entry = _entry(row[2])
@@ -242,8 +242,8 @@ class CatalogChanges(CatalogView):
         newest = self._newest(bucket, key) if promote and row[1] != NONCURRENT else None
         if newest is not None:
             state = MARKER if _entry(newest[1]).is_marker else CURRENT
-            words = "UPDATE versions SET state = ? WHERE bucket = ? AND key = ? AND place = ?"
-            self._database.execute(words, (state, bucket, raw, newest[0]))
+            sql = "UPDATE versions SET state = ? WHERE bucket = ? AND key = ? AND place = ?"
+            self._database.execute(sql, (state, bucket, raw, newest[0]))
         return entry
 
     def add_small(self, blob: str, content: bytes) -> None:

@@ -120,7 +120,7 @@ def _listening_problem(error: Exception, settings: Settings) -> tuple[str, str]:
 def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, *, detach: bool) -> subprocess.Popen[bytes]:
     """Start the porter, in a session of its own where it is to stay. Its first line on standard output is its answer."""
     environment = os.environ | {"ZONAL_PORT": str(settings.port), "ZONAL_BIND": settings.bind}
-    words = [sys.executable, "-m", "zonal.cli.supervisor", str(state), str(listener.fileno())]
+    argv = [sys.executable, "-m", "zonal.cli.supervisor", str(state), str(listener.fileno())]
     more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True} if detach else {}
     bound(state / REGION_LOG)
     try:
@@ -129,7 +129,7 @@ def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, 
         raise NotStarted(f"cannot write {describe(error)}; `--state DIR` uses another state directory") from error
     with log:
         stderr = log if detach else None
-        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=[listener.fileno()], **more)
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=[listener.fileno()], **more)
 
 
 def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) -> None:

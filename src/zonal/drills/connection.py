@@ -84,5 +84,5 @@ class ClientConnection:
 def _conninfo(target: DatabaseTarget) -> dict[str, str]:
     """libpq's words, with the address that the resolver gives now: the name is asked anew for each connection."""
     address = socket.getaddrinfo(target.host, target.port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
-    words = {"host": target.host, "hostaddr": str(address), "port": str(target.port), "user": target.user, "password": target.password}
-    return words | {"dbname": target.database, "application_name": "zonal-drill"}
+    conninfo = {"host": target.host, "hostaddr": str(address), "port": str(target.port), "user": target.user, "password": target.password}
+    return conninfo | {"dbname": target.database, "application_name": "zonal-drill"}

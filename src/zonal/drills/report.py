@@ -53,8 +53,8 @@ def timeline(report: Report) -> Table:
         for entry in report.timeline
         if entry.subject == report.database and entry.event in EVENTS
     ]
-    for moment, words in sorted(rows, key=lambda row: row[0]):
-        table.add_row(f"{moment - report.struck:+.2f}", words)
+    for moment, text in sorted(rows, key=lambda row: row[0]):
+        table.add_row(f"{moment - report.struck:+.2f}", text)
     return table
 
 

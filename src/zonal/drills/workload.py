@@ -63,9 +63,9 @@ class Workload:
         for client in self.clients:
             ledger = str(self.ledger(client))
             extra = ("--client", str(client.number), "--ledger", ledger, "--pause", str(pause_seconds))
-            words = (*self._argv("client"), *extra, "--patience", str(self._target.patience_seconds))
+            argv = (*self._argv("client"), *extra, "--patience", str(self._target.patience_seconds))
             with Path(f"{ledger}.log").open("wb") as log:
-                self._processes[client.number] = self._spawn(client, words, stdout=log, stderr=log)
+                self._processes[client.number] = self._spawn(client, argv, stdout=log, stderr=log)
 
     def stop(self) -> None:
         """Ask every client to end, and make sure that it has."""
@@ -126,11 +126,9 @@ class Workload:
         where = ("--host", target.host, "--port", str(target.port), "--user", target.user, "--database", target.database)
         return (sys.executable, "-m", f"zonal.drills.{module}", *where)
 
-    def _spawn(
-        self, client: Client, words: tuple[str, ...], *, stdout: int | IO[bytes], stderr: int | IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _spawn(self, client: Client, argv: tuple[str, ...], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
         place = self._places[client.number]
         environment = os.environ | {"PGPASSWORD": self._target.password, "RES_OPTIONS": "timeout:1 attempts:2"}
         return subprocess.Popen(
-            [*place.prefix, *words], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
+            [*place.prefix, *argv], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
         )

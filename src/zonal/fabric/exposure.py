@@ -135,10 +135,10 @@ class Exposure:
         nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         source = str(Path(__file__).parents[2])
         program = f"import asyncio, sys; sys.path.insert(0, {source!r}); from zonal.fabric.forwarder import main; {_RUN}"
-        words = (sys.executable, "-S", "-E", "-c", program, str(self._table), str(self._state / "broker.sock"), str(self._status))
+        argv = (sys.executable, "-S", "-E", "-c", program, str(self._table), str(self._state / "broker.sock"), str(self._status))
         try:
             syscalls.enter(self._namespace, syscalls.NEW_NET)
-            return spawn(sys.executable, words, {_VARIABLE: _NAME, "PATH": os.environ.get("PATH", "")}, stdin=nothing, stdout=log)
+            return spawn(sys.executable, argv, {_VARIABLE: _NAME, "PATH": os.environ.get("PATH", "")}, stdin=nothing, stdout=log)
         finally:
             os.close(log)
             os.close(nothing)

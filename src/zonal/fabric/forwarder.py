@@ -116,8 +116,8 @@ def _read(table: Path) -> dict[_Endpoint, _Endpoint]:
     return {(address, int(port)): (target[0], int(target[1])) for address, ports in rows.items() for port, target in ports.items()}
 
 
-async def main(words: list[str]) -> None:
-    table, broker, status = (Path(word) for word in words)
+async def main(argv: list[str]) -> None:
+    table, broker, status = (Path(word) for word in argv)
     await Forwarder(table, broker, status).run()
 
 

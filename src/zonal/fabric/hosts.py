@@ -208,10 +208,10 @@ class LinuxHost:
 
         def work() -> Completed:
             self._enter()
-            words = (*_AS_USER, *argv)
+            whole_argv = (*_AS_USER, *argv)
             try:
                 process = subprocess.Popen(
-                    words,
+                    whole_argv,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -315,10 +315,10 @@ class LinuxHost:
         nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._enter()
-            words = process.argv if process.privileged else (*_AS_USER, *process.argv)
+            argv = process.argv if process.privileged else (*_AS_USER, *process.argv)
             environment = self._environment(process.environment) | {_VARIABLE: f"{self.name}/{process.name}"}
-            path = words[0] if "/" in words[0] else _find_program(words[0])
-            return spawn(path, words, environment, stdin=nothing, stdout=log)
+            path = argv[0] if "/" in argv[0] else _find_program(argv[0])
+            return spawn(path, argv, environment, stdin=nothing, stdout=log)
         except OSError as error:
             raise HostFailed(f"{process.argv[0]} could not be started on {self.name}: {describe(error)}") from error
         finally:

@@ -227,9 +227,9 @@ def _become_init(state: Path, order: dict[str, Any], handed: list[int], go: int)
         os.set_inheritable(descriptor, True)
     environment = order.pop("environment") | {INIT_VARIABLE: own_number}
     source = str(Path(__file__).parents[2])
-    words = [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {source!r}); {_INIT}", json.dumps(order)]
+    argv = [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {source!r}); {_INIT}", json.dumps(order)]
     os.setsid()
-    os.execve(sys.executable, words, environment)  # Words are for everybody to see, an environment is not: it may hold secrets.
+    os.execve(sys.executable, argv, environment)  # Words are for everybody to see, an environment is not: it may hold secrets.
 
 
 _INIT = "import json; from zonal.fabric.init import main; sys.exit(main(json.loads(sys.argv[1])))"

@@ -114,10 +114,10 @@ class OperatorServer:
     async def _find(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
         others = []
         for route in self._routes:
-            words = match(route.path, path)
-            if words is not None and route.method == method:
-                return await route.action(OperatorRequest(words, query, body))
-            if words is not None:
+            segments = match(route.path, path)
+            if segments is not None and route.method == method:
+                return await route.action(OperatorRequest(segments, query, body))
+            if segments is not None:
                 others.append(route.method)
         if others:
             raise BadRequest(405, f"{path} takes {' or '.join(others)}, not {method}")
@@ -131,8 +131,8 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str
     except asyncio.LimitOverrunError:
         raise BadRequest(431, f"the head is larger than {HEAD_LIMIT} bytes") from None
     first, *lines = head.split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+    parts = first.split(" ")
+    if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
         raise BadRequest(400, "this is not HTTP/1.1")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     length = headers.get("content-length", "0")
@@ -141,8 +141,8 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str
     if int(length) > BODY_LIMIT:
         raise BadRequest(413, f"the body is larger than {BODY_LIMIT} bytes")
     body = await reader.readexactly(int(length))
-    target = urlsplit(words[1])
-    return words[0], target.path, dict(parse_qsl(target.query)), body
+    target = urlsplit(parts[1])
+    return parts[0], target.path, dict(parse_qsl(target.query)), body
 
 
 def match(pattern: str, path: str) -> tuple[str, ...] | None:

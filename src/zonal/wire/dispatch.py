@@ -101,9 +101,9 @@ class ServiceCatalog:
         found = self._routes(dialect.service).find(request.method, path, query, request.headers)
         if found is None and dialect.name == "s3":
             if request.method == "POST" and not query and path.count("/") == 1 + path.endswith("/"):
-                words = "At least one of the pre-conditions you specified did not hold"
+                message = "At least one of the pre-conditions you specified did not hold"
                 condition = "Bucket POST must be of the enclosure-type multipart/form-data"
-                raise AwsError("PreconditionFailed", words, status=412, fields={"Condition": condition})
+                raise AwsError("PreconditionFailed", message, status=412, fields={"Condition": condition})
             raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
         if found is None:
             raise AwsError("UnknownOperationException", "", status=404)
@@ -138,8 +138,8 @@ def scope_of(request: HttpRequest) -> str:
     if name := _signing_name(authorization.partition("Signature=")[0]) or _signing_name(authorization):
         return name
     match = _QUERY_CREDENTIAL.search(request.query)
-    words = unquote(match[1]).split("/") if match else []
-    return words[-2] if len(words) >= 5 else ""
+    segments = unquote(match[1]).split("/") if match else []
+    return segments[-2] if len(segments) >= 5 else ""
 
 
 @functools.lru_cache(256)

@@ -218,7 +218,7 @@ def _from_header(member: Shape, text: str) -> Any:
 
 def _header_list(member: Shape, text: str) -> list[str]:
     """A header's list. Words with commas stand in quotes; RFC 822 moments have a comma of their own."""
-    words: list[str] = []
+    items: list[str] = []
     letters: list[str] = []
     quoted, escaped = False, False
     for letter in text:
@@ -230,11 +230,11 @@ def _header_list(member: Shape, text: str) -> list[str]:
         elif letter == '"':
             quoted = not quoted
         elif letter == "," and not quoted:
-            words.append("".join(letters).strip())
+            items.append("".join(letters).strip())
             letters.clear()
         else:
             letters.append(letter)
-    words.append("".join(letters).strip())
+    items.append("".join(letters).strip())
     if member.type == "timestamp" and member.timestamp_format in (None, "rfc822"):
-        return [f"{day}, {rest}" for day, rest in zip(words[::2], words[1::2], strict=False)]
-    return words
+        return [f"{day}, {rest}" for day, rest in zip(items[::2], items[1::2], strict=False)]
+    return items

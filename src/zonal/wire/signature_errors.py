@@ -11,8 +11,8 @@ SKEW = timedelta(minutes=15)
 
 
 def unknown_key(access_key: str) -> AwsError:
-    words = "The AWS Access Key Id you provided does not exist in our records."
-    return AwsError("InvalidAccessKeyId", words, status=403, fields={"AWSAccessKeyId": access_key[:100]})
+    message = "The AWS Access Key Id you provided does not exist in our records."
+    return AwsError("InvalidAccessKeyId", message, status=403, fields={"AWSAccessKeyId": access_key[:100]})
 
 
 def invalid_token() -> AwsError:
@@ -22,17 +22,17 @@ def invalid_token() -> AwsError:
 def too_skewed(timestamp: str, now: datetime) -> AwsError:
     server_time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     fields = {"RequestTime": timestamp, "ServerTime": server_time, "MaxAllowedSkewMilliseconds": SKEW.seconds * 1000}
-    words = "The difference between the request time and the current time is too large."
-    return AwsError("RequestTimeTooSkewed", words, status=403, fields=fields)
+    message = "The difference between the request time and the current time is too large."
+    return AwsError("RequestTimeTooSkewed", message, status=403, fields=fields)
 
 
 def mismatch(access_key: str, to_sign: str, provided: str, canonical: str | None = None) -> AwsError:
     """With the forms that were built from what arrived (a character for each byte), by which a caller finds the difference."""
-    words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+    message = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
     fields = {"AWSAccessKeyId": access_key, "StringToSign": to_sign, "SignatureProvided": provided, "StringToSignBytes": _bytes(to_sign)}
     if canonical is not None:
         fields |= {"CanonicalRequest": canonical, "CanonicalRequestBytes": _bytes(canonical)}
-    return AwsError("SignatureDoesNotMatch", words, status=403, fields=fields)
+    return AwsError("SignatureDoesNotMatch", message, status=403, fields=fields)
 
 
 def _bytes(text: str) -> str:

@@ -62,8 +62,8 @@ def verify_header(request: HttpRequest, secrets: Mapping[str, str], bucket: str,
     authorization = headers["authorization"]
     access_key, colon, signature = authorization.removeprefix("AWS").strip().rpartition(":")
     if not (access_key and colon and signature):
-        words = "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature"
-        raise AwsError("InvalidArgument", words, fields={"ArgumentName": "Authorization", "ArgumentValue": authorization[:100]})
+        message = "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature"
+        raise AwsError("InvalidArgument", message, fields={"ArgumentName": "Authorization", "ArgumentValue": authorization[:100]})
     date = headers.get("x-amz-date", headers.get("date", ""))
     moment = _parsed_timestamp(date)
     if moment is None:
@@ -129,8 +129,8 @@ def _strings_to_sign(request: HttpRequest, headers: Mapping[str, str], bucket: s
 
 
 def _subresources(query: str) -> str:
-    words = [word.partition("=") for word in query.split("&") if _SUBRESOURCES.fullmatch(word.partition("=")[0])]
-    named = [name + equals + unquote(value, encoding="latin-1") for name, equals, value in sorted(words)]
+    pairs = [word.partition("=") for word in query.split("&") if _SUBRESOURCES.fullmatch(word.partition("=")[0])]
+    named = [name + equals + unquote(value, encoding="latin-1") for name, equals, value in sorted(pairs)]
     return f"?{'&'.join(named)}" if named else ""
 
 

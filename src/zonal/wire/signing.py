@@ -99,9 +99,9 @@ class Verifier:
         if claim.region != self._region:
             if s3:
                 what = "authorization header is malformed" if claim.expires is None else "X-Amz-Credential parameter"
-                words = f"the region '{claim.region}' is wrong; expecting '{self._region}'"
+                reason = f"the region '{claim.region}' is wrong; expecting '{self._region}'"
                 code = "AuthorizationHeaderMalformed" if claim.expires is None else "AuthorizationQueryParametersError"
-                message = f"The {what}; {words}" if claim.expires is None else f"Error parsing the {what}; {words}"
+                message = f"The {what}; {reason}" if claim.expires is None else f"Error parsing the {what}; {reason}"
                 raise AwsError(code, message, fields={"Region": self._region})
             raise _scope(dialect, claim, f"Credential should be scoped to a valid region, not '{claim.region}'. ")
         if dialect.service is not None and claim.service != dialect.service.metadata.signs_as:
@@ -183,8 +183,8 @@ def _check_signed_headers(request: HttpRequest, dialect: Dialect, signed: tuple[
     names = signed if len(signed) < 16 else frozenset(signed)
     missing = [name for name in request.headers if (name == "host" or name.startswith("x-amz-")) and name not in names]
     if missing:
-        words = "There were headers present in the request which were not signed"
-        raise AwsError("AccessDenied", words, status=403, fields={"HeadersNotSigned": ", ".join(missing)})
+        message = "There were headers present in the request which were not signed"
+        raise AwsError("AccessDenied", message, status=403, fields={"HeadersNotSigned": ", ".join(missing)})
 
 
 _ISO = re.compile(r"\d{8}T\d{6}Z")
@@ -204,8 +204,8 @@ def _malformed_authorization(dialect: Dialect, authorization: str, request: Http
     shown = authorization[:300]
     if _is_s3(dialect):
         if not authorization.startswith(ALGORITHM):
-            words = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
-            return AwsError("InvalidRequest", words)
+            message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+            return AwsError("InvalidRequest", message)
         what = 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"'
         for name in ("Credential", "SignedHeaders", "Signature"):
             if f"{name}=" not in authorization:
@@ -224,8 +224,8 @@ def _malformed_authorization(dialect: Dialect, authorization: str, request: Http
         return _incomplete(dialect, f"{' '.join(lacking)} Authorization={shown}")
     credential = parts.get("Credential", "")
     if credential.count("/") != 4:
-        words = f"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential[:100]}'"
-        return _incomplete(dialect, words)
+        message = f"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential[:100]}'"
+        return _incomplete(dialect, message)
     return _incomplete(dialect, f"The Authorization header is not understood. Authorization={shown}")
 
 
@@ -239,8 +239,8 @@ def _query_claim(request: HttpRequest, dialect: Dialect) -> _Claim:
     if any(not given.get(name) for name in wanted) or given["X-Amz-Algorithm"] != ALGORITHM:
         names = f"{', '.join(wanted[:-1])}, and {wanted[-1]}"
         raise _bad_query(dialect, f"Query-string authentication version 4 requires the {names} parameters.")
-    words = given["X-Amz-Credential"].split("/")
-    if len(words) != 5 or not re.fullmatch(r"\d{8}", words[1], re.ASCII):
+    segments = given["X-Amz-Credential"].split("/")
+    if len(segments) != 5 or not re.fullmatch(r"\d{8}", segments[1], re.ASCII):
         expected = 'expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"'
         raise _bad_query(dialect, f"Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; {expected}.")
     expires = given.get("X-Amz-Expires", "900")
@@ -258,7 +258,7 @@ def _query_claim(request: HttpRequest, dialect: Dialect) -> _Claim:
     else:
         payload = _payload_hash(request)
     token = given.get("X-Amz-Security-Token", "")
-    access_key, date, region, service, terminator = words
+    access_key, date, region, service, terminator = segments
     signature, timestamp = given["X-Amz-Signature"], given["X-Amz-Date"]
     return _Claim(access_key, date, region, service, terminator, signed, signature, timestamp, payload, int(expires), token)
 
@@ -274,8 +274,8 @@ def _parsed_timestamp(claim: _Claim, dialect: Dialect) -> datetime:
             dialect, f"Date must be in ISO-8601 'basic format'. Got '{claim.timestamp[:40]}'. See http://en.wikipedia.org/wiki/ISO_8601"
         )
     if claim.timestamp[:8] != claim.date:
-        words = f"'{claim.date}' != '{claim.timestamp[:8]}', from '{claim.timestamp}'."
-        raise _scope(dialect, claim, f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {words}")
+        message = f"'{claim.date}' != '{claim.timestamp[:8]}', from '{claim.timestamp}'."
+        raise _scope(dialect, claim, f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {message}")
     return moment
 
 
@@ -370,9 +370,9 @@ def _check_signature(claim: _Claim, dialect: Dialect, request: HttpRequest, key:
         return
     if _is_s3(dialect):
         raise signature_errors.mismatch(claim.access_key, to_sign, claim.signature, canonical)
-    words = "The request signature we calculated does not match the signature you provided."
+    message = "The request signature we calculated does not match the signature you provided."
     advice = "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
-    raise _mismatch(dialect, f"{words} {advice}")
+    raise _mismatch(dialect, f"{message} {advice}")
 
 
 def _canonical_request(claim: _Claim, request: HttpRequest, *, s3: bool) -> str:
@@ -418,8 +418,8 @@ def _check_payload(claim: _Claim, dialect: Dialect, request: HttpRequest) -> Non
     if claim.payload == computed:
         return
     if not re.fullmatch(r"[0-9a-f]{64}", claim.payload):
-        words = f"x-amz-content-sha256 must be {UNSIGNED}, {', '.join(STREAMING)}, or a valid sha256 value."
-        raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": claim.payload[:100]})
+        message = f"x-amz-content-sha256 must be {UNSIGNED}, {', '.join(STREAMING)}, or a valid sha256 value."
+        raise AwsError("InvalidArgument", message, fields={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": claim.payload[:100]})
     _compare_payload(claim.payload, computed)
 
 
@@ -458,12 +458,12 @@ def trailer_signature(signature: Signature, previous: str, trailers: bytes) -> s
 
 def missing(dialect: Dialect) -> AwsError:
     """The answer to a request that is not signed, where it must be."""
-    words = "Request is missing Authentication Token"
+    message = "Request is missing Authentication Token"
     if _is_s3(dialect):
         return AwsError("AccessDenied", "Access Denied", status=403)
     if dialect.protocol in (QUERY, EC2, REST_XML):
-        return AwsError("MissingAuthenticationToken", words, status=403)
-    return AwsError("MissingAuthenticationTokenException", words, status=_denied(dialect))
+        return AwsError("MissingAuthenticationToken", message, status=403)
+    return AwsError("MissingAuthenticationTokenException", message, status=_denied(dialect))
 
 
 def other_account(dialect: Dialect) -> AwsError:
@@ -485,12 +485,12 @@ def _unknown_key(dialect: Dialect, access_key: str, *, token: bool) -> AwsError:
         return signature_errors.invalid_token()
     if _is_s3(dialect):
         return signature_errors.unknown_key(access_key)
-    words = "The security token included in the request is invalid."
+    message = "The security token included in the request is invalid."
     if dialect.protocol == EC2:
-        return _mismatch(dialect, words)
+        return _mismatch(dialect, message)
     if dialect.protocol in (QUERY, REST_XML):
-        return AwsError("InvalidClientTokenId", words, status=403)
-    return AwsError("UnrecognizedClientException", words, status=_denied(dialect))
+        return AwsError("InvalidClientTokenId", message, status=403)
+    return AwsError("UnrecognizedClientException", message, status=_denied(dialect))
 
 
 def _mismatch(dialect: Dialect, message: str) -> AwsError:

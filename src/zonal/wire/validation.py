@@ -71,8 +71,8 @@ def _wrong_argument(located: Located, problem: Malformed) -> AwsError:
     member = shape.members.get(problem.path) if shape is not None else None
     name = (member.location_name if member is not None else None) or problem.path
     is_number = problem.type in ("integer", "long")
-    words = f"Provided {name} not an integer or within integer range" if is_number else f"Argument {name}: {problem.reason}"
-    return AwsError("InvalidArgument", words, fields={"ArgumentName": name, "ArgumentValue": problem.text})
+    message = f"Provided {name} not an integer or within integer range" if is_number else f"Argument {name}: {problem.reason}"
+    return AwsError("InvalidArgument", message, fields={"ArgumentName": name, "ArgumentValue": problem.text})
 
 
 def _wanted(problem: Malformed) -> str:
@@ -80,7 +80,7 @@ def _wanted(problem: Malformed) -> str:
 
 
 def _constraints_broken(located: Located, found: list[tuple[str, str]]) -> AwsError:
-    message = constraints.summary([words for _, words in found])
+    message = constraints.summary([problem for _, problem in found])
     return AwsError("ValidationError" if located.dialect.protocol == QUERY else "ValidationException", message)
 
 
@@ -185,8 +185,8 @@ def _has_own(shape: Shape) -> bool:
 def _problems(shape: Shape, value: Any, path: str, full: bool) -> Iterator[tuple[str, str]]:
     """Every broken constraint below `path`: where, and AWS's words."""
     if full and shape.type != "structure":
-        for words in _own_problems(shape, value):
-            yield path, constraints.failure(_shown(shape, value), path, words)
+        for message in _own_problems(shape, value):
+            yield path, constraints.failure(_shown(shape, value), path, message)
     if shape.type == "structure" and not shape.definition.document:
         for name in shape.definition.required:
             if name not in value and not _is_auto(shape, name):

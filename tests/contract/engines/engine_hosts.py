@@ -109,6 +109,6 @@ async def ask(node: PostgresNode, query: str, *, user: str = "rdsadmin", passwor
     """What psql prints, run on the node's host over TCP by this user."""
     secret = password or node._operator
     where = f"host={node.host.management_address} port={PORT} user={user} dbname={database} connect_timeout=3"
-    words = (str(node.spec.installation / "bin/psql"), "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", query, where)
-    done = await node.host.run(words, within=timedelta(seconds=10), environment=(("PGPASSWORD", secret),))
+    argv = (str(node.spec.installation / "bin/psql"), "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", query, where)
+    done = await node.host.run(argv, within=timedelta(seconds=10), environment=(("PGPASSWORD", secret),))
     return done.stdout.decode().strip() if done.returncode == 0 else f"refused: {done.stderr.decode().strip()}"

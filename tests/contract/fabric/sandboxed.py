@@ -133,14 +133,14 @@ def state_directory(user: str) -> Iterator[Path]:
         shutil.rmtree(state)
 
 
-def start(state: Path, user: str, words: list[str], *, program: str = "") -> subprocess.Popen[str]:
+def start(state: Path, user: str, argv: list[str], *, program: str = "") -> subprocess.Popen[str]:
     """Start a porter as that user, whose region is this module with these words (or a program that is the porter)."""
     given: dict[str, Any] = {}
     if user != "root" and os.geteuid() == 0:
         given = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     python = interpreter(user)
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *(each for each in sys.path if each.endswith("site-packages"))])
-    command = [python, program] if program else [python, "-m", "tests.contract.fabric.sandboxed", "supervisor", str(state), *words]
+    command = [python, program] if program else [python, "-m", "tests.contract.fabric.sandboxed", "supervisor", str(state), *argv]
     environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **given)
 
@@ -175,10 +175,10 @@ def processes_of(state: Path) -> list[int]:
     for path in Path("/proc").iterdir():
         if path.name.isdigit() and int(path.name) != os.getpid():
             try:
-                words = (path / "cmdline").read_bytes() + (path / "environ").read_bytes()
+                argv = (path / "cmdline").read_bytes() + (path / "environ").read_bytes()
             except OSError:
                 continue
-            if str(state).encode() in words:
+            if str(state).encode() in argv:
                 found.append(int(path.name))
     return found
 
@@ -192,8 +192,8 @@ def wait_until(look: Callable[[], Any], seconds: float = 10.0) -> Any:
     return value
 
 
-def _supervise(state: Path, words: list[str]) -> int:
-    region = [sys.executable, "-m", "tests.contract.fabric.sandboxed", "region", str(state), *words]
+def _supervise(state: Path, argv: list[str]) -> int:
+    region = [sys.executable, "-m", "tests.contract.fabric.sandboxed", "region", str(state), *argv]
     return sandbox.run(state, [], region, grace_seconds=5.0)
 
 

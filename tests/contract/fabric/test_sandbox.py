@@ -117,8 +117,8 @@ def test_a_command_of_this_machine_runs_inside_with_its_streams_status_and_direc
 
         python = str(process.args[0])  # type: ignore[index]
 
-        def run(target: str, *words: str, **given: object) -> subprocess.CompletedProcess[bytes]:
-            argv = [*enter_argv(int(init), int(target), rootless=user != "root", directory=str(state), python=python), *words]
+        def run(target: str, *whole_argv: str, **given: object) -> subprocess.CompletedProcess[bytes]:
+            argv = [*enter_argv(int(init), int(target), rootless=user != "root", directory=str(state), python=python), *whole_argv]
             return subprocess.run(argv, capture_output=True, check=False, cwd="/", **(_as(user) | given))  # type: ignore[call-overload]
 
         done = run(inside, "/bin/sh", "-c", "cat; pwd; echo wrong >&2; exit 7", input=b"in\n")
@@ -200,10 +200,10 @@ def _region_of(init: int) -> int:
         if path.name.isdigit():
             try:
                 parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                words = (path / "cmdline").read_bytes()
+                argv = (path / "cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == init and b":stays" in words:
+            if parent == init and b":stays" in argv:
                 return int(path.name)
     raise AssertionError("the region does not run")
 

@@ -78,16 +78,16 @@ class LosingDisk:
                 shutil.copy(path, directory / path.relative_to(self.root))
 
     def _watched(self, name: str, real: Callable[..., Any], note: Callable[..., Any]) -> Callable[..., Any]:
-        def call(target: Any, *words: Any, **more: Any) -> Any:
+        def call(target: Any, *arguments: Any, **more: Any) -> Any:
             with self.lock:
                 is_ours = target in self._descriptors if isinstance(target, int) else str(target).startswith(f"{self.root}/")
                 if name == "open" and str(target) == str(self.root):
                     is_ours = True
                 if is_ours:
                     self._on_event()
-                result = real(target, *words, **more)
+                result = real(target, *arguments, **more)
                 if is_ours:
-                    note(result, target, *words, **more)
+                    note(result, target, *arguments, **more)
                 return result
 
         return call

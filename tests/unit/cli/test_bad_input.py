@@ -45,10 +45,10 @@ def test_every_command_that_has_a_state_directory_is_tried() -> None:
     assert set(COMMANDS_WITH_STATE) == set(COMMANDS) - {"exec", "engines", "doctor"}
 
 
-@pytest.mark.parametrize("words", COMMANDS_WITH_STATE.values(), ids=COMMANDS_WITH_STATE)
+@pytest.mark.parametrize("argv", COMMANDS_WITH_STATE.values(), ids=COMMANDS_WITH_STATE)
 @pytest.mark.parametrize("place", ["", "/dev/null", "/dev/null/x", "/etc/passwd", "/proc/1/nowhere"])
-def test_a_state_directory_that_cannot_be_one_is_named(words: tuple[str, ...], place: str, capfd: pytest.CaptureFixture[str]) -> None:
-    status = run(*words, "--state", place)
+def test_a_state_directory_that_cannot_be_one_is_named(argv: tuple[str, ...], place: str, capfd: pytest.CaptureFixture[str]) -> None:
+    status = run(*argv, "--state", place)
     text = said(capfd)
     assert status in (1, 2, 3) and (place in text or "is empty" in text), text
 

@@ -120,9 +120,9 @@ def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     loop.close()
 
 
-def run(*words: str) -> int:
+def run(*argv: str) -> int:
     with pytest.raises(SystemExit) as leaving:
-        main(list(words))
+        main(list(argv))
     return int(leaving.value.code or 0)
 
 
@@ -185,7 +185,7 @@ def test_a_journal_without_entries_says_so_beside_the_output(region: Region, tmp
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"),
+    ("argv", "fault"),
     [
         ((), ZoneFaultRequest("power")),
         (("--power",), ZoneFaultRequest("power")),
@@ -194,13 +194,13 @@ def test_a_journal_without_entries_says_so_beside_the_output(region: Region, tmp
         (("--delay", "80"), ZoneFaultRequest("delay", 80.0)),
     ],
 )
-def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, words: tuple[str, ...], fault: ZoneFaultRequest) -> None:
-    assert run("fail", "us-east-1a", *words, "--state", str(tmp_path)) == 0
+def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, argv: tuple[str, ...], fault: ZoneFaultRequest) -> None:
+    assert run("fail", "us-east-1a", *argv, "--state", str(tmp_path)) == 0
     assert region.asked == [fault]
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ("--loss", "30", "--delay", "80"),
         ("--power", "--network"),
@@ -212,8 +212,8 @@ def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, w
         ("--delay", "much"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_wrong_usage(region: Region, tmp_path: Path, words: tuple[str, ...]) -> None:
-    assert run("fail", "us-east-1a", *words, "--state", str(tmp_path)) == 2
+def test_a_fault_that_makes_no_sense_is_wrong_usage(region: Region, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    assert run("fail", "us-east-1a", *argv, "--state", str(tmp_path)) == 2
     assert region.asked == []
 
 

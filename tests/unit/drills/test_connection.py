@@ -48,7 +48,7 @@ def test_a_port_where_nothing_listens_refuses(listener: socket.socket) -> None:
 class WarningSession:
     """A session whose commits come with a warning, as PostgreSQL's do when the wait for the standby was cancelled."""
 
-    def __init__(self, words: dict[str, str], *, deadline: float) -> None:
+    def __init__(self, argv: dict[str, str], *, deadline: float) -> None:
         self.warnings: list[str] = []
 
     def rows(self, query: str, *, deadline: float) -> list[list[str | None]]:

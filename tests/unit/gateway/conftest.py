@@ -94,11 +94,11 @@ class Wire(NamedTuple):
             config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, **options),
         )
 
-    async def say(self, words: bytes, *, whole: bool = True) -> bytes:
+    async def say(self, data: bytes, *, whole: bool = True) -> bytes:
         """Send bytes, and return all that comes back until the connection ends (or the first piece of it)."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            writer.write(words)
+            writer.write(data)
             async with asyncio.timeout(120):
                 return await (reader.read() if whole else reader.read(65536))
         except ConnectionError:

@@ -39,17 +39,17 @@ async def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> Non
 async def test_streamed_bodies_and_what_follows_them_are_told_apart_wherever_the_pieces_end(wire: Wire, seed: int) -> None:
     source = random.Random(seed)
     bodies = [source.randbytes(source.choice([INLINE_BODY_BYTES, INLINE_BODY_BYTES + 1, 70_000, 300_000])) for _ in range(4)]
-    words = b""
+    data = b""
     for body in bodies:
-        words += b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-        words += HEALTH * source.randrange(3)
-    words += b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n" + bytes(0x8000) + b"\r\n0\r\n\r\n" + LAST
+        data += b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        data += HEALTH * source.randrange(3)
+    data += b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n" + bytes(0x8000) + b"\r\n0\r\n\r\n" + LAST
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
     answered = asyncio.create_task(reader.read())
-    while words:
+    while data:
         piece = source.choice([1, 100, INLINE_BODY_BYTES, 100_000])
-        writer.write(words[:piece])
-        words = words[piece:]
+        writer.write(data[:piece])
+        data = data[piece:]
         await writer.drain()
         await asyncio.sleep(0)
     answer = await answered
@@ -92,7 +92,7 @@ async def test_a_head_request_has_no_body(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "status"),
+    ("data", "status"),
     [
         (b"GET / HTTP/9.9\r\n\r\n", 400),
         (b"nonsense\r\n\r\n", 400),
@@ -111,8 +111,8 @@ async def test_a_head_request_has_no_body(wire: Wire) -> None:
         (b"POST / HTTP/1.1\r\nConte", 400),
     ],
 )
-async def test_what_is_no_request_too_large_or_too_slow_is_refused_and_ends(wire: Wire, words: bytes, status: int) -> None:
-    assert statuses(await wire.say(words)) == [status]
+async def test_what_is_no_request_too_large_or_too_slow_is_refused_and_ends(wire: Wire, data: bytes, status: int) -> None:
+    assert statuses(await wire.say(data)) == [status]
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ async def test_a_client_that_trickles_its_head_is_ended(wire: Wire) -> None:
 
 
 async def test_a_client_that_goes_away_in_the_middle_harms_nobody(wire: Wire) -> None:
-    for words in (b"POST /", b"PUT /b/k HTTP/1.1\r\nHost: photos.s3.amazonaws.com\r\nContent-Length: 9\r\n\r\nx", HEALTH * 20):
+    for data in (b"POST /", b"PUT /b/k HTTP/1.1\r\nHost: photos.s3.amazonaws.com\r\nContent-Length: 9\r\n\r\nx", HEALTH * 20):
         _, writer = await asyncio.open_connection("127.0.0.1", wire.port)
-        writer.write(words)
+        writer.write(data)
         writer.transport.abort()
     assert statuses(await wire.say(LAST)) == [200]
 
@@ -251,9 +251,9 @@ async def test_a_client_that_closes_its_side_is_answered_and_closed() -> None:
 
     shared = HttpConnections(Settings(), answer, BodyBudget(1 << 20))
     server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(shared), "127.0.0.1", 0)
-    for words, expected in ((HEALTH * 3, 3), (HEALTH + b"GET / HTTP/1.1\r\n", 1), (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx", 0)):
+    for data, expected in ((HEALTH * 3, 3), (HEALTH + b"GET / HTTP/1.1\r\n", 1), (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx", 0)):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(words)
+        writer.write(data)
         writer.write_eof()
         assert statuses(await reader.read()) == [200] * expected
         writer.close()

@@ -61,8 +61,8 @@ def presigned(headers: dict[str, str]) -> bytes:
     "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}]
 )
 async def test_a_request_that_a_foreign_page_signed_with_the_well_known_key_is_refused(wire: Wire, headers: dict[str, str]) -> None:
-    for words in (sts(headers), presigned(headers)):
-        answer = await wire.say(words)
+    for argv in (sts(headers), presigned(headers)):
+        answer = await wire.say(argv)
         assert answer.startswith(b"HTTP/1.1 403 ") and b"<Code>AccessDenied</Code>" in answer and b"allowed_origins" in answer
     large = dynamodb_head("PutItem", b"", headers, length=1_000_000)
     answer = await wire.say(large)
@@ -72,8 +72,8 @@ async def test_a_request_that_a_foreign_page_signed_with_the_well_known_key_is_r
 
 async def test_a_program_and_a_page_of_the_region_or_of_an_allowed_origin_are_answered(wire: Wire) -> None:
     for headers in ({}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://localhost:4566", "Sec-Fetch-Site": "same-origin"}, {"Origin": PAGE}):
-        for words in (sts(headers), presigned(headers)):
-            answer = await wire.say(words)
+        for argv in (sts(headers), presigned(headers)):
+            answer = await wire.say(argv)
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert (f"Access-Control-Allow-Origin: {PAGE}".encode() in answer) == (headers.get("Origin") == PAGE)
 

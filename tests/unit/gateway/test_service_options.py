@@ -115,7 +115,7 @@ async def test_a_key_of_another_account_opens_only_services_that_keep_accounts_a
                 ("dynamodb", "get_item", "AccessDeniedException"),
                 ("ec2", "describe_vpcs", "UnauthorizedOperation"),
             ):
-                words = {"TableName": "t", "Key": {"id": {"S": "x"}}} if service == "dynamodb" else {}
+                parameters = {"TableName": "t", "Key": {"id": {"S": "x"}}} if service == "dynamodb" else {}
                 with pytest.raises(ClientError) as refused:
-                    await asyncio.to_thread(getattr(client(service), call), **words)
+                    await asyncio.to_thread(getattr(client(service), call), **parameters)
                 assert refused.value.response["Error"]["Code"] == code

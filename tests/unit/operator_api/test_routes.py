@@ -37,8 +37,8 @@ def actions() -> OperatorActions:
     return OperatorActions(Zones(), SimpleNamespace(), ground)  # type: ignore[arg-type]
 
 
-def request(*words: str, body: bytes = b"", **query: str) -> OperatorRequest:
-    return OperatorRequest(words, query, body)
+def request(*argv: str, body: bytes = b"", **query: str) -> OperatorRequest:
+    return OperatorRequest(argv, query, body)
 
 
 async def test_the_status_is_told_before_the_networks_are_built() -> None:

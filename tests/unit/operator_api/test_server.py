@@ -31,9 +31,9 @@ async def state(tmp_path: Path) -> AsyncIterator[Path]:
     await server.close()
 
 
-async def say(state: Path, words: bytes) -> str:
+async def say(state: Path, argv: bytes) -> str:
     reader, writer = await asyncio.open_unix_connection(state / SOCKET)
-    writer.write(words)
+    writer.write(argv)
     answer = await reader.read()
     writer.close()
     return answer.decode()
@@ -121,7 +121,7 @@ async def test_a_socket_that_a_killed_region_left_is_replaced(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "status"),
+    ("argv", "status"),
     [
         (b"HELLO\r\n\r\n", 400),
         (b"GET / SPDY/3\r\n\r\n", 400),
@@ -132,8 +132,8 @@ async def test_a_socket_that_a_killed_region_left_is_replaced(tmp_path: Path) ->
         (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", 431),
     ],
 )
-async def test_a_request_that_is_not_understood_is_refused(state: Path, words: bytes, status: int) -> None:
-    assert (await say(state, words)).startswith(f"HTTP/1.1 {status} ")
+async def test_a_request_that_is_not_understood_is_refused(state: Path, argv: bytes, status: int) -> None:
+    assert (await say(state, argv)).startswith(f"HTTP/1.1 {status} ")
 
 
 async def test_somebody_who_hangs_up_in_the_middle_disturbs_nobody(state: Path) -> None:

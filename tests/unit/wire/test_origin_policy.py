@@ -145,7 +145,7 @@ def test_browsers_are_told_of_allowed_origins_only() -> None:
 
 
 def test_hosts_and_origins_are_read_from_the_environment(tmp_path: Path) -> None:
-    words = {"ZONAL_ALLOWED_HOSTS": "a.example, *.b.example", "ZONAL_ALLOWED_ORIGINS": "http://localhost:3000"}
-    settings = load(tmp_path, environment=words)
+    conninfo = {"ZONAL_ALLOWED_HOSTS": "a.example, *.b.example", "ZONAL_ALLOWED_ORIGINS": "http://localhost:3000"}
+    settings = load(tmp_path, environment=conninfo)
     assert settings.allowed_hosts == ("a.example", "*.b.example")
     assert settings.allowed_origins == ("http://localhost:3000",)

@@ -37,7 +37,7 @@ def rpc(body: bytes) -> HttpRequest:
 
 
 @pytest.mark.parametrize(
-    ("sent", "code", "words"),
+    ("sent", "code", "argv"),
     [
         (form("ec2", "Action=DeleteVpc"), "MissingParameter", "The request must contain the parameter VpcId"),
         (form("ec2", "Action=DeleteVpc&VpcId=v&Nonsense=1"), "UnknownParameter", "The parameter Nonsense is not recognized"),
@@ -78,12 +78,12 @@ def rpc(body: bytes) -> HttpRequest:
         (rpc(cbor.encode({"Period": "x"})), "SerializationException", "STRING_VALUE cannot be converted to Integer"),
     ],
 )
-def test_what_is_malformed_is_refused_in_the_services_words(sent: HttpRequest, code: str, words: str) -> None:
+def test_what_is_malformed_is_refused_in_the_services_words(sent: HttpRequest, code: str, argv: str) -> None:
     with pytest.raises(AwsError) as refused:
         parse(sent)
     assert refused.value.code == code
     assert refused.value.status == 400
-    assert words in refused.value.message
+    assert argv in refused.value.message
 
 
 def test_what_is_wrong_is_told_all_at_once_with_the_members_paths() -> None:

@@ -201,7 +201,7 @@ def test_a_presigned_url_is_good_until_it_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "words"),
+    ("change", "code", "argv"),
     [
         (("X-Amz-Expires=60", "X-Amz-Expires=x"), "AuthorizationQueryParametersError", "should be a number"),
         (("X-Amz-Expires=60", "X-Amz-Expires=-1"), "AuthorizationQueryParametersError", "non-negative"),
@@ -212,11 +212,11 @@ def test_a_presigned_url_is_good_until_it_ends() -> None:
         (("X-Amz-Expires=60", "X-Amz-Expires=61"), "SignatureDoesNotMatch", "does not match"),
     ],
 )
-def test_a_presigned_url_that_was_changed_is_refused(change: tuple[str, str], code: str, words: str) -> None:
+def test_a_presigned_url_that_was_changed_is_refused(change: tuple[str, str], code: str, argv: str) -> None:
     request = signed("s3", method="GET", target="/bucket/key", signer=botocore.auth.S3SigV4QueryAuth, expires=60)
     request.query = request.query.replace(*change)
     dialect = Dialect("rest-xml", "s3", CATALOGUE.recognise(signed("s3", signer=botocore.auth.S3SigV4Auth)).service)
-    with pytest.raises(AwsError, match=words) as refused:
+    with pytest.raises(AwsError, match=argv) as refused:
         VERIFIER.verify(request, dialect, now())
     assert refused.value.code == code
 
@@ -284,8 +284,8 @@ def test_s3s_old_presigned_urls_are_verified() -> None:
 
 
 def test_s3s_old_signed_headers_are_verified() -> None:
-    words = {"x-amz-meta-place": "Zürich ", "content-type": "text/plain"}
-    request = signed("s3", method="PUT", target="/photos/a%20b?versionId=1&acl", headers=words, signer=header_signer)
+    parameters = {"x-amz-meta-place": "Zürich ", "content-type": "text/plain"}
+    request = signed("s3", method="PUT", target="/photos/a%20b?versionId=1&acl", headers=parameters, signer=header_signer)
     request.headers = {name: value.encode().decode("latin-1") for name, value in request.headers.items()}  # As they arrive.
     assert (verify(request).access_key, verify(request).key) == ("AKID", b"")
     request.headers = {**request.headers, "content-type": "text/html"}

@@ -65,8 +65,8 @@ class PostgresCommands:
     async def single_user(self, target: Path, statements: list[str]) -> None:
         """Run statements in a cluster that nobody serves and that is not durable yet. The server reports errors in its output only."""
         text = "".join(f"{statement};\n\n" for statement in statements)
-        words = ("postgres", "--single", "-j", "-D", str(target), "-c", "log_min_error_statement=panic", "-c", "fsync=off", "postgres")
-        done = await self._run(words, within=timedelta(minutes=2), input=text.encode())
+        argv = ("postgres", "--single", "-j", "-D", str(target), "-c", "log_min_error_statement=panic", "-c", "fsync=off", "postgres")
+        done = await self._run(argv, within=timedelta(minutes=2), input=text.encode())
         if b"ERROR:" in done.stderr or b"FATAL:" in done.stderr:
             raise EngineFailed(f"the accounts could not be laid out: {_end(done)}")
 
@@ -96,12 +96,12 @@ class PostgresCommands:
             raise EngineFailed(f"{target} could not be made durable: {_end(done)}")
 
     async def _psql(self, where: str, statements: str, within: timedelta) -> str:
-        words = ("psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", where)
-        done = await self._run(words, within=within, input=statements.encode())
+        argv = ("psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", where)
+        done = await self._run(argv, within=within, input=statements.encode())
         return done.stdout.decode(errors="replace").strip()
 
-    async def _run(self, words: tuple[str, ...], more: tuple[str, ...] = (), *, within: timedelta, input: bytes = b"") -> Completed:
-        program, *arguments = words
+    async def _run(self, command: tuple[str, ...], more: tuple[str, ...] = (), *, within: timedelta, input: bytes = b"") -> Completed:
+        program, *arguments = command
         environment = (*self._environment, ("PGPASSFILE", str(self._layout.passwords)), ("PGAPPNAME", "zonal"))
         argv = (str(self._bin / program), *arguments, *more)
         done = await self._host.run(argv, within=within, environment=environment, input=input)

@@ -74,11 +74,11 @@ def passwords(secrets: Secrets) -> str:
 
 def connection_string(origin: Origin, user: str, layout: Layout, *, name: str = "", database: str = "") -> str:
     """How a node's program reaches the origin over the management network."""
-    words: dict[str, object] = {"host": origin.address, "port": origin.port, "user": user, "passfile": layout.passwords}
-    words |= {"application_name": name} if name else {}
-    words |= {"dbname": database} if database else {}
-    words |= {"connect_timeout": 3, "sslmode": "prefer", "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
-    return literals.connection_string(words)
+    conninfo: dict[str, object] = {"host": origin.address, "port": origin.port, "user": user, "passfile": layout.passwords}
+    conninfo |= {"application_name": name} if name else {}
+    conninfo |= {"dbname": database} if database else {}
+    conninfo |= {"connect_timeout": 3, "sslmode": "prefer", "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
+    return literals.connection_string(conninfo)
 
 
 def major(version: str) -> int:

@@ -25,9 +25,9 @@ def setting_value(quoted: str) -> str:
     return quoted[1:-1].replace("''", "'").replace("\\\\", "\\")
 
 
-def connection_string(words: Mapping[str, object]) -> str:
+def connection_string(argv: Mapping[str, object]) -> str:
     """libpq's keywords and values as one string ("Connection Strings" in the PostgreSQL documentation)."""
-    return " ".join(f"{name}={_quoted(str(value))}" for name, value in words.items())
+    return " ".join(f"{name}={_quoted(str(value))}" for name, value in argv.items())
 
 
 def _quoted(value: str) -> str:

@@ -39,9 +39,9 @@ select pg_is_in_recovery(),
 class Probe:
     """Looks at one node. `words` are libpq's words for reaching it; connections are kept by zone."""
 
-    def __init__(self, node: str, words: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, node: str, argv: Callable[[], dict[str, str]]) -> None:
         self._node = node
-        self._conninfo = words
+        self._conninfo = argv
         self._kept: dict[str, Session] = {}
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:

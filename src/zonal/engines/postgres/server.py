@@ -221,9 +221,14 @@ class PostgresNode:
         await asyncio.to_thread(self._layout.remove_all)
 
     def _reach(self) -> dict[str, str]:
-        words = {"hostaddr": self.host.management_address, "host": self.host.management_address, "port": str(self.spec.port)}
-        words |= {"user": configuration.OPERATOR, "password": self._operator, "dbname": configuration.OPERATOR, "application_name": "zonal"}
-        return words | {"sslmode": "disable", "gssencmode": "disable", "tcp_user_timeout": "1000"}
+        conninfo = {"hostaddr": self.host.management_address, "host": self.host.management_address, "port": str(self.spec.port)}
+        conninfo |= {
+            "user": configuration.OPERATOR,
+            "password": self._operator,
+            "dbname": configuration.OPERATOR,
+            "application_name": "zonal",
+        }
+        return conninfo | {"sslmode": "disable", "gssencmode": "disable", "tcp_user_timeout": "1000"}
 
     async def _acting(self) -> None:
         """Raise `HostUnreachable` before files are touched that a host in a lost zone could not have changed."""

@@ -40,8 +40,8 @@ class Session:
     `warnings` are those that came with the last query; a commit that comes with one may not have reached the standby.
     """
 
-    def __init__(self, words: dict[str, str], *, deadline: float) -> None:
-        self._handle: PGconn = pq.PGconn.connect_start(connection_string(words).encode())
+    def __init__(self, argv: dict[str, str], *, deadline: float) -> None:
+        self._handle: PGconn = pq.PGconn.connect_start(connection_string(argv).encode())
         self._handle.notice_handler = self._notice
         self.opened = time.monotonic()
         self.warnings: list[str] = []

@@ -239,11 +239,11 @@ def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
 
 
 def _check_at_rest(record: TableRecord) -> None:
-    words = {"CREATING": "created", "UPDATING": "updated", "DELETING": "deleted"}
-    if record.status in words:
+    outcomes = {"CREATING": "created", "UPDATING": "updated", "DELETING": "deleted"}
+    if record.status in outcomes:
         raise AwsError(
             "ResourceInUseException",
-            f"Attempt to change a resource which is still in use: Table is being {words[record.status]}: {record.id}",
+            f"Attempt to change a resource which is still in use: Table is being {outcomes[record.status]}: {record.id}",
         )
 
 

@@ -97,8 +97,8 @@ class AccessLogs:
             if grant.get("Permission") not in _GRANTED or "Grantee" not in grant:
                 raise malformed_xml()
         if grants and bucket.ownership == "BucketOwnerEnforced":
-            words = "The target bucket's object ownership setting BucketOwnerEnforced disables ACLs: TargetGrants cannot be given"
-            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "TargetGrants"})
+            message = "The target bucket's object ownership setting BucketOwnerEnforced disables ACLs: TargetGrants cannot be given"
+            raise AwsError("InvalidArgument", message, fields={"ArgumentName": "TargetGrants"})
         if not may_deliver(self._s3_context, source, bucket, asked["TargetPrefix"]):
             raise _invalid_target("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket", bucket.name)
         return {

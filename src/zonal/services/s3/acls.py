@@ -91,8 +91,8 @@ class Acls:
         def change(bucket: Bucket) -> Bucket:
             owner = self._s3_context.accounts.of(bucket.owner).canonical_id
             if wanted == "BucketOwnerEnforced" and any(grantee != owner for _, grantee in bucket.grants or ()):
-                words = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-                raise AwsError("InvalidBucketAclWithObjectOwnership", words)
+                message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+                raise AwsError("InvalidBucketAclWithObjectOwnership", message)
             return replace(bucket, ownership=wanted)
 
         await self._s3_context.change_bucket(request["Bucket"], change)
@@ -123,8 +123,8 @@ class Acls:
 def ownership(text: str) -> str:
     """The ownership that a header names. Raises `AwsError` InvalidArgument."""
     if text not in OWNERSHIPS:
-        words = f"Invalid x-amz-object-ownership header: {text}"
-        raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-object-ownership"})
+        message = f"Invalid x-amz-object-ownership header: {text}"
+        raise AwsError("InvalidArgument", message, fields={"ArgumentName": "x-amz-object-ownership"})
     return text
 
 
@@ -168,11 +168,11 @@ def for_new_bucket(call: Call, request: Mapping[str, Any], bucket: Bucket, accou
     if grants is None:
         return None
     if bucket.ownership == "BucketOwnerEnforced" and grants != full_control(owner):
-        words = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-        raise AwsError("InvalidBucketAclWithObjectOwnership", words)
+        message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+        raise AwsError("InvalidBucketAclWithObjectOwnership", message)
     if blocks(bucket, "BlockPublicAcls") and is_public(grants):
-        words = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
-        raise AwsError("InvalidBucketAclWithBlockPublicAccessError", words)
+        message = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
+        raise AwsError("InvalidBucketAclWithBlockPublicAccessError", message)
     return grants
 
 
@@ -251,8 +251,8 @@ def _known_grantee(kind: str, value: str, accounts: Accounts, name: str) -> str:
     if known is not None:
         return known.canonical_id
     if kind == "AmazonCustomerByEmail":
-        words = "The e-mail address you provided does not match any account on record."
-        raise AwsError("UnresolvableGrantByEmailAddress", words, fields={"EmailAddress": value[:200]})
+        message = "The e-mail address you provided does not match any account on record."
+        raise AwsError("UnresolvableGrantByEmailAddress", message, fields={"EmailAddress": value[:200]})
     raise invalid_argument("Invalid id", name, value)
 
 

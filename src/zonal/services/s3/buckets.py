@@ -60,8 +60,8 @@ class Buckets:
                     raise AwsError("TooManyBuckets", "You have attempted to create more buckets than allowed")
                 changes.add_bucket(bucket)
             elif existing.owner != call.account:
-                words = "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
-                raise AwsError("BucketAlreadyExists", f"{words} Please select a different name and try again.", status=409)
+                message = "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
+                raise AwsError("BucketAlreadyExists", f"{message} Please select a different name and try again.", status=409)
             else:
                 changes.put_bucket(_replace(existing, grants=bucket.grants))  # In the first region this resets the ACL, and no more.
 
@@ -104,10 +104,10 @@ class Buckets:
             if bucket.owner != call.account:
                 raise access_denied()
             if not changes.is_empty(bucket.number):
-                words = "The bucket you tried to delete is not empty"
+                message = "The bucket you tried to delete is not empty"
                 if bucket.versioning:
-                    words += ". You must delete all versions in the bucket."
-                raise AwsError("BucketNotEmpty", words, status=409, fields={"BucketName": bucket.name})
+                    message += ". You must delete all versions in the bucket."
+                raise AwsError("BucketNotEmpty", message, status=409, fields={"BucketName": bucket.name})
             changes.delete_bucket(bucket)
 
         await self._s3_context.catalog.change(work)
@@ -146,8 +146,8 @@ def _check_location(configuration: Mapping[str, Any], region: str) -> None:
     if wanted == "us-east-1" or not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d|EU", wanted):  # The one region whose name is none here.
         raise AwsError("InvalidLocationConstraint", "The specified location-constraint is not valid", fields={"LocationConstraint": wanted})
     if wanted != region:
-        words = f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to."
-        raise AwsError("IllegalLocationConstraintException", words)
+        message = f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to."
+        raise AwsError("IllegalLocationConstraintException", message)
 
 
 def _new(call: Call, request: Mapping[str, Any], configuration: Mapping[str, Any], accounts: Accounts, is_open: bool) -> Bucket:

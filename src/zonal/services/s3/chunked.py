@@ -145,5 +145,5 @@ def _incomplete() -> AwsError:
 
 
 def _wrong_signature() -> AwsError:
-    words = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
-    return AwsError("SignatureDoesNotMatch", words, status=403)
+    message = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+    return AwsError("SignatureDoesNotMatch", message, status=403)

@@ -71,13 +71,13 @@ def check_deleting(match: str, entry: ObjectVersion | None, key: str) -> None:
 
 def _not_accepted(header: str, why: str) -> AwsError:
     """AWS's own refusal of a condition that it does not know either."""
-    words = "A header you provided implies functionality that is not implemented"
-    return AwsError("NotImplemented", words, status=501, fields={"Header": header, "additionalMessage": why})
+    message = "A header you provided implies functionality that is not implemented"
+    return AwsError("NotImplemented", message, status=501, fields={"Header": header, "additionalMessage": why})
 
 
 def _matches(text: str, etag: str) -> bool:
-    words = [word.strip().removeprefix("W/").strip('"') for word in text.split(",")]
-    return "*" in words or etag in words
+    etags = [word.strip().removeprefix("W/").strip('"') for word in text.split(",")]
+    return "*" in etags or etag in etags
 
 
 def _not_modified(entry: ObjectVersion) -> AwsError:

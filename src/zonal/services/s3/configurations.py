@@ -74,8 +74,8 @@ class Configurations:
 
         def change(bucket: Bucket) -> Bucket:
             if status == "Suspended" and bucket.object_lock:
-                words = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
-                raise AwsError("InvalidBucketState", words, status=409)
+                message = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+                raise AwsError("InvalidBucketState", message, status=409)
             return replace(bucket, versioning=status)
 
         await self._s3_context.change_bucket(request["Bucket"], change)
@@ -100,8 +100,8 @@ class Configurations:
                 raise not_built(f"server-side encryption {algorithm}, as there is no key management service")
             raise malformed_xml()
         if "KMSMasterKeyID" in default:
-            words = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
-            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "ApplyServerSideEncryptionByDefault"})
+            message = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
+            raise AwsError("InvalidArgument", message, fields={"ArgumentName": "ApplyServerSideEncryptionByDefault"})
         types = rule.get("BlockedEncryptionTypes", {}).get("EncryptionType")
         if types is not None and not set(types) <= {"NONE", "SSE-C"}:
             raise malformed_xml()
@@ -122,8 +122,8 @@ class Configurations:
         bucket = self._s3_context.bucket(request["Bucket"])
         found = bucket.settings.get("public_access_block")
         if found is None:
-            words = "The public access block configuration was not found"
-            raise absent("NoSuchPublicAccessBlockConfiguration", words, bucket.name)
+            message = "The public access block configuration was not found"
+            raise absent("NoSuchPublicAccessBlockConfiguration", message, bucket.name)
         return {"PublicAccessBlockConfiguration": found}
 
     @operation("PutPublicAccessBlock")

@@ -108,8 +108,8 @@ def _check_self_copy(request: Mapping[str, Any], bucket: Bucket, directive: str)
         and not any(map(request.get, changes))
         and not encryption.is_configured(bucket)
     ):
-        words = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata,"
-        raise invalid_request(f"{words} storage class, website redirect location or encryption attributes.")
+        message = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata,"
+        raise invalid_request(f"{message} storage class, website redirect location or encryption attributes.")
 
 
 def copy_range(text: str | None, size: int) -> tuple[int, int]:
@@ -118,8 +118,8 @@ def copy_range(text: str | None, size: int) -> tuple[int, int]:
         return 0, size
     match = re.fullmatch(r"bytes=(\d{1,20})-(\d{1,20})", text, re.ASCII)
     if match is None or int(match[2]) < int(match[1]):
-        words = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets"
-        raise invalid_argument(f"{words} of the first and last bytes to copy", "x-amz-copy-source-range", text[:100])
+        message = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets"
+        raise invalid_argument(f"{message} of the first and last bytes to copy", "x-amz-copy-source-range", text[:100])
     first, last = int(match[1]), int(match[2])
     if first >= size:
         raise invalid_request("The specified copy range is invalid for the source object size")

@@ -81,8 +81,8 @@ class Cors:
             raise _forbidden("CORSResponse: CORS is not enabled for this bucket.", method)
         rule = _fitting(rules, origin, method, wanted)
         if rule is None:
-            words = "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method /"
-            raise _forbidden(f"{words} Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted", method)
+            message = "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method /"
+            raise _forbidden(f"{message} Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted", method)
         headers = _headers(rule, origin)
         if wanted:
             headers.append(("Access-Control-Allow-Headers", ", ".join(wanted)))
@@ -105,8 +105,8 @@ class Cors:
 def _check(rule: Mapping[str, Any]) -> None:
     for method in rule["AllowedMethods"]:
         if method not in METHODS:
-            words = f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
-            raise invalid_request(words)
+            message = f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
+            raise invalid_request(message)
     for name in ("AllowedOrigins", "AllowedHeaders"):
         for text in rule.get(name, []):
             if text.count("*") > 1:

@@ -44,8 +44,8 @@ class Deletions:
     @operation("DeleteObject")
     async def delete(self, call: Call, request: DeleteObjectRequestTypeDef) -> dict[str, Any]:
         if "BypassGovernanceRetention" in request and not self._s3_context.bucket(request["Bucket"]).object_lock:
-            words = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
-            raise AwsError("InvalidArgument", words, fields={"ArgumentName": "x-amz-bypass-governance-retention"})
+            message = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
+            raise AwsError("InvalidArgument", message, fields={"ArgumentName": "x-amz-bypass-governance-retention"})
         bypass = self._bypass(call, request, request["Key"])
         for name in ("IfMatchLastModifiedTime", "IfMatchSize"):
             if name in request:

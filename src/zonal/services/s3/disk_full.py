@@ -24,8 +24,8 @@ def _with_disk_full_error(handler: Handler) -> Handler:
         try:
             return await handler(call, request)
         except DiskFull as error:
-            words = "The disk of this region is full. Delete something, or give it more room."
-            raise AwsError("InsufficientStorage", words, status=507) from error
+            message = "The disk of this region is full. Delete something, or give it more room."
+            raise AwsError("InsufficientStorage", message, status=507) from error
 
     telling.__qualname__ = handler.__qualname__
     return telling

@@ -60,16 +60,16 @@ def customer_key(headers: Mapping[str, str], *, source: bool = False) -> Custome
     algorithm, key, md5 = (headers.get(prefix + name) for name in ("algorithm", "key", "key-md5"))
     if algorithm is None and key is None and md5 is None:
         return None
-    words = "Requests specifying Server Side Encryption with Customer provided keys must provide"
+    requirement = "Requests specifying Server Side Encryption with Customer provided keys must provide"
     if algorithm is None:
-        raise invalid_argument(f"{words} a valid encryption algorithm.", SSE, "null")
+        raise invalid_argument(f"{requirement} a valid encryption algorithm.", SSE, "null")
     if algorithm != "AES256":
         message = "The Encryption request you specified is not valid. Supported value: AES256."
         raise AwsError("InvalidEncryptionAlgorithmError", message, fields={"ArgumentName": SSE, "ArgumentValue": algorithm[:100]})
     if key is None:
-        raise invalid_argument(f"{words} an appropriate secret key.", SSE, "null")
+        raise invalid_argument(f"{requirement} an appropriate secret key.", SSE, "null")
     if md5 is None:
-        raise invalid_argument(f"{words} the client calculated MD5 of the secret key.", SSE, "null")
+        raise invalid_argument(f"{requirement} the client calculated MD5 of the secret key.", SSE, "null")
     raw = _decoded(key)
     if _decoded(md5) != hashlib.md5(raw, usedforsecurity=False).digest():
         raise invalid_argument("The calculated MD5 hash of the key did not match the hash that was provided.", SSE, "null")
@@ -89,19 +89,19 @@ def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | Non
     """The key to write with, None for SSE-S3. Raises `AwsError` for what the bucket refuses and zonal does not do."""
     asked = headers.get(SSE)
     if asked in ("AES256", *_KMS) and any(name.startswith(_PREFIX) for name in headers):
-        words = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
-        raise invalid_argument(words, SSE, asked)
+        message = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
+        raise invalid_argument(message, SSE, asked)
     key = customer_key(headers)
     if asked is not None and asked != "AES256":
         if asked in (*_KMS, "aws:fsx", "aws:backup"):
             raise not_built(f"server-side encryption {asked}, as there is no key management service")
         raise invalid_argument("The encryption method specified is not supported", SSE, asked)
     if "x-amz-server-side-encryption-aws-kms-key-id" in headers:
-        words = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
-        raise invalid_argument(words, SSE, asked or "null")
+        message = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
+        raise invalid_argument(message, SSE, asked or "null")
     if key is not None and "SSE-C" in blocked(bucket):
-        words = "This bucket has blocked upload requests that specify Server Side Encryption with Customer provided keys (SSE-C)."
-        raise AwsError("AccessDenied", f"{words} Please specify a different server-side encryption type", status=403)
+        message = "This bucket has blocked upload requests that specify Server Side Encryption with Customer provided keys (SSE-C)."
+        raise AwsError("AccessDenied", f"{message} Please specify a different server-side encryption type", status=403)
     return key
 
 
@@ -124,14 +124,14 @@ def check_reading(headers: Mapping[str, str], entry: ObjectVersion, *, source: b
         raise invalid_argument(f"{SSE} header is not supported for this operation.", SSE, headers[SSE])
     key = customer_key(headers, source=source)
     if entry.customer_key and key is None:
-        words = "The object was stored using a form of Server Side Encryption."
-        raise invalid_request(f"{words} The correct parameters must be provided to retrieve the object.")
+        message = "The object was stored using a form of Server Side Encryption."
+        raise invalid_request(f"{message} The correct parameters must be provided to retrieve the object.")
     if key is not None and not entry.customer_key:
-        words = "The encryption parameters are not applicable to this object."
-        raise invalid_request(words)
+        message = "The encryption parameters are not applicable to this object."
+        raise invalid_request(message)
     if key is not None and not key.is_of(entry.customer_key):
-        words = "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key."
-        raise AwsError("AccessDenied", words, status=403)
+        message = "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key."
+        raise AwsError("AccessDenied", message, status=403)
     return key
 
 

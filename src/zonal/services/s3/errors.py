@@ -28,8 +28,8 @@ def no_such_version(key: str, version: str) -> AwsError:
 
 
 def no_such_upload(id: str) -> AwsError:
-    words = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
-    return AwsError("NoSuchUpload", words, status=404, fields={"UploadId": id})
+    message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
+    return AwsError("NoSuchUpload", message, status=404, fields={"UploadId": id})
 
 
 def invalid_argument(message: str, name: str = "", value: object = "") -> AwsError:
@@ -49,13 +49,13 @@ def malformed_acl() -> AwsError:
 
 
 def precondition_failed(condition: str) -> AwsError:
-    words = "At least one of the pre-conditions you specified did not hold"
-    return AwsError("PreconditionFailed", words, status=412, fields={"Condition": condition})
+    message = "At least one of the pre-conditions you specified did not hold"
+    return AwsError("PreconditionFailed", message, status=412, fields={"Condition": condition})
 
 
 def method_not_allowed(method: str, *, headers: dict[str, str] | None = None) -> AwsError:
-    words = "The specified method is not allowed against this resource."
-    return AwsError("MethodNotAllowed", words, status=405, fields={"Method": method, "ResourceType": "DeleteMarker"}, headers=headers)
+    message = "The specified method is not allowed against this resource."
+    return AwsError("MethodNotAllowed", message, status=405, fields={"Method": method, "ResourceType": "DeleteMarker"}, headers=headers)
 
 
 def not_built(what: str) -> AwsError:

@@ -85,10 +85,10 @@ class Forms:
         """Who signed the form's policy; None for a form that nobody signed, whatever its policy says. Raises `AwsError`."""
         if any(name.lower() in fields for name in _SIGNED[1:]):
             _require(fields, _SIGNED)
-            access_key, words = fields["x-amz-credential"].partition("/")[0], fields["x-amz-credential"].split("/")
-            if fields["x-amz-algorithm"] != signing.ALGORITHM or len(words) != 5:
+            access_key, segments = fields["x-amz-credential"].partition("/")[0], fields["x-amz-credential"].split("/")
+            if fields["x-amz-algorithm"] != signing.ALGORITHM or len(segments) != 5:
                 raise invalid_argument("The form's algorithm or credential is not one.", "X-Amz-Credential", fields["x-amz-credential"])
-            key = signing.signing_key(self._secret(access_key), words[1], words[2], words[3])
+            key = signing.signing_key(self._secret(access_key), segments[1], segments[2], segments[3])
             expected = hmac.digest(key, fields["policy"].encode(), "sha256").hex()
             return _compared(expected, fields["x-amz-signature"], access_key, fields["policy"])
         if any(name.lower() in fields for name in _SIGNED_BEFORE[1:]):
@@ -150,8 +150,8 @@ def _tagging(text: str) -> str:
         raise malformed_xml() from None
     pairs = []
     for tag in [child for each in root.children for child in each.children]:
-        words = {child.name: child.text for child in tag.children}
-        pairs.append(f"{quote(words.get('Key', ''), safe='')}={quote(words.get('Value', ''), safe='')}")
+        members = {child.name: child.text for child in tag.children}
+        pairs.append(f"{quote(members.get('Key', ''), safe='')}={quote(members.get('Value', ''), safe='')}")
     return "&".join(pairs)
 
 
@@ -169,8 +169,8 @@ def _success(fields: Mapping[str, str], bucket: str, done: Mapping[str, str], re
     target = fields.get("success_action_redirect") or fields.get("redirect")
     if target and re.match(r"https?://", target):
         mark = "&" if "?" in target else "?"
-        words = f"bucket={quote(bucket, safe='')}&key={quote(key, safe='')}&etag={quote(etag, safe='')}"
-        return HttpResponse(303, [("ETag", etag), ("Location", f"{target}{mark}{words}")], b"")
+        query = f"bucket={quote(bucket, safe='')}&key={quote(key, safe='')}&etag={quote(etag, safe='')}"
+        return HttpResponse(303, [("ETag", etag), ("Location", f"{target}{mark}{query}")], b"")
     status = fields.get("success_action_status", "204")
     if status == "201":
         inside = "".join(

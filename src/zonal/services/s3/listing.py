@@ -114,8 +114,8 @@ def page_limit(request: Mapping[str, Any], name: str) -> int:
     """How much a page may hold. Raises `AwsError` where it is no number of things."""
     limit: int = request.get(name, LIMIT)
     if limit < 0:
-        words = {"MaxKeys": "maxKeys", "MaxUploads": "max-uploads", "MaxParts": "max-parts"}[name]
-        raise invalid_argument(f"Argument {words} must be an integer between 0 and 2147483647", words, limit)
+        member = {"MaxKeys": "maxKeys", "MaxUploads": "max-uploads", "MaxParts": "max-parts"}[name]
+        raise invalid_argument(f"Argument {member} must be an integer between 0 and 2147483647", member, limit)
     return min(limit, LIMIT)
 
 

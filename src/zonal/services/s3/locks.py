@@ -57,8 +57,8 @@ class Locks:
 
         def change(bucket: Bucket) -> Bucket:
             if bucket.versioning != "Enabled":
-                words = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
-                raise AwsError("InvalidBucketState", words, status=409)
+                message = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
+                raise AwsError("InvalidBucketState", message, status=409)
             return replace(bucket, object_lock=True, settings=bucket.settings | {"object_lock": {"Rule": rule} if rule else {}})
 
         await self._s3_context.change_bucket(request["Bucket"], change)

@@ -137,8 +137,8 @@ class Multipart:
         bucket, upload = self._upload(request)
         after, limit = request.get("PartNumberMarker", 0), page_limit(request, "MaxParts")
         if after < 0:
-            words = "Argument part-number-marker must be an integer between 0 and 2147483647"
-            raise invalid_argument(words, "part-number-marker", after)
+            message = "Argument part-number-marker must be an integer between 0 and 2147483647"
+            raise invalid_argument(message, "part-number-marker", after)
         parts = self._s3_context.catalog.view.parts(upload.id, after, limit + 1)
         shown = parts[:limit]
         answer: dict[str, Any] = {
@@ -191,8 +191,8 @@ class Multipart:
             raise invalid_request("The provided 'x-amz-mp-object-size' header does not match what was computed.")
         kind = request.get("ChecksumType")
         if kind and upload.checksum_type and kind != upload.checksum_type:
-            words = f"The upload was created using the {upload.checksum_type} checksum mode."
-            raise invalid_request(f"{words} The complete request must use the same checksum mode.")
+            message = f"The upload was created using the {upload.checksum_type} checksum mode."
+            raise invalid_request(f"{message} The complete request must use the same checksum mode.")
         checksum = entry.checksum
         for name in checksums.SIZES:
             claimed = headers.get(f"x-amz-checksum-{name.lower()}")
@@ -245,8 +245,8 @@ def _wanted(request: Mapping[str, Any]) -> RequestedParts:
     wanted = [(part["PartNumber"], part.get("ETag", "").strip('"'), part) for part in parts]
     numbers = [number for number, _, _ in wanted]
     if numbers != sorted(set(numbers)):
-        words = "The list of parts was not in ascending order. The parts list must be specified in order by part number."
-        raise AwsError("InvalidPartOrder", words)
+        message = "The list of parts was not in ascending order. The parts list must be specified in order by part number."
+        raise AwsError("InvalidPartOrder", message)
     return wanted
 
 
@@ -274,15 +274,15 @@ def _check_superseded(headers: Any, upload: Upload | None, current: ObjectVersio
     for name in ("If-Match", "If-None-Match"):
         is_written = current is not None and not current.is_marker and current.modified >= upload.initiated
         if name.lower() in headers and (is_written if name == "If-Match" else upload.superseded):
-            words = "The conditional request cannot succeed due to a conflicting operation against this resource."
+            message = "The conditional request cannot succeed due to a conflicting operation against this resource."
             fields = {"Condition": name, "Key": upload.template.key}
-            raise AwsError("ConditionalRequestConflict", words, status=409, fields=fields)
+            raise AwsError("ConditionalRequestConflict", message, status=409, fields=fields)
 
 
 def _invalid_part(upload: Upload, number: int) -> AwsError:
-    words = "One or more of the specified parts could not be found."
+    message = "One or more of the specified parts could not be found."
     more = "The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."
-    return AwsError("InvalidPart", f"{words}  {more}", fields={"UploadId": upload.id, "PartNumber": number})
+    return AwsError("InvalidPart", f"{message}  {more}", fields={"UploadId": upload.id, "PartNumber": number})
 
 
 def _assembled(upload: Upload, parts: list[Part]) -> ObjectVersion:
@@ -324,10 +324,10 @@ def _check_algorithm(headers: Any, upload: Upload) -> None:
     """A part that brings a checksum brings one of the upload's algorithm."""
     given = checksums.wanted(headers, checksums.claimed(headers), "")
     if upload.algorithm and given and given != upload.algorithm:
-        words = (
+        message = (
             f"Checksum Type mismatch occurred, expected checksum Type: {upload.algorithm.lower()}, actual checksum Type: {given.lower()}"
         )
-        raise invalid_request(words)
+        raise invalid_request(message)
 
 
 def _part_shown(part: Part, upload: Upload) -> dict[str, Any]:

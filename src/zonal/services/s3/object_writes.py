@@ -60,8 +60,8 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that are given back with the object, as they were written. `aws-chunked` was the transfer's, not the object's."""
     kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
     if "aws-chunked" in kept.get("content-encoding", "").lower():
-        words = [word.strip() for word in kept["content-encoding"].split(",")]
-        kept["content-encoding"] = ",".join(word for word in words if word and word.lower() != "aws-chunked")
+        encodings = [word.strip() for word in kept["content-encoding"].split(",")]
+        kept["content-encoding"] = ",".join(word for word in encodings if word and word.lower() != "aws-chunked")
     if not kept.get("content-encoding", "").strip():
         kept.pop("content-encoding", None)
     kept.setdefault("content-type", "binary/octet-stream")
@@ -73,8 +73,8 @@ def metadata(request: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = request.get("Metadata") or {}
     size = sum(len(key.encode()) + len(value.encode("latin-1", "replace")) for key, value in found.items())
     if size > METADATA_BYTES:
-        words = "Your metadata headers exceed the maximum allowed metadata size"
-        raise AwsError("MetadataTooLarge", words, fields={"Size": size, "MaxSizeAllowed": METADATA_BYTES})
+        message = "Your metadata headers exceed the maximum allowed metadata size"
+        raise AwsError("MetadataTooLarge", message, fields={"Size": size, "MaxSizeAllowed": METADATA_BYTES})
     return found
 
 
@@ -93,8 +93,8 @@ def storage_class(name: str | None) -> str:
 
 def _redirect(location: str | None) -> str:
     if location and not re.match(r"/|https?://", location):
-        words = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
-        raise AwsError("InvalidRedirectLocation", words)
+        message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
+        raise AwsError("InvalidRedirectLocation", message)
     return location or ""
 
 

@@ -211,8 +211,8 @@ def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: ObjectV
     if not entry.parts and number == 1:
         return ByteSpan(0, entry.size, entry.size == 0)
     if number > len(entry.parts):
-        words = "The requested partnumber is not satisfiable"
-        raise AwsError("InvalidPartNumber", words, status=416, fields={"ActualPartCount": max(1, len(entry.parts))})
+        message = "The requested partnumber is not satisfiable"
+        raise AwsError("InvalidPartNumber", message, status=416, fields={"ActualPartCount": max(1, len(entry.parts))})
     offset = sum(part.size for part in entry.parts[: number - 1])
     return ByteSpan(offset, entry.parts[number - 1].size, False)
 

@@ -226,22 +226,22 @@ def _holds(operator: str, tests: Mapping[str, Any], context: ContextValues) -> b
     quantifier, base, if_exists = found
     for name, wanted in tests.items():
         given = context.get(name.lower())
-        words = [_text(value) for value in _listed(wanted)]
+        expected = [_text(value) for value in _listed(wanted)]
         if base == "Null":
-            if (given is None) != (words[0].lower() == "true"):
+            if (given is None) != (expected[0].lower() == "true"):
                 return False
-        elif not _holds_one(quantifier, base, if_exists, given, words, context):
+        elif not _holds_one(quantifier, base, if_exists, given, expected, context):
             return False
     return True
 
 
-def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | None, words: list[str], context: ContextValues) -> bool:
+def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | None, expected: list[str], context: ContextValues) -> bool:
     test, negated = _TESTS[base]
     if given is None:
         return if_exists or negated or quantifier == "ForAllValues"
 
     def matches(value: str) -> bool:
-        one = any(_safely(test, value, _substituted(word, context)) for word in words)
+        one = any(_safely(test, value, _substituted(word, context)) for word in expected)
         return not one if negated else one
 
     return all(map(matches, given)) if quantifier == "ForAllValues" or (negated and not quantifier) else any(map(matches, given))

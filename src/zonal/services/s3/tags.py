@@ -114,8 +114,8 @@ _OBJECT_RULES = _BUCKET_RULES._replace(
 
 def from_header(text: str) -> dict[str, str]:
     """The tags of an `x-amz-tagging` header. Raises `AwsError`."""
-    words = [word.partition("=") for word in text.split("&") if word]
-    pairs = [{"Key": unquote_plus(key), "Value": unquote_plus(value)} for key, _, value in words]
+    parts = [word.partition("=") for word in text.split("&") if word]
+    pairs = [{"Key": unquote_plus(key), "Value": unquote_plus(value)} for key, _, value in parts]
     keys = [pair["Key"] for pair in pairs]
     if len(set(keys)) != len(keys) or not all(map(_is_text, (*keys, *(pair["Value"] for pair in pairs)))):
         message = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."

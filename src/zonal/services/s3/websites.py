@@ -151,8 +151,8 @@ def _check(website: Mapping[str, Any]) -> None:
     everything, index = website.get("RedirectAllRequestsTo"), website.get("IndexDocument")
     if everything is not None:
         if index or website.get("ErrorDocument") or website.get("RoutingRules"):
-            words = "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules."
-            raise AwsError("InvalidArgument", words)
+            message = "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules."
+            raise AwsError("InvalidArgument", message)
         _check_protocol(everything)
         return
     if index is None or not index.get("Suffix") or "/" in index["Suffix"]:
@@ -171,8 +171,8 @@ def _check(website: Mapping[str, Any]) -> None:
 
 def _check_protocol(redirect: Mapping[str, Any]) -> None:
     if redirect.get("Protocol", "http") not in ("http", "https"):
-        words = "Invalid protocol, protocol can be http or https. If not defined the protocol will be selected automatically."
-        raise AwsError("InvalidRequest", words)
+        message = "Invalid protocol, protocol can be http or https. If not defined the protocol will be selected automatically."
+        raise AwsError("InvalidRequest", message)
 
 
 def _by_rule(rule: Mapping[str, Any], path: str, host: str) -> HttpResponse:

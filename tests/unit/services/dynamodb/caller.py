@@ -60,10 +60,10 @@ class Caller:
         types: dict[str, str] = {}
         request: dict[str, Any] = {"TableName": name, "KeySchema": schema(keys, types), "BillingMode": "PAY_PER_REQUEST"}
         for index, text in (indexes or {}).items():
-            words = text.split()
-            parts = " ".join(word for word in words if ":" in word)
-            kind = "LocalSecondaryIndexes" if "LOCAL" in words else "GlobalSecondaryIndexes"
-            projection = "KEYS_ONLY" if "KEYS_ONLY" in words else "ALL"
+            segments = text.split()
+            parts = " ".join(word for word in segments if ":" in word)
+            kind = "LocalSecondaryIndexes" if "LOCAL" in segments else "GlobalSecondaryIndexes"
+            projection = "KEYS_ONLY" if "KEYS_ONLY" in segments else "ALL"
             request.setdefault(kind, []).append(
                 {"IndexName": index, "KeySchema": schema(parts, types), "Projection": {"ProjectionType": projection}}
             )

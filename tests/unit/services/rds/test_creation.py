@@ -78,7 +78,7 @@ def test_the_master_password_is_nowhere_in_clear_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "code", "words"),
+    ("parameters", "code", "message_pattern"),
     [
         ({"DBInstanceIdentifier": "9lives"}, "InvalidParameterValue", "not a valid identifier"),
         ({"DBInstanceIdentifier": "a--b"}, "InvalidParameterValue", "two consecutive hyphens"),
@@ -130,7 +130,7 @@ def test_the_master_password_is_nowhere_in_clear_text() -> None:
         ),
     ],
 )
-def test_what_cannot_be_honoured_is_refused(parameters: dict[str, Any], code: str, words: str) -> None:
+def test_what_cannot_be_honoured_is_refused(parameters: dict[str, Any], code: str, message_pattern: str) -> None:
     async def test(account: Account) -> None:
         asked = {"DBInstanceIdentifier": "orders", "Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": 20}
         asked |= {"MasterUsername": "master", "MasterUserPassword": "password-of-master"}
@@ -138,7 +138,7 @@ def test_what_cannot_be_honoured_is_refused(parameters: dict[str, Any], code: st
         assert found == code
         import re
 
-        assert re.search(words, message), message
+        assert re.search(message_pattern, message), message
         assert account.store.select(DbInstance) == [] and account.store.select(NetworkInterface) == []
 
     run(test)

@@ -58,10 +58,10 @@ def bucket(mine: Any) -> str:
     return name
 
 
-def code(call: Any, /, **words: Any) -> str:
+def code(call: Any, /, **parameters: Any) -> str:
     """The code of a call that must fail."""
     with pytest.raises(ClientError) as failed:
-        call(**words)
+        call(**parameters)
     found: str = failed.value.response["Error"]["Code"]
     return found
 
@@ -125,8 +125,8 @@ def test_a_new_bucket_with_an_acl_must_be_allowed_to_have_it(endpoint: Endpoint,
 
 
 def test_grants_by_header_are_all_kept(mine: Any, bucket: str) -> None:
-    words = dict.fromkeys(("GrantRead", "GrantWrite", "GrantReadACP", "GrantWriteACP", "GrantFullControl"), f"id={OTHER}")
-    mine.put_bucket_acl(Bucket=bucket, **words)
+    parameters = dict.fromkeys(("GrantRead", "GrantWrite", "GrantReadACP", "GrantWriteACP", "GrantFullControl"), f"id={OTHER}")
+    mine.put_bucket_acl(Bucket=bucket, **parameters)
     found = [each["Permission"] for each in mine.get_bucket_acl(Bucket=bucket)["Grants"]]
     assert found == ["READ", "WRITE", "READ_ACP", "WRITE_ACP", "FULL_CONTROL"]
     mine.put_bucket_acl(Bucket=bucket, AccessControlPolicy={"Owner": {"ID": ME}, "Grants": []})

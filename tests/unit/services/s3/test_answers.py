@@ -39,10 +39,10 @@ def bucket(client: Any) -> str:
     return name
 
 
-def refused(call: Any, /, **words: Any) -> dict[str, Any]:
+def refused(call: Any, /, **parameters: Any) -> dict[str, Any]:
     """The error of a call that must fail, with its status."""
     with pytest.raises(ClientError) as failed:
-        call(**words)
+        call(**parameters)
     response = failed.value.response
     return {**response["Error"], "Status": response["ResponseMetadata"]["HTTPStatusCode"]}
 

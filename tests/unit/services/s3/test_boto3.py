@@ -39,10 +39,10 @@ def bucket(client: Any) -> str:
     return name
 
 
-def fails(code: str, call: Any, /, **words: Any) -> Any:
+def fails(code: str, call: Any, /, **parameters: Any) -> Any:
     """The error of a call that must fail so."""
     with pytest.raises(ClientError) as failed:
-        call(**words)
+        call(**parameters)
     assert failed.value.response["Error"]["Code"] == code, failed.value
     return failed.value.response
 
@@ -215,25 +215,25 @@ def test_the_checksum_of_a_whole_upload_is_that_of_its_content(client: Any, buck
 
 def test_an_upload_that_is_wrong_is_refused(client: Any, bucket: str) -> None:
     upload, parts = parts_of(client, bucket, "k", [b"small", b"end"])
-    words = {"Bucket": bucket, "Key": "k", "UploadId": upload}
-    fails("EntityTooSmall", client.complete_multipart_upload, **words, MultipartUpload={"Parts": parts})
-    fails("InvalidPartOrder", client.complete_multipart_upload, **words, MultipartUpload={"Parts": parts[::-1]})
+    parameters = {"Bucket": bucket, "Key": "k", "UploadId": upload}
+    fails("EntityTooSmall", client.complete_multipart_upload, **parameters, MultipartUpload={"Parts": parts})
+    fails("InvalidPartOrder", client.complete_multipart_upload, **parameters, MultipartUpload={"Parts": parts[::-1]})
     wrong = [{"PartNumber": 7, "ETag": parts[0]["ETag"]}]
-    fails("InvalidPart", client.complete_multipart_upload, **words, MultipartUpload={"Parts": wrong})
-    fails("MalformedXML", client.complete_multipart_upload, **words)
-    fails("InvalidArgument", client.upload_part, **words, PartNumber=10_001, Body=b"")
-    client.abort_multipart_upload(**words)
-    fails("NoSuchUpload", client.abort_multipart_upload, **words)
-    fails("NoSuchUpload", client.complete_multipart_upload, **words, MultipartUpload={"Parts": parts})
+    fails("InvalidPart", client.complete_multipart_upload, **parameters, MultipartUpload={"Parts": wrong})
+    fails("MalformedXML", client.complete_multipart_upload, **parameters)
+    fails("InvalidArgument", client.upload_part, **parameters, PartNumber=10_001, Body=b"")
+    client.abort_multipart_upload(**parameters)
+    fails("NoSuchUpload", client.abort_multipart_upload, **parameters)
+    fails("NoSuchUpload", client.complete_multipart_upload, **parameters, MultipartUpload={"Parts": parts})
 
 
 def test_a_part_can_be_a_range_of_another_object(client: Any, bucket: str) -> None:
     content = os.urandom(5 * 1024 * 1024 + 10)
     client.put_object(Bucket=bucket, Key="source", Body=content)
     upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
-    words = {"Bucket": bucket, "Key": "k", "UploadId": upload, "PartNumber": 1}
+    parameters = {"Bucket": bucket, "Key": "k", "UploadId": upload, "PartNumber": 1}
     source = {"Bucket": bucket, "Key": "source"}
-    copied = client.upload_part_copy(**words, CopySource=source, CopySourceRange="bytes=10-109")
+    copied = client.upload_part_copy(**parameters, CopySource=source, CopySourceRange="bytes=10-109")
     parts = {"Parts": [{"PartNumber": 1, "ETag": copied["CopyPartResult"]["ETag"]}]}
     client.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts)
     assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == content[10:110]
@@ -449,8 +449,8 @@ def test_object_lock_holds_versions(client: Any) -> None:
     bucket = f"locked-{os.urandom(5).hex()}"
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
     until = datetime.now(UTC) + timedelta(days=1)
-    words = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
-    version = client.put_object(Bucket=bucket, Key="k", Body=b"1", **words)["VersionId"]
+    parameters = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    version = client.put_object(Bucket=bucket, Key="k", Body=b"1", **parameters)["VersionId"]
     fails("AccessDenied", client.delete_object, Bucket=bucket, Key="k", VersionId=version)
     client.put_object_legal_hold(Bucket=bucket, Key="k", VersionId=version, LegalHold={"Status": "ON"})
     fails("AccessDenied", client.delete_object, Bucket=bucket, Key="k", VersionId=version, BypassGovernanceRetention=True)

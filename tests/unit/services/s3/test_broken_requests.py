@@ -92,10 +92,10 @@ def requests(draw: Any) -> AWSRequest:
         )
     )
     query = {name: draw(VALUES) for name in draw(st.lists(st.sampled_from(QUERIES), max_size=3))}
-    words = [draw(st.sampled_from(SUBRESOURCES)), *(f"{name}={quote(value)}" for name, value in query.items())]
+    argv = [draw(st.sampled_from(SUBRESOURCES)), *(f"{name}={quote(value)}" for name, value in query.items())]
     headers = {name: draw(VALUES) for name in draw(st.lists(st.sampled_from(HEADERS), max_size=4))}
     body = draw(st.one_of(st.just(b""), documents(), st.binary(max_size=40)))
-    url = f"http://127.0.0.1{path}?{'&'.join(word for word in words if word)}"
+    url = f"http://127.0.0.1{path}?{'&'.join(word for word in argv if word)}"
     request = AWSRequest(
         draw(st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH"])), url, headers=headers, data=body
     )

@@ -137,12 +137,12 @@ class Sequences(RuleBasedStateMachine):
         listed = self._client.list_parts(Bucket=NAME, Key=upload.key, UploadId=id).get("Parts", [])
         assert {part["PartNumber"]: part["Size"] for part in listed} == {number: len(part) for number, part in upload.parts.items()}
         parts = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in listed]
-        words = {"Bucket": NAME, "Key": upload.key, "UploadId": id, "MultipartUpload": {"Parts": parts}}
+        parameters = {"Bucket": NAME, "Key": upload.key, "UploadId": id, "MultipartUpload": {"Parts": parts}}
         numbers = sorted(upload.parts)
         expected = (
             "MalformedXML" if not numbers else "EntityTooSmall" if any(len(upload.parts[at]) < len(PART) for at in numbers[:-1]) else ""
         )
-        answer = self._same(expected, lambda: self._client.complete_multipart_upload(**words))
+        answer = self._same(expected, lambda: self._client.complete_multipart_upload(**parameters))
         if not answer:
             return id
         self._model.complete(id, numbers, version=answer.get("VersionId", NULL))

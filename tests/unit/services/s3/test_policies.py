@@ -231,10 +231,10 @@ def test_an_address_in_a_condition_is_one(value: Any) -> None:
 
 def test_whatever_is_asked_of_a_policy_is_a_word_that_one_may_use(tmp_path: Path) -> None:
     s3 = open_s3(tmp_path, RegionClock(1.0), Settings())
-    words = OBJECT_ACTIONS | BUCKET_ACTIONS
+    actions = OBJECT_ACTIONS | BUCKET_ACTIONS
     everything = {"VersionId": "1", "ACL": "private", "Tagging": "a=b", "ObjectLockMode": "GOVERNANCE", "ObjectLockLegalHoldStatus": "ON"}
     for name in s3.handlers.keys() - {"ListBuckets", "CreateBucket"}:
-        assert set(actions_for(name, {})) | set(actions_for(name, everything)) <= words, name
+        assert set(actions_for(name, {})) | set(actions_for(name, everything)) <= actions, name
     asyncio.run(s3.store.close())
 
 
