@@ -97,7 +97,7 @@ _processes: dict[int, int] = {}
 
 
 def processor_seconds(port: int) -> float:
-    """The processor time that the server at this port has taken so far (without its keeper)."""
+    """The processor time that the server at this port has taken so far (without its writer process)."""
     tasks = Path(f"/proc/{_processes[port]}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 

@@ -1,4 +1,4 @@
-"""Memory of an idle region: region, init, porter and forwarder, shared pages counted by share (PSS) and in full (RSS)."""
+"""Memory of an idle region: region, init, supervisor and forwarder, shared pages counted by share (PSS) and in full (RSS)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def processes(state: Path) -> list[Path]:
-    """Every process that belongs to the region: the porter, and all that descend from it."""
+    """Every process that belongs to the region: the supervisor, and all that descend from it."""
     parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit() and (path / "stat").exists()}
     family = {parents[int((state / "zonal.pid").read_text().split()[0])]}
     while grown := {process for process, parent in parents.items() if parent in family} - family:

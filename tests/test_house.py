@@ -27,7 +27,7 @@ def test_a_module_opens_with_a_docstring_that_explains_it(module: Path) -> None:
 
 
 @pytest.mark.parametrize("package", [path for path in MODULES if path.name == "__init__.py"], ids=name)
-def test_a_packages_door_is_prose(package: Path) -> None:
+def test_a_packages_docstring_is_prose(package: Path) -> None:
     body = ast.parse(package.read_text()).body
     others = [node for node in body[1:] if not (package.parent == SOURCE and isinstance(node, ast.Assign))]
     assert others == [], f"{name(package)} holds code; a package's door is prose only"
@@ -109,7 +109,7 @@ def test_no_path_of_somebodys_machine_is_in_the_repository() -> None:
     assert [file for file in guilty if file != "tests/test_house.py"] == []
 
 
-def test_every_test_directory_mirrors_a_part_or_has_a_door() -> None:
+def test_every_test_directory_mirrors_a_part_or_is_listed() -> None:
     parts = {path.name for path in SOURCE.iterdir() if path.is_dir()} | {"services"}
     mirrored = {path.name for path in (ROOT / "tests" / "unit").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert mirrored <= parts

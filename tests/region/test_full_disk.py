@@ -113,7 +113,7 @@ def disk_events(region: SmallDiskRegion) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_full_disk_is_shown_refused_and_over_when_there_is_room(full: tuple[SmallDiskRegion, str]) -> None:
+def test_a_full_disk_is_shown_refused_and_over_when_there_is_space(full: tuple[SmallDiskRegion, str]) -> None:
     region, database = full
     dynamodb, s3 = region.client("dynamodb"), region.client("s3")
     [warning] = eventually(lambda: region.status()["trouble"], within=PATIENCE_SECONDS)
@@ -139,7 +139,7 @@ def test_a_full_disk_is_shown_refused_and_over_when_there_is_room(full: tuple[Sm
     [("zonal.region",), ("storage.keeper",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
     ids=["region", "dynamodb-writer", "forwarder", "engines", "host-inits"],
 )
-def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_room(full: tuple[SmallDiskRegion, str], argv: tuple[str, ...]) -> None:
+def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_space(full: tuple[SmallDiskRegion, str], argv: tuple[str, ...]) -> None:
     region, database = full
     first, killed = init(region), processes(region, *argv)
     assert killed
@@ -153,7 +153,7 @@ def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_room(full: tup
     assert init(region) == first and set(processes(region, *argv)).isdisjoint(killed)
 
 
-def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_is_room(tmp_path: Path) -> None:
+def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_is_space(tmp_path: Path) -> None:
     with region_on_small_disk(tmp_path, "100m") as region:
         for _ in ("new", "stopped"):
             region.fill()

@@ -27,7 +27,7 @@ def is_refused(call: Any, /, **parameters: Any) -> bool:
     return False
 
 
-def test_a_full_disk_is_told_and_nothing_is_torn_and_room_is_used_again(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_nothing_is_torn_and_space_is_used_again(tmp_path: Path) -> None:
     with on_small_disk(tmp_path, "64m") as client:
         client.create_bucket(Bucket="full")
         upload = client.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]

@@ -118,7 +118,7 @@ def _listening_problem(error: Exception, settings: Settings) -> tuple[str, str]:
 
 
 def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Start the porter, in a session of its own where it is to stay. Its first line on standard output is its answer."""
+    """Start the supervisor, in a session of its own where it is to stay. Its first line on standard output is its answer."""
     environment = os.environ | {"ZONAL_PORT": str(settings.port), "ZONAL_BIND": settings.bind}
     argv = [sys.executable, "-m", "zonal.cli.supervisor", str(state), str(listener.fileno())]
     more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True} if detach else {}
@@ -133,7 +133,7 @@ def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, 
 
 
 def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) -> None:
-    """Return when the porter says that the API answers. Raises `NotStarted` with what is known of the reason."""
+    """Return when the supervisor says that the API answers. Raises `NotStarted` with what is known of the reason."""
     assert process.stdout is not None
     found, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
     line = process.stdout.readline().decode(errors="replace").strip() if found else ""
@@ -152,14 +152,14 @@ def _last_log_lines(state: Path) -> str:
 
 
 def _wait_in_foreground(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end of a region in the foreground. A terminal's Ctrl-C reaches the porter too, which ends it in order."""
+    """Wait for the end of a region in the foreground. A terminal's Ctrl-C reaches the supervisor too, which ends it in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     forward_to(process.pid)
     return process.wait()
 
 
 def _is_free(state: Path) -> bool:
-    """Whether the porter has let go of the state directory."""
+    """Whether the supervisor has let go of the state directory."""
     import fcntl
 
     descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)

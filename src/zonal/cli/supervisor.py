@@ -1,6 +1,6 @@
 """The process that `zonal start` leaves behind: `python -m zonal.cli.supervisor STATE DESCRIPTOR…`.
 
-It becomes the porter of the sandbox (`fabric.sandbox`). It is a program of its own, small because it imports nothing else, and outlives
+It becomes the supervisor of the sandbox (`fabric.sandbox`). It is a program of its own, small because it imports nothing else, and outlives
 the command line. The first line it writes to standard output is `ready`, or why there is no region.
 """
 

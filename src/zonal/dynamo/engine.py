@@ -1,6 +1,6 @@
 """The engine: every table's items, ready to be read and written.
 
-It holds the store of items, the tables as the region's records say they are, the writer that keeps indexes and logs in step, the governor
+It holds the store of items, the tables as the region's records say they are, the writer that keeps indexes and logs in step, the limiter
 of capacity, and the near past for reads that lag. Everything is decided on the event loop's thread, one request at a time, on the accepted
 state; so writes need no locks, and a transaction is one decision. Only a commit's way to the disk takes place elsewhere.
 """

@@ -2,10 +2,10 @@
 
 A process of its own inside the internet's namespace: it stands where the outside world stands, and goes on while the region is started
 again. What it shall serve stands in a file, `{"127.9.113.5": {"5432": ["203.0.113.5", 5432]}}`; on SIGHUP it reads it again. It gets
-each listener from the porter, and connects every caller to the public address: through the internet gateway, with whatever
+each listener from the supervisor, and connects every caller to the public address: through the internet gateway, with whatever
 security groups say. A silence there is a silence here.
 
-Run as a program: `forwarder TABLE PORTER-SOCKET STATUS`. The status file says for each endpoint `ok` or why it is not served.
+Run as a program: `forwarder TABLE BROKER-SOCKET STATUS`. The status file says for each endpoint `ok` or why it is not served.
 """
 
 from __future__ import annotations

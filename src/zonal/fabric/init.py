@@ -1,7 +1,7 @@
 """Process 1 of the sandbox: starts the region, starts it again when it dies, and takes everything with it when it ends.
 
-Run as a program, without asyncio and the rest, so that it stays small. A pipe leads to the porter: when the porter is gone the pipe ends,
-and so does init. On SIGTERM (or SIGINT) the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and the
+Run as a program, without asyncio and the rest, so that it stays small. A pipe leads to the supervisor: when the supervisor is gone the pipe
+ends, and so does init. On SIGTERM (or SIGINT) the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and the
 kernel ends every process, mount and namespace of the sandbox with it. A region that ends by itself with status 0 was told to stop;
 one that ends otherwise is started again, after a pause that grows while it keeps dying young. A region whose first start fails with
 `CANNOT_START` is not started again: no engine runs yet that would be worth keeping, and whoever started it learns the reason at once.
@@ -34,8 +34,8 @@ LONGEST_PAUSE = 5.0
 
 
 def main(order: dict[str, object]) -> int:
-    """Be process 1 until told otherwise. `order` is what the porter hands down: `argv`, `lifeline`, `grace_seconds` and, where the region
-    writes one, its `log`.
+    """Be process 1 until told otherwise. `order` is what the supervisor hands down: `argv`, `lifeline`, `grace_seconds` and, where the
+    region writes one, its `log`.
 
     The region inherits the environment.
     """
@@ -80,7 +80,7 @@ class Init:
         wait = None if self._restart_at is None else max(0.0, self._restart_at - time.monotonic())
         ready, _, _ = select.select([self._lifeline, self._wake], [], [], wait)
         if self._lifeline in ready:
-            return 1  # The porter is gone, or closed its end: nobody holds the listeners any more.
+            return 1  # The supervisor is gone, or closed its end: nobody holds the listeners any more.
         if self._wake in ready and self._request_stop():
             return self._stop()
         status = self._reap()

@@ -1,6 +1,6 @@
-"""The porter's door: a unix socket in the state directory at which the sandbox asks for listeners on the host's loopback addresses.
+"""The supervisor's door: a unix socket in the state directory at which the sandbox asks for listeners on the host's loopback addresses.
 
-Only the host's network namespace has the loopback that the user's programs reach, and only the porter is in it. The forwarder connects,
+Only the host's network namespace has the loopback that the user's programs reach, and only the supervisor is in it. The forwarder connects,
 names an address (127.x.y.z) and a port, and gets a listening socket's descriptor, or the reason why not. Nothing else can be asked for.
 """
 
@@ -55,7 +55,7 @@ class ListenerBroker:
 
 
 def request_listener(path: Path, address: str, port: int) -> socket.socket:
-    """A listener of the host, from inside the sandbox. Raises `OSError` with the porter's reason."""
+    """A listener of the host, from inside the sandbox. Raises `OSError` with the supervisor's reason."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(5.0)
         unix_sockets.connect(caller, path)

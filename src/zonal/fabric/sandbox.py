@@ -1,12 +1,12 @@
-"""The sandbox: namespaces of its own in which the region lives, and the porter that stands at its door on the host.
+"""The sandbox: namespaces of its own in which the region lives, and the supervisor that stands at its door on the host.
 
-`run` is the porter. It holds the host's listeners, forks a helper that makes the namespaces (a user namespace too, where the caller is not
-root) and leaves process 1 behind in them, hands down the listeners, and waits. In front of the sandbox nothing changes: no device, route,
-rule, mount or name of the host. Behind it, process 1 is `init`; when it ends, by itself or because the porter is gone, the kernel removes
-everything.
+`run` is the supervisor. It holds the host's listeners, forks a helper that makes the namespaces (a user namespace too, where the caller is
+not root) and leaves process 1 behind in them, hands down the listeners, and waits. In front of the sandbox nothing changes: no device,
+route, rule, mount or name of the host. Behind it, process 1 is `init`; when it ends, by itself or because the supervisor is gone, the
+kernel removes everything.
 
-While it waits the porter does one more thing: it opens further listeners on loopback addresses of the host (`listener_broker`) for whatever
-of the region the internet may reach.
+While it waits the supervisor does one more thing: it opens further listeners on loopback addresses of the host (`listener_broker`) for
+whatever of the region the internet may reach.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def inherited_listeners(environment: Mapping[str, str] = os.environ) -> list[soc
 
 
 def report_ready(environment: Mapping[str, str] = os.environ) -> None:
-    """Tell the porter that the region serves; nothing happens where nobody waits for it."""
+    """Tell the supervisor that the region serves; nothing happens where nobody waits for it."""
     word = environment.get(READY_VARIABLE)
     if word:
         os.set_inheritable(int(word), False)
@@ -97,13 +97,13 @@ def report_ready(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def tell_failure(reason: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Tell the porter why the region does not start; nothing happens where nobody waits for it."""
+    """Tell the supervisor why the region does not start; nothing happens where nobody waits for it."""
     word = environment.get(READY_VARIABLE)
     if word:
         try:
             os.write(int(word), f"{FAILED}{' '.join(reason.split())[:2000]}\n".encode())
         except OSError:
-            pass  # The porter is gone, or the descriptor was never handed down.
+            pass  # The supervisor is gone, or the descriptor was never handed down.
 
 
 def identity() -> str:
@@ -236,7 +236,7 @@ _INIT = "import json; from zonal.fabric.init import main; sys.exit(main(json.loa
 
 
 def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, broker: ListenerBroker) -> int:
-    """Serve the porter's door and hand on signals until init has ended; its exit status.
+    """Serve the supervisor's door and hand on signals until init has ended; its exit status.
 
     Raises `RegionFailed` where the region gave a reason for not starting and never served.
     """
@@ -268,7 +268,7 @@ def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, broker: Lis
 
 
 def _lock(state: Path) -> int:
-    """Hold the state directory for this region; the kernel lets go when the porter ends. Raises `AlreadyRunning`."""
+    """Hold the state directory for this region; the kernel lets go when the supervisor ends. Raises `AlreadyRunning`."""
     descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

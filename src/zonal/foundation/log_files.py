@@ -18,7 +18,7 @@ from pathlib import Path
 LOG_BYTES = 8 * 1024 * 1024
 """How large a log file may become before its beginning is dropped; its predecessor `NAME.1` takes as much again."""
 REGION_LOG = "region.log"
-"""In the state directory: what porter, init, region and DynamoDB's writer print where the region was started with `--detach`."""
+"""In the state directory: what supervisor, init, region and DynamoDB's writer print where the region was started with `--detach`."""
 FORWARDER_LOG = "forwarder.log"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PIECE_BYTES = 1 << 16

@@ -1,8 +1,8 @@
 """Tests that run inside a real sandbox, as root and as an ordinary user.
 
-`@sandboxed` makes a pytest test of a scenario, a coroutine function that takes a `FabricHarness`. The test starts a porter in a process of
-its own, which makes a sandbox in which this module runs the scenario as the region would run. Outside, the test waits, and fails with what
-the scenario raised. Where pytest runs as root, every scenario runs twice: as root, and as a user without any rights.
+`@sandboxed` makes a pytest test of a scenario, a coroutine function that takes a `FabricHarness`. The test starts a supervisor in a process
+of its own, which makes a sandbox in which this module runs the scenario as the region would run. Outside, the test waits, and fails with
+what the scenario raised. Where pytest runs as root, every scenario runs twice: as root, and as a user without any rights.
 """
 
 from __future__ import annotations
@@ -127,14 +127,14 @@ def state_directory(user: str) -> Iterator[Path]:
             os.chown(state, NOBODY, NOBODY)
         yield state
     finally:
-        for process in processes_of(state):  # A test that failed half-way leaves its porter.
+        for process in processes_of(state):  # A test that failed half-way leaves its supervisor.
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         shutil.rmtree(state)
 
 
 def start(state: Path, user: str, argv: list[str], *, program: str = "") -> subprocess.Popen[str]:
-    """Start a porter as that user, whose region is this module with these words (or a program that is the porter)."""
+    """Start a supervisor as that user, whose region is this module with these words (or a program that is the supervisor)."""
     given: dict[str, Any] = {}
     if user != "root" and os.geteuid() == 0:
         given = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -146,7 +146,7 @@ def start(state: Path, user: str, argv: list[str], *, program: str = "") -> subp
 
 
 def wait(process: subprocess.Popen[str]) -> str:
-    """Wait for a porter's end; what it printed."""
+    """Wait for a supervisor's end; what it printed."""
     try:
         return process.communicate(timeout=PATIENCE_SECONDS)[0]
     except subprocess.TimeoutExpired:

@@ -77,7 +77,7 @@ def test_stop_lets_the_region_end_in_order_and_leaves_nothing(user: str) -> None
         assert not (state / "broker.sock").exists()
 
 
-def test_the_end_of_the_porter_is_the_end_of_everything(user: str) -> None:
+def test_the_end_of_the_supervisor_is_the_end_of_everything(user: str) -> None:
     with state_directory(user) as state:
         process = start(state, user, [f"{HERE}:stays"])
         entry(state)
@@ -151,7 +151,7 @@ def test_a_public_endpoint_is_served_on_loopback_and_goes_on_while_the_region_is
         nothing_is_left(state)
 
 
-def test_listeners_are_handed_down_and_the_porter_hears_that_the_region_serves(user: str) -> None:
+def test_listeners_are_handed_down_and_the_supervisor_hears_that_the_region_serves(user: str) -> None:
     program = (
         "import asyncio, os, sys; from zonal.fabric import sandbox\n"
         "async def main():\n"

@@ -121,7 +121,7 @@ async def test_the_monitor_of_a_cut_zone_sees_its_own_zone_only(harness: FabricH
 
 
 @sandboxed
-async def test_a_look_that_hangs_is_given_up_and_the_next_one_is_not_held_up(harness: FabricHarness) -> None:
+async def test_a_probe_that_hangs_is_given_up_and_the_next_one_is_not_held_up(harness: FabricHarness) -> None:
     import time
 
     with pytest.raises(TimeoutError):

@@ -121,7 +121,7 @@ async def test_a_commit_that_fails_fails_for_all_of_its_batch_and_the_next_works
     assert catalog.view.current(1, "a") is not None
 
 
-async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is_room(catalog: BucketCatalog) -> None:
+async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is_space(catalog: BucketCatalog) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a")))
     await catalog.change(lambda changes: changes._database.execute("PRAGMA max_page_count = 1").fetchone())
     with pytest.raises(DiskFull):

@@ -235,7 +235,7 @@ def test_a_state_directory_that_cannot_be_is_told_and_nobody_sees_a_traceback(pl
     assert said.startswith("zonal: ") and place in said and "--state DIR" in said
 
 
-def test_exec_hands_on_streams_and_exit_status_and_gives_the_place_back(
+def test_exec_hands_on_streams_and_exit_status_and_releases_its_host(
     region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place = ("--state", str(tmp_path), "--in", "subnet-1", "--security-group", "sg-1")

@@ -53,7 +53,7 @@ def on(test: Callable[[Ward], Awaitable[None]]) -> None:
     virtual_time.run(main())
 
 
-def test_a_node_is_looked_at_from_every_other_zone_and_health_is_no_news() -> None:
+def test_a_node_is_probed_from_every_other_zone_and_health_is_no_news() -> None:
     async def test(ward: Ward) -> None:
         assert {history.zone for history in ward.health.histories("d-1", "orders_1")} == {B, C} and ward.answers() == {ProbeStatus.SERVING}
         await asyncio.sleep(60)
@@ -114,7 +114,7 @@ def test_a_monitor_whose_zone_is_cut_hears_nobody() -> None:
     on(test)
 
 
-def test_a_node_that_is_not_watched_any_more_is_not_looked_at() -> None:
+def test_a_node_that_is_not_watched_any_more_is_not_probed() -> None:
     async def test(ward: Ward) -> None:
         ward.health.watch("d-1", {})
         assert ward.health.histories("d-1", "orders_1") == ()

@@ -235,7 +235,7 @@ def test_a_convergence_may_ask_for_a_later_look() -> None:
     assert [round(later - earlier) for earlier, later in itertools.pairwise(times)] == [5, 5]
 
 
-def test_every_key_is_looked_at_now_and_then_for_no_reason() -> None:
+def test_every_key_is_probed_now_and_then_for_no_reason() -> None:
     count = 0
 
     async def converge(key: str) -> None:

@@ -29,7 +29,7 @@ INVALID = "One or more parameter values were invalid: "
         ),
     ],
 )
-def test_values_that_dynamodb_does_not_take_are_refused_in_its_words(value: dict[str, Any], message: str) -> None:
+def test_values_that_dynamodb_does_not_take_are_refused_in_its_messages(value: dict[str, Any], message: str) -> None:
     with pytest.raises(AwsError) as caught:
         items.settle(value)
     assert caught.value.message == message

@@ -48,7 +48,7 @@ def test_numbers_are_told_in_plain_notation(text: str, canonical: str) -> None:
         ("1e99999999999", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
     ],
 )
-def test_what_is_no_number_is_refused_in_awss_words(text: str, message: str) -> None:
+def test_what_is_no_number_is_refused_in_awss_messages(text: str, message: str) -> None:
     with pytest.raises(AwsError) as caught:
         numbers.canonical(text)
     assert caught.value.message == message

@@ -28,7 +28,7 @@ def init(argv: list[str], *, stderr: str = os.devnull, log: Path | None = None) 
     try:
         yield process
     finally:
-        os.close(writer)  # The porter has gone: init ends.
+        os.close(writer)  # The supervisor has gone: init ends.
         process.wait(60)
         assert process.stdin is not None
         process.stdin.close()  # Without a sandbox, what read from it outlives init.
@@ -71,7 +71,7 @@ def test_init_keeps_the_log_of_a_region_that_dies_again_and_again_bounded(tmp_pa
     assert (tmp_path / "region.log.1").stat().st_size <= LOG_BYTES + 1000
 
 
-def test_init_ends_with_the_region_that_ended_in_order_and_with_the_porter(tmp_path: Path) -> None:
+def test_init_ends_with_the_region_that_ended_in_order_and_with_the_supervisor(tmp_path: Path) -> None:
     with init([sys.executable, "-c", "pass"]) as process:
         assert process.wait(60) == 0
     with init(["/bin/cat"]) as process:

@@ -39,12 +39,12 @@ async def say(state: Path, argv: bytes) -> str:
     return answer.decode()
 
 
-async def test_an_action_gets_the_open_words_and_the_body_and_its_answer_travels_back(state: Path) -> None:
+async def test_an_action_gets_the_open_segments_and_the_body_and_its_answer_travels_back(state: Path) -> None:
     zone = await asyncio.to_thread(RegionClient(state).fail, "us-east-1a", ZoneFaultRequest("loss", 20.0))
     assert zone == ZoneStatus("us-east-1a", "use1-az1", "impaired", '{"kind":"loss","amount":20.0}')
 
 
-async def test_what_cannot_be_done_is_told_in_the_regions_own_words(state: Path) -> None:
+async def test_what_cannot_be_done_is_told_in_the_regions_own_message(state: Path) -> None:
     with pytest.raises(RegionRefused, match="there is no zone 'us-east-1x'"):
         await asyncio.to_thread(RegionClient(state).fail, "us-east-1x", ZoneFaultRequest("power"))
 
@@ -100,11 +100,11 @@ async def test_a_region_that_died_in_the_middle_is_asked_again_unless_that_could
     assert len(asked) > 2
 
 
-async def test_only_the_owner_can_open_the_door(state: Path) -> None:
+async def test_only_the_owner_can_open_the_socket(state: Path) -> None:
     assert stat.S_IMODE((state / SOCKET).stat().st_mode) == 0o600
 
 
-async def test_the_door_works_where_the_state_directorys_path_is_longer_than_a_sockets_may_be(tmp_path: Path) -> None:
+async def test_the_server_works_where_the_state_directorys_path_is_longer_than_a_sockets_may_be(tmp_path: Path) -> None:
     state = tmp_path / ("long" * 40)
     state.mkdir()
     server = OperatorServer(state / SOCKET, (OperatorRoute("POST", "/zones/*/fail", fail),))

@@ -157,7 +157,7 @@ def test_two_types_cannot_share_a_kind() -> None:
         store.select(BrightLamp)
 
 
-def test_a_full_disk_refuses_the_commit_and_the_store_goes_on_when_there_is_room(path: Path) -> None:
+def test_a_full_disk_refuses_the_commit_and_the_store_goes_on_when_there_is_space(path: Path) -> None:
     store = Store(path)
     with store.transaction() as tx:
         tx.put(Lamp(id="lamp-1"))

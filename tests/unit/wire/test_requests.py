@@ -78,7 +78,7 @@ def rpc(body: bytes) -> HttpRequest:
         (rpc(cbor.encode({"Period": "x"})), "SerializationException", "STRING_VALUE cannot be converted to Integer"),
     ],
 )
-def test_what_is_malformed_is_refused_in_the_services_words(sent: HttpRequest, code: str, argv: str) -> None:
+def test_what_is_malformed_is_refused_in_the_services_messages(sent: HttpRequest, code: str, argv: str) -> None:
     with pytest.raises(AwsError) as refused:
         parse(sent)
     assert refused.value.code == code

@@ -94,7 +94,7 @@ def as_botocore_sees(operation: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("service", [*WHOLE, *SAMPLED])
-def test_every_modelled_error_reaches_botocore_with_its_code_its_words_and_its_fields(service: str) -> None:
+def test_every_modelled_error_reaches_botocore_with_its_code_its_messages_and_its_fields(service: str) -> None:
     name = model(service).operation_names[0]
     operation = model(service).operation_model(name)
     given = Values(service, xml=True).of(operation.input_shape) if operation.input_shape else {}

@@ -122,7 +122,7 @@ def test_an_unknown_key_and_a_token_nobody_gave_out_are_refused(service: str, he
         assert (error.code, error.status) == (code, status)
 
 
-def test_a_clock_that_is_wrong_is_told_so_in_each_services_words() -> None:
+def test_a_clock_that_is_wrong_is_told_so_in_each_services_messages() -> None:
     rds, ec2, dynamodb = signed("rds", headers=FORM), signed("ec2", headers=FORM), signed("dynamodb", headers=JSON)
     assert refusal(rds, at=now() + timedelta(minutes=16)).message.startswith("Signature expired: ")
     assert refusal(rds, at=now() + timedelta(minutes=16)).message.endswith(" - 15 min.)")

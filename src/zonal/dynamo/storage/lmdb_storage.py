@@ -1,4 +1,4 @@
-"""LMDB as the store: a memory-mapped B-tree whose readers copy nothing and whose writer is one process, the keeper.
+"""LMDB as the store: a memory-mapped B-tree whose readers copy nothing and whose writer is one process, the writer process.
 
 Writers do not wait for each other. What is accepted while a commit is on its way to the disk is gathered, and the next commit takes
 all of it: one transaction carries everybody who waits (group commit). The event loop decides and encodes; `writer_process` does LMDB's work

@@ -1,8 +1,8 @@
-"""The region's end of the link to the keeper: starts it, hands groups of changes over, hears what became of them.
+"""The region's end of the link to the writer process: starts it, hands groups of changes over, hears what became of them.
 
 One group at a time is on its way. Sending and hearing take place on the event loop and never wait there; only the start does, because
-nothing can be read before the keeper of the region's last life has ended. A keeper that dies takes the group on its way with it, whose
-outcome is then unknown; the next group gets a new keeper.
+nothing can be read before the writer process of the region's last life has ended. A writer process that dies takes the group on its way
+with it, whose outcome is then unknown; the next group gets a new writer process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ OnCommitEnded = Callable[[str], None]
 
 
 class WriterClient:
-    """A keeper for the store in one directory. `commit_ended` is told of each group: no words if it is durable, else what went wrong."""
+    """A writer process for the store in one directory. `commit_ended` is told of each group: no words if it is durable, else what went
+    wrong."""
 
     def __init__(self, directory: Path, commit_ended: OnCommitEnded, *, durable: bool) -> None:
         self._directory = directory
@@ -53,7 +54,7 @@ class WriterClient:
         self._send_more()
 
     def disconnect(self) -> None:
-        """Let the keeper end, once it has made its last commit."""
+        """Let the writer process end, once it has made its last commit."""
         self._stop_listening()
         self._socket.close()
 
@@ -62,7 +63,7 @@ class WriterClient:
         self._process.wait(START_SECONDS)
 
     def _start(self) -> None:
-        """Start a keeper and wait until it is ready. Raises `StorageFailed`."""
+        """Start a writer process and wait until it is ready. Raises `StorageFailed`."""
         self._socket, theirs = socket.socketpair()
         arguments = f"0, {str(self._directory)!r}, {self._durable}"
         program = f"import sys; sys.path[:] = {sys.path!r}; from zonal.dynamo.storage.writer_process import main; main({arguments})"

@@ -1,13 +1,13 @@
-"""The keeper: a process of its own that writes the store, so that nothing else has to wait for that.
+"""The writer process: a process of its own that writes the store, so that nothing else has to wait for that.
 
 LMDB's calls give the interpreter's lock away and take it back, each of them. In a thread beside a busy event loop every put of a commit
 would wait for the loop's next pause, and the loop for the thread. So the region's process only reads (through the same memory map, without
 a call to the kernel), and hands each group of changes over a socket: its length, then pairs of keys and values (`marshal`; both ends are
-the same Python). The keeper makes each group one transaction and answers when it is on the disk: nothing, or what went wrong. When the
-socket ends, so does the keeper, after the commit in hand.
+the same Python). The writer process makes each group one transaction and answers when it is on the disk: nothing, or what went wrong. When
+the socket ends, so does the writer process, after the commit in hand.
 
-There is never more than one: it holds a file lock before it says that it is ready, so the keeper of a region that was killed has made its
-last commit before the next region reads. Imports are few, because every region waits for this process to start.
+There is never more than one: it holds a file lock before it says that it is ready, so the writer process of a region that was killed has
+made its last commit before the next region reads. Imports are few, because every region waits for this process to start.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _keep(socket: int, environment: lmdb.Environment, durable: bool) -> None:
         _answer(socket, problem)
         unsynced = not durable
         if problem and _is_broken(environment):
-            return  # The next group gets a new keeper, which opens the store anew.
+            return  # The next group gets a new writer process, which opens the store anew.
 
 
 def _is_synced(environment: lmdb.Environment) -> bool:

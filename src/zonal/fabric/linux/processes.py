@@ -128,7 +128,7 @@ def _fields(pid: int) -> list[str]:
 
 
 async def _readable(descriptor: int) -> None:
-    import asyncio  # Here, so that the porter, which never waits like this, does without it.
+    import asyncio  # Here, so that the supervisor, which never waits like this, does without it.
 
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()

@@ -186,7 +186,7 @@ def test_names_and_values_are_checked_before_expressions_and_must_be_used(reques
         ),
     ],
 )
-def test_updates_are_complained_of_in_awss_words(text: str, message: str) -> None:
+def test_updates_are_complained_of_in_awss_messages(text: str, message: str) -> None:
     names = {"#c": "c", "#d": "[3]"}
     told = complaint(UpdateExpression=text, ExpressionAttributeNames=names, ExpressionAttributeValues={":a": {"S": "a"}})
     assert told == f"Invalid UpdateExpression: {message}"

@@ -33,7 +33,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 
 
-def test_no_acknowledged_write_is_lost_and_no_group_is_torn_when_region_or_keeper_is_killed(tmp_path: Path) -> None:
+def test_no_acknowledged_write_is_lost_and_no_group_is_torn_when_region_or_writer_process_is_killed(tmp_path: Path) -> None:
     source = random.Random(7)
     acknowledged: dict[int, int] = {}
     for crash in range(CRASHES):
@@ -44,7 +44,9 @@ def test_no_acknowledged_write_is_lost_and_no_group_is_torn_when_region_or_keepe
         time.sleep(source.uniform(0.05, 0.3))
         for victim in source.sample([writer.pid, writer_pid], source.choice([1, 1, 2])):
             os.kill(victim, signal.SIGKILL)
-        time.sleep(source.uniform(0, 0.1))  # A writer that was not killed may have gone on with a new keeper; it, too, ends suddenly.
+        time.sleep(
+            source.uniform(0, 0.1)
+        )  # A writer that was not killed may have gone on with a new writer process; it, too, ends suddenly.
         writer.kill()
         for line in writer.stdout:
             if line.endswith("\n"):  # The kill may have cut the last one off.

@@ -41,7 +41,7 @@ class Environment:
 
 
 class Region:
-    """The other end of the socket of a keeper that runs in a thread."""
+    """The other end of the socket of a writer process that runs in a thread."""
 
     def __init__(self, environment: Environment, directory: str, *, durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(writer_process, "open_environment", lambda directory, *, durable: environment)

@@ -74,7 +74,7 @@ async def test_a_failed_commit_fails_everybody_who_built_on_it_and_the_next_one_
     assert storage.get(b"a") == b"2" and storage.get(b"before") == b"1" and storage.get(b"7") is None
 
 
-async def test_a_keeper_that_dies_fails_what_was_on_its_way_and_the_next_write_gets_another(storage: LmdbStorage) -> None:
+async def test_a_writer_process_that_dies_fails_what_was_on_its_way_and_the_next_write_gets_another(storage: LmdbStorage) -> None:
     await storage.submit({b"a": b"1"})
     os.kill(storage._writer.pid, signal.SIGSTOP)
     lost = storage.submit({b"b": b"1"})
@@ -86,12 +86,12 @@ async def test_a_keeper_that_dies_fails_what_was_on_its_way_and_the_next_write_g
     assert [storage.get(key) for key in (b"a", b"b", b"c")] == [b"1", None, b"1"]
 
 
-async def test_nobody_reads_before_the_keeper_of_the_last_life_has_made_its_last_commit(tmp_path: Path) -> None:
+async def test_nobody_reads_before_the_writer_process_of_the_last_life_has_made_its_last_commit(tmp_path: Path) -> None:
     first = LmdbStorage(tmp_path / "items", durable=False)
     ticket = first.submit({b"%d" % number: bytes(200) for number in range(50_000)})
     ended = asyncio.ensure_future(ticket)
     await wait_for(lambda: first._writer._loop is not None and not first._writer._unsent, within=timedelta(seconds=20))
-    first._writer.disconnect()  # The region dies, as far as the keeper can tell.
+    first._writer.disconnect()  # The region dies, as far as the writer process can tell.
     first._environment.close()
     second = LmdbStorage(tmp_path / "items")
     assert second.get(b"49999") == bytes(200)

@@ -33,7 +33,7 @@ RESERVED = {"Key": "AWS:x", "Value": ""}
         ([*TWICE, RESERVED], "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive."),
     ],
 )
-def test_ec2_refuses_in_its_words(tags: list[Tag], code: str, message: str) -> None:
+def test_ec2_refuses_in_its_messages(tags: list[Tag], code: str, message: str) -> None:
     with pytest.raises(AwsError) as error:
         ec2.merged({}, tags)
     assert (error.value.code, error.value.message) == (code, message)
@@ -49,7 +49,7 @@ def test_ec2_refuses_in_its_words(tags: list[Tag], code: str, message: str) -> N
         ([RESERVED], "Tag keys that begin with 'aws:' are reserved: 'AWS:x'"),
     ],
 )
-def test_rds_refuses_in_its_words(tags: list[Tag], message: str) -> None:
+def test_rds_refuses_in_its_messages(tags: list[Tag], message: str) -> None:
     with pytest.raises(AwsError) as error:
         rds.merged({}, tags)
     assert (error.value.code, error.value.message) == ("InvalidParameterValue", message)
@@ -74,7 +74,7 @@ def test_the_last_of_two_tags_with_one_key_counts_in_rds() -> None:
         ([RESERVED, *MANY], "Tag Key cannot be prefixed with aws:, Key: AWS:x"),
     ],
 )
-def test_dynamodb_refuses_in_its_words(tags: list[Tag], message: str) -> None:
+def test_dynamodb_refuses_in_its_messages(tags: list[Tag], message: str) -> None:
     with pytest.raises(AwsError) as error:
         dynamodb.tags_of(tags)
     assert (error.value.code, error.value.message) == (validation("").code, message)
@@ -94,7 +94,7 @@ def test_dynamodb_refuses_in_its_words(tags: list[Tag], message: str) -> None:
         (TWICE, 50, "InvalidTag", "Cannot provide multiple Tags with the same key"),
     ],
 )
-def test_s3_refuses_in_its_words(tags: list[Tag], limit: int, code: str, message: str) -> None:
+def test_s3_refuses_in_its_messages(tags: list[Tag], limit: int, code: str, message: str) -> None:
     with pytest.raises(AwsError) as error:
         s3.checked_tags(tags, limit)
     assert (error.value.code, error.value.message) == (code, message)

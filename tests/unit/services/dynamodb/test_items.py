@@ -157,7 +157,7 @@ async def test_an_update_of_what_is_not_there_makes_it_unless_it_only_takes_away
         ),
     ],
 )
-async def test_bad_requests_are_refused_in_awss_words(call: Caller, operation: str, request_: dict[str, Any], message: str) -> None:
+async def test_bad_requests_are_refused_in_awss_messages(call: Caller, operation: str, request_: dict[str, Any], message: str) -> None:
     await call.table("things", indexes={"by-c": "c:S"})
     assert await call.complaint(operation, **request_) == message
 

@@ -180,7 +180,7 @@ async def test_segments_of_a_scan_share_the_table_out(call: Caller) -> None:
         ),
     ],
 )
-async def test_queries_that_cannot_be_are_refused_in_awss_words(call: Caller, request_: dict[str, Any], message: str) -> None:
+async def test_queries_that_cannot_be_are_refused_in_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
     await filled(call)
     text = f"{request_.get('KeyConditionExpression')} {request_.get('FilterExpression')}"
     values = {name: value for name, value in {":s": {"S": "x"}, ":n": {"N": "1"}}.items() if name in text}

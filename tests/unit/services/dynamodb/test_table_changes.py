@@ -92,7 +92,7 @@ def deleting(name: str) -> dict[str, Any]:
         ({"StreamSpecification": {"StreamEnabled": False}}, "Table has no stream to disable: TableName: things"),
     ],
 )
-async def test_changes_that_cannot_be_are_refused_in_awss_words(call: Caller, request_: dict[str, Any], message: str) -> None:
+async def test_changes_that_cannot_be_are_refused_in_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
     await call.table("things", keys="a:S b:S", indexes={"by-c": "c:S", "local": "a:S b:S LOCAL"})
     assert await call.complaint("UpdateTable", TableName="things", **request_) == message
 

@@ -109,7 +109,7 @@ ALL = {"ProjectionType": "ALL"}
         ),
     ],
 )
-async def test_tables_that_cannot_be_are_refused_in_awss_words(call: Caller, request_: dict[str, Any], message: str) -> None:
+async def test_tables_that_cannot_be_are_refused_in_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
     name = {} if not request_ or "TableName" in request_ else {"TableName": "abc"}
     assert await call.complaint("CreateTable", **name, **request_) == message
 

@@ -21,7 +21,7 @@ def write(account: Account) -> None:
         events.note(tx, "sales", 3)
 
 
-def test_controls_entries_are_told_in_rds_words() -> None:
+def test_controls_entries_are_told_in_rds_messages() -> None:
     account = Account()
     write(account)
     assert told(account, SourceIdentifier="orders", SourceType="db-instance") == [

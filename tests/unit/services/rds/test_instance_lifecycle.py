@@ -505,7 +505,7 @@ def test_starting_and_stopping_refuse_what_they_would_not_do(operation: str, par
     run(test)
 
 
-def test_an_available_instance_with_a_full_disk_is_storage_full_and_available_again_when_there_is_room() -> None:
+def test_an_available_instance_with_a_full_disk_is_storage_full_and_available_again_when_there_is_space() -> None:
     async def test(account: Account) -> None:
         account.full_disks.add(account.describe()["DbiResourceId"])
         assert account.status() == "storage-full"

@@ -136,7 +136,7 @@ def policy(effect: str = "Allow", **more: Any) -> str:
         (policy(Resource="arn:aws:s3:::b/" + "x" * 21_000), "Policies must not exceed 20 KB in size"),
     ],
 )
-def test_what_is_no_policy_is_refused_in_s3s_words(text: str, message: str) -> None:
+def test_what_is_no_policy_is_refused_in_s3s_messages(text: str, message: str) -> None:
     assert refusal(text) == message
 
 
