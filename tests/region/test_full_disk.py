@@ -159,7 +159,7 @@ def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_
             region.fill()
             done = region.zonal("start", "-d", "--port", str(region.port), check=False)
             assert done.returncode == 1
-            assert str(tmp_path) in done.stderr and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+            assert str(tmp_path) in done.stderr and "no space left on device" in done.stderr and "Traceback" not in done.stderr
             region.empty()
             region.start()
             region.stop()

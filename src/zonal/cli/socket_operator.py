@@ -59,7 +59,7 @@ class SocketOperator:
     def place(self, subnet: str) -> Iterator[ClientPlace]:
         prepared = self._client.prepare(CommandRequest(subnet))
         try:
-            yield ClientPlace(enter_argv(self._state, prepared.target))
+            yield ClientPlace(enter_argv(self._state, prepared.target), prepared.environment)
         finally:
             self._client.release(prepared.id)
 

@@ -26,8 +26,11 @@ def main(arguments: list[str]) -> int:
         return sandbox.run(
             state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _print_line("ready"), log=state / REGION_LOG
         )
-    except (ZonalError, OSError) as error:
-        _print_line(describe(error))
+    except OSError as error:
+        _print_line(f"cannot start the region on {state}: {describe(error)}")
+        return 1
+    except ZonalError as error:
+        _print_line(str(error))
         return 1
 
 

@@ -19,9 +19,10 @@ class DrillFailed(ZonalError):
 
 
 class ClientPlace(msgspec.Struct, frozen=True):
-    """Where a client's process may run. `prefix` is the argv that goes before its command's."""
+    """Where a client's process may run: the argv that goes before its command's, and what its environment needs."""
 
     prefix: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
 
 
 class Pair(msgspec.Struct, frozen=True):

@@ -128,7 +128,7 @@ class Workload:
 
     def _spawn(self, client: Client, argv: tuple[str, ...], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
         place = self._places[client.number]
-        environment = os.environ | {"PGPASSWORD": self._target.password, "RES_OPTIONS": "timeout:1 attempts:2"}
+        environment = os.environ | dict(place.environment) | {"PGPASSWORD": self._target.password, "RES_OPTIONS": "timeout:1 attempts:2"}
         return subprocess.Popen(
             [*place.prefix, *argv], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
         )
