@@ -160,7 +160,7 @@ class ExportReconciler:
 
     async def _write_part(self, export: ExportRecord, number: int, lines: list[bytes]) -> bytes:
         """Write a data file; returns its line of the manifest. The same part has the same name and content when it is written again."""
-        content = gzip.compress(b"".join(lines), compresslevel=6, mtime=0)
+        content = await asyncio.to_thread(lambda: gzip.compress(b"".join(lines), compresslevel=6, mtime=0))
         name = base64.b32encode(hashlib.sha256(f"{export.id} {number}".encode()).digest())[:26].decode().lower()
         key = await self._put(export, f"data/{name}.json.gz", content, "application/octet-stream")
         digest = hashlib.md5(content, usedforsecurity=False)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from zonal.dynamo import keys
 from zonal.dynamo.engine import DynamoEngine
-from zonal.dynamo.items import MAX_ITEM_SIZE, Item, WrongShape, settle_item, validation
+from zonal.dynamo.items import Item, validation
 from zonal.dynamo.table import DiscardedKeyspace, Table, TableRecord
 from zonal.dynamo.table_writer import WriteBatch
 from zonal.dynamo.transfers import BucketLocation, ImportRecord
@@ -163,21 +163,19 @@ class ImportAttempt:
 
     def _take(self, batch: WriteBatch, found: Found) -> bool:
         """Add an item to the batch; False for what is none."""
+        if isinstance(found, str) or found.error:
+            self._errors += 1
+            return False
         try:
-            if isinstance(found, str):
-                raise validation(found)
-            self._put(batch, found)
-        except (AwsError, WrongShape):
+            self._put(batch, found.item, found.size)
+        except AwsError:
             self._errors += 1
             return False
         self._imported += 1
         return True
 
-    def _put(self, batch: WriteBatch, item: Item) -> None:
+    def _put(self, batch: WriteBatch, item: Item, size: int) -> None:
         table, engine = self._table, self._engine
-        size = settle_item(item)
-        if size > MAX_ITEM_SIZE:
-            raise validation("Item size has exceeded the maximum allowed size")
         keys.check_item(item, table.schema)
         table.check_index_keys(item)
         key = table.schema.key(item)

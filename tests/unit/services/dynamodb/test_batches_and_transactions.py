@@ -1,7 +1,6 @@
 """Batches, transactions, streams, time to live and throttling."""
 
 import asyncio
-import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,29 +8,11 @@ from typing import Any
 import pytest
 
 from tests.unit.services.dynamodb.caller import Caller, calling
-from zonal.dynamo.items import settle_item
 from zonal.foundation.clock import wait_for
-from zonal.services.dynamodb import batches
 
 
 def put(number: int, table: str = "things") -> dict[str, Any]:
     return {"Put": {"TableName": table, "Item": {"a": {"S": str(number)}}}}
-
-
-@pytest.mark.parametrize("size", [10, 20_000])
-async def test_a_large_batch_is_settled_in_a_thread(call: Caller, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    where: list[bool] = []
-
-    def settle(item: Any) -> int:
-        where.append(threading.current_thread() is threading.main_thread())
-        return settle_item(item)
-
-    monkeypatch.setattr(batches, "settle_item", settle)
-    await call.table("things")
-    entries = [{"PutRequest": {"Item": {"a": {"S": str(number)}, "v": {"S": "x" * size}}}} for number in range(3)]
-    answer = await call("BatchWriteItem", RequestItems={"things": entries}, ReturnConsumedCapacity="TOTAL")
-    assert answer["ConsumedCapacity"][0]["CapacityUnits"] == 3.0 * (size // 1024 + 1)
-    assert where == [size == 10] * 3
 
 
 async def test_a_batch_writes_and_reads_in_several_tables(call: Caller) -> None:
