@@ -171,10 +171,30 @@ async def test_streams_refuse_what_is_no_arn_and_numbers_that_do_not_fit(call: C
         ("DescribeStream", {"StreamArn": "x" * 40}),
         ("GetShardIterator", ask | {"StreamArn": "x" * 40}),
         ("GetShardIterator", ask | {"SequenceNumber": start}),
+        ("GetShardIterator", ask | {"ShardIteratorType": "AT_TIMESTAMP"}),
+        ("GetShardIterator", ask | {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": call.clock.now().timestamp() + 60}),
         ("GetRecords", {"ShardIterator": iterator, "Limit": 1001}),
     ]
     for operation, request in refused:
         assert (await call.error(operation, "dynamodbstreams", **request)).code == "ValidationException", operation
+
+
+async def test_a_stream_is_read_from_a_time_and_its_only_shard_has_no_children(call: Caller) -> None:
+    await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    arn = (await call("DescribeTable", TableName="things"))["Table"]["LatestStreamArn"]
+    await call("PutItem", TableName="things", Item={"a": {"S": "before"}})
+    await asyncio.sleep(0.002)
+    since = call.clock.now().timestamp()
+    await asyncio.sleep(0.002)
+    await call("PutItem", TableName="things", Item={"a": {"S": "after"}})
+    [shard] = (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["Shards"]
+    place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
+    iterator = (await call("GetShardIterator", "dynamodbstreams", **place))["ShardIterator"]
+    records = (await call("GetRecords", "dynamodbstreams", ShardIterator=iterator))["Records"]
+    assert [record["dynamodb"]["Keys"]["a"]["S"] for record in records] == ["after"]
+    children = {"Type": "CHILD_SHARDS", "ShardId": shard["ShardId"]}
+    described = await call("DescribeStream", "dynamodbstreams", StreamArn=arn, ShardFilter=children)
+    assert described["StreamDescription"]["Shards"] == []
 
 
 async def test_items_whose_time_is_over_go_and_the_stream_says_who_did_it(call: Caller) -> None:
