@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
@@ -12,11 +13,18 @@ from types import ModuleType
 import click
 
 import zonal
+import zonal.services
 from zonal.cli.main import zonal as command_line
 from zonal.foundation import settings
 from zonal.records.lifecycle import Lifecycle
+from zonal.services.dynamodb.service import NAMES as DYNAMODB_NAMES
+from zonal.services.dynamodb.unsupported import TABLE as UNSUPPORTED
+from zonal.services.dynamodb.unsupported import UnsupportedParameter
+from zonal.wire import service_models
 
 DOCS = Path(__file__).parents[2] / "docs"
+PACKAGES = {found.name for found in pkgutil.iter_modules(zonal.services.__path__) if found.ispkg}
+_PRINTED, _END = "<!-- printed from the code by script/docs -->", "<!-- end of what is printed -->"
 
 
 def modules() -> Iterator[ModuleType]:
@@ -70,12 +78,19 @@ def _operations() -> dict[str, set[str]]:
     for module in modules():
         if not module.__name__.startswith("zonal.services."):
             continue
-        service = module.__name__.split(".")[2]
+        package = module.__name__.split(".")[2]
         for _, noun in inspect.getmembers(module, inspect.isclass):
             for _, method in inspect.getmembers(noun, inspect.isfunction):
                 if operation := getattr(method, "aws_operation", None):
-                    found.setdefault(service, set()).add(operation)
+                    found.setdefault(_service_of(package, operation), set()).add(operation)
     return found
+
+
+def _service_of(package: str, operation: str) -> str:
+    """The service of an operation: a package may hold several services of botocore (`NAMES` of its `service` module)."""
+    spec = importlib.util.find_spec(f"zonal.services.{package}.service") if package in PACKAGES else None
+    names = getattr(importlib.import_module(spec.name), "NAMES", (package,)) if spec is not None else (package,)
+    return next(name for name in names if len(names) == 1 or service_models.service(name).operation(operation) is not None)
 
 
 TITLES = {"wire": "The API endpoint", "operator": "The command line and drills", "ec2": "EC2", "rds": "RDS"}
@@ -92,12 +107,32 @@ def limits_page() -> str:
     return "\n".join(parts)
 
 
+def dynamodb_page() -> str:
+    """The page with its section on operations printed anew, between the two marks."""
+    before, _, rest = (DOCS / "dynamodb.md").read_text().partition(_PRINTED)
+    _, _, after = rest.partition(_END)
+    built = _operations()
+    parts = ["| service | operations |\n|---|---|"]
+    parts += [f"| {name} | {', '.join(sorted(built[name]))} |" for name in DYNAMODB_NAMES]
+    other = sorted(set(service_models.service("dynamodb").operation_names) - built["dynamodb"])
+    parts.append(f"\nThe other operations answer 501 `NotImplemented`: {', '.join(other)}.")
+    parts.append("\nA request that sets one of these parameters is rejected with a `ValidationException`:\n")
+    parts.append("| operation | parameter | why |\n|---|---|---|")
+    parts += [f"| {row.operation} | {_parameter(row)} | {row.reason} |" for row in UNSUPPORTED]
+    return f"{before}{_PRINTED}\n{chr(10).join(parts)}\n{_END}{after}"
+
+
+def _parameter(row: UnsupportedParameter) -> str:
+    return f"`{row.path}`" + (f" {', '.join(row.values)}" if row.values else "")
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": command_page,
     "lifecycles.md": lifecycle_page,
     "operations.md": operation_page,
     "limits.md": limits_page,
+    "dynamodb.md": dynamodb_page,
 }
 
 

@@ -161,7 +161,8 @@ def _binary_set(value: Value, body: Any, depth: int) -> int:
 
 def _until_repeated(members: list[str], order: Callable[[str], bytes] = str.encode) -> list[str]:
     """A set's members as the newer words list them: in the order of their bytes up to the first repeated one, then as they came."""
-    at = next(at for at, member in enumerate(members) if member in members[:at])
+    first: dict[str, int] = {}
+    at = next(at for at, member in enumerate(members) if first.setdefault(member, at) != at)
     return sorted(members[:at], key=order) + members[at:]
 
 
@@ -252,6 +253,10 @@ def size(value: Value) -> int:
     kind, body = kind_and_body(value)
     if kind == "S":
         return len(body.encode())
+    if kind == "N":
+        return numbers.size(body)
+    if kind == "NS":
+        return sum(map(numbers.size, body))
     if kind == "L":
         return 3 + sum(1 + size(element) for element in body)
     if kind == "M":
@@ -280,6 +285,17 @@ def equal(left: Value, right: Value) -> bool:
     if kind == "M":
         return first.keys() == second.keys() and all(equal(first[name], second[name]) for name in first)
     return False
+
+
+def set_union(members: list[str], more: list[str]) -> list[str]:
+    """The members of two settled sets, each once, in a time that grows with their number only."""
+    return list(dict.fromkeys([*members, *more]))
+
+
+def set_difference(members: list[str], removed: list[str]) -> list[str]:
+    """The members of a settled set that are not in another."""
+    gone = set(removed)
+    return [member for member in members if member not in gone]
 
 
 def order(left: Value, right: Value) -> int | None:

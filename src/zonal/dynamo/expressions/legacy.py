@@ -13,7 +13,7 @@ from zonal.dynamo import numbers
 from zonal.dynamo.expressions import ast
 from zonal.dynamo.expressions.ast import Path
 from zonal.dynamo.expressions.key_conditions import KeyCondition
-from zonal.dynamo.items import Item, Value, kind_and_body, order, settle, validation
+from zonal.dynamo.items import Item, Value, kind_and_body, order, set_difference, set_union, settle, size, validation
 
 _INVALID = "One or more parameter values were invalid: "
 _COUNTS = {"NULL": (0, 0), "NOT_NULL": (0, 0), "IN": (1, 100), "BETWEEN": (2, 2)}
@@ -154,6 +154,11 @@ class AttributeUpdates:
             name: kind_and_body(value)[0] for name, (action, value) in self._updates.items() if value is not None and action != "DELETE"
         }
 
+    def least_size(self) -> int:
+        """The bytes that the finished item has at least: those of the values written into it, except numbers (a sum may be shorter)."""
+        written = [value for action, value in self._updates.values() if action != "DELETE" and value is not None]
+        return sum(size(value) for value in written if "N" not in value)
+
     def apply(self, item: Item, values: ast.AttributeValues) -> Item:
         """The item after the update. Raises `ValidationException`."""
         after = dict(item)
@@ -194,9 +199,9 @@ def _combine(item: Item, name: str, action: str, value: Value) -> None:
     elif kind == "L":
         item[name] = {"L": existing["L"] + body}
     elif action == "ADD":
-        item[name] = {kind: existing[kind] + [member for member in body if member not in existing[kind]]}
+        item[name] = {kind: set_union(existing[kind], body)}
     else:
-        left = [member for member in existing[kind] if member not in body]
+        left = set_difference(existing[kind], body)
         if left:
             item[name] = {kind: left}
         else:

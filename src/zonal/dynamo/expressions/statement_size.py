@@ -29,6 +29,20 @@ def statement_size(update: Update, values: AttributeValues) -> int:
     return _STATEMENT + sum(_clause(action, values) for action in update.actions)
 
 
+def least_size(update: Update, values: AttributeValues) -> int:
+    """The bytes that the finished item has at least, whatever the item was: those of the values that the update writes into it."""
+    return sum(_least_size(action.value, values) for action in update.actions if action.section in ("SET", "ADD"))
+
+
+def _least_size(operand: Operand | None, values: AttributeValues) -> int:
+    if isinstance(operand, ListAppend):
+        return _least_size(operand.first, values) + _least_size(operand.second, values)
+    if not isinstance(operand, ast.ValueReference | ast.Literal):
+        return 0
+    value = values[operand.name] if isinstance(operand, ast.ValueReference) else operand.value
+    return 0 if "N" in value else size(value)  # A sum may be shorter than its operands.
+
+
 def _clause(action: UpdateAction, values: AttributeValues) -> int:
     first, *rest = action.path.steps
     target = _length(first) + sum(_TARGET_STEP + _length(step) for step in rest)

@@ -15,7 +15,7 @@ from zonal.dynamo.expressions import ast
 from zonal.dynamo.expressions.ast import AttributeValues, Path, PathStep
 from zonal.dynamo.expressions.syntax import AttributeNames, RawFunction, RawOperand, RawPath, RawValue, overlap, read_path
 from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
-from zonal.dynamo.items import Item, Value, kind_and_body, validation
+from zonal.dynamo.items import Item, Value, kind_and_body, set_difference, set_union, validation
 from zonal.dynamo.recursion import Steps, run
 from zonal.dynamo.token_reader import END
 
@@ -388,9 +388,9 @@ def _combine(section: str, parent: Parent, last: PathStep, value: Value) -> None
     if kind == "N":
         _put(parent, last, {"N": numbers.add(existing["N"], body)})
     elif section == "ADD":
-        _put(parent, last, {kind: existing[kind] + [member for member in body if member not in existing[kind]]})
+        _put(parent, last, {kind: set_union(existing[kind], body)})
     else:
-        left = [member for member in existing[kind] if member not in body]
+        left = set_difference(existing[kind], body)
         if left:
             _put(parent, last, {kind: left})
         else:

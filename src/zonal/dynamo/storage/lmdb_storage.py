@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 
@@ -164,23 +163,18 @@ def _walk(transaction: lmdb.Transaction[bytes], low: bytes, high: bytes, reverse
 
 
 def _unfold(pairs: Iterator[tuple[bytes, bytes]], reverse: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Give long keys their whole length back, and neighbours with the same beginning their true order."""
+    """Restores the whole length of long keys, and the order of adjacent ones with the same beginning."""
+    group: list[tuple[bytes, bytes]] = []
     for pair in pairs:
-        if len(pair[0]) != _LONG:
+        is_long = len(pair[0]) == _LONG
+        if group and not (is_long and pair[0][:_BEGINNING] == group[0][0][:_BEGINNING]):
+            yield from sorted((_long_value(value) for _, value in group), reverse=reverse)
+            group = []
+        if is_long:
+            group.append(pair)
+        else:
             yield pair
-            continue
-        beginning = pair[0][:_BEGINNING]
-        group = [pair]
-        follower: tuple[bytes, bytes] | None = None
-        for follower in pairs:
-            if len(follower[0]) != _LONG or follower[0][:_BEGINNING] != beginning:
-                break
-            group.append(follower)
-            follower = None
-        yield from sorted((_long_value(value) for _, value in group), reverse=reverse)
-        if follower is not None:
-            yield from _unfold(itertools.chain([follower], pairs), reverse)
-            return
+    yield from sorted((_long_value(value) for _, value in group), reverse=reverse)
 
 
 def _stored(key: bytes, value: bytes | None) -> tuple[bytes, bytes | None]:

@@ -23,7 +23,8 @@ from zonal.dynamo.table_copy import changes_since, copy_keyspace
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Record, Transaction
 from zonal.services.dynamodb.descriptions import describe_table, seconds, table_arn
-from zonal.services.dynamodb.tables import existing, new_keyspace
+from zonal.services.dynamodb.tables import encryption_of, existing, new_keyspace
+from zonal.services.dynamodb.unsupported import reject_unsupported
 from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Backups:
         if backup.status != "AVAILABLE":
             raise AwsError("BackupInUseException", f"Backup is in use: {backup.id}")
         restored = Restored(source_table_arn=table_arn(backup.table.id), at=call.now, backup_arn=backup.id, source_keyspace=backup.keyspace)
+        reject_unsupported("RestoreTableFromBackup", request)
         return self._restore(call, backup.table, restored, request)
 
     @operation("UpdateContinuousBackups")
@@ -150,6 +152,7 @@ class Backups:
             source_table=source.id,
             as_of=moment,
         )
+        reject_unsupported("RestoreTableToPointInTime", request)
         return self._restore(call, source, restored, request)
 
     def _restore(self, call: Call, source: TableRecord, restored: Restored, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +265,7 @@ def _copy(transaction: Transaction, source: TableRecord, name: str, request: Map
             if unknown:
                 raise validation(f"One or more parameter values were invalid: Unknown index in {parameter}: {sorted(unknown)[0]}")
             indexes = [index for index in indexes if index.is_global != is_global or index.name in wanted]
-    maxima = request.get("OnDemandThroughputOverride")
+    maxima, sse = request.get("OnDemandThroughputOverride"), request.get("SSESpecificationOverride")
     return TableRecord(
         id=name,
         table_id=str(uuid.uuid4()),
@@ -276,7 +279,7 @@ def _copy(transaction: Transaction, source: TableRecord, name: str, request: Map
         throughput=Throughput() if on_demand else throughput,
         on_demand=OnDemand(maxima.get("MaxReadRequestUnits", -1), maxima.get("MaxWriteRequestUnits", -1)) if maxima else source.on_demand,
         table_class=source.table_class,
-        encryption=source.encryption,
+        encryption=source.encryption if sse is None else encryption_of(sse),
     )
 
 

@@ -6,7 +6,6 @@ unprocessed. A batch read stops at 16 MB and gives the keys that were left.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,11 +16,12 @@ from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.error_messages import with_newer_message
 from zonal.dynamo.expressions.ast import Path
 from zonal.dynamo.expressions.projections import project
-from zonal.dynamo.expressions.request import NONE
+from zonal.dynamo.expressions.request import NONE, Expressions
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.table import Table
 from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb import large_requests
 from zonal.services.dynamodb.items import PARTITION_KEY_LENGTH, Write, collection_metrics
 from zonal.services.dynamodb.parameters import Guard, check_mixture, check_nested, projection, read_expressions, settle_key
 from zonal.services.operation import Call, Parameters, operation
@@ -29,8 +29,6 @@ from zonal.services.operation import Call, Parameters, operation
 MAX_READ_BYTES = 16 * 1024 * 1024
 MAX_KEYS = 100
 MAX_WRITES = 25
-LARGE_BYTES = 32 * 1024
-"""Requests larger than this are settled in a thread, so that the event loop goes on."""
 _THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException")
 
 
@@ -42,7 +40,8 @@ class Batches:
 
     @operation("BatchGetItem")
     async def get(self, call: Call, request: Parameters) -> bytes:
-        reads = _checked_reads(self._engine, request["RequestItems"])
+        projections = await large_requests.check(call, lambda: _read_keys(request["RequestItems"]))
+        reads = _checked_reads(self._engine, request["RequestItems"], projections)
         found: dict[str, list[bytes]] = {}
         unprocessed: dict[str, Any] = {}
         costs: dict[str, Cost] = {}
@@ -73,10 +72,7 @@ class Batches:
     @operation("BatchWriteItem")
     async def write(self, call: Call, request: Parameters) -> dict[str, Any]:
         engine = self._engine
-        if call.raw is not None and len(call.raw.body) > LARGE_BYTES:
-            sizes = await asyncio.to_thread(_settled, request["RequestItems"])
-        else:
-            sizes = _settled(request["RequestItems"])
+        sizes = await large_requests.check(call, lambda: _settled(request["RequestItems"]))
         writes = _checked_writes(engine, request["RequestItems"], sizes)
         batch = WriteBatch()
         unprocessed: dict[str, list[Parameters]] = {}
@@ -131,11 +127,12 @@ class TableRead(NamedTuple):
         return item_codec.json_of(value) if self.wanted is None else msgspec.json.encode(project(self.wanted, item_codec.item_of(value)))
 
 
-def _checked_reads(engine: DynamoEngine, request: dict[str, Parameters]) -> list[TableRead]:
+def _read_keys(request: dict[str, Parameters]) -> list[Expressions]:
+    """Check what can be checked of a batch read without its tables, and settle its keys; the expressions of each table in turn."""
     checked = []
     count = 0
     _check_one_language(request)
-    for name, each in request.items():
+    for each in request.values():
         check_mixture(each, ("ProjectionExpression",), ("AttributesToGet",))
         projection(each, NONE)
         expressions = read_expressions(each)
@@ -152,9 +149,13 @@ def _checked_reads(engine: DynamoEngine, request: dict[str, Parameters]) -> list
             count += 1
             if count > MAX_KEYS:
                 raise validation("Too many items requested for the BatchGetItem call")
-        checked.append((name, each, expressions))
+        checked.append(expressions)
+    return checked
+
+
+def _checked_reads(engine: DynamoEngine, request: dict[str, Parameters], checked: list[Expressions]) -> list[TableRead]:
     reads = []
-    for name, each, expressions in checked:
+    for (name, each), expressions in zip(request.items(), checked, strict=True):
         table = engine.table(name)
         for key in each["Keys"]:
             keys.check_key(key, table.schema)

@@ -17,7 +17,7 @@ import msgspec
 from zonal.dynamo.items import WrongShape, decode_binary
 from zonal.dynamo.storage.storage import StorageFailed
 from zonal.foundation.errors import AwsError
-from zonal.services.dynamodb import requests
+from zonal.services.dynamodb import large_requests, requests
 from zonal.services.operation import Call, Handler
 
 _log = logging.getLogger(__name__)
@@ -34,9 +34,11 @@ def vetted(service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
 def _waiting(service: str, operation: str, handler: Handler) -> Handler:
     async def answer(call: Call, request: Any) -> Any:
         try:
-            return await handler(call, requests.vet(service, operation, request))
+            checked = await large_requests.check(call, lambda: requests.vet(service, operation, request))
+            return await handler(call, checked)
         except (WrongShape, AwsError, StorageFailed) as error:
-            raise _explained(service, operation, call, request, error) from error
+            cause = error
+        raise await large_requests.check(call, lambda: _explained(service, operation, call, request, cause)) from cause
 
     return answer
 

@@ -31,6 +31,7 @@ from zonal.foundation.errors import AwsError
 from zonal.records.store import Record
 from zonal.services.dynamodb import transfers
 from zonal.services.dynamodb.descriptions import seconds, table_arn
+from zonal.services.dynamodb.unsupported import reject_unsupported
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Call, operation
 
@@ -64,7 +65,7 @@ class Exports:
             raise AwsError("TableNotFoundException", f"Table not found: {request['TableArn']}")
         if record.recovery is None:
             raise AwsError("PointInTimeRecoveryUnavailableException", f"Point in time recovery is not enabled for table '{name}'")
-        _refuse_unbuilt(request)
+        reject_unsupported("ExportTableToPointInTime", request)
         since, at = _period(record.recovery, call.now, request)
         export = ExportRecord(
             id=f"{table_arn(name)}/export/{transfers.new_number(call)}",
@@ -160,7 +161,7 @@ class ExportReconciler:
 
     async def _write_part(self, export: ExportRecord, number: int, lines: list[bytes]) -> bytes:
         """Write a data file; returns its line of the manifest. The same part has the same name and content when it is written again."""
-        content = gzip.compress(b"".join(lines), compresslevel=6, mtime=0)
+        content = await asyncio.to_thread(lambda: gzip.compress(b"".join(lines), compresslevel=6, mtime=0))
         name = base64.b32encode(hashlib.sha256(f"{export.id} {number}".encode()).digest())[:26].decode().lower()
         key = await self._put(export, f"data/{name}.json.gz", content, "application/octet-stream")
         digest = hashlib.md5(content, usedforsecurity=False)
@@ -234,13 +235,6 @@ def _same(call: Call, table: str, request: Mapping[str, Any]) -> ExportRecord | 
     if export is not None and (export.table != table or export.asked != request):
         raise AwsError("ExportConflictException", transfers.CONFLICT)
     return export
-
-
-def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
-    if request.get("ExportFormat") == "ION":
-        raise validation("ExportFormat ION is not available in this region: zonal writes DYNAMODB_JSON")
-    if request.get("S3SseAlgorithm") == "KMS" or request.get("S3SseKmsKeyId"):
-        raise validation("S3SseAlgorithm KMS is not available in this region: zonal has no key management service")
 
 
 def _period(recovery: Recovery, now: datetime, request: Mapping[str, Any]) -> tuple[datetime | None, datetime]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from zonal.dynamo import keys
 from zonal.dynamo.engine import DynamoEngine
-from zonal.dynamo.items import MAX_ITEM_SIZE, Item, WrongShape, settle_item, validation
+from zonal.dynamo.items import Item, validation
 from zonal.dynamo.table import DiscardedKeyspace, Table, TableRecord
 from zonal.dynamo.table_writer import WriteBatch
 from zonal.dynamo.transfers import BucketLocation, ImportRecord
@@ -24,6 +24,7 @@ from zonal.services.dynamodb import schemas, transfers
 from zonal.services.dynamodb.descriptions import seconds, table_arn
 from zonal.services.dynamodb.import_files import Found, documents, rows
 from zonal.services.dynamodb.tables import new_record
+from zonal.services.dynamodb.unsupported import reject_unsupported
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Call, operation
 
@@ -50,7 +51,9 @@ class Imports:
             raise AwsError("ResourceInUseException", f"Table already exists: {name}")
         if (known := _same(call, request)) is not None:
             return {"ImportTableDescription": _description(known)}
-        _refuse_unbuilt(request)
+        if request["InputFormat"] != "CSV" and request.get("InputFormatOptions"):
+            raise validation("InputFormatOptions can only be specified for InputFormat CSV")
+        reject_unsupported("ImportTable", request)
         schemas.check_table(wanted)
         if there is not None:
             raise AwsError("ResourceInUseException", f"Table already exists: {name}")
@@ -163,21 +166,19 @@ class ImportAttempt:
 
     def _take(self, batch: WriteBatch, found: Found) -> bool:
         """Add an item to the batch; False for what is none."""
+        if isinstance(found, str) or found.error:
+            self._errors += 1
+            return False
         try:
-            if isinstance(found, str):
-                raise validation(found)
-            self._put(batch, found)
-        except (AwsError, WrongShape):
+            self._put(batch, found.item, found.size)
+        except AwsError:
             self._errors += 1
             return False
         self._imported += 1
         return True
 
-    def _put(self, batch: WriteBatch, item: Item) -> None:
+    def _put(self, batch: WriteBatch, item: Item, size: int) -> None:
         table, engine = self._table, self._engine
-        size = settle_item(item)
-        if size > MAX_ITEM_SIZE:
-            raise validation("Item size has exceeded the maximum allowed size")
         keys.check_item(item, table.schema)
         table.check_index_keys(item)
         key = table.schema.key(item)
@@ -206,15 +207,6 @@ def _same(call: Call, request: Mapping[str, Any]) -> ImportRecord | None:
     if known is not None and known.table != request["TableCreationParameters"]["TableName"]:
         raise AwsError("ImportConflictException", transfers.CONFLICT)
     return known
-
-
-def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
-    if request["InputFormat"] != "CSV" and request.get("InputFormatOptions"):
-        raise validation("InputFormatOptions can only be specified for InputFormat CSV")
-    if request["InputFormat"] == "ION":
-        raise validation("InputFormat ION is not available in this region: zonal reads DYNAMODB_JSON and CSV")
-    if request.get("InputCompressionType") == "ZSTD":
-        raise validation("InputCompressionType ZSTD is not available in this region: zonal reads NONE and GZIP")
 
 
 def _summary(record: ImportRecord) -> dict[str, Any]:

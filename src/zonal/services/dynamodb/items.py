@@ -6,6 +6,7 @@ then, too: it may have failed because of a write that was not yet on the disk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,15 +16,17 @@ from zonal.dynamo.capacity_units import Cost, read_units
 from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.error_messages import enveloped, with_newer_message
 from zonal.dynamo.expressions import legacy
+from zonal.dynamo.expressions.ast import Path
 from zonal.dynamo.expressions.projections import project
 from zonal.dynamo.expressions.request import NONE, Expressions
-from zonal.dynamo.expressions.statement_size import statement_size
+from zonal.dynamo.expressions.statement_size import least_size, statement_size
 from zonal.dynamo.expressions.updates import Update
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.keys import KEYSPACE_LENGTH, PARTITION_LENGTH
 from zonal.dynamo.table import Table
 from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb import large_requests
 from zonal.services.dynamodb.parameters import (
     Guard,
     ItemChange,
@@ -43,11 +46,23 @@ _TOO_LARGE = "Item size has exceeded the maximum allowed size"
 _TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
 
 
-class Write(NamedTuple):
-    """A write that was checked: what it does to the item under `key`, and under which condition.
+class ParsedWrite(NamedTuple):
+    """A write, checked without its table: what it changes (None: a put, delete or condition check), and under which condition.
 
-    `make` gives the item after from the item before (None: it goes, or stays away), with its size.
+    `size` is the size of a put's item in bytes. `statement_size` and `least_size` are an update's: what its statement counts for, and what
+    its values add at least to the item.
     """
+
+    expressions: Expressions
+    guard: Guard
+    size: int = 0
+    change: ItemChange | None = None
+    statement_size: int = 0
+    least_size: int = 0
+
+
+class Write(NamedTuple):
+    """A checked write: what it does to the item under `key`, and under which condition."""
 
     table: Table
     key: bytes
@@ -57,9 +72,10 @@ class Write(NamedTuple):
     size: int
     expressions: Expressions
     key_item: Item
+    least_size: int = 0
 
     def after(self, before: Item | None) -> tuple[Item | None, int]:
-        """The item after the write, and its size. Raises `ValidationException` where the update does not fit the item."""
+        """The item after the write (None: there is none), and its size. Raises `ValidationException` where the update does not fit it."""
         if self.change is None:
             return self.item, self.size
         return updated(self, before)
@@ -73,17 +89,7 @@ class Items:
 
     @operation("GetItem")
     async def get(self, call: Call, request: Parameters) -> bytes | dict[str, Any]:
-        expressions, wanted = NONE, None
-        if len(request) > 2:
-            check_mixture(request, ("ProjectionExpression",), ("AttributesToGet",))
-        try:
-            settle_key(request["Key"])
-        except AwsError as error:
-            raise with_newer_message(error) from None
-        if len(request) > 2:
-            wanted = projection(request, NONE)
-            expressions = read_expressions(request)
-            wanted = expressions.projection or wanted
+        expressions, wanted = await large_requests.check(call, lambda: read_get(request))
         table = self._engine.table(request["TableName"])
         keys.check_key(request["Key"], table.schema)
         check_nested(expressions, table)
@@ -102,18 +108,21 @@ class Items:
 
     @operation("PutItem")
     async def put(self, call: Call, request: Parameters) -> dict[str, Any]:
-        write = checked_put(self._engine, request, whole_request=True)
+        parsed = await large_requests.check(call, lambda: _read_alone(read_put, request))
+        write = fit_put(self._engine, request, parsed)
         return await self.make(call, request, write)
 
     @operation("DeleteItem")
     async def delete(self, call: Call, request: Parameters) -> dict[str, Any]:
-        write = checked_delete(self._engine, request, whole_request=True)
+        parsed = await large_requests.check(call, lambda: _read_alone(read_delete, request))
+        write = fit_keyed(self._engine, request, parsed)
         return await self.make(call, request, write)
 
     @operation("UpdateItem")
     async def update(self, call: Call, request: Parameters) -> dict[str, Any]:
-        write = checked_update(self._engine, request, whole_request=True)
-        if isinstance(write.change, Update) and statement_size(write.change, write.expressions.values) > MAX_ITEM_SIZE:
+        parsed = await large_requests.check(call, lambda: _read_alone(read_update, request))
+        write = fit_keyed(self._engine, request, parsed)
+        if parsed.statement_size > MAX_ITEM_SIZE:
             raise Bare("ValidationException", _TOO_LARGE_UPDATE)
         return await self.make(call, request, write)
 
@@ -160,68 +169,55 @@ class Bare(AwsError):
     """What all operations tell without an envelope: an item is too large, or a request read in the older way does not fit."""
 
 
-def checked_put(engine: DynamoEngine, request: Parameters, *, whole_request: bool = False) -> Write:
-    """Check a put, in AWS's order. `whole_request`: it is a PutItem, and not part of a batch or transaction."""
+def read_get(request: Parameters) -> tuple[Expressions, tuple[Path, ...] | None]:
+    """Check what can be checked of a GetItem without its table: its expressions, and the paths to return (None: the whole item)."""
+    if len(request) > 2:
+        check_mixture(request, ("ProjectionExpression",), ("AttributesToGet",))
     try:
-        size, expressions = read_put(request, whole_request=whole_request)
+        settle_key(request["Key"])
+    except AwsError as error:
+        raise with_newer_message(error) from None
+    if len(request) <= 2:
+        return NONE, None
+    wanted = projection(request, NONE)
+    expressions = read_expressions(request)
+    return expressions, expressions.projection or wanted
+
+
+def _read_alone(read: Callable[..., ParsedWrite], request: Parameters) -> ParsedWrite:
+    """Check a write that is a request of its own, not an entry of a transaction: its errors come in an envelope."""
+    try:
+        return read(request, whole_request=True)
     except Bare:
         raise
     except AwsError as error:
-        raise enveloped(error) if whole_request else error from None
-    table = engine.table(request["TableName"])
-    keys.check_item(request["Item"], table.schema)
-    if table.indexes:
-        table.check_index_keys(request["Item"])
-    check_nested(expressions, table)
-    return Write(
-        table, table.schema.key(request["Item"]), guard(request, expressions), None, request["Item"], size, expressions, request["Item"]
-    )
+        raise enveloped(error) from None
 
 
-def read_put(request: Parameters, *, whole_request: bool = False) -> tuple[int, Expressions]:
-    """Check what can be checked of a put without its table: the item's size, and its expressions."""
+def read_put(request: Parameters, *, whole_request: bool = False) -> ParsedWrite:
+    """Check what can be checked of a put without its table, in AWS's order. `whole_request`: it is not part of a transaction."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
     size = settle_item(request["Item"])
     if size > MAX_ITEM_SIZE:
         raise Bare("ValidationException", _TOO_LARGE)
-    return size, _checked_conditions(request) if len(request) > 2 else NONE
+    expressions = _checked_conditions(request) if len(request) > 2 else NONE
+    return ParsedWrite(expressions, guard(request, expressions), size)
 
 
-def checked_delete(engine: DynamoEngine, request: Parameters, *, whole_request: bool = False) -> Write:
-    """Check a delete, in AWS's order."""
-    try:
-        expressions = read_delete(request, whole_request=whole_request)
-    except Bare:
-        raise
-    except AwsError as error:
-        raise enveloped(error) if whole_request else error from None
-    return _keyed_write(engine, request, expressions, None)
-
-
-def read_delete(request: Parameters, *, whole_request: bool = False) -> Expressions:
-    """Check what can be checked of a delete without its table. A transaction looks at its key last."""
+def read_delete(request: Parameters, *, whole_request: bool = False) -> ParsedWrite:
+    """Check what can be checked of a delete without its table. A transaction checks the key last."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
-    if whole_request:
         settle_key(request["Key"])
     expressions = _checked_conditions(request) if len(request) > 2 else NONE
     if not whole_request:
         settle_key(request["Key"])
-    return expressions
+    return ParsedWrite(expressions, guard(request, expressions))
 
 
-def checked_update(engine: DynamoEngine, request: Parameters, *, whole_request: bool = False) -> Write:
-    """Check an update, in AWS's order."""
-    try:
-        change, expressions = read_update(request, whole_request=whole_request)
-    except AwsError as error:
-        raise enveloped(error) if whole_request else error from None
-    return _keyed_write(engine, request, expressions, change)
-
-
-def read_update(request: Parameters, *, whole_request: bool = False) -> tuple[ItemChange, Expressions]:
-    """Check what can be checked of an update without its table: what it changes, and its expressions."""
+def read_update(request: Parameters, *, whole_request: bool = False) -> ParsedWrite:
+    """Check what can be checked of an update without its table. Only an UpdateItem is measured by its statement."""
     if whole_request:
         check_mixture(request, ("UpdateExpression", "ConditionExpression"), ("AttributeUpdates", "Expected", "ConditionalOperator"))
     settle_key(request["Key"])
@@ -230,27 +226,41 @@ def read_update(request: Parameters, *, whole_request: bool = False) -> tuple[It
         legacy.check_expected(request["Expected"])
     check_operator(request, "Expected")
     expressions = read_expressions(request)
-    return (updates if expressions.update is None else expressions.update), expressions
+    parsed = ParsedWrite(expressions, guard(request, expressions))
+    update, values = expressions.update, expressions.values
+    if update is None:
+        return parsed._replace(change=updates, least_size=updates.least_size())
+    charged = statement_size(update, values) if whole_request else 0
+    return parsed._replace(change=update, statement_size=charged, least_size=least_size(update, values))
 
 
-def checked_condition(engine: DynamoEngine, request: Parameters) -> Write:
-    """Check a transaction's condition check."""
-    return _keyed_write(engine, request, read_condition(request), None)
-
-
-def read_condition(request: Parameters) -> Expressions:
-    """Check what can be checked of a condition check without its table."""
+def read_condition(request: Parameters) -> ParsedWrite:
+    """Check what can be checked of a transaction's condition check without its table."""
     settle_key(request["Key"])
-    return read_expressions(request)
+    expressions = read_expressions(request)
+    return ParsedWrite(expressions, guard(request, expressions))
 
 
-def _keyed_write(engine: DynamoEngine, request: Parameters, expressions: Expressions, change: ItemChange | None) -> Write:
+def fit_put(engine: DynamoEngine, request: Parameters, parsed: ParsedWrite) -> Write:
+    """Check a put against its table."""
+    item, expressions = request["Item"], parsed.expressions
     table = engine.table(request["TableName"])
-    keys.check_key(request["Key"], table.schema)
-    if change is not None:
-        _check_change(change, table)
+    keys.check_item(item, table.schema)
+    if table.indexes:
+        table.check_index_keys(item)
     check_nested(expressions, table)
-    return Write(table, table.schema.key(request["Key"]), guard(request, expressions), change, None, 0, expressions, request["Key"])
+    return Write(table, table.schema.key(item), parsed.guard, None, item, parsed.size, expressions, item)
+
+
+def fit_keyed(engine: DynamoEngine, request: Parameters, parsed: ParsedWrite) -> Write:
+    """Check a delete, an update or a condition check against its table."""
+    key, expressions = request["Key"], parsed.expressions
+    table = engine.table(request["TableName"])
+    keys.check_key(key, table.schema)
+    if parsed.change is not None:
+        _check_change(parsed.change, table)
+    check_nested(expressions, table)
+    return Write(table, table.schema.key(key), parsed.guard, parsed.change, None, 0, expressions, key, parsed.least_size)
 
 
 def _checked_conditions(request: Parameters) -> Expressions:
@@ -295,6 +305,8 @@ def updated(write: Write, before: Item | None) -> tuple[Item | None, int]:
     assert write.change is not None
     if before is None and _only_removes(write.change):
         return None, 0
+    if write.least_size > MAX_ITEM_SIZE:
+        raise validation(_TOO_LARGE_UPDATE)
     after = write.change.apply(write.key_item if before is None else before, write.expressions.values)
     size = settle_item(after)
     if size > MAX_ITEM_SIZE:

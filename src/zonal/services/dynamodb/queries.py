@@ -20,6 +20,7 @@ from zonal.dynamo.items import Item, equal, settle, validation
 from zonal.dynamo.keys import Schema
 from zonal.dynamo.table import Index, Table
 from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb import large_requests
 from zonal.services.dynamodb.parameters import (
     check_mixture,
     check_nested,
@@ -41,24 +42,7 @@ class Queries:
 
     @operation("Query")
     async def query(self, call: Call, request: Parameters) -> bytes:
-        check_mixture(
-            request,
-            ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
-            ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"),
-        )
-        try:
-            filter = _legacy_filter(request, "QueryFilter")
-            projection(request, read_expressions({}))
-            _settle_start(request)
-            if request.get("KeyConditions") is None and request.get("KeyConditionExpression") is None:
-                raise validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
-            expressions = read_expressions(request)
-            conditions = expressions.key_conditions
-            if conditions is None:
-                conditions = legacy.key_conditions(request["KeyConditions"])
-        except AwsError as error:
-            raise with_newer_message(error) from None
-        _check_select(request, expressions)
+        expressions, filter, conditions = await large_requests.check(call, lambda: _read_query(request))
         table, index, schema = self._target(request)
         if len(conditions) not in (1, 2) and len(schema.parts) <= 2:
             if expressions.key_conditions is not None:
@@ -84,18 +68,13 @@ class Queries:
         low, high = query_range(schema, partition, sort)
         reverse = request.get("ScanIndexForward") is False
         low, high = _behind_start(start, table, index, low, high, reverse)
-        page_request = self._page_request(request, table, index, expressions, expressions.filter or filter)
+        page_request = self._page_request(request, table, index, expressions, filter)
         return self._page(request, table, index, schema, page_request, low, high, reverse, partition=schema.partition_prefix(partition))
 
     @operation("Scan")
     async def scan(self, call: Call, request: Parameters) -> bytes:
-        check_mixture(request, ("ProjectionExpression", "FilterExpression"), ("AttributesToGet", "ScanFilter", "ConditionalOperator"))
-        projection(request, read_expressions({}))
-        filter = _legacy_filter(request, "ScanFilter")
-        _settle_start(request)
+        expressions, filter = await large_requests.check(call, lambda: _read_scan(request))
         segment, segments = _segment(request)
-        expressions = read_expressions(request)
-        _check_select(request, expressions)
         table, index, schema = self._target(request)
         start = request.get("ExclusiveStartKey")
         if start is not None:
@@ -112,7 +91,7 @@ class Queries:
                     f" TotalSegments: {segments} Segment: {segment}"
                 )
             low = place + b"\x00"
-        page_request = self._page_request(request, table, index, expressions, expressions.filter or filter)
+        page_request = self._page_request(request, table, index, expressions, filter)
         return self._page(request, table, index, schema, page_request, low, high, reverse=False)
 
     def _target(self, request: Parameters) -> tuple[Table, Index | None, Schema]:
@@ -166,6 +145,41 @@ class Queries:
         cost = _cost(page, index, consistent)
         engine.limiter.consume(table, "Read", cost, partition)
         return _response(page, request, table, index, cost)
+
+
+def _read_query(request: Parameters) -> tuple[Expressions, Condition | None, dict[str, KeyCondition]]:
+    """Check what can be checked of a Query without its table: its expressions, its filter and its key conditions."""
+    check_mixture(
+        request,
+        ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
+        ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"),
+    )
+    try:
+        filter = _legacy_filter(request, "QueryFilter")
+        projection(request, read_expressions({}))
+        _settle_start(request)
+        if request.get("KeyConditions") is None and request.get("KeyConditionExpression") is None:
+            raise validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+        expressions = read_expressions(request)
+        conditions = expressions.key_conditions
+        if conditions is None:
+            conditions = legacy.key_conditions(request["KeyConditions"])
+    except AwsError as error:
+        raise with_newer_message(error) from None
+    _check_select(request, expressions)
+    return expressions, expressions.filter or filter, conditions
+
+
+def _read_scan(request: Parameters) -> tuple[Expressions, Condition | None]:
+    """Check what can be checked of a Scan without its table: its expressions and its filter."""
+    check_mixture(request, ("ProjectionExpression", "FilterExpression"), ("AttributesToGet", "ScanFilter", "ConditionalOperator"))
+    projection(request, read_expressions({}))
+    filter = _legacy_filter(request, "ScanFilter")
+    _settle_start(request)
+    _segment(request)
+    expressions = read_expressions(request)
+    _check_select(request, expressions)
+    return expressions, expressions.filter or filter
 
 
 class Fetch:

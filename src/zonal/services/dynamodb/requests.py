@@ -185,11 +185,12 @@ def _string_check(shape: Shape) -> ShapeCheck:
         def is_table(value: Any) -> bool:
             if type(value) is not str:
                 return False
-            if value not in known:
+            found = known.get(value)  # Several threads check requests: another may clear the cache between two lines.
+            if found is None:
                 if len(known) > 1000:
                     known.clear()
-                known[value] = _is_table_name(value)
-            return known[value]
+                found = known[value] = _is_table_name(value)
+            return found
 
         return is_table
     definition = shape.definition

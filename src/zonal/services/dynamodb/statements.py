@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from zonal.dynamo.expressions import ast
 from zonal.dynamo.expressions.ast import Condition, Path
 from zonal.dynamo.expressions.key_conditions import KeyCondition
 from zonal.dynamo.expressions.request import NONE
+from zonal.dynamo.expressions.statement_size import least_size
 from zonal.dynamo.item_pages import PageRequest, query_range, read_page, scan_range
 from zonal.dynamo.items import MAX_ITEM_SIZE, Item, settle_item, validation
 from zonal.dynamo.keys import Schema
@@ -37,10 +38,11 @@ from zonal.dynamo.partiql.statements import (
 )
 from zonal.dynamo.table import Index, Table
 from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb import large_requests
 from zonal.services.dynamodb.items import Items, Write
 from zonal.services.dynamodb.parameters import Guard
 from zonal.services.dynamodb.queries import Fetch
-from zonal.services.dynamodb.transactions import Transactions
+from zonal.services.dynamodb.transactions import Transactions, digest_of
 from zonal.services.operation import Call, Parameters, operation
 
 _NO_KEY = "Where clause does not contain a mandatory equality on all key attributes"
@@ -69,13 +71,13 @@ class Statements:
 
     @operation("ExecuteStatement")
     async def execute(self, call: Call, request: Parameters) -> Any:
-        check_parameters(request.get("Parameters"))
-        return await self._execute(call, request, parse(request["Statement"], request.get("Parameters")))
+        return await self._execute(call, request, await large_requests.check(call, lambda: _read(request)))
 
-    async def _execute(self, call: Call, request: Parameters, statement: PartiqlStatement) -> Any:
+    async def _execute(self, call: Call, request: Parameters, parsed: ParsedStatement) -> Any:
+        statement = parsed.statement
         if isinstance(statement, Select):
             return self._select(statement, request)
-        write = self._write(statement, request)
+        write = self._write(parsed, request)
         returns = statement.returning if isinstance(statement, UpdateOrDelete) else "NONE"
         answer = await self._items.make(call, request | {"ReturnValues": returns}, write)
         attributes = answer.pop("Attributes", None)
@@ -94,14 +96,14 @@ class Statements:
         """The answer to one statement. It names the table once the statement is one that can be run."""
         named: dict[str, Any] = {}
         try:
-            check_parameters(entry.get("Parameters"))
-            statement = parse(entry["Statement"], entry.get("Parameters"))
+            parsed = await large_requests.check(call, lambda: _read(entry))
+            statement = parsed.statement
             table = self._engine.table(statement.table)
             if isinstance(statement, Select):
                 index = _index(table, statement)
                 if index is not None or not _names_only_key(statement.condition, table.key_names):
                     raise validation("Select statements within BatchExecuteStatement" + _KEY_ONLY)
-            answer = await self._execute(call, entry, statement)
+            answer = await self._execute(call, entry, parsed)
         except AwsError as error:
             if error.code in _AFTER_RUNNING:
                 named = {"TableName": table.name}
@@ -115,9 +117,9 @@ class Statements:
 
     @operation("ExecuteTransaction")
     async def transaction(self, call: Call, request: Parameters) -> dict[str, Any]:
-        for entry in request["TransactStatements"]:
-            check_parameters(entry.get("Parameters"))
-        statements = [self._one_of_transaction(at, entry) for at, entry in enumerate(request["TransactStatements"])]
+        outcomes, digest = await large_requests.check(call, lambda: _read_transaction(request))
+        checked = [self._one_of_transaction(at, outcome) for at, outcome in enumerate(outcomes)]
+        statements = [parsed.statement for parsed in checked]
         reads = [statement for statement in statements if isinstance(statement, Select)]
         if reads and len(reads) != len(statements):
             raise validation("Transaction statements must be all reads or all writes")
@@ -129,22 +131,23 @@ class Statements:
                     response["Item"] = columns(read.wanted, response["Item"])
             return answer
         writes = [
-            (_kind(statement), self._write(statement, entry))
-            for statement, entry in zip(statements, request["TransactStatements"], strict=True)
+            (_kind(parsed.statement), self._write(parsed, entry))
+            for parsed, entry in zip(checked, request["TransactStatements"], strict=True)
         ]
-        answer = await self._transactions.make(call, request, writes, identity=request["TransactStatements"])
+        answer = await self._transactions.make(call, request, writes, digest=digest)
         return answer | {"Responses": []}
 
-    def _one_of_transaction(self, at: int, entry: Parameters) -> PartiqlStatement:
+    def _one_of_transaction(self, at: int, outcome: ParsedStatement | AwsError) -> ParsedStatement:
         """The statement, which must be one that a transaction can hold."""
         try:
-            statement = parse(entry["Statement"], entry.get("Parameters"))
-            self._check_fit(statement)
+            if isinstance(outcome, AwsError):
+                raise outcome
+            self._check_fit(outcome.statement)
         except AwsError as error:
             if error.code != "ValidationException":
                 raise
             raise validation(f"Validation failed in TransactStatements[{at}]: {error.message}") from None
-        return statement
+        return outcome
 
     def _check_fit(self, statement: PartiqlStatement) -> None:
         if isinstance(statement, UpdateOrDelete) and statement.returning != "NONE":
@@ -158,17 +161,17 @@ class Statements:
             if isinstance(statement, Select) and not names_only_key:
                 raise validation("Select statements within ExecuteTransaction" + _KEY_ONLY)
 
-    def _write(self, statement: PartiqlStatement, request: Parameters) -> Write:
+    def _write(self, parsed: ParsedStatement, request: Parameters) -> Write:
+        statement = parsed.statement
         table = self._engine.table(statement.table)
         shows = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
         if isinstance(statement, Insert):
             item = statement.item
-            size = settle_item(item)
-            if size > MAX_ITEM_SIZE:
-                raise validation("Item size has exceeded the maximum allowed size")
+            if parsed.fault is not None:
+                raise parsed.fault
             keys.check_item(item, table.schema)
             table.check_index_keys(item)
-            return Write(table, table.schema.key(item), _Absent(None, {}, shows), None, item, size, NONE, item)
+            return Write(table, table.schema.key(item), _Absent(None, {}, shows), None, item, parsed.size, NONE, item)
         assert isinstance(statement, UpdateOrDelete | ExistsCheck)
         key = _key(table, statement.condition)
         update = statement.update if isinstance(statement, UpdateOrDelete) else None
@@ -181,7 +184,7 @@ class Statements:
                     raise validation(
                         f"One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
                     )
-        return Write(table, table.schema.key(key), guard, update, None, 0, NONE, key)
+        return Write(table, table.schema.key(key), guard, update, None, 0, NONE, key, parsed.least_size)
 
     def _select(self, select: Select, request: Parameters) -> bytes:
         engine, table = self._engine, self._engine.table(select.table)
@@ -231,6 +234,53 @@ class Statements:
         if lacking and index.is_global:
             raise validation(f"{_INVALID}Global secondary index {index.name} does not project [{', '.join(lacking)}]")
         return Fetch(table, self._engine.view(table, consistent=consistent).get) if lacking else None
+
+
+class ParsedStatement(NamedTuple):
+    """A statement, checked without its table.
+
+    `size` is the size of an INSERT's item in bytes, and `fault` its error, which AWS reports after it has found the table. `least_size` is
+    what the values of an UPDATE add at least to its item.
+    """
+
+    statement: PartiqlStatement
+    size: int = 0
+    fault: AwsError | None = None
+    least_size: int = 0
+
+
+def _read(entry: Parameters) -> ParsedStatement:
+    """Check the parameters of a statement, and parse it. Raises `ValidationException`."""
+    check_parameters(entry.get("Parameters"))
+    return _parsed(entry)
+
+
+def _parsed(entry: Parameters) -> ParsedStatement:
+    statement = parse(entry["Statement"], entry.get("Parameters"))
+    if isinstance(statement, UpdateOrDelete) and statement.update is not None:
+        return ParsedStatement(statement, least_size=least_size(statement.update, {}))
+    if not isinstance(statement, Insert):
+        return ParsedStatement(statement)
+    try:
+        size = settle_item(statement.item)
+    except AwsError as error:
+        return ParsedStatement(statement, fault=error)
+    fault = validation("Item size has exceeded the maximum allowed size") if size > MAX_ITEM_SIZE else None
+    return ParsedStatement(statement, size, fault)
+
+
+def _read_transaction(request: Parameters) -> tuple[list[ParsedStatement | AwsError], bytes]:
+    """Check all parameters, then parse each statement; the statements or their errors, and the digest of the transaction."""
+    entries = request["TransactStatements"]
+    for entry in entries:
+        check_parameters(entry.get("Parameters"))
+    outcomes: list[ParsedStatement | AwsError] = []
+    for entry in entries:
+        try:
+            outcomes.append(_parsed(entry))
+        except AwsError as error:
+            outcomes.append(error)
+    return outcomes, digest_of(request, entries)
 
 
 def _index(table: Table, select: Select) -> Index | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -71,8 +71,8 @@ class Streams:
         if stream.closed_at is not None:
             numbers["EndingSequenceNumber"] = streams.sequence_text(max(begins, self._last_sequence(stream)))
         shards = [{"ShardId": shard_id(stream), "SequenceNumberRange": numbers}]
-        if request.get("ExclusiveStartShardId") is not None:
-            shards = []
+        if request.get("ExclusiveStartShardId") is not None or request.get("ShardFilter") is not None:
+            shards = []  # No shard comes after the only one, nor is any its child.
         return {
             "StreamDescription": {
                 "StreamArn": request["StreamArn"],
@@ -92,7 +92,7 @@ class Streams:
         if request["ShardId"] != shard_id(stream):
             raise AwsError("ResourceNotFoundException", f"Requested resource not found: Shard: {request['ShardId']} not found")
         kind, number = request["ShardIteratorType"], request.get("SequenceNumber")
-        if kind in ("TRIM_HORIZON", "LATEST") and number is not None:
+        if kind in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP") and number is not None:
             raise validation(f"The SequenceNumber parameter must not be specified for ShardIteratorType {kind}")
         if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
             if number is None or not number.isdigit():
@@ -100,6 +100,8 @@ class Streams:
             sequence = int(number) + (kind == "AFTER_SEQUENCE_NUMBER")
             if sequence < _sequence_at(call.now) - streams.RETENTION_SECONDS * 10**9:
                 raise AwsError("TrimmedDataAccessException", "The operation attempted to read past the oldest stream record")
+        elif kind == "AT_TIMESTAMP":
+            sequence = _sequence_at(_timestamp(request, call.now))
         elif kind == "LATEST":
             sequence = self._last_sequence(stream) + 1
         else:
@@ -165,6 +167,15 @@ def _stream(transaction: Transaction, arn: str) -> tuple[TableRecord, Stream]:
         if stream.label == label and record is not None:
             return record, stream
     raise AwsError("ResourceNotFoundException", f"Requested resource not found: Stream: {arn} not found")
+
+
+def _timestamp(request: Parameters, now: datetime) -> datetime:
+    seconds_since_1970 = request.get("Timestamp")
+    if seconds_since_1970 is None:
+        raise validation("The Timestamp parameter is required for ShardIteratorType AT_TIMESTAMP")
+    if seconds_since_1970 > now.timestamp():
+        raise validation("The Timestamp parameter must not be in the future")
+    return datetime.fromtimestamp(max(seconds_since_1970, 0), UTC)
 
 
 def _sequence_at(moment: datetime) -> int:

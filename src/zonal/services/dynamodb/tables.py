@@ -25,6 +25,7 @@ from zonal.services.dynamodb import schemas
 from zonal.services.dynamodb.descriptions import describe_table
 from zonal.services.dynamodb.schema_changes import check_update, new_attributes
 from zonal.services.dynamodb.tags import tags_of
+from zonal.services.dynamodb.unsupported import reject_unsupported
 from zonal.services.operation import Call, operation
 
 if TYPE_CHECKING:
@@ -37,18 +38,6 @@ if TYPE_CHECKING:
     )
 
 MAX_TABLES = 2500
-_REFUSED = {
-    "WarmThroughput": "Warm throughput",
-    "ResourcePolicy": "Resource policies",
-    "GlobalTableSourceArn": "Global tables",
-    "GlobalTableSettingsReplicationMode": "Global tables",
-    "ReplicaUpdates": "Global tables",
-    "MultiRegionConsistency": "Global tables",
-    "GlobalTableWitnessUpdates": "Global tables",
-    "VectorIndexes": "Vector indexes",
-    "VectorIndexUpdates": "Vector indexes",
-    "DisassociationProtectionEnabled": "Global tables",
-}
 _FREE_DECREASES = 4
 _HOUR = 3600
 
@@ -61,7 +50,7 @@ class Tables:
 
     @operation("CreateTable")
     def create(self, call: Call, request: CreateTableInputTypeDef) -> dict[str, Any]:
-        _refuse_unbuilt(request)
+        reject_unsupported("CreateTable", request)
         schemas.check_table(request)
         name = request["TableName"]
         if call.transaction.get(TableRecord, name) is not None:
@@ -110,7 +99,7 @@ class Tables:
 
     @operation("UpdateTable")
     def update(self, call: Call, request: UpdateTableInputTypeDef) -> dict[str, Any]:
-        _refuse_unbuilt(request)
+        reject_unsupported("UpdateTable", request)
         check_update(request)
         record = existing(call.transaction, request["TableName"])
         _check_at_rest(record)
@@ -173,7 +162,7 @@ def new_record(transaction: Transaction, name: str, request: Mapping[str, Any], 
         streams=streams,
         deletion_protection=bool(request.get("DeletionProtectionEnabled")),
         table_class=request.get("TableClass") or "",
-        encryption=_encryption(request.get("SSESpecification")),
+        encryption=encryption_of(request.get("SSESpecification")),
         tags=tags_of(request.get("Tags") or ()),
     )
 
@@ -224,18 +213,11 @@ def _on_demand(request: Mapping[str, Any] | None, billing: str, index: str = "")
     return OnDemand(request.get("MaxReadRequestUnits", -1), request.get("MaxWriteRequestUnits", -1))
 
 
-def _encryption(request: Mapping[str, Any] | None) -> str:
+def encryption_of(request: Mapping[str, Any] | None) -> str:
+    """The encryption that an `SSESpecification` asks for: KMS, or empty for the default."""
     if request is None or not request.get("Enabled"):
         return ""
-    if request.get("KMSMasterKeyId"):
-        raise validation("One or more parameter values were invalid: zonal has no KMS keys; use the default encryption")
     return "KMS"
-
-
-def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
-    for name, what in _REFUSED.items():
-        if request.get(name):
-            raise validation(f"One or more parameter values were invalid: {what} ({name}) are not available in this region")
 
 
 def _check_at_rest(record: TableRecord) -> None:
@@ -266,7 +248,7 @@ def _updated(transaction: Transaction, record: TableRecord, request: Mapping[str
     if "StreamSpecification" in request:
         record = _streamed(transaction, record, request["StreamSpecification"], now)
     if "SSESpecification" in request:
-        encryption = _encryption(request["SSESpecification"])
+        encryption = encryption_of(request["SSESpecification"])
         if not encryption and not record.encryption:
             raise validation("One or more parameter values were invalid: Table is already encrypted by default")
         record = replace(record, encryption=encryption)

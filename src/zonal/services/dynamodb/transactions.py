@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,18 +19,19 @@ from zonal.dynamo import item_codec, keys
 from zonal.dynamo.capacity_units import Cost, read_units, write_units
 from zonal.dynamo.engine import DynamoEngine
 from zonal.dynamo.expressions.projections import project
+from zonal.dynamo.expressions.request import Expressions
 from zonal.dynamo.items import Item, validation
 from zonal.dynamo.table import Table
 from zonal.dynamo.table_writer import WriteBatch
 from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb import large_requests
 from zonal.services.dynamodb.items import (
     PARTITION_KEY_LENGTH,
+    ParsedWrite,
     Write,
-    checked_condition,
-    checked_delete,
-    checked_put,
-    checked_update,
     collection_metrics,
+    fit_keyed,
+    fit_put,
     read_condition,
     read_delete,
     read_put,
@@ -45,18 +46,29 @@ MAX_BYTES = 4 * 1024 * 1024
 TOKEN_SECONDS = 600
 _TOKENS = b"\x00\x00\x00\x00token"
 _INVALID_ACTION = "The action or operation requested is invalid. Verify that the action is typed correctly."
-_CHECKS: dict[str, Callable[[DynamoEngine, Parameters], Write]] = {
-    "Put": checked_put,
-    "Delete": checked_delete,
-    "Update": checked_update,
-    "ConditionCheck": checked_condition,
+
+
+class ActionKind(NamedTuple):
+    """How an action of a transaction is checked: first alone, then against its table."""
+
+    read: Callable[[Parameters], ParsedWrite]
+    fit: Callable[[DynamoEngine, Parameters, ParsedWrite], Write]
+
+
+_ACTIONS = {
+    "Put": ActionKind(read_put, fit_put),
+    "Delete": ActionKind(read_delete, fit_keyed),
+    "Update": ActionKind(read_update, fit_keyed),
+    "ConditionCheck": ActionKind(read_condition, fit_keyed),
 }
-_READS: dict[str, Callable[[Parameters], Any]] = {
-    "Put": read_put,
-    "Delete": read_delete,
-    "Update": read_update,
-    "ConditionCheck": read_condition,
-}
+
+
+class ParsedAction(NamedTuple):
+    """An action of a transaction, checked without its table."""
+
+    kind: str
+    request: Parameters
+    write: ParsedWrite
 
 
 class Transactions:
@@ -67,13 +79,15 @@ class Transactions:
 
     @operation("TransactWriteItems")
     async def write(self, call: Call, request: Parameters) -> dict[str, Any]:
-        writes = _checked_writes(self._engine, request["TransactItems"])
-        return await self.make(call, request, writes, identity=request["TransactItems"])
+        actions, digest = await large_requests.check(call, lambda: _read_writes(request))
+        writes = _all_fitting([partial(_ACTIONS[each.kind].fit, self._engine, each.request, each.write) for each in actions])
+        kinds = [each.kind for each in actions]
+        return await self.make(call, request, list(zip(kinds, writes, strict=True)), digest=digest)
 
-    async def make(self, call: Call, request: Parameters, writes: list[tuple[str, Write]], *, identity: Any) -> dict[str, Any]:
-        """Make checked writes, all or none. `identity` is what a repetition under the same token must be the same in."""
+    async def make(self, call: Call, request: Parameters, writes: list[tuple[str, Write]], *, digest: bytes) -> dict[str, Any]:
+        """Make checked writes, all or none. A repetition under the same token must have the same `digest` (of `digest_of`)."""
         engine = self._engine
-        token, digest = request.get("ClientRequestToken"), _digest(identity)
+        token = request.get("ClientRequestToken")
         if token is not None and self._was_done(token, digest, call):
             return _response(request, [(write, self._reread(write)) for _, write in writes], {}, "Read")
         if len({write.key for _, write in writes}) != len(writes):
@@ -104,10 +118,8 @@ class Transactions:
     async def get(self, call: Call, request: Parameters) -> dict[str, Any]:
         engine = self._engine
         asked = [entry["Get"] for entry in request["TransactItems"]]
-        for ask in asked:
-            settle_key(ask["Key"])
-            read_expressions(ask)
-        reads = _all_fitting([partial(_checked_read, engine, ask) for ask in asked])
+        expressions = await large_requests.check(call, lambda: [_read_get(ask) for ask in asked])
+        reads = _all_fitting([partial(_checked_read, engine, ask, each) for ask, each in zip(asked, expressions, strict=True)])
         if len({key for _, key, _ in reads}) != len(reads):
             raise validation("Transaction request cannot include multiple operations on one item")
         if any(key in engine.in_transaction for _, key, _ in reads):
@@ -179,8 +191,12 @@ class Transactions:
         return True
 
 
-def _checked_read(engine: DynamoEngine, ask: Parameters) -> tuple[Table, bytes, Any]:
-    expressions = read_expressions(ask)
+def _read_get(ask: Parameters) -> Expressions:
+    settle_key(ask["Key"])
+    return read_expressions(ask)
+
+
+def _checked_read(engine: DynamoEngine, ask: Parameters, expressions: Expressions) -> tuple[Table, bytes, Any]:
     table = engine.table(ask["TableName"])
     keys.check_key(ask["Key"], table.schema)
     check_nested(expressions, table)
@@ -197,19 +213,21 @@ def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
     )
 
 
-def _checked_writes(engine: DynamoEngine, entries: list[Parameters]) -> list[tuple[str, Write]]:
-    """What the entries do. Each is read before any table is looked up; what then does not fit a table is a reason for cancellation."""
-    named: list[tuple[str, Parameters]] = []
-    for entry in entries:
-        kinds = [kind for kind in _CHECKS if entry.get(kind) is not None]
+def _read_writes(request: Parameters) -> tuple[list[ParsedAction], bytes]:
+    """Check what can be checked of the actions without their tables; the actions, and the digest by which a repetition is recognised.
+
+    AWS reads all actions before it looks a table up. What then does not fit a table is a reason for cancellation.
+    """
+    actions: list[ParsedAction] = []
+    for entry in request["TransactItems"]:
+        kinds = [kind for kind in _ACTIONS if entry.get(kind) is not None]
         if not kinds:
             raise validation(_INVALID_ACTION)
         if len(kinds) > 1:
             raise validation("TransactItems can only contain one of Check, Put, Update or Delete")
-        named.append((kinds[0], entry[kinds[0]]))
-        _READS[kinds[0]](entry[kinds[0]])
-    writes = _all_fitting([partial(_CHECKS[kind], engine, entry) for kind, entry in named])
-    return [(kind, write) for (kind, _), write in zip(named, writes, strict=True)]
+        [kind] = kinds
+        actions.append(ParsedAction(kind, entry[kind], _ACTIONS[kind].read(entry[kind])))
+    return actions, digest_of(request, request["TransactItems"])
 
 
 def _all_fitting(checks: list[Callable[[], Fitting]]) -> list[Fitting]:
@@ -230,7 +248,10 @@ def _all_fitting(checks: list[Callable[[], Fitting]]) -> list[Fitting]:
     return found
 
 
-def _digest(identity: Any) -> bytes:
+def digest_of(request: Parameters, identity: Any) -> bytes:
+    """The digest of what a repetition of the request under its token must have in common with it; empty where it has no token."""
+    if request.get("ClientRequestToken") is None:
+        return b""
     return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).digest()
 
 

@@ -113,6 +113,13 @@ async def test_a_snapshot_stays_at_its_moment(storage: LmdbStorage) -> None:
     assert list(storage.range(b"a", b"z")) == [(b"a", b"2"), (b"b", b"3")]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_a_range_may_hold_any_number_of_long_keys(storage: LmdbStorage, reverse: bool) -> None:
+    pairs = {b"%06d" % number * 100: b"v" for number in range(2000)}
+    await storage.submit(pairs)
+    assert list(storage.range(b"0", b"1", reverse=reverse)) == sorted(pairs.items(), reverse=reverse)
+
+
 keys = st.one_of(
     st.binary(min_size=1, max_size=6),
     st.builds(lambda end: b"k" * 478 + end, st.sampled_from([b"", b"k", b"kk", b"kkk", b"kl", b"\x00"])),

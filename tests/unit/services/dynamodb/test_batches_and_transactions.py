@@ -1,7 +1,6 @@
 """Batches, transactions, streams, time to live and throttling."""
 
 import asyncio
-import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,29 +8,11 @@ from typing import Any
 import pytest
 
 from tests.unit.services.dynamodb.caller import Caller, calling
-from zonal.dynamo.items import settle_item
 from zonal.foundation.clock import wait_for
-from zonal.services.dynamodb import batches
 
 
 def put(number: int, table: str = "things") -> dict[str, Any]:
     return {"Put": {"TableName": table, "Item": {"a": {"S": str(number)}}}}
-
-
-@pytest.mark.parametrize("size", [10, 20_000])
-async def test_a_large_batch_is_settled_in_a_thread(call: Caller, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    where: list[bool] = []
-
-    def settle(item: Any) -> int:
-        where.append(threading.current_thread() is threading.main_thread())
-        return settle_item(item)
-
-    monkeypatch.setattr(batches, "settle_item", settle)
-    await call.table("things")
-    entries = [{"PutRequest": {"Item": {"a": {"S": str(number)}, "v": {"S": "x" * size}}}} for number in range(3)]
-    answer = await call("BatchWriteItem", RequestItems={"things": entries}, ReturnConsumedCapacity="TOTAL")
-    assert answer["ConsumedCapacity"][0]["CapacityUnits"] == 3.0 * (size // 1024 + 1)
-    assert where == [size == 10] * 3
 
 
 async def test_a_batch_writes_and_reads_in_several_tables(call: Caller) -> None:
@@ -190,10 +171,30 @@ async def test_streams_refuse_what_is_no_arn_and_numbers_that_do_not_fit(call: C
         ("DescribeStream", {"StreamArn": "x" * 40}),
         ("GetShardIterator", ask | {"StreamArn": "x" * 40}),
         ("GetShardIterator", ask | {"SequenceNumber": start}),
+        ("GetShardIterator", ask | {"ShardIteratorType": "AT_TIMESTAMP"}),
+        ("GetShardIterator", ask | {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": call.clock.now().timestamp() + 60}),
         ("GetRecords", {"ShardIterator": iterator, "Limit": 1001}),
     ]
     for operation, request in refused:
         assert (await call.error(operation, "dynamodbstreams", **request)).code == "ValidationException", operation
+
+
+async def test_a_stream_is_read_from_a_time_and_its_only_shard_has_no_children(call: Caller) -> None:
+    await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    arn = (await call("DescribeTable", TableName="things"))["Table"]["LatestStreamArn"]
+    await call("PutItem", TableName="things", Item={"a": {"S": "before"}})
+    await asyncio.sleep(0.002)
+    since = call.clock.now().timestamp()
+    await asyncio.sleep(0.002)
+    await call("PutItem", TableName="things", Item={"a": {"S": "after"}})
+    [shard] = (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["Shards"]
+    place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
+    iterator = (await call("GetShardIterator", "dynamodbstreams", **place))["ShardIterator"]
+    records = (await call("GetRecords", "dynamodbstreams", ShardIterator=iterator))["Records"]
+    assert [record["dynamodb"]["Keys"]["a"]["S"] for record in records] == ["after"]
+    children = {"Type": "CHILD_SHARDS", "ShardId": shard["ShardId"]}
+    described = await call("DescribeStream", "dynamodbstreams", StreamArn=arn, ShardFilter=children)
+    assert described["StreamDescription"]["Shards"] == []
 
 
 async def test_items_whose_time_is_over_go_and_the_stream_says_who_did_it(call: Caller) -> None:

@@ -5,6 +5,7 @@ import base64
 import gzip
 import hashlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.unit.services.dynamodb.caller import Caller, calling, schema
+from zonal.dynamo.items import Item, settle_item
 from zonal.foundation.errors import AwsError
+from zonal.services.dynamodb import import_files
 
 QUARTER_HOURS_A_SECOND = 20
 ON = {"PointInTimeRecoveryEnabled": True}
@@ -23,6 +26,7 @@ class Bucket:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.piece_bytes = 7  # Pieces end anywhere, within letters and numbers too.
 
     async def put(self, account: str, bucket: str, key: str, content: bytes, *, content_type: str) -> None:
         self._check(bucket)
@@ -34,8 +38,8 @@ class Bucket:
 
     async def read(self, account: str, bucket: str, key: str) -> AsyncIterator[bytes]:
         content = self.objects[key]
-        for at in range(0, len(content), 7):  # Pieces end anywhere, within letters and numbers too.
-            yield content[at : at + 7]
+        for at in range(0, len(content), self.piece_bytes):
+            yield content[at : at + self.piece_bytes]
 
     def named(self, end: str) -> bytes:
         [content] = [content for key, content in self.objects.items() if key.endswith(end)]
@@ -259,6 +263,81 @@ async def test_what_is_no_item_fails_the_import_and_leaves_the_others(call: Call
     assert (told["ImportStatus"], told["FailureCode"]) == ("FAILED", "ItemValidationError")
     assert (told["ProcessedItemCount"], told["ImportedItemCount"], told["ErrorCount"]) == (2, 1, 1)
     assert [item["a"]["S"] for item in await call.items("orders")] == ["fine"]
+
+
+@pytest.mark.parametrize("compression", ["NONE", "GZIP"])
+async def test_a_line_longer_than_any_item_fails_the_import_before_it_is_held(call: Caller, bucket: Bucket, compression: str) -> None:
+    pack = gzip.compress if compression == "GZIP" else bytes
+    bucket.objects["bad"] = pack(document("before", 1) + b"\n" + b" " * (import_files.MAX_LINE_BYTES + 1) + document("behind", 2))
+    bucket.objects["good"] = pack(document("fine", 1))
+    bucket.piece_bytes = 1024 * 1024
+    told = await imported(call, InputCompressionType=compression)
+    assert (told["ImportStatus"], told["FailureCode"]) == ("FAILED", "ItemValidationError")
+    assert (told["ProcessedItemCount"], told["ImportedItemCount"], told["ErrorCount"]) == (3, 2, 1)
+    assert {item["a"]["S"] for item in await call.items("orders")} == {"before", "fine"}
+
+
+async def test_gzip_is_decompressed_in_bounded_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = gzip.compress(bytes(8 * 1024 * 1024)) + gzip.compress(b"end")
+    sizes: list[int] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content
+
+    with pytest.raises(ValueError, match="a line has more than"):
+        async for _ in import_files.documents(pieces(), sizes, is_compressed=True):
+            pass
+    assert max(sizes) <= import_files.PLAIN_BYTES and sum(sizes) <= import_files.MAX_LINE_BYTES + import_files.PLAIN_BYTES
+    plain = b""
+    async for piece in import_files._plain(pieces(), [], is_compressed=True):
+        plain += piece
+    assert plain == bytes(8 * 1024 * 1024) + b"end"
+
+
+async def test_an_import_leaves_the_event_loop_to_others_between_blank_lines(call: Caller, bucket: Bucket) -> None:
+    bucket.objects["blank"] = gzip.compress(b"\n" * 300_000)
+    bucket.piece_bytes = 1024 * 1024
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counter = asyncio.create_task(count())
+    told = await imported(call, InputCompressionType="GZIP")
+    counter.cancel()
+    assert told["ImportStatus"] == "COMPLETED" and turns > 300_000 // import_files.STEP_LINES
+
+
+async def test_a_gzip_file_that_ends_early_fails_the_import(call: Caller, bucket: Bucket) -> None:
+    bucket.objects["cut"] = gzip.compress(document("one", 1) + b"\n" + document("two", 2))[:-4]
+    told = await imported(call, InputCompressionType="GZIP")
+    assert (told["ImportStatus"], told["FailureCode"], told["ErrorCount"]) == ("FAILED", "ItemValidationError", 1)
+
+
+async def test_a_cell_may_be_as_large_as_an_item_and_a_broken_row_is_one_error(call: Caller, bucket: Bucket) -> None:
+    bucket.objects["x.csv"] = b"a,b,note\none,1," + b"x" * 300_000 + b"\nbad\rrow,2,x\nthree,3,y"
+    bucket.piece_bytes = 1024
+    told = await imported(call, InputFormat="CSV")
+    assert (told["ImportStatus"], told["ImportedItemCount"], told["ErrorCount"]) == ("FAILED", 2, 1)
+    found = {item["a"]["S"]: len(item["note"]["S"]) for item in await call.items("orders")}
+    assert found == {"one": 300_000, "three": 1}
+
+
+async def test_the_item_of_a_long_line_is_checked_in_a_thread(call: Caller, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.objects["x"] = document("one", 1, v={"S": "x" * 100_000}) + b"\n" + document("two", 2)
+    bucket.piece_bytes = 1024 * 1024
+    on_loop: dict[str, bool] = {}
+
+    def settle(item: Item) -> int:
+        on_loop[item["a"]["S"]] = threading.current_thread() is threading.main_thread()
+        return settle_item(item)
+
+    monkeypatch.setattr(import_files, "settle_item", settle)
+    assert (await imported(call))["ImportedItemCount"] == 2
+    assert on_loop == {"one": False, "two": True}
 
 
 async def test_what_is_no_document_ends_its_file_and_not_the_others(call: Caller, bucket: Bucket) -> None:

@@ -6,9 +6,11 @@ refuse with an AWS error, never with another, and after each one the invariants 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -33,13 +35,28 @@ PORT = st.sampled_from([22, 80, 5432])
 
 
 class Account(RuleBasedStateMachine):
-    """The rules are EC2's operations; `pick` chooses what they are called with."""
+    """The rules are EC2's operations; `pick` chooses what they are called with.
+
+    The store returns records in the order of their ids. With random ids a `pick` chooses different records when hypothesis replays an
+    example, and the replay is reported as flaky; so ids and hardware addresses are drawn from a seeded source.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        source = random.Random(0)
+        self.seeded = [
+            patch("secrets.token_hex", lambda size: source.randbytes(size).hex()),
+            patch("secrets.token_bytes", source.randbytes),
+        ]
+        for each in self.seeded:
+            each.start()
         self.ec2 = Ec2()
         self.fabric = FakeFabric()
         self.reconciler = VpcReconciler(self.ec2.store, self.fabric, RegionClock())
+
+    def teardown(self) -> None:
+        for each in self.seeded:
+            each.stop()
 
     @initialize()
     def furnish(self) -> None:
@@ -331,3 +348,15 @@ TestAccount = Account.TestCase
 TestAccount.settings = settings(
     max_examples=20, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
+
+
+def test_two_machines_draw_the_same_ids() -> None:
+    ids: list[list[str]] = []
+    for _ in range(2):
+        account = Account()
+        try:
+            account.furnish()
+            ids.append([interface.id + interface.mac for interface in account.ec2.store.select(model.NetworkInterface)])
+        finally:
+            account.teardown()
+    assert ids[0] and ids[0] == ids[1]
