@@ -24,7 +24,7 @@ THREADS = 24
 
 
 class MonitorHosts:
-    """One monitoring host in each zone (the `MonitorHosts` of `engines.node`)."""
+    """One monitoring host in each zone (the `Monitors` of `fabric.host_protocol`)."""
 
     def __init__(self) -> None:
         self._posts: dict[str, _WorkerPool] = {}
