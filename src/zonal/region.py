@@ -21,6 +21,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from zonal.control.disk_monitor import HOSTS, DiskMonitor
+from zonal.control.host_records import adopt_engine_hosts, power_all_off
 from zonal.control.log_retention import LogRetention
 from zonal.control.sandbox_run import record_sandbox
 from zonal.engines.engine_store import EngineStore
@@ -65,7 +66,9 @@ class Region:
         self.store.load_all()
         with self.store.transaction() as tx:
             default_vpc.bootstrap(tx, self.clock.now())
+            adopt_engine_hosts(tx)
             if record_sandbox(tx, sandbox.identity()):
+                power_all_off(tx)
                 rds.start_instances(tx)
         access = ApiAccess(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
         self._disks = DiskMonitor(self.store, self.clock, state=state)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from zonal.control.deployment_reconciler import DeploymentReconciler
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
-from zonal.control.disk_monitor import HOSTS
 from zonal.control.engine_nodes import EngineBuilder, EngineNodes
+from zonal.control.host_reconciler import HostOwnerKind, HostReconciler
+from zonal.control.host_records import DEPLOYMENT, is_needed_by_deployment
 from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import EngineFailed, HostUnreachable
@@ -28,7 +29,7 @@ from zonal.foundation import leases
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
 from zonal.operator_api.database_view import DatabaseRuntime
-from zonal.operator_api.exec_hosts import ExecHosts
+from zonal.operator_api.exec_hosts import EXEC, ExecHost, ExecHosts, is_needed_by_command
 from zonal.operator_api.zone_faults import ZoneFaults
 from zonal.records.store import Store
 from zonal.services.ec2.vpc_reconciler import VpcReconciler
@@ -54,7 +55,12 @@ class Runtime:
         more_reconcilers: Iterable[Reconciler] = (),
     ) -> None:
         self._store = store
-        self.nodes = EngineNodes(store, fabric.hosts, {name: _engine(name, engines) for name in ENGINES}, directory=fabric.state / HOSTS)
+        owners = {
+            DEPLOYMENT: HostOwnerKind((DeploymentSpec,), is_needed_by_deployment),
+            EXEC: HostOwnerKind((ExecHost,), is_needed_by_command),
+        }
+        self._hosts = HostReconciler(store, fabric.hosts, owners, state=fabric.state)
+        self.nodes = EngineNodes(store, self._hosts, {name: _engine(name, engines) for name in ENGINES})
         endpoints = Endpoints(store, fabric.names, fabric)
         zones = tuple(zone.name for zone in ZONES)
         self._deployments = DeploymentReconciler(
@@ -69,11 +75,11 @@ class Runtime:
         )
         is_lost = fabric.zones.is_lost
         instances = DbInstanceReconciler(store, endpoints, clock=clock, clock_speed=settings.clock_speed, is_lost=is_lost)
-        reconcilers: list[Reconciler] = [VpcReconciler(store, fabric, clock), self._deployments, instances, *more_reconcilers]
+        reconcilers: list[Reconciler] = [VpcReconciler(store, fabric, clock), self._hosts, self._deployments, instances, *more_reconcilers]
         self._driver = Driver(store, reconcilers, clock=clock)
         self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
         self.zones = ZoneFaults(store, fabric, wake=self._wake)
-        self.exec_hosts = ExecHosts(store, fabric, clock, leases=fabric.state / leases.DIRECTORY, lost=is_lost)
+        self.exec_hosts = ExecHosts(store, fabric, self._hosts, clock, leases=fabric.state / leases.DIRECTORY, lost=is_lost)
         self.database_runtime = DatabaseRuntime(self._deployments, self.nodes, fabric.exposure)
 
     @asynccontextmanager
@@ -84,6 +90,7 @@ class Runtime:
             yield
         await self._deployments.close()
         await self._stop_engines()
+        await self._hosts.close()
 
     def failures(self) -> tuple[str, ...]:
         """What could not be done lately, and why."""

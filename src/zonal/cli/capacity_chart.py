@@ -1,18 +1,25 @@
-"""A table's recorded traffic as a picture: what it consumed from minute to minute, beside what it would have as provisioned."""
+"""Draws a table's recorded traffic as SVG: the units consumed in each minute, and those that provisioned mode would offer.
+
+pygal draws it; it comes with the optional extra `zonal[charts]`.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import pygal
+from zonal.foundation.errors import ZonalError
 
 if TYPE_CHECKING:
     from zonal.dynamo.capacity_comparison import CapacityComparison
 
 
 def draw(seen: CapacityComparison) -> bytes:
-    """The picture, as an SVG document that needs nothing from elsewhere."""
+    """The picture as an SVG document without external references. Raises `ZonalError` when pygal is not installed."""
+    try:
+        import pygal
+    except ImportError as error:
+        raise ZonalError("--picture needs pygal, which is not installed; install it with `pip install 'zonal[charts]'`") from error
     costs = ", ".join(f"{mode.name} {mode.month:,.2f} {seen.currency} a month" for mode in seen.modes)
     chart = pygal.Line(
         js=[], title=f"{seen.table}: {costs}", x_title="time (UTC)", y_title="units a second", show_dots=False, x_label_rotation=45

@@ -1,4 +1,4 @@
-"""Running a command of this machine inside the region: `exec`."""
+"""`zonal exec`: runs a command of this machine inside the region."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 @state_option
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND…", type=click.UNPROCESSED)
 def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str, ...]) -> int:
-    """Run COMMAND of this machine inside the region, where names resolve and packets go as in AWS.
+    """Run COMMAND of this machine inside the region, where names and routes are those of AWS.
 
-    In a subnet, the command gets a network interface of its own there, with the VPC's default security group unless others are given.
-    `default` is the default subnet of the first zone that can be reached; `internet` is outside every VPC. Streams and exit status are
-    handed on. psql and pgbench of the newest installed PostgreSQL are found where the machine has none.
+    In a subnet, the command gets a network interface, with the VPC's default security group unless others are given. `default` is the
+    default subnet of the first zone that is not lost; `internet` is outside every VPC. Streams and the exit status are the command's.
+    psql and pgbench are those of the newest installed PostgreSQL unless the machine has its own.
     """
     from zonal.operator_api.client import RegionClient
     from zonal.operator_api.schemas import CommandRequest
@@ -50,7 +50,7 @@ def execute(place: str, groups: tuple[str, ...], state: Path, command: tuple[str
 
 
 def enter_argv(state: Path, target: int) -> tuple[str, ...]:
-    """The words that bring a command of this machine to a place in the region on `state`. Raises `RegionAbsent`."""
+    """The argv prefix that runs a command on a host of the region on `state`. Raises `RegionAbsent`."""
     from zonal.fabric.nsenter import enter_argv
     from zonal.fabric.sandbox import init_pid
     from zonal.operator_api.client import RegionAbsent
@@ -62,8 +62,8 @@ def enter_argv(state: Path, target: int) -> tuple[str, ...]:
 
 
 def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mapping[str, str]) -> int:
-    """Run a command behind a prefix on this process's own streams; its exit status (128 + n where signal n ended it)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well; it is the command's to handle.
+    """Run a command behind a prefix, on this process's streams. Returns its exit status (128 + n when signal n killed it)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A terminal sends it to the command as well, which handles it.
     try:
         child = subprocess.Popen([*prefix, *command], env=os.environ | {"PATH": search_path()} | dict(environment))
     except FileNotFoundError as error:
@@ -74,7 +74,7 @@ def run(prefix: tuple[str, ...], command: tuple[str, ...], *, environment: Mappi
 
 
 def search_path() -> str:
-    """The caller's `PATH`, and behind it the programs of the newest PostgreSQL in the engine store."""
+    """The caller's `PATH`, followed by the programs of the newest PostgreSQL in the engine store."""
     from zonal.engines.engine_store import default_root, version_order
 
     homes = sorted(default_root().glob("postgres/*/bin"), key=lambda path: version_order(path.parent.name))

@@ -24,7 +24,12 @@ def report() -> None:
 @state_option
 @json_option
 @click.argument("table")
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg", help="Draw the traffic there too, as SVG.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.svg",
+    help="Draw the traffic there too, as SVG; needs zonal[charts].",
+)
 def capacity(state: Path, as_json: bool, table: str, picture: Path | None) -> None:
     """Replay TABLE's recorded traffic in both capacity modes: units, throttling, a month's cost."""
     import msgspec

@@ -7,16 +7,12 @@ grown beyond the one that was done, not a message that could get lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
-from itertools import islice
 from typing import ClassVar
 
 import msgspec
 
 from zonal.control.failover import Redundancy
-from zonal.foundation.errors import ZonalError
-from zonal.records.record_view import RecordView
 from zonal.records.store import Record
 
 
@@ -183,19 +179,3 @@ class DeploymentSecrets(Record, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"DeploymentSecrets(id={self.id!r}, …)"
-
-
-class NoManagementAddressLeft(ZonalError):
-    """A zone has no management address left."""
-
-
-def free_management_address(view: RecordView, zone: str, *, taken: Iterable[str] = ()) -> str:
-    """An address on the management network in this zone that no deployment's node has."""
-    from zonal.fabric.management import FIRST_HOST_PLACE, management_network  # Not needed by a region that only answers yet.
-
-    used = {place.management_address for spec in view.select(DeploymentSpec) for place in spec.places} | set(taken)
-    used |= {member.place.management_address for status in view.select(DeploymentStatus) for member in status.members}
-    free = (str(address) for address in islice(management_network(zone).hosts(), FIRST_HOST_PLACE, None) if str(address) not in used)
-    for address in free:
-        return address
-    raise NoManagementAddressLeft(f"{zone} has no management address left for another host")

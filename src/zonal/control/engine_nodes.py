@@ -1,34 +1,38 @@
-"""From what is recorded of a member to the node that can be acted on: its host, and its engine on it.
+"""Builds the node of a recorded member: its engine on its recorded host.
 
-The same object is given for the same member at the same revision, because whoever looks at a node keeps connections to it. A member that
-runs another version than before is another node on a host that sees another installation.
+The same object is returned for the same member at the same revision, because probes keep connections in it. A member that runs another
+version than before is another node, on a host that sees another installation. Building a node completes its host's record: the
+installation that the host sees, and the ports at which the management network admits its peers and the monitoring hosts.
 """
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, Member, Power, member_of
-from zonal.engines.node import Host, Node, NodeSpec
-from zonal.fabric.plan import HostSpec, ManagementGroup, PortRange
+from zonal.control.disk_monitor import HOSTS
+from zonal.control.host_records import DEPLOYMENT, HostRecord, RootFileSystem
+from zonal.engines.node import Node, NodeSpec
+from zonal.fabric.host_protocol import Host
+from zonal.fabric.plan import ManagementGroup, PortRange
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Store
 
 
-class HostFactory(Protocol):
-    """The hosts of the fabric (`fabric.hosts.Hosts`)."""
+class RecordedHosts(Protocol):
+    """Hosts by their records (`control.host_reconciler.HostReconciler`)."""
 
-    def host(self, spec: HostSpec, /) -> Host: ...
+    def host(self, id: str) -> Host: ...
 
-    async def remove(self, name: str, /) -> None: ...
+    async def remove(self, id: str) -> None: ...
 
 
 class EngineBuilder(NamedTuple):
-    """How nodes of one engine are made: where a version is installed (None: it is not), and a node from its parts.
+    """Builds nodes of one engine. `home` returns where a version is installed, or None.
 
     The third argument of `build` is the password of the operator's account. `ordered_settings` declares the settings that must be at
     least as large on a standby as on its primary, with the values that a spec gives them.
@@ -40,21 +44,20 @@ class EngineBuilder(NamedTuple):
 
 
 class NotInstalled(ZonalError):
-    """A version that a node needs is not installed any more."""
+    """A version that a node needs is no longer installed."""
 
 
 class EngineNodes:
-    """The nodes of all deployments (`control.step_context.NodeProvider`). Their hosts' disks lie in `directory`."""
+    """The nodes of all deployments (`control.step_context.NodeProvider`)."""
 
-    def __init__(self, store: Store, hosts: HostFactory, engines: Mapping[str, EngineBuilder], *, directory: Path) -> None:
+    def __init__(self, store: Store, hosts: RecordedHosts, engines: Mapping[str, EngineBuilder]) -> None:
         self._store = store
         self._hosts = hosts
         self._engines = engines
-        self._directory = directory
         self._nodes: dict[tuple[str, str], tuple[Member, Node]] = {}
 
     def node(self, deployment_spec: DeploymentSpec, member: Member) -> Node:
-        """The node that a member is. Raises `NotInstalled`."""
+        """The node of a member. Raises `NotInstalled`."""
         key = deployment_spec.id, member.name
         known = self._nodes.get(key)
         if known is None or not _is_same(known[0], member):
@@ -63,39 +66,49 @@ class EngineNodes:
         return known[1]
 
     def ordered_settings(self, deployment_spec: DeploymentSpec) -> Mapping[str, int]:
-        """What the ordered settings of the deployment's engine are to be, as it is wanted now."""
+        """The values that the ordered settings of the deployment's engine have by its present spec."""
         return self._engines[deployment_spec.engine].ordered_settings(
             _spec(deployment_spec, member_of(deployment_spec, deployment_spec.places[0]), Path("/"))
         )
 
     async def forget(self, deployment: str, name: str) -> None:
-        """The member is gone for good: its host and its disk go too."""
+        """Remove the host and the disk of a member that is deleted."""
         known = self._nodes.pop((deployment, name), None)
         if known is not None:
             await self._hosts.remove(known[0].place.host)
-            await asyncio.to_thread(shutil.rmtree, self._directory / known[0].place.host, ignore_errors=True)
 
     def _build(self, deployment_spec: DeploymentSpec, member: Member) -> Node:
         engine = self._engines[deployment_spec.engine]
         home = engine.home(member.engine_version)
-        if home is None and deployment_spec.power is not Power.DELETED:  # What is to go needs no engine any more.
+        if home is None and deployment_spec.power is not Power.DELETED:  # A node that is to be deleted needs no engine.
             hint = f"bring it back with `zonal engines install {deployment_spec.engine} {member.engine_version}`"
             raise NotInstalled(f"{member.name} needs {deployment_spec.engine} {member.engine_version}, which is not installed: {hint}")
-        place = member.place
-        ports = (PortRange("tcp", deployment_spec.port, deployment_spec.port),)
-        host = self._hosts.host(
-            HostSpec(
-                name=place.host,
-                zone=place.zone,
-                directory=str(self._directory / place.host),
-                readable=(str(home),) if home else (),
-                management_address=place.management_address,
-                management_group=ManagementGroup(deployment_spec.id, peer_ports=ports, probe_ports=ports),
-                vpc_id=deployment_spec.vpc_id,
-            )
-        )
+        record = self._record_host(deployment_spec, member, home)
         spec = _spec(deployment_spec, member, home or Path("/"))
-        return engine.build(spec, host, self._store.require(DeploymentSecrets, deployment_spec.id).operator)
+        return engine.build(spec, self._hosts.host(record.id), self._store.require(DeploymentSecrets, deployment_spec.id).operator)
+
+    def _record_host(self, deployment_spec: DeploymentSpec, member: Member, home: Path | None) -> HostRecord:
+        """Complete the record of the member's host; it is written anew only where it changes."""
+        place = member.place
+        known = self._store.get(HostRecord, place.host) or HostRecord(
+            id=place.host,
+            owner_kind=DEPLOYMENT,
+            owner_id=deployment_spec.id,
+            zone=place.zone,
+            management_address=place.management_address,
+            root=RootFileSystem(f"{HOSTS}/{place.host}"),
+        )
+        ports = (PortRange("tcp", deployment_spec.port, deployment_spec.port),)
+        record = replace(
+            known,
+            vpc_id=deployment_spec.vpc_id,
+            management_group=ManagementGroup(deployment_spec.id, peer_ports=ports, probe_ports=ports),
+            root=replace(known.root, readable=(str(home),) if home else ()),
+        )
+        if record != self._store.get(HostRecord, place.host):
+            with self._store.transaction() as tx:
+                tx.put(record)
+        return record
 
 
 def _spec(deployment_spec: DeploymentSpec, member: Member, home: Path) -> NodeSpec:

@@ -7,67 +7,21 @@ seeing goes over the network, from a monitoring host in another zone, and never 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from zonal.fabric.hosts import HostUnreachable as HostUnreachable
-from zonal.fabric.plan import Completed, ProcessSpec
+from zonal.fabric.host_protocol import Host as Host
+from zonal.fabric.host_protocol import HostUnreachable as HostUnreachable
+from zonal.fabric.host_protocol import Monitors as Monitors
 from zonal.foundation.errors import ZonalError
-
-T = TypeVar("T")
 
 
 class EngineFailed(ZonalError):
     """An engine's program did not do what it was asked; the message carries the end of what it printed."""
-
-
-class Host(Protocol):
-    """The computer a node runs on (`fabric.hosts`). Every method raises `HostUnreachable` while it cannot be acted on."""
-
-    name: str
-    zone: str
-    directory: Path
-    management_address: str
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether it can be acted on: its zone is not lost. Says nothing of its power, and is never used to judge health."""
-
-    async def power_on(self) -> None:
-        """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
-
-    async def power_off(self) -> None:
-        """Kill everything on it at once, as a pulled plug does."""
-
-    async def start(self, process: ProcessSpec) -> None:
-        """Start a program and leave it running; nothing happens where one of that name runs."""
-
-    async def signal(self, process: str, number: int) -> None:
-        """Send a signal to a running program; nothing happens where it does not run."""
-
-    async def is_running(self, process: str) -> bool:
-        """Whether the program runs. For acting (start, stop), never for judging health."""
-
-    async def wait_until_gone(self, process: str, within: timedelta) -> bool:
-        """Wait for a program's end; False where it still runs after `within`."""
-
-    async def run(
-        self, argv: tuple[str, ...], *, within: timedelta, environment: tuple[tuple[str, str], ...] = (), input: bytes = b""
-    ) -> Completed:
-        """Run a program to its end, as the same ordinary user as `start`; killed after `within` (returncode -9)."""
-
-
-class Monitors(Protocol):
-    """The monitoring hosts (`fabric.monitors`): one in each zone, on the management network."""
-
-    async def probe(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
-        """Run `work` in a thread whose sockets are those of the monitoring host in `zone`. Raises `TimeoutError` after `within`
-        (the thread is abandoned, so `work` should bound itself too) and whatever `work` raises."""
 
 
 class ProbeStatus(StrEnum):

@@ -1,11 +1,11 @@
-"""Names: the resolver that every VPC has at its base plus two and at 169.254.169.253, and the internet's.
+"""DNS: the resolver of every VPC, at its base plus two and at 169.254.169.253, and that of the internet.
 
-`NameTable` is the table that endpoints are put into; a `Resolver` answers from it on sockets that were opened inside a network, served by
-the region's own event loop. Inside a VPC a name means its private address, outside its public one (or, where it has none, the private one
-all the same, as RDS answers for an instance that is not publicly accessible). Names of addresses (`ip-10-0-1-5.ec2.internal`) and
-addresses of names (PTR) are worked out, not stored. What is not ours is REFUSED: nothing is forwarded to the host's network.
+`NameTable` holds the names of endpoints. A `Resolver` answers from it on sockets that were opened inside a network, served by the region's
+event loop. Inside a VPC a name resolves to its private address; outside to its public one or, where it has none, to the private one, as RDS
+answers for an instance that is not publicly accessible. Names of addresses (`ip-10-0-1-5.ec2.internal`) and reverse names (PTR) are
+computed, not stored. Other names are REFUSED: no query is forwarded to the host's network.
 
-The resolver of a cut zone goes on answering what was true when it was cut, since news cannot reach it.
+The resolver of a lost zone keeps answering from the names as they were when the zone was lost, because changes cannot reach it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import dnslib
 import msgspec
 
 DOMAINS = ("zonal.internal", "ec2.internal")
-"""What zonal is the authority for, besides every name that it was told."""
+"""The domains for which zonal is authoritative, besides every name in the table."""
 
 ADDRESS_TTL_SECONDS = 60
 _IDLE_SECONDS = 10.0
@@ -32,7 +32,7 @@ _PRIVATE_NAME = re.compile(r"ip-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})\.ec2\.in
 
 
 class NameEntry(msgspec.Struct, frozen=True):
-    """What a name means. `public` is None where it has no public address."""
+    """The addresses of a name. `public` is None when it has no public address."""
 
     private: str
     public: str | None
@@ -40,25 +40,25 @@ class NameEntry(msgspec.Struct, frozen=True):
 
 
 class NameTable:
-    """The table of names. A change is in force for the next question."""
+    """The table of names. A change is in force for the next query."""
 
     def __init__(self, ttl_seconds: int = 5, *, memory: Path | None = None) -> None:
-        """`memory` is a directory for what cut zones know, so that a region that is started again does not bring them news either."""
+        """`memory` is a directory for the frozen names of lost zones, which a restarted region reads."""
         self.ttl_seconds = ttl_seconds
         self._entries: dict[str, NameEntry] = {}
         self._frozen: dict[str, dict[str, NameEntry]] = {}
         self._memory = memory
 
     def set(self, name: str, *, private: str, public: str | None = None, ttl: int | None = None) -> None:
-        """Let a name mean this address."""
+        """Set the addresses of a name."""
         self._entries[_folded(name)] = NameEntry(private, public, self.ttl_seconds if ttl is None else ttl)
 
     def remove(self, name: str) -> None:
-        """Forget a name; nothing happens where it is not known."""
+        """Remove a name. Does nothing when there is none."""
         self._entries.pop(_folded(name), None)
 
     def freeze(self, zone: str) -> None:
-        """A zone is cut: what it knows now is what it goes on knowing."""
+        """Freeze the names that resolvers in a lost zone answer from."""
         if zone in self._frozen:
             return
         path = self._memory / f"names-{zone}.json" if self._memory else None
@@ -70,18 +70,18 @@ class NameTable:
             path.write_bytes(msgspec.json.encode(self._entries))
 
     def thaw(self, zone: str) -> None:
-        """The zone hears news again."""
+        """Let resolvers in the zone answer from the present names again."""
         self._frozen.pop(zone, None)
         if self._memory:
             (self._memory / f"names-{zone}.json").unlink(missing_ok=True)
 
     def seen_from(self, zone: str | None) -> dict[str, NameEntry]:
-        """The names as a resolver in that zone knows them."""
+        """The names from which a resolver in that zone answers."""
         return self._frozen.get(zone, self._entries) if zone else self._entries
 
 
 class Resolver:
-    """One place where names are asked for: a VPC in a zone, or the internet (`cidrs` empty, `zone` None)."""
+    """The resolver of a VPC in a zone, or of the internet (`cidrs` empty, `zone` None)."""
 
     def __init__(self, names: NameTable, *, zone: str | None = None, cidrs: Iterable[str] = ()) -> None:
         self._names = names
@@ -110,7 +110,7 @@ class Resolver:
         self._transports, self._servers = [], []
 
     def answer(self, question: bytes) -> bytes | None:
-        """The answer to one DNS message (RFC 1035, negative answers as in RFC 2308); None for what is no question at all."""
+        """The response to one DNS message (RFC 1035; negative responses as in RFC 2308). None for a message that is not a query."""
         try:
             asked = dnslib.DNSRecord.parse(question)
         except (dnslib.DNSError, ValueError, IndexError, struct.error, UnicodeError):
@@ -150,7 +150,7 @@ class Resolver:
             reply.header.aa = 0
 
     def _find(self, entries: dict[str, NameEntry], name: str) -> tuple[int, str] | None:
-        """How long and what the name means: an address, or for a reversed address its name."""
+        """The TTL and the address of a name; for a reverse name, the TTL and the name."""
         entry = entries.get(name)
         if entry is not None:
             return entry.ttl_seconds, entry.private if self.networks else entry.public or entry.private
@@ -166,7 +166,7 @@ class Resolver:
         return any(address in network for network in self.networks)
 
     def _is_above(self, entries: dict[str, NameEntry], name: str) -> bool:
-        """Whether there are names below this one, so that it exists though it means nothing."""
+        """Whether there are names below this one, so that it exists without having an address."""
         return name in DOMAINS or any(known.endswith(f".{name}") for known in entries)
 
     def _is_ours(self, name: str) -> bool:
@@ -176,14 +176,14 @@ class Resolver:
         return any(name.endswith(f".{domain}") for domain in DOMAINS)
 
     def _deny(self, reply: dnslib.DNSRecord, name: str) -> None:
-        """Say how long the absence may be remembered: no longer than a presence."""
+        """Add the SOA record that limits negative caching to the TTL of a positive response."""
         apex = next((domain for domain in DOMAINS if name == domain or name.endswith(f".{domain}")), name.partition(".")[2] or name)
         times = (1, 3600, 600, 86400, self._names.ttl_seconds)
         soa = dnslib.SOA(f"ns.{apex}", f"operator.{apex}", times)
         reply.add_auth(dnslib.RR(apex, dnslib.QTYPE.SOA, ttl=self._names.ttl_seconds, rdata=soa))
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Questions over TCP, each after its length, until the asker is done."""
+        """Answer queries over TCP, each preceded by its length, until the client closes the connection."""
         try:
             while True:
                 async with asyncio.timeout(_IDLE_SECONDS):
@@ -194,7 +194,7 @@ class Resolver:
                     writer.write(struct.pack(">H", len(answer)) + answer)
                     await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-            pass  # The asker is done, or gone.
+            pass  # The client closed the connection or was idle.
         finally:
             writer.close()
 
@@ -250,7 +250,7 @@ def _address(text: str) -> IPv4Address | None:
 
 
 def _malformed(question: bytes) -> bytes | None:
-    """FORMERR for what has a header at least."""
+    """A FORMERR response, if the message has a header at least."""
     if len(question) < 12 or question[2] & 0x80:
         return None
     return question[:2] + struct.pack(">HHHHH", 0x8001, 0, 0, 0, 0)

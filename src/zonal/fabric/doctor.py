@@ -1,7 +1,7 @@
-"""What the fabric needs of this machine, tried one by one, and what to change where something is missing.
+"""Tries what the fabric needs of this machine, and names the remedy for what is missing.
 
-The trying is done by a child process that makes the sandbox's namespaces and, in them, one of everything that the fabric makes. It
-ends, and with it all of that. What the kernel says decides; settings are only read to explain a refusal.
+A child process creates the sandbox's namespaces and in them one of each object that the fabric creates; all of it ends with the child. The
+kernel's answer decides. Settings are only read to explain a refusal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROGRAMS = ("unshare", "nsenter", "mount", "sleep", "sh")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was tried. `remedy` says what to do where it is not there; what is not `needed` only makes some fault impossible."""
+    """One requirement that was tried. `remedy` says how to provide it. Without one that is not `needed`, some functions are missing."""
 
     what: str
     works: bool
@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def diagnose() -> list[Finding]:
-    """Try everything. Where the first thing fails, those that need it are left out."""
+    """Try every requirement. After one that is needed and fails, the others are left out."""
     findings = [
         Finding(f"program {name}", shutil.which(name) is not None, remedy="apt-get install util-linux coreutils") for name in PROGRAMS
     ]
@@ -54,14 +54,14 @@ def diagnose() -> list[Finding]:
 
 
 def probe() -> None:
-    """Raises `SandboxRefused` with the first thing that is needed and missing, and what to do about it."""
+    """Raise `SandboxRefused` with the first needed requirement that is missing, and its remedy."""
     for finding in diagnose():
         if finding.needed and not finding.works:
             raise sandbox.SandboxRefused(f"{finding.what}: {finding.detail or 'missing'}. {finding.remedy}")
 
 
 def _report(writer: int, directory: str) -> None:
-    """In the child: try, write down, end. Never returns."""
+    """Runs in the child: write a finding for each line, then end the process."""
     try:
         for finding in _try_all(directory):
             os.write(writer, msgspec.json.encode(finding) + b"\n")
@@ -103,7 +103,7 @@ def _try(what: str, act: Callable[[], object], remedy: str, *, needed: bool = Tr
 
 
 def namespaces_remedy(read: Callable[[str], str | None] | None = None) -> str:
-    """What to change where an ordinary user may not make namespaces. `read` gives the content of a file below `/proc/sys`, or None."""
+    """The setting that keeps an ordinary user from creating namespaces. `read` returns the content of a file below `/proc/sys`, or None."""
     read = read or _read
     if read("kernel/unprivileged_userns_clone") == "0":
         return "Allow user namespaces: sudo sysctl -w kernel.unprivileged_userns_clone=1"
@@ -127,7 +127,7 @@ def _mount(directory: str) -> None:
 
 
 def _mount_proc() -> None:
-    """A process table belongs to a process namespace, and only a process in it can mount it."""
+    """Mount `/proc` in a child, because only a process inside a pid namespace can mount its process table."""
     child = os.fork()
     if child == 0:
         try:

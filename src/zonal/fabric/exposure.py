@@ -1,8 +1,8 @@
-"""Which public endpoints the host reaches on which loopback address, and the forwarder that serves them.
+"""Public endpoints on loopback addresses of the host, and the forwarder process that serves them.
 
-The address is worked out from the region's state directory and the public address, so it is the same after every restart and two
-regions side by side do not meet: 203.0.113.5 becomes 127.R.S.5, where R and S are one of 25,000 pairs. The forwarder is started with the
-first endpoint, found again by a restarted region, and started again when it dies.
+The loopback address is computed from the region's state directory and the public address, so that it is the same after every restart and
+two regions do not collide: 203.0.113.5 becomes 127.R.S.5, where R and S are one of 25,000 pairs. The forwarder is started with the first
+endpoint. A restarted region finds it again, and it is restarted when it dies.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _SERVING_WITHIN = timedelta(seconds=5)
 
 
 class NotExposed(ZonalError):
-    """The host cannot reach the endpoint on its loopback address; the message says why."""
+    """The host cannot reach the endpoint on its loopback address; the message gives the reason."""
 
 
 class Exposure:
-    """The endpoints that are exposed, and the forwarder's process."""
+    """The exposed endpoints and the forwarder process."""
 
     def __init__(self, state: Path, run: Path) -> None:
         self._state = state
@@ -50,7 +50,7 @@ class Exposure:
         self._watch: asyncio.Task[None] | None = None
 
     def start(self, namespace: int) -> None:
-        """Find what an earlier region process exposed. `namespace` is the internet's."""
+        """Load the endpoints that an earlier region process exposed. `namespace` is that of the internet."""
         self._namespace = namespace
         if self._table.exists():
             self._rows = msgspec.json.decode(self._table.read_bytes(), type=dict[str, dict[str, tuple[str, int]]])
@@ -58,20 +58,20 @@ class Exposure:
             self._keep_alive()
 
     async def stop(self) -> None:
-        """Let go; the forwarder goes on serving."""
+        """Stop watching the forwarder, which keeps serving."""
         if self._watch:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
 
     def address(self, public_address: str) -> str:
-        """The loopback address that stands for a public one."""
+        """The loopback address of a public address."""
         _, _, block, host = map(int, public_address.split("."))
         first, second = divmod(crc32(str(self._state).encode()) % 25_000, 125)
         return f"127.{20 + first}.{2 * second + block % 2}.{host}"  # The blocks are 203.0.113.0/24 and 198.51.100.0/24: odd and even.
 
     async def expose(self, public_address: str, port: int) -> str:
-        """Serve an endpoint on the host; the loopback address, on which it is served on return. Raises `NotExposed`."""
+        """Serve an endpoint on the host. Returns its loopback address once it is served. Raises `NotExposed`."""
         address = self.address(public_address)
         self._rows.setdefault(address, {})[str(port)] = (public_address, port)
         self._save()
@@ -87,7 +87,7 @@ class Exposure:
         return address
 
     async def unexpose(self, public_address: str, port: int) -> None:
-        """Serve it no more; nothing happens where it is not served."""
+        """Stop serving an endpoint. Does nothing when it is not served."""
         address = self.address(public_address)
         if self._rows.get(address, {}).pop(str(port), None) is None:
             return
@@ -114,7 +114,7 @@ class Exposure:
         await repeat(self._run_forwarder, what="the forwarder", pause_seconds=RESTART_SECONDS)
 
     async def _run_forwarder(self) -> None:
-        """Start the forwarder where none runs, and wait for its end."""
+        """Start the forwarder unless it runs, and wait for its end."""
         running = self._forwarder()
         if not running.is_alive():
             self._record.write_bytes(msgspec.json.encode(ProcessMark()))

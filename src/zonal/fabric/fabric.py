@@ -8,7 +8,6 @@ one thread of its own, in order; only the cutting of zones does not queue there.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import signal
 import socket
@@ -22,12 +21,13 @@ from zonal.fabric import vpc_networks
 from zonal.fabric.device_names import mac, zone_name
 from zonal.fabric.dns import NameTable, Resolver, open_sockets
 from zonal.fabric.exposure import Exposure
-from zonal.fabric.hosts import HostFailed, HostNetworking, Hosts, LinuxHost
+from zonal.fabric.hosts import HostNetworking, Hosts, LinuxHost
 from zonal.fabric.impairments import Impairments
+from zonal.fabric.internet import INTERNET, INTERNET_RESOLVER
 from zonal.fabric.linux.namespaces import Keep, inside
 from zonal.fabric.management import management_plan, monitor_name
 from zonal.fabric.monitors import MonitorHosts
-from zonal.fabric.networks import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, Networks, switch_off
+from zonal.fabric.networks import Networks, switch_off
 from zonal.fabric.plan import HostSpec, InterfacePlan, VpcPlan
 from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
 
@@ -111,16 +111,6 @@ class Fabric:
         """Undo that; nothing happens where it is not exposed."""
         await self.exposure.unexpose(public_address, port)
 
-    async def prepare_exec(self, name: str, *, zone: str, vpc_id: str | None) -> LinuxHost:
-        """A host on which commands of this machine run, powered on: in a VPC (whose plan has an interface for the host `name`), or in the
-        internet (`vpc_id` None). `nsenter.enter_argv` leads there; `hosts.remove(name)` ends it. Raises `HostUnreachable`, `HostFailed`.
-        """
-        address = self._free_internet_address() if vpc_id is None else None
-        directory = str(self.state / RUN / "commands" / name)
-        host = self.hosts.host(HostSpec(name, zone, directory, vpc_id=vpc_id, internet_address=address, machine_files=True))
-        await host.power_on()
-        return host
-
     async def fail_zone(self, zone: str, fault: ZoneFault) -> Zone:
         """Make a zone fail; in force on return. The caller has recorded it. Repeating it does it again to what came meanwhile.
 
@@ -181,14 +171,6 @@ class Fabric:
         if network in self._resolvers:
             self._resolvers.pop(network).close()
             await asyncio.sleep(0)  # The event loop closes a listener's socket in its next turn; until then its address is taken.
-
-    def _free_internet_address(self) -> str:
-        taken = {host.spec.internet_address for host in self.hosts.all()}
-        free = (str(address) for address in list(ipaddress.IPv4Network(INTERNET_NETWORK))[64:255] if str(address) not in taken)
-        address = next(free, None)
-        if address is None:
-            raise HostFailed("the internet has no free address: too many commands run in it")
-        return address
 
     def _start(self) -> None:
         for core in self._networks.cores():  # What an earlier region made must fail with its zones before its plans are known again.

@@ -1,18 +1,18 @@
-"""Security groups, network ACLs and address checks of one VPC in one zone, compiled to packet rules. Pure.
+"""Compiles security groups, network ACLs and source checks of one VPC in one zone into packet rules. Pure.
 
-A packet that an interface sends takes this way through its zone's namespace:
+A packet that an interface sends passes these steps in its zone's namespace:
 
-1. *prerouting*: is its source one of the addresses of the interface it came from? Else it is dropped, unless that interface forwards.
-2. *forward*: does it cross its subnet's edge? Then the ACLs, stateless, in the order of their numbers: out of the source's subnet, into
-   the destination's.
-3. Does it belong to a connection that was let through? Accepted: this stands before the groups, so that established connections pay
-   for a handful of rules only, and so that a changed group does not cut them (as on AWS: "Security group connection tracking").
-4. The egress gate of the interface it came from, then the ingress gate of the one it goes to. Interfaces with the same groups share a
-   chain; a verdict map leads from device to chain. What no rule of a gate admits is dropped.
+1. *prerouting*: it is dropped if its source is not an address of the interface it came from, unless that interface forwards.
+2. *forward*: if it crosses the edge of its subnet, the stateless ACLs apply in the order of their numbers: that of the source's subnet for
+   leaving, that of the destination's for entering.
+3. If it belongs to an established connection, it is accepted. This rule precedes the groups, so that established connections pass few
+   rules, and so that a changed group does not cut them (as on AWS: "Security group connection tracking").
+4. The egress chain of the interface it came from, then the ingress chain of the one it goes to. Interfaces with the same groups share a
+   chain; a verdict map selects the chain by device. A packet that no rule admits is dropped.
 
-Between zones the packet passes two such namespaces, each with the half that it knows. Groups named by rules are sets of the private
-addresses of their members in *all* zones. The resolver and the metadata service are in the zone's namespace itself: packets to them are
-not forwarded, so neither groups nor ACLs apply to them ("Security groups: traffic to Amazon DNS, IMDS … is not filtered").
+Between zones the packet passes two such namespaces, and each applies the chains of its own interfaces. A group that rules name is a set of
+the private addresses of its members in *all* zones. The resolver and the metadata service are in the zone's namespace: packets to them
+are not forwarded, so neither groups nor ACLs apply to them ("Security groups: traffic to Amazon DNS, IMDS … is not filtered").
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ def _source_sets(plan: VpcPlan, interfaces: list[InterfacePlan]) -> tuple[Packet
 
 
 def _input_chain(plan: VpcPlan) -> Chain:
-    """Only the resolver and the metadata service answer in the zone's own namespace; the router itself is as mute as AWS's."""
+    """Only the resolver and the metadata service answer in the zone's namespace. The router does not answer, as on AWS."""
     services = ((17, RESOLVER_PORT), (6, RESOLVER_PORT), (6, METADATA_PORT)) if plan.link_local_services else ()
     rules = [PacketRule(_ACCEPT, (Is("protocol", protocol), Is("dport", port))) for protocol, port in services]
     return Chain("input", (*rules, PacketRule(_DROP, (Is("iifname", "lo", negated=True),))), hook="input", priority=_FILTER)
 
 
 class _GroupChains:
-    """Egress and ingress chains, one for each combination of groups that occurs, and the sets of the groups that rules name."""
+    """Egress and ingress chains, one for each combination of groups, and the sets of the groups that rules name."""
 
     def __init__(self, plan: VpcPlan) -> None:
         self._plan = plan
@@ -105,7 +105,7 @@ class _GroupChains:
         self._named: dict[str, None] = {}
 
     def verdict(self, side: str, interface: InterfacePlan) -> Verdict:
-        """This interface's gate on one side. A NAT gateway has none ("NAT gateways": no security group can be associated)."""
+        """The verdict that selects the interface's chain. A NAT gateway has none ("NAT gateways": no security group can be associated)."""
         if interface.id in self._open:
             return _CONTINUE
         key = (side, tuple(sorted(interface.group_ids)))
@@ -134,12 +134,12 @@ class _GroupChains:
         if rule.group_id is not None:
             self._named.setdefault(rule.group_id)
             yield (InSet((peer,), members_name(rule.group_id)), *traffic)
-        elif rule.cidr is not None and ":" not in rule.cidr:  # A rule about IPv6 admits nothing here: the fabric speaks IPv4.
+        elif rule.cidr is not None and ":" not in rule.cidr:  # A rule for IPv6 admits nothing: the fabric has IPv4 only.
             yield (*_network(peer, rule.cidr), *traffic)
 
 
 class _AclChains:
-    """ACLs at the subnets' edges. An ACL that admits everything with its first entry, as the default one does, costs no rule."""
+    """Chains of the ACLs. An ACL whose first entry admits everything, as that of the default ACL does, needs no rule."""
 
     def __init__(self, plan: VpcPlan, zone: str, interfaces: list[InterfacePlan]) -> None:
         acls = {acl.id: acl for acl in plan.network_acls}
@@ -207,7 +207,7 @@ def _network(key: str, cidr: str) -> Iterator[Match]:
 
 
 def _traffic(protocol: str, from_port: int | None, to_port: int | None) -> Iterator[Match]:
-    """What a protocol with ports (or ICMP type and code) demands of a packet."""
+    """The matches for a protocol with ports, or with ICMP type and code."""
     if protocol == "-1":
         return
     number = _PROTOCOLS.get(protocol)

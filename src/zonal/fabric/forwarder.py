@@ -1,11 +1,11 @@
 """The forwarder: serves public endpoints of the region on loopback addresses of the host.
 
-A process of its own inside the internet's namespace: it stands where the outside world stands, and goes on while the region is started
-again. What it shall serve stands in a file, `{"127.9.113.5": {"5432": ["203.0.113.5", 5432]}}`; on SIGHUP it reads it again. It gets
-each listener from the supervisor, and connects every caller to the public address: through the internet gateway, with whatever
-security groups say. A silence there is a silence here.
+It is a process in the internet's namespace and keeps running while the region restarts. The endpoints are in a file,
+`{"127.9.113.5": {"5432": ["203.0.113.5", 5432]}}`, which it reads again on SIGHUP. It gets each listener from the supervisor and connects
+every client to the public address, through the internet gateway and the security groups. When nothing answers there, the client gets no
+answer either.
 
-Run as a program: `forwarder TABLE BROKER-SOCKET STATUS`. The status file says for each endpoint `ok` or why it is not served.
+Run as a program: `forwarder TABLE BROKER-SOCKET STATUS`. The status file holds `ok` for each endpoint, or why it is not served.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Endpoint = tuple[str, int]
 
 
 class Forwarder:
-    """The listeners that are served now."""
+    """The listeners that are served."""
 
     def __init__(self, table: Path, broker: Path, status: Path) -> None:
         self._table = table
@@ -37,7 +37,7 @@ class Forwarder:
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow the table until the process is ended."""
+        """Serve what the table holds until the process ends."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._changed.set)
         while True:
             self._changed.clear()
@@ -47,7 +47,7 @@ class Forwarder:
                 async with asyncio.timeout(1.0 if set(report.values()) - {"ok"} else None):
                     await self._changed.wait()
             except TimeoutError:
-                pass  # What could not be had may be free now.
+                pass  # An address that was in use may be free now.
 
     async def _follow(self) -> dict[str, str]:
         wanted = _read(self._table)
@@ -78,12 +78,12 @@ class Forwarder:
     def _report(self, report: dict[str, str]) -> None:
         try:
             replace_file(self._status, json.dumps(report), durable=False)
-        except OSError as error:  # Serving goes on without it.
+        except OSError as error:  # The endpoints are served nevertheless.
             write_line(f"zonal: the forwarder's status cannot be written: {error}")
 
 
 async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: _Endpoint) -> None:
-    """Connect a caller to the target and carry bytes until both sides are done; a reset on one side is a reset on the other."""
+    """Connect a client to the target and copy bytes until both sides are done. A reset on one side resets the other."""
     try:
         far_reader, far_writer = await asyncio.open_connection(*target)
     except OSError:

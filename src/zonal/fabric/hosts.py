@@ -29,6 +29,7 @@ from pathlib import Path
 import msgspec
 
 from zonal.fabric import rootfs
+from zonal.fabric.host_protocol import HostUnreachable as HostUnreachable
 from zonal.fabric.linux import syscalls
 from zonal.fabric.linux.namespaces import set_kernel_variable
 from zonal.fabric.linux.netlink import Netlink, NetlinkBatch, set_up
@@ -57,10 +58,6 @@ _NAMESPACES = (
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class HostUnreachable(ZonalError):
-    """The host cannot be acted on: its zone is lost, or it is powered off."""
-
-
 class HostFailed(ZonalError):
     """The host could not be powered on, or a program on it not be started; the message says why."""
 
@@ -83,7 +80,7 @@ class _Progress:
 
 
 class LinuxHost:
-    """One host (the `Host` of `engines.node`)."""
+    """One host (the `Host` of `fabric.host_protocol`)."""
 
     def __init__(
         self, spec: HostSpec, zones: Zones, host_networking: HostNetworking, progress: _Progress, *, records: Path, state: Path

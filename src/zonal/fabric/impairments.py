@@ -1,7 +1,7 @@
-"""Faults of zones in the kernel: rules that drop at the cores, and delays on the zones' links.
+"""Injects zone faults into the kernel: rules in the cores that drop packets, and delays on the links of zones.
 
-The rules of all zones' faults are one small table in every core, replaced in one transaction. Its sockets are opened when a network is made
-and belong to nobody else, so that cutting a zone waits for nothing.
+The rules of all faults are one small table in every core, replaced in one transaction. Its sockets are opened when the network is created
+and used for nothing else, so that cutting a zone never waits.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def ruleset(faults: Mapping[str, ZoneFault]) -> Ruleset:
 
 
 class Impairments:
-    """The cores of all networks, as far as faults go."""
+    """The cores of all networks, and the faults that are applied to them."""
 
     def __init__(self) -> None:
         self._cores: dict[str, Router] = {}
         self._lock = threading.Lock()
 
     def add(self, network: str, namespace: int, faults: Mapping[str, ZoneFault]) -> None:
-        """A network's core is there: what is wrong now is wrong there too."""
+        """Apply the present faults to the core of a new network."""
         with self._lock:
             if network not in self._cores:
                 self._cores[network] = Router(namespace)
@@ -58,7 +58,7 @@ class Impairments:
                 self._cores.pop(network).close()
 
     def apply(self, faults: Mapping[str, ZoneFault]) -> None:
-        """Make every core feel exactly these faults. Raises `NoDelay` where the kernel lacks what a delay needs."""
+        """Apply exactly these faults to every core. Raises `NoDelay` when the kernel lacks netem."""
         with self._lock:
             for router in self._cores.values():
                 router.rules.apply(ruleset(faults))
@@ -70,7 +70,7 @@ class Impairments:
             self._cores.popitem()[1].close()
 
     def _delay(self, router: Router, faults: Mapping[str, ZoneFault]) -> None:
-        """What leaves for a delayed zone waits in its links' queues; one direction suffices to delay every exchange."""
+        """Delay the packets into a zone in the queues of its links. One direction suffices to delay every exchange."""
         zones = {zone: fault.amount for zone, fault in faults.items() if fault.kind == "delay"}
         if not zones and not router.delayed:
             return

@@ -1,16 +1,16 @@
-"""Process 1 of the sandbox: starts the region, starts it again when it dies, and takes everything with it when it ends.
+"""Process 1 of the sandbox: starts the region and restarts it when it dies. The kernel ends the sandbox with it.
 
-Run as a program, without asyncio and the rest, so that it stays small. A pipe leads to the supervisor: when the supervisor is gone the pipe
-ends, and so does init. On SIGTERM (or SIGINT) the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and the
-kernel ends every process, mount and namespace of the sandbox with it. A region that ends by itself with status 0 was told to stop;
-one that ends otherwise is started again, after a pause that grows while it keeps dying young. A region whose first start fails with
-`CANNOT_START` is not started again: no engine runs yet that would be worth keeping, and whoever started it learns the reason at once.
+It runs as a program without asyncio, so that it stays small. A pipe connects it to the supervisor: when the supervisor ends, the pipe
+closes, and init ends. On SIGTERM or SIGINT the region gets SIGTERM and some time to stop its engines cleanly; then init ends, and with it
+every process, mount and namespace of the sandbox. A region that exits with status 0 was stopped. Any other exit restarts it, after a pause
+that grows while it dies soon after each start. A region whose first start exits with `CANNOT_START` is not restarted: no engine runs yet,
+and its caller gets the reason at once.
 
-Because its end is the end of every engine, nothing that init does may raise: a message that cannot be written is dropped, a region that
-cannot be started is tried again later, and what was not foreseen is written down and the loop goes on.
+Because every engine ends with init, init must not raise: a message that cannot be written is dropped, a region that cannot be started is
+tried again later, and an unexpected exception is logged before the loop continues.
 
-The region's environment: `ZONAL_LISTENERS` are the descriptors of the host's listeners, `ZONAL_READY` is one to write a line to when the
-region serves, `ZONAL_INIT` the number that init has on the host.
+The region's environment: `ZONAL_LISTENERS` are the descriptors of the host's listeners, `ZONAL_READY` is the descriptor to which the region
+writes a line when it serves, and `ZONAL_INIT` is the pid of init on the host.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ from zonal.foundation.log_files import bound, write_line
 from zonal.foundation.signal_forwarding import wake_on
 
 CANNOT_START = 78
-"""The exit status of a region that could not start, for a reason that it has given (`EX_CONFIG` of sysexits.h)."""
+"""The exit status of a region that could not start and has reported the reason (`EX_CONFIG` of sysexits.h)."""
 YOUNG_SECONDS = 5.0
 LONGEST_PAUSE = 5.0
 
 
 def main(order: dict[str, object]) -> int:
-    """Be process 1 until told otherwise. `order` is what the supervisor hands down: `argv`, `lifeline`, `grace_seconds` and, where the
-    region writes one, its `log`.
+    """Run process 1 until the region or the supervisor ends. The region inherits the environment.
 
-    The region inherits the environment.
+    `order` comes from the supervisor: `argv`, `lifeline`, `grace_seconds` and, if the region writes one, its `log`.
     """
     lifeline = order["lifeline"]
     assert isinstance(lifeline, int)
@@ -66,7 +65,7 @@ class Init:
         while True:
             try:
                 status = self._turn()
-            except Exception:  # Whatever it is, it must not end the engines.
+            except Exception:  # No exception may end the engines.
                 write_line(f"zonal: init goes on after an error:\n{traceback.format_exc()}")
                 time.sleep(self._pause)
                 continue
@@ -74,13 +73,13 @@ class Init:
                 return status
 
     def _turn(self) -> int | None:
-        """Start the region where its time has come, and wait for the next event; the exit status of init where it is to end."""
+        """Start the region when it is due, and wait for the next event. Returns the exit status of init when it must end."""
         if self._restart_at is not None and time.monotonic() >= self._restart_at:
             self._start()
         wait = None if self._restart_at is None else max(0.0, self._restart_at - time.monotonic())
         ready, _, _ = select.select([self._lifeline, self._wake], [], [], wait)
         if self._lifeline in ready:
-            return 1  # The supervisor is gone, or closed its end: nobody holds the listeners any more.
+            return 1  # The supervisor ended or closed its end of the pipe, so the listeners are closed.
         if self._wake in ready and self._request_stop():
             return self._stop()
         status = self._reap()
@@ -105,7 +104,7 @@ class Init:
         return bool({signal.SIGTERM, signal.SIGINT} & set(os.read(self._wake, 4096)))
 
     def _reap(self) -> int | None:
-        """Collect whoever has ended; the region's exit status if it was among them."""
+        """Collect every child that has ended. Returns the exit status of the region if it was one of them."""
         region: int | None = None
         while True:
             try:

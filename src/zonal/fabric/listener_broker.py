@@ -1,7 +1,8 @@
-"""The supervisor's door: a unix socket in the state directory at which the sandbox asks for listeners on the host's loopback addresses.
+"""The listener broker: opens listeners on loopback addresses of the host for processes in the sandbox.
 
-Only the host's network namespace has the loopback that the user's programs reach, and only the supervisor is in it. The forwarder connects,
-names an address (127.x.y.z) and a port, and gets a listening socket's descriptor, or the reason why not. Nothing else can be asked for.
+Only the supervisor is in the host's network namespace, whose loopback device the user's programs reach. It serves a unix socket in the
+state directory. The forwarder connects, sends an address (127.x.y.z) and a port, and receives the descriptor of a listening socket, or the
+reason for a refusal. The broker offers nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ BACKLOG = 1024
 
 
 class ListenerBroker:
-    """Serves the door; `fileno` for waiting, `serve` when somebody is there. A context: leaving it removes the door."""
+    """The unix socket: wait for `fileno`, then call `serve`. Leaving the context removes the socket."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,11 +37,11 @@ class ListenerBroker:
         return self._socket.fileno()
 
     def serve(self) -> None:
-        """Answer one caller."""
+        """Answer one client."""
         try:
             caller, _ = self._socket.accept()
         except OSError:
-            return  # It has gone already, or there is no descriptor for it; the sandbox must not end with this.
+            return  # The client has closed, or no descriptor is free; the supervisor must not end because of it.
         with caller:
             caller.settimeout(2.0)
             try:
@@ -51,11 +52,11 @@ class ListenerBroker:
                 try:
                     caller.send(describe(error).encode())
                 except OSError:
-                    pass  # The caller has gone.
+                    pass  # The client has closed the connection.
 
 
 def request_listener(path: Path, address: str, port: int) -> socket.socket:
-    """A listener of the host, from inside the sandbox. Raises `OSError` with the supervisor's reason."""
+    """Request a listener of the host from inside the sandbox. Raises `OSError` with the supervisor's reason."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(5.0)
         unix_sockets.connect(caller, path)
@@ -67,7 +68,7 @@ def request_listener(path: Path, address: str, port: int) -> socket.socket:
 
 
 def listen(address: str, port: int) -> socket.socket:
-    """A listener on a loopback address. Raises `ValueError` for any other address, `OSError` where it cannot be had."""
+    """Open a listener on a loopback address. Raises `ValueError` for any other address, and `OSError`."""
     if not address.startswith("127.") or not 0 < port < 65536:
         raise ValueError(f"{address}:{port} is not a port of a loopback address")
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -1,9 +1,9 @@
-"""The management network, over which deployments replicate and monitors probe: its addresses, and who may talk to whom on it. Pure.
+"""The plan of the management network, over which nodes replicate and monitoring hosts probe. Pure.
 
-It is planned as a VPC is (`plan.VpcPlan`), with one security group for the monitoring hosts and one for each `ManagementGroup`. So the
-compiler that enforces customers' security groups enforces this too, at every interface and outside the hosts: a host accepts connections
-from the monitoring hosts on its probe ports and from the other hosts of its group on its peer ports, may open connections to its group's
-peer ports only, and answers echo requests of the monitoring hosts. A host without a group is reached by nobody.
+It is planned as a VPC is (`plan.VpcPlan`), with one security group for the monitoring hosts and one for each `ManagementGroup`. The
+compiler that enforces customers' security groups therefore enforces this as well, at every interface and outside the hosts: a host accepts
+connections from the monitoring hosts on its probe ports and from the other hosts of its group on its peer ports, may open connections to
+the peer ports of its group only, and answers echo requests of the monitoring hosts. A host without a group cannot be reached.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MONITOR_INDEX = 4
 """A monitoring host has the fourth address of its zone's part of the management network."""
 
 FIRST_HOST_PLACE = 16
-"""Addresses of hosts on the management network begin here."""
+"""The index of the first address for hosts in each zone's part of the management network."""
 
 _MONITORS = "monitors"
 _ECHO_REQUEST = 8
@@ -67,7 +67,7 @@ def monitor_address(zone: str) -> str:
 
 
 def _monitors_group() -> SecurityGroupPlan:
-    """Monitoring hosts may connect to everybody on the management network, and nobody but them to them."""
+    """Monitoring hosts may connect to every host on the management network; only monitoring hosts may connect to them."""
     return SecurityGroupPlan(_MONITORS, (PlannedRule("-1", group_id=_MONITORS),), (PlannedRule("-1", cidr=MANAGEMENT_NETWORK),))
 
 

@@ -1,7 +1,8 @@
-"""Monitoring hosts: eyes in every zone, on the management network, that see what the network lets them see.
+"""Monitoring hosts: one in each zone, on the management network, from which nodes are probed.
 
-A monitoring host is a namespace of its own with a dozen threads that live in it for good. Work handed to them opens its sockets there; a
-connection made so stays there, whoever uses it afterwards. The monitor of a cut zone sees its own zone only, as a real one would.
+A monitoring host is a network namespace with up to `THREADS` threads that never leave it. Work that they run opens its sockets there, and a
+connection keeps its namespace, whichever thread uses it later. The monitoring host of a lost zone reaches its own zone only, as a real one
+would.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from zonal.fabric.linux.threads import handed_over
 T = TypeVar("T")
 
 THREADS = 24
-"""At most so many looks at once from one zone; a look that hangs occupies one of them."""
+"""The maximum of concurrent probes from one zone; a probe that hangs occupies one thread."""
 
 
 class MonitorHosts:
-    """One monitoring host in each zone (the `MonitorHosts` of `engines.node`)."""
+    """One monitoring host in each zone (the `Monitors` of `fabric.host_protocol`)."""
 
     def __init__(self) -> None:
         self._posts: dict[str, _WorkerPool] = {}
@@ -33,19 +34,21 @@ class MonitorHosts:
         self._posts[zone] = _WorkerPool(zone, namespace)
 
     async def probe(self, zone: str, work: Callable[[], T], *, within: timedelta) -> T:
-        """Run `work` in a thread whose sockets are those of the monitoring host in `zone`. Raises `TimeoutError` after `within`
-        (the thread is abandoned, so `work` should bound itself too) and whatever `work` raises."""
+        """Run `work` in a thread whose sockets belong to the monitoring host in `zone`, and return its result.
+
+        Raises `TimeoutError` after `within` (the thread is abandoned, so `work` must have a bound of its own) and whatever `work` raises.
+        """
         async with asyncio.timeout(within.total_seconds()):
             return await self._posts[zone].run(work)
 
     def close(self) -> None:
-        """Send the threads home; one that hangs ends when its work does."""
+        """End the threads; one that hangs ends with its work."""
         for post in self._posts.values():
             post.close()
 
 
 class _WorkerPool:
-    """Threads inside one namespace, started as they are needed."""
+    """Threads inside one namespace, started on demand."""
 
     def __init__(self, zone: str, namespace: int) -> None:
         self._zone = zone

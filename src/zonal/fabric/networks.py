@@ -23,6 +23,7 @@ from zonal.fabric.device_names import (
     transit_name,
     zone_name,
 )
+from zonal.fabric.internet import INTERNET, INTERNET_NETWORK, INTERNET_RESOLVER, INTERNET_ROUTER
 from zonal.fabric.linux import netlink
 from zonal.fabric.linux.namespaces import Keep
 from zonal.fabric.linux.netlink import MAIN, Address, KernelRoute, Neighbour, Netlink, NetlinkBatch
@@ -30,11 +31,6 @@ from zonal.fabric.management import MANAGEMENT, MANAGEMENT_NETWORK
 from zonal.fabric.network_state import NetworkState, Router, settle
 from zonal.fabric.plan import InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.ruleset import Chain, Is, Masquerade, PacketRule, Ruleset, Verdict
-
-INTERNET = "internet"
-INTERNET_NETWORK = "192.0.2.0/24"
-INTERNET_ROUTER = "192.0.2.1"
-INTERNET_RESOLVER = "192.0.2.53"
 
 OpenNamespace = Callable[[str], int | None]
 """Gives a new descriptor of the network namespace of the host with that name (the caller closes it), or None while it is off."""

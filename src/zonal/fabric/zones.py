@@ -1,9 +1,9 @@
-"""Availability Zones, and what is wrong with them.
+"""Availability Zones and their faults.
 
-A zone's links are those between its namespaces and the cores of all networks, the management network included. Losing a zone loads a rule
-into every core that drops, in silence, whatever would pass them: a transaction for each core, microseconds each, before anything is
-killed. `power` means that the hosts in the zone are killed then; `network` that they live on, alone. With `loss` and `delay` the
-zone stays reachable. Who recorded the fault hands it in again when the fabric starts, and a network made meanwhile is cut as well.
+The links of a zone connect its namespaces with the cores of all networks, including the management network. When a zone is lost, every core
+gets a rule that drops all packets on these links without an answer: one transaction for each core, microseconds each, before any process
+is killed. With `power` the hosts in the zone are killed then; with `network` they keep running, cut off. With `loss` and `delay` the zone
+stays reachable. Recorded faults are passed in again when the fabric starts, and apply to networks that are created later as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zonal.foundation.errors import ZonalError
 
 
 class Zone(NamedTuple):
-    """`name` is what customers say, `id` what is the same for all accounts ("Availability Zone IDs")."""
+    """`name` differs between accounts, `id` is the same for all ("Availability Zone IDs")."""
 
     name: str
     id: str
@@ -29,14 +29,14 @@ KINDS = ("power", "network", "loss", "delay")
 
 
 class ZoneFault(msgspec.Struct, frozen=True):
-    """What is wrong with a zone: `power`, `network`, `loss` (`amount` in percent) or `delay` (`amount` in milliseconds)."""
+    """The fault of a zone: `power`, `network`, `loss` (`amount` in percent) or `delay` (`amount` in milliseconds)."""
 
     kind: str
     amount: float = 0.0
 
     @property
     def is_loss_of_zone(self) -> bool:
-        """Whether nothing passes the zone's links."""
+        """Whether the fault cuts the zone's links."""
         return self.kind in ("power", "network")
 
 
@@ -45,11 +45,11 @@ class UnknownZone(ZonalError):
 
 
 class BadFault(ZonalError):
-    """There is no such fault, or not of that size."""
+    """The fault has an unknown kind or an invalid amount."""
 
 
 class Zones:
-    """What is wrong with which zone, as the rest of the fabric asks for it. `Fabric` changes it."""
+    """The present faults by zone name. Only `Fabric` changes them."""
 
     def __init__(self) -> None:
         self.faults: dict[str, ZoneFault] = {}
@@ -62,7 +62,7 @@ class Zones:
         raise UnknownZone(f"there is no zone '{name_or_id}'; there are {', '.join(zone.name for zone in ZONES)}")
 
     def fault(self, name: str) -> ZoneFault | None:
-        """What is wrong with a zone, or None while nothing is."""
+        """The fault of a zone, or None."""
         return self.faults.get(name)
 
     def is_lost(self, name: str) -> bool:
@@ -72,10 +72,10 @@ class Zones:
 
 
 def check(fault: ZoneFault) -> None:
-    """Raises `BadFault` for one that is none."""
+    """Raise `BadFault` for a fault that is not valid."""
     if fault.kind not in KINDS:
         raise BadFault(f"there is no fault '{fault.kind}'; there are {', '.join(KINDS)}")
     if fault.kind == "loss" and not 0 < fault.amount <= 100:
-        raise BadFault(f"a loss is a part of the packets, more than 0 and at most 100 percent, not {fault.amount:g}")
+        raise BadFault(f"{fault.amount:g} is not a valid loss; give a percentage of the packets above 0 and up to 100")
     if fault.kind == "delay" and not 0 < fault.amount <= 60_000:
-        raise BadFault(f"a delay is more than 0 and at most 60000 milliseconds, not {fault.amount:g}")
+        raise BadFault(f"{fault.amount:g} is not a valid delay; give milliseconds above 0 and up to 60000")

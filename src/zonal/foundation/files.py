@@ -5,14 +5,12 @@ And what making files durable takes.
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-_start = getattr(ctypes.CDLL(None), "sync_file_range", None)
 _WRITE = 2
-if _start is not None:
-    _start.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
 
 def replace_file(path: Path, content: bytes | str, *, durable: bool = True) -> None:
@@ -48,5 +46,17 @@ def begin_writing_back(descriptor: int, offset: int, size: int) -> None:
     Python knows no `sync_file_range`, and its `posix_fadvise` would also drop the bytes that the next reader wants. Where the C library
     has none either, the sync does it all.
     """
-    if _start is not None:
-        _start(descriptor, offset, size, _WRITE)
+    start = _sync_file_range()
+    if start is not None:
+        start(descriptor, offset, size, _WRITE)
+
+
+@functools.cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """The C library's function, or None where it has none. `ctypes` is loaded at the first call, not by every import of this module."""
+    import ctypes
+
+    start = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if start is not None:
+        start.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return start

@@ -80,6 +80,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "failover.renamed": lambda f: f"the name leads to {f['node']} at {f['address']}",
     "failover.restarted": lambda f: f"{f['node']} is started again{_because(f)}",
     "failover.waiting": lambda f: f"waiting: {f['why']}",
+    "host.abandoned": lambda f: f"the host is removed, because its owner ({f['owner']}) no longer needs it",
     "modification.failed": lambda f: f"{f['node']} did not start with what was asked for and runs what it ran before{_because(f)}",
     "nat_gateway.available": lambda f: "the NAT gateway is available",
     "nat_gateway.deleted": lambda f: "the NAT gateway is deleted",

@@ -6,15 +6,24 @@ back; other C libraries have no such function and nothing is done there.
 
 from __future__ import annotations
 
-import ctypes
-
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-if _trim is not None:
-    _trim.argtypes = [ctypes.c_size_t]
-    _trim.restype = ctypes.c_int
+import functools
+from collections.abc import Callable
 
 
 def release_free_memory() -> None:
-    """Give freed memory back. Other threads of Python run meanwhile."""
-    if _trim is not None:
-        _trim(0)
+    """Return freed memory to the operating system. Other threads of Python run meanwhile."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """The C library's function, or None where it has none. `ctypes` is loaded at the first call, not by every import of this module."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim.argtypes = [ctypes.c_size_t]
+        trim.restype = ctypes.c_int
+    return trim

@@ -1,8 +1,9 @@
-"""The operator's side: what the person who owns the region may see and do, beyond what AWS offers its customers.
+"""The operator API: what the owner of a region may read and do beyond what AWS offers its customers.
 
-`server` answers HTTP with JSON on a unix socket in the state directory (mode 0600); `routes` holds the actions behind it: status, pulling
-and returning zones, the journal, preparing commands to run inside. `schemas` are the answers; `client` is how the command line and the
-drills reach the door. Try it with `curl --unix-socket STATE/operator.sock http://zonal/status`.
+`server` serves HTTP with JSON on a unix socket in the state directory (mode 0600) and dispatches to `routes`: status, journal, faults of
+zones and nodes, hosts for commands. Behind the routes are `zone_faults`, `database_view`, `exec_hosts` and `journal_history`. `schemas` are
+the bodies of requests and responses. `client` is used by the command line and the drills. To try it:
+`curl --unix-socket STATE/operator.sock http://zonal/status`.
 
-Imports services, control and fabric; knows neither the gateway nor the drills.
+Imports services, control and the fabric; does not import the gateway or the drills.
 """

@@ -1,7 +1,7 @@
-"""Reaching a region's door from another process: plain, blocking, and quick to import.
+"""The blocking client of the operator API, for other processes; quick to import.
 
-Every answer is decoded into its shape. What goes wrong is a `RegionAbsent` (nobody is behind the door) or a `RegionRefused` (somebody is,
-and said why not). A region that died is started again by its init within seconds; whoever asks meanwhile is patient.
+Every response is decoded into its struct. Errors are `RegionAbsent` (no region runs) and `RegionRefused` (the region's own message). Init
+restarts a region that died within seconds; meanwhile the client repeats its request.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SOCKET = "operator.sock"
-"""The door's name in the state directory."""
+"""The name of the socket in the state directory."""
 
 RESTART_SECONDS = 15.0
-"""How long a region may be away that its init starts again; init waits up to 5 s between two attempts."""
+"""How long the client waits for init to restart the region; init pauses up to 5 s between two attempts."""
 
 AGAIN_SECONDS = 0.1
 
 LOG_END_BYTES = 4096
 START_FAILED = "the region cannot start: "
-"""How the line begins with which a region that does not come up ends its log."""
+"""The beginning of the last line in the log of a region that could not start."""
 
 
 class RegionAbsent(ZonalError):
@@ -55,11 +55,11 @@ class RegionAbsent(ZonalError):
 
 
 class RegionRefused(ZonalError):
-    """The region did not do it; the message is its own."""
+    """The region rejected the request; the message is the region's."""
 
 
 class RegionClient:
-    """The region whose state is in `state`, seen through its door."""
+    """A client of the region whose state directory is `state`."""
 
     def __init__(self, state: Path, *, timeout_seconds: float = 60.0) -> None:
         self.state = state
@@ -70,34 +70,34 @@ class RegionClient:
         return self._ask("GET", "/status", Status)
 
     def capacity(self, table: str) -> CapacityComparison:
-        """What a DynamoDB table's recorded traffic costs in both capacity modes."""
+        """The cost of a DynamoDB table's recorded traffic in both capacity modes."""
         from zonal.dynamo.capacity_comparison import CapacityComparison
 
         return self._ask("GET", f"/tables/{quote(table, safe='')}/capacity", CapacityComparison)
 
     def access(self) -> ApiAccess:
-        """How a customer reaches the API."""
+        """The endpoint, the keys and the CA bundle that customers use."""
         return self._ask("GET", "/access", ApiAccess)
 
     def fail(self, zone: str, fault: ZoneFaultRequest) -> ZoneStatus:
-        """Do something to a zone; returns once it is done."""
+        """Inject a fault into a zone; it is in force on return."""
         return self._ask("POST", f"/zones/{quote(zone)}/fail", ZoneStatus, fault)
 
     def recover(self, zone: str) -> ZoneStatus:
-        """Undo what was done to a zone."""
+        """Remove the fault of a zone."""
         return self._ask("POST", f"/zones/{quote(zone)}/recover", ZoneStatus)
 
     def fail_node(self, database: str, node: str, fault: NodeFaultRequest) -> None:
-        """Do something to one node of a database."""
+        """Inject a fault into one node of a database."""
         self._ask("POST", f"/databases/{quote(database)}/nodes/{quote(node)}/fail", dict[str, str], fault, once=True)
 
     def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[JournalEntry]:
-        """Entries of the journal, as `records.store.Store.journal` gives them."""
+        """Entries of the journal, as `records.store.Store.journal` returns them."""
         query = {"after": after, "event": event, "subject": subject} | ({} if limit is None else {"limit": limit})
         return self._ask("GET", f"/journal?{urlencode(query)}", list[JournalEntry])
 
     def prepare(self, request: CommandRequest) -> PreparedCommand:
-        """Make a place in which commands of this machine may run. It goes when it is given back, or when this process ends."""
+        """Prepare a host for a command of this machine. It is removed by `release`, or when this process ends."""
         if not self.state.is_dir():
             raise RegionAbsent(f"no region runs on {self.state}; `zonal start` starts one")
         lease = Lease(self.state / DIRECTORY)
@@ -110,7 +110,7 @@ class RegionClient:
         return place
 
     def release(self, place: str) -> None:
-        """Give a prepared place back."""
+        """Release a prepared host."""
         try:
             self._ask("DELETE", f"/commands/{quote(place)}", dict[str, str])
         finally:
@@ -118,7 +118,10 @@ class RegionClient:
                 self._leases.pop(place).release()
 
     def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None, *, once: bool = False) -> T:
-        """Ask, and ask again for a while where the region died and is started again; not where what is for `once` may be done."""
+        """Send a request, and repeat it while init restarts the region.
+
+        A request that must take effect only `once` is not repeated when the region may have handled it already.
+        """
         begun = time.monotonic()
         while True:
             try:
@@ -147,19 +150,19 @@ class RegionClient:
             connection.close()
 
     def _check_coming(self, error: Exception, *, begun: float, once: bool) -> None:
-        """Whether it makes sense to ask again: the region's init lives, and starts it again."""
+        """Return when the request may be repeated, because init is restarting the region. Raises `RegionAbsent` and `RegionRefused`."""
         from zonal.fabric.sandbox import init_pid
 
         if init_pid(self.state) is None:
             raise RegionAbsent(absence(self.state)) from error
         if once and not isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            raise RegionRefused("the region died while it was asked, and may have done it or not; `zonal status` shows") from error
+            raise RegionRefused("the region died during the request and may have done it or not; `zonal status` shows which") from error
         if time.monotonic() - begun > RESTART_SECONDS:
-            raise RegionRefused(f"the region on {self.state} does not come back; `zonal logs` shows what it printed") from error
+            raise RegionRefused(f"the region on {self.state} does not restart; `zonal logs` shows its output") from error
 
 
 def absence(state: Path) -> str:
-    """That no region runs on a state directory, and why the last one did not start, where its log ends with that."""
+    """A message that no region runs on a state directory, with the reason why the last one could not start, if its log ends with one."""
     text = f"no region runs on {state}; `zonal start` starts one"
     try:
         with (state / "region.log").open("rb") as log:

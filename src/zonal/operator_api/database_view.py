@@ -1,6 +1,6 @@
-"""The databases as an operator sees them: every node with its part, and what the deployment waits for.
+"""The operator's view of databases: each node with its role, the redundancy, and what the deployment waits for.
 
-Customers see an endpoint and a status; the operator sees who leads, where, whether the pair is redundant and why not, and may kill a node.
+Customers see an endpoint and a status only. The operator may also kill a node's engine or cut the power of its host.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRIMARY, STANDBY, OLD_PRIMARY = "primary", "standby", "old primary"
 DISK_FULL = "its disk is full: writes fail until there is room"
 ROLES = (PRIMARY, STANDBY)
 KINDS = ("process", "host")
-"""What can be done to a node: its engine dies, or the plug of its host is pulled."""
+"""The faults of a node: its engine is killed, or its host loses power."""
 
 
 class NoSuchNode(ZonalError):
@@ -32,13 +32,13 @@ class NoSuchNode(ZonalError):
 
 
 class NodeAccess(Protocol):
-    """Gives the node that a member is (`control.engine_nodes.EngineNodes`)."""
+    """Returns the node of a member (`control.engine_nodes.EngineNodes`)."""
 
     def node(self, spec: DeploymentSpec, member: Member) -> Node: ...
 
 
 class NodeConditions(Protocol):
-    """How nodes were last seen, and what their deployment waits for (`control.deployment_reconciler.DeploymentReconciler`)."""
+    """The last condition of each node, and what its deployment waits for (`control.deployment_reconciler.DeploymentReconciler`)."""
 
     def condition(self, id: str, node: str) -> NodeCondition: ...
 
@@ -46,13 +46,13 @@ class NodeConditions(Protocol):
 
 
 class ExposedAddresses(Protocol):
-    """Where this machine reaches public endpoints (`fabric.exposure.Exposure`)."""
+    """The loopback addresses of public endpoints (`fabric.exposure.Exposure`)."""
 
     def address(self, public_address: str) -> str: ...
 
 
 class DatabaseRuntime(NamedTuple):
-    """What is there once the region has built its world."""
+    """What exists once the region has built its networks."""
 
     deployments: NodeConditions
     nodes: NodeAccess
@@ -60,7 +60,7 @@ class DatabaseRuntime(NamedTuple):
 
 
 class DatabaseView:
-    """The operator's view of, and actions on, databases. Without `database_runtime` it tells what is recorded, and has seen nothing."""
+    """The operator's view of, and faults of, databases. Without `database_runtime` it returns what is recorded, and no conditions."""
 
     def __init__(self, store: Store, *, is_storage_full: Callable[[str], bool] = lambda id: False) -> None:
         self._store = store
@@ -68,11 +68,11 @@ class DatabaseView:
         self.database_runtime: DatabaseRuntime | None = None
 
     def statuses(self) -> tuple[DatabaseStatus, ...]:
-        """Every DB instance, by its identifier."""
+        """Every DB instance, ordered by identifier."""
         return tuple(self._status(each) for each in sorted(self._store.select(DbInstance), key=lambda each: each.identifier))
 
     def public_endpoints(self) -> tuple[PublicEndpoint, ...]:
-        """What this machine can reach without `zonal exec`, by name."""
+        """The endpoints that this machine reaches without `zonal exec`, ordered by name."""
         found: list[PublicEndpoint] = []
         for instance in self._store.select(DbInstance) if self.database_runtime else ():
             deployment_status = self._store.get(DeploymentStatus, instance.id)
@@ -82,7 +82,7 @@ class DatabaseView:
         return tuple(sorted(found, key=lambda each: (each.name, each.port)))
 
     async def fail(self, database: str, node: str, kind: str) -> None:
-        """Kill a node's engine (`process`), or pull the plug of its host (`host`). `node` is its name, or `primary` or `standby`.
+        """Kill a node's engine (`process`) or power its host off (`host`). `node` is its name, or `primary` or `standby`.
 
         Raises `NoSuchNode`, `RegionNotReady`, and `HostUnreachable` where its zone is lost.
         """
@@ -124,7 +124,7 @@ class DatabaseView:
         )
 
     def _reasons(self, instance: DbInstance, deployment_status: DeploymentStatus | None, is_full: bool) -> list[str]:
-        """What a database waits for at present, and what is wrong with it."""
+        """What a database waits for, and its faults."""
         reasons = [DISK_FULL] if is_full else []
         waits = self.database_runtime.deployments.why(instance.id) if self.database_runtime else ""
         reasons += [waits] if waits else []
@@ -142,19 +142,19 @@ class DatabaseView:
 
 
 def role(deployment_status: DeploymentStatus, member: Member) -> str:
-    """The part that a member plays, as it is shown."""
+    """The role of a member, as it is displayed."""
     if member.name == deployment_status.leader:
         return PRIMARY
     return OLD_PRIMARY if member.unfenced else STANDBY
 
 
 def _named(deployment_status: DeploymentStatus, member: Member) -> str:
-    """The part by which an operator names a member."""
+    """The role by which an operator may name a member."""
     return PRIMARY if member.name == deployment_status.leader else STANDBY
 
 
 def _unfenced(deployment_status: DeploymentStatus) -> list[str]:
-    """A sentence for each node that may answer although it does not lead any more."""
+    """A sentence for each former primary that may still answer clients."""
     return [
         f"{member.name} led before and is not fenced yet: it acknowledges no write, but clients in {member.place.zone} may still read"
         " from it; it is fenced as soon as its host can be reached"

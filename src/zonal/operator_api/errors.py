@@ -1,4 +1,4 @@
-"""What the desk answers to whoever wants to act before there is anything to act on."""
+"""The error of a request that needs the region's networks before they are built."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""Places for commands of this machine inside the region (`zonal exec`, a drill's clients).
+"""Hosts on which commands of this machine run inside the region (`zonal exec`, the clients of a drill).
 
-A place is a host of its own that sees this machine's files, with one network interface: in a subnet, with security groups, recorded as
-EC2 records every interface (its requester is `zonal-exec`), so that rules and routes hold for it as for anything else; or in the internet,
-outside every VPC. `fabric.nsenter` says how a command gets there.
+Such a host sees this machine's files and has one network interface: in a subnet, with security groups and recorded as EC2 records every
+interface (its requester is `zonal-exec`), so that rules and routes apply to it as to any other; or in the internet, outside every VPC. Its
+`HostRecord` is written in the same transaction, and `control.host_reconciler` powers it on. `fabric.nsenter` moves a command onto it. A
+command may also run on a host of the region that exists already; that host is never removed here.
 
-Whoever asked for a place gives it back. A place whose asker ended without that (killed, or its terminal was closed) is taken back within
-a second, with the command that still runs in it: the asker holds a lease (`foundation.leases`), which the record of the place names, so a
-region that was started again meanwhile finds out as well. A place without a lease is found by its emptiness: a host on which nothing runs
-any more is removed after a while. In a host of the region that is there anyway, only the command is ended, by the id in its environment.
+The caller releases its host. When a caller ends without doing so (it was killed, or its terminal was closed), the host and the command on
+it are removed within a second: the caller holds a lease (`foundation.leases`) that the record names, so that a restarted region finds out
+as well. A host without a lease is removed after a while when no process runs on it. On a host that existed already, only the command is
+killed; it is found by the id in its environment.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import ClassVar, Protocol
 
 from msgspec.structs import replace
 
+from zonal.control.host_records import VOLATILE_DISKS, HostRecord, RootFileSystem, allocate_internet_address, create_host
 from zonal.fabric.hosts import EXEC_VARIABLE, LinuxHost
 from zonal.fabric.plan import VpcPlan
 from zonal.foundation import leases
@@ -35,6 +37,9 @@ from zonal.services.ec2.vpc_reconciler import vpc_plan
 REQUESTER = "zonal-exec"
 INTERNET = "internet"
 DEFAULT = "default"
+EXEC = "exec"
+"""The kind of owner of these hosts (`control.host_records.HostOwner`); the id is that of the `ExecHost`."""
+
 EMPTY_SECONDS = 60.0
 EMPTINESS_CHECK_SECONDS = 30.0
 
@@ -42,13 +47,14 @@ _log = logging.getLogger(__name__)
 
 
 class ExecHostUnknown(ZonalError):
-    """There is no such place to run a command in, or it cannot be used now; the message says what there is."""
+    """There is no such place to run a command in, or it cannot be used now; the message names what can be used."""
 
 
 class ExecHost(Record, frozen=True, kw_only=True):
-    """A place that was made, by its host's name. What it has of a VPC is empty for one in the internet; `made` is a stopwatch reading.
+    """A host for a command; the id is the host's name. `vpc_id` and `interface_id` are empty in the internet.
 
-    `host` names the host of a place in one that is there anyway; `lease` is its asker's, if there is one.
+    `host` is the name of the host that existed already, where the command runs on one. `lease` is the caller's, if it holds one. `made` is
+    a monotonic clock reading.
     """
 
     kind: ClassVar[str] = "command-place"
@@ -67,26 +73,38 @@ class HostLookup(Protocol):
 
     def get(self, name: str) -> LinuxHost | None: ...
 
-    async def remove(self, name: str) -> None: ...
+
+class HostPowerControl(Protocol):
+    """Powers recorded hosts on and removes them (`control.host_reconciler.HostReconciler`)."""
+
+    async def power_on(self, id: str) -> None: ...
+
+    async def remove(self, id: str) -> None: ...
 
 
 class ExecFabric(Protocol):
-    """What is asked of the fabric (`fabric.fabric.Fabric`)."""
+    """The part of the fabric that commands need (`fabric.fabric.Fabric`)."""
 
     @property
     def hosts(self) -> HostLookup: ...
 
     async def apply_vpc(self, plan: VpcPlan) -> None: ...
 
-    async def prepare_exec(self, name: str, *, zone: str, vpc_id: str | None) -> LinuxHost: ...
+
+def is_needed_by_command(view: RecordView, record: HostRecord) -> bool:
+    """Whether the command that owns a host is still recorded."""
+    return view.get(ExecHost, record.owner_id) is not None
 
 
 class ExecHosts:
-    """Makes places and takes them back."""
+    """Creates hosts for commands and removes them."""
 
-    def __init__(self, store: Store, fabric: ExecFabric, clock: Clock, *, leases: Path, lost: Callable[[str], bool]) -> None:
-        """`leases` is the directory of the askers' leases."""
+    def __init__(
+        self, store: Store, fabric: ExecFabric, hosts: HostPowerControl, clock: Clock, *, leases: Path, lost: Callable[[str], bool]
+    ) -> None:
+        """`leases` is the directory of the callers' leases."""
         self._store = store
+        self._hosts = hosts
         self._leases = leases
         self._preparing: set[str] = set()
         self._emptiness_checked = float("-inf")
@@ -95,7 +113,7 @@ class ExecHosts:
         self._lost = lost
 
     async def prepare(self, request: CommandRequest) -> PreparedCommand:
-        """Make the place that was asked for. Raises `ExecHostUnknown`, and `HostUnreachable` where its zone is lost."""
+        """Create the requested host, powered on. Raises `ExecHostUnknown`, and `HostUnreachable` when its zone is lost."""
         host = self._fabric.hosts.get(request.place)
         if request.security_groups and (host is not None or request.place == INTERNET):
             raise ExecHostUnknown(f"{request.place} takes no security groups: only a place in a subnet has an interface of its own")
@@ -113,13 +131,13 @@ class ExecHosts:
             self._preparing.discard(record.id)
 
     async def release(self, id: str) -> None:
-        """Take a place back, with whatever still runs in it; nothing happens where there is none."""
+        """Remove a host and kill the command on it. Does nothing when there is none."""
         record = self._store.get(ExecHost, id)
         if record is None:
             return
         host = self._fabric.hosts.get(record.host or record.id)
         if not record.host:
-            await self._fabric.hosts.remove(record.id)
+            await self._hosts.remove(record.id)
         elif host is not None:
             await host.end_command(record.id)
         with self._store.transaction() as tx:
@@ -130,46 +148,49 @@ class ExecHosts:
             leases.discard(self._leases, record.lease)
 
     async def tidy(self) -> None:
-        """Take back the places whose askers are gone, and now and then those without a lease in which nothing runs."""
+        """Remove the hosts whose callers ended and, every `EMPTINESS_CHECK_SECONDS`, those without a lease on which nothing runs."""
         for record in self._store.select(ExecHost):
             if record.lease and record.id not in self._preparing and not leases.is_held(self._leases, record.lease):
-                await self._take_back(record, "its caller ended")
+                await self._remove_abandoned(record, "its caller ended")
         if self._clock.monotonic() - self._emptiness_checked < EMPTINESS_CHECK_SECONDS:
             return
         self._emptiness_checked = self._clock.monotonic()
         for record in self._store.select(ExecHost):
             if not record.lease and self._is_abandoned(record):
-                await self._take_back(record, "nothing runs in it")
+                await self._remove_abandoned(record, "nothing runs in it")
         leases.discard_stray(self._leases, known={record.lease for record in self._store.select(ExecHost)})
 
     def _is_abandoned(self, record: ExecHost) -> bool:
-        """Whether a place without a lease is a minute old and has no host any more, or one in which nothing runs.
+        """Whether a host without a lease is older than `EMPTY_SECONDS` and either gone or without processes.
 
-        A younger one may be on its way: it is recorded before it is made. The stopwatch of an earlier boot of the machine counts as old.
+        A younger one may not be powered on yet, because it is recorded first. A reading of an earlier boot's clock counts as old.
         """
         host = self._fabric.hosts.get(record.id)
         is_young = 0 <= self._clock.monotonic() - record.made < EMPTY_SECONDS
         return not is_young and (host is None or not _runs_anything(host))
 
-    async def _take_back(self, record: ExecHost, reason: str) -> None:
+    async def _remove_abandoned(self, record: ExecHost, reason: str) -> None:
         try:
             await self.release(record.id)
-        except Exception:  # The others are taken back all the same, and this one is tried again.
-            _log.warning("the place %s could not be taken back", record.id, exc_info=True)
+        except Exception:  # The others are removed nevertheless, and this one is tried again.
+            _log.warning("the host %s of a command could not be removed", record.id, exc_info=True)
             return
         with self._store.transaction() as tx:
             tx.note("place.abandoned", record.id, zone=record.zone, reason=reason)
 
     def _record(self, request: CommandRequest, host: LinuxHost | None) -> ExecHost:
-        """Choose and record the place, with its interface."""
+        """Choose where the command runs, and record it with its host and its interface."""
         name = f"exec-{secrets.token_hex(4)}"
         with self._store.transaction() as tx:
             if host is not None:
                 exec_host = ExecHost(id=name, zone=host.zone, address=host.management_address, host=host.name, made=self._clock.monotonic())
             elif request.place == INTERNET:
-                exec_host = ExecHost(id=name, zone="", made=self._clock.monotonic())
+                address = allocate_internet_address(tx)
+                exec_host = ExecHost(id=name, zone="", address=address, made=self._clock.monotonic())
+                create_host(tx, _host_record(exec_host, internet_address=address))
             else:
                 exec_host = self._in_subnet(tx, name, self._subnet(tx, request.place), request.security_groups)
+                create_host(tx, _host_record(exec_host))
             exec_host = replace(exec_host, lease=request.lease)
             tx.put(exec_host)
             tx.note("place.made", exec_host.id, where=request.place, zone=exec_host.zone, address=exec_host.address)
@@ -211,19 +232,35 @@ class ExecHosts:
             plan = vpc_plan(self._store, record.vpc_id) if record.vpc_id else None
             if plan is not None:
                 await self._fabric.apply_vpc(plan)
-            return await self._fabric.prepare_exec(record.id, zone=record.zone, vpc_id=record.vpc_id or None)
+            await self._hosts.power_on(record.id)
+            host = self._fabric.hosts.get(record.id)
+            if host is None:
+                raise ExecHostUnknown(f"{record.id} was removed before its command could start")
+            return host
         except BaseException:
             await self.release(record.id)
             raise
 
 
 def _place(record: ExecHost, host: LinuxHost) -> PreparedCommand:
-    address = record.address or host.spec.internet_address or ""
-    return PreparedCommand(record.id, host.init.pid, ((EXEC_VARIABLE, record.id),), address, record.zone)
+    return PreparedCommand(record.id, host.init.pid, ((EXEC_VARIABLE, record.id),), record.address, record.zone)
+
+
+def _host_record(exec_host: ExecHost, *, internet_address: str = "") -> HostRecord:
+    return HostRecord(
+        id=exec_host.id,
+        owner_kind=EXEC,
+        owner_id=exec_host.id,
+        zone=exec_host.zone,
+        vpc_id=exec_host.vpc_id,
+        interface_ids=(exec_host.interface_id,) if exec_host.interface_id else (),
+        internet_address=internet_address,
+        root=RootFileSystem(f"{VOLATILE_DISKS}/{exec_host.id}", machine_files=True),
+    )
 
 
 def _runs_anything(host: LinuxHost) -> bool:
-    """Whether a process lives on the host besides its init and the init's sleep."""
+    """Whether a process runs on the host besides its init and the init's `sleep`."""
     inside = _process_namespace(Path(f"/proc/{host.init.pid}"))
     if inside is None:
         return False
@@ -234,4 +271,4 @@ def _process_namespace(process: Path) -> Path | None:
     try:
         return (process / "ns" / "pid").readlink()
     except (FileNotFoundError, PermissionError, ProcessLookupError):
-        return None  # It has ended meanwhile.
+        return None  # The process has ended.

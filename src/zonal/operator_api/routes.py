@@ -1,7 +1,7 @@
-"""The operator's desk: what stands behind each of the door's routes.
+"""The routes of the operator API and their handlers.
 
-The API and the door answer before the networks are built, because a program that starts wants to talk early. Until then the desk tells
-what the records say; whoever wants to act waits a moment.
+The API answers before the networks are built. Until then `status` returns what is recorded, and a request that acts on the networks waits
+up to `READY_SECONDS`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ READY_SECONDS = 20.0
 
 
 class OperatorActions(NamedTuple):
-    """What the operator acts with, once the networks are built."""
+    """What the acting routes need; it exists once the networks are built."""
 
     zones: ZoneFaults
     exec_hosts: ExecHosts
@@ -54,7 +54,7 @@ class OperatorActions(NamedTuple):
 
 
 class OperatorRoutes:
-    """Everything an operator may ask for."""
+    """The routes; `give` completes them once the networks are built."""
 
     def __init__(
         self, store: Store, access: ApiAccess, *, state: Path, fabric: str, is_storage_full: Callable[[str], bool] = lambda id: False
@@ -69,7 +69,7 @@ class OperatorRoutes:
         self.capacity: Callable[[str], CapacityComparison | None] = lambda table: None
 
     def give(self, actions: OperatorActions) -> None:
-        """The networks are built: from now on the operator may act."""
+        """Enable the routes that act on the networks."""
         self._databases.database_runtime = actions.database_runtime
         self._pending_actions().set_result(actions)
 
@@ -87,7 +87,7 @@ class OperatorRoutes:
         )
 
     async def status(self, _request: OperatorRequest) -> Status:
-        """The region at a glance."""
+        """The status of the region, its zones, databases and public endpoints."""
         return Status(
             region=REGION,
             version=__version__,
@@ -104,11 +104,11 @@ class OperatorRoutes:
         )
 
     async def access(self, _request: OperatorRequest) -> ApiAccess:
-        """How a customer reaches the API."""
+        """The endpoint, the keys and the CA bundle that customers use."""
         return self._access
 
     async def journal(self, request: OperatorRequest) -> list[JournalEntry]:
-        """The timeline, filtered as the query says; a subject's entries include those under its former names."""
+        """The journal, filtered by the query; a subject's entries include those under its former names."""
         limit = number(request.query, "limit", JOURNAL_LIMIT)
         return subject_journal(
             self._store,
@@ -138,19 +138,19 @@ class OperatorRoutes:
         return {}
 
     async def table_capacity(self, request: OperatorRequest) -> CapacityComparison:
-        """What a DynamoDB table's recorded traffic costs in both capacity modes."""
+        """The cost of a DynamoDB table's recorded traffic in both capacity modes."""
         found = self.capacity(request.segments[0])
         if found is None:
             raise BadRequest(404, f"there is no DynamoDB table '{request.segments[0]}'")
         return found
 
     async def tidy(self) -> None:
-        """Take abandoned places back, for ever."""
+        """Remove abandoned hosts of commands, until cancelled."""
         places = (await self._acting()).exec_hosts
-        await repeat(places.tidy, what="taking abandoned places back", pause_seconds=TIDY_SECONDS)
+        await repeat(places.tidy, what="removing abandoned hosts of commands", pause_seconds=TIDY_SECONDS)
 
     async def _acting(self) -> OperatorActions:
-        """What to act with, after waiting for it a while. Raises `RegionNotReady`."""
+        """Wait until the networks are built, at most `READY_SECONDS`. Raises `RegionNotReady`."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 return await asyncio.shield(self._pending_actions())

@@ -1,4 +1,4 @@
-"""What the operator's door answers: plain, frozen shapes that travel as JSON."""
+"""The bodies of the operator API's requests and responses, encoded as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class ZoneStatus(msgspec.Struct, frozen=True):
-    """A zone: `name` as customers say it (`us-east-1a`), `id` as AWS does (`use1-az1`), and what is wrong with it, if anything."""
+    """A zone: its `name` (`us-east-1a`), its `id` (`use1-az1`), and its fault, if it has one."""
 
     name: str
     id: str
@@ -15,7 +15,7 @@ class ZoneStatus(msgspec.Struct, frozen=True):
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
-    """One node of a database: where it is, which part it plays, and what it was last seen doing."""
+    """One node of a database: its place, its role and its last known condition."""
 
     name: str
     zone: str
@@ -25,7 +25,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
 
 
 class DatabaseStatus(msgspec.Struct, frozen=True):
-    """A DB instance with its nodes. `why` says what it waits for, where it waits."""
+    """A DB instance with its nodes. `why` is what it waits for, or empty."""
 
     identifier: str
     engine: str
@@ -40,7 +40,7 @@ class DatabaseStatus(msgspec.Struct, frozen=True):
 
 
 class PublicEndpoint(msgspec.Struct, frozen=True):
-    """Something in the region that the internet may reach, and the loopback address under which this machine does."""
+    """A public endpoint of the region, and the loopback address at which this machine reaches it."""
 
     name: str
     public_address: str
@@ -49,7 +49,7 @@ class PublicEndpoint(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The region at a glance. `ready` is False while the fabric is still being built; the API answers before that."""
+    """The status of the region. `ready` is False until the fabric is built; the API answers before that."""
 
     region: str
     version: str
@@ -66,7 +66,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class ApiAccess(msgspec.Struct, frozen=True):
-    """How a customer reaches the API: where it is, with which key it is signed, and the certificate authority of the region's servers."""
+    """What a customer needs for the API: its endpoint, the keys that sign requests, and the file with the region's CA certificate."""
 
     endpoint: str
     access_key: str
@@ -74,18 +74,18 @@ class ApiAccess(msgspec.Struct, frozen=True):
     ca_bundle: str
 
     def __repr__(self) -> str:
-        return f"Access(endpoint={self.endpoint!r}, …)"
+        return f"ApiAccess(endpoint={self.endpoint!r}, …)"
 
 
 class ZoneFaultRequest(msgspec.Struct, frozen=True):
-    """What to do to a zone. `kind` is `power`, `network`, `loss` (`amount` in percent) or `delay` (`amount` in milliseconds)."""
+    """The fault of a zone. `kind` is `power`, `network`, `loss` (`amount` in percent) or `delay` (`amount` in milliseconds)."""
 
     kind: str
     amount: float = 0.0
 
 
 class NodeFaultRequest(msgspec.Struct, frozen=True):
-    """What to do to one node of a database: `process` (the engine dies, its host lives) or `host` (the plug is pulled)."""
+    """The fault of one node of a database: `process` (its engine is killed, its host stays on) or `host` (its host is powered off)."""
 
     kind: str
 
@@ -93,7 +93,7 @@ class NodeFaultRequest(msgspec.Struct, frozen=True):
 class CommandRequest(msgspec.Struct, frozen=True):
     """Where to run a command of this machine: a subnet's id, a host's name, `internet` or `default`, with these security groups.
 
-    `lease` names the caller's lease (`foundation.leases`): when the caller ends without giving the place back, the command is ended.
+    `lease` names the caller's lease (`foundation.leases`): when the caller ends without releasing the host, the command is killed.
     """
 
     place: str = "default"
@@ -102,10 +102,10 @@ class CommandRequest(msgspec.Struct, frozen=True):
 
 
 class PreparedCommand(msgspec.Struct, frozen=True):
-    """A place that has been prepared. `target` is its process 1, as the sandbox numbers it: `fabric.nsenter` leads there.
+    """A prepared host. `target` is the pid of its process 1 in the sandbox, which `fabric.nsenter` enters.
 
-    `id` gives the place back when the command has ended; it is empty for a host that was there before, where the caller has no lease. The
-    command's processes have `environment` in theirs.
+    `id` is for the release when the command has ended; it is empty on a host that existed already when the caller has no lease.
+    `environment` is to be added to the environment of the command.
     """
 
     id: str
@@ -116,7 +116,7 @@ class PreparedCommand(msgspec.Struct, frozen=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """Why a request was not done, for a person; `kind` is the name of the error."""
+    """The reason why a request failed, as a sentence; `kind` is the name of the error."""
 
     error: str
     kind: str

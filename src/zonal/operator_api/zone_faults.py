@@ -1,7 +1,7 @@
-"""Pulling zones and putting them back.
+"""Faults of zones: injected, recorded and removed.
 
-A fault is recorded before it is made, so that a region that dies in between makes it true again when it starts. Recovering wakes everything
-that waits for the zone: hosts get their power back from whoever wants them on.
+A fault is recorded before it is injected, so that a region that died in between injects it when it starts. A recovery wakes every
+reconciler; the host reconciler then powers on the zone's hosts that are recorded as on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zonal.records.store import Record, Store
 
 
 class RecordedFault(Record, frozen=True, kw_only=True):
-    """What is wrong with the zone whose name is the id."""
+    """The fault of the zone whose name is the id."""
 
     kind: ClassVar[str] = "zone-fault"
 
@@ -27,7 +27,7 @@ class RecordedFault(Record, frozen=True, kw_only=True):
 
 
 class ZoneFabric(Protocol):
-    """What is asked of the fabric (`fabric.fabric.Fabric`)."""
+    """The part of the fabric that injects and removes faults (`fabric.fabric.Fabric`)."""
 
     async def fail_zone(self, zone: str, fault: fabric_zones.ZoneFault) -> Zone: ...
 
@@ -35,7 +35,7 @@ class ZoneFabric(Protocol):
 
 
 class ZoneFaults:
-    """The operator's actions on zones."""
+    """Injects and removes faults; one at a time."""
 
     def __init__(self, store: Store, fabric: ZoneFabric, *, wake: Callable[[], None]) -> None:
         self._store = store
@@ -44,12 +44,12 @@ class ZoneFaults:
         self._one_at_a_time = asyncio.Lock()
 
     async def resume(self) -> None:
-        """Make every recorded fault true again: the last region may have died in the middle of one."""
+        """Inject every recorded fault again, because the last region may have died while it injected one."""
         for record in self._store.select(RecordedFault):
             await self._fabric.fail_zone(record.id, fabric_zones.ZoneFault(record.fault, record.amount))
 
     async def fail(self, zone: str, fault: ZoneFaultRequest) -> ZoneStatus:
-        """Make a zone fail; in force on return. Raises `UnknownZone`, `BadFault`, and `NoDelay` where the kernel cannot delay."""
+        """Inject a fault; it is in force on return. Raises `UnknownZone`, `BadFault` and `NoDelay` (the kernel cannot delay packets)."""
         wanted = fabric_zones.ZoneFault(fault.kind, fault.amount)
         fabric_zones.check(wanted)
         found = fabric_zones.Zones().find(zone)
@@ -66,7 +66,7 @@ class ZoneFaults:
         return status(self._store, found)
 
     async def recover(self, zone: str) -> ZoneStatus:
-        """Undo whatever was done to a zone; nothing happens where nothing is wrong. Raises `UnknownZone`."""
+        """Remove the fault of a zone. Does nothing when it has none. Raises `UnknownZone`."""
         found = fabric_zones.Zones().find(zone)
         async with self._one_at_a_time:
             if self._store.get(RecordedFault, found.name) is not None:
@@ -87,23 +87,23 @@ class ZoneFaults:
 
 
 def statuses(store: Store) -> tuple[ZoneStatus, ...]:
-    """How each zone stands, in their order."""
+    """The status of every zone, in the order of their names."""
     return tuple(status(store, zone) for zone in ZONES)
 
 
 def status(store: Store, zone: Zone) -> ZoneStatus:
-    """How a zone stands."""
+    """The status of a zone."""
     record = store.get(RecordedFault, zone.name)
     return ZoneStatus(zone.name, zone.id, "available" if record is None else "impaired", "" if record is None else describe_fault(record))
 
 
 def recorded_faults(store: Store) -> dict[str, fabric_zones.ZoneFault]:
-    """What is wrong with which zone, for the fabric's start."""
+    """The recorded faults by zone name."""
     return {record.id: fabric_zones.ZoneFault(record.fault, record.amount) for record in store.select(RecordedFault)}
 
 
 def describe_fault(record: RecordedFault) -> str:
-    """A fault for a person."""
+    """A fault as `zonal status` displays it."""
     return {
         "power": "no power",
         "network": "cut off",

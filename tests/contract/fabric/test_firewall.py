@@ -7,7 +7,7 @@ import socket
 import struct
 
 from tests.contract.fabric.plans import ANYBODY, PRIVATE_A, PUBLIC_A, PUBLIC_B, A, B, interface, subnet, vpc
-from tests.contract.fabric.sandboxed import FabricHarness, sandboxed
+from tests.contract.fabric.sandboxed import ANSWER_SECONDS, SILENCE_SECONDS, FabricHarness, sandboxed
 from zonal.fabric.hosts import LinuxHost
 from zonal.fabric.plan import AclEntry, NetworkAclPlan, PlannedRule, SecurityGroupPlan
 
@@ -36,8 +36,8 @@ async def test_a_rule_that_names_a_group_admits_its_members_in_every_zone_and_no
     _, web, far, stranger = await database_and_clients(harness)
     assert await harness.reaches(web, "10.0.0.10", 5432)
     assert await harness.reaches(far, "10.0.0.10", 5432)
-    assert not await harness.reaches(stranger, "10.0.0.10", 5432)
-    assert not await harness.reaches(web, "10.0.0.10", 5433)
+    assert await harness.is_silent(stranger, "10.0.0.10", 5432)
+    assert await harness.is_silent(web, "10.0.0.10", 5433)
 
 
 @sandboxed
@@ -45,7 +45,7 @@ async def test_what_a_group_does_not_let_out_stays_in_though_the_other_side_woul
     database, web, _, _ = await database_and_clients(harness, WEB, SecurityGroupPlan("sg-database", (ANYBODY,), ()))
     listening = harness.listen(web, 8080)
     assert await harness.reaches(web, "10.0.0.10", 5433)
-    assert not await harness.reaches(database, "10.0.0.11", 8080)
+    assert await harness.is_silent(database, "10.0.0.11", 8080)
     listening.close()
 
 
@@ -65,9 +65,9 @@ async def test_a_changed_group_is_felt_by_new_connections_and_spares_those_that_
         )
     )
     assert await harness.reaches(stranger, "10.0.0.10", 5432)
-    assert not await harness.reaches(web, "10.0.0.10", 5432)
+    assert await harness.is_silent(web, "10.0.0.10", 5432)
     await asyncio.get_running_loop().sock_sendall(before, b"still here")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(ANSWER_SECONDS):
         assert await asyncio.get_running_loop().sock_recv(server, 100) == b"still here"
 
 
@@ -77,7 +77,7 @@ async def test_icmp_is_admitted_by_its_type(harness: FabricHarness) -> None:
     _, web, far, _ = await database_and_clients(harness, WEB, echo_only)
     assert await answers_ping(harness, web, "10.0.0.10")
     assert await answers_ping(harness, far, "10.0.0.10")
-    assert not await answers_ping(harness, web, "10.0.1.11")
+    assert not await answers_ping(harness, web, "10.0.1.11", within=SILENCE_SECONDS)
 
 
 @sandboxed
@@ -104,10 +104,10 @@ async def test_an_acl_is_stateless_ordered_and_felt_only_at_the_subnets_edge(har
     hosts = {each.host: await harness.host(each.host or "", A) for each in plan.interfaces}
     listening = [harness.listen(hosts["database"], port) for port in (5432, 5433, 80)]
     assert await harness.reaches(hosts["web"], "10.0.10.10", 5432)
-    assert not await harness.reaches(hosts["web"], "10.0.10.10", 80)
-    assert not await harness.reaches(hosts["refused"], "10.0.10.10", 5432)
+    assert await harness.is_silent(hosts["web"], "10.0.10.10", 80)
+    assert await harness.is_silent(hosts["refused"], "10.0.10.10", 5432)
     assert await harness.reaches(hosts["refused"], "10.0.10.10", 5433)
-    assert not await harness.reaches(hosts["unanswered"], "10.0.10.10", 5432)
+    assert await harness.is_silent(hosts["unanswered"], "10.0.10.10", 5432)
     assert await harness.reaches(hosts["neighbour"], "10.0.10.10", 80)
     assert len(listening) == 3
 
@@ -123,7 +123,7 @@ async def test_a_packet_in_another_name_is_dropped_unless_the_interface_forwards
     ear.bind(("0.0.0.0", 9999))
     mouth = harness.socket(liar, socket.SOCK_RAW, socket.IPPROTO_RAW)
     assert await hears(ear, mouth, source="10.0.0.66")
-    assert not await hears(ear, mouth, source="10.0.0.77")
+    assert not await hears(ear, mouth, source="10.0.0.77", within=SILENCE_SECONDS)
     await harness.fabric.apply_vpc(plan(True))  # type: ignore[arg-type]
     assert await hears(ear, mouth, source="10.0.0.77")
 
@@ -131,21 +131,21 @@ async def test_a_packet_in_another_name_is_dropped_unless_the_interface_forwards
 @sandboxed
 async def test_a_router_in_a_vpc_is_mute_and_an_address_nobody_has_is_silent(harness: FabricHarness) -> None:
     _, web, _, _ = await database_and_clients(harness)
-    assert not await answers_ping(harness, web, "10.0.0.1")
-    assert not await harness.reaches(web, "10.0.0.1", 22)
-    assert not await harness.reaches(web, "10.0.0.200", 22)
-    assert not await harness.reaches(web, "10.0.9.9", 22)
-    assert not await harness.reaches(web, "8.8.8.8", 53)
+    assert not await answers_ping(harness, web, "10.0.0.1", within=SILENCE_SECONDS)
+    assert await harness.is_silent(web, "10.0.0.1", 22)
+    assert await harness.is_silent(web, "10.0.0.200", 22)
+    assert await harness.is_silent(web, "10.0.9.9", 22)
+    assert await harness.is_silent(web, "8.8.8.8", 53)
 
 
-async def answers_ping(harness: FabricHarness, where: LinuxHost, address: str) -> bool:
-    """Whether an echo request is answered within a moment."""
+async def answers_ping(harness: FabricHarness, where: LinuxHost, address: str, *, within: float = ANSWER_SECONDS) -> bool:
+    """Whether an echo request is answered."""
     with harness.socket(where, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         whole = sum(struct.unpack("!4H", struct.pack("!BBHHH", 8, 0, 0, 7, 1)))
         packet = struct.pack("!BBHHH", 8, 0, ~whole & 0xFFFF, 7, 1)
         await asyncio.get_running_loop().sock_sendto(raw, packet, (address, 0))
         try:
-            async with asyncio.timeout(0.4):
+            async with asyncio.timeout(within):
                 while (await asyncio.get_running_loop().sock_recv(raw, 1500))[20] != 0:
                     pass
         except TimeoutError:
@@ -153,14 +153,14 @@ async def answers_ping(harness: FabricHarness, where: LinuxHost, address: str) -
         return True
 
 
-async def hears(ear: socket.socket, mouth: socket.socket, *, source: str) -> bool:
+async def hears(ear: socket.socket, mouth: socket.socket, *, source: str, within: float = ANSWER_SECONDS) -> bool:
     """Whether a datagram with that source address arrives."""
     payload = b"who am I"
     udp = struct.pack("!HHHH", 1234, 9999, 8 + len(payload), 0) + payload
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, socket.inet_aton(source), socket.inet_aton("10.0.0.10"))
     mouth.sendto(head + udp, ("10.0.0.10", 0))
     try:
-        async with asyncio.timeout(0.4):
+        async with asyncio.timeout(within):
             return await asyncio.get_running_loop().sock_recv(ear, 100) == payload
     except TimeoutError:
         return False

@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.contract.fabric.plans import PUBLIC_A, A, interface, vpc
-from tests.contract.fabric.sandboxed import NOBODY, USERS, FabricHarness, processes_of, start, state_directory, wait, wait_until
+from tests.contract.fabric.sandboxed import (
+    ANSWER_SECONDS,
+    NOBODY,
+    USERS,
+    FabricHarness,
+    processes_of,
+    start,
+    state_directory,
+    wait,
+    wait_until,
+)
 from zonal.fabric import sandbox
 from zonal.fabric.nsenter import INIT_VARIABLE, enter_argv
 
@@ -26,12 +36,12 @@ async def stays(harness: FabricHarness) -> None:
     await harness.fabric.apply_vpc(
         vpc(interface("inside", PUBLIC_A, "10.0.0.10"), interface("web", PUBLIC_A, "10.0.0.20", public="203.0.113.20"))
     )
-    host = await harness.fabric.prepare_exec("inside", zone=A, vpc_id="vpc-test")
+    host = await harness.host("inside", A, vpc_id="vpc-test", machine_files=True)
     web = await harness.host("web", A)
     server = await asyncio.start_server(_serve, sock=harness.listen(web, 8080))
     harness.fabric.names.set("web.zonal.internal", private="10.0.0.20", public="203.0.113.20")
     address = await harness.fabric.expose("203.0.113.20", 8080)
-    outside = await harness.fabric.prepare_exec("outside", zone=A, vpc_id=None)
+    outside = await harness.host("outside", A, internet_address="192.0.2.64", machine_files=True)
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)  # Before the test learns that it may send one.
     (harness.state / "entry").write_text(f"{os.environ[INIT_VARIABLE]} {host.init.pid} {outside.init.pid} {address} {os.getpid()}")
@@ -179,7 +189,7 @@ def test_listeners_are_handed_down_and_the_supervisor_hears_that_the_region_serv
 
 def fetch(address: str) -> bytes:
     try:
-        with urllib.request.urlopen(f"http://{address}:8080/", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://{address}:8080/", timeout=ANSWER_SECONDS) as answer:
             content: bytes = answer.read()
             return content
     except OSError:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
+from zonal.control.host_records import HostPower, HostRecord
 from zonal.fabric.plan import VpcPlan
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import ZonalError
@@ -25,31 +26,48 @@ class FakeFabric:
         self.hosts = self
         self.on: dict[str, Any] = {}
         self.plans: list[VpcPlan] = []
-        self.fails = False
 
     def get(self, name: str) -> Any:
         return self.on.get(name)
 
-    async def remove(self, name: str) -> None:
-        self.on.pop(name, None)
-
     async def apply_vpc(self, plan: VpcPlan) -> None:
         self.plans.append(plan)
 
-    async def prepare_exec(self, name: str, *, zone: str, vpc_id: str | None) -> Any:
+
+class FakeHosts:
+    """Powers recorded hosts on and removes them, as the host reconciler does."""
+
+    def __init__(self, store: Store, fabric: FakeFabric) -> None:
+        self.store = store
+        self.fabric = fabric
+        self.fails = False
+
+    async def power_on(self, id: str) -> None:
         if self.fails:
             raise ZonalError("the host cannot be powered on")
-        spec = SimpleNamespace(internet_address=None if vpc_id else "192.0.2.64")
-        self.on[name] = SimpleNamespace(init=SimpleNamespace(pid=2**30), spec=spec, zone=zone, management_address="")
-        return self.on[name]
+        record = self.store.require(HostRecord, id)
+        self.fabric.on[id] = SimpleNamespace(init=SimpleNamespace(pid=2**30), zone=record.zone, management_address="")
+
+    async def remove(self, id: str) -> None:
+        self.fabric.on.pop(id, None)
+        with self.store.transaction() as tx:
+            tx.delete(HostRecord, id)
 
 
-def make_exec_hosts(lost: tuple[str, ...] = (), leases: Path = Path("/nonexistent")) -> tuple[ExecHosts, FakeFabric, Store]:
+class ExecHostsUnderTest(ExecHosts):
+    """`ExecHosts` with the fake hosts that it acts on, so that a test can make them fail."""
+
+    def __init__(self, store: Store, fabric: FakeFabric, hosts: FakeHosts, *, leases: Path, lost: tuple[str, ...]) -> None:
+        super().__init__(store, fabric, hosts, RegionClock(), leases=leases, lost=lambda zone: zone in lost)
+        self.fake_hosts = hosts
+
+
+def make_exec_hosts(lost: tuple[str, ...] = (), leases: Path = Path("/nonexistent")) -> tuple[ExecHostsUnderTest, FakeFabric, Store]:
     store = Store(":memory:")
     with store.transaction() as tx:
         default_vpc.bootstrap(tx, RegionClock().now())
     fabric = FakeFabric()
-    return ExecHosts(store, fabric, RegionClock(), leases=leases, lost=lambda zone: zone in lost), fabric, store
+    return ExecHostsUnderTest(store, fabric, FakeHosts(store, fabric), leases=leases, lost=lost), fabric, store
 
 
 def subnet_in(store: Store, zone: str) -> Subnet:
@@ -70,6 +88,24 @@ async def test_a_command_in_a_subnet_has_an_interface_there_with_the_default_gro
     assert (exec_host.address, exec_host.zone) == (interface.addresses[0], "us-east-1b")
 
 
+async def test_the_host_of_a_command_is_recorded_off_with_its_interface_before_it_is_powered_on() -> None:
+    exec_hosts, _, store = make_exec_hosts()
+    prepared = await exec_hosts.prepare(CommandRequest())
+    [record], [interface] = store.select(HostRecord), store.select(NetworkInterface)
+    assert (record.id, record.owner_kind, record.owner_id, record.power) == (prepared.id, "exec", prepared.id, HostPower.OFF)
+    assert (record.zone, record.interface_ids, record.root.machine_files) == (prepared.zone, (interface.id,), True)
+
+
+async def test_two_commands_in_the_internet_have_different_addresses() -> None:
+    exec_hosts, _, store = make_exec_hosts()
+    addresses = [(await exec_hosts.prepare(CommandRequest("internet"))).address for _ in range(2)]
+    assert (
+        addresses
+        == ["192.0.2.64", "192.0.2.65"]
+        == [each.internet_address for each in sorted(store.select(HostRecord), key=lambda each: each.internet_address)]
+    )
+
+
 async def test_a_place_that_is_given_back_leaves_no_interface_and_no_host() -> None:
     exec_hosts, fabric, store = make_exec_hosts()
     exec_host = await exec_hosts.prepare(CommandRequest())
@@ -79,8 +115,8 @@ async def test_a_place_that_is_given_back_leaves_no_interface_and_no_host() -> N
 
 
 async def test_a_place_whose_host_fails_leaves_nothing() -> None:
-    exec_hosts, fabric, store = make_exec_hosts()
-    fabric.fails = True
+    exec_hosts, _, store = make_exec_hosts()
+    exec_hosts.fake_hosts.fails = True
     with pytest.raises(ZonalError, match="cannot be powered on"):
         await exec_hosts.prepare(CommandRequest())
     assert (store.select(NetworkInterface), store.select(ExecHost)) == ([], [])
@@ -165,15 +201,15 @@ async def test_a_place_whose_caller_ended_is_taken_back_and_one_whose_caller_liv
 async def test_a_place_that_is_still_being_made_is_taken_back_only_afterwards(tmp_path: Path) -> None:
     exec_hosts, fabric, store = make_exec_hosts(leases=tmp_path)
     lease, powered = Lease(tmp_path), asyncio.Event()
-    power_on = fabric.prepare_exec
+    power_on = exec_hosts.fake_hosts.power_on
 
-    async def prepare_exec(name: str, *, zone: str, vpc_id: str | None) -> Any:
+    async def tidy_and_power_on(id: str) -> None:
         lease.release()
         await exec_hosts.tidy()
         powered.set()
-        return await power_on(name, zone=zone, vpc_id=vpc_id)
+        await power_on(id)
 
-    fabric.prepare_exec = prepare_exec  # type: ignore[method-assign]
+    exec_hosts.fake_hosts.power_on = tidy_and_power_on  # type: ignore[method-assign]
     await exec_hosts.prepare(CommandRequest(lease=lease.name))
     assert powered.is_set() and len(store.select(ExecHost)) == 1
     await exec_hosts.tidy()
@@ -201,18 +237,18 @@ async def test_a_command_in_a_host_that_was_there_is_ended_with_its_caller_and_t
 
 
 async def test_a_place_that_cannot_be_taken_back_now_does_not_keep_the_others_and_is_tried_again(tmp_path: Path) -> None:
-    exec_hosts, fabric, store = make_exec_hosts(leases=tmp_path)
+    exec_hosts, _, store = make_exec_hosts(leases=tmp_path)
     stuck, other = Lease(tmp_path), Lease(tmp_path)
     first = await exec_hosts.prepare(CommandRequest(lease=stuck.name))
     await exec_hosts.prepare(CommandRequest(lease=other.name))
-    remove, failures = fabric.remove, [TimeoutError("its init does not end")]
+    remove, failures = exec_hosts.fake_hosts.remove, [TimeoutError("its init does not end")]
 
     async def remove_or_fail(name: str) -> None:
         if name == first.id and failures:
             raise failures.pop()
         await remove(name)
 
-    fabric.remove = remove_or_fail  # type: ignore[method-assign]
+    exec_hosts.fake_hosts.remove = remove_or_fail  # type: ignore[method-assign]
     stuck.release()
     other.release()
     await exec_hosts.tidy()

@@ -127,13 +127,33 @@ async def test_a_socket_that_a_killed_region_left_is_replaced(tmp_path: Path) ->
         (b"GET / SPDY/3\r\n\r\n", 400),
         (b"GET /nowhere HTTP/1.1\r\n\r\n", 404),
         (b"GET /zones/us-east-1a/fail HTTP/1.1\r\n\r\n", 405),
-        (b"POST /zones/us-east-1a/fail HTTP/1.1\r\nContent-Length: many\r\n\r\n", 411),
+        (b"POST /zones/us-east-1a/fail HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
+        (b"POST /zones/us-east-1a/fail HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
+        (b"GET /nowhere HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", 400),
         (b"POST /zones/us-east-1a/fail HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (BODY_LIMIT + 1), 413),
         (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", 431),
     ],
 )
 async def test_a_request_that_is_not_understood_is_refused(state: Path, argv: bytes, status: int) -> None:
     assert (await say(state, argv)).startswith(f"HTTP/1.1 {status} ")
+
+
+async def test_a_chunked_body_is_read_and_bounded_like_any_other(state: Path) -> None:
+    head = b"POST /zones/us-east-1a/fail HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert "abcd" in await say(state, head + b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+    piece = b"%x\r\n" % (BODY_LIMIT // 2) + b"a" * (BODY_LIMIT // 2) + b"\r\n"
+    assert (await say(state, head + piece * 3)).startswith("HTTP/1.1 413 ")
+
+
+async def test_a_request_that_arrives_byte_by_byte_is_read_whole(state: Path) -> None:
+    reader, writer = await asyncio.open_unix_connection(state / SOCKET)
+    for byte in b"POST /zones/us-east-1a/fail?a=b HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi":
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and b'"fault":"hi"' in answer
 
 
 async def test_somebody_who_hangs_up_in_the_middle_disturbs_nobody(state: Path) -> None:

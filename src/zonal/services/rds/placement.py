@@ -11,7 +11,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from zonal.control.deployment_records import Placement, free_management_address
+from zonal.control.deployment_records import Placement
+from zonal.control.host_records import create_engine_host
 from zonal.foundation.errors import AwsError
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
@@ -84,12 +85,15 @@ def add_node(transaction: Transaction, instance: DbInstance, group: SubnetGroup,
     tail = f"{instance.identifier[:40]}-{instance.id[-4:].lower()}-{number}"
     subnet = next(subnet for subnet in subnets_of(transaction, group) if subnet.zone == zone)
     interface = INTERFACES.create(transaction, subnet, instance.group_ids, host=f"db-{tail}", now=now, public=instance.publicly_accessible)
+    host = create_engine_host(
+        transaction, name=f"db-{tail}", deployment_id=instance.id, zone=zone, vpc_id=subnet.vpc_id, interface_ids=(interface.id,)
+    )
     place = Placement(
         name=tail.replace("-", "_"),
-        host=f"db-{tail}",
+        host=host.id,
         zone=zone,
         address=interface.addresses[0],
-        management_address=free_management_address(transaction, zone),
+        management_address=host.management_address,
     )
     node = NodeInterface(place.name, interface.id, subnet.id, zone)
     return replace(instance, interfaces=(*instance.interfaces, node), numbers=number), place
