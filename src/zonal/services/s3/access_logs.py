@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec.structs import replace
-
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
 from zonal.foundation.credentials import Account
@@ -75,13 +73,7 @@ class AccessLogs:
     async def put(self, call: Call, request: PutBucketLoggingRequestTypeDef) -> None:
         source = self._s3_context.bucket(request["Bucket"])
         asked = request["BucketLoggingStatus"].get("LoggingEnabled")
-        kept = self._checked(source, asked) if asked is not None else None
-
-        def change(bucket: Bucket) -> Bucket:
-            others = {name: document for name, document in bucket.settings.items() if name != "logging"}
-            return replace(bucket, settings=others | {"logging": kept} if kept else others)
-
-        await self._s3_context.change_bucket(source.name, change)
+        await self._s3_context.set_configuration(source.name, "logging", None if asked is None else self._checked(source, asked))
 
     def _checked(self, source: Bucket, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration as it is kept. Raises `AwsError`."""

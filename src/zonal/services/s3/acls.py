@@ -43,6 +43,8 @@ _HEADERS = {
 }
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 _PUBLIC = (ALL_USERS, AUTHENTICATED_USERS)
+ACCESS_BLOCK_SWITCHES = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+"""The members of a public access block."""
 
 
 class Acls:
@@ -91,8 +93,7 @@ class Acls:
         def change(bucket: Bucket) -> Bucket:
             owner = self._s3_context.accounts.of(bucket.owner).canonical_id
             if wanted == "BucketOwnerEnforced" and any(grantee != owner for _, grantee in bucket.grants or ()):
-                message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-                raise AwsError("InvalidBucketAclWithObjectOwnership", message)
+                raise _conflicts_with_ownership()
             return replace(bucket, ownership=wanted)
 
         await self._s3_context.change_bucket(request["Bucket"], change)
@@ -168,12 +169,16 @@ def for_new_bucket(call: Call, request: Mapping[str, Any], bucket: Bucket, accou
     if grants is None:
         return None
     if bucket.ownership == "BucketOwnerEnforced" and grants != full_control(owner):
-        message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-        raise AwsError("InvalidBucketAclWithObjectOwnership", message)
+        raise _conflicts_with_ownership()
     if blocks(bucket, "BlockPublicAcls") and is_public(grants):
         message = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
         raise AwsError("InvalidBucketAclWithBlockPublicAccessError", message)
     return grants
+
+
+def _conflicts_with_ownership() -> AwsError:
+    message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+    return AwsError("InvalidBucketAclWithObjectOwnership", message)
 
 
 def blocks(bucket: Bucket, name: str) -> bool:

@@ -11,13 +11,15 @@ import binascii
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from zonal.buckets.records import Checksum, Segment
+from msgspec.structs import replace
+
+from zonal.buckets.records import Checksum, ObjectVersion, Segment
 from zonal.buckets.store import SMALL_BYTES, BucketStore, Content
 from zonal.foundation.errors import AwsError
 from zonal.services.s3 import checksums, encryption
 from zonal.services.s3.chunked import ChunkedBody
 from zonal.services.s3.encryption import CustomerKey
-from zonal.services.s3.errors import invalid_request
+from zonal.services.s3.errors import invalid_request, too_large
 from zonal.wire.http_messages import HttpRequest
 from zonal.wire.signing import STREAMING
 
@@ -35,6 +37,11 @@ class StoredBody(NamedTuple):
     @property
     def segment(self) -> Segment:
         return self.content.segment
+
+    def completed(self, entry: ObjectVersion) -> ObjectVersion:
+        """The entry with this content, its size, ETag and checksum."""
+        segment = self.segment
+        return replace(entry, size=segment.size, etag=self.etag, segments=(segment,), checksum=self.checksum)
 
 
 async def take(
@@ -92,12 +99,15 @@ async def _watched(pieces: AsyncIterator[bytes], hashes: checksums.Hashes) -> As
 def _check_length(request: HttpRequest) -> None:
     length = request.headers.get("x-amz-decoded-content-length", request.headers.get("content-length"))
     if length is None:
-        raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+        raise _missing_length()
     if not (length.isascii() and length.isdigit()):
         raise invalid_request("The Content-Length or x-amz-decoded-content-length header is not a number.")
     if int(length) > LARGEST_BYTES:
-        fields = {"ProposedSize": length, "MaxSizeAllowed": str(LARGEST_BYTES)}
-        raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+        raise too_large(length, LARGEST_BYTES)
+
+
+def _missing_length() -> AwsError:
+    return AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
 
 
 def _claimed_md5(text: str | None) -> bytes | None:
@@ -119,7 +129,7 @@ def _chunked(request: HttpRequest) -> ChunkedBody | None:
         return None
     length = request.headers.get("x-amz-decoded-content-length")
     if length is None:
-        raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+        raise _missing_length()
     signed = kind != "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
     if signed and request.signature is None:
         raise invalid_request("A body in signed chunks needs a signed head.")

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from zonal.buckets.catalog import CatalogChanges
 from zonal.buckets.records import Bucket
 from zonal.foundation.credentials import Accounts
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
         ListBucketsRequestTypeDef,
     )
 
-BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+BLOCKED = dict.fromkeys(acls.ACCESS_BLOCK_SWITCHES, True)
 OPEN = {"encryption": {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}}
 """How a bucket began before April 2023: public access and SSE-C are not blocked (and no ownership is said, so ACLs count)."""
 
@@ -63,7 +65,7 @@ class Buckets:
                 message = "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
                 raise AwsError("BucketAlreadyExists", f"{message} Please select a different name and try again.", status=409)
             else:
-                changes.put_bucket(_replace(existing, grants=bucket.grants))  # In the first region this resets the ACL, and no more.
+                changes.put_bucket(replace(existing, grants=bucket.grants))  # In the first region this resets the ACL, and no more.
 
         await self._s3_context.catalog.change(work)
         return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
@@ -162,13 +164,7 @@ def _new(call: Call, request: Mapping[str, Any], configuration: Mapping[str, Any
         settings=OPEN if is_open else {"public_access_block": BLOCKED},
     )
     if request.get("ObjectLockEnabledForBucket"):
-        bucket = _replace(bucket, object_lock=True, versioning="Enabled")
+        bucket = replace(bucket, object_lock=True, versioning="Enabled")
     if request.get("BucketNamespace", "global") != "global":
         raise malformed_xml()
-    return _replace(bucket, grants=acls.for_new_bucket(call, request, bucket, accounts))
-
-
-def _replace(bucket: Bucket, **changes: Any) -> Bucket:
-    from msgspec.structs import replace
-
-    return replace(bucket, **changes)
+    return replace(bucket, grants=acls.for_new_bucket(call, request, bucket, accounts))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from zonal.buckets.catalog import CatalogChanges
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.buckets.store import BucketStore
@@ -75,6 +77,15 @@ class S3Context:
             return changed
 
         return await self.catalog.change(work)
+
+    async def set_configuration(self, bucket: str, name: str, document: Any) -> None:
+        """Set one configuration document of a bucket, or remove it (None). Raises `AwsError` NoSuchBucket."""
+
+        def change(present: Bucket) -> Bucket:
+            others = {each: kept for each, kept in present.settings.items() if each != name}
+            return replace(present, settings=others if document is None else others | {name: document})
+
+        await self.change_bucket(bucket, change)
 
     async def change_entry(self, bucket: Bucket, entry: ObjectVersion, change: Callable[[ObjectVersion], ObjectVersion]) -> ObjectVersion:
         """Change what may change of a version, as it is when its turn comes; `change` may refuse with an `AwsError`."""

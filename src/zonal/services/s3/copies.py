@@ -43,16 +43,14 @@ class Copies:
         origin, source, source_key = self.source(call, request)
         key = encryption.for_writing(headers, bucket)
         entry = self._entry(call, request, bucket, source, key)
-        if source.size > bodies.LARGEST_BYTES:
-            raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+        check_copied_size(source.size)
         conditions.check_writing(headers, entry.key, partial(self._s3_context.catalog.view.current, bucket.number, entry.key))
         default = source.checksum.algorithm if source.checksum else checksums.DEFAULT
         asked = request.get("ChecksumAlgorithm")
         hashes = checksums.Hashes(checksums.known(asked) if asked else default)
         pieces = self.content(source, source_key, 0, source.size)
         taken = await bodies.keep(self._s3_context.store, pieces, hashes, key)
-        segment = taken.segment
-        entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
+        entry = taken.completed(entry)
         bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
         result = {"ETag": f'"{entry.etag}"', "LastModified": entry.at, **checksums.members(entry.checksum)}
         members: dict[str, Any] = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
@@ -110,6 +108,12 @@ def _check_self_copy(request: Mapping[str, Any], bucket: Bucket, directive: str)
     ):
         message = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata,"
         raise invalid_request(f"{message} storage class, website redirect location or encryption attributes.")
+
+
+def check_copied_size(size: int) -> None:
+    """Raises `AwsError` InvalidRequest where more is copied at once than one upload may have."""
+    if size > bodies.LARGEST_BYTES:
+        raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
 
 
 def copy_range(text: str | None, size: int) -> tuple[int, int]:

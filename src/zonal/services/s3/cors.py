@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
 from zonal.services.s3.bucket_address import bucket_and_key
@@ -51,14 +49,11 @@ class Cors:
             raise malformed_xml()
         for rule in rules:
             _check(rule)
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"cors": rules}))
+        await self._s3_context.set_configuration(request["Bucket"], "cors", rules)
 
     @operation("DeleteBucketCors")
     async def delete(self, call: Call, request: DeleteBucketCorsRequestTypeDef) -> None:
-        def without(settings: dict[str, Any]) -> dict[str, Any]:
-            return {key: value for key, value in settings.items() if key != "cors"}
-
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
+        await self._s3_context.set_configuration(request["Bucket"], "cors", None)
 
     def allows(self, request: HttpRequest, origin: str) -> bool:
         """Whether the bucket that a request names has a rule for pages of this origin."""

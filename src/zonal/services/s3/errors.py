@@ -58,6 +58,17 @@ def method_not_allowed(method: str, *, headers: dict[str, str] | None = None) ->
     return AwsError("MethodNotAllowed", message, status=405, fields={"Method": method, "ResourceType": "DeleteMarker"}, headers=headers)
 
 
+def too_large(size: int | str, most: int) -> AwsError:
+    fields = {"ProposedSize": size, "MaxSizeAllowed": most}
+    return AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+
+
+def too_small(size: int, least: int, **fields: object) -> AwsError:
+    """`fields` are added to the error's own."""
+    message = "Your proposed upload is smaller than the minimum allowed size"
+    return AwsError("EntityTooSmall", message, fields={"ProposedSize": size, "MinSizeAllowed": least, **fields})
+
+
 def not_built(what: str) -> AwsError:
     """The refusal of a parameter that promises what zonal does not do."""
     return AwsError(

@@ -15,9 +15,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from zonal.foundation.errors import AwsError
+from zonal.services.s3.bodies import LARGEST_BYTES
+from zonal.services.s3.errors import too_large, too_small
 from zonal.wire.scalars import timestamp
 
-LARGEST_BYTES = 5 * 1024**3
 _UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file")
 _FREE = ("x-ignore-", "x-amz-checksum-")
 """Beginnings of the names of fields that no condition needs to speak for."""
@@ -45,12 +46,10 @@ class Bounds(NamedTuple):
         async for piece in pieces:
             size += len(piece)
             if size > self.most:
-                fields = {"ProposedSize": size, "MaxSizeAllowed": self.most}
-                raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+                raise too_large(size, self.most)
             yield piece
         if size < self.least:
-            fields = {"ProposedSize": size, "MinSizeAllowed": self.least}
-            raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", fields=fields)
+            raise too_small(size, self.least)
 
 
 def check(fields: Mapping[str, str], bucket: str, now: datetime) -> Bounds:

@@ -16,7 +16,7 @@ from zonal.buckets.catalog import CatalogChanges, decode
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.buckets.store import Content
 from zonal.foundation.clock import Clock
-from zonal.services.s3 import versions
+from zonal.services.s3 import bodies, versions
 from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import access_denied, no_such_bucket
 
@@ -61,7 +61,7 @@ class InternalObjects:
 
 async def write_object(s3_context: S3Context, bucket: Bucket, entry: ObjectVersion, content: bytes) -> None:
     """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket where the bucket went meanwhile."""
-    kept = await s3_context.store.receive(_one(content), lambda _: None)
+    kept = await s3_context.store.receive(bodies.once(content), lambda _: None)
     etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
     entry = replace(entry, size=len(content), etag=etag, segments=(kept.segment,))
     try:
@@ -78,7 +78,3 @@ def _put(changes: CatalogChanges, name: str, entry: ObjectVersion, content: Cont
     if content.small is not None:
         changes.add_small(content.segment.blob, content.small)
     changes.put(bucket.number, replace(entry, version=versions.new(bucket)))
-
-
-async def _one(raw: bytes) -> AsyncIterator[bytes]:
-    yield raw

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from zonal.buckets.catalog import CURRENT, MARKER, CatalogChanges, VersionRow, decode
 from zonal.buckets.records import NULL, Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
@@ -54,14 +52,12 @@ class Lifecycles:
     async def put(self, call: Call, request: PutBucketLifecycleConfigurationRequestTypeDef) -> dict[str, Any]:
         configuration: Mapping[str, Any] = request.get("LifecycleConfiguration") or {}
         kept = rules.checked(configuration.get("Rules", []))
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"lifecycle": kept}))
+        await self._s3_context.set_configuration(request["Bucket"], "lifecycle", kept)
         return {"TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}
 
     @operation("DeleteBucketLifecycle")
     async def delete(self, call: Call, request: DeleteBucketLifecycleRequestTypeDef) -> None:
-        await self._s3_context.change_bucket(
-            request["Bucket"], lambda one: replace(one, settings={k: v for k, v in one.settings.items() if k != "lifecycle"})
-        )
+        await self._s3_context.set_configuration(request["Bucket"], "lifecycle", None)
 
 
 class LifecycleReconciler:

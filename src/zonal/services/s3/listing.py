@@ -130,12 +130,17 @@ def encoder(request: Mapping[str, Any]) -> Any:
 
 
 def _head(request: Mapping[str, Any], limit: int, encode: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = {"Name": request["Bucket"], "Prefix": encode(request.get("Prefix", "")), "MaxKeys": limit}
+    return {"Name": request["Bucket"], "MaxKeys": limit, **echoed(request, encode)}
+
+
+def echoed(request: Mapping[str, Any], encode: Any) -> dict[str, Any]:
+    """The request's prefix, delimiter and encoding, as every list repeats them; the last two only where the request has them."""
+    members = {"Prefix": encode(request.get("Prefix", ""))}
     if request.get("Delimiter"):
-        answer["Delimiter"] = encode(request["Delimiter"])
+        members["Delimiter"] = encode(request["Delimiter"])
     if request.get("EncodingType"):
-        answer["EncodingType"] = request["EncodingType"]
-    return answer
+        members["EncodingType"] = request["EncodingType"]
+    return members
 
 
 def _contents(found: ListingPage[VersionRow], encode: Any, owner: OwnerMembers | None) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3 import bodies, checksums, encryption, object_writes, versions
 from zonal.services.s3.bodies import StoredBody
 from zonal.services.s3.context import S3Context
-from zonal.services.s3.copies import Copies, copy_range
+from zonal.services.s3.copies import Copies, check_copied_size, copy_range
 from zonal.services.s3.encryption import CustomerKey
-from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, no_such_upload
+from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, no_such_upload, too_small
 from zonal.services.s3.listing import page_limit
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class Multipart:
         key = _part_key(encryption.customer_key(call.raw.headers), upload)
         origin, source, source_key = self._copies.source(call, request)
         offset, size = copy_range(request.get("CopySourceRange"), source.size)
-        if size > bodies.LARGEST_BYTES:
-            raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+        check_copied_size(size)
         hashes = checksums.Hashes(upload.algorithm or checksums.DEFAULT)
         taken = await bodies.keep(self._s3_context.store, self._copies.content(source, source_key, offset, size), hashes, key)
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
@@ -262,8 +261,7 @@ def _chosen(wanted: RequestedParts, stored: dict[int, Part], upload: Upload) -> 
         chosen.append(part)
     for part in chosen[:-1]:
         if part.size < SMALLEST_PART_BYTES:
-            fields = {"ProposedSize": part.size, "MinSizeAllowed": SMALLEST_PART_BYTES, "PartNumber": part.number, "ETag": part.etag}
-            raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", fields=fields)
+            raise too_small(part.size, SMALLEST_PART_BYTES, PartNumber=part.number, ETag=part.etag)
     return chosen
 
 

@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from msgspec.structs import replace
-
 from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.errors import AwsError
@@ -65,8 +63,7 @@ class Objects:
         entry = object_writes.template(self._s3_context, call, bucket, request, key)
         conditions.check_writing(headers, entry.key, partial(self._s3_context.catalog.view.current, bucket.number, entry.key))
         taken = await bodies.take(self._s3_context.store, call.raw, key=key)
-        segment = taken.segment
-        entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
+        entry = taken.completed(entry)
         bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
         said = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.said(entry, key)}
         return said | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)

@@ -53,11 +53,16 @@ def decide(policy: Mapping[str, Any], question: Question, *, public: bool = True
             continue
         if statement["Effect"] == "Deny":
             return PolicyDecision.DENY
-        allowed = allowed or public or not is_public(statement)
+        allowed = allowed or public or not _is_public(statement)
     return PolicyDecision.ALLOW if allowed else PolicyDecision.SILENT
 
 
-def is_public(statement: Mapping[str, Any]) -> bool:
+def is_public(policy: Mapping[str, Any]) -> bool:
+    """Whether a policy has a statement that allows everybody something (GetBucketPolicyStatus)."""
+    return any(map(_is_public, _listed(policy["Statement"])))
+
+
+def _is_public(statement: Mapping[str, Any]) -> bool:
     """Whether a statement allows everybody something without a condition that narrows it to somebody (GetBucketPolicyStatus)."""
     if statement["Effect"] != "Allow" or "*" not in _principals(statement.get("Principal", {})):
         return "NotPrincipal" in statement and statement["Effect"] == "Allow"

@@ -10,7 +10,7 @@ from zonal.buckets.listing import ListingPage, page
 from zonal.buckets.records import Upload
 from zonal.services.operation import Call, operation
 from zonal.services.s3.context import S3Context
-from zonal.services.s3.listing import encoder, page_limit
+from zonal.services.s3.listing import echoed, encoder, page_limit
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -38,16 +38,12 @@ class Uploads:
             "Bucket": bucket.name,
             "KeyMarker": encode(marker),
             "UploadIdMarker": id,
-            "Prefix": encode(request.get("Prefix", "")),
             "MaxUploads": limit,
             "IsTruncated": found.last is not None,
             "Uploads": [_shown(upload, self._s3_context.owner(upload.template.owner), encode) for _, upload in found.rows],
             "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes],
+            **echoed(request, encode),
         }
-        if request.get("Delimiter"):
-            answer["Delimiter"] = encode(request["Delimiter"])
-        if request.get("EncodingType"):
-            answer["EncodingType"] = request["EncodingType"]
         if found.last is not None:
             answer["NextKeyMarker"] = encode(found.last)
             if found.rows and found.rows[-1][1].template.key == found.last:

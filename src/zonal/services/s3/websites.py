@@ -11,8 +11,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from msgspec.structs import replace
-
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import AwsError
@@ -57,14 +55,11 @@ class Websites:
     async def put(self, call: Call, request: PutBucketWebsiteRequestTypeDef) -> None:
         website = request["WebsiteConfiguration"]
         _check(website)
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"website": website}))
+        await self._s3_context.set_configuration(request["Bucket"], "website", website)
 
     @operation("DeleteBucketWebsite")
     async def delete(self, call: Call, request: DeleteBucketWebsiteRequestTypeDef) -> None:
-        def without(settings: dict[str, Any]) -> dict[str, Any]:
-            return {key: value for key, value in settings.items() if key != "website"}
-
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
+        await self._s3_context.set_configuration(request["Bucket"], "website", None)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
         """The answer of a site."""

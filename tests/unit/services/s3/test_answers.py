@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,25 +17,6 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.s3_endpoint import Endpoint, resolve_localhost
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture(scope="module")
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    name = f"bucket-{os.urandom(5).hex()}"
-    client.create_bucket(Bucket=name)
-    return name
 
 
 def refused(call: Any, /, **parameters: Any) -> dict[str, Any]:

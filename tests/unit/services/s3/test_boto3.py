@@ -9,7 +9,6 @@ import json
 import os
 import time
 import urllib.parse
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.s3_endpoint import Endpoint, open_to_all, raw, resolve_localhost
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    name = f"bucket-{os.urandom(5).hex()}"
-    client.create_bucket(Bucket=name)
-    return name
 
 
 def fails(code: str, call: Any, /, **parameters: Any) -> Any:

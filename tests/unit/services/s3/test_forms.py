@@ -6,8 +6,6 @@ import base64
 import hmac
 import http.client
 import json
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -15,20 +13,6 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.s3_endpoint import Endpoint
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture
-def bucket(endpoint: Endpoint) -> str:
-    name = f"bucket-{os.urandom(5).hex()}"
-    endpoint.client().create_bucket(Bucket=name)
-    return name
 
 
 def post(endpoint: Endpoint, bucket: str, fields: dict[str, str], kind: str = "multipart/form-data; boundary=x") -> Any:

@@ -239,9 +239,9 @@ def test_whatever_is_asked_of_a_policy_is_a_word_that_one_may_use(tmp_path: Path
 
 
 def test_a_policy_for_everybody_is_public_unless_a_condition_narrows_it() -> None:
-    assert is_public(statement())
-    assert not is_public(statement(Principal={"AWS": OTHER}))
-    assert not is_public(statement("Deny"))
-    assert not is_public(statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
-    assert is_public(statement(Condition={"StringLike": {"aws:Referer": "x"}}))
+    assert is_public({"Statement": [statement()]})
+    assert not is_public({"Statement": [statement(Principal={"AWS": OTHER})]})
+    assert not is_public({"Statement": [statement("Deny")]})
+    assert not is_public({"Statement": [statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})]})
+    assert is_public({"Statement": [statement(Condition={"StringLike": {"aws:Referer": "x"}})]})
     assert decide({"Statement": [statement()]}, asked(), public=False) is PolicyDecision.SILENT

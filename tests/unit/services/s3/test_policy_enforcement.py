@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,18 +12,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.s3_endpoint import Endpoint
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,18 +20,6 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     endpoint = Endpoint(tmp_path_factory.mktemp("s3"), settings=Settings(s3_new_buckets="before-2023"))
     yield endpoint
     endpoint.close()
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    name = f"site-{os.urandom(5).hex()}"
-    client.create_bucket(Bucket=name)
-    return name
 
 
 def host(bucket: str) -> str:
