@@ -1,7 +1,7 @@
-"""Taking a body in: decode it, sum it up, keep it, and only then believe it.
+"""Request bodies: decoding, hashing, storing, and verification of the claimed length, MD5 and checksum.
 
-A body may come plain or in chunks, held or as a stream, with an MD5, a checksum in the head or in a trailer. `take` stores its content and
-compares everything that was claimed; where something does not hold, the content is forgotten and the caller gets S3's error.
+A body is plain or chunked, in memory or a stream, with an MD5 or a checksum in the head or in a trailer. `take` stores the content and
+compares the hashes with the request's; on a mismatch it removes the content and raises S3's error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST_BYTES = 5 * 1024**3
 
 
 class StoredBody(NamedTuple):
-    """Content that came in, as it was claimed to be."""
+    """Stored content with its verified hashes. `joint` is the checksum by which parts are combined (`checksums.Hashes`)."""
 
     content: Content
     etag: str
@@ -47,7 +47,10 @@ class StoredBody(NamedTuple):
 async def take(
     store: BucketStore, request: HttpRequest, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, joins: bool = False
 ) -> StoredBody:
-    """Take a request's body in; `joins`: with the checksum that parts are joined by. Raises `AwsError`; then nothing of it stays."""
+    """Store a request's body; `joins`: also compute the checksum by which parts are combined.
+
+    Raises `AwsError`; the content is then removed.
+    """
     headers = request.headers
     _check_length(request)
     md5 = _claimed_md5(headers.get("content-md5"))
@@ -75,7 +78,7 @@ async def take(
 
 
 async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksums.Hashes, key: CustomerKey | None) -> StoredBody:
-    """Store content, encrypted where there is a key. The ETag of encrypted content is no MD5 of what is in it."""
+    """Store content, encrypted if a key is given. The ETag is the MD5 of the stored bytes, so of the ciphertext if there is a key."""
     if key is None:
         return _taken(await store.receive(pieces, hashes.update), hashes)
     nonce = encryption.new_nonce()
@@ -123,7 +126,7 @@ def _claimed_md5(text: str | None) -> bytes | None:
 
 
 def _chunked(request: HttpRequest) -> ChunkedBody | None:
-    """The body's decoder, where its head says that it comes in chunks."""
+    """The decoder of a chunked body; None for a plain body. Raises `AwsError`."""
     kind = request.headers.get("x-amz-content-sha256", "")
     if kind not in STREAMING:
         return None
@@ -132,11 +135,11 @@ def _chunked(request: HttpRequest) -> ChunkedBody | None:
         raise _missing_length()
     signed = kind != "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
     if signed and request.signature is None:
-        raise invalid_request("A body in signed chunks needs a signed head.")
+        raise invalid_request("A body in signed chunks requires a signed request.")
     has_trailers = kind.endswith("-TRAILER")
     return ChunkedBody(request.pieces(), request.signature, signed=signed, has_trailers=has_trailers, size=int(length))
 
 
 async def once(content: bytes) -> AsyncIterator[bytes]:
-    """Bytes that are there already, as pieces."""
+    """Bytes in memory as a stream of one piece."""
     yield content

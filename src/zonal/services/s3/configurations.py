@@ -1,4 +1,4 @@
-"""A bucket's plain configurations: versioning, encryption, policy, public access, and those that only say what is not there."""
+"""Bucket configurations: versioning, encryption, policy, public access block, and those that zonal only reports as absent."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Configurations:
         algorithm = default.get("SSEAlgorithm", "AES256")
         if algorithm != "AES256":
             if algorithm in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
-                raise not_built(f"server-side encryption {algorithm}, as there is no key management service")
+                raise not_built(f"server-side encryption {algorithm} (there is no key management service)")
             raise malformed_xml()
         if "KMSMasterKeyID" in default:
             message = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
@@ -170,7 +170,7 @@ class Configurations:
     async def put_notification(self, call: Call, request: PutBucketNotificationConfigurationRequestTypeDef) -> None:
         self._s3_context.bucket(request["Bucket"])
         if any(request["NotificationConfiguration"].values()):
-            raise not_built("notifications, as there is no service yet that could be notified")
+            raise not_built("notifications (no service can receive them yet)")
 
     @operation("GetBucketRequestPayment")
     async def get_payment(self, call: Call, request: GetBucketRequestPaymentRequestTypeDef) -> dict[str, Any]:
@@ -209,4 +209,4 @@ class Configurations:
 
     @operation("GetObjectTorrent")
     async def get_torrent(self, call: Call, request: GetObjectTorrentRequestTypeDef) -> dict[str, Any]:
-        raise invalid_request("Torrents are no longer given.")
+        raise invalid_request("Torrents are no longer supported.")

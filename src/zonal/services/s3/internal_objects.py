@@ -1,7 +1,7 @@
-"""Objects that the region itself writes and reads: log files, exported and imported tables.
+"""Objects that the region itself writes and reads: access logs, DynamoDB exports and imports.
 
-They go the way of every object (content first, then the catalog's entry, both durable), without a request: no conditions, no customer's
-keys, no ACL but the target's own.
+They are written like all objects (content first, then the catalog's entry, both durable), but without a request: no preconditions, no
+SSE-C, no ACL except the log target's grants.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class InternalObjects:
 
 
 async def write_object(s3_context: S3Context, bucket: Bucket, entry: ObjectVersion, content: bytes) -> None:
-    """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket where the bucket went meanwhile."""
+    """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket if the bucket is deleted meanwhile."""
     kept = await s3_context.store.receive(bodies.once(content), lambda _: None)
     etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
     entry = replace(entry, size=len(content), etag=etag, segments=(kept.segment,))

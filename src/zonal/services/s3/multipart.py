@@ -1,8 +1,8 @@
-"""Uploads in parts: create, upload, copy, list, complete, abort.
+"""Multipart uploads: create, upload and copy parts, list parts, complete, abort.
 
-Each part is content of its own, durable when it is acknowledged. Completing writes nothing anew: the object is its parts in a row. The ETag
-is the MD5 of the parts' MD5s and their number; the checksum is COMPOSITE (of the parts' checksums) or FULL_OBJECT (joined from CRCs).
-A completion that is asked for again is answered again. (S3 User Guide, "Uploading and copying objects using multipart upload".)
+Each part is separate content, durable when it is acknowledged. Completion writes no content: the object consists of its parts' segments.
+The ETag is the MD5 of the parts' MD5s and their number; the checksum is COMPOSITE (of the parts' checksums) or FULL_OBJECT (combined from
+the parts' CRCs). A repeated completion returns the same response. (S3 User Guide, "Uploading and copying objects using multipart upload".)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SMALLEST_PART_BYTES = 5 * 1024 * 1024
 
 
 class Multipart:
-    """Operations on uploads in parts."""
+    """Operations on multipart uploads."""
 
     def __init__(self, s3_context: S3Context, copies: Copies) -> None:
         self._s3_context = s3_context
@@ -184,7 +184,7 @@ class Multipart:
         return part
 
     def _check_claims(self, request: Mapping[str, Any], headers: Any, entry: ObjectVersion, upload: Upload) -> None:
-        """What a completion claims of the whole object."""
+        """Raises `AwsError` if the size or checksum in a completion does not match the object."""
         size = request.get("MpuObjectSize")
         if size is not None and size != entry.size:
             raise invalid_request("The provided 'x-amz-mp-object-size' header does not match what was computed.")
@@ -201,7 +201,7 @@ class Multipart:
                 raise checksums.mismatch(name)
 
     def _done(self, bucket: Bucket, request: Mapping[str, Any]) -> ObjectVersion | None:
-        """The object that this same completion has made already: who did not hear the answer asks again."""
+        """The object that an identical earlier completion created, or None: clients repeat a completion whose response was lost."""
         view, id = self._s3_context.catalog.view, request["UploadId"]
         if view.upload(bucket.number, id) is not None:
             return None
@@ -232,12 +232,12 @@ RequestedParts = list[tuple[int, str, dict[str, Any]]]
 
 
 def _new_id(call: Call) -> str:
-    """An upload's id. It begins with the time, so that uploads of one key are listed in the order in which they were begun."""
+    """A new upload id. It begins with the time, so that uploads of one key are listed in order of creation."""
     return f"{int(call.now.timestamp() * 1_000_000):014x}{secrets.token_urlsafe(36)}"
 
 
 def _wanted(request: Mapping[str, Any]) -> RequestedParts:
-    """The parts that a completion names. Raises `AwsError`."""
+    """Number, ETag and members of each part in a completion. Raises `AwsError`."""
     parts = (request.get("MultipartUpload") or {}).get("Parts")
     if not parts or any("PartNumber" not in part for part in parts):
         raise malformed_xml()
@@ -266,7 +266,7 @@ def _chosen(wanted: RequestedParts, stored: dict[int, Part], upload: Upload) -> 
 
 
 def _check_superseded(headers: Any, upload: Upload | None, current: ObjectVersion | None) -> None:
-    """Raises `AwsError` 409 where a conditional completion's key was written or deleted since the upload was begun."""
+    """Raises `AwsError` 409 if the key of a conditional completion was written or deleted after the upload was created."""
     if upload is None:
         return
     for name in ("If-Match", "If-None-Match"):
@@ -284,7 +284,7 @@ def _invalid_part(upload: Upload, number: int) -> AwsError:
 
 
 def _assembled(upload: Upload, parts: list[Part]) -> ObjectVersion:
-    """The object that these parts are."""
+    """The entry of the object that consists of these parts."""
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False).hexdigest()
     return replace(
         upload.template,
@@ -305,7 +305,7 @@ def _checksum(upload: Upload, parts: list[Part]) -> Checksum | None:
 
 
 def _part_key(key: CustomerKey | None, upload: Upload, *, optional: bool = False) -> CustomerKey | None:
-    """The key of a part must be the upload's."""
+    """The part's encryption key. Raises `AwsError` if it is not the upload's."""
     mark = upload.template.customer_key
     if not mark:
         if key is not None:
@@ -319,7 +319,7 @@ def _part_key(key: CustomerKey | None, upload: Upload, *, optional: bool = False
 
 
 def _check_algorithm(headers: Any, upload: Upload) -> None:
-    """A part that brings a checksum brings one of the upload's algorithm."""
+    """Raises `AwsError` if a part's checksum has another algorithm than the upload's."""
     given = checksums.wanted(headers, checksums.claimed(headers), "")
     if upload.algorithm and given and given != upload.algorithm:
         message = (

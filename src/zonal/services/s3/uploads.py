@@ -1,4 +1,4 @@
-"""ListMultipartUploads: the uploads that are open, in order of key and of id."""
+"""ListMultipartUploads: the open uploads, ordered by key and upload id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UploadRow = tuple[bytes, Upload]
 
 
 class Uploads:
-    """The list of open uploads."""
+    """ListMultipartUploads."""
 
     def __init__(self, s3_context: S3Context) -> None:
         self._s3_context = s3_context
@@ -31,7 +31,7 @@ class Uploads:
         bucket = self._s3_context.bucket(request["Bucket"])
         limit = page_limit(request, "MaxUploads")
         marker = request.get("KeyMarker", "")
-        id = request.get("UploadIdMarker", "") if marker else ""  # S3 ignores it without a key's.
+        id = request.get("UploadIdMarker", "") if marker else ""  # S3 ignores it without a key marker.
         found = self._page(bucket.number, request, marker, id, limit)
         encode = encoder(request)
         answer: dict[str, Any] = {
