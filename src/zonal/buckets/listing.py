@@ -32,20 +32,20 @@ def page(
     Common prefixes that are not greater than `after` are omitted, as on S3 (ListObjectsV2, "CommonPrefixes"). If `after` is a common prefix
     itself, the last one of the previous page, all keys under it are skipped.
     """
-    beginning, cut, end = prefix.encode(), delimiter.encode(), behind(prefix.encode())
+    beginning, cut, end = prefix.encode(), delimiter.encode(), first_key_after(prefix.encode())
     rows: list[R] = []
     prefixes: list[str] = []
     last = ""
     start = max(start, beginning)
     if delimiter and after.startswith(prefix) and after[len(prefix) :].endswith(delimiter):
-        start = max(start, behind(after.encode()) or start)
+        start = max(start, first_key_after(after.encode()) or start)
     while True:
         skip = None
         for row in walk(start, end):
             key = key_of(row)
             at = key.find(cut, len(beginning)) if cut else -1
             common = key[: at + len(cut)] if at >= 0 else b""
-            skip = behind(common) if common else None
+            skip = first_key_after(common) if common else None
             if common and common <= after.encode():
                 break
             if len(rows) + len(prefixes) >= limit:
@@ -61,7 +61,7 @@ def page(
         start = skip
 
 
-def behind(prefix: bytes) -> bytes | None:
+def first_key_after(prefix: bytes) -> bytes | None:
     """The least key that is greater than all keys with this prefix; None if there is none."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None

@@ -52,7 +52,7 @@ class ObjectVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of an object. A delete marker has no content (`is_marker`).
 
     `modified` is in seconds since 1970. `headers` are the headers returned as they were sent (`Content-Type`, …), by lower-case name.
-    `grants` is the ACL if one was set. `hold_said`: a legal hold has been set explicitly, ON or OFF. `customer_key` is the salted digest of
+    `grants` is the ACL if one was set. `hold_set`: a legal hold has been set explicitly, ON or OFF. `customer_key` is the salted digest of
     an SSE-C key (`encryption.CustomerKey.mark`). `upload` is the id of the multipart upload that created the object.
     """
 
@@ -74,7 +74,7 @@ class ObjectVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     customer_key: str = ""
     retention: Retention | None = None
     legal_hold: bool = False
-    hold_said: bool = False
+    hold_set: bool = msgspec.field(default=False, name="hold_said")
     redirect: str = ""
     upload: str = ""
 

@@ -68,7 +68,7 @@ def assign_public(transaction: Transaction, interface_id: str) -> NetworkInterfa
     return interface
 
 
-def take_back(transaction: Transaction, interface_id: str) -> NetworkInterface:
+def release_public(transaction: Transaction, interface_id: str) -> NetworkInterface:
     """Release an interface's auto-assigned public address. Does nothing if it has none."""
     interface = transaction.require(NetworkInterface, interface_id)
     if interface.public_address is not None:
@@ -91,7 +91,7 @@ def has_public_addresses(view: RecordView, vpc_id: str) -> bool:
 def associate(transaction: Transaction, address: ElasticAddress, interface: NetworkInterface, private_address: str) -> ElasticAddress:
     """Associate an elastic address with a private one. It replaces an auto-assigned address."""
     if private_address == interface.addresses[0]:
-        take_back(transaction, interface.id)
+        release_public(transaction, interface.id)
     associated = replace(address, association_id=resource_id("eipassoc"), interface_id=interface.id, private_address=private_address)
     transaction.put(associated)
     return associated

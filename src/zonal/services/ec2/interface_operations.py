@@ -295,7 +295,7 @@ class NetworkInterfaces:
             )
         subnet = tx.require(model.Subnet, interface.subnet_id)
         if request.get("AllowReassignment"):
-            _take_from_others(call, interface, wanted)
+            _remove_from_others(call, interface, wanted)
         chosen = network_interfaces.chosen_addresses(tx, subnet, wanted, count=len(wanted) or int(count or 0))
         _check_address_count(len(interface.addresses) + len(chosen))
         tx.put(replace(tx.require(NetworkInterface, interface.id), addresses=(*interface.addresses, *chosen)))
@@ -306,13 +306,13 @@ class NetworkInterfaces:
         """Remove secondary addresses; elastic addresses associated with them are disassociated."""
         refuse(request, Ipv4Prefixes="delegated prefixes")
         interface = _own(call, request["NetworkInterfaceId"])
-        gone = strings(request, "PrivateIpAddresses")
-        if not gone:
+        removed = strings(request, "PrivateIpAddresses")
+        if not removed:
             raise AwsError("MissingParameter", "The request must contain the parameter privateIpAddress")
-        for address in gone:
+        for address in removed:
             if address not in interface.addresses[1:]:
-                raise AwsError("InvalidParameterValue", f"Some of {gone} are not assigned to interface {interface.id}")
-        _take(call, interface, gone)
+                raise AwsError("InvalidParameterValue", f"Some of {removed} are not assigned to interface {interface.id}")
+        _remove_addresses(call, interface, removed)
         return {}
 
 
@@ -378,17 +378,17 @@ def _modified(call: Call, interface: NetworkInterface, request: ModifyNetworkInt
     return replace(interface, attachment=replace(interface.attachment, delete_on_termination=ends))
 
 
-def _take_from_others(call: Call, interface: NetworkInterface, wanted: list[str]) -> None:
+def _remove_from_others(call: Call, interface: NetworkInterface, wanted: list[str]) -> None:
     """Remove the wanted secondary addresses from the other interfaces of the subnet (`AllowReassignment`)."""
     for other in call.transaction.lookup(NetworkInterface, "subnet_id", interface.subnet_id):
-        taken = [address for address in other.addresses[1:] if address in wanted]
-        if taken and other.id != interface.id:
-            _take(call, _own(call, other.id), taken)
+        reassigned = [address for address in other.addresses[1:] if address in wanted]
+        if reassigned and other.id != interface.id:
+            _remove_addresses(call, _own(call, other.id), reassigned)
 
 
-def _take(call: Call, interface: NetworkInterface, gone: list[str]) -> None:
+def _remove_addresses(call: Call, interface: NetworkInterface, removed: list[str]) -> None:
     for elastic in addresses.associated_with(call.transaction, interface.id):
-        if elastic.private_address in gone:
+        if elastic.private_address in removed:
             addresses.disassociate(call.transaction, elastic)
-    kept = tuple(address for address in interface.addresses if address not in gone)
+    kept = tuple(address for address in interface.addresses if address not in removed)
     call.transaction.put(replace(interface, addresses=kept))

@@ -60,7 +60,7 @@ class ManagedInterfaces(NamedTuple):
 def set_public(transaction: Transaction, ids: Iterable[str], *, public: bool) -> None:
     """Assign each interface a public address, or release it."""
     for id in ids:
-        (addresses.assign_public if public else addresses.take_back)(transaction, id)
+        (addresses.assign_public if public else addresses.release_public)(transaction, id)
 
 
 def set_groups(transaction: Transaction, ids: Iterable[str], group_ids: Iterable[str]) -> None:

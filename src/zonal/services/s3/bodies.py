@@ -45,9 +45,9 @@ class StoredBody(NamedTuple):
 
 
 async def take(
-    store: BucketStore, request: HttpRequest, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, joins: bool = False
+    store: BucketStore, request: HttpRequest, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, combines: bool = False
 ) -> StoredBody:
-    """Store a request's body; `joins`: also compute the checksum by which parts are combined.
+    """Store a request's body; `combines`: also compute the checksum by which parts are combined.
 
     Raises `AwsError`; the content is then removed.
     """
@@ -55,7 +55,7 @@ async def take(
     _check_length(request)
     md5 = _claimed_md5(headers.get("content-md5"))
     claim = checksums.claimed(headers)
-    hashes = checksums.Hashes(checksums.wanted(headers, claim, default), joins=joins)
+    hashes = checksums.Hashes(checksums.wanted(headers, claim, default), combines=combines)
     chunked = _chunked(request)
     if chunked is None and key is None and request.stream is None and len(request.body) <= SMALL_BYTES:
         hashes.update(request.body)

@@ -28,12 +28,12 @@ _HEADERS = {f"x-amz-checksum-{name.lower()}": name for name in (*SIZES, *_UNBUIL
 class Hashes:
     """Running hashes of content: MD5 for the ETag, and one checksum.
 
-    `joins`: also compute CRC64NVME, by which parts are combined, if the checksum has another algorithm.
+    `combines`: also compute CRC64NVME, by which parts are combined, if the checksum has another algorithm.
     """
 
-    def __init__(self, algorithm: str, *, joins: bool = False) -> None:
+    def __init__(self, algorithm: str, *, combines: bool = False) -> None:
         self.algorithm = algorithm
-        self._joint = _crc_function(DEFAULT) if joins and algorithm != DEFAULT else None
+        self._joint = _crc_function(DEFAULT) if combines and algorithm != DEFAULT else None
         self._joint_crc = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc = 0

@@ -53,7 +53,9 @@ class Copies:
         entry = taken.completed(entry)
         bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
         result = {"ETag": f'"{entry.etag}"', "LastModified": entry.at, **checksums.members(entry.checksum)}
-        members: dict[str, Any] = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
+        members: dict[str, Any] = (
+            {"CopyObjectResult": result} | encryption.response_members(entry, key) | versions.members_of_new(bucket, entry)
+        )
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
         return HandlerResponse(members)

@@ -177,6 +177,6 @@ def _stream(key: CustomerKey, nonce: str, offset: int) -> CipherContext:
     return stream
 
 
-def said(entry: ObjectVersion, key: CustomerKey | None) -> dict[str, str]:
+def response_members(entry: ObjectVersion, key: CustomerKey | None) -> dict[str, str]:
     """The response members about an object's encryption."""
     return key.members() if key is not None else {} if entry.customer_key else {"ServerSideEncryption": "AES256"}

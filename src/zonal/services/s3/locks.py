@@ -95,7 +95,7 @@ class Locks:
     @operation("GetObjectLegalHold")
     async def get_hold(self, call: Call, request: GetObjectLegalHoldRequestTypeDef) -> dict[str, Any]:
         _, entry = self._locked(request)
-        if not (entry.hold_said or entry.legal_hold):
+        if not (entry.hold_set or entry.legal_hold):
             raise AwsError("NoSuchObjectLockConfiguration", _UNLOCKED, status=404)
         return {"LegalHold": {"Status": "ON" if entry.legal_hold else "OFF"}}
 
@@ -105,7 +105,7 @@ class Locks:
         if status not in ("ON", "OFF"):
             raise malformed_xml()
         bucket, entry = self._locked(request)
-        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
+        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_set=True))
         return {}
 
     def _locked(self, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion]:
@@ -182,6 +182,6 @@ def shown(entry: ObjectVersion) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if entry.retention is not None:
         members |= {"ObjectLockMode": entry.retention.mode, "ObjectLockRetainUntilDate": entry.retention.until}
-    if entry.legal_hold or entry.hold_said:
+    if entry.legal_hold or entry.hold_set:
         members["ObjectLockLegalHoldStatus"] = "ON" if entry.legal_hold else "OFF"
     return members

@@ -55,7 +55,12 @@ class Multipart:
         template = object_writes.template(self._s3_context, call, bucket, request, key)
         upload = Upload(_new_id(call), bucket.name, template, call.now.timestamp(), algorithm, kind)
         await self._s3_context.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
-        answer: dict[str, Any] = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
+        answer: dict[str, Any] = {
+            "Bucket": bucket.name,
+            "Key": template.key,
+            "UploadId": upload.id,
+            **encryption.response_members(template, key),
+        }
         if algorithm:
             answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": kind}
         return answer
@@ -68,10 +73,10 @@ class Multipart:
         key = _part_key(encryption.customer_key(headers), upload)
         _check_algorithm(headers, upload)
         default = upload.algorithm or checksums.DEFAULT
-        taken = await bodies.take(self._s3_context.store, call.raw, key=key, default=default, joins=not upload.algorithm)
+        taken = await bodies.take(self._s3_context.store, call.raw, key=key, default=default, combines=not upload.algorithm)
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
         shown = checksums.members(taken.checksum, with_type=False)
-        return {"ETag": f'"{part.etag}"', **shown, **encryption.said(upload.template, key)}
+        return {"ETag": f'"{part.etag}"', **shown, **encryption.response_members(upload.template, key)}
 
     @operation("UploadPartCopy")
     async def copy(self, call: Call, request: UploadPartCopyRequestTypeDef) -> HandlerResponse:
@@ -86,7 +91,7 @@ class Multipart:
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
         shown = checksums.members(part.checksum, with_type=False) if upload.algorithm else {}
         result = {"ETag": f'"{part.etag}"', "LastModified": call.now, **shown}
-        members: dict[str, Any] = {"CopyPartResult": result, **encryption.said(upload.template, key)}
+        members: dict[str, Any] = {"CopyPartResult": result, **encryption.response_members(upload.template, key)}
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
         return HandlerResponse(members)

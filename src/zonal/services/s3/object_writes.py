@@ -51,7 +51,7 @@ def template(s3_context: S3Context, call: Call, bucket: Bucket, request: Mapping
         customer_key=key.mark() if key else "",
         retention=retention,
         legal_hold=hold,
-        hold_said="ObjectLockLegalHoldStatus" in request,
+        hold_set="ObjectLockLegalHoldStatus" in request,
         redirect=_redirect(request.get("WebsiteRedirectLocation")),
     )
 

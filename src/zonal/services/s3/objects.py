@@ -65,8 +65,8 @@ class Objects:
         taken = await bodies.take(self._s3_context.store, call.raw, key=key)
         entry = taken.completed(entry)
         bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
-        said = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.said(entry, key)}
-        return said | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
+        members = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.response_members(entry, key)}
+        return members | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
 
     @operation("GetObject")
     async def get(self, call: Call, request: GetObjectRequestTypeDef) -> HandlerResponse:
@@ -137,7 +137,7 @@ class Objects:
         span: ByteSpan,
         body: Body | None,
     ) -> HandlerResponse:
-        members = described(bucket, entry) | encryption.said(entry, key)
+        members = described(bucket, entry) | encryption.response_members(entry, key)
         if "VersionId" not in request:  # S3 omits the expiration if a version is named.
             members |= _expiration(bucket, entry)
         if entry.tags and not (call.access_key and self._access.may(bucket, "GetObjectTagging", entry.key, call, request)):
