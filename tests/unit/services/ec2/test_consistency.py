@@ -1,7 +1,7 @@
-"""Whatever is called in whatever order, the records stay consistent and every VPC has a plan.
+"""After any sequence of operations the records are consistent and every VPC has a plan.
 
-A hypothesis state machine calls EC2's operations with things that exist, things that are gone and values that clash. An operation may
-refuse with an AWS error, never with another, and after each one the invariants hold.
+A hypothesis state machine calls EC2's operations with existing and deleted resources and conflicting values. An operation may fail with an
+AWS error but with no other exception, and the invariants hold after each.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PORT = st.sampled_from([22, 80, 5432])
 
 
 class Account(RuleBasedStateMachine):
-    """The rules are EC2's operations; `pick` chooses what they are called with."""
+    """The rules are EC2's operations; `pick` chooses their arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Account(RuleBasedStateMachine):
 
     @initialize()
     def furnish(self) -> None:
-        """A VPC with two tiers, so that what is interesting is a step or two away: groups that name each other, a route, addresses."""
+        """Create a VPC with two tiers, so that few steps lead to interesting states: groups with references, a route, addresses."""
         ec2 = self.ec2
         vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnet_id = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.2.0/24")["Subnet"]["SubnetId"]
@@ -59,7 +59,7 @@ class Account(RuleBasedStateMachine):
         ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=ec2.allocate_address()["AllocationId"])
 
     def choose(self, kind: type[model.Tagged], prefix: str, pick: int) -> str:
-        """One of what exists, or (for every twentieth pick, and where nothing does) an id that names nothing."""
+        """An existing id, or an unknown one (every twentieth pick, and if none exists)."""
         ids = [record.id for record in self.ec2.store.select(kind)]
         return ids[pick % len(ids)] if ids and pick % 20 else f"{prefix}-0123456789abcdef0"
 

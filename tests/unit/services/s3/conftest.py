@@ -1,4 +1,4 @@
-"""What most tests of S3 share: an endpoint for the module, a client of it, and a new bucket for each test."""
+"""Fixtures of S3's tests: an endpoint and a client for each module, and a new bucket for each test."""
 
 from __future__ import annotations
 
