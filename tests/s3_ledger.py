@@ -1,8 +1,8 @@
-"""What a client of S3 may rely on after a crash: what was acknowledged, and what may have happened besides.
+"""Ledgers of S3 clients: the acknowledged operations, and the possible outcomes of the unacknowledged one.
 
-A ledger belongs to one client that does one thing after the other to keys of its own. So there is at most one act whose outcome it does
-not know (the one during which the server died), and everything else is certain. `content` makes bytes that tell what they must be, so
-that torn content gives itself away to whoever reads it.
+A ledger belongs to one client, which runs its operations one after the other on its own keys. So at most one operation has an unknown
+outcome (the one during which the server was killed). `content` creates bytes that describe themselves, so that a reader recognises torn
+content.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ TAG_BYTES = 24
 
 
 def content(seed: int, size: int) -> bytes:
-    """Bytes that begin with what they are made from."""
+    """Content that begins with its own description, so that torn content is recognised."""
     return b"%016x%08x" % (seed, size) + random.Random(seed).randbytes(size - TAG_BYTES)
 
 
 def tag(raw: bytes) -> str:
-    """What this content calls itself; it must be all of that, and nothing else."""
+    """The description of complete content. Raises `AssertionError` if it is torn."""
     seed, size = int(raw[:16], 16), int(raw[16:TAG_BYTES], 16)
     assert raw == content(seed, size), f"torn: {len(raw)} bytes of {size} made from {seed:x}"
     return raw[:TAG_BYTES].decode()
@@ -27,31 +27,31 @@ def tag(raw: bytes) -> str:
 
 @dataclass
 class PlainKey:
-    """A key in a bucket without versions: what it holds (None: nothing), and what it may hold since."""
+    """A key in a bucket without versioning: its acknowledged content (None: no object), and the contents that are possible since."""
 
     holds: str | None = None
     maybe: list[str | None] = field(default_factory=list)
 
     def settle(self, found: str | None) -> None:
-        """Hold what was found against the ledger, and take it as certain from now on."""
+        """Compare the found content with the ledger, and record it as certain."""
         assert found == self.holds or found in self.maybe, f"holds {found}; acknowledged {self.holds}, perhaps {self.maybe}"
         self.holds, self.maybe = found, []
 
 
 Version = tuple[str, str | None]
-"""A version id with what it holds; None for a delete marker."""
+"""A version id with its content; None for a delete marker."""
 
 
 @dataclass
 class VersionedKey:
-    """A key in a bucket with versions, oldest first, and what may have been added or removed since."""
+    """A key in a bucket with versioning: its versions, oldest first, and those that may have been added or removed since."""
 
     versions: list[Version] = field(default_factory=list)
     maybe_added: list[str | None] = field(default_factory=list)
     maybe_gone: list[str] = field(default_factory=list)
 
     def settle(self, found: list[Version]) -> None:
-        """As `PlainKey.settle`; `found` ends with what is visible, otherwise each kind (versions, markers) is oldest first."""
+        """Like `PlainKey.settle`. `found` ends with the current version; before it, versions and markers are each oldest first."""
         kept = [each for each in self.versions if each in found]
         for lost in set(self.versions) - set(kept):
             assert lost[0] in self.maybe_gone, f"the acknowledged version {lost} is gone"
@@ -69,7 +69,7 @@ def _of_kind(versions: list[Version], is_marker: bool) -> list[Version]:
 
 @dataclass
 class OpenUpload:
-    """An upload in parts. `parts` are acknowledged, `maybe` is one that may have arrived. `may_be_closed`: its end has begun."""
+    """A multipart upload. `parts` are acknowledged, `maybe` may be stored. `may_be_closed`: its completion or abort was requested."""
 
     key: str
     id: str
@@ -79,7 +79,7 @@ class OpenUpload:
     may_be_closed: bool = False
 
     def settle(self, found: dict[int, str] | None) -> bool:
-        """Whether it is still open; `found` are the parts that are there, None where there is no such upload."""
+        """Whether it is still open. `found` are the stored parts, None if there is no such upload."""
         if found is None:
             assert self.may_be_closed, f"the upload {self.id} is gone with its parts {self.parts}"
             return False

@@ -1,7 +1,7 @@
-"""A mixed load on S3, by clients that keep ledgers: puts, overwrites, uploads in parts, copies, deletes one by one and many at once.
+"""A mixed load on S3 by clients with ledgers: puts, overwrites, multipart uploads, copies, single and batch deletes.
 
-Each client is a thread with keys of its own in two buckets, one with versions. It ends when the server is gone; what it was doing then it
-writes down as unknown. `settle` reads everything back from the next life and holds it against the ledgers.
+Each client is a thread with its own keys in two buckets, one of them with versioning. It ends when the server is killed, and records the
+operation in progress as unknown. `settle` reads everything back after the restart and compares it with the ledgers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GONE = (ConnectionError, HTTPClientError, ReadTimeoutError)
 
 
 class Writer:
-    """One client. `acknowledged` counts what it was told is done."""
+    """One client. `acknowledged` counts its acknowledged operations."""
 
     def __init__(self, name: str, seed: int) -> None:
         self._source = random.Random(seed)
@@ -34,7 +34,7 @@ class Writer:
         self.acknowledged = 0
 
     def work(self, client: Any) -> None:
-        """Go on until the server is gone."""
+        """Run operations until the server is killed."""
         acts = [self.put, self.put, self.copy, self.delete, self.delete_many, self.put_version, self.put_version]
         acts += [self.hide, self.delete_version, self.begin_upload, self.go_on_uploading, self.go_on_uploading, self.abort]
         while True:
@@ -92,7 +92,7 @@ class Writer:
             self.uploads.append(OpenUpload(key, client.create_multipart_upload(Bucket=PLAIN, Key=key)["UploadId"], whole))
 
     def go_on_uploading(self, client: Any) -> None:
-        """The next part, or, when all are there, the completion."""
+        """Upload the next part, or complete the upload if all are stored."""
         if not self.uploads:
             return
         upload = self.uploads[0]
@@ -144,7 +144,7 @@ class Writer:
 
 
 class Reader:
-    """Reads whatever is there while it is written, and keeps what was torn."""
+    """Reads objects while they are written, and records torn ones."""
 
     def __init__(self) -> None:
         self.torn: list[str] = []
@@ -177,7 +177,7 @@ def prepare(client: Any) -> None:
 
 @contextmanager
 def working(client: Any, writers: list[Writer], reader: Reader) -> Iterator[None]:
-    """Everybody at work, each in a thread; on leaving, which is when the server is gone, all have ended."""
+    """Runs all clients, each in a thread. On exit, after the server was killed, all have ended."""
     with ThreadPoolExecutor(len(writers) + 1) as threads:
         ends = [threads.submit(each.work, client) for each in (*writers, reader)]
         yield
@@ -186,7 +186,7 @@ def working(client: Any, writers: list[Writer], reader: Reader) -> Iterator[None
 
 
 def settle(client: Any, writers: list[Writer]) -> None:
-    """Read everything back. Raises `AssertionError` where something acknowledged is lost, torn or out of step with the listings."""
+    """Read everything back. Raises `AssertionError` if an acknowledged write is lost, torn or differs from the listings."""
     found = {one["Key"]: tag(_read(client, PLAIN, one["Key"])) for one in client.list_objects_v2(Bucket=PLAIN).get("Contents", [])}
     versions = _versions(client)
     open_now = {one["UploadId"] for one in client.list_multipart_uploads(Bucket=PLAIN).get("Uploads", [])}
@@ -212,7 +212,7 @@ def _read(client: Any, bucket: str, key: str, **more: str) -> bytes:
 
 
 def _versions(client: Any) -> dict[str, list[Version]]:
-    """All versions by key, each kind oldest first, and what is visible last."""
+    """All versions by key: versions and markers each oldest first, the current one last."""
     rows: list[tuple[Any, bool]] = []
     for page in client.get_paginator("list_object_versions").paginate(Bucket=VERSIONED):
         rows += [(one, False) for one in page.get("Versions", [])] + [(one, True) for one in page.get("DeleteMarkers", [])]

@@ -1,7 +1,7 @@
-"""S3 as a few dictionaries: what the real one must agree with, operation by operation.
+"""A model of S3 made of dictionaries, with which the real one is compared operation by operation.
 
-It knows versions (enabled, suspended, never), delete markers, tags, uploads in parts, conditions on writing, and listings. It makes
-version ids of its own; `ids` tells which of the server's they are.
+It covers versioning (enabled, suspended, never), delete markers, tags, multipart uploads, preconditions of writes, and listings. It generates
+its own version ids; `ids` maps them to the server's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NULL = "null"
 
 
 class Refused(Exception):
-    """The model refuses, with S3's code."""
+    """The model's error, with S3's code."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Upload:
 
 
 class Bucket:
-    """One bucket. A key's versions stand newest first."""
+    """One bucket. A key's versions are ordered newest first."""
 
     def __init__(self) -> None:
         self.versioning = ""
@@ -43,12 +43,12 @@ class Bucket:
     def put(
         self, key: str, content: bytes, *, id: str, etag: str | None = None, none_match: bool = False, match: str | None = None
     ) -> None:
-        """`id` is what the server called the version, where it has versions."""
+        """`id` is the version id that the server returned, if the bucket has versioning."""
         self.check(key, none_match=none_match, match=match)
         self._add(key, Version(id, content, etag or md5(content).hexdigest()))
 
     def check(self, key: str, *, none_match: bool = False, match: str | None = None) -> None:
-        """The conditions of a write."""
+        """Check the preconditions of a write."""
         there = self._visible(key)
         if none_match and there is not None:
             raise Refused("PreconditionFailed")
@@ -58,7 +58,7 @@ class Bucket:
             raise Refused("PreconditionFailed")
 
     def delete(self, key: str, *, id: str) -> None:
-        """Without a version: in a bucket with versions a marker comes, whose `id` the server made."""
+        """Without a version id, a bucket with versioning gets a delete marker with the server's `id`."""
         if not self.versioning:
             self._remove(key, NULL)
         else:
@@ -87,13 +87,13 @@ class Bucket:
         self.put(upload.key, b"".join(upload.parts[number] for number in numbers), id=version, etag=etag)
 
     def listed(self, prefix: str, delimiter: str, after: str) -> list[str]:
-        """Keys and common prefixes, in order; S3 compares them as UTF-8."""
+        """Keys and common prefixes, ordered by their UTF-8 bytes as on S3."""
         visible = [key for key in self.keys if self._visible(key) is not None and key.startswith(prefix) and key.encode() > after.encode()]
         shown = {_rolled(key, prefix, delimiter) for key in visible}
         return sorted((each for each in shown if each.encode() > after.encode()), key=str.encode)
 
     def versions(self) -> list[tuple[str, str, bool]]:
-        """Key, version and whether it is the newest, in the order of a listing."""
+        """Key, version and whether it is the newest, in listing order."""
         return [(key, version.id, at == 0) for key in sorted(self.keys, key=str.encode) for at, version in enumerate(self.keys[key])]
 
     def is_empty(self) -> bool:

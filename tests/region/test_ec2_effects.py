@@ -1,4 +1,4 @@
-"""That EC2's answers are what packets feel: shown by attempts from inside the region, not by configuration."""
+"""EC2's configuration takes effect: tested by connections from inside the region."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ except OSError as error: print(type(error).__name__)
 
 @contextmanager
 def serving(region: RunningRegion, place: str, *groups: str) -> Iterator[str]:
-    """A server that tells each client its address as seen from there; yields the server's own address."""
+    """A server that sends each client the source address it saw; yields the server's own address."""
     argv = [word for group in groups for word in ("--security-group", group)]
     command = [*ZONAL, "exec", "--state", str(region.state), "--in", place, *argv, "--", sys.executable, "-S", "-c", SERVER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
@@ -46,7 +46,7 @@ def serving(region: RunningRegion, place: str, *groups: str) -> Iterator[str]:
 
 
 def attempt(region: RunningRegion, address: str, place: str, *groups: str) -> str:
-    """What a client got: its address as the server saw it, or the name of its error (`TimeoutError`: silence)."""
+    """The client's result: its address as the server saw it, or the name of its error (`TimeoutError`: no response)."""
     return region.execute(sys.executable, "-S", "-c", CLIENT, address, place=place, groups=groups).strip()
 
 
@@ -81,7 +81,7 @@ class Tiers:
         self.ec2.delete_vpc(VpcId=self.vpc)
 
     def _gone(self, delete: Any) -> bool:
-        """Whether a deletion went through; places of commands give their interfaces back a moment after their end."""
+        """Whether a deletion succeeded; hosts of commands release their interfaces shortly after the command ends."""
         try:
             delete()
         except ClientError as error:
@@ -97,7 +97,7 @@ def tiers(region: RunningRegion) -> Iterator[Tiers]:
     made.remove()
 
 
-def test_only_the_group_that_a_rule_names_gets_through(region: RunningRegion, tiers: Tiers) -> None:
+def test_only_the_group_that_a_rule_references_can_connect(region: RunningRegion, tiers: Tiers) -> None:
     permission = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "UserIdGroupPairs": [{"GroupId": tiers.web}]}
     tiers.ec2.authorize_security_group_ingress(GroupId=tiers.database, IpPermissions=[permission])
     with serving(region, tiers.private, tiers.database) as address:
@@ -108,7 +108,7 @@ def test_only_the_group_that_a_rule_names_gets_through(region: RunningRegion, ti
         eventually(lambda: attempt(region, address, tiers.public, tiers.web) == "TimeoutError")
 
 
-def test_egress_is_a_gate_of_its_own(region: RunningRegion, tiers: Tiers) -> None:
+def test_egress_rules_are_enforced_separately(region: RunningRegion, tiers: Tiers) -> None:
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     tiers.ec2.authorize_security_group_ingress(GroupId=tiers.database, IpPermissions=everything)
     with serving(region, tiers.private, tiers.database) as address:
@@ -117,7 +117,7 @@ def test_egress_is_a_gate_of_its_own(region: RunningRegion, tiers: Tiers) -> Non
         eventually(lambda: attempt(region, address, tiers.public, tiers.web) == "TimeoutError")
 
 
-def test_an_acl_stands_at_the_subnets_edge_and_knows_no_connections(region: RunningRegion, tiers: Tiers) -> None:
+def test_an_acl_filters_at_the_subnets_boundary_and_is_stateless(region: RunningRegion, tiers: Tiers) -> None:
     ec2 = tiers.ec2
     ec2.authorize_security_group_ingress(GroupId=tiers.database, IpProtocol="-1", CidrIp="0.0.0.0/0")
     acl = ec2.create_network_acl(VpcId=tiers.vpc)["NetworkAcl"]["NetworkAclId"]
@@ -127,7 +127,7 @@ def test_an_acl_stands_at_the_subnets_edge_and_knows_no_connections(region: Runn
     [association] = [each for each in before["Associations"] if each["SubnetId"] == tiers.private]
     with serving(region, tiers.private, tiers.database) as address:
         moved = ec2.replace_network_acl_association(AssociationId=association["NetworkAclAssociationId"], NetworkAclId=acl)
-        eventually(lambda: attempt(region, address, tiers.public, tiers.web) == "TimeoutError")  # Answers cannot leave.
+        eventually(lambda: attempt(region, address, tiers.public, tiers.web) == "TimeoutError")  # Responses cannot leave the subnet.
         ec2.create_network_acl_entry(Egress=True, PortRange={"From": 1024, "To": 65535}, **ports)
         eventually(lambda: attempt(region, address, tiers.public, tiers.web).startswith("10.50.1."))
         assert attempt(region, address, tiers.private, tiers.web).startswith("10.50.2."), "not inside the subnet"

@@ -1,4 +1,4 @@
-"""EC2's networks in a running region, used as a user would: boto3 with its waiters and paginators, and the AWS CLI."""
+"""EC2's networks in a running region, with boto3's waiters and paginators and the AWS CLI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ec2(region: RunningRegion) -> Any:
 
 @pytest.fixture
 def vpc_id(ec2: Any) -> Iterator[str]:
-    """A VPC of the test's own; the test leaves it as empty as it found it."""
+    """A VPC for one test, which must leave it empty."""
     id = ec2.create_vpc(CidrBlock="10.40.0.0/16")["Vpc"]["VpcId"]
     ec2.get_waiter("vpc_available").wait(VpcIds=[id])
     yield id
@@ -73,7 +73,8 @@ def test_a_public_and_a_private_subnet_with_a_nat_gateway(region: RunningRegion,
 
 
 def deleted(ec2: Any, subnet_id: str) -> bool:
-    """Delete a subnet once the place that a command ran in has given its interface back."""
+    """Delete a subnet once the host of a command has released its interface."""
+
     try:
         ec2.delete_subnet(SubnetId=subnet_id)
     except ClientError as error:
@@ -82,7 +83,7 @@ def deleted(ec2: Any, subnet_id: str) -> bool:
     return True
 
 
-def test_rules_of_a_security_group_from_birth_to_end(ec2: Any, vpc_id: str) -> None:
+def test_rules_of_a_security_group_are_created_modified_and_removed(ec2: Any, vpc_id: str) -> None:
     web, database = (
         ec2.create_security_group(
             GroupName=name,
@@ -109,7 +110,7 @@ def test_rules_of_a_security_group_from_birth_to_end(ec2: Any, vpc_id: str) -> N
         ec2.delete_security_group(GroupId=group_id)
 
 
-def test_paginators_see_everything_once(ec2: Any, vpc_id: str) -> None:
+def test_paginators_return_every_item_once(ec2: Any, vpc_id: str) -> None:
     made = [ec2.create_security_group(GroupName=f"page-{n}", Description="a page", VpcId=vpc_id)["GroupId"] for n in range(11)]
     pages = ec2.get_paginator("describe_security_groups").paginate(
         Filters=[{"Name": "vpc-id", "Values": [vpc_id]}], PaginationConfig={"PageSize": 5}
@@ -120,7 +121,7 @@ def test_paginators_see_everything_once(ec2: Any, vpc_id: str) -> None:
         ec2.delete_security_group(GroupId=group_id)
 
 
-def test_errors_reach_boto3_as_aws_sends_them(ec2: Any) -> None:
+def test_errors_have_aws_codes_and_messages_in_boto3(ec2: Any) -> None:
     with pytest.raises(ClientError) as error:
         ec2.describe_vpcs(VpcIds=["vpc-0123456789abcdef0"])
     assert code(error) == ("InvalidVpcID.NotFound", 400)
@@ -133,7 +134,7 @@ def test_errors_reach_boto3_as_aws_sends_them(ec2: Any) -> None:
     assert code(error) == ("NotImplemented", 501)
 
 
-def test_the_aws_cli_tags_and_finds(region: RunningRegion, ec2: Any, vpc_id: str) -> None:
+def test_the_aws_cli_tags_and_filters(region: RunningRegion, ec2: Any, vpc_id: str) -> None:
     region.aws("ec2", "create-tags", "--resources", vpc_id, "--tags", "Key=Name,Value=shop")
     found = region.aws("ec2", "describe-vpcs", "--filters", "Name=tag:Name,Values=sh*")
     assert [vpc["VpcId"] for vpc in found["Vpcs"]] == [vpc_id]

@@ -1,4 +1,4 @@
-"""S3 by clients that nobody wrote for zonal: the AWS CLI, rclone, and s3fs as a disk and in Python."""
+"""S3 with third-party clients: the AWS CLI, rclone, s3fs as a file system and in Python."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
 
 
 def aws(endpoint: Endpoint, *argv: str) -> str:
-    """What the AWS CLI answers."""
+    """The output of an AWS CLI command."""
     return run([str(Path(sys.executable).parent / "aws"), "--endpoint-url", endpoint.url, "s3", *argv], {}, within_seconds=120)
 
 
 def written(directory: Path) -> dict[str, bytes]:
-    """Files to send: small, nested, with a name that has to be encoded, and one that goes in parts."""
+    """Files to upload: small, nested, with a name that must be encoded, and one for a multipart upload."""
     contents = {"a.txt": b"a", "deep/er/é ü+&.bin": os.urandom(70_000), "large.bin": os.urandom(17_000_000)}
     for name, content in contents.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
@@ -37,12 +37,12 @@ def written(directory: Path) -> dict[str, bytes]:
     return contents
 
 
-def test_the_aws_cli_syncs_a_directory_there_and_back(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_the_aws_cli_syncs_a_directory_in_both_directions(endpoint: Endpoint, tmp_path: Path) -> None:
     here, back = tmp_path / "here", tmp_path / "back"
     contents = written(here)
     aws(endpoint, "mb", "s3://synced")
     aws(endpoint, "sync", str(here), "s3://synced/x")
-    assert "upload" not in aws(endpoint, "sync", str(here), "s3://synced/x")  # Nothing has changed since.
+    assert "upload" not in aws(endpoint, "sync", str(here), "s3://synced/x")  # Nothing has changed.
     listed = aws(endpoint, "ls", "--recursive", "s3://synced")
     assert all(name in listed for name in contents)
     aws(endpoint, "sync", "s3://synced/x", str(back))
@@ -80,7 +80,7 @@ def test_rclone_syncs_checks_and_purges(endpoint: Endpoint, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this machine has no /dev/fuse, so nothing can be mounted that a program serves")
-def test_s3fs_mounts_a_bucket_as_a_disk(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_s3fs_mounts_a_bucket_as_a_file_system(endpoint: Endpoint, tmp_path: Path) -> None:
     client = endpoint.client()
     client.create_bucket(Bucket="mounted")
     (tmp_path / "disk").mkdir()
@@ -97,7 +97,7 @@ def test_s3fs_mounts_a_bucket_as_a_disk(endpoint: Endpoint, tmp_path: Path) -> N
     assert {one["Key"] for one in client.list_objects_v2(Bucket="mounted")["Contents"]} == {"b.txt", "notes/", "notes/copy"}
 
 
-def test_s3fs_for_python_reads_and_writes_as_files(endpoint: Endpoint) -> None:
+def test_s3fs_for_python_reads_and_writes_files(endpoint: Endpoint) -> None:
     script = """
 fs.mkdir("frames")
 whole = os.urandom(12_000_000)

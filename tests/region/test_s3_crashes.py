@@ -1,6 +1,6 @@
-"""S3 killed at random moments of a mixed load over HTTP: nothing acknowledged is lost, nothing torn is visible, orphans are swept.
+"""S3 killed at random times under a mixed load over HTTP: no acknowledged write is lost, no torn content is visible, orphans are removed.
 
-`ZONAL_S3_KILLS` says how often (a few here; hundreds by hand, whose result stands in docs/s3.md), `ZONAL_S3_SEED` with which seed.
+`ZONAL_S3_KILLS` sets the number of kills (a few by default; docs/s3.md has the result of a long run), `ZONAL_S3_SEED` the seed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEED = int(os.environ.get("ZONAL_S3_SEED", "20261123"))
 WRITERS = 4
 
 
-def test_what_was_acknowledged_survives_kills_during_a_mixed_load(tmp_path: Path) -> None:
+def test_acknowledged_writes_survive_kills_during_a_mixed_load(tmp_path: Path) -> None:
     source = random.Random(SEED)
     writers = [Writer(f"writer-{number}", source.getrandbits(60)) for number in range(WRITERS)]
     reader = Reader()
@@ -60,7 +60,7 @@ def acknowledged(writers: list[Writer]) -> int:
 
 
 async def check_content(directory: Path, *, sweep: bool = False) -> int:
-    """What the catalog refers to is there, whole, and its indexes agree; returns how many files nothing refers to."""
+    """Assert that all referenced content is complete and the indexes agree; returns the number of unreferenced files."""
     store = BucketStore(directory)
     view = store.catalog.view
     if sweep:
@@ -81,7 +81,7 @@ async def check_content(directory: Path, *, sweep: bool = False) -> int:
 
 
 def segments(view: CatalogView) -> Iterator[Segment]:
-    """Everything that any version or part refers to."""
+    """The content that any version or part refers to."""
     for bucket in view.buckets():
         for row in view.walk_versions(bucket.number, b"", None):
             yield from decode(row).segments

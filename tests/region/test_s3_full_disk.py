@@ -1,4 +1,4 @@
-"""S3 on a disk that is full: it says so, nothing is torn, deletions work, and when there is room it goes on."""
+"""S3 on a full disk: writes are rejected, nothing is torn, deletions work, and S3 continues when there is room."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIECE_BYTES = 3 * 1024 * 1024
 
 
 def is_refused(call: Any, /, **parameters: Any) -> bool:
-    """Whether the call is refused because the disk is full. Any other refusal is raised."""
+    """Whether the call is rejected because the disk is full. Other errors are raised."""
     try:
         call(**parameters)
     except ClientError as error:
@@ -27,7 +27,7 @@ def is_refused(call: Any, /, **parameters: Any) -> bool:
     return False
 
 
-def test_a_full_disk_is_told_and_nothing_is_torn_and_space_is_used_again(tmp_path: Path) -> None:
+def test_a_full_disk_rejects_writes_and_s3_recovers_when_there_is_space(tmp_path: Path) -> None:
     with on_small_disk(tmp_path, "64m") as client:
         client.create_bucket(Bucket="full")
         upload = client.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]
@@ -56,7 +56,7 @@ def test_a_full_disk_is_told_and_nothing_is_torn_and_space_is_used_again(tmp_pat
         assert not is_refused(client.upload_part, **part, PartNumber=1, Body=b"x")
 
 
-def test_a_disk_that_is_too_small_from_the_start_is_told_too(tmp_path: Path) -> None:
+def test_a_disk_that_is_too_small_from_the_start_rejects_writes(tmp_path: Path) -> None:
     with on_small_disk(tmp_path, "8m") as client:
         client.create_bucket(Bucket="full")
         assert is_refused(client.put_object, Bucket="full", Key="k", Body=b"x")

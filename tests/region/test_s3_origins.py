@@ -1,4 +1,4 @@
-"""What web pages may still do with S3: websites, anonymous requests, CORS rules, presigned addresses and forms."""
+"""What web pages may do with S3: websites, anonymous requests, CORS rules, presigned URLs and forms."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def presigned(endpoint: Endpoint, bucket: str, operation: str = "get_object", ke
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
-def test_a_foreign_page_may_not_use_a_presigned_address_of_the_well_known_key(endpoint: Endpoint, bucket: str, version: str) -> None:
+def test_a_page_of_another_origin_may_not_use_a_presigned_url_of_the_well_known_key(endpoint: Endpoint, bucket: str, version: str) -> None:
     url = presigned(endpoint, bucket, signature_version=version)
     assert ask(endpoint, "GET", url, {}) == (200, b"private")
     assert ask(endpoint, "GET", url, {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}) == (200, b"private")
@@ -68,7 +68,7 @@ def test_a_foreign_page_may_not_use_a_presigned_address_of_the_well_known_key(en
     assert ask(endpoint, "GET", url, {}) == (200, b"private")
 
 
-def test_a_presigned_address_of_the_users_own_key_works_from_every_page(endpoint: Endpoint, bucket: str) -> None:
+def test_a_presigned_url_of_the_users_own_key_works_from_every_origin(endpoint: Endpoint, bucket: str) -> None:
     url = presigned(endpoint, bucket, key=("AKOWN", "own"), signature_version="s3v4")
     for headers in (EVIL, IMAGE):
         assert ask(endpoint, "GET", url, headers) == (200, b"private")
@@ -86,7 +86,7 @@ def test_a_buckets_cors_rules_allow_their_origins(endpoint: Endpoint, bucket: st
     assert ask(endpoint, "GET", url, IMAGE)[0] == 403
 
 
-def test_anonymous_requests_and_websites_are_judged_by_the_buckets_policy_alone(endpoint: Endpoint, bucket: str) -> None:
+def test_anonymous_requests_and_websites_depend_only_on_the_buckets_policy(endpoint: Endpoint, bucket: str) -> None:
     website = {"IndexDocument": {"Suffix": "index.html"}}
     endpoint.client().put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
     for headers in ({}, EVIL, IMAGE, {"Origin": "null"}):
@@ -99,7 +99,7 @@ def test_anonymous_requests_and_websites_are_judged_by_the_buckets_policy_alone(
     assert ask(endpoint, "GET", "/public/", {"Host": f"{bucket}.s3-website.evil.example"})[0] == 403
 
 
-def test_a_form_that_the_well_known_key_signed_is_taken_from_allowed_pages_only(endpoint: Endpoint, bucket: str) -> None:
+def test_a_form_signed_by_the_well_known_key_is_accepted_from_allowed_origins_only(endpoint: Endpoint, bucket: str) -> None:
     def post(key: tuple[str, str], headers: dict[str, str]) -> int:
         form = endpoint.client(key=key, signature_version="s3v4").generate_presigned_post(bucket, "up")
         fields = "".join(
@@ -119,6 +119,6 @@ def test_a_form_that_the_well_known_key_signed_is_taken_from_allowed_pages_only(
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
-def test_boto3_reaches_buckets_by_path_and_by_host(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boto3_reaches_buckets_by_both_url_styles(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_localhost(monkeypatch)
     assert endpoint.client(style).get_object(Bucket=bucket, Key="private")["Body"].read() == b"private"

@@ -1,7 +1,7 @@
-"""The S3 store: content on disk, and the catalog that tells what the content is. Knows no HTTP and no AWS wire format.
+"""The S3 store: object content on disk, and a catalog of buckets, versions and uploads. Independent of HTTP and AWS's wire formats.
 
-An object is written in two steps. Its content goes to the *blob store* (`blobs`: the protocol; `blob_files`: files) under a random id, and
-is durable there before anything refers to it. Then one change of the *catalog* (SQLite) makes it visible. What is torn in between is
-content that nothing refers to, which the next start sweeps. `store` holds the two together; `records` are what the catalog keeps,
-`listing` lists them in order. Imports `records` and `foundation` only.
+An object is written in two steps. Its content goes to the *blob store* (`blobs`: the protocol; `blob_files`: the implementation with
+files, each written by `file_writer`) under a random id, and is durable before anything refers to it. Then one change of the *catalog*
+(SQLite, with `group_commit`) makes the object visible. A crash in between leaves unreferenced content the next start removes. `store`
+combines the two, `records` defines the catalog's records, `listing` lists keys in order. Imports `zonal.records` and `foundation` only.
 """

@@ -1,14 +1,14 @@
-"""Content as files.
+"""The blob store with files.
 
-A writer writes to `arriving/ID` (`file_writer` tells how), syncs the file, renames it to `kept/AA/ID` (AA: the id's first two digits) and
-syncs that directory; only then is the content there. After a power loss a file in `kept` is whole, and what is in `arriving` was never
-acknowledged. Ids end with a word that this life of the store chose, so that `sweep` knows what is older than itself without asking any
-clock: of that it removes everything in `arriving`, and in `kept` what the catalog does not know.
+A writer writes to `arriving/ID` (see `file_writer`), syncs the file, renames it to `kept/AA/ID` (AA: the id's first two digits) and syncs
+that directory; only then does the content exist. After a power loss every file in `kept` is complete, and no file in `arriving` has been
+acknowledged. Ids end with a suffix that is random for each opening of the store, so that `sweep` recognises older files without a clock: it
+removes all older files in `arriving`, and those in `kept` that the catalog does not refer to.
 
-Disk work is done by a few threads, never on the event loop. A reader holds one piece in memory.
+Disk work runs in a thread pool, never on the event loop. A reader holds one piece in memory.
 
-Content that is removed while somebody holds it is unlinked after the last hold has been collected. The collector only queues the release
-(`foundation.release_queue` has the reason); a timer on the event loop drains the queue for as long as removed content is held.
+Content that is removed while it is held is unlinked after the last `Hold` has been garbage-collected. The finaliser only queues the release
+(`foundation.release_queue` has the reason); a timer on the event loop drains the queue while removed content is held.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from zonal.foundation.files import sync_directory
 from zonal.foundation.release_queue import ReleaseQueue
 
 COLLECT_SECONDS = 0.2
-"""How often the release queue is drained while content that was removed is still held."""
+"""Interval at which the release queue is drained while removed content is held."""
 PIECE_BYTES = 1024 * 1024
 THREADS = 8
-LIFE_DIGITS = 8
+SUFFIX_DIGITS = 8
 
 
 class BlobFiles:
@@ -49,11 +49,11 @@ class BlobFiles:
             (self.kept / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
         for path in (self.kept, directory):
             sync_directory(path)
-        self._life = secrets.token_hex(LIFE_DIGITS // 2)
+        self._suffix = secrets.token_hex(SUFFIX_DIGITS // 2)
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
         self._removed: set[str] = set()
-        """Content that is unlinked as soon as no hold on it is left."""
+        """Content to unlink when its last hold is released."""
         self._released: ReleaseQueue[Sequence[str]] = ReleaseQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -61,21 +61,21 @@ class BlobFiles:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
 
     def writer(self, watch: Callable[[bytes], None]) -> FileWriter:
-        blob = secrets.token_hex(12) + self._life
+        blob = secrets.token_hex(12) + self._suffix
         return FileWriter(self.arriving / blob, self.path(blob), watch, self.threads)
 
     def read(self, blob: str, offset: int, size: int) -> AsyncIterator[bytes]:
         return self._pieces(self.open(blob), offset, size)
 
     def open(self, blob: str) -> IO[bytes]:
-        """The content as an open file, for whoever can send files. Raises `BlobMissing`."""
+        """The content as an open file, for `sendfile`. Raises `BlobMissing`."""
         try:
-            return open(f"{self._kept}/{blob[:2]}/{blob}", "rb", buffering=0)  # noqa: PTH123 (pathlib would take longer than the kernel)
+            return open(f"{self._kept}/{blob[:2]}/{blob}", "rb", buffering=0)  # noqa: PTH123 (pathlib takes longer than the system call)
         except FileNotFoundError:
             raise BlobMissing(blob) from None
 
     def hold(self, blobs: Sequence[str]) -> Hold:
-        """Keep content until the returned object is collected; called on the event loop. Raises `BlobMissing`."""
+        """Keep content until the returned object is garbage-collected. Must be called on the event loop. Raises `BlobMissing`."""
         self._loop = asyncio.get_running_loop()
         with self._lock:
             self._count_released()
@@ -87,7 +87,7 @@ class BlobFiles:
         return hold
 
     def remove(self, blob: str) -> None:
-        with contextlib.suppress(RuntimeError):  # Closed: the next life sweeps it.
+        with contextlib.suppress(RuntimeError):  # Closed: the next start sweeps it.
             self.threads.submit(self._remove, blob)
 
     def _remove(self, blob: str) -> None:
@@ -98,12 +98,12 @@ class BlobFiles:
                 self.path(blob).unlink(missing_ok=True)
                 return
             self._removed.add(blob)
-        assert self._loop is not None  # Somebody holds it.
-        with contextlib.suppress(RuntimeError):  # The loop has ended: the next life sweeps it.
+        assert self._loop is not None  # `hold` has set it.
+        with contextlib.suppress(RuntimeError):  # The loop has ended: the next start sweeps it.
             self._loop.call_soon_threadsafe(self._schedule_collection)
 
     def _count_released(self) -> None:
-        """Subtract the holds that were collected. The caller has the lock."""
+        """Subtract the holds that were garbage-collected. The caller has the lock."""
         for blobs in self._released.drain():
             for blob in blobs:
                 self._held[blob] -= 1
@@ -115,7 +115,7 @@ class BlobFiles:
             self._timer = self._loop.call_later(COLLECT_SECONDS, self._collect)
 
     def _collect(self) -> None:
-        """Unlink what was removed and is held no more; again later for what still is."""
+        """Unlink removed content that is no longer held; schedule another run if some still is."""
         self._timer = None
         with self._lock:
             self._count_released()
@@ -133,14 +133,14 @@ class BlobFiles:
         return has_space(self.kept)
 
     def sweep(self, is_known: Callable[[str], bool]) -> int:
-        """Remove what earlier lives left and nobody refers to; returns how much. Blocks: for a thread."""
+        """Remove unreferenced content of earlier openings; return the number of files. Blocks, so call it in a thread."""
         count = sum(self._remove_older(path) for path in self.arriving.iterdir())
         for directory in self.kept.iterdir():
             count += sum(self._remove_older(path) for path in directory.iterdir() if not is_known(path.name))
         return count
 
     def _remove_older(self, path: Path) -> bool:
-        if path.name.endswith(self._life):
+        if path.name.endswith(self._suffix):
             return False
         if path.parent == self.arriving:
             path.unlink(missing_ok=True)
@@ -149,7 +149,7 @@ class BlobFiles:
         return True
 
     async def close(self) -> None:
-        """Unlink what is held no more, and end the threads."""
+        """Unlink content that is no longer held, and end the threads."""
         self._collect()
         self._is_closed = True
         if self._timer is not None:
@@ -163,6 +163,6 @@ class BlobFiles:
             while offset < end:
                 piece = await loop.run_in_executor(self.threads, os.pread, descriptor, min(PIECE_BYTES, end - offset), offset)
                 if not piece:
-                    raise BlobMissing(f"the content ended {end - offset} bytes early")
+                    raise BlobMissing(f"the content ends {end - offset} bytes early")
                 offset += len(piece)
                 yield piece

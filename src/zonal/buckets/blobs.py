@@ -1,8 +1,8 @@
-"""Where content is kept: bytes under ids that the store makes up, behind a protocol of a few methods.
+"""The blob store's protocol: immutable content under ids that the store generates.
 
-Content is never changed: it is written once, becomes durable at `BlobWriter.commit`, and is removed. Ids are random and say nothing of
-buckets or keys, so no key, whatever is in it, can reach outside, and two keys never meet. Whoever outgrows one machine puts another
-implementation behind this protocol; nothing above it knows files.
+Content is written once, becomes durable at `BlobWriter.commit`, and is never changed, only removed. Ids are random and independent of
+buckets and keys, so no key can lead to a path outside the store, and no two keys share content. Another implementation can replace files;
+the layers above depend on files only where plain content is sent by `sendfile` (`store.BucketStore.file`).
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from zonal.records.store import StoreUnavailable
 
 
 class BlobWriter(Protocol):
-    """Content on its way in. Ends with `commit` or `abort`."""
+    """Content that is being written. Ends with `commit` or `abort`."""
 
     async def write(self, piece: bytes) -> None:
-        """Add a piece. Waits while the disk is behind."""
+        """Append a piece. Waits while earlier pieces are written to the disk."""
 
     async def commit(self) -> str:
-        """Make everything written durable; returns its id."""
+        """Make everything written durable; return its id."""
 
     async def abort(self) -> None:
-        """Forget everything written. May be called after a failure of the other two."""
+        """Discard everything written. May be called after a failure of the other two."""
 
 
 class Blobs(Protocol):
-    """A store of content."""
+    """A blob store."""
 
     def writer(self, watch: Callable[[bytes], None]) -> BlobWriter:
-        """Begin new content. `watch` is given each piece in order, on a thread where it may compute."""
+        """Begin new content. `watch` is called with each batch in order, in a thread, so that it can compute hashes."""
 
     def read(self, blob: str, offset: int, size: int) -> AsyncIterator[bytes]:
-        """`size` bytes from `offset`. Raises `BlobMissing` at once where there is none; held open from then on."""
+        """`size` bytes from `offset`. Raises `BlobMissing` when called if there is no such content; later the content stays open."""
 
     def hold(self, blobs: Sequence[str]) -> Hold:
-        """Keep content from going while what is returned lives. Raises `BlobMissing` where some has gone already."""
+        """Keep content readable until the returned object is garbage-collected. Raises `BlobMissing` if any has been removed."""
 
     def remove(self, blob: str) -> None:
-        """Let go of content. Those who read or hold it now may read to its end."""
+        """Remove content. Readers and holders of it can read it to the end."""
 
 
 class Hold:
-    """Keeps content there for as long as somebody has this object, whatever happens to the code that has it."""
+    """Keeps content readable as long as this object is referenced; it needs no explicit release."""
 
     def __init__(self, blobs: Sequence[str], released: ReleaseQueue[Sequence[str]]) -> None:
         released.add_when_collected(self, blobs)
@@ -56,9 +56,9 @@ class BlobMissing(Exception):
 
 
 class DiskFull(StoreUnavailable):
-    """The disk has no room for what was to be stored; nothing of it took effect."""
+    """The disk is full; nothing of the change took effect."""
 
 
 def new_id() -> str:
-    """An id that nobody has used: 128 random bits."""
+    """A new unique id: 128 random bits."""
     return secrets.token_hex(16)

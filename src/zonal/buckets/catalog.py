@@ -1,10 +1,11 @@
-"""The catalog: which objects there are, in order, in one SQLite file.
+"""The catalog: buckets, versions of objects and open uploads, in one SQLite file.
 
-SQLite, not LMDB, because an index here is (bucket, key, order of the version), keys have up to 1,024 bytes and LMDB's end at 511; and
-because `state = CURRENT` as a partial index gives listings of what is visible for free. Keys are kept as UTF-8 bytes, whose order is S3's.
+SQLite rather than LMDB, because the index is (bucket, key, order of the version) and keys have up to 1,024 bytes, while LMDB's have at most
+511; and because a partial index on `state = CURRENT` serves listings of visible objects. Keys are stored as UTF-8 bytes, which sort in S3's
+order.
 
-Reads run on the event loop's thread: each costs a few look-ups. Changes are functions that run there too, in order, inside one transaction
-for all that were waiting (`group_commit`). A change is acknowledged when the transaction is on the disk (WAL, `synchronous=FULL`).
+Reads run on the event loop's thread; each takes a few index look-ups. Changes are functions that run there too, in order, in one
+transaction for all that are waiting (`group_commit`). A change is acknowledged when the transaction is durable (WAL, `synchronous=FULL`).
 
 >>> entry = await catalog.change(lambda changes: changes.put(bucket, entry))
 """
@@ -26,7 +27,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 CACHED_LOOKUPS = 1000
 NONCURRENT, CURRENT, MARKER = 0, 1, 2
-"""States of a version: an older one, the one that is visible, a delete marker that hides the key."""
+"""States of a version: noncurrent; current and visible; current and a delete marker."""
 
 _pack = msgspec.msgpack.encode
 _entry = msgspec.msgpack.Decoder(ObjectVersion).decode
@@ -35,20 +36,20 @@ _upload = msgspec.msgpack.Decoder(Upload).decode
 _bucket = msgspec.msgpack.Decoder(Bucket).decode
 
 VersionRow = tuple[bytes, int, int, bytes]
-"""A version: key, order (later ones are smaller), state, entry."""
+"""A version: key, order (newer versions have smaller numbers), state, encoded entry."""
 
 
 class Cache:
-    """What was looked up, until a change of it is committed: one call asks for the same bucket and key several times."""
+    """Looked-up records, until a change of them is committed: one request reads the same bucket and key several times."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket | None] = {}
         self.newest: dict[tuple[int, str], ObjectVersion | None] = {}
         self.small: dict[str, bytes | None] = {}
-        """Small content, which never changes under its name: nothing makes it wrong."""
+        """Small content by blob id. It is immutable, so it needs no invalidation."""
 
     def forget(self, changes: CatalogChanges) -> None:
-        """What these changes have touched."""
+        """Drop the records that these changes have written."""
         if changes.has_touched_buckets:
             self.buckets.clear()
         for place in changes.touched:
@@ -69,7 +70,7 @@ def _cached(cache: dict[K, T], key: K, load: Callable[[], T]) -> T:
 
 
 class CatalogView:
-    """What can be asked of a catalog. Without a `cache` every question is asked of the database."""
+    """Queries of the catalog. Without a `cache` every query reads the database."""
 
     def __init__(self, database: sqlite3.Connection, cache: Cache | None = None) -> None:
         self._database = database
@@ -104,7 +105,7 @@ class CatalogView:
         return _entry(row[0]) if row else None
 
     def order(self, bucket: int, key: str, version: str) -> int | None:
-        """Where a version stands among those of its key."""
+        """A version's order among those of its key, or None."""
         row = self._database.execute(
             "SELECT place FROM versions WHERE bucket = ? AND key = ? AND version = ?", (bucket, key.encode(), version)
         ).fetchone()
@@ -115,12 +116,12 @@ class CatalogView:
         return row is None
 
     def walk_current(self, bucket: int, start: bytes, end: bytes | None) -> Iterator[VersionRow]:
-        """Visible objects with `start <= key < end`, in order, read as they are taken."""
+        """Visible objects with `start <= key < end`, in order; rows are read lazily."""
         sql = "SELECT key, place, state, body FROM versions WHERE state = 1 AND bucket = ? AND key >= ?"
         return self._walk(sql, (bucket, start), end, "ORDER BY key")
 
     def walk_versions(self, bucket: int, start: bytes, end: bytes | None, after: int | None = None) -> Iterator[VersionRow]:
-        """All versions with `start <= key < end`, the newest of a key first; `after` leaves out those of `start` up to that place."""
+        """All versions with `start <= key < end`, the newest of a key first; of `start` only those after the order `after`."""
         sql = "SELECT key, place, state, body FROM versions WHERE bucket = ? AND (key, place) > (?, ?)"
         return self._walk(sql, (bucket, start, -(2**63) if after is None else after), end, "ORDER BY key, place")
 
@@ -130,7 +131,7 @@ class CatalogView:
         return iter(self._database.execute(f"{sql} {order}", values))
 
     def small(self, blob: str) -> bytes | None:
-        """Content that is kept in the catalog itself; None where it has gone meanwhile."""
+        """Content that is stored in the catalog itself; None if it has been removed."""
         if self._cache is None:
             return self._small(blob)
         return _cached(self._cache.small, blob, lambda: self._small(blob))
@@ -140,7 +141,7 @@ class CatalogView:
         return row[0] if row else None
 
     def knows(self, blob: str) -> bool:
-        """Whether anything refers to this content."""
+        """Whether any record refers to this content."""
         return self._database.execute("SELECT 1 FROM blobs WHERE blob = ?", (blob,)).fetchone() is not None
 
     def upload(self, bucket: int, id: str) -> Upload | None:
@@ -148,7 +149,7 @@ class CatalogView:
         return _upload(row[0]) if row else None
 
     def walk_uploads(self, bucket: int, start: bytes, end: bytes | None, after: str = "") -> Iterator[tuple[bytes, Upload]]:
-        """Open uploads with `start <= key < end` in order of key and id; `after` leaves out those of `start` up to that id."""
+        """Open uploads with `start <= key < end`, ordered by key and id; of `start` only those after the id `after`."""
         sql = "SELECT key, body FROM uploads WHERE bucket = ? AND (key, upload) > (?, ?)"
         for key, body in self._walk(sql, (bucket, start, after), end, "ORDER BY key, upload"):  # type: ignore[misc]
             yield key, _upload(body)
@@ -168,7 +169,7 @@ class CatalogView:
 
 
 class CatalogChanges(CatalogView):
-    """A view that can also change, for one change. `removed` gathers content that nothing refers to any more."""
+    """The view and the write operations that one change gets. `removed` collects content that is no longer referred to."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         super().__init__(database)
@@ -177,7 +178,7 @@ class CatalogChanges(CatalogView):
         self.has_touched_buckets = False
 
     def add_bucket(self, bucket: Bucket) -> Bucket:
-        """Add a bucket under a number of its own."""
+        """Add a bucket with a new number."""
         cursor = self._database.execute("INSERT INTO numbers DEFAULT VALUES")
         bucket = msgspec.structs.replace(bucket, number=cursor.lastrowid or 0)
         self.put_bucket(bucket)
@@ -188,14 +189,14 @@ class CatalogChanges(CatalogView):
         self._database.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?)", (bucket.name, _pack(bucket)))
 
     def delete_bucket(self, bucket: Bucket) -> None:
-        """Remove an empty bucket, and with it the uploads that are open in it."""
+        """Remove an empty bucket and its open uploads."""
         self.has_touched_buckets = True
         for _, upload in list(self.walk_uploads(bucket.number, b"", None)):
             self.delete_upload(bucket.number, upload.id)
         self._database.execute("DELETE FROM buckets WHERE name = ?", (bucket.name,))
 
     def put(self, bucket: int, entry: ObjectVersion) -> ObjectVersion:
-        """Add a version as the newest of its key. A null version takes the place of the one there was."""
+        """Add a version as the newest of its key. A null version replaces the key's previous null version."""
         key = entry.key.encode()
         self.touched.append((bucket, entry.key))
         newest = self._newest(bucket, entry.key)
@@ -216,20 +217,20 @@ class CatalogChanges(CatalogView):
         return entry
 
     def _overwrite(self, bucket: int, key: bytes, place: int, before: ObjectVersion, entry: ObjectVersion) -> None:
-        """Put a newest version where the newest is: neither its order among the versions nor any index changes."""
+        """Replace the newest version in place: its order and the indexes do not change."""
         sql = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND place = ?"
         self._database.execute(sql, (_pack(entry), bucket, key, place))
         self._release(before)
         self._refer(entry)
 
     def change(self, bucket: int, entry: ObjectVersion) -> None:
-        """Write what may change of a version (tags, ACL, locks) in its place."""
+        """Write the changeable parts of a version (tags, ACL, locks) in place."""
         self.touched.append((bucket, entry.key))
         sql = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND version = ?"
         self._database.execute(sql, (_pack(entry), bucket, entry.key.encode(), entry.version))
 
     def delete(self, bucket: int, key: str, version: str, *, promote: bool = True) -> ObjectVersion | None:
-        """Remove a version for good; where it was the newest, the one before it comes to light."""
+        """Remove a version permanently; if it was the newest, the one before becomes current (unless `promote` is false)."""
         raw = key.encode()
         self.touched.append((bucket, key))
         sql = "SELECT place, state, body FROM versions WHERE bucket = ? AND key = ? AND version = ?"
@@ -254,14 +255,14 @@ class CatalogChanges(CatalogView):
         self._database.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", row)
 
     def supersede_uploads(self, bucket: int, key: str) -> None:
-        """Mark the open uploads of a key as begun before it was deleted."""
+        """Mark the open uploads of a key as superseded by its deletion."""
         raw = key.encode()
         for _, upload in list(self.walk_uploads(bucket, raw, raw + b"\x00")):
             row = (_pack(msgspec.structs.replace(upload, superseded=True)), bucket, upload.id)
             self._database.execute("UPDATE uploads SET body = ? WHERE bucket = ? AND upload = ?", row)
 
     def delete_upload(self, bucket: int, id: str, *, kept: frozenset[str] = frozenset()) -> None:
-        """Close an upload; the content of its parts goes, but for the blobs that an object has taken over."""
+        """Remove an upload and the content of its parts, except the blobs in `kept`, which an object refers to now."""
         for part in self.parts(id):
             if part.segment.blob not in kept:
                 self.release(part.segment.blob, small=part.segment.small)
@@ -269,7 +270,7 @@ class CatalogChanges(CatalogView):
         self._database.execute("DELETE FROM uploads WHERE bucket = ? AND upload = ?", (bucket, id))
 
     def put_part(self, upload: str, part: Part) -> None:
-        """Add a part, in the place of the one that had its number."""
+        """Add a part, or replace the one with its number."""
         before = self.part(upload, part.number)
         if before is not None:
             self.release(before.segment.blob, small=before.segment.small)
@@ -297,7 +298,7 @@ class CatalogChanges(CatalogView):
 
 
 class BucketCatalog:
-    """The catalog in one file. `on_removed` is told of content that no longer is referred to, after the commit."""
+    """The catalog in one file. `on_removed` is called after the commit with each blob that is no longer referred to."""
 
     def __init__(self, path: Path, on_removed: Callable[[str], None]) -> None:
         path.touch(mode=0o600, exist_ok=True)
@@ -310,9 +311,9 @@ class BucketCatalog:
         self.view = CatalogView(_open(path), self._cache)
 
     async def change(self, work: Callable[[CatalogChanges], T]) -> T:
-        """Run `work` in its turn, and return what it returned once that is durable.
+        """Run `work` in order with other changes, and return its result when the change is durable.
 
-        What it raises is raised here, and nothing of it happened. Raises `StoreUnavailable` where it could not be made durable.
+        An exception of `work` is raised here and its change is rolled back. Raises `StoreUnavailable` if the commit fails.
         """
         changes = CatalogChanges(self._database)
 
@@ -324,11 +325,11 @@ class BucketCatalog:
         try:
             return await self._commits.run(lambda: work(changes), settle)
         except StoreUnavailable:
-            self._cache.forget_all()  # Nobody knows what of it the disk has.
+            self._cache.forget_all()  # It is unknown whether the commit reached the disk.
             raise
 
     def invalidate(self) -> None:
-        """Forget what was read: it was found to be out of date before its change was told (the commit is there a moment earlier)."""
+        """Clear the cache. A reader calls it on finding a stale record: a commit takes effect shortly before its cache invalidation."""
         self._cache.forget_all()
 
     def new_view(self) -> CatalogView:
@@ -362,7 +363,7 @@ def _open(path: Path) -> sqlite3.Connection:
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -16000;"
         )
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"the buckets' catalog at {path} cannot be opened: {error}") from error
+        raise StoreUnavailable(f"cannot open the S3 catalog at {path}: {error}") from error
     return database
 
 

@@ -1,13 +1,13 @@
-"""One piece of content on its way into a file.
+"""Writes one blob to a file.
 
-Pieces are gathered to batches. A batch goes to two threads at once: one writes it, one shows it to whoever watches (who computes hashes of
-it), while the next batch is gathered; so a writer holds two batches, however large the content is. At the end the file is synced while the
-last hashes are still computed. The kernel begins to write each batch to the disk at once, and large content is synced on the way as well,
-so that little is left to sync when everybody waits for it.
+Pieces are collected into batches. Two threads process a batch at the same time, one writing it, one passing it to `watch` (which computes
+hashes), while the next batch is collected; so a writer holds two batches in memory, however large the content is. At the end the file is
+synced while the last hashes are computed. The kernel starts to write each batch to the disk immediately, and large content is also synced
+at intervals, so that the final sync is short.
 
-The order at the end is what durability rests on: write, sync the file, rename it, sync the directory. (A rename that was not synced may be
-lost with the power, and then the content has no name.) Room is asked for before each batch: content leaves `RESERVE_BYTES` of the disk
-free, so that the catalog can still write down a deletion when content has no place any more.
+Durability depends on the final order: write, sync the file, rename it, sync the directory. (A power loss can undo a rename that was not
+synced; the content then has no name.) Free space is checked before each batch: content leaves `RESERVE_BYTES` of the disk free, so that the
+catalog can still record deletions when the disk is too full for content.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zonal.buckets.blobs import DiskFull
 from zonal.foundation.files import begin_writing_back, sync_directory
 
 FIRST_BATCH_BYTES = 512 * 1024
-"""Smaller than the others: the threads begin earlier, which content of a few batches feels."""
+"""Smaller than the others, so that the threads start earlier; this shortens the upload of content of a few batches."""
 BATCH_BYTES = 1024 * 1024
 SYNC_BYTES = 32 * 1024 * 1024
 RESERVE_BYTES = 16 * 1024 * 1024
@@ -32,7 +32,7 @@ _PIECES_AT_ONCE = 512
 
 
 class FileWriter:
-    """Writes to `path` and, when it is committed, has it at `kept`, whose name is the content's id."""
+    """Writes to `path`; `commit` renames the file to `kept`, whose name is the content's id."""
 
     def __init__(self, path: Path, kept: Path, watch: Callable[[bytes], None], threads: Executor) -> None:
         self._path = path
@@ -66,14 +66,14 @@ class FileWriter:
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, self._forget))
 
     async def _start_batch(self, work: Callable[[list[bytes]], None]) -> None:
-        """Hand the batch to the threads, once they are done with the one before."""
+        """Start the threads on this batch when they have finished the previous one."""
         await self._await_batch()
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         loop = asyncio.get_running_loop()
         self._running = [loop.run_in_executor(self._threads, each, batch) for each in (work, self._show)]
 
     async def _await_batch(self) -> None:
-        """Wait for the threads; raises what went wrong there. Whoever is cancelled here leaves the flights for `abort` to wait for."""
+        """Wait for the threads and raise their errors. If the caller is cancelled here, `abort` waits for the running threads."""
         if self._running:
             await asyncio.wait(self._running)
         running, self._running = self._running, []
@@ -82,7 +82,7 @@ class FileWriter:
                 raise error
 
     def _show(self, batch: list[bytes]) -> None:
-        self._watch(b"".join(batch))  # At once: between two pieces this thread would have to wait for the interpreter.
+        self._watch(b"".join(batch))  # One call for the batch: between two calls the thread would wait for the interpreter's lock.
 
     def _append(self, batch: list[bytes]) -> None:
         try:
@@ -123,7 +123,7 @@ class FileWriter:
 
 
 def has_space(path: Path) -> bool:
-    """Whether content may be added to the disk that holds `path`."""
+    """Whether the disk that holds `path` has room for content."""
     disk = os.statvfs(path)
     return disk.f_bavail * disk.f_frsize > RESERVE_BYTES
 
@@ -134,7 +134,7 @@ def sync_file(descriptor: int) -> None:
 
 
 def _write(descriptor: int, pieces: list[bytes]) -> None:
-    """Write all of it, in one call where the kernel takes all at once."""
+    """Write all pieces, in one system call if the kernel accepts them all."""
     written = os.writev(descriptor, pieces)
     for piece in pieces:
         if written >= len(piece):

@@ -1,9 +1,9 @@
-"""Changes of one SQLite file, in order, many in one durable transaction (group commit).
+"""Group commit: changes of one SQLite file, in order, many in one durable transaction.
 
-What waits when a commit has ended is the next batch. A batch is worked off on the event loop's thread, where each change takes some tens
-of microseconds, in a savepoint of its own, so that one that raises (a condition that does not hold) undoes itself only. Only the COMMIT,
-which waits for the disk, goes to a thread. What was turned down: a thread that runs the changes as well. Each of their statements gives the
-interpreter up and has to wait for it again, for up to 5 ms where the loop is busy, which made small writes four times as slow.
+The changes that are waiting when a commit ends form the next batch. The batch runs on the event loop's thread, where each change takes tens
+of microseconds, in a savepoint of its own, so that a change that raises (for example on a failed precondition) is rolled back alone. Only
+COMMIT, which waits for the disk, runs in another thread. Turned down: running the changes in that thread as well. Each SQL statement
+releases the interpreter's lock and has to acquire it again, for up to 5 ms while the loop is busy; small writes were four times as slow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class QueuedChange(NamedTuple):
-    """A change that waits for its turn. `then` is called once it is durable, whether or not anybody still waits for it."""
+    """A waiting change. `then` is called when it is durable, even if the caller has been cancelled."""
 
     work: Callable[[], Any]
     then: Callable[[], None]
@@ -39,9 +39,9 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-commit")
 
     async def run(self, work: Callable[[], T], then: Callable[[], None]) -> T:
-        """Run `work`, which changes the database, and return what it returned once that is durable and `then` was called.
+        """Run `work`, which changes the database, and return its result when the change is durable and `then` has been called.
 
-        What it raises is raised here, and nothing of it happened. Raises `StoreUnavailable` where it could not be made durable.
+        An exception of `work` is raised here and its change is rolled back. Raises `StoreUnavailable` if the commit fails.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -51,7 +51,7 @@ class GroupCommit:
         return await asyncio.shield(future)
 
     async def close(self) -> None:
-        """Commit what waits, and end."""
+        """Commit the waiting changes and close the database."""
         if self._task is not None:
             await asyncio.wait([self._task])
         self._thread.shutdown()
@@ -73,7 +73,7 @@ class GroupCommit:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._database.execute, "COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:
-                with contextlib.suppress(sqlite3.Error):  # The next BEGIN says what is wrong; those who wait here are answered now.
+                with contextlib.suppress(sqlite3.Error):  # The next BEGIN reports a remaining error; the waiting callers get theirs now.
                     self._database.execute("ROLLBACK")
             outcomes = [(None, _explained(error))] * len(batch)
         for each, (result, failure) in zip(batch, outcomes, strict=True):
@@ -84,7 +84,7 @@ class GroupCommit:
                 each.future.set_exception(failure)
 
     def _outcome(self, work: Callable[[], Any], *, alone: bool) -> tuple[Any, Exception | None]:
-        """A change, undone where it raises: back to a savepoint of its own, or all where it is alone. SQLite's failures end the batch."""
+        """Run a change; if it raises, roll back to its savepoint, or the transaction if it is alone. SQLite's errors end the batch."""
         if not alone:
             self._database.execute("SAVEPOINT one")
         try:
@@ -103,4 +103,4 @@ class GroupCommit:
 
 def _explained(error: sqlite3.Error) -> StoreUnavailable:
     is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return (DiskFull if is_full else StoreUnavailable)(f"the buckets' catalog could not commit: {error}")
+    return (DiskFull if is_full else StoreUnavailable)(f"the S3 catalog cannot commit: {error}")

@@ -1,7 +1,7 @@
-"""Listing in order: prefixes, delimiters and where to go on, at the cost of what is returned.
+"""Ordered listing with prefixes, delimiters and markers; its cost is proportional to the number of results.
 
-A walk reads rows as they are taken. Where a key holds the delimiter behind the prefix, everything up to there is one common prefix: the
-walk notes it and begins anew behind it, so a million keys under one prefix cost one look-up.
+Rows are read lazily. If a key contains the delimiter after the prefix, the key up to there is a common prefix: the listing records it and
+continues with the first key after it, so a million keys under one common prefix cost one look-up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 class ListingPage(NamedTuple, Generic[R]):
-    """A page of a listing. `last` is the last key or common prefix in it where more follow, else None."""
+    """A page of a listing. `last` is its last key or common prefix if more follow, else None."""
 
     rows: list[R]
     prefixes: list[str]
@@ -21,31 +21,31 @@ class ListingPage(NamedTuple, Generic[R]):
 
 
 Walk = Callable[[bytes, bytes | None], Iterator[R]]
-"""Gives rows with `start <= key < end` in order."""
+"""Returns the rows with `start <= key < end` in order."""
 
 
 def page(
     walk: Walk[R], key_of: Callable[[R], bytes], *, start: bytes, prefix: str, delimiter: str, after: str, limit: int
 ) -> ListingPage[R]:
-    """The rows with this prefix from `start` on, at most `limit` of them and common prefixes together.
+    """The rows with this prefix from `start` on; at most `limit` rows and common prefixes in total.
 
-    Common prefixes that are not greater than `after` are left out, as S3 does (ListObjectsV2, "CommonPrefixes"). Where `after` is one
-    itself, which the page before ended with, everything under it is passed over.
+    Common prefixes that are not greater than `after` are omitted, as on S3 (ListObjectsV2, "CommonPrefixes"). If `after` is a common prefix
+    itself, the last one of the previous page, all keys under it are skipped.
     """
-    beginning, cut, end = prefix.encode(), delimiter.encode(), behind(prefix.encode())
+    beginning, cut, end = prefix.encode(), delimiter.encode(), first_key_after(prefix.encode())
     rows: list[R] = []
     prefixes: list[str] = []
     last = ""
     start = max(start, beginning)
     if delimiter and after.startswith(prefix) and after[len(prefix) :].endswith(delimiter):
-        start = max(start, behind(after.encode()) or start)
+        start = max(start, first_key_after(after.encode()) or start)
     while True:
         skip = None
         for row in walk(start, end):
             key = key_of(row)
             at = key.find(cut, len(beginning)) if cut else -1
             common = key[: at + len(cut)] if at >= 0 else b""
-            skip = behind(common) if common else None
+            skip = first_key_after(common) if common else None
             if common and common <= after.encode():
                 break
             if len(rows) + len(prefixes) >= limit:
@@ -61,7 +61,7 @@ def page(
         start = skip
 
 
-def behind(prefix: bytes) -> bytes | None:
-    """The least key that is greater than all with this prefix; None where there is none."""
+def first_key_after(prefix: bytes) -> bytes | None:
+    """The least key that is greater than all keys with this prefix; None if there is none."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None

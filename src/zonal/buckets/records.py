@@ -1,7 +1,7 @@
-"""What the catalog keeps: buckets, versions of objects, uploads in parts.
+"""The catalog's records: buckets, versions of objects, multipart uploads and their parts.
 
-Content is named, not held: a `Segment` is a piece of content in the blob store, or beside the entry where it is small. An object that was
-uploaded in parts keeps its parts' segments as they are.
+Records refer to content by `Segment`: a blob in the blob store, or a row of the catalog if it is small. An object from a multipart upload
+keeps the segments of its parts.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 NULL = "null"
-"""The version id of what was written while versioning was not enabled."""
+"""The version id of objects written while versioning is not enabled."""
 
 
 class Segment(msgspec.Struct, frozen=True, array_like=True):
-    """`size` bytes of content. `small`: kept in the catalog itself, else in the blob store."""
+    """`size` bytes of content. `small`: stored in the catalog, else in the blob store. `nonce` is set for encrypted content."""
 
     blob: str
     size: int
@@ -25,7 +25,7 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Checksum(msgspec.Struct, frozen=True, array_like=True):
-    """A checksum as S3 tells it: `algorithm` as in `CRC64NVME`, `value` in base64 (with `-N` when composite), COMPOSITE or FULL_OBJECT."""
+    """An S3 checksum: `algorithm` such as `CRC64NVME`, `value` in base64 (plus `-N` if composite), `type` COMPOSITE or FULL_OBJECT."""
 
     algorithm: str
     value: str
@@ -33,7 +33,7 @@ class Checksum(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A part of an upload, or of an object made of one."""
+    """A part of a multipart upload, or of an object created by one."""
 
     number: int
     size: int
@@ -51,9 +51,9 @@ class Retention(msgspec.Struct, frozen=True, array_like=True):
 class ObjectVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of an object. A delete marker has no content (`is_marker`).
 
-    `modified` is in seconds since 1970. `headers` are those given back as they came (`Content-Type`, …) by their lower-case names. `grants`
-    is the ACL where one was given. `hold_said`: a legal hold was put on it or taken off it. `customer_key` is the MD5 of an SSE-C key, for
-    an object that is encrypted with it. `upload` is the id of the upload that it was made by in parts.
+    `modified` is in seconds since 1970. `headers` are the headers returned as they were sent (`Content-Type`, …), by lower-case name.
+    `grants` is the ACL if one was set. `hold_set`: a legal hold has been set explicitly, ON or OFF. `customer_key` is the salted digest of
+    an SSE-C key (`encryption.CustomerKey.mark`). `upload` is the id of the multipart upload that created the object.
     """
 
     key: str
@@ -74,20 +74,20 @@ class ObjectVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     customer_key: str = ""
     retention: Retention | None = None
     legal_hold: bool = False
-    hold_said: bool = False
+    hold_set: bool = msgspec.field(default=False, name="hold_said")
     redirect: str = ""
     upload: str = ""
 
     @property
     def at(self) -> datetime:
-        """When it was written."""
+        """The time of the write."""
         return datetime.fromtimestamp(self.modified, UTC)
 
 
 class Upload(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A multipart upload that is open. `template` is the entry that it is going to be, without content.
+    """An open multipart upload. `template` is the future object's entry, without content.
 
-    `superseded`: somebody has deleted the key since it was begun.
+    `superseded`: the key has been deleted since the upload was created.
     """
 
     id: str
@@ -100,7 +100,7 @@ class Upload(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Bucket(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A bucket. `number` is never used again; `settings` holds its configuration documents, in boto3's shapes, by their names."""
+    """A bucket. `number` is never reused; `settings` holds its configuration documents, in boto3's shapes, by name."""
 
     name: str
     number: int

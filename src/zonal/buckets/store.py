@@ -1,7 +1,7 @@
-"""Catalog and content together: the S3 store of one region, as a directory.
+"""The S3 store of one region: catalog and content in one directory.
 
-Content comes in by `receive` (durable when it returns, visible to nobody), becomes an object by a change of the catalog, and goes out by
-`read`. Content of up to `SMALL_BYTES` is kept in the catalog, beside the entry: one sync for both instead of three.
+`receive` stores content (durable when it returns, not yet visible), a change of the catalog makes it an object, `read` returns it. Content
+of up to `SMALL_BYTES` is stored in the catalog with the entry: one sync for both instead of three.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SMALL_BYTES = 8 * 1024
 
 
 class Content(NamedTuple):
-    """Content that has arrived and is durable, or, when `small`, is going to be with the change that adds it."""
+    """Received content. It is durable, except `small` content, which becomes durable with the change that adds it."""
 
     segment: Segment
     small: bytes | None
 
 
 class ContentSpan(NamedTuple):
-    """A piece of a segment; `content` is there where it is small."""
+    """A range of a segment; `content` is set if the segment is small."""
 
     blob: str
     offset: int
@@ -50,7 +50,7 @@ class BucketStore:
             sync_directory(path)
 
     async def receive(self, pieces: AsyncIterator[bytes], watch: Callable[[bytes], None]) -> Content:
-        """Take content in; `watch` sees each piece in order. Where anything raises (`DiskFull`, say), nothing of it stays."""
+        """Store content; `watch` gets each piece in order. If anything raises (for example `DiskFull`), all of it is removed."""
         held: list[bytes] = []
         size = 0
         async for piece in pieces:
@@ -64,7 +64,7 @@ class BucketStore:
         return self.take_small(content)
 
     def take_small(self, content: bytes) -> Content:
-        """Take in content of at most `SMALL_BYTES` that is there already. Raises `DiskFull`."""
+        """Accept content of at most `SMALL_BYTES` that is completely in memory. Raises `DiskFull`."""
         if not self._files.has_space():
             raise DiskFull("the disk is full")
         return Content(Segment(new_id(), len(content), small=True), content)
@@ -86,12 +86,12 @@ class BucketStore:
             raise
 
     def forget(self, content: Content) -> None:
-        """Let go of content that did not become anything."""
+        """Remove content that no record refers to."""
         if content.small is None:
             self.blobs.remove(content.segment.blob)
 
     def small(self, segment: Segment) -> bytes | None:
-        """The content of a small segment; None where it has gone meanwhile."""
+        """The content of a small segment; None if it has been removed."""
         return self.catalog.view.small(segment.blob)
 
     def file(self, segment: Segment) -> IO[bytes]:
@@ -99,7 +99,7 @@ class BucketStore:
         return self._files.open(segment.blob)
 
     def read(self, segments: Sequence[Segment], offset: int, size: int) -> AsyncIterator[bytes]:
-        """`size` bytes from `offset` of segments in a row, which stay until the end. Raises `BlobMissing` where one has gone."""
+        """`size` bytes from `offset` of concatenated segments, which are held until the end. Raises `BlobMissing` if one was removed."""
         return self._read(*self._held(segments, offset, size))
 
     async def _read(self, spans: list[ContentSpan], hold: Hold) -> AsyncIterator[bytes]:
@@ -110,19 +110,19 @@ class BucketStore:
                 async with contextlib.aclosing(self.blobs.read(span.blob, span.offset, span.size)) as pieces:  # type: ignore[type-var]
                     async for piece in pieces:
                         yield piece
-        del hold  # Whoever stops earlier drops this frame, and the hold with it.
+        del hold  # If the reader stops earlier, the frame is dropped and the hold with it.
 
     def files(self, segments: Sequence[Segment], offset: int, size: int) -> Iterator[bytes | tuple[IO[bytes], int, int]]:
-        """As `read`, for whoever can send files: in the place of large content an open file, an offset and a size."""
+        """Like `read`, for `sendfile`: large content is returned as an open file, an offset and a size."""
         return self._files_of(*self._held(segments, offset, size))
 
     def _files_of(self, spans: list[ContentSpan], hold: Hold) -> Iterator[bytes | tuple[IO[bytes], int, int]]:
         for span in spans:
             yield span.content if span.content is not None else (self._files.open(span.blob), span.offset, span.size)
-        del hold  # Whoever stops earlier drops this frame, and the hold with it.
+        del hold  # If the reader stops earlier, the frame is dropped and the hold with it.
 
     def _held(self, segments: Sequence[Segment], offset: int, size: int) -> tuple[list[ContentSpan], Hold]:
-        """The spans of content that these bytes are, with small content at hand and large content held."""
+        """The spans that make up these bytes, with small content loaded and large content held."""
         spans = []
         for segment in segments:
             if size <= 0:
@@ -143,7 +143,8 @@ class BucketStore:
         return ContentSpan(segment.blob, offset, size, content[offset : offset + size])
 
     async def sweep(self) -> int:
-        """Remove content that an earlier life left without an entry; returns how much."""
+        """Remove unreferenced content that an earlier run left; return the number of blobs."""
+
         return await asyncio.to_thread(self._sweep)
 
     def _sweep(self) -> int:

@@ -1,11 +1,11 @@
-"""A disk that forgets what was not synced, as one may when the power goes.
+"""A simulated disk that loses unsynced data in a power loss.
 
-While it watches, every call of `os` that changes something below a directory is carried out, and also written into a model that knows two
-truths: what is there now, and what is certain to be there after a power loss. A file's content is certain once the file was synced; a name
-(made, renamed or removed) once its directory was synced. What is in between may be there or not, for each name and each content by itself:
-`image` writes one of the possible outcomes into a new directory.
+While it observes a directory, every call of `os` that changes something there is executed and also recorded in a model with two states: the
+current one, and the one that is certain to survive a power loss. A file's content is certain after the file was synced; a name (created,
+renamed or removed) after its directory was synced. Anything else may survive or not, independently for each name and each content: `image`
+writes one possible outcome to a new directory.
 
-SQLite's own writes are not seen; what it has committed with `synchronous=FULL` counts as certain, so its files are copied as they are.
+SQLite's writes are not observed; what it has committed with `synchronous=FULL` is certain, so its files are copied as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 
 
 class File:
-    """A file by its own, whatever it is called."""
+    """A file's content, independent of its names."""
 
     def __init__(self) -> None:
         self.now = b""
@@ -30,11 +30,11 @@ class File:
 
 
 Names = dict[str, "File | None"]
-"""What there is by its path; None is a directory."""
+"""Files by path; None for a directory."""
 
 
 class LosingDisk:
-    """Watches what happens below `root`. `on_event` is called before each call that changes something or makes it certain."""
+    """Observes the calls below `root`. `on_event` is called before each call that changes or syncs something."""
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch, on_event: Callable[[], None]) -> None:
         self.root = root
@@ -58,7 +58,7 @@ class LosingDisk:
             patch.setattr(os, name, self._watched(name, getattr(os, name), note))
 
     def image(self, directory: Path, source: random.Random) -> None:
-        """What may be below `root` after a power loss now, as a directory of its own."""
+        """Create a directory with what may be left below `root` after a power loss now."""
         with self.lock:
             names = {}
             for path in sorted({**self.now, **self.certain}):

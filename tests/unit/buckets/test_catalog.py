@@ -1,4 +1,4 @@
-"""The catalog against a model: random puts, deletes and listings, versioned and not, give what sorted dictionaries give."""
+"""The catalog compared with a model: random puts, deletes and listings, with and without versioning, against sorted dictionaries."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _expected(keys: list[str], prefix: str, delimiter: str) -> list[str]:
     return sorted(dict.fromkeys(found), key=str.encode)
 
 
-async def test_a_change_that_refuses_undoes_itself_alone(catalog: BucketCatalog) -> None:
+async def test_a_change_that_raises_is_rolled_back_alone(catalog: BucketCatalog) -> None:
     def refuse(changes: CatalogChanges) -> None:
         changes.put(1, entry("refused"))
         raise LookupError("no")
@@ -111,7 +111,7 @@ async def test_a_change_that_refuses_undoes_itself_alone(catalog: BucketCatalog)
     assert [row[0] for row in catalog.view.walk_current(1, b"", None)] == [b"a", b"b"]
 
 
-async def test_a_commit_that_fails_fails_for_all_of_its_batch_and_the_next_works(catalog: BucketCatalog) -> None:
+async def test_a_failed_commit_fails_its_whole_batch_and_the_next_succeeds(catalog: BucketCatalog) -> None:
     def break_down(changes: CatalogChanges) -> None:
         raise sqlite3.OperationalError("disk full")
 
@@ -121,7 +121,7 @@ async def test_a_commit_that_fails_fails_for_all_of_its_batch_and_the_next_works
     assert catalog.view.current(1, "a") is not None
 
 
-async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is_space(catalog: BucketCatalog) -> None:
+async def test_a_full_disk_is_reported_and_the_catalog_continues_when_there_is_space(catalog: BucketCatalog) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a")))
     await catalog.change(lambda changes: changes._database.execute("PRAGMA max_page_count = 1").fetchone())
     with pytest.raises(DiskFull):
@@ -131,26 +131,26 @@ async def test_a_full_disk_is_told_as_such_and_the_catalog_goes_on_when_there_is
     assert catalog.view.current(1, "a") is not None and catalog.view.small("blob") == b"x" * 1_000_000
 
 
-async def test_what_was_read_is_forgotten_with_its_change_and_when_it_is_found_out_of_date(catalog: BucketCatalog) -> None:
+async def test_the_cache_is_invalidated_by_changes_and_on_request(catalog: BucketCatalog) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="one")))
     assert catalog.view.current(1, "a") is not None
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="two")))
     found = catalog.view.current(1, "a")
     assert found is not None and found.segments[0].blob == "two"
-    catalog._database.execute("DELETE FROM versions")  # As a commit that is there and was not told yet.
+    catalog._database.execute("DELETE FROM versions")  # Like a commit whose cache invalidation is still to come.
     assert catalog.view.current(1, "a") is not None
     catalog.invalidate()
     assert catalog.view.current(1, "a") is None
 
 
-async def test_content_that_is_replaced_is_let_go_after_the_commit(catalog: Any) -> None:
+async def test_replaced_content_is_removed_after_the_commit(catalog: Any) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="one")))
     assert catalog.view.knows("one") and catalog.removed == []
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="two")))
     assert catalog.removed == ["one"] and not catalog.view.knows("one") and catalog.view.knows("two")
 
 
-async def test_an_upload_that_is_completed_keeps_the_parts_it_took_and_lets_the_others_go(catalog: Any) -> None:
+async def test_a_completed_upload_keeps_its_parts_and_removes_the_others(catalog: Any) -> None:
     upload = Upload("u", "b", entry("k"), 1.0)
     await catalog.change(lambda changes: changes.add_upload(1, upload))
     for number, blob in ((1, "x"), (2, "y"), (1, "z")):
@@ -160,7 +160,7 @@ async def test_an_upload_that_is_completed_keeps_the_parts_it_took_and_lets_the_
     assert catalog.removed == ["x", "y"] and catalog.view.knows("z") and catalog.view.parts("u") == []
 
 
-async def test_a_bucket_that_is_made_again_has_a_number_of_its_own(catalog: BucketCatalog) -> None:
+async def test_a_bucket_created_again_has_a_new_number(catalog: BucketCatalog) -> None:
     made = []
     for _ in range(2):
         bucket = await catalog.change(lambda changes: changes.add_bucket(Bucket("b", 0, 1.0, "o")))
@@ -169,7 +169,7 @@ async def test_a_bucket_that_is_made_again_has_a_number_of_its_own(catalog: Buck
     assert made[0] != made[1]
 
 
-async def test_a_listing_with_a_delimiter_reads_what_it_returns_and_no_more(catalog: BucketCatalog) -> None:
+async def test_a_listing_with_a_delimiter_reads_only_what_it_returns(catalog: BucketCatalog) -> None:
     def many(changes: CatalogChanges) -> None:
         for directory in range(20):
             for number in range(100):

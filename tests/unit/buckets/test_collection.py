@@ -1,4 +1,4 @@
-"""The garbage collector may run anywhere, also inside the standard library's locks: a finaliser that waits there never returns."""
+"""The garbage collector may run anywhere, even while the standard library holds a lock: a finaliser that waits then deadlocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def content(size: int) -> AsyncIterator[bytes]:
 
 
 class CollectsFirst(concurrent.futures.thread._WorkItem):  # type: ignore[name-defined, misc]
-    """What `ThreadPoolExecutor.submit` makes while it holds its locks; here the collector runs at that very moment."""
+    """The object that `ThreadPoolExecutor.submit` creates while it holds its locks; here the collector runs at that moment."""
 
     def __init__(self, *arguments: Any) -> None:
         gc.collect()
@@ -34,20 +34,20 @@ async def remove_while_a_dead_reader_is_collected_in_submit(directory: Path) -> 
     held, other = [(await store.receive(content(20_000), lambda piece: None)).segment for _ in range(2)]
     gc.disable()
     reader: list[Any] = [store.read([held], 0, 20_000)]
-    reader.append(reader)  # A cycle: only the collector finds it.
+    reader.append(reader)  # A cycle: only the collector frees it.
     store.blobs.remove(held.blob)
     await asyncio.to_thread(store._files.threads.submit(lambda: None).result)
     del reader
     concurrent.futures.thread._WorkItem = CollectsFirst  # type: ignore[attr-defined]
     store.blobs.remove(other.blob)
-    while any(path.is_file() for path in store._files.kept.rglob("*")):  # noqa: ASYNC110 (nobody tells of it)
+    while any(path.is_file() for path in store._files.kept.rglob("*")):  # noqa: ASYNC110 (there is no event to wait for)
         await asyncio.sleep(0.01)
     await store.close()
     print("removed both", flush=True)
 
 
-def test_a_collection_inside_the_pools_submit_does_not_lock_the_region_up(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", __name__, str(tmp_path / "s3")]  # A process of its own: a thread in a dead lock cannot be ended.
+def test_a_garbage_collection_inside_the_pools_submit_does_not_deadlock(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", __name__, str(tmp_path / "s3")]  # In another process: a deadlocked thread cannot be ended.
     done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_SECONDS)
     assert done.stdout == "removed both\n", done.stderr
 

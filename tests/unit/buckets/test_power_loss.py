@@ -1,6 +1,6 @@
-"""The power goes at any moment: what was acknowledged is there, what is visible is whole, and the rest is swept.
+"""Power losses at any time: acknowledged writes survive, visible content is complete, and the rest is removed by the sweep.
 
-The store works on a disk that forgets what was not synced (`lossy_disk`); after each loss the next life of the store is asked.
+The store runs on a simulated disk that loses unsynced data (`lossy_disk`); after each power loss the store is opened again and checked.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from zonal.buckets.store import SMALL_BYTES, BucketStore
 
 KEYS = ("a", "b", "c")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Where real syncs cost nothing: what they do is the model's here."""
+"""A directory in memory, where real syncs are cheap; `LossyDisk` models their effect."""
 SIZES = (10, SMALL_BYTES + 1, 700_000)
 
 
 class Client:
-    """Writes, and knows what was acknowledged: by key the digest, None where it was deleted; and what may hold besides."""
+    """A writer that records the acknowledged digest of each key (None if deleted) and the results that are possible besides."""
 
     def __init__(self, store: BucketStore, source: random.Random) -> None:
         self._store = store
@@ -66,7 +66,7 @@ class Client:
 
 
 class Losses:
-    """Power losses at random moments: each an image of what may be left, with what must be in it."""
+    """Power losses at random times: each is an image of what may be left, with the content that it must have."""
 
     def __init__(self, directory: Path, source: random.Random, *, of: int) -> None:
         self._directory = directory
@@ -79,7 +79,7 @@ class Losses:
     def perhaps(self) -> None:
         if self.disk is None or self.client is None or self._source.randrange(self._of):
             return
-        with self.disk.lock:  # Both the store's threads and the client lose power here.
+        with self.disk.lock:  # The power loss stops the store's threads and the client at the same time.
             image = self._directory / str(len(self.kept))
             self.disk.image(image, self._source)
             self.kept.append((image, dict(self.client.acknowledged), self.client.under_way))
@@ -121,7 +121,7 @@ async def check(image: Path, acknowledged: dict[str, str | None], under_way: tup
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_a_power_loss_takes_nothing_that_was_acknowledged_and_leaves_nothing_torn(seed: int) -> None:
+async def test_a_power_loss_loses_no_acknowledged_write_and_leaves_no_torn_content(seed: int) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as directory, pytest.MonkeyPatch.context() as patch:
         losses = await live(Path(directory), patch, seed)
         assert len(losses.kept) > 5
@@ -130,7 +130,7 @@ async def test_a_power_loss_takes_nothing_that_was_acknowledged_and_leaves_nothi
 
 
 @pytest.mark.parametrize("left_out", ["sync_directory", "sync_file"])
-async def test_the_disk_that_forgets_notices_a_sync_that_is_left_out(left_out: str) -> None:
+async def test_a_missing_sync_is_detected_on_the_lossy_disk(left_out: str) -> None:
     def nothing(*_: Any) -> None:
         return None
 

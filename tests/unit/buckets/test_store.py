@@ -1,4 +1,4 @@
-"""Content: what is received comes back by any range, what is torn leaves nothing, what nobody refers to is swept."""
+"""Content: reads by any range, interrupted uploads, holds, and the sweep of unreferenced content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def store(tmp_path: Path) -> Any:
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 (nobody tells of it)
+        while not holds():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
 
 
@@ -38,7 +38,7 @@ def files(store: BucketStore) -> list[Path]:
     return [path for path in (store._files.kept, store._files.arriving) for path in path.rglob("*") if path.is_file()]
 
 
-async def test_content_comes_back_by_any_range(store: BucketStore) -> None:
+async def test_content_can_be_read_by_any_range(store: BucketStore) -> None:
     content = os.urandom(3_000_000)
     seen: list[bytes] = []
     got = await store.receive(pieces(content[:1_500_001], content[1_500_001:]), seen.append)
@@ -55,12 +55,12 @@ async def test_segments_are_read_as_one(store: BucketStore) -> None:
         assert b"".join([each async for each in store.read(segments, offset, size)]) == whole[offset : offset + size]
 
 
-async def test_small_content_needs_no_file(store: BucketStore) -> None:
+async def test_small_content_is_stored_without_a_file(store: BucketStore) -> None:
     got = await store.receive(pieces(b"x" * SMALL_BYTES), lambda piece: None)
     assert got.small == b"x" * SMALL_BYTES and files(store) == []
 
 
-async def test_a_body_that_breaks_off_leaves_nothing(store: BucketStore) -> None:
+async def test_an_interrupted_body_leaves_no_content(store: BucketStore) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield os.urandom(2_000_000)
         raise ConnectionError("gone")
@@ -70,7 +70,7 @@ async def test_a_body_that_breaks_off_leaves_nothing(store: BucketStore) -> None
     assert files(store) == []
 
 
-async def test_a_reader_reads_to_the_end_of_what_was_removed_and_the_next_finds_nothing(store: BucketStore) -> None:
+async def test_a_reader_finishes_reading_removed_content_and_the_next_finds_none(store: BucketStore) -> None:
     content = os.urandom(3_000_000)
     segment = (await store.receive(pieces(content), lambda piece: None)).segment
     reading = store.read([segment], 0, len(content))
@@ -81,7 +81,7 @@ async def test_a_reader_reads_to_the_end_of_what_was_removed_and_the_next_finds_
         store.file(segment)
 
 
-async def test_what_is_held_goes_when_nobody_holds_it_any_more_and_not_before(store: BucketStore) -> None:
+async def test_removed_content_is_unlinked_only_after_its_last_hold(store: BucketStore) -> None:
     segments = [(await store.receive(pieces(os.urandom(20_000)), lambda piece: None)).segment for _ in range(2)]
     begun, never_begun, other = store.read(segments, 0, 40_000), store.read(segments, 0, 1), store.files(segments, 0, 40_000)
     first = await anext(begun)
@@ -98,7 +98,7 @@ async def test_what_is_held_goes_when_nobody_holds_it_any_more_and_not_before(st
         store.read(segments, 0, 1)
 
 
-async def test_a_sweep_removes_what_nobody_refers_to_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_sweep_removes_only_unreferenced_content(tmp_path: Path) -> None:
     first = BucketStore(tmp_path / "s3")
     kept, orphan = [(await first.receive(pieces(os.urandom(20_000)), lambda piece: None)).segment for _ in range(2)]
     entry = ObjectVersion(key="k", version="null", modified=1.0, owner="o", segments=(kept,))
@@ -112,7 +112,7 @@ async def test_a_sweep_removes_what_nobody_refers_to_and_nothing_else(tmp_path: 
     await second.close()
 
 
-async def test_a_sweep_leaves_what_is_held_until_nobody_holds_it(tmp_path: Path) -> None:
+async def test_a_sweep_keeps_held_content_until_its_last_hold(tmp_path: Path) -> None:
     first = BucketStore(tmp_path / "s3")
     segment = (await first.receive(pieces(os.urandom(20_000)), lambda piece: None)).segment
     await first.close()

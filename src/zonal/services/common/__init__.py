@@ -1,7 +1,7 @@
-"""What AWS's services have in common: parts that are the same in each but for error codes, bounds and member names.
+"""Mechanisms that several AWS services share; only error codes, bounds and member names differ between them.
 
-Each module is one such part, parametrised by the service: pages of a list, filters, tags, parameters that are refused, empty strings
-of the Query protocol, subnet groups, events and maintenance windows. A service states its codes and texts once, in its own package, and
-holds no copy of the mechanism. May import `services.operation` and below, so EC2 uses it too; EC2's subnets are passed in as values. The
-network interfaces of a managed service's nodes need EC2's records and are therefore in `ec2.managed_interfaces`.
+Each module implements one: pagination, filters, tags, rejection of unsupported parameters, blank parameters of the Query protocol, subnet
+groups, events, maintenance windows. A service creates an instance with its own codes and messages (`Paging`, `TagRules`, `EventRules`, …)
+and calls it from its handlers. The package imports `services.operation` and the layers below it, so EC2 can use it as well; EC2's subnets
+are passed in as values. The network interfaces of a managed service's nodes depend on EC2's records: see `ec2.managed_interfaces`.
 """

@@ -1,10 +1,10 @@
-"""Empty strings in requests of the Query protocol: an optional parameter with one is not given, a required one is refused.
+"""Empty strings in requests of the Query protocol: optional parameters are dropped, required ones rejected.
 
-RDS and its relatives read `DBName=` as a request without a `DBName` (Terraform's provider sends it so), and answer a required
-parameter with an empty value with `InvalidParameterValue`, "The parameter DBInstanceIdentifier must be provided and must not be blank."
-An empty list is written in the same way (`VpcSecurityGroupIds=`), so it is not given either; a required one is the operation's to judge.
-`without_blanks` wraps a service's handlers so that no handler sees such a value. Only a request's own members are meant: an empty
-tag value or filter value is a value.
+RDS and similar services treat `DBName=` as a request without `DBName` (Terraform's provider sends it), and reject an empty required
+parameter with `InvalidParameterValue`, "The parameter DBInstanceIdentifier must be provided and must not be blank." An empty list has
+the same form (`VpcSecurityGroupIds=`) and is dropped too, unless it is required: then the operation validates it. `without_blanks` wraps a
+service's handlers, which therefore never receive such a value. Only top-level members are checked: tag values and filter values may be
+empty.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from zonal.wire import service_models
 
 
 def without_blanks(service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """The handlers of a service, by operation name, each behind the check of its request. `service` is botocore's name."""
+    """A service's handlers by operation name, each wrapped in the check. `service` is botocore's name."""
     return {name: _checked(service, name, handler) for name, handler in handlers.items()}
 
 
 def _checked(service: str, operation: str, handler: Handler) -> Handler:
     if inspect.iscoroutinefunction(handler):
 
-        async def answer_later(call: Call, request: Mapping[str, Any]) -> Any:
+        async def checked_async(call: Call, request: Mapping[str, Any]) -> Any:
             return await handler(call, _given(service, operation, request))
 
-        return answer_later
+        return checked_async
 
-    def answer(call: Call, request: Mapping[str, Any]) -> Any:
+    def checked(call: Call, request: Mapping[str, Any]) -> Any:
         return handler(call, _given(service, operation, request))
 
-    return answer
+    return checked
 
 
 def _given(service: str, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The request without empty parameters. Raises `InvalidParameterValue` where a required one is an empty string."""
+    """The request without blank parameters. Raises `InvalidParameterValue` if a required parameter is an empty string."""
     blank = [name for name, value in request.items() if value in ("", [])]
     if not blank:
         return request

@@ -1,8 +1,8 @@
-"""Events as `DescribeEvents` of RDS, ElastiCache and their relatives answers them: a view of the journal.
+"""Events that `DescribeEvents` of RDS, ElastiCache and similar services returns: a view of the journal.
 
-A service notes its own events in the journal and translates entries of control (a failover, a restart) into events; `EventLog` reads the
-entries of the service's event names. `EventRules` validates what a request asks for: a source with its type, and an interval. AWS keeps
-events for 14 days and answers the last hour by default.
+A service records its own events in the journal and maps entries of the control layer (a failover, a restart) to events. `EventLog` reads
+the entries with the service's event names. `EventRules` validates a request's source, source type and interval. AWS keeps events for 14
+days and returns the last hour by default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_MINUTES = 60
 
 
 class EventQuery(NamedTuple):
-    """What a request asks for. `source` is an identifier in lower case, `source_type` its kind; empty and None stand for all."""
+    """A validated request. `source` is an identifier in lower case, `source_type` its kind; empty and None select all."""
 
     begin: datetime
     end: datetime
@@ -38,7 +38,7 @@ class EventRules(NamedTuple):
     combination: str = "InvalidParameterCombination"
 
     def query(self, request: Mapping[str, Any], now: datetime) -> EventQuery:
-        """What `DescribeEvents` is asked for. Raises `invalid` and `combination`."""
+        """The query of a `DescribeEvents` request. Raises `invalid` and `combination`."""
         source, kind = request.get("SourceIdentifier") or "", request.get("SourceType") or None
         if source and not kind:
             raise AwsError(self.combination, "SourceType must be provided if SourceIdentifier is specified.")
@@ -46,12 +46,12 @@ class EventRules(NamedTuple):
         return EventQuery(*self.interval(request, now), source.lower(), kind)
 
     def check_source_type(self, kind: str | None) -> None:
-        """Raise `invalid` for a source type that the service does not have."""
+        """Raises `invalid` for a source type that the service does not have."""
         if kind and kind not in self.source_types:
             raise AwsError(self.invalid, f"The source type {kind} is not supported.")
 
     def interval(self, request: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime]:
-        """What `StartTime`, `EndTime` and `Duration` (minutes) mean, at most the last 14 days. Raises `combination` and `invalid`."""
+        """Begin and end from `StartTime`, `EndTime` and `Duration` (minutes), within the last 14 days. Raises `combination`, `invalid`."""
         begin, end, minutes = request.get("StartTime"), request.get("EndTime"), request.get("Duration")
         if begin and end and begin > end:
             raise AwsError(self.combination, "StartTime must be before EndTime.")
@@ -69,9 +69,9 @@ class EventRules(NamedTuple):
 
 
 class EventLog(Generic[K]):
-    """The journal as a service's events. `kind_of` gives the event that an entry amounts to, None where it is not one.
+    """A service's events in the journal. `kind_of` maps a journal entry to the service's event, or to None.
 
-    `names` are the beginnings of the journal's event names that can be events of the service.
+    `names` are the prefixes of journal event names that can be events of the service.
     """
 
     def __init__(self, store: Store, *, names: tuple[str, ...], kind_of: Callable[[JournalEntry], K | None]) -> None:
@@ -80,7 +80,7 @@ class EventLog(Generic[K]):
         self._kind_of = kind_of
 
     def matching(self, query: EventQuery) -> Iterator[tuple[JournalEntry, K]]:
-        """The entries that are events of the source in the interval, by event name and then in their order."""
+        """The events that match the query, grouped by event name, each group in journal order."""
         for name in self._names:
             for entry in self._store.journal(event=name, subject=query.source):
                 kind = self._kind_of(entry)

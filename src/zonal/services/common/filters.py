@@ -1,10 +1,10 @@
-"""Filters of operations that describe or list: what may be one, and which items pass.
+"""Filters of describe and list operations: validation and evaluation.
 
-A filter names a property and gives values; an item passes a filter if the property has any of the values, and is answered if it
-passes all filters. There are two kinds. EC2's family compares patterns with what would be answered: `*` stands for any text, `?` for
-one character, a backslash takes their meaning away ("List and filter using the CLI and API" in the EC2 User Guide). There an operation
-has a table from filter names to paths in its answers (`{"cidr-block-association.state": "CidrBlockAssociationSet.CidrBlockState.State"}`),
-and lists on a path are looked through. RDS's family compares whole values.
+A filter names a property and lists values. An item passes a filter if the property equals any of the values, and is returned if it passes
+every filter. There are two kinds. EC2-style filters match patterns against the rendered response: `*` matches any text, `?` one character,
+a backslash escapes them ("List and filter using the CLI and API" in the EC2 User Guide). An operation maps filter names to paths in its
+response (`{"cidr-block-association.state": "CidrBlockAssociationSet.CidrBlockState.State"}`); a list on a path matches if any of its items
+does. RDS-style filters compare whole values.
 
 >>> passes({"VpcId": "vpc-1", "Tags": [{"Key": "Name", "Value": "shop"}]}, [{"Name": "tag:Name", "Values": ["sh?p"]}], {})
 True
@@ -24,7 +24,7 @@ Filter = Mapping[str, Any]
 """One filter of a request: `Name` and `Values`."""
 
 Paths = Mapping[str, str]
-"""From a filter's name to the path of the property in the answer."""
+"""Maps a filter's name to the path of its property in the response."""
 
 TAG_PATHS: Paths = {"tag-key": "Tags.Key", "tag-value": "Tags.Value"}
 
@@ -32,7 +32,7 @@ TAG_PATHS: Paths = {"tag-key": "Tags.Key", "tag-value": "Tags.Value"}
 def by_name(
     filters: Iterable[Filter], known: Collection[str], *, unknown: Callable[[str], AwsError], empty: Callable[[str], AwsError]
 ) -> dict[str, list[str]]:
-    """The values of each filter. Raises `unknown(name)` for one that the operation does not have, `empty(name)` for one without values."""
+    """The values of each filter, by name. Raises `unknown(name)` for a filter not in `known`, `empty(name)` for one without values."""
     found: dict[str, list[str]] = {}
     for each in filters:
         name = str(each.get("Name") or "")
@@ -46,12 +46,12 @@ def by_name(
 
 
 def has_values(properties: Mapping[str, Collection[str]], asked: Mapping[str, Collection[str]]) -> bool:
-    """Whether an item with these properties passes filters that compare whole values."""
+    """Whether an item with these properties passes RDS-style filters."""
     return all(any(value in properties[name] for value in values) for name, values in asked.items())
 
 
 def passes(answer: Mapping[str, object], filters: Iterable[Filter], paths: Paths) -> bool:
-    """Whether what would be answered passes filters that compare patterns."""
+    """Whether a rendered item passes EC2-style filters."""
     return all(_passes_one(answer, each.get("Name") or "", each.get("Values") or (), paths) for each in filters)
 
 
@@ -66,7 +66,7 @@ def _passes_one(answer: Mapping[str, object], name: str, patterns: Sequence[str]
 
 
 def _at(value: object, path: Sequence[str]) -> Iterator[str]:
-    """Every value at a path, as the text that a filter compares with."""
+    """Every value at a path, as the text that a filter's pattern is matched with."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from _at(item, path)

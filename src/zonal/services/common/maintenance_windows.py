@@ -1,9 +1,9 @@
-"""Maintenance windows and daily windows, in UTC: validated, chosen, and when the next one opens.
+"""Maintenance windows and daily windows, in UTC: validation, random choice, and the time until the next one opens.
 
 A maintenance window is weekly (`sun:05:00-sun:06:00`). A daily window (`03:00-03:30`) is RDS's backup window or ElastiCache's snapshot
-window. The two may not overlap ("Amazon RDS maintenance window" in the RDS User Guide). Where a request names none, AWS takes one at
-random out of the region's eight-hour block, 03:00-11:00 in us-east-1. A service states its shortest window, its error codes and its word
-for the daily window as `WindowRules`.
+window. The two may not overlap ("Amazon RDS maintenance window" in the RDS User Guide). If a request specifies none, AWS chooses one at
+random from the region's eight-hour block, 03:00-11:00 in us-east-1. A service sets its minimum length, error codes and name of the daily
+window in `WindowRules`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK_BEGIN, _BLOCK_MINUTES = 3 * 60, 8 * 60
 
 
 class WindowRules(NamedTuple):
-    """A service's rules. `daily_name` is what its messages call the daily window."""
+    """A service's rules. `daily_name` is the daily window's name in its messages."""
 
     daily_name: str
     shortest_minutes: int = 30
@@ -45,12 +45,12 @@ class WindowRules(NamedTuple):
         return text
 
     def check_apart(self, maintenance: str, daily: str) -> None:
-        """Raises `overlapping` where the two windows overlap."""
+        """Raises `overlapping` if the two windows overlap."""
         if self._overlap(maintenance, daily):
             raise AwsError(self.overlapping, f"The {self.daily_name} window and maintenance window must not overlap.")
 
     def settled(self, maintenance: str | None, daily: str | None, source: random.Random) -> tuple[str, str]:
-        """Both windows as a request names them, checked; one that it does not name is chosen at random, apart from the other.
+        """Both windows of a request, validated; a window that the request omits is chosen at random so that the two do not overlap.
 
         Raises `invalid` and `overlapping`.
         """
@@ -67,7 +67,7 @@ class WindowRules(NamedTuple):
                 return chosen, daily or other
 
     def chosen(self, source: random.Random) -> tuple[str, str]:
-        """A maintenance and a daily window that do not overlap."""
+        """A random maintenance window and a random daily window that do not overlap."""
         slots = source.sample(range(_BLOCK_MINUTES // self.shortest_minutes), 2)
         maintenance, daily = (_BLOCK_BEGIN + slot * self.shortest_minutes for slot in slots)
         day = source.choice(DAYS)
@@ -75,7 +75,7 @@ class WindowRules(NamedTuple):
         return weekly, f"{_clock(daily)}-{_clock(daily + self.shortest_minutes)}"
 
     def daily_apart_from(self, maintenance: str, source: random.Random) -> str:
-        """A daily window that does not overlap this maintenance window."""
+        """A random daily window that does not overlap the maintenance window."""
         slots = _DAY // self.shortest_minutes
         for slot in source.sample(range(slots), slots):
             text = f"{_clock(slot * self.shortest_minutes)}-{_clock((slot + 1) * self.shortest_minutes)}"
@@ -84,7 +84,7 @@ class WindowRules(NamedTuple):
         raise AssertionError(f"{maintenance} leaves no time for a {self.daily_name} window")
 
     def seconds_until(self, maintenance: str, now: datetime) -> float:
-        """The time until the window opens: 0 while it is open."""
+        """Seconds until the window opens; 0 while it is open."""
         begin, end = self._weekly(maintenance)
         minutes = now.weekday() * _DAY + now.hour * 60 + now.minute + now.second / 60
         if (minutes - begin) % _WEEK < (end - begin) % _WEEK:

@@ -1,8 +1,9 @@
-"""Pages of a list: how many items one answer holds, and the token of the next page.
+"""Pagination: page sizes and continuation tokens.
 
-A service states its parameter names, bounds and errors as a `Paging`; `Paging.page` cuts the page. The token names the last item of a
-page, so that pages neither repeat nor skip an item that stays, whatever is created or deleted between two calls. It is opaque and
-belongs to the operation that gave it. A service whose model demands another shape of token gives a `token_of` of its own.
+A service sets its parameter names, bounds and errors in a `Paging`; `Paging.page` selects the page. The token encodes the key of the last
+item returned, so an item that exists throughout is neither repeated nor skipped when others are created or deleted between two calls.
+Tokens are opaque and valid only for the operation that returned them. A service whose model restricts a token's length or alphabet sets
+`digest`.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ R = TypeVar("R")
 
 
 class Page(NamedTuple, Generic[R]):
-    """What one call answers: the items, and the token of the next page (None on the last one)."""
+    """The items of one response, and the token of the next page (None on the last page)."""
 
     items: Sequence[R]
     token: str | None
 
     def of(self, items: Iterable[T]) -> Page[T]:
-        """The page with other items, its own as they are shown, for instance."""
+        """The same page with other items, for example the rendered ones."""
         return Page(list(items), self.token)
 
     def members(self, name: str, token_name: str) -> dict[str, object]:
-        """The answer's members: the items under `name`, and the token, if there is one."""
+        """The response's members: the items under `name`, and the token if there is a next page."""
         return {name: list(self.items)} | ({token_name: self.token} if self.token else {})
 
 
 class Paging(NamedTuple):
-    """A service's way of paging. `default` is the size of a page where the request names none; None stands for everything.
+    """A service's pagination. `default` is the page size of a request without one; None returns everything.
 
-    `out_of_bounds(size, fewest, most)` and `wrong_token(token)` make the service's errors. `digest` makes a token that cannot be read
-    back, for models that bound the token's length or alphabet; such a token is valid while the item that it names is in the list.
+    `out_of_bounds(size, fewest, most)` and `wrong_token(token)` create the service's errors. `digest` replaces the encoded key by a hash of
+    it; such a token is valid while its item is in the list.
     """
 
     size_name: str
@@ -50,13 +51,13 @@ class Paging(NamedTuple):
     digest: Callable[[str], str] | None = None
 
     def page(self, items: Sequence[T], request: Mapping[str, object], *, issuer: str, key: Callable[[T], str]) -> Page[T]:
-        """The page of `items` that the request asks for. `issuer` names the operation or list, `key` the item within it.
+        """The requested page of `items`. `issuer` names the operation or list; `key` returns an item's unique key.
 
-        Items are in ascending order of their keys; with a `digest` in any order. Raises the service's errors.
+        Items must be in ascending order of their keys, with a `digest` in any order. Raises the service's errors.
         """
         size = self._size(request)
         token = request.get(self.token_name)
-        if token or (token is not None and self.digest is not None):  # An empty token is none, but not to DynamoDB.
+        if token or (token is not None and self.digest is not None):  # Services ignore an empty token, except DynamoDB.
             items = self._behind(str(token), items, issuer, key)
         if size is None or len(items) <= size:
             return Page(items, None)
@@ -64,20 +65,20 @@ class Paging(NamedTuple):
         return Page(items[:size], self.digest(last) if self.digest else _token(last, issuer))
 
     def bounded(self, *, fewest: int | None = None, most: int | None = None) -> Paging:
-        """The same for an operation with other bounds."""
+        """A copy with other bounds, for one operation."""
         return self._replace(fewest=self.fewest if fewest is None else fewest, most=self.most if most is None else most)
 
     def _size(self, request: Mapping[str, object]) -> int | None:
         size = request.get(self.size_name)
         if size is None:
             return self.default
-        assert isinstance(size, int), "the wire has checked the type"
+        assert isinstance(size, int), "the request parser checks the type"
         if not self.fewest <= size <= self.most:
             raise self.out_of_bounds(size, self.fewest, self.most)
         return size
 
     def _behind(self, token: str, items: Sequence[T], issuer: str, key: Callable[[T], str]) -> Sequence[T]:
-        """The items that follow the one that a token names."""
+        """The items after the token's item."""
         if self.digest is None:
             last = _last(token, issuer)
             if last is None:
@@ -94,7 +95,7 @@ def _token(last: str, issuer: str) -> str:
 
 
 def _last(token: str, issuer: str) -> str | None:
-    """The key in a token of this issuer; None where it is not one."""
+    """The key in a token; None if the token is malformed or of another issuer."""
     try:
         named, _, last = base64.b64decode(token, altchars=b"-_", validate=True).decode().partition("\0")
     except (binascii.Error, UnicodeDecodeError, ValueError):

@@ -1,7 +1,7 @@
-"""Subnet groups: the subnets of one VPC in which a service may place its nodes, and the zones that it takes for new ones.
+"""Subnet groups: the subnets of one VPC in which a service may place its nodes, and the choice of zones for new nodes.
 
-A service keeps its groups as a `SubnetGroupRecord` of its own kind and states its bounds and error codes as `SubnetGroupRules`. EC2's
-subnets come in as values with an id, a VPC and a zone.
+A service stores its groups as a `SubnetGroupRecord` subclass and sets its bounds and error codes in `SubnetGroupRules`. EC2's subnets are
+passed in as values with an id, a VPC and a zone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zonal.records.store import Record
 
 
 class GroupSubnet(Protocol):
-    """A subnet as groups need it (`ec2.model.Subnet`)."""
+    """The part of a subnet that this module uses (`ec2.model.Subnet` implements it)."""
 
     @property
     def id(self) -> str: ...
@@ -31,11 +31,11 @@ class GroupSubnet(Protocol):
 S = TypeVar("S", bound=GroupSubnet)
 
 IsLost = Callable[[str], bool]
-"""Whether a zone, by name, is lost now."""
+"""Whether a zone, given by name, is currently lost."""
 
 
 class SubnetGroupRecord(Record, frozen=True, kw_only=True):
-    """A subnet group, by its name in lower case. All its subnets are of one VPC."""
+    """A subnet group; its id is its name in lower case. All subnets belong to one VPC."""
 
     description: str
     vpc_id: str
@@ -44,7 +44,7 @@ class SubnetGroupRecord(Record, frozen=True, kw_only=True):
 
 
 class SubnetGroupRules(NamedTuple):
-    """A service's rules. `noun` is what its messages call a group; a group covers `fewest_zones` and has `most_subnets` at most."""
+    """A service's rules. `noun` is a group's name in its messages; a group covers `fewest_zones` or more, with up to `most_subnets`."""
 
     noun: str
     quota: str
@@ -55,7 +55,7 @@ class SubnetGroupRules(NamedTuple):
     most_subnets: int = 20
 
     def chosen(self, ids: Sequence[str], find: Callable[[str], S | None]) -> list[S]:
-        """The subnets that a request names, each once. Raises `invalid`, `quota` and `coverage`."""
+        """The subnets of a request, without duplicates. Raises `invalid`, `quota` and `coverage`."""
         names = list(dict.fromkeys(ids))
         found = [subnet for id in names if (subnet := find(id)) is not None]
         missing = [id for id in names if find(id) is None]
@@ -70,7 +70,7 @@ class SubnetGroupRules(NamedTuple):
         return found
 
     def check_coverage(self, chosen: Iterable[GroupSubnet]) -> None:
-        """Raises `coverage` where the subnets are in too few zones."""
+        """Raises `coverage` if the subnets are in too few zones."""
         zones = {subnet.zone for subnet in chosen}
         if len(zones) < self.fewest_zones:
             raise AwsError(
@@ -80,13 +80,13 @@ class SubnetGroupRules(NamedTuple):
             )
 
     def check_unused(self, removed: Collection[str], user: str) -> None:
-        """Raises `in_use` where subnets that a group loses hold something of `user` (`the DB instance orders`)."""
+        """Raises `in_use` if any subnet is removed; `user` names the resource in it (`the DB instance orders`)."""
         if removed:
             raise AwsError(self.in_use, f"The subnet {min(removed)} is in use by {user} and cannot be removed.")
 
 
 def in_order(ids: Iterable[str], find: Callable[[str], S | None]) -> list[S]:
-    """Those of the subnets that exist, in the order of their zones."""
+    """The subnets that exist, ordered by zone and id."""
     found = [subnet for id in ids if (subnet := find(id)) is not None]
     return sorted(found, key=lambda subnet: (subnet.zone, subnet.id))
 
@@ -102,10 +102,10 @@ def zones_for_nodes(
     wanted: str | None = None,
     but: Collection[str] = (),
 ) -> list[str]:
-    """Zones for `count` new nodes: those with the fewest nodes first (`occupied` has each present node's zone), none of `but`.
+    """Zones for `count` new nodes, those with the fewest nodes first. `occupied` has the zone of each existing node; `but` is excluded.
 
-    With `wanted` that zone only. Raises `not_covered(wanted, zones)` where no subnet is in it, and `no_capacity(zones, usable)` where too
-    few of the zones are not lost.
+    With `wanted` only that zone is considered. Raises `not_covered(wanted, zones)` if the group has no subnet there, and
+    `no_capacity(zones, usable)` if fewer than `count` zones are available.
     """
     zones = sorted({subnet.zone for subnet in subnets} - set(but))
     if wanted is not None and wanted not in zones:

@@ -1,8 +1,8 @@
-"""Tags: the limits that hold in every service, checked in each service's own order and with its own errors.
+"""Tags: the limits that all services share, checked in each service's order and with its errors.
 
-A resource has at most 50 tags with different keys; a key has 1 to 128 characters, a value at most 256, and keys that begin with `aws:`
-are AWS's own ("Tagging AWS resources" in the AWS General Reference). A service states its `TagRules` once. Tags live in the
-record of what they describe, as a mapping from key to value.
+A resource has at most 50 tags with unique keys; a key has 1 to 128 characters, a value at most 256; keys that begin with `aws:` are
+reserved ("Tagging AWS resources" in the AWS General Reference). Each service defines its `TagRules`. Tags are stored in the record of the
+tagged resource, as a mapping from key to value.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ LONGEST_VALUE = 256
 
 
 class ShownTag(TypedDict):
-    """A tag as requests and answers hold it."""
+    """A tag in a request or response."""
 
     Key: str
     Value: str
 
 
 TagCheck = Callable[[str | None, str | None], AwsError | None]
-"""The error of a tag (key and value, None where the request has none), or None where this check finds nothing wrong."""
+"""Returns the error of a tag, or None if it is valid. Key and value are None if the request omits them."""
 
 
 class TagRules(NamedTuple):
-    """A service's rules. `checks` run for each tag in this order; `too_many(count)` is the error of more than `most` tags.
+    """A service's rules. `checks` run for each tag in this order; `too_many(count)` is the error for more than `most` tags.
 
-    `repeated(key)` is the error of two tags with one key in a request; None where the last one counts. `counts_first` has the number
-    checked before the tags, `repeats_first` has repeated keys looked for before them.
+    `repeated(key)` is the error for a duplicate key in a request; if None, the last value wins. `counts_first` checks the number of tags
+    before the tags themselves, `repeats_first` the duplicates.
     """
 
     checks: tuple[TagCheck, ...]
@@ -43,7 +43,7 @@ class TagRules(NamedTuple):
     repeats_first: bool = False
 
     def merged(self, present: Mapping[str, str], added: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-        """The tags after adding some. Raises the service's errors."""
+        """The existing tags plus the added ones. Raises the service's errors."""
         tags = [(tag.get("Key"), tag.get("Value")) for tag in added]
         if self.counts_first:
             self.check_count(len(tags))
@@ -61,13 +61,13 @@ class TagRules(NamedTuple):
         return result
 
     def check(self, key: str | None, value: str | None = "") -> None:
-        """Raise the first error of one tag."""
+        """Raises the first error of one tag."""
         for check in self.checks:
             if (error := check(key, value)) is not None:
                 raise error
 
     def check_count(self, count: int) -> None:
-        """Raise where a resource would have more tags than it may."""
+        """Raises if a resource would have more than `most` tags."""
         if count > self.most:
             raise self.too_many(count)
 
@@ -80,16 +80,16 @@ class TagRules(NamedTuple):
 
 
 def is_reserved(key: str) -> bool:
-    """Whether a key is one of AWS's own."""
+    """Whether a key is reserved for AWS."""
     return key.lower().startswith("aws:")
 
 
 def without(present: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
-    """The tags after removing some, by their keys."""
+    """The tags without these keys."""
     removed = set(keys)
     return {key: value for key, value in present.items() if key not in removed}
 
 
 def shown(tags: Mapping[str, str]) -> list[ShownTag]:
-    """Tags as an answer holds them, in the order of their keys."""
+    """Tags in a response's form, ordered by key."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

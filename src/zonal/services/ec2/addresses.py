@@ -1,8 +1,8 @@
-"""Public addresses: the pools they come from, and elastic addresses, which an account keeps until it releases them.
+"""Public addresses: allocation from the pools, and the operations on elastic addresses.
 
-Public addresses come from 198.51.100.0/24 and 203.0.113.0/24, the ranges that RFC 5737 keeps for examples, so none of them can be
-anybody's real one. An interface reaches the internet by a public address of its own: an elastic one that is associated with it, or one
-that AWS lends it (`NetworkInterface.public_address`). The internet gateway translates each one to one.
+Public addresses come from 198.51.100.0/24 and 203.0.113.0/24, ranges that RFC 5737 reserves for documentation, so none of them is a real
+host's. An interface reaches the internet through an associated elastic address or an auto-assigned one
+(`NetworkInterface.public_address`). The internet gateway translates public to private addresses one to one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.services.ec2 import model
 from zonal.services.ec2.listing import Listing, refuse, strings
-from zonal.services.ec2.lookups import find, gateway_of
+from zonal.services.ec2.lookups import absent_instance, check_own, find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NetworkInterface
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, ResponseMembers, operation
@@ -43,7 +42,7 @@ MOST_ADDRESSES = 5
 
 
 def free_public_address(view: RecordView) -> str:
-    """An address of the pools that nobody has. Raises `InsufficientAddressCapacity`."""
+    """The first free address of the pools. Raises `InsufficientAddressCapacity`."""
     taken = _taken(view)
     for address in _ADDRESSES:
         if address not in taken:
@@ -52,15 +51,15 @@ def free_public_address(view: RecordView) -> str:
 
 
 def _taken(view: RecordView) -> set[str]:
-    """Every public address that somebody has."""
-    lent = {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
-    return lent | {address.address for address in view.select(ElasticAddress)}
+    """Every public address in use."""
+    assigned = {interface.public_address for interface in view.select(NetworkInterface) if interface.public_address}
+    return assigned | {address.address for address in view.select(ElasticAddress)}
 
 
 def assign_public(transaction: Transaction, interface_id: str) -> NetworkInterface:
-    """Give an interface a public address that goes with it; nothing changes where it has one.
+    """Assign an interface a public address, released with the interface. Does nothing if it has one.
 
-    Whether it is reachable there is for the VPC's gateway and routes to say.
+    Whether it is reachable depends on the VPC's gateway and routes.
     """
     interface = transaction.require(NetworkInterface, interface_id)
     if interface.public_address is None:
@@ -69,8 +68,8 @@ def assign_public(transaction: Transaction, interface_id: str) -> NetworkInterfa
     return interface
 
 
-def take_back(transaction: Transaction, interface_id: str) -> NetworkInterface:
-    """Take an interface's lent public address; nothing changes where it has none."""
+def release_public(transaction: Transaction, interface_id: str) -> NetworkInterface:
+    """Release an interface's auto-assigned public address. Does nothing if it has none."""
     interface = transaction.require(NetworkInterface, interface_id)
     if interface.public_address is not None:
         interface = replace(interface, public_address=None)
@@ -84,29 +83,29 @@ def associated_with(view: RecordView, interface_id: str) -> list[ElasticAddress]
 
 
 def has_public_addresses(view: RecordView, vpc_id: str) -> bool:
-    """Whether anything in a VPC has a public address, so that its gateway cannot go."""
+    """Whether any interface of a VPC has a public address; its gateway then cannot be detached."""
     interfaces = view.lookup(NetworkInterface, "vpc_id", vpc_id)
     return any(interface.public_address or associated_with(view, interface.id) for interface in interfaces)
 
 
 def associate(transaction: Transaction, address: ElasticAddress, interface: NetworkInterface, private_address: str) -> ElasticAddress:
-    """Tie an elastic address to a private one, in place of a lent one."""
+    """Associate an elastic address with a private one. It replaces an auto-assigned address."""
     if private_address == interface.addresses[0]:
-        take_back(transaction, interface.id)
-    tied = replace(address, association_id=resource_id("eipassoc"), interface_id=interface.id, private_address=private_address)
-    transaction.put(tied)
-    return tied
+        release_public(transaction, interface.id)
+    associated = replace(address, association_id=resource_id("eipassoc"), interface_id=interface.id, private_address=private_address)
+    transaction.put(associated)
+    return associated
 
 
 def disassociate(transaction: Transaction, address: ElasticAddress) -> ElasticAddress:
-    """Untie an elastic address; the account keeps it."""
-    loose = replace(address, association_id=None, interface_id=None, private_address=None)
-    transaction.put(loose)
-    return loose
+    """Disassociate an elastic address; it remains allocated."""
+    disassociated = replace(address, association_id=None, interface_id=None, private_address=None)
+    transaction.put(disassociated)
+    return disassociated
 
 
 def public_dns_name(address: str) -> str:
-    """The name that AWS gives a public address in us-east-1."""
+    """The DNS name of a public address in us-east-1."""
     return f"ec2-{address.replace('.', '-')}.compute-1.amazonaws.com"
 
 
@@ -180,16 +179,15 @@ class Addresses:
 
     @operation("AssociateAddress")
     def associate(self, call: Call, request: AssociateAddressRequestTypeDef) -> ResponseMembers:
-        """Tie an address to an interface's private address, its primary one where none is named."""
+        """Associate an address with a private address of an interface, by default with the primary one."""
         tx = call.transaction
         if request.get("InstanceId"):
-            raise AwsError("InvalidInstanceID.NotFound", f"The instance ID '{request['InstanceId']}' does not exist")
+            raise absent_instance(request["InstanceId"])
         address = _named(call, request)
         if not request.get("NetworkInterfaceId"):
             raise AwsError("MissingParameter", "The request must contain the parameter InstanceId or NetworkInterfaceId")
         interface = find(tx, NetworkInterface, request["NetworkInterfaceId"])
-        if interface.requester:
-            raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")
+        check_own(interface)
         private = request.get("PrivateIpAddress") or interface.addresses[0]
         if private not in interface.addresses:
             raise AwsError("InvalidParameterValue", f"The private IP address '{private}' is not assigned to interface '{interface.id}'")
@@ -225,7 +223,7 @@ class Addresses:
 
     @operation("DescribeAddresses")
     def describe(self, call: Call, request: DescribeAddressesRequestTypeDef) -> ResponseMembers:
-        """All elastic addresses that match; this operation has no pages."""
+        """All elastic addresses that match; this operation is not paginated."""
         asked = strings(request, "PublicIps")
         known = {address.address for address in call.transaction.select(ElasticAddress)}
         for each in asked:
@@ -235,7 +233,7 @@ class Addresses:
 
     @operation("DescribeAddressesAttribute")
     def describe_attribute(self, call: Call, request: DescribeAddressesAttributeRequestTypeDef) -> ResponseMembers:
-        """The reverse DNS name of each address. zonal has no reverse DNS, so there is no `PtrRecord`, as of an address without one."""
+        """The addresses without `PtrRecord`, as for addresses without a reverse DNS name on AWS: zonal has no reverse DNS."""
         attribute = request.get("Attribute")
         if attribute not in (None, "domain-name"):
             raise AwsError("InvalidParameterValue", f"Value ({attribute}) for parameter attribute is invalid.")
@@ -243,7 +241,7 @@ class Addresses:
 
 
 def _recovered(view: RecordView, wanted: str) -> str:
-    """A released address that the caller wants again, if it is of a pool and free."""
+    """The address that the caller wants to allocate again, if it is in a pool and free. Raises `InvalidAddress.NotFound`."""
     if wanted not in _ADDRESSES or wanted in _taken(view):
         raise AwsError("InvalidAddress.NotFound", f"Address '{wanted}' not found.")
     return wanted
@@ -264,7 +262,11 @@ def _named(call: Call, request: Mapping[str, object]) -> ElasticAddress:
 
 
 def _clear_conflicts(call: Call, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None) -> None:
-    """Undo what stands in the way of an association; only a caller that forbids it, or a gateway's use, keeps it."""
+    """Remove associations that conflict with a new one.
+
+    Raises `Resource.AlreadyAssociated` if the caller forbids that (`AllowReassociation` false), `AuthFailure` if a NAT gateway uses the
+    address.
+    """
     tx = call.transaction
     if address.association_id is not None:
         if allowed is False:
@@ -280,6 +282,4 @@ def _clear_conflicts(call: Call, address: ElasticAddress, interface: NetworkInte
 
 
 def _check_not_in_gateway(view: RecordView, address: ElasticAddress) -> None:
-    interface = view.get(model.NetworkInterface, address.interface_id or "")
-    if interface is not None and interface.requester:
-        raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")
+    check_own(view.get(NetworkInterface, address.interface_id or ""))

@@ -1,7 +1,7 @@
-"""The region and its Availability Zones, as EC2 tells them, and the account's EC2 attributes.
+"""DescribeAvailabilityZones, DescribeRegions, DescribeAccountAttributes.
 
-Zone *names* (us-east-1a) and zone *ids* (use1-az1) differ: AWS shuffles names between accounts, ids are the same for all. This
-account's names map to the ids in order.
+Zone *names* (us-east-1a) and zone *ids* (use1-az1) differ: AWS maps names to zones differently in each account, ids are the same for all.
+This account's names map to the ids in order.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ _REGION_PATHS = {"endpoint": "Endpoint", "opt-in-status": "OptInStatus", "region
 
 
 def zone_named(*, name: str | None, id: str | None) -> str | None:
-    """The zone's name from its name or its id, None where neither is given. Raises `InvalidParameterValue`."""
+    """The zone's name, given its name or its id; None if neither is given.
+
+    Raises `InvalidParameterValue`, and `InvalidParameterCombination` if both are given.
+    """
     if name and id:
         raise AwsError(
             "InvalidParameterCombination", "You cannot specify both availabilityZone and availabilityZoneId in the same request."
@@ -70,7 +73,7 @@ def _unknown(value: str, parameter: str, known: Iterable[str]) -> str:
 def answer_zone(name: str) -> AvailabilityZoneTypeDef:
     """A zone as DescribeAvailabilityZones shows it.
 
-    The state stays `available` also while a fault has cut the zone off: AWS's API does not show an outage there either.
+    The state is `available` even while a fault cuts the zone off: AWS's API does not show an outage there either.
     """
     return {
         "ZoneName": name,
@@ -91,7 +94,7 @@ def answer_region() -> RegionTypeDef:
 
 
 class AvailabilityZones:
-    """The operations on what is given: zones, regions, the account."""
+    """The read-only operations on zones, regions and the account."""
 
     @operation("DescribeAvailabilityZones")
     def describe_zones(self, call: Call, request: DescribeAvailabilityZonesRequestTypeDef) -> ResponseMembers:
@@ -104,7 +107,7 @@ class AvailabilityZones:
 
     @operation("DescribeRegions")
     def describe_regions(self, call: Call, request: DescribeRegionsRequestTypeDef) -> ResponseMembers:
-        """The one region there is, also with `AllRegions`."""
+        """Return the only region, also with `AllRegions`."""
         for name in strings(request, "RegionNames"):
             if name != REGION:
                 raise AwsError("InvalidParameterValue", f"Invalid region name: [{name}]")

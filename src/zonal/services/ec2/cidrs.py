@@ -1,7 +1,7 @@
-"""Ranges of IPv4 addresses as EC2 takes them: read, put into canonical form, and held to AWS's rules.
+"""IPv4 CIDR blocks: parsing, canonical form, and AWS's rules for VPCs and subnets.
 
-A VPC's range has between 16 (/28) and 65,536 (/16) addresses, and so has a subnet's; in each subnet AWS keeps the first four addresses
-and the last for itself ("Subnet CIDR blocks" in the Amazon VPC User Guide).
+The block of a VPC or subnet has between 16 (/28) and 65,536 (/16) addresses. In each subnet AWS reserves the first four addresses and the
+last ("Subnet CIDR blocks" in the Amazon VPC User Guide).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from zonal.foundation.errors import AwsError
 LARGEST_PREFIX = 28
 SMALLEST_PREFIX = 16
 RESERVED_ADDRESSES = 5
-"""How many addresses of each subnet AWS keeps: the network, the router, the resolver, a spare one, and the last."""
+"""Addresses that AWS reserves in each subnet: network, router, resolver, one for future use, and the last."""
 
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _FORBIDDEN = tuple(
     map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "100.64.0.0/16", "198.51.100.0/24", "203.0.113.0/24"))
 )
-"""No VPC may overlap these. The first four are AWS's own list; the rest is what zonal uses: management and public addresses."""
+"""Ranges that no VPC may overlap. The first four are AWS's list; the others are zonal's management and public addresses."""
 
 
 def network(text: str, parameter: str) -> IPv4Network:
-    """A range in canonical form: `100.68.0.18/18` is `100.68.0.0/18`, as EC2 makes it. Raises `InvalidParameterValue`."""
+    """A range in canonical form: `100.68.0.18/18` becomes `100.68.0.0/18`, as on EC2. Raises `InvalidParameterValue`."""
     try:
         if "/" not in text:
             raise ValueError(text)
@@ -44,7 +44,7 @@ def address(text: str, parameter: str) -> str:
 
 
 def vpc_range(text: str) -> str:
-    """A range that a VPC may have. Raises `InvalidVpc.Range`."""
+    """A valid range for a VPC. Raises `InvalidVpc.Range`."""
     chosen = network(text, "cidrBlock")
     if not SMALLEST_PREFIX <= chosen.prefixlen <= LARGEST_PREFIX or any(chosen.overlaps(each) for each in _FORBIDDEN):
         raise AwsError("InvalidVpc.Range", f"The CIDR '{text}' is invalid.")
@@ -52,10 +52,10 @@ def vpc_range(text: str) -> str:
 
 
 def further_vpc_range(text: str, present: Iterable[str]) -> str:
-    """A range that a VPC with these ranges may have in addition.
+    """A valid additional range for a VPC with the ranges `present`.
 
-    It may not overlap them, nor come from another of RFC 1918's private ranges than the primary one ("IPv4 CIDR block association
-    restrictions" in the Amazon VPC User Guide). Raises `InvalidVpc.Range`.
+    It may not overlap them, nor belong to another RFC 1918 range than the primary one ("IPv4 CIDR block association restrictions" in the
+    Amazon VPC User Guide). Raises `InvalidVpc.Range`.
     """
     chosen = IPv4Network(vpc_range(text))
     ranges = [IPv4Network(each) for each in present]
@@ -73,7 +73,7 @@ def further_vpc_range(text: str, present: Iterable[str]) -> str:
 
 
 def subnet_range(text: str, *, within: Iterable[str], beside: Iterable[str]) -> str:
-    """A range for a subnet inside one of the VPC's ranges and apart from the other subnets'.
+    """A valid range for a subnet: inside one of the VPC's ranges, not overlapping any other subnet.
 
     Raises `InvalidSubnet.Range` and `InvalidSubnet.Conflict`.
     """
@@ -91,12 +91,12 @@ def overlap(one: str, other: str) -> bool:
 
 
 def contains(outer: str, inner: str) -> bool:
-    """Whether `inner` is the range `outer` or a part of it."""
+    """Whether `inner` equals `outer` or is a part of it."""
     return IPv4Network(inner).subnet_of(IPv4Network(outer))
 
 
 def usable(cidr: str) -> Iterator[str]:
-    """The addresses of a subnet that interfaces may have, in order."""
+    """The addresses of a subnet that interfaces may use, in ascending order."""
     return (str(IPv4Address(number)) for number in _usable_numbers(cidr))
 
 

@@ -1,8 +1,8 @@
 """The default VPC: the network that a fresh AWS account finds in each region.
 
-172.31.0.0/16 with a /20 default subnet in every zone, an internet gateway, and a main route table that leads to it, so that things
-which name no network land in a public one ("Default VPCs" in the Amazon VPC User Guide). `bootstrap` makes it once, when the store is
-new; whoever deletes it gets another by CreateDefaultVpc.
+172.31.0.0/16 with a /20 default subnet in every zone, an internet gateway, and a main route table with a route to it, so that resources
+created without a network are in a public subnet ("Default VPCs" in the Amazon VPC User Guide). `bootstrap` creates it once, in a new
+store; after it has been deleted, CreateDefaultVpc creates another.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RANGE = "172.31.0.0/16"
 
 
 def bootstrap(transaction: Transaction, now: datetime) -> None:
-    """Give a new region what a fresh account has; nothing happens where that was done before, also if it was deleted since."""
+    """Create the default VPC of a new region. Does nothing if this was done before, even if the VPC has been deleted since."""
     if transaction.get(RegionDefaults, "account") is not None:
         return
     transaction.put(RegionDefaults(id="account", made=now))
@@ -34,7 +34,7 @@ def bootstrap(transaction: Transaction, now: datetime) -> None:
 
 
 def create(transaction: Transaction) -> Vpc:
-    """A default VPC with its subnets and gateway."""
+    """Create a default VPC with its subnets and gateway."""
     vpc = vpcs.create(transaction, RANGE, is_default=True)
     gateway = internet_gateways.create(transaction, vpc_id=vpc.id)
     route_tables.add_route(transaction, main_route_table(transaction, vpc.id).id, RouteEntry("0.0.0.0/0", gateway.id))
@@ -44,7 +44,7 @@ def create(transaction: Transaction) -> Vpc:
 
 
 class DefaultVpc:
-    """The operation that makes the default VPC again."""
+    """CreateDefaultVpc."""
 
     @operation("CreateDefaultVpc")
     def create(self, call: Call, request: CreateDefaultVpcRequestTypeDef) -> ResponseMembers:

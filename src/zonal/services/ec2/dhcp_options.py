@@ -1,7 +1,7 @@
-"""Sets of DHCP options: what a VPC tells its hosts about names.
+"""Sets of DHCP options: a VPC's name servers and domain name.
 
-zonal's hosts always use their VPC's own resolver, so a set may say just that (`AmazonProvidedDNS`) and the region's own domain
-(`ec2.internal`); any other server, domain or option is refused, because no host would follow it.
+zonal's hosts always use their VPC's resolver, so the only accepted values are `AmazonProvidedDNS` and the region's domain,
+`ec2.internal`. Any other server, domain or option is rejected, because no host would use it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.store import Transaction
 from zonal.services.ec2 import model
 from zonal.services.ec2.listing import Listing
-from zonal.services.ec2.lookups import find
+from zonal.services.ec2.lookups import find, has_dependencies
 from zonal.services.ec2.model import DhcpOptions
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, ResponseMembers, operation
@@ -33,7 +33,7 @@ STANDARD: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("domain-name", ("ec2.internal",)),
     ("domain-name-servers", ("AmazonProvidedDNS",)),
 )
-"""What every account's default set says in us-east-1."""
+"""The default set of every account in us-east-1."""
 
 _LISTING = Listing(
     DhcpOptions,
@@ -50,7 +50,7 @@ _LISTING = Listing(
 
 
 def standard(transaction: Transaction) -> DhcpOptions:
-    """The account's default set; made where there is none."""
+    """The account's default set, created if there is none."""
     found = transaction.select(DhcpOptions, lambda options: options.configurations == STANDARD)
     if found:
         return found[0]
@@ -70,7 +70,7 @@ def answer_options(options: DhcpOptions) -> DhcpOptionsTypeDef:
 
 
 NO_OPTIONS = "default"
-"""What AssociateDhcpOptions takes in place of an id for a VPC without a set of options; Terraform's way to end an association."""
+"""AssociateDhcpOptions accepts it instead of an id and leaves the VPC without a set of options; Terraform uses it to disassociate."""
 
 
 class DhcpOptionSets:
@@ -107,7 +107,7 @@ class DhcpOptionSets:
         tx = call.transaction
         options = find(tx, DhcpOptions, request["DhcpOptionsId"])
         if tx.select(model.Vpc, lambda vpc: vpc.dhcp_options_id == options.id):
-            raise AwsError("DependencyViolation", f"The dhcpOptions '{options.id}' has dependencies and cannot be deleted.")
+            raise has_dependencies("dhcpOptions", options.id)
         tx.delete(DhcpOptions, options.id)
         return {}
 

@@ -1,4 +1,4 @@
-"""EC2's limits and errors of filters; `common.filters` evaluates them."""
+"""EC2's limits and errors for filters; `common.filters` evaluates them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST_VALUES = 200
 
 
 def passing(shown: Iterable[A], filters: Iterable[FilterTypeDef], paths: Paths) -> list[A]:
-    """Those of the answers that pass the filters. Raises as `check` does."""
+    """The rendered items that pass the filters. Raises like `check`."""
     given = list(filters)
     check(given, paths)
     return [each for each in shown if passes(each, given, paths)]
 
 
 def check(filters: Iterable[FilterTypeDef], paths: Paths) -> None:
-    """Raise `InvalidParameterValue` for a filter that the operation does not have, `FilterLimitExceeded` for too many."""
+    """Raises `InvalidParameterValue` for a filter that the operation does not have, `FilterLimitExceeded` for too many."""
     given = list(filters)
     for each in given:
         name = each.get("Name") or ""

@@ -1,8 +1,8 @@
-"""Creations that a client may repeat: `ClientToken`.
+"""Idempotent creation: `ClientToken`.
 
-SDKs send a token with every such request and send it again when they retry, so a lost answer does not make a second thing. A request
-with a known token and the same parameters is answered with what the first one made; with other parameters it is refused
-("Ensuring idempotency in Amazon EC2 API requests"). A token is remembered for a day.
+SDKs send a token with each creation and repeat it when they retry, so that a lost response does not lead to a second resource. A request
+with a known token and the same parameters returns the resource that the first one created; with other parameters it is rejected
+("Ensuring idempotency in Amazon EC2 API requests"). A token is stored for one day.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ REMEMBERED = timedelta(days=1)
 
 
 def once(call: Call, request: Mapping[str, object], kind: type[T], make: Callable[[], T]) -> T:
-    """Make a thing, or give back what the same token made before. Raises `IdempotentParameterMismatch`.
+    """Create a resource by `make`, or return the one that the same token created. Raises `IdempotentParameterMismatch`.
 
-    What was made and deleted since is made anew.
+    A resource that has been deleted since is created again.
     """
     token = request.get("ClientToken")
     if not token:

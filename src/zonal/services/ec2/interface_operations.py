@@ -1,7 +1,7 @@
-"""The customer's operations on network interfaces: create, change, attach, describe, delete.
+"""EC2's operations on network interfaces: create, change, attach, describe, delete.
 
-There are no EC2 instances yet, so attaching to one finds no such instance; interfaces that services manage (see `network_interfaces`)
-are shown, but not the customer's to change.
+There are no EC2 instances yet, so AttachNetworkInterface returns `InvalidInstanceID.NotFound`. Interfaces that services manage (see
+`network_interfaces`) are described, but cannot be changed by the customer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zonal.services.ec2 import addresses, model, network_interfaces
 from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Listing, refuse, strings
-from zonal.services.ec2.lookups import default_security_group, find
+from zonal.services.ec2.lookups import absent_instance, check_own, default_security_group, find
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.ec2.network_interfaces import private_dns_name
 from zonal.services.ec2.tags import answer_tags, given_tags
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     )
 
 MOST_ADDRESSES = 50
-"""The most private addresses that any instance type takes on one interface."""
+"""The largest number of private addresses per interface of any instance type."""
 
 _LISTING = Listing(
     NetworkInterface,
@@ -145,7 +145,7 @@ def _answer_groups(interface: NetworkInterface, view: RecordView) -> list[GroupI
 
 
 def _associations(interface: NetworkInterface, view: RecordView) -> dict[str, NetworkInterfaceAssociationTypeDef]:
-    """The public addresses of an interface by its private ones."""
+    """The public addresses of an interface, by private address."""
     found: dict[str, NetworkInterfaceAssociationTypeDef] = {}
     if interface.public_address is not None:
         found[interface.addresses[0]] = {
@@ -198,7 +198,7 @@ class NetworkInterfaces:
         refuse(
             request,
             InterfaceType="special interface types",
-            ConnectionTrackingSpecification="connection tracking timeouts of one's own",
+            ConnectionTrackingSpecification="custom connection tracking timeouts",
             Operator="managed operators",
             **_NO_PREFIXES,
             **_NO_IPV6,
@@ -241,14 +241,14 @@ class NetworkInterfaces:
 
     @operation("ModifyNetworkInterfaceAttribute")
     def modify_attribute(self, call: Call, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
-        """Change one attribute of an interface of one's own."""
+        """Change one attribute of an interface that no service manages."""
         refuse(
             request,
             EnaSrdSpecification="ENA Express",
             EnablePrimaryIpv6="IPv6",
-            ConnectionTrackingSpecification="connection tracking timeouts of one's own",
-            AssociatePublicIpAddress="public addresses lent to interfaces on request",
-            AssociatedSubnetIds="interfaces in further subnets",
+            ConnectionTrackingSpecification="custom connection tracking timeouts",
+            AssociatePublicIpAddress="auto-assigned public addresses on request",
+            AssociatedSubnetIds="interfaces in several subnets",
         )
         interface = _own(call, request["NetworkInterfaceId"])
         given = [name for name in ("Description", "SourceDestCheck", "Groups", "Attachment") if request.get(name) is not None]
@@ -261,7 +261,7 @@ class NetworkInterfaces:
 
     @operation("ResetNetworkInterfaceAttribute")
     def reset_attribute(self, call: Call, request: ResetNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
-        """Switch the source/destination check on again; there is no other attribute to reset."""
+        """Enable the source/destination check again; it is the only attribute that can be reset."""
         interface = _own(call, request["NetworkInterfaceId"])
         call.transaction.put(replace(interface, source_dest_check=True))
         return {}
@@ -271,7 +271,7 @@ class NetworkInterfaces:
         interface = _own(call, request["NetworkInterfaceId"])
         if interface.attachment is not None:
             raise AwsError("InvalidParameterValue", f"Interface '{interface.id}' is currently in use.")
-        raise AwsError("InvalidInstanceID.NotFound", f"The instance ID '{request['InstanceId']}' does not exist")
+        raise absent_instance(request["InstanceId"])
 
     @operation("DetachNetworkInterface")
     def detach(self, call: Call, request: DetachNetworkInterfaceRequestTypeDef) -> ResponseMembers:
@@ -284,7 +284,7 @@ class NetworkInterfaces:
 
     @operation("AssignPrivateIpAddresses")
     def assign(self, call: Call, request: AssignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
-        """Add secondary addresses: named ones, or as many free ones as are asked for."""
+        """Add secondary addresses: the given ones, or the given number of free ones."""
         refuse(request, **_NO_PREFIXES)
         tx = call.transaction
         interface = _own(call, request["NetworkInterfaceId"])
@@ -295,7 +295,7 @@ class NetworkInterfaces:
             )
         subnet = tx.require(model.Subnet, interface.subnet_id)
         if request.get("AllowReassignment"):
-            _take_from_others(call, interface, wanted)
+            _remove_from_others(call, interface, wanted)
         chosen = network_interfaces.chosen_addresses(tx, subnet, wanted, count=len(wanted) or int(count or 0))
         _check_address_count(len(interface.addresses) + len(chosen))
         tx.put(replace(tx.require(NetworkInterface, interface.id), addresses=(*interface.addresses, *chosen)))
@@ -303,16 +303,16 @@ class NetworkInterfaces:
 
     @operation("UnassignPrivateIpAddresses")
     def unassign(self, call: Call, request: UnassignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
-        """Take secondary addresses away; elastic ones that were tied to them are untied."""
+        """Remove secondary addresses; elastic addresses associated with them are disassociated."""
         refuse(request, Ipv4Prefixes="delegated prefixes")
         interface = _own(call, request["NetworkInterfaceId"])
-        gone = strings(request, "PrivateIpAddresses")
-        if not gone:
+        removed = strings(request, "PrivateIpAddresses")
+        if not removed:
             raise AwsError("MissingParameter", "The request must contain the parameter privateIpAddress")
-        for address in gone:
+        for address in removed:
             if address not in interface.addresses[1:]:
-                raise AwsError("InvalidParameterValue", f"Some of {gone} are not assigned to interface {interface.id}")
-        _take(call, interface, gone)
+                raise AwsError("InvalidParameterValue", f"Some of {removed} are not assigned to interface {interface.id}")
+        _remove_addresses(call, interface, removed)
         return {}
 
 
@@ -337,7 +337,7 @@ def _create(call: Call, request: CreateNetworkInterfaceRequestTypeDef) -> Networ
 
 
 def _wanted_addresses(request: Mapping[str, object]) -> list[str]:
-    """The addresses that a creation names, the primary one first."""
+    """The addresses of a creation request, the primary one first."""
     listed = cast("list[Mapping[str, object]]", request.get("PrivateIpAddresses") or [])
     single = cast("str | None", request.get("PrivateIpAddress"))
     primary = [str(each.get("PrivateIpAddress")) for each in listed if each.get("Primary")]
@@ -355,10 +355,9 @@ def _check_address_count(count: int) -> None:
 
 
 def _own(call: Call, id: str) -> NetworkInterface:
-    """An interface that is the customer's to change. Raises `AuthFailure` for a service's."""
+    """An interface that the customer may change. Raises `AuthFailure` for one that a service manages."""
     interface = find(call.transaction, NetworkInterface, id)
-    if interface.requester is not None:
-        raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")
+    check_own(interface)
     return interface
 
 
@@ -379,17 +378,17 @@ def _modified(call: Call, interface: NetworkInterface, request: ModifyNetworkInt
     return replace(interface, attachment=replace(interface.attachment, delete_on_termination=ends))
 
 
-def _take_from_others(call: Call, interface: NetworkInterface, wanted: list[str]) -> None:
-    """Take secondary addresses from the caller's other interfaces of the subnet, as `AllowReassignment` asks."""
+def _remove_from_others(call: Call, interface: NetworkInterface, wanted: list[str]) -> None:
+    """Remove the wanted secondary addresses from the other interfaces of the subnet (`AllowReassignment`)."""
     for other in call.transaction.lookup(NetworkInterface, "subnet_id", interface.subnet_id):
-        taken = [address for address in other.addresses[1:] if address in wanted]
-        if taken and other.id != interface.id:
-            _take(call, _own(call, other.id), taken)
+        reassigned = [address for address in other.addresses[1:] if address in wanted]
+        if reassigned and other.id != interface.id:
+            _remove_addresses(call, _own(call, other.id), reassigned)
 
 
-def _take(call: Call, interface: NetworkInterface, gone: list[str]) -> None:
+def _remove_addresses(call: Call, interface: NetworkInterface, removed: list[str]) -> None:
     for elastic in addresses.associated_with(call.transaction, interface.id):
-        if elastic.private_address in gone:
+        if elastic.private_address in removed:
             addresses.disassociate(call.transaction, elastic)
-    kept = tuple(address for address in interface.addresses if address not in gone)
+    kept = tuple(address for address in interface.addresses if address not in removed)
     call.transaction.put(replace(interface, addresses=kept))

@@ -1,7 +1,7 @@
-"""Internet gateways: a VPC's door to the internet.
+"""Internet gateways: a VPC's connection to the internet.
 
-One gateway is attached to at most one VPC, and a VPC has at most one. It translates public addresses one to one; a subnet whose
-route table leads to it is a public one.
+A gateway is attached to at most one VPC, and a VPC has at most one gateway. It translates public addresses one to one. A subnet is
+public if its route table has a route to the gateway.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zonal.records.store import Transaction
 from zonal.services.ec2 import model
 from zonal.services.ec2.addresses import has_public_addresses
 from zonal.services.ec2.listing import Listing
-from zonal.services.ec2.lookups import find, gateway_of
+from zonal.services.ec2.lookups import find, gateway_of, has_dependencies
 from zonal.services.ec2.model import InternetGateway
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, ResponseMembers, operation
@@ -49,14 +49,14 @@ _LISTING = Listing(
 
 
 def create(transaction: Transaction, *, vpc_id: str | None = None, tags: dict[str, str] | None = None) -> InternetGateway:
-    """A new gateway, attached to a VPC or to none."""
+    """Create a gateway, attached to a VPC or detached."""
     gateway = InternetGateway(id=resource_id("igw"), vpc_id=vpc_id, tags=tags or {})
     transaction.put(gateway)
     return gateway
 
 
 def answer_gateway(gateway: InternetGateway) -> InternetGatewayTypeDef:
-    """A gateway as DescribeInternetGateways shows it; EC2 calls an attachment's state `available`, whatever its model says."""
+    """A gateway as DescribeInternetGateways shows it. EC2 returns `available` for an attachment's state, which its model lacks."""
     return {
         "InternetGatewayId": gateway.id,
         "OwnerId": ACCOUNT,
@@ -106,7 +106,7 @@ class InternetGateways:
     def delete(self, call: Call, request: DeleteInternetGatewayRequestTypeDef) -> ResponseMembers:
         gateway = find(call.transaction, InternetGateway, request["InternetGatewayId"])
         if gateway.vpc_id is not None:
-            raise AwsError("DependencyViolation", f"The internetGateway '{gateway.id}' has dependencies and cannot be deleted.")
+            raise has_dependencies("internetGateway", gateway.id)
         call.transaction.delete(InternetGateway, gateway.id)
         return {}
 

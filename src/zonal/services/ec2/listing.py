@@ -1,4 +1,4 @@
-"""How every Describe operation answers: by ids, through filters, in pages.
+"""Describe operations: selection by ids, filters, pages; and helpers that read request members.
 
 >>> listing = Listing(Vpc, ids="VpcIds", id="VpcId", answers="Vpcs", paths={"vpc-id": "VpcId"})
 >>> listing.describe(call, request, render)  # → {"Vpcs": […], "NextToken": …}
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Tagged)
 
-"""What a handler returns, in the shape that boto3 gives its caller."""
-
 
 def _out_of_bounds(size: int, fewest: int, most: int) -> AwsError:
     expected = f"greater than {fewest}" if size < fewest else f"less than {most}"
@@ -39,14 +37,14 @@ PAGING = Paging(
     out_of_bounds=_out_of_bounds,
     wrong_token=lambda token: AwsError("InvalidNextToken", f"The token '{token}' is invalid"),
 )
-"""EC2's pages; without `MaxResults` everything that follows the token is one page. Some operations have other bounds."""
+"""EC2's pagination. Without `MaxResults` one page holds everything after the token. Some operations have other bounds."""
 
 
 class Listing(Generic[T]):
-    """A Describe operation of one kind of record.
+    """The Describe operation of one kind of record.
 
-    `ids` is the request's member with ids, `id` the answer's member with the id, `answers` the member with the things described,
-    `paths` the filters (see `filters`), `filters_in` the request's member they come in.
+    `ids` is the request's member with ids and `filters_in` the one with filters. `answers` is the response's member with the described
+    resources, `id` the member with the id of each. `paths` are the filters (`common.filters.Paths`).
     """
 
     def __init__(
@@ -77,13 +75,13 @@ class Listing(Generic[T]):
         *,
         where: Callable[[T], bool] | None = None,
     ) -> ResponseMembers:
-        """The answer of one call. Raises the kind's NotFound for an id that names nothing."""
+        """The response to one call. Raises the kind's NotFound error for an unknown id."""
         records = self._chosen(call, strings(request, self.ids), where)
         rendered: list[Mapping[str, object]] = [render(record) for record in records]
         return self.answer(call, request, rendered)
 
     def answer(self, call: Call, request: Mapping[str, object], rendered: Iterable[Mapping[str, object]]) -> ResponseMembers:
-        """Filter and page what has been rendered."""
+        """Filter and page rendered records."""
         asked = cast("list[FilterTypeDef]", request.get(self.filters_in) or [])
         passed = filters.passing(rendered, asked, self.paths)
         found = self.paging.page(passed, request, issuer=call.operation, key=lambda each: str(each[self.id]))
@@ -101,12 +99,12 @@ class Listing(Generic[T]):
 
 
 def strings(request: Mapping[str, object], member: str) -> list[str]:
-    """A member that is a list of strings; empty where it is missing."""
+    """A member that is a list of strings; empty if it is missing."""
     return cast("list[str]", request.get(member) or [])
 
 
 def one_of(request: Mapping[str, object], *members: str) -> str:
-    """The name of the one member that is given. Raises `MissingParameter` or `InvalidParameterCombination`."""
+    """The name of the only given member. Raises `MissingParameter` or `InvalidParameterCombination`."""
     given = [member for member in members if request.get(member) is not None]
     if not given:
         names = ", ".join(map(camel, members))
@@ -117,7 +115,7 @@ def one_of(request: Mapping[str, object], *members: str) -> str:
 
 
 def needed(request: Mapping[str, object], member: str) -> str:
-    """A member that EC2 demands although its model does not. Raises `MissingParameter`."""
+    """A member that EC2 requires although botocore's model does not. Raises `MissingParameter`."""
     value = request.get(member)
     if value is None:
         raise AwsError("MissingParameter", f"The request must contain the parameter {camel(member)}")
@@ -125,12 +123,16 @@ def needed(request: Mapping[str, object], member: str) -> str:
 
 
 def camel(member: str) -> str:
-    """A member's name as EC2's messages spell it: `VpcId` → `vpcId`."""
+    """A member's name as in EC2's messages: `VpcId` → `vpcId`."""
     return member[0].lower() + member[1:]
 
 
+NO_IPAM = {"Ipv4IpamPoolId": "IPAM", "Ipv4NetmaskLength": "IPAM", "Ipv6IpamPoolId": "IPAM", "Ipv6NetmaskLength": "IPAM"}
+"""Parameters of IPAM, for `refuse`."""
+
+
 def refuse(request: Mapping[str, object], **reasons: str) -> None:
-    """Refuse parameters that zonal does not implement; `reasons` names what is missing. Raises `InvalidParameterValue`."""
+    """Reject parameters that zonal does not implement; `reasons` states what is missing. Raises `InvalidParameterValue`."""
     _UNSUPPORTED.reject(request, reasons)
 
 

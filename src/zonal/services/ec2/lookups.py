@@ -1,7 +1,7 @@
-"""Finding EC2's things by id, or answering in AWS's words that they are not there.
+"""Lookups of EC2's records by id, and EC2's errors for missing or malformed ids.
 
-Codes and messages are those that EC2 answers ("Error codes for the Amazon EC2 API"): an id of the wrong shape is malformed, one of
-the right shape that names nothing is not found.
+Codes and messages are EC2's ("Error codes for the Amazon EC2 API"): an id with an invalid format is `Malformed`, a well-formed unknown
+id is `NotFound`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Absence(NamedTuple):
-    """How EC2 says that there is no such thing."""
+    """EC2's id prefix, error codes and noun for one kind of record."""
 
     prefix: str
     code: str
@@ -45,7 +45,7 @@ ABSENCES: dict[type[Record], Absence] = {
 
 
 def find(view: RecordView, kind: type[R], id: str) -> R:
-    """The record. Raises AWS's NotFound or Malformed error of its kind."""
+    """The record with this id. Raises the kind's NotFound or Malformed error."""
     record = view.get(kind, id)
     if record is None:
         raise absent(kind, id)
@@ -53,7 +53,7 @@ def find(view: RecordView, kind: type[R], id: str) -> R:
 
 
 def absent(kind: type[Record], id: str) -> AwsError:
-    """The answer for an id that names nothing."""
+    """The error for an unknown id."""
     absence = ABSENCES[kind]
     if not re.fullmatch(rf"{absence.prefix}-[0-9a-f]{{8}}(?:[0-9a-f]{{9}})?", id):
         return AwsError(absence.malformed, f'Invalid id: "{id}" (expecting "{absence.prefix}-...")')
@@ -64,13 +64,29 @@ def absent(kind: type[Record], id: str) -> AwsError:
     return AwsError(absence.code, f"The {absence.noun} ID '{id}' does not exist")
 
 
+def absent_instance(id: str) -> AwsError:
+    """The error for every instance id: there are no instances yet."""
+    return AwsError("InvalidInstanceID.NotFound", f"The instance ID '{id}' does not exist")
+
+
+def has_dependencies(noun: str, id: str) -> AwsError:
+    """The error for deleting a resource that is in use; `noun` is EC2's name for its kind."""
+    return AwsError("DependencyViolation", f"The {noun} '{id}' has dependencies and cannot be deleted.")
+
+
+def check_own(interface: model.NetworkInterface | None) -> None:
+    """Raises `AuthFailure` for an interface that a service manages."""
+    if interface is not None and interface.requester:
+        raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")
+
+
 def default_vpc(view: RecordView) -> model.Vpc | None:
     """The account's default VPC, if it has one."""
     return next(iter(view.select(model.Vpc, lambda vpc: vpc.is_default)), None)
 
 
 def require_default_vpc(view: RecordView) -> model.Vpc:
-    """The default VPC, for requests that name none. Raises `VPCIdNotSpecified`, as EC2 does where it was deleted."""
+    """The default VPC, for requests without a VPC. Raises `VPCIdNotSpecified` if it has been deleted, as EC2 does."""
     vpc = default_vpc(view)
     if vpc is None:
         raise AwsError("VPCIdNotSpecified", "No default VPC for this user")
@@ -78,12 +94,12 @@ def require_default_vpc(view: RecordView) -> model.Vpc:
 
 
 def subnets(view: RecordView, vpc_id: str) -> list[model.Subnet]:
-    """A VPC's subnets in the order of their zones, then ids."""
+    """A VPC's subnets, ordered by zone and id."""
     return sorted(view.lookup(model.Subnet, "vpc_id", vpc_id), key=lambda subnet: (subnet.zone, subnet.id))
 
 
 def subnet_in_zone(subnets: Iterable[model.Subnet], zone: str) -> model.Subnet | None:
-    """The first of these subnets in a zone (by name), or None."""
+    """The first of these subnets in a zone, given by name, or None."""
     return next((subnet for subnet in subnets if subnet.zone == zone), None)
 
 
@@ -93,7 +109,7 @@ def default_security_group(view: RecordView, vpc_id: str) -> model.SecurityGroup
 
 
 def security_groups_of(view: RecordView, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
-    """Check that these groups exist in the VPC; duplicates are dropped. Raises `InvalidGroup.NotFound`."""
+    """The given groups without duplicates, all of this VPC. Raises `InvalidGroup.NotFound`."""
     ids = tuple(dict.fromkeys(group_ids))
     for id in ids:
         if find(view, model.SecurityGroup, id).vpc_id != vpc_id:
@@ -102,7 +118,7 @@ def security_groups_of(view: RecordView, vpc_id: str, group_ids: Iterable[str]) 
 
 
 def rules_of(view: RecordView, group_id: str) -> list[model.SecurityGroupRule]:
-    """A security group's rules in the order of their ids."""
+    """A security group's rules, ordered by id."""
     return view.lookup(model.SecurityGroupRule, "group_id", group_id)
 
 
@@ -117,12 +133,12 @@ def gateway_of(view: RecordView, vpc_id: str) -> model.InternetGateway | None:
 
 
 def main_route_table(view: RecordView, vpc_id: str) -> model.RouteTable:
-    """The table that subnets without one of their own follow."""
+    """The route table of subnets without an association."""
     return next(table for table in view.lookup(model.RouteTable, "vpc_id", vpc_id) if table.is_main)
 
 
 def route_table_of(view: RecordView, subnet: model.Subnet) -> model.RouteTable:
-    """The table that a subnet follows: its own, else the main one."""
+    """A subnet's route table: the associated one, else the main one."""
     for table in view.lookup(model.RouteTable, "vpc_id", subnet.vpc_id):
         if any(association.subnet_id == subnet.id for association in table.associations):
             return table
@@ -130,13 +146,13 @@ def route_table_of(view: RecordView, subnet: model.Subnet) -> model.RouteTable:
 
 
 def network_acl_of(view: RecordView, subnet_id: str) -> model.NetworkAcl:
-    """The ACL at a subnet's edge; every subnet has exactly one."""
+    """A subnet's network ACL; every subnet has exactly one."""
     acls = view.lookup(model.NetworkAcl, "vpc_id", view.require(model.Subnet, subnet_id).vpc_id)
     return next(acl for acl in acls if any(association.subnet_id == subnet_id for association in acl.associations))
 
 
 def group_named(view: RecordView, request: Mapping[str, object]) -> model.SecurityGroup:
-    """The group that a request names by id, or by name in the default VPC."""
+    """The group of a request, given by id, or by name in the default VPC. Raises `AwsError`."""
     id, name = request.get("GroupId"), request.get("GroupName")
     if id is not None:
         return find(view, model.SecurityGroup, str(id))

@@ -1,7 +1,7 @@
-"""The network interfaces of a managed service's nodes: one for each node, requester-managed, with the service's own error codes.
+"""The network interfaces of a managed service's nodes: one per node, requester-managed, with the service's own error codes.
 
-A service states its requester and its errors once as `ManagedInterfaces` and keeps the interfaces' ids in its own records. `create` makes
-an interface at a free address, plugs it into the node's host to be and lends it a public address if it is to have one.
+A service sets its requester name and errors in `ManagedInterfaces` and stores the interfaces' ids in its own records. `create` allocates
+an interface at a free address, attaches it to the node's host (which need not exist yet) and assigns a public address if requested.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from zonal.services.ec2.model import NetworkInterface, SecurityGroup, Subnet
 
 
 class ManagedInterfaces(NamedTuple):
-    """A service's interfaces. The last three make its errors: a subnet without a free address, a group that does not exist, a group of
-    another VPC than the service's (the group's VPC, the service's VPC)."""
+    """A service's interfaces. The last three fields create its errors: `no_address(subnet)`, `unknown_group(group)`, and
+    `other_vpc(group's VPC, service's VPC)`."""
 
     requester: str
     description: str
@@ -29,7 +29,7 @@ class ManagedInterfaces(NamedTuple):
     other_vpc: Callable[[str, str], AwsError]
 
     def checked_groups(self, view: RecordView, vpc_id: str, ids: Iterable[str] | None) -> tuple[str, ...]:
-        """The security groups that a request names for this VPC, the VPC's default one where it names none. Raises the service's errors."""
+        """The security groups of a request in this VPC; the VPC's default group if it names none. Raises the service's errors."""
         names = tuple(dict.fromkeys(ids or ()))
         if not names:
             return (default_security_group(view, vpc_id).id,)
@@ -44,7 +44,7 @@ class ManagedInterfaces(NamedTuple):
     def create(
         self, transaction: Transaction, subnet: Subnet, group_ids: Iterable[str], *, host: str, now: datetime, public: bool
     ) -> NetworkInterface:
-        """A new interface in a subnet, plugged into a host (by the host's fabric name). Raises `no_address(subnet)`."""
+        """Create an interface in a subnet, attached to a host (given by its fabric name). Raises `no_address(subnet)`."""
         try:
             interface = network_interfaces.create_managed(
                 transaction, subnet, group_ids, requester=self.requester, description=self.description
@@ -58,19 +58,20 @@ class ManagedInterfaces(NamedTuple):
 
 
 def set_public(transaction: Transaction, ids: Iterable[str], *, public: bool) -> None:
-    """Lend each interface a public address, or take it back."""
+    """Assign each interface a public address, or release it."""
     for id in ids:
-        (addresses.assign_public if public else addresses.take_back)(transaction, id)
+        (addresses.assign_public if public else addresses.release_public)(transaction, id)
 
 
 def set_groups(transaction: Transaction, ids: Iterable[str], group_ids: Iterable[str]) -> None:
-    """Put interfaces into other security groups of their VPC."""
+    """Change the security groups of interfaces."""
     chosen = tuple(group_ids)
     for id in ids:
         network_interfaces.set_groups(transaction, id, chosen)
 
 
 def public_addresses(view: RecordView, ids: Iterable[str]) -> tuple[str, ...]:
-    """The public addresses of those interfaces that exist and have one."""
+    """The public addresses of the interfaces that exist and have one."""
+
     found = [view.get(NetworkInterface, id) for id in ids]
     return tuple(interface.public_address for interface in found if interface is not None and interface.public_address)

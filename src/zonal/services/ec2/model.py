@@ -1,8 +1,8 @@
-"""What EC2's network is made of: the records, and nothing that changes them.
+"""The records of EC2's network.
 
-They name each other by id only. A VPC has subnets, each in one zone; a subnet follows one route table and one network ACL; a network
-interface has addresses of its subnet and belongs to security groups; a security group's rules are records of their own, because
-each has an id and tags. Each record's `kind` is AWS's name of the resource type, as tags and filters spell it.
+Records refer to each other by id. A VPC has subnets, each in one zone; a subnet uses one route table and one network ACL; a network
+interface has addresses of its subnet and belongs to security groups; a security group's rules are separate records, because each rule
+has an id and tags. A record's `kind` is AWS's resource type, as used in tags and filters.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from zonal.records.store import Record
 
 
 class Tagged(Record, frozen=True, kw_only=True):
-    """A record that carries tags, by key."""
+    """A record with tags, by key."""
 
     tags: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class InVpc(Tagged, frozen=True, kw_only=True):
-    """A tagged record that belongs to one VPC for all its life."""
+    """A tagged record that belongs to one VPC and never moves to another."""
 
     indexed: ClassVar[tuple[str, ...]] = ("vpc_id",)
 
@@ -35,7 +35,7 @@ class CidrAssociation(msgspec.Struct, frozen=True):
 
 
 class Vpc(Tagged, frozen=True, kw_only=True):
-    """`cidrs` holds the primary range first; `dhcp_options_id` may be `default`, which is no set of options at all."""
+    """`cidrs` starts with the primary range. `dhcp_options_id` may be `default`: no set of options is associated."""
 
     kind: ClassVar[str] = "vpc"
 
@@ -59,7 +59,7 @@ class Subnet(InVpc, frozen=True, kw_only=True):
 
 
 class RouteEntry(msgspec.Struct, frozen=True):
-    """`target` is the id of a gateway, NAT gateway or interface, or `local`. `origin` is AWS's word for who wrote the route."""
+    """`target` is the id of a gateway, NAT gateway or interface, or `local`. `origin` is AWS's `Origin`, the operation that added it."""
 
     cidr: str
     target: str
@@ -67,7 +67,7 @@ class RouteEntry(msgspec.Struct, frozen=True):
 
 
 class RouteTableAssociation(msgspec.Struct, frozen=True):
-    """`subnet_id` is None for the main association: it holds for every subnet of the VPC that has none of its own."""
+    """`subnet_id` is None for the main association, which applies to every subnet of the VPC without an association of its own."""
 
     id: str
     subnet_id: str | None = None
@@ -85,7 +85,7 @@ class RouteTable(InVpc, frozen=True, kw_only=True):
 
 
 class InternetGateway(Tagged, frozen=True, kw_only=True):
-    """`vpc_id` is None while it is attached to none."""
+    """`vpc_id` is None while it is detached."""
 
     kind: ClassVar[str] = "internet-gateway"
     indexed: ClassVar[tuple[str, ...]] = ("vpc_id",)
@@ -103,8 +103,8 @@ class SecurityGroup(InVpc, frozen=True, kw_only=True):
 class SecurityGroupRule(Tagged, frozen=True, kw_only=True):
     """One permission. Exactly one of `cidr` and `referenced_group_id` is set.
 
-    `protocol` is `tcp`, `udp`, `icmp`, another protocol's number, or `-1` for all. The ports are None where the protocol has none; for
-    ICMP they are type and code, -1 meaning any.
+    `protocol` is `tcp`, `udp`, `icmp`, another protocol's number, or `-1` for all. The ports are None for a protocol without ports; for
+    ICMP they are type and code, -1 for any.
     """
 
     kind: ClassVar[str] = "security-group-rule"
@@ -121,7 +121,7 @@ class SecurityGroupRule(Tagged, frozen=True, kw_only=True):
 
 
 class NetworkAclEntry(msgspec.Struct, frozen=True):
-    """`protocol` is a number as text, `-1` for all. The ports are type and code for ICMP."""
+    """`protocol` is a number as text, `-1` for all. For ICMP the ports are type and code."""
 
     number: int
     is_egress: bool
@@ -138,7 +138,7 @@ class NetworkAclAssociation(msgspec.Struct, frozen=True):
 
 
 class NetworkAcl(InVpc, frozen=True, kw_only=True):
-    """Its entries in force order; the final `deny` of everything (32767, shown as `*`) is among them."""
+    """`entries` are in order of evaluation and include the final `deny` of everything (32767, shown as `*` in the console)."""
 
     kind: ClassVar[str] = "network-acl"
 
@@ -148,7 +148,7 @@ class NetworkAcl(InVpc, frozen=True, kw_only=True):
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """An interface plugged into a host. `host` is the fabric's name of it; `owner` the account or service that runs it."""
+    """The attachment of an interface to a host. `host` is the host's fabric name, `owner` the account or service that runs it."""
 
     id: str
     host: str
@@ -159,9 +159,9 @@ class Attachment(msgspec.Struct, frozen=True):
 
 
 class NetworkInterface(InVpc, frozen=True, kw_only=True):
-    """`addresses` are its private addresses, the primary first. `public_address` is one that AWS lends to the primary address and takes
-    back with the interface; elastic addresses are records of their own. `requester` is the service that manages the interface for
-    the customer (`amazon-rds`), or None for the customer's own.
+    """`addresses` are the private addresses, the primary first. `public_address` is an auto-assigned address of the primary one, released
+    with the interface; elastic addresses are separate records. `requester` is the service that manages the interface (`amazon-rds`), None
+    for a customer's interface.
     """
 
     kind: ClassVar[str] = "network-interface"
@@ -181,7 +181,7 @@ class NetworkInterface(InVpc, frozen=True, kw_only=True):
 
 
 class ElasticAddress(Tagged, frozen=True, kw_only=True):
-    """A public address that the account holds until it releases it. The last three are set while it is associated."""
+    """A public address allocated to the account until it is released. The last three fields are set while it is associated."""
 
     kind: ClassVar[str] = "elastic-ip"
     indexed: ClassVar[tuple[str, ...]] = ("interface_id",)
@@ -209,7 +209,7 @@ class NatGateway(InVpc, frozen=True, kw_only=True):
 
 
 class NatAddress(msgspec.Struct, frozen=True):
-    """An address of a NAT gateway, kept here because `DescribeNatGateways` goes on showing it for an hour after the deletion."""
+    """An address of a NAT gateway. It is copied here because `DescribeNatGateways` returns it for an hour after the deletion."""
 
     private: str
     public: str | None = None
@@ -224,16 +224,16 @@ class DhcpOptions(Tagged, frozen=True, kw_only=True):
 
 
 class FabricNetwork(Record, frozen=True, kw_only=True):
-    """What the fabric may hold of a VPC, by the VPC's id.
+    """Marks that the fabric may hold parts of a VPC's network; its id is the VPC's.
 
-    It is written with the VPC and outlives it until the fabric has removed everything, so that a crash in between leaves a trace.
+    It is written with the VPC and deleted only after the fabric has removed the network, so that a crash in between leaves no orphan.
     """
 
     kind: ClassVar[str] = "vpc-network"
 
 
 class RegionDefaults(Record, frozen=True, kw_only=True):
-    """That this region was given its default VPC once; there is one such record, `account`."""
+    """Marks that the region's default VPC was created once; the only record has the id `account`."""
 
     kind: ClassVar[str] = "ec2-region"
 
@@ -241,7 +241,7 @@ class RegionDefaults(Record, frozen=True, kw_only=True):
 
 
 class ClientToken(Record, frozen=True, kw_only=True):
-    """A request that must not be done twice: its digest and the id of what it made."""
+    """A request that must not run twice: its digest, and the id of the resource that it created."""
 
     kind: ClassVar[str] = "ec2-client-token"
 

@@ -1,9 +1,8 @@
-"""NAT gateways: private subnets' way out.
+"""NAT gateways: outbound connections of private subnets.
 
-A NAT gateway stands in a subnet with an interface of its own and puts its address in the place of those that are routed to it. A public
-one leads to the internet with an elastic address; a private one leads to other networks with its private address only. It is
-`available` when the fabric has made it forward, not before: its reconciler (`vpc_reconciler`) fires the events of the table below.
-A deleted one is shown for an hour.
+A NAT gateway has an interface in a subnet and replaces the source address of packets that are routed to it by its own. A public one
+reaches the internet through an elastic address; a private one uses its private address. It becomes `available` only after the fabric has
+configured it; `vpc_reconciler` fires the lifecycle's events. A deleted one is described for another hour.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ LIFECYCLE = Lifecycle(
     initial="pending",
     ends={"deleted"},
     rows=[
-        LifecycleRow("pending", "forwards", "available", "the fabric has made it and its subnet's routes"),
+        LifecycleRow("pending", "forwards", "available", "the fabric has applied a plan that contains it"),
         LifecycleRow("pending", "fail", "failed", "a public one needs an internet gateway in its VPC"),
         LifecycleRow("pending", "delete", "deleting", "DeleteNatGateway"),
         LifecycleRow("available", "delete", "deleting", "DeleteNatGateway"),
         LifecycleRow("failed", "delete", "deleting", "DeleteNatGateway"),
-        LifecycleRow("failed", "expire", "deleted", "AWS clears failed ones away after about an hour"),
-        LifecycleRow("deleting", "removed", "deleted", "the fabric holds nothing of it any more"),
+        LifecycleRow("failed", "expire", "deleted", "AWS removes failed ones after about an hour"),
+        LifecycleRow("deleting", "removed", "deleted", "the fabric has applied a plan without it"),
     ],
 )
 
@@ -70,13 +69,13 @@ def in_vpc(view: RecordView, vpc_id: str) -> list[NatGateway]:
 
 
 def became_available(transaction: Transaction, nat: NatGateway) -> None:
-    """The fabric forwards for it."""
+    """Record that the fabric has configured it."""
     transaction.put(replace(nat, state=LIFECYCLE.next(nat.state, "forwards")))
     transaction.note("nat_gateway.available", nat.id)
 
 
 def failed(transaction: Transaction, nat: NatGateway, *, now: datetime) -> None:
-    """It cannot be made: it gives its interface and its elastic addresses back, and says why."""
+    """Record that it cannot be created, with the reason; its interface is deleted and its elastic address released for other use."""
     network_interfaces.delete(transaction, nat.interface_id)
     message = f"Network {nat.vpc_id} has no Internet gateway attached"
     transaction.put(
@@ -92,14 +91,14 @@ def failed(transaction: Transaction, nat: NatGateway, *, now: datetime) -> None:
 
 
 def removed(transaction: Transaction, nat: NatGateway, *, now: datetime) -> None:
-    """The fabric holds nothing of it any more; its interface and elastic addresses are free."""
+    """Record that the fabric has removed it; its interface is deleted and its elastic address released for other use."""
     network_interfaces.delete(transaction, nat.interface_id)
     transaction.put(replace(nat, state=LIFECYCLE.next(nat.state, "removed"), deleted=now))
     transaction.note("nat_gateway.deleted", nat.id)
 
 
 def has_expired(nat: NatGateway, now: datetime) -> bool:
-    """Whether one that has ended has been shown for long enough."""
+    """Whether a deleted or failed one is past the time for which it is described."""
     return nat.state in ("deleted", "failed") and nat.deleted is not None and now - nat.deleted > SHOWN_AFTER_DELETION
 
 
@@ -152,14 +151,15 @@ class NatGateways:
         )
         if request.get("AvailabilityMode", "zonal") != "zonal":
             raise AwsError(
-                "InvalidParameterValue", "availabilityMode regional is not supported: zonal's NAT gateways stand in one zone each"
+                "InvalidParameterValue",
+                "The availability mode regional is not supported: zonal's NAT gateways are zonal; see docs/limits.md",
             )
         nat = once(call, request, NatGateway, lambda: _create(call, request))
         return {"NatGateway": answer_nat(nat), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteNatGateway")
     def delete(self, call: Call, request: DeleteNatGatewayRequestTypeDef) -> ResponseMembers:
-        """Begin a deletion; its interface and addresses are free when it is `deleted`. Repeating it changes nothing."""
+        """Start a deletion; the interface and addresses are released when the state is `deleted`. A repeated call changes nothing."""
         tx = call.transaction
         nat = find(tx, NatGateway, request["NatGatewayId"])
         if nat.state == "deleted":
@@ -194,7 +194,7 @@ def _create(call: Call, request: CreateNatGatewayRequestTypeDef) -> NatGateway:
         private_address=request.get("PrivateIpAddress"),
     )
     address = NatAddress(interface.addresses[0])
-    # Without a gateway the address could not lead anywhere; the reconciler finds that and lets the creation fail, as AWS does.
+    # Without an internet gateway the address is not associated; the reconciler then sets the state `failed`, as AWS does.
     if elastic is not None and gateway_of(tx, subnet.vpc_id) is not None:
         tied = addresses.associate(tx, elastic, interface, interface.addresses[0])
         address = NatAddress(interface.addresses[0], elastic.address, elastic.id, tied.association_id)
@@ -217,7 +217,7 @@ def _create(call: Call, request: CreateNatGatewayRequestTypeDef) -> NatGateway:
 
 
 def _elastic_address(view: RecordView, request: Mapping[str, object], connectivity: str) -> ElasticAddress | None:
-    """The elastic address of a public gateway; a private one may have none."""
+    """The elastic address of a public NAT gateway, None for a private one. Raises `AwsError`."""
     id = request.get("AllocationId")
     if connectivity == "private":
         if id:

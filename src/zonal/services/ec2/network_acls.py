@@ -1,8 +1,8 @@
-"""Network ACLs: stateless, numbered rules at the edge of subnets.
+"""Network ACLs: stateless, numbered rules for packets that enter or leave a subnet.
 
-Every subnet has exactly one ACL at its edge: the VPC's default one, which lets everything through, until another replaces it. An ACL's
-entries are looked at in the order of their numbers, and the first that matches decides; the last one, 32767, denies everything and
-cannot be changed. They apply to packets that enter or leave the subnet, not to those inside it.
+Every subnet has exactly one ACL: the VPC's default ACL, which allows everything, until another replaces it. An ACL's entries are evaluated
+in the order of their numbers, and the first match decides; the last entry, 32767, denies everything and cannot be changed. Packets
+within a subnet are not filtered.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.store import Transaction
-from zonal.services.ec2 import model
+from zonal.services.ec2 import associations, model
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Listing, refuse
-from zonal.services.ec2.lookups import find
+from zonal.services.ec2.lookups import find, has_dependencies
 from zonal.services.ec2.model import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, ResponseMembers, operation
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 LAST_NUMBER = 32766
 DENY_REST = 32767
 MOST_ENTRIES = 20
-"""AWS's default quota of entries for each direction, the final one not counted."""
+"""AWS's default quota of entries per direction, without the final one."""
 
 _PROTOCOL_NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "all": "-1"}
 
 
 def create(transaction: Transaction, vpc_id: str, *, is_default: bool = False, tags: dict[str, str] | None = None) -> NetworkAcl:
-    """A new ACL: the default one lets everything through, any other nothing."""
+    """Create an ACL: the default one allows everything, any other denies everything."""
     entries = [_everything(DENY_REST, is_egress=egress, allow=False) for egress in (False, True)]
     if is_default:
         entries += [_everything(100, is_egress=egress, allow=True) for egress in (False, True)]
@@ -55,19 +55,11 @@ def create(transaction: Transaction, vpc_id: str, *, is_default: bool = False, t
     return acl
 
 
-def guard(transaction: Transaction, subnet: model.Subnet) -> None:
-    """Put a new subnet behind its VPC's default ACL."""
+def associate_default(transaction: Transaction, subnet: model.Subnet) -> None:
+    """Associate a new subnet with its VPC's default ACL."""
     acl = _default(transaction, subnet.vpc_id)
     association = NetworkAclAssociation(resource_id("aclassoc"), subnet.id)
     transaction.put(replace(acl, associations=(*acl.associations, association)))
-
-
-def forget(transaction: Transaction, subnet: model.Subnet) -> None:
-    """Drop a deleted subnet's association."""
-    for acl in transaction.lookup(NetworkAcl, "vpc_id", subnet.vpc_id):
-        kept = tuple(each for each in acl.associations if each.subnet_id != subnet.id)
-        if kept != acl.associations:
-            transaction.put(replace(acl, associations=kept))
 
 
 def _default(transaction: Transaction, vpc_id: str) -> NetworkAcl:
@@ -156,7 +148,7 @@ class NetworkAcls:
         if acl.is_default:
             raise AwsError("InvalidParameterValue", f"cannot delete default network ACL {acl.id}")
         if acl.associations:
-            raise AwsError("DependencyViolation", f"The networkAcl '{acl.id}' has dependencies and cannot be deleted.")
+            raise has_dependencies("networkAcl", acl.id)
         call.transaction.delete(NetworkAcl, acl.id)
         return {}
 
@@ -193,25 +185,13 @@ class NetworkAcls:
 
     @operation("ReplaceNetworkAclAssociation")
     def replace_association(self, call: Call, request: ReplaceNetworkAclAssociationRequestTypeDef) -> ResponseMembers:
-        """Put the subnet of an association behind another ACL of its VPC."""
+        """Associate the subnet of an association with another ACL of its VPC."""
         tx = call.transaction
         target = find(tx, NetworkAcl, request["NetworkAclId"])
-        source = _owner(call, request["AssociationId"])
+        source = associations.owner_of(tx, NetworkAcl, request["AssociationId"])
         if source.vpc_id != target.vpc_id:
             raise AwsError("InvalidParameterValue", f"network ACL {target.id} and the association's subnet belong to different networks")
-        moved = next(each for each in source.associations if each.id == request["AssociationId"])
-        tx.put(replace(source, associations=tuple(each for each in source.associations if each is not moved)))
-        target = tx.require(NetworkAcl, target.id)
-        renewed = NetworkAclAssociation(resource_id("aclassoc"), moved.subnet_id)
-        tx.put(replace(target, associations=(*target.associations, renewed)))
-        return {"NewAssociationId": renewed.id}
-
-
-def _owner(call: Call, association_id: str) -> NetworkAcl:
-    for acl in call.transaction.select(NetworkAcl):
-        if any(each.id == association_id for each in acl.associations):
-            return acl
-    raise AwsError("InvalidAssociationID.NotFound", f"The association ID '{association_id}' does not exist")
+        return {"NewAssociationId": associations.move(tx, source, request["AssociationId"], target)}
 
 
 def _at(acl: NetworkAcl, number: int, *, is_egress: bool) -> NetworkAclEntry | None:
@@ -231,7 +211,7 @@ def _check_number(number: int) -> None:
 
 
 def _entry(request: Mapping[str, object]) -> NetworkAclEntry:
-    """The entry that a request describes. Raises `InvalidParameterValue` and `MissingParameter`."""
+    """The entry of a request. Raises `InvalidParameterValue` and `MissingParameter`."""
     refuse(request, Ipv6CidrBlock="IPv6")
     number = cast("int", request["RuleNumber"])
     _check_number(number)
@@ -250,7 +230,7 @@ def _protocol(text: str) -> str:
     if number != "-1" and not (number.isascii() and number.isdigit() and int(number) < 256):
         raise AwsError("InvalidParameterValue", f"Invalid value '{text}' for IP protocol. Unknown protocol.")
     if number == "58":
-        raise AwsError("InvalidParameterValue", "zonal has no IPv6: an entry for icmpv6 cannot be kept")
+        raise AwsError("InvalidParameterValue", "The protocol icmpv6 is not supported: zonal has no IPv6; see docs/limits.md")
     return str(int(number))
 
 

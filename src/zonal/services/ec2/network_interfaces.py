@@ -1,8 +1,8 @@
-"""Network interfaces: what has addresses in a subnet, belongs to security groups, and is plugged into hosts.
+"""Network interfaces: creation, attachment to hosts, security groups, and the choice of addresses.
 
-A customer makes and deletes their own with EC2's operations (`interface_operations`). Services make theirs here, inside their own
-transaction: RDS asks for one in each zone of a deployment, plugs it into the database's host, and may have a public address lent to
-it. Such an interface is *requester-managed*: the customer sees it but cannot change or delete it.
+An interface has addresses of its subnet and belongs to security groups. Customers use EC2's operations (`interface_operations`). Services
+call this module inside their own transaction: RDS creates one interface per node, attaches it to the database's host, and may assign it
+a public address. Such an interface is *requester-managed*: it is described, but the customer cannot change or delete it.
 
 >>> interface = create_managed(tx, subnet, group_ids, requester="amazon-rds", description="RDSNetworkInterface")
 >>> plug(tx, interface.id, "db-orders-a", now=call.now)
@@ -38,10 +38,10 @@ def create_managed(
     interface_type: str = "interface",
     private_address: str | None = None,
 ) -> NetworkInterface:
-    """A new interface that a service manages, at a free address of the subnet (or at `private_address`).
+    """Create an interface that a service manages, at a free address of the subnet or at `private_address`.
 
-    Raises `InvalidGroup.NotFound` for a group that is not of the subnet's VPC, `InsufficientFreeAddressesInSubnet` where the subnet is
-    full, `InvalidIPAddress.InUse` and `InvalidParameterValue` for a `private_address` that is taken or not the subnet's.
+    Raises `InvalidGroup.NotFound` for a group outside the subnet's VPC, `InsufficientFreeAddressesInSubnet` if the subnet is full,
+    `InvalidIPAddress.InUse` if `private_address` is in use, `InvalidParameterValue` if it is not an address of the subnet.
     """
     chosen = chosen_addresses(transaction, subnet, [private_address] if private_address else [], count=1)
     return create(
@@ -66,7 +66,7 @@ def create(
     interface_type: str = "interface",
     tags: dict[str, str] | None = None,
 ) -> NetworkInterface:
-    """Record a new interface with what has been chosen and checked."""
+    """Write the record of a new interface; the arguments must be validated."""
     interface = NetworkInterface(
         id=resource_id("eni"),
         vpc_id=subnet.vpc_id,
@@ -87,9 +87,9 @@ def create(
 def plug(
     transaction: Transaction, interface_id: str, host: str, *, now: datetime, owner: str | None = None, device_index: int = 0
 ) -> NetworkInterface:
-    """Plug an interface into a host, by the host's fabric name; nothing changes where it is in that host already.
+    """Attach an interface to a host, given by its fabric name. Does nothing if it is attached to that host already.
 
-    `owner` is shown as the attachment's instance owner: the requester unless told otherwise.
+    `owner` is the attachment's instance owner; by default it is the interface's requester.
     """
     interface = transaction.require(NetworkInterface, interface_id)
     if interface.attachment is not None and interface.attachment.host == host:
@@ -107,7 +107,7 @@ def plug(
 
 
 def unplug(transaction: Transaction, interface_id: str) -> NetworkInterface:
-    """Take an interface out of its host; nothing changes where it is in none."""
+    """Detach an interface from its host. Does nothing if it is detached."""
     interface = transaction.require(NetworkInterface, interface_id)
     if interface.attachment is not None:
         interface = replace(interface, attachment=None)
@@ -116,7 +116,7 @@ def unplug(transaction: Transaction, interface_id: str) -> NetworkInterface:
 
 
 def set_groups(transaction: Transaction, interface_id: str, group_ids: Iterable[str]) -> NetworkInterface:
-    """Put an interface into other groups of its VPC. Raises `InvalidGroup.NotFound`."""
+    """Change an interface's security groups. Raises `InvalidGroup.NotFound`."""
     interface = transaction.require(NetworkInterface, interface_id)
     interface = replace(interface, group_ids=checked_groups(transaction, interface.vpc_id, group_ids))
     transaction.put(interface)
@@ -124,9 +124,9 @@ def set_groups(transaction: Transaction, interface_id: str, group_ids: Iterable[
 
 
 def delete(transaction: Transaction, interface_id: str) -> None:
-    """Remove an interface, plugged or not, with its lent public address; elastic addresses are untied and kept.
+    """Delete an interface, attached or not, with its auto-assigned public address; elastic addresses are disassociated and kept.
 
-    Nothing happens where there is none.
+    Does nothing if the interface does not exist.
     """
     for address in addresses.associated_with(transaction, interface_id):
         addresses.disassociate(transaction, address)
@@ -134,7 +134,7 @@ def delete(transaction: Transaction, interface_id: str) -> None:
 
 
 def checked_groups(view: RecordView, vpc_id: str, group_ids: Iterable[str]) -> tuple[str, ...]:
-    """Groups that an interface in the VPC may belong to, at most five.
+    """The given groups without duplicates, validated for an interface in the VPC.
 
     Raises `InvalidGroup.NotFound` and `SecurityGroupsPerInterfaceLimitExceeded`.
     """
@@ -145,10 +145,10 @@ def checked_groups(view: RecordView, vpc_id: str, group_ids: Iterable[str]) -> t
 
 
 def chosen_addresses(view: RecordView, subnet: Subnet, wanted: Iterable[str], *, count: int) -> tuple[str, ...]:
-    """`count` private addresses of a subnet: those wanted first, then the lowest free ones.
+    """`count` private addresses of a subnet: the wanted ones first, then the lowest free ones.
 
-    Raises `InvalidParameterValue` for one that is not the subnet's or reserved there, `InvalidIPAddress.InUse` for one that is taken,
-    `InsufficientFreeAddressesInSubnet` where there are not enough.
+    Raises `InvalidParameterValue` for an address outside the subnet or reserved there, `InvalidIPAddress.InUse` for one in use,
+    `InsufficientFreeAddressesInSubnet` if too few are free.
     """
     taken = addresses_in_use(view, subnet)
     chosen: list[str] = []
@@ -171,7 +171,7 @@ def chosen_addresses(view: RecordView, subnet: Subnet, wanted: Iterable[str], *,
 
 
 def check_address(subnet: Subnet, address: str) -> None:
-    """Raise `InvalidParameterValue` for an address that no interface of the subnet may have."""
+    """Raises `InvalidParameterValue` for an address that no interface of the subnet may have."""
     if not cidrs.is_inside(subnet.cidr, address):
         raise AwsError("InvalidParameterValue", f"Address {address} does not fall within the subnet's address range")
     if not cidrs.is_usable(subnet.cidr, address):
@@ -184,12 +184,12 @@ def addresses_in_use(view: RecordView, subnet: Subnet) -> set[str]:
 
 
 def free_address_count(view: RecordView, subnet: Subnet) -> int:
-    """How many addresses of the subnet are left for interfaces."""
+    """The number of addresses of the subnet that are free for interfaces."""
     return cidrs.usable_count(subnet.cidr) - len(addresses_in_use(view, subnet))
 
 
 def private_dns_name(address: str) -> str:
-    """The name that AWS gives a private address in us-east-1."""
+    """The DNS name of a private address in us-east-1."""
     return f"ip-{address.replace('.', '-')}.ec2.internal"
 
 

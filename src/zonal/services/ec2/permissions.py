@@ -1,11 +1,12 @@
-"""What a security group permits: reading rules out of requests, comparing them, and showing them.
+"""Permissions of security groups: parsing them from requests, comparing them with rules, rendering them.
 
-A request names permissions in one of two ways: `IpPermissions`, or the flat `CidrIp`, `IpProtocol`, `FromPort`, `ToPort` and
-`SourceSecurityGroupName`. Either way each pair of a port range and one peer (a range of addresses or another group) is one rule with an
-id of its own. Two rules of a group are the same if direction, protocol, ports and peer are; the description does not count.
-IPv6 ranges and prefix lists are refused when a rule is added: zonal's networks carry IPv4, and a rule that can never match promises
-nothing true. Where a request names rules that exist (revoke, update descriptions), such a permission is valid and matches no rule, so
-that EC2 answers `InvalidPermission.NotFound`; Terraform revokes `::/0` from every new group and relies on this code.
+A request gives permissions either as `IpPermissions` or by the flat members `CidrIp`, `IpProtocol`, `FromPort`, `ToPort` and
+`SourceSecurityGroupName`. Each pair of a port range and a peer (a CIDR block or another group) is one rule with its own id. Two rules of
+a group are equal if direction, protocol, ports and peer are equal; the description is not compared.
+
+IPv6 ranges and prefix lists are rejected when a rule is added, because zonal's networks carry IPv4 only and the rule could never match. In
+requests that name existing rules (revoke, update descriptions) such a permission is valid and matches no rule, so that the response is
+`InvalidPermission.NotFound`: Terraform revokes `::/0` from every new group and relies on this code.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn
 from zonal.records.record_view import RecordView
 from zonal.services.ec2 import model
+from zonal.services.ec2.listing import needed
 from zonal.services.ec2.lookups import find
 from zonal.services.ec2.model import SecurityGroupRule
 from zonal.services.ec2.tags import answer_tags
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import IpPermissionOutputTypeDef, SecurityGroupRuleTypeDef
 
 MOST_RULES = 60
-"""AWS's default quota of rules for each direction of a group."""
+"""AWS's default quota of rules per direction of a group."""
 
 _PROTOCOLS = {
     "tcp": "tcp",
@@ -44,7 +46,7 @@ _PROTOCOLS = {
 
 
 class Permission(NamedTuple):
-    """A rule without its identity: what traffic, and with whom. A permission with one of the last two fields equals no rule."""
+    """A rule without id and direction. A permission with `ipv6_cidr` or `prefix_list_id` equals no rule."""
 
     protocol: str
     from_port: int | None
@@ -61,7 +63,7 @@ class Permission(NamedTuple):
         return self[:5] == (rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.referenced_group_id)
 
     def __str__(self) -> str:
-        """The permission as EC2 writes it into its messages."""
+        """The permission as in EC2's messages."""
         peer = self.cidr or self.group_id
         if self.protocol == "-1":
             return f"peer: {peer}, ALL, ALLOW"
@@ -73,7 +75,7 @@ class Permission(NamedTuple):
 
 
 def permissions(view: RecordView, group: model.SecurityGroup, request: Mapping[str, object], *, existing: bool = False) -> list[Permission]:
-    """The permissions that a request names, of rules that it adds or (`existing`) of rules that the group is expected to have.
+    """The permissions of a request that adds rules, or (`existing`) of one that names existing rules.
 
     Raises `MissingParameter`, `InvalidParameterValue`, `InvalidGroup.NotFound`.
     """
@@ -91,12 +93,10 @@ def permissions(view: RecordView, group: model.SecurityGroup, request: Mapping[s
 def permission(
     protocol: object, from_port: object, to_port: object, *, cidr: str | None, group_id: str | None, description: str | None
 ) -> Permission:
-    """One permission, checked and in canonical form."""
-    if protocol is None:
-        raise AwsError("MissingParameter", "The request must contain the parameter ipProtocol")
-    name = _protocol(str(protocol))
+    """A validated permission in canonical form. Raises `MissingParameter` and `InvalidParameterValue`."""
+    name = _protocol(needed({"IpProtocol": protocol}, "IpProtocol"))
     if name == "icmpv6":
-        raise AwsError("InvalidParameterValue", "zonal has no IPv6: a rule for icmpv6 cannot be kept")
+        raise AwsError("InvalidParameterValue", "The protocol icmpv6 is not supported: zonal has no IPv6; see docs/limits.md")
     ports = _ports(name, cast("int | None", from_port), cast("int | None", to_port))
     if description is not None and not re.fullmatch(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}", description):
         raise AwsError(
@@ -108,7 +108,7 @@ def permission(
 
 
 def peer_group(view: RecordView, group: model.SecurityGroup, *, id: str | None, name: str | None) -> str:
-    """The id of a group that a rule names, by id or by name, in the same VPC. Raises `InvalidGroup.NotFound`."""
+    """The id of the group that a rule references by id or by name, in the same VPC. Raises `InvalidGroup.NotFound`."""
     if id is not None:
         if find(view, model.SecurityGroup, id).vpc_id != group.vpc_id:
             raise AwsError(
@@ -127,7 +127,7 @@ def _structured(view: RecordView, group: model.SecurityGroup, given: Mapping[str
         raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
     peers: list[tuple[str | None, str | None, str | None]] = []
     for each in cast("list[dict[str, str]]", given.get("IpRanges") or []):
-        peers.append((_required(each, "CidrIp"), None, each.get("Description")))
+        peers.append((needed(each, "CidrIp"), None, each.get("Description")))
     for pair in cast("list[dict[str, str]]", given.get("UserIdGroupPairs") or []):
         if pair.get("VpcPeeringConnectionId"):
             raise AwsError("InvalidParameterValue", "zonal has no VPC peering: a rule may name groups of its own VPC")
@@ -143,20 +143,18 @@ def _structured(view: RecordView, group: model.SecurityGroup, given: Mapping[str
 
 
 def _unsupported(given: Mapping[str, object]) -> list[Permission]:
-    """The permissions with an IPv6 range or a prefix list as their peer. Raises `InvalidParameterValue`, `MissingParameter`."""
+    """The permissions whose peer is an IPv6 range or a prefix list. Raises `InvalidParameterValue`, `MissingParameter`."""
     ranges, lists = (
         cast("list[dict[str, str]]", given.get("Ipv6Ranges") or []),
         cast("list[dict[str, str]]", given.get("PrefixListIds") or []),
     )
     if not ranges and not lists:
         return []
-    if given.get("IpProtocol") is None:
-        raise AwsError("MissingParameter", "The request must contain the parameter ipProtocol")
-    protocol = _protocol(str(given["IpProtocol"]))
+    protocol = _protocol(needed(given, "IpProtocol"))
     low, high = _ports(protocol, cast("int | None", given.get("FromPort")), cast("int | None", given.get("ToPort")))
     blank = Permission(protocol, low, high, cidr=None, group_id=None)
-    by_range = [blank._replace(ipv6_cidr=_ipv6_cidr(_required(each, "CidrIpv6"))) for each in ranges]
-    return by_range + [blank._replace(prefix_list_id=_required(each, "PrefixListId")) for each in lists]
+    by_range = [blank._replace(ipv6_cidr=_cidr(needed(each, "CidrIpv6"), IPv6Network)) for each in ranges]
+    return by_range + [blank._replace(prefix_list_id=needed(each, "PrefixListId")) for each in lists]
 
 
 def _flat(view: RecordView, group: model.SecurityGroup, request: Mapping[str, object]) -> Permission:
@@ -176,12 +174,6 @@ def _flat(view: RecordView, group: model.SecurityGroup, request: Mapping[str, ob
     return permission(
         request.get("IpProtocol"), request.get("FromPort"), request.get("ToPort"), cidr=str(cidr), group_id=None, description=None
     )
-
-
-def _required(given: Mapping[str, str], member: str) -> str:
-    if given.get(member) is None:
-        raise AwsError("MissingParameter", f"The request must contain the parameter {member[0].lower()}{member[1:]}")
-    return given[member]
 
 
 def _protocol(text: str) -> str:
@@ -208,26 +200,17 @@ def _ports(protocol: str, low: int | None, high: int | None) -> tuple[int | None
     return None, None
 
 
-def _cidr(text: str) -> str:
+def _cidr(text: str, family: type[IPv4Network | IPv6Network] = IPv4Network) -> str:
     try:
         if "/" not in text:
             raise ValueError(text)
-        return str(IPv4Network(text, strict=False))
-    except ValueError:
-        raise AwsError("InvalidParameterValue", f"CIDR block {text} is malformed") from None
-
-
-def _ipv6_cidr(text: str) -> str:
-    try:
-        if "/" not in text:
-            raise ValueError(text)
-        return str(IPv6Network(text, strict=False))
+        return str(family(text, strict=False))
     except ValueError:
         raise AwsError("InvalidParameterValue", f"CIDR block {text} is malformed") from None
 
 
 def answer_rule(rule: SecurityGroupRule, view: RecordView) -> SecurityGroupRuleTypeDef:
-    """A rule as DescribeSecurityGroupRules shows it: ports of a protocol without ports are -1."""
+    """A rule as DescribeSecurityGroupRules shows it; the ports of a protocol without ports are -1."""
     shown: SecurityGroupRuleTypeDef = {
         "SecurityGroupRuleId": rule.id,
         "GroupId": rule.group_id,
@@ -250,7 +233,8 @@ def answer_rule(rule: SecurityGroupRule, view: RecordView) -> SecurityGroupRuleT
 
 
 def answer_permissions(rules: Iterable[SecurityGroupRule]) -> list[IpPermissionOutputTypeDef]:
-    """Rules grouped as DescribeSecurityGroups shows them: one entry for each protocol and port range."""
+    """Rules grouped as DescribeSecurityGroups shows them: one entry per protocol and port range."""
+
     grouped: dict[tuple[str, int | None, int | None], IpPermissionOutputTypeDef] = {}
     for rule in rules:
         key = (rule.protocol, rule.from_port, rule.to_port)

@@ -1,9 +1,8 @@
-"""Route tables: where packets that leave a subnet go.
+"""Route tables: the destinations and targets of packets that leave a subnet.
 
-A VPC has a main route table, which its subnets follow until they are associated with another. Each table begins with a `local` route
-for every range of the VPC; further routes lead to an internet gateway, a NAT gateway or a network interface. The route with the
-longest prefix wins. A route whose target is gone stays and is a *black hole*: whether it is one is never stored but seen from
-the target whenever somebody asks.
+A VPC has a main route table, which its subnets use until they are associated with another. Each table begins with a `local` route for
+every range of the VPC; other routes target an internet gateway, a NAT gateway or a network interface. The route with the longest prefix
+applies. A route whose target no longer exists is kept and is a *black hole*; that state is not stored but computed from the target.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.services.ec2 import cidrs, model
+from zonal.services.ec2 import associations, cidrs, model
 from zonal.services.ec2.idempotency import once
 from zonal.services.ec2.listing import Listing, needed, one_of, refuse
-from zonal.services.ec2.lookups import find
+from zonal.services.ec2.lookups import absent_instance, find, has_dependencies
 from zonal.services.ec2.model import RouteEntry, RouteTable, RouteTableAssociation
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, ResponseMembers, operation
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 MOST_TABLES = 200
 MOST_ROUTES = 50
-"""AWS's default quotas: tables in a VPC, and routes in a table beside the local ones (which AWS raises to 500 on request)."""
+"""AWS's default quotas: tables in a VPC, and non-local routes in a table (AWS raises the latter to 500 on request)."""
 
 _UNBUILT_TARGETS = {
     "VpcEndpointId": "VPC endpoints as route targets",
@@ -61,7 +60,7 @@ _UNBUILT_TARGETS = {
 
 
 def create(transaction: Transaction, vpc: model.Vpc, *, is_main: bool = False, tags: dict[str, str] | None = None) -> RouteTable:
-    """A new table with the VPC's local routes."""
+    """Create a table with the VPC's local routes."""
     table = RouteTable(
         id=resource_id("rtb"),
         vpc_id=vpc.id,
@@ -80,28 +79,20 @@ def add_range(transaction: Transaction, vpc_id: str, cidr: str) -> None:
 
 
 def remove_range(transaction: Transaction, vpc_id: str, cidr: str) -> None:
-    """Drop the local route of a range that the VPC lost."""
+    """Remove the local route of a range that was disassociated from the VPC."""
     for table in transaction.lookup(RouteTable, "vpc_id", vpc_id):
         kept = tuple(route for route in table.routes if (route.cidr, route.target) != (cidr, LOCAL))
         transaction.put(replace(table, routes=kept))
 
 
-def forget(transaction: Transaction, subnet: model.Subnet) -> None:
-    """Drop a deleted subnet's association."""
-    for table in transaction.lookup(RouteTable, "vpc_id", subnet.vpc_id):
-        kept = tuple(each for each in table.associations if each.subnet_id != subnet.id)
-        if kept != table.associations:
-            transaction.put(replace(table, associations=kept))
-
-
 def add_route(transaction: Transaction, table_id: str, route: RouteEntry) -> None:
-    """Add a route without asking further."""
+    """Add a route without validation."""
     table = transaction.require(RouteTable, table_id)
     transaction.put(replace(table, routes=(*table.routes, route)))
 
 
 def is_black_hole(view: RecordView, table: RouteTable, route: RouteEntry) -> bool:
-    """Whether a route's target cannot take packets: detached, deleted, or an interface in no host."""
+    """Whether a route's target cannot receive packets: detached, deleted, or an interface without a host."""
     kind = route.target.partition("-")[0]
     if kind == "igw":
         gateway = view.get(model.InternetGateway, route.target)
@@ -213,7 +204,7 @@ class RouteTables:
     def delete(self, call: Call, request: DeleteRouteTableRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         if table.associations:
-            raise AwsError("DependencyViolation", f"The routeTable '{table.id}' has dependencies and cannot be deleted.")
+            raise has_dependencies("routeTable", table.id)
         call.transaction.delete(RouteTable, table.id)
         return {}
 
@@ -223,7 +214,7 @@ class RouteTables:
 
     @operation("CreateRoute")
     def create_route(self, call: Call, request: CreateRouteRequestTypeDef) -> ResponseMembers:
-        """Add a route; one that is there with the same target already is no error."""
+        """Add a route. Adding an existing route with the same target succeeds and changes nothing."""
         tx = call.transaction
         table = find(tx, RouteTable, request["RouteTableId"])
         cidr = _destination(table, request)
@@ -241,7 +232,7 @@ class RouteTables:
     @operation("ReplaceRoute")
     def replace_route(self, call: Call, request: ReplaceRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
-        refuse(request, LocalTarget="targets other than local inside the VPC, and so none to take back")
+        refuse(request, LocalTarget="local routes with another target that could be reset")
         cidr = _destination(table, request)
         target = _target(call, table, request)
         if _route(table, cidr) is None:
@@ -265,9 +256,9 @@ class RouteTables:
 
     @operation("AssociateRouteTable")
     def associate(self, call: Call, request: AssociateRouteTableRequestTypeDef) -> ResponseMembers:
-        """Let a subnet follow a table of its own. Repeated for the same table it answers the association that is there."""
+        """Associate a subnet with a table. If it is associated with this table already, the existing association is returned."""
         tx = call.transaction
-        refuse(request, GatewayId="edge associations of route tables", PublicIpv4Pool="public pools of one's own")
+        refuse(request, GatewayId="edge associations of route tables", PublicIpv4Pool="customer-owned public pools")
         table = find(tx, RouteTable, request["RouteTableId"])
         subnet = find(tx, model.Subnet, needed(request, "SubnetId"))
         if subnet.vpc_id != table.vpc_id:
@@ -287,41 +278,26 @@ class RouteTables:
 
     @operation("DisassociateRouteTable")
     def disassociate(self, call: Call, request: DisassociateRouteTableRequestTypeDef) -> ResponseMembers:
-        table, association = _association(call, request["AssociationId"])
-        if association.subnet_id is None:
-            raise AwsError("InvalidParameterValue", f"cannot disassociate the main route table association {association.id}")
-        call.transaction.put(_without(table, association))
+        id = request["AssociationId"]
+        table = associations.owner_of(call.transaction, RouteTable, id)
+        if associations.subnet_id_of(table, id) is None:
+            raise AwsError("InvalidParameterValue", f"cannot disassociate the main route table association {id}")
+        call.transaction.put(associations.without(table, id))
         return {}
 
     @operation("ReplaceRouteTableAssociation")
     def replace_association(self, call: Call, request: ReplaceRouteTableAssociationRequestTypeDef) -> ResponseMembers:
         """Move an association to another table; moving the main one makes that table the VPC's main table."""
         tx = call.transaction
-        source, association = _association(call, request["AssociationId"])
+        source = associations.owner_of(tx, RouteTable, request["AssociationId"])
         target = find(tx, RouteTable, request["RouteTableId"])
         if source.vpc_id != target.vpc_id:
             raise AwsError("InvalidParameterValue", f"route table {target.id} and route table {source.id} belong to different networks")
-        tx.put(_without(source, association))
-        target = tx.require(RouteTable, target.id)
-        renewed = RouteTableAssociation(resource_id("rtbassoc"), association.subnet_id)
-        tx.put(replace(target, associations=(*target.associations, renewed)))
-        return _associated("NewAssociationId", renewed.id)
+        return _associated("NewAssociationId", associations.move(tx, source, request["AssociationId"], target))
 
 
 def _associated(member: str, id: str) -> ResponseMembers:
     return {member: id, "AssociationState": {"State": "associated"}}
-
-
-def _without(table: RouteTable, association: RouteTableAssociation) -> RouteTable:
-    return replace(table, associations=tuple(each for each in table.associations if each is not association))
-
-
-def _association(call: Call, id: str) -> tuple[RouteTable, RouteTableAssociation]:
-    for table in call.transaction.select(RouteTable):
-        for association in table.associations:
-            if association.id == id:
-                return table, association
-    raise AwsError("InvalidAssociationID.NotFound", f"The association ID '{id}' does not exist")
 
 
 def _route(table: RouteTable, cidr: str) -> RouteEntry | None:
@@ -329,7 +305,7 @@ def _route(table: RouteTable, cidr: str) -> RouteEntry | None:
 
 
 def _check_ipv4_destination(table: RouteTable, request: Mapping[str, object]) -> None:
-    """Raise `InvalidRoute.NotFound` for a destination that no route here can have."""
+    """Raises `InvalidRoute.NotFound` for an IPv6 or prefix-list destination, which no route can have."""
     unsupported = {"DestinationIpv6CidrBlock": "destination-ipv6-cidr-block", "DestinationPrefixListId": "destination-prefix-list-id"}
     for member, name in unsupported.items():
         if request.get(member):
@@ -337,20 +313,20 @@ def _check_ipv4_destination(table: RouteTable, request: Mapping[str, object]) ->
 
 
 def _destination(table: RouteTable, request: Mapping[str, object]) -> str:
-    """The destination of a route that is not inside the VPC."""
+    """The destination of a request's route, which must be outside the VPC. Raises `InvalidParameterValue` and `MissingParameter`."""
     refuse(request, **_UNBUILT_TARGETS)
     cidr = str(cidrs.network(needed(request, "DestinationCidrBlock"), "destinationCidrBlock"))
     if any(route.target == LOCAL and cidrs.contains(route.cidr, cidr) for route in table.routes):
         raise AwsError(
             "InvalidParameterValue",
             f"The destination CIDR block {cidr} is equal to or more specific than one of this VPC's CIDR blocks."
-            " zonal routes inside a VPC by its local route only.",
+            " zonal has only the local route inside a VPC.",
         )
     return cidr
 
 
 def _target(call: Call, table: RouteTable, request: Mapping[str, object]) -> str:
-    """The id of the one target that a request names, in the table's VPC."""
+    """The id of a request's target, which must be in the table's VPC."""
     member = one_of(request, "GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId")
     id = cast("str", request[member])
     if member == "GatewayId":
@@ -370,5 +346,5 @@ def _target(call: Call, table: RouteTable, request: Mapping[str, object]) -> str
         if interface.vpc_id != table.vpc_id:
             raise AwsError("InvalidParameterValue", f"route table {table.id} and interface {id} belong to different networks")
     else:
-        raise AwsError("InvalidInstanceID.NotFound", f"The instance ID '{id}' does not exist")
+        raise absent_instance(id)
     return id

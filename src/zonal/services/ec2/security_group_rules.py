@@ -1,6 +1,6 @@
-"""The rules of security groups: authorize, revoke, modify, describe.
+"""The operations on security group rules: authorize, revoke, modify, describe.
 
-A call names a group by id, or by name in the default VPC, and its rules by their ids or by their values (`permissions`).
+A request names a group by id, or by name in the default VPC, and its rules by id or by value (`permissions`).
 """
 
 from __future__ import annotations
@@ -55,10 +55,17 @@ _RULES = Listing(
 def add_rule(
     transaction: Transaction, group: SecurityGroup, wanted: Permission, *, is_egress: bool, tags: Mapping[str, str] | None = None
 ) -> SecurityGroupRule:
-    """Give a group a rule more; whether it has that one already is the caller's to know."""
-    rule = SecurityGroupRule(
-        id=resource_id("sgr"),
-        group_id=group.id,
+    """Add a rule to a group without checking for duplicates."""
+    rule = _rule(resource_id("sgr"), group.id, wanted, is_egress=is_egress, tags=tags)
+    transaction.put(rule)
+    return rule
+
+
+def _rule(id: str, group_id: str, wanted: Permission, *, is_egress: bool, tags: Mapping[str, str] | None = None) -> SecurityGroupRule:
+    """The record of a permission."""
+    return SecurityGroupRule(
+        id=id,
+        group_id=group_id,
         is_egress=is_egress,
         protocol=wanted.protocol,
         from_port=wanted.from_port,
@@ -68,8 +75,6 @@ def add_rule(
         description=wanted.description,
         tags=dict(tags or {}),
     )
-    transaction.put(rule)
-    return rule
 
 
 class SecurityGroupRules:
@@ -97,13 +102,13 @@ class SecurityGroupRules:
 
     @operation("ModifySecurityGroupRules")
     def modify(self, call: Call, request: ModifySecurityGroupRulesRequestTypeDef) -> ResponseMembers:
-        """Replace whole rules, keeping their ids, direction and tags; the result may hold no two alike."""
+        """Replace rules, keeping their ids, directions and tags. Raises `InvalidPermission.Duplicate` if two become equal."""
         tx = call.transaction
         group = find(tx, SecurityGroup, request["GroupId"])
         for update in request["SecurityGroupRules"]:
             rule = _rule_of(call, group, update["SecurityGroupRuleId"])
             wanted = _replacement(tx, group, cast("Mapping[str, object]", update.get("SecurityGroupRule") or {}))
-            tx.put(_changed(rule, wanted))
+            tx.put(_rule(rule.id, group.id, wanted, is_egress=rule.is_egress, tags=rule.tags))
         _check_distinct(rules_of(tx, group.id))
         return {"Return": True}
 
@@ -117,7 +122,7 @@ class SecurityGroupRules:
 
 
 def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
-    """Add rules: all of them, or none where one is there already."""
+    """Add all rules, or none if one of them exists already."""
     tx = call.transaction
     group = group_named(call.transaction, request)
     tags = given_tags(request, SecurityGroupRule)
@@ -135,7 +140,7 @@ def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) ->
 def _revoke(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
     """Remove rules by id or by value.
 
-    For values that no rule has, a default VPC's group answers with what it did not know, any other refuses everything: "For a
+    For values that match no rule, the response of a default VPC's group lists them as unknown; any other group rejects the request: "For a
     non-default VPC, if the values you specify do not match the existing rule's values, an InvalidPermission.NotFound client error is
     returned, and no rules are revoked" (RevokeSecurityGroupIngress).
     """
@@ -162,20 +167,7 @@ def _revoke(call: Call, request: Mapping[str, object], *, is_egress: bool) -> Re
 
 
 def _answer_unknown(group: SecurityGroup, unknown: Iterable[Permission]) -> list[Mapping[str, object]]:
-    rules = [
-        SecurityGroupRule(
-            id="",
-            group_id=group.id,
-            is_egress=False,
-            protocol=each.protocol,
-            from_port=each.from_port,
-            to_port=each.to_port,
-            cidr=each.cidr,
-            referenced_group_id=each.group_id,
-        )
-        for each in unknown
-    ]
-    shown = answer_permissions(rules)
+    shown = answer_permissions(_rule("", group.id, each._replace(description=None), is_egress=False) for each in unknown)
     for entry in shown:
         same = [each for each in unknown if (each.protocol, each.from_port, each.to_port) == _ports_of(entry)]
         entry["Ipv6Ranges"] = [{"CidrIpv6": each.ipv6_cidr} for each in same if each.ipv6_cidr]
@@ -220,18 +212,6 @@ def _replacement(view: RecordView, group: SecurityGroup, given: Mapping[str, obj
     return permission(given.get("IpProtocol"), given.get("FromPort"), given.get("ToPort"), cidr=cidr, group_id=group_id, description=note)
 
 
-def _changed(rule: SecurityGroupRule, wanted: Permission) -> SecurityGroupRule:
-    return replace(
-        rule,
-        protocol=wanted.protocol,
-        from_port=wanted.from_port,
-        to_port=wanted.to_port,
-        cidr=wanted.cidr,
-        referenced_group_id=wanted.group_id,
-        description=wanted.description,
-    )
-
-
 def _check_distinct(rules: Iterable[SecurityGroupRule]) -> None:
     seen: set[tuple[bool, Permission]] = set()
     for rule in rules:
@@ -242,7 +222,7 @@ def _check_distinct(rules: Iterable[SecurityGroupRule]) -> None:
 
 
 def _update_descriptions(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
-    """Change, add or (where none is given) remove the descriptions of existing rules, named by id or by value."""
+    """Set or (if none is given) remove the descriptions of existing rules, named by id or by value."""
     tx = call.transaction
     group = group_named(call.transaction, request)
     by_id = cast("list[Mapping[str, str]]", request.get("SecurityGroupRuleDescriptions") or [])

@@ -1,8 +1,8 @@
-"""Security groups: stateful sets of permissions that interfaces belong to.
+"""Security groups: stateful packet filters assigned to network interfaces.
 
-Every VPC has a group named `default` that admits its own members and lets everything out; a new group admits nobody and lets
-everything out. A rule may name another group of the VPC: then it means the interfaces that belong to it at the moment a
-connection is made. Groups compile into the VPC's plan (`vpc_reconciler`), where ingress and egress are two gates of every interface.
+Every VPC has a group named `default`, which allows traffic between its members and all outbound traffic; a new group allows outbound
+traffic only. A rule may reference another group of the VPC: it then matches the interfaces that belong to that group when a connection is
+opened. Groups are compiled into the VPC's plan (`vpc_reconciler`), where every interface has an ingress and an egress filter.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _EVERYWHERE = Permission("-1", None, None, "0.0.0.0/0", None)
 
 
 def create_default(transaction: Transaction, vpc_id: str) -> SecurityGroup:
-    """The group that a new VPC has: admits its own members, lets everything out."""
+    """Create a VPC's default group: it allows traffic between its members and all outbound traffic."""
     group = SecurityGroup(id=resource_id("sg"), vpc_id=vpc_id, name="default", description="default VPC security group")
     transaction.put(group)
     add_rule(transaction, group, Permission("-1", None, None, None, group.id), is_egress=False)
@@ -49,7 +49,7 @@ def create_default(transaction: Transaction, vpc_id: str) -> SecurityGroup:
 
 
 def remove(transaction: Transaction, group_id: str) -> None:
-    """Remove a group and its rules, whoever uses it."""
+    """Remove a group and its rules without checking whether it is used."""
     for rule in rules_of(transaction, group_id):
         transaction.delete(SecurityGroupRule, rule.id)
     transaction.delete(SecurityGroup, group_id)
@@ -134,7 +134,7 @@ class SecurityGroups:
 
     @operation("DeleteSecurityGroup")
     def delete(self, call: Call, request: DeleteSecurityGroupRequestTypeDef) -> ResponseMembers:
-        """Delete a group that no interface belongs to and no other group's rule names."""
+        """Delete a group that no interface belongs to and no other group's rule references."""
         tx = call.transaction
         group = group_named(call.transaction, request)
         if group.name == "default":
@@ -165,13 +165,13 @@ class SecurityGroups:
 
     @operation("GetSecurityGroupsForVpc")
     def for_vpc(self, call: Call, request: GetSecurityGroupsForVpcRequestTypeDef) -> ResponseMembers:
-        """The groups that interfaces of a VPC may belong to: its own ones, since groups are not shared here."""
+        """The groups that interfaces of a VPC may belong to: only its own groups, because zonal does not share groups between VPCs."""
         vpc = find(call.transaction, model.Vpc, request["VpcId"])
         return _FOR_VPC.describe(call, request, _answer_for_vpc, where=lambda group: group.vpc_id == vpc.id)
 
     @operation("DescribeSecurityGroupReferences")
     def references(self, call: Call, request: DescribeSecurityGroupReferencesRequestTypeDef) -> ResponseMembers:
-        """Which VPCs *on the other side of a peering* refer to these groups: none, because there is no peering."""
+        """The peered VPCs that reference these groups: none, because zonal has no VPC peering."""
         for id in request["GroupId"]:
             find(call.transaction, SecurityGroup, id)
         return {"SecurityGroupReferenceSet": []}

@@ -1,7 +1,7 @@
 """Subnets: ranges of a VPC, each in one zone.
 
-A subnet follows the VPC's main route table and default network ACL until it is associated with others. The default VPC has one
-*default subnet* in each zone, where things land that name no subnet.
+A subnet uses the VPC's main route table and default network ACL until it is associated with others. The default VPC has one *default
+subnet* in each zone, for resources created without a subnet.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, arn, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.services.ec2 import cidrs, model, network_acls, route_tables
+from zonal.services.ec2 import associations, cidrs, model, network_acls
 from zonal.services.ec2.availability_zones import ZONES, zone_named
-from zonal.services.ec2.listing import Listing, needed, refuse
-from zonal.services.ec2.lookups import default_vpc, find, interfaces_in, subnets
+from zonal.services.ec2.listing import NO_IPAM, Listing, needed, refuse
+from zonal.services.ec2.lookups import default_vpc, find, has_dependencies, interfaces_in, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.ec2.network_interfaces import free_address_count
 from zonal.services.ec2.tags import answer_tags, given_tags
@@ -86,7 +86,7 @@ _LISTING = Listing(
 def create(
     transaction: Transaction, vpc: model.Vpc, zone: str, cidr: str, *, is_default: bool = False, tags: dict[str, str] | None = None
 ) -> Subnet:
-    """A new subnet with a range that has been checked; a default one maps public addresses."""
+    """Create a subnet; `cidr` must be validated. A default subnet has `MapPublicIpOnLaunch`."""
     subnet = Subnet(
         id=resource_id("subnet"),
         vpc_id=vpc.id,
@@ -97,12 +97,12 @@ def create(
         tags=tags or {},
     )
     transaction.put(subnet)
-    network_acls.guard(transaction, subnet)
+    network_acls.associate_default(transaction, subnet)
     return subnet
 
 
 def free_default_range(view: RecordView, vpc: model.Vpc) -> str:
-    """The first /20 of the default VPC that no subnet touches. Raises `InvalidSubnet.Range` where there is none."""
+    """The first /20 of the default VPC that overlaps no subnet. Raises `InvalidSubnet.Range` if there is none."""
     taken = [subnet.cidr for subnet in subnets(view, vpc.id)]
     for candidate in IPv4Network(vpc.cidrs[0].cidr).subnets(new_prefix=DEFAULT_PREFIX):
         if not any(cidrs.overlap(str(candidate), each) for each in taken):
@@ -143,18 +143,9 @@ class Subnets:
 
     @operation("CreateSubnet")
     def create(self, call: Call, request: CreateSubnetRequestTypeDef) -> ResponseMembers:
-        """A subnet in the named zone, or in the VPC's emptiest one where none is named."""
+        """Create a subnet in the given zone, by default in the zone with the fewest subnets of the VPC."""
         tx = call.transaction
-        refuse(
-            request,
-            Ipv6CidrBlock="IPv6",
-            Ipv6Native="IPv6",
-            OutpostArn="Outposts",
-            Ipv4IpamPoolId="IPAM",
-            Ipv4NetmaskLength="IPAM",
-            Ipv6IpamPoolId="IPAM",
-            Ipv6NetmaskLength="IPAM",
-        )
+        refuse(request, Ipv6CidrBlock="IPv6", Ipv6Native="IPv6", OutpostArn="Outposts", **NO_IPAM)
         vpc = find(tx, model.Vpc, request["VpcId"])
         zone = zone_named(name=request.get("AvailabilityZone"), id=request.get("AvailabilityZoneId"))
         present = subnets(tx, vpc.id)
@@ -186,13 +177,13 @@ class Subnets:
 
     @operation("DeleteSubnet")
     def delete(self, call: Call, request: DeleteSubnetRequestTypeDef) -> ResponseMembers:
-        """Delete a subnet that has no interfaces; its associations go with it."""
+        """Delete a subnet without interfaces, and its associations."""
         tx = call.transaction
         subnet = find(tx, Subnet, request["SubnetId"])
         if interfaces_in(tx, subnet.id):
-            raise AwsError("DependencyViolation", f"The subnet '{subnet.id}' has dependencies and cannot be deleted.")
-        route_tables.forget(tx, subnet)
-        network_acls.forget(tx, subnet)
+            raise has_dependencies("subnet", subnet.id)
+        associations.remove_subnet(tx, model.RouteTable, subnet)
+        associations.remove_subnet(tx, model.NetworkAcl, subnet)
         tx.delete(Subnet, subnet.id)
         return {}
 
@@ -202,7 +193,7 @@ class Subnets:
 
     @operation("ModifySubnetAttribute")
     def modify(self, call: Call, request: ModifySubnetAttributeRequestTypeDef) -> ResponseMembers:
-        """Change whether instances launched here get a public address; every other attribute must keep its value."""
+        """Change `MapPublicIpOnLaunch`; a change of any other attribute is rejected."""
         given = [name for name in request if name != "SubnetId"]
         if not given:
             raise AwsError("MissingParameter", "The request must contain an attribute to modify")

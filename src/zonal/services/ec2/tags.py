@@ -1,7 +1,7 @@
-"""Tags: what may be one, those given at a creation, and CreateTags, DeleteTags, DescribeTags.
+"""EC2's tags: validation, the tags of a creation (`TagSpecifications`), and CreateTags, DeleteTags, DescribeTags.
 
-A resource has at most 50 tags with different keys; a key has 1 to 128 characters, a value at most 256, and keys that begin with `aws:`
-are AWS's own ("Tag your Amazon EC2 resources" in the EC2 User Guide). Tags live in the record of what they describe.
+The limits are those of all services (`common.tags`); codes and messages are EC2's ("Tag your Amazon EC2 resources" in the EC2 User Guide).
+Tags are stored in the record of the tagged resource.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PATHS = {"key": "Key", "resource-id": "ResourceId", "resource-type": "ResourceT
 
 
 def given_tags(request: Mapping[str, object], kind: type[Tagged]) -> dict[str, str]:
-    """The tags of a creation's `TagSpecifications`, checked. Raises `InvalidParameterValue` for those of another resource type."""
+    """The validated tags of a creation's `TagSpecifications`. Raises `InvalidParameterValue` for those of another resource type."""
     found: list[TagTypeDef] = []
     for specification in cast("list[Mapping[str, object]]", request.get("TagSpecifications") or []):
         named = specification.get("ResourceType")
@@ -59,12 +59,12 @@ def given_tags(request: Mapping[str, object], kind: type[Tagged]) -> dict[str, s
 
 
 def merged(present: Mapping[str, str], added: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The tags after adding some. Raises `InvalidParameterValue` and `TagLimitExceeded`."""
+    """The existing tags plus the added ones. Raises `InvalidParameterValue` and `TagLimitExceeded`."""
     return _RULES.merged(present, added)
 
 
 def answer_tags(record: Tagged) -> list[TagTypeDef]:
-    """A record's tags as every answer shows them, in the order of their keys."""
+    """A record's tags in a response's form, ordered by key."""
     return cast("list[TagTypeDef]", common_tags.shown(record.tags))
 
 
@@ -89,18 +89,18 @@ _RULES = TagRules(
 
 
 class Ec2Tags:
-    """The operations on tags of anything that EC2 has here."""
+    """The operations on tags of all EC2 resources."""
 
     @operation("CreateTags")
     def create(self, call: Call, request: ClientCreateTagsRequestTypeDef) -> ResponseMembers:
-        """Add or overwrite tags of up to 1000 resources: of all, or of none where one does not exist."""
+        """Add or overwrite tags of up to 1000 resources; none is changed if one does not exist."""
         for record in self._resources(call, request["Resources"]):
             call.transaction.put(replace(record, tags=merged(record.tags, request["Tags"])))
         return {}
 
     @operation("DeleteTags")
     def delete(self, call: Call, request: ClientDeleteTagsRequestTypeDef) -> ResponseMembers:
-        """Remove tags: by key, or only with the given value; all of them where none is named."""
+        """Remove tags by key, or by key and value; without `Tags` all except the reserved ones."""
         for record in self._resources(call, request["Resources"]):
             call.transaction.put(replace(record, tags=_without(record.tags, request.get("Tags"))))
         return {}

@@ -1,9 +1,9 @@
-"""From EC2's records to packets: the plan of a VPC, and the reconciler that has the fabric follow it.
+"""Compiles a VPC's records into a plan for the fabric, and reconciles the fabric with it.
 
-`vpc_plan` is a pure function of the records: whatever order things were made in, the same records give the same plan. `VpcReconciler` is
-nudged whenever a record of a VPC changes; it computes the plan anew and has the fabric make it true, as often as it is called. A NAT
-gateway becomes `available` only after the fabric has applied a plan that contains it, and `deleted` only after it has applied one that
-does not. A VPC that is gone leaves its `Network` record until the fabric has removed what it held.
+`vpc_plan` is a pure function: equal records give equal plans, whatever the order in which they were created. `VpcReconciler` runs whenever
+a record of a VPC changes: it computes the plan and calls the fabric to apply it, which is idempotent. A NAT gateway becomes `available`
+only after the fabric has applied a plan that contains it, and `deleted` only after one without it. A deleted VPC's `FabricNetwork` record
+remains until the fabric has removed the network.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from zonal.services.ec2.route_tables import LOCAL, is_black_hole
 
 
 class VpcFabric(Protocol):
-    """What is asked of the fabric (`fabric.Fabric`)."""
+    """The part of the fabric that the reconciler uses (`fabric.Fabric` implements it)."""
 
     async def apply_vpc(self, plan: plan.VpcPlan, /) -> None:
-        """Make the kernel match the plan; on return packets feel it."""
+        """Make the kernel match the plan. On return it is in effect."""
 
     async def remove_vpc(self, vpc_id: str, /) -> None:
-        """Remove everything of a VPC; nothing happens where there is nothing."""
+        """Remove the network of a VPC. Does nothing if there is none."""
 
 
 def vpc_plan(view: RecordView, vpc_id: str) -> plan.VpcPlan | None:
-    """The complete desired state of a VPC, or None where there is no such VPC. Looks at the VPC's own records only, and at each once."""
+    """The desired state of a VPC, or None if there is no such VPC. Reads only the VPC's records, each one once."""
     vpc = view.get(model.Vpc, vpc_id)
     if vpc is None:
         return None
@@ -55,7 +55,7 @@ def vpc_plan(view: RecordView, vpc_id: str) -> plan.VpcPlan | None:
 
 
 def _tables(view: RecordView, vpc_id: str) -> dict[str | None, model.RouteTable]:
-    """The route table of each subnet that has one of its own, and by None the main table."""
+    """The route tables by associated subnet; the main table is at None."""
     tables = view.lookup(model.RouteTable, "vpc_id", vpc_id)
     return {association.subnet_id: table for table in tables for association in table.associations}
 
@@ -125,7 +125,7 @@ def _acl_entry(entry: model.NetworkAclEntry) -> plan.AclEntry:
 
 
 class VpcReconciler:
-    """Has the fabric follow the records of each VPC (a `control.reconciler.Reconciler`); its keys are VPC ids."""
+    """Reconciles the fabric with each VPC's records (a `control.reconciler.Reconciler`); its keys are VPC ids."""
 
     name = "vpc"
     kinds: tuple[type[Record], ...] = (
@@ -148,12 +148,12 @@ class VpcReconciler:
         self._clock = clock
 
     def key_of(self, kind: str, id: str) -> str | tuple[str, ...]:
-        """The VPC of a record. Where the record does not tell any more (deleted, detached), every VPC: looking again is cheap."""
+        """The VPC of a record; every VPC if the record is deleted or detached. Reconciling an unchanged VPC is cheap."""
         vpc_id = _vpc_of(self._store, kind, id)
         return vpc_id if vpc_id is not None else tuple(network.id for network in self._store.select(model.FabricNetwork))
 
     async def converge(self, vpc_id: str) -> None:
-        """Apply the VPC's plan and record what became true by it; remove a VPC that is gone."""
+        """Apply the VPC's plan and record the resulting states; remove the network of a deleted VPC."""
         self._fail_hopeless(vpc_id)
         wanted = vpc_plan(self._store, vpc_id)
         if wanted is not None:
@@ -167,14 +167,14 @@ class VpcReconciler:
         self._forget_ended(vpc_id)
 
     def _fail_hopeless(self, vpc_id: str) -> None:
-        """Let public NAT gateways fail that were made where no internet gateway was."""
+        """Set public NAT gateways to `failed` that were created without an internet gateway in the VPC."""
         with self._store.transaction() as tx:
             for nat in nat_gateways.in_vpc(tx, vpc_id):
                 if nat.state == "pending" and nat.connectivity == "public" and nat.addresses[0].association_id is None:
                     nat_gateways.failed(tx, nat, now=self._clock.now())
 
     def _record_applied(self, applied: plan.VpcPlan) -> None:
-        """What the applied plan holds forwards now; what it does not hold is gone."""
+        """Record the NAT gateways that the applied plan contains as available, the others as deleted."""
         forwarding = {nat.id for nat in applied.nat_gateways}
         with self._store.transaction() as tx:
             for nat in nat_gateways.in_vpc(tx, applied.id):
@@ -201,7 +201,7 @@ _IN_VPC: tuple[type[model.InVpc], ...] = (
 
 
 def _vpc_of(view: RecordView, kind: str, id: str) -> str | None:
-    """The VPC that a record belongs to, where the record alone tells."""
+    """The VPC that a record belongs to; None if the record does not exist or has no VPC."""
     if kind in (model.FabricNetwork.kind, model.Vpc.kind):
         return id
     if kind == model.SecurityGroupRule.kind:

@@ -1,11 +1,12 @@
-"""VPCs: networks of one's own, and what each is born with.
+"""VPCs: creation with their initial resources, deletion, attributes, and additional CIDR blocks.
 
 A new VPC has a main route table, a default network ACL, a default security group and the account's default DHCP options. It can be
-deleted once nothing but those is left in it.
+deleted when it contains nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -15,8 +16,8 @@ from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import cidrs, dhcp_options, model, network_acls, route_tables, security_groups
-from zonal.services.ec2.listing import Listing, refuse
-from zonal.services.ec2.lookups import find, gateway_of, subnets
+from zonal.services.ec2.listing import NO_IPAM, Listing, refuse
+from zonal.services.ec2.lookups import find, gateway_of, has_dependencies, subnets
 from zonal.services.ec2.model import CidrAssociation, FabricNetwork, Vpc
 from zonal.services.ec2.tags import answer_tags, given_tags
 from zonal.services.operation import Call, ResponseMembers, operation
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
 MOST_VPCS = 5
 MOST_RANGES = 5
 """AWS's default quotas: VPCs in a region, ranges of a VPC."""
+
+_NO_IPV6_RANGES = {
+    "Ipv6Pool": "IPv6",
+    "Ipv6CidrBlock": "IPv6",
+    "AmazonProvidedIpv6CidrBlock": "IPv6",
+    "Ipv6CidrBlockNetworkBorderGroup": "IPv6",
+}
 
 _ATTRIBUTES = {
     "enableDnsSupport": ("EnableDnsSupport", "dns_support"),
@@ -71,7 +79,7 @@ _LISTING = Listing(
 
 
 def create(transaction: Transaction, cidr: str, *, is_default: bool = False, tags: dict[str, str] | None = None) -> Vpc:
-    """A new VPC with what every VPC is born with."""
+    """Create a VPC with its initial resources."""
     vpc = Vpc(
         id=resource_id("vpc"),
         cidrs=(CidrAssociation(resource_id("vpc-cidr-assoc"), cidr),),
@@ -112,34 +120,21 @@ class Vpcs:
     @operation("CreateVpc")
     def create(self, call: Call, request: CreateVpcRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
-        refuse(
-            request,
-            Ipv6Pool="IPv6",
-            Ipv6CidrBlock="IPv6",
-            AmazonProvidedIpv6CidrBlock="IPv6",
-            Ipv6CidrBlockNetworkBorderGroup="IPv6",
-            Ipv4IpamPoolId="IPAM",
-            Ipv4NetmaskLength="IPAM",
-            Ipv6IpamPoolId="IPAM",
-            Ipv6NetmaskLength="IPAM",
-            VpcEncryptionControl="encryption controls",
-        )
+        refuse(request, **_NO_IPV6_RANGES, **NO_IPAM, VpcEncryptionControl="encryption controls")
         if request.get("InstanceTenancy", "default") != "default":
             raise AwsError("InvalidParameterValue", "Value for parameter instanceTenancy is not supported: zonal has no dedicated hardware")
-        if not request.get("CidrBlock"):
-            raise AwsError("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
-        cidr = cidrs.vpc_range(request["CidrBlock"])
+        cidr = cidrs.vpc_range(_given_range(request))
         tags = given_tags(request, Vpc)
         check_quota(tx)
         return {"Vpc": answer_vpc(create(tx, cidr, tags=tags))}
 
     @operation("DeleteVpc")
     def delete(self, call: Call, request: DeleteVpcRequestTypeDef) -> ResponseMembers:
-        """Delete an empty VPC with what it was born with. The fabric removes its network afterwards (`model.FabricNetwork`)."""
+        """Delete an empty VPC with its initial resources. The fabric removes its network afterwards (`model.FabricNetwork`)."""
         tx = call.transaction
         vpc = find(tx, Vpc, request["VpcId"])
         if _dependencies(tx, vpc):
-            raise AwsError("DependencyViolation", f"The vpc '{vpc.id}' has dependencies and cannot be deleted.")
+            raise has_dependencies("vpc", vpc.id)
         for table in tx.lookup(model.RouteTable, "vpc_id", vpc.id):
             tx.delete(model.RouteTable, table.id)
         for acl in tx.lookup(model.NetworkAcl, "vpc_id", vpc.id):
@@ -185,21 +180,9 @@ class Vpcs:
     @operation("AssociateVpcCidrBlock")
     def associate_range(self, call: Call, request: AssociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
-        refuse(
-            request,
-            AmazonProvidedIpv6CidrBlock="IPv6",
-            Ipv6CidrBlock="IPv6",
-            Ipv6Pool="IPv6",
-            Ipv6CidrBlockNetworkBorderGroup="IPv6",
-            Ipv4IpamPoolId="IPAM",
-            Ipv4NetmaskLength="IPAM",
-            Ipv6IpamPoolId="IPAM",
-            Ipv6NetmaskLength="IPAM",
-        )
+        refuse(request, **_NO_IPV6_RANGES, **NO_IPAM)
         vpc = find(tx, Vpc, request["VpcId"])
-        if not request.get("CidrBlock"):
-            raise AwsError("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
-        cidr = cidrs.further_vpc_range(request["CidrBlock"], [each.cidr for each in vpc.cidrs])
+        cidr = cidrs.further_vpc_range(_given_range(request), [each.cidr for each in vpc.cidrs])
         if len(vpc.cidrs) >= MOST_RANGES:
             raise AwsError("CidrLimitExceeded", f"This network '{vpc.id}' has met its maximum number of allowed CIDRs: {MOST_RANGES}")
         association = CidrAssociation(resource_id("vpc-cidr-assoc"), cidr)
@@ -228,14 +211,21 @@ class Vpcs:
         return _answer_association(vpc, association, "disassociating")
 
 
+def _given_range(request: Mapping[str, object]) -> str:
+    """The IPv4 range that a request gives. Raises `MissingParameter`."""
+    if not request.get("CidrBlock"):
+        raise AwsError("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
+    return str(request["CidrBlock"])
+
+
 def check_quota(view: RecordView) -> None:
-    """Raise `VpcLimitExceeded` where the account has all the VPCs it may have."""
+    """Raises `VpcLimitExceeded` if the account has reached its quota of VPCs."""
     if len(view.select(Vpc)) >= MOST_VPCS:
         raise AwsError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 
 
 def _dependencies(view: RecordView, vpc: Vpc) -> bool:
-    """Whether a VPC holds anything that it was not born with."""
+    """Whether a VPC contains anything but its initial resources."""
     return bool(
         subnets(view, vpc.id)
         or gateway_of(view, vpc.id)
@@ -247,7 +237,7 @@ def _dependencies(view: RecordView, vpc: Vpc) -> bool:
 
 
 def _check_routes_allow(view: RecordView, vpc: Vpc, cidr: str) -> None:
-    """A new range may not be the same as, or larger than, the destination of a route ("VPC CIDR blocks" in the VPC User Guide)."""
+    """Raises if a new range equals or contains the destination of a route ("VPC CIDR blocks" in the VPC User Guide)."""
     for table in view.lookup(model.RouteTable, "vpc_id", vpc.id):
         for route in table.routes:
             if route.target != route_tables.LOCAL and cidrs.contains(cidr, route.cidr):

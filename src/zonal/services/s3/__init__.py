@@ -1,6 +1,7 @@
-"""S3: the API of the object store. Who may do what, what a request means, what the answer says; bytes and order are kept by `buckets`.
+"""S3's API: access control, validation and response members; `zonal.buckets` stores the content and the catalog.
 
-`service` composes it. Every handler is asynchronous and goes through `access` first. `object_writes` and `reading` hold what the operations
-on objects share, `bodies` takes bodies in (plain, chunked and signed), the other modules are one noun each. Imports `buckets`,
-`wire.signing` (chunks are signed too) and `services.operation`.
+`service` composes the handlers. Every handler is asynchronous and runs behind `access`. Data flow of a put: `access` → `objects` →
+`object_writes.template` (the entry) → `bodies.take` (content, hashes, checksums) → `object_writes.put` (one catalog change). `context`
+holds the store and the look-ups that raise S3's errors, `errors` the errors; each other module implements one noun of S3 (ACLs, locks,
+lifecycle, multipart uploads, …). Imports `buckets`, `wire`, `services.common` and `services.operation`.
 """

@@ -1,8 +1,9 @@
-"""Who may do what: every call passes here before its handler runs.
+"""Authorization: every call is checked here before its handler runs.
 
-The gateway has said who calls (an account, or nobody). A bucket's owner may do everything that its policy does not deny; others need the
-policy's or an ACL's word; the public access block takes from what is given to everybody. An explicit deny comes first, always: only the
-policy itself can still be changed by the owner, so that nobody locks himself out. (S3 User Guide, "How Amazon S3 authorizes a request".)
+The gateway has authenticated the caller (an account, or anonymous). A bucket's owner may do everything that its policy does not deny; other
+callers need an allow by the policy or an ACL; the public access block removes what is granted to everybody. An explicit deny takes
+precedence, except that the owner can always read and change the policy itself and so cannot be locked out. (S3 User Guide, "How Amazon S3
+authorizes a request".)
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _POLICY_OPERATIONS = frozenset({"GetBucketPolicy", "PutBucketPolicy", "DeleteBuc
 _JUDGED_BY_BODY = frozenset(
     {"DeleteObjects", "PutBucketTagging", "PutObjectTagging", "PutObjectRetention", "PutObjectLegalHold", "PutObjectLockConfiguration"}
 )
-"""Operations of which a policy's conditions see what the body says: keys, tags, retention."""
+"""Operations whose policy conditions depend on the body: keys, tags, retention."""
 
 ACTIONS = {
     "HeadBucket": "ListBucket",
@@ -69,7 +70,7 @@ ACTIONS = {
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
     "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration",
 }
-"""Actions that are not called as their operation is."""
+"""Policy actions of the operations whose action has another name."""
 
 _VERSIONED = (
     "GetObject",
@@ -98,7 +99,7 @@ _BUCKET_PERMISSIONS = {
     "GetBucketAcl": "READ_ACP",
     "PutBucketAcl": "WRITE_ACP",
     "PutObject": "WRITE",
-    "PutObjectAcl": "WRITE",  # That is: as a part of a put.
+    "PutObjectAcl": "WRITE",  # As part of a put.
     "DeleteObject": "WRITE",
     "AbortMultipartUpload": "WRITE",
     "ListMultipartUploadParts": "WRITE",
@@ -106,13 +107,13 @@ _BUCKET_PERMISSIONS = {
 
 
 class AccessControl:
-    """Decides about calls."""
+    """Authorizes calls."""
 
     def __init__(self, s3_context: S3Context) -> None:
         self._s3_context = s3_context
 
     def guarded(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-        """The handlers, each behind its check."""
+        """The handlers, each wrapped in its check."""
         return {name: self._guard(name, handler) for name, handler in handlers.items()}
 
     def _guard(self, name: str, handler: Handler) -> Handler:
@@ -124,7 +125,7 @@ class AccessControl:
         return guarded
 
     def check(self, name: str, call: Call, request: Mapping[str, Any]) -> None:
-        """Raises `AwsError` where the caller may not do this, or the bucket is not there."""
+        """Raises `AwsError` if the caller may not do this or the bucket does not exist."""
         if name in _NO_BUCKET:
             if call.access_key is None:
                 raise access_denied()
@@ -141,9 +142,9 @@ class AccessControl:
             self._check_source(call, request)
 
     def check_head(self, call: Call, request: Mapping[str, Any]) -> None:
-        """Raises `AwsError` where the caller may not do this whatever the body says, of which `request` has nothing.
+        """Raises `AwsError` if the caller may not do this, whatever the body is; `request` has the members of the head only.
 
-        Where a policy decides, its conditions may look at what is in the body, so of those operations only the bucket is checked.
+        If the bucket has a policy whose conditions may depend on the body, only the bucket is checked.
         """
         name = call.operation
         if name in _NO_BUCKET:
@@ -152,13 +153,13 @@ class AccessControl:
         bucket = self._s3_context.bucket(request["Bucket"])
         if bucket.settings.get("policy") is not None and name in _JUDGED_BY_BODY:
             return
-        if name == "DeleteObjects" and call.access_key is None:  # Each key is judged for itself, but without a policy each alike.
+        if name == "DeleteObjects" and call.access_key is None:  # Without a policy the result is the same for every key.
             self.require(bucket, "DeleteObject", "", call, dict(request))
             return
         self.check(name, call, dict(request))
 
     def require(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], *, writes: bool = False) -> None:
-        """Raises `AwsError` AccessDenied where the caller may not."""
+        """Raises `AwsError` AccessDenied if the caller may not do `action` (see `may`)."""
         if not self.may(bucket, action, key, call, request, writes=writes):
             own = call.access_key is not None and call.account == bucket.owner
             if own and self._by_policy(bucket, action, key, call, request, self._entry(bucket, key, request)) is PolicyDecision.DENY:
@@ -166,7 +167,7 @@ class AccessControl:
             raise access_denied()
 
     def may(self, bucket: Bucket, action: str, key: str, call: Call, request: Mapping[str, Any], *, writes: bool = False) -> bool:
-        """Whether the caller may do `action` to a key (empty: to the bucket); `writes`: as a part of writing the object anew."""
+        """Whether the caller may do `action` on a key (empty: on the bucket); `writes`: as part of writing the object."""
         account = call.account if call.access_key is not None else None
         caller = self._s3_context.accounts.of(account) if account is not None else None
         has_policy = bucket.settings.get("policy") is not None
@@ -177,7 +178,7 @@ class AccessControl:
         if account == bucket.owner and self._owner_suffices(bucket, action, entry):
             return True
         reads = action in _ACL_PERMISSIONS and not (writes and action == "PutObjectAcl")
-        if reads and (entry is None or entry.is_marker):  # Who may list is told that it is not there.
+        if reads and (entry is None or entry.is_marker):  # Callers who may list get NoSuchKey from the handler.
             return self.may(bucket, "ListBucket", "", call, {"Bucket": bucket.name, "Prefix": key})
         if bucket.ownership == "BucketOwnerEnforced":
             return False
@@ -202,7 +203,7 @@ class AccessControl:
         return policies.decide(policy, question, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
 
     def _owner_suffices(self, bucket: Bucket, action: str, entry: ObjectVersion | None) -> bool:
-        """The owner of a bucket may all but read what others have put there under ACLs of their own."""
+        """Whether ownership of the bucket suffices: for everything except reading other accounts' objects that have ACLs."""
         mine = entry is None or entry.owner == bucket.owner or bucket.ownership == "BucketOwnerEnforced"
         return mine or action not in _ACL_PERMISSIONS
 
@@ -214,7 +215,7 @@ class AccessControl:
         return view.version(bucket.number, key, version) if version else view.current(bucket.number, key)
 
     def _check_source(self, call: Call, request: Mapping[str, Any]) -> None:
-        """A copy reads its source."""
+        """Raises `AwsError` if the caller may not read the source of a copy."""
         name, key, version = source_of(request["CopySource"])
         bucket = self._s3_context.catalog.view.bucket(name)
         if bucket is None:
@@ -246,7 +247,7 @@ def source_of(text: str) -> tuple[str, str, str | None]:
 
 
 def actions_for(name: str, request: Mapping[str, Any]) -> list[str]:
-    """The actions that an operation is, with what its parameters add."""
+    """The policy actions of an operation, including those that its parameters add."""
     action = ACTIONS.get(name, name)
     if not action:
         return []

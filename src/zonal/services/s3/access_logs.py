@@ -1,9 +1,8 @@
-"""Server access logs: the configuration, and the delivery of what was logged.
+"""Server access logs: the configuration, and the delivery of log objects.
 
-What is asked of a bucket that logs is noted line by line, and now and then delivered as an object into its target bucket, if that bucket
-lets S3's log delivery write there: by a policy for `logging.s3.amazonaws.com`, or by an ACL for the group LogDelivery. As at AWS delivery
-is best effort: lines that were not delivered when the process died are lost.
-(S3 User Guide, "Logging requests with server access logging".)
+Requests to a bucket with logging are collected in memory, one line each, and delivered periodically as an object in the target bucket, if
+that bucket allows it: by a policy for `logging.s3.amazonaws.com`, or by an ACL for the group LogDelivery. As on AWS, delivery is best
+effort: lines that were not delivered when the process was killed are lost. (S3 User Guide, "Logging requests with server access logging".)
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from msgspec.structs import replace
 
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
@@ -44,13 +41,13 @@ SERVICE = "logging.s3.amazonaws.com"
 PAUSE_SECONDS = 5.0
 SHORTEST_PAUSE_SECONDS = 0.1
 MOST_LINES = 10_000
-"""So many lines are delivered without waiting for the next round: they are held in memory."""
+"""Number of lines in memory at which they are delivered without waiting for the next interval."""
 
 _GRANTED = ("FULL_CONTROL", "READ", "WRITE")
 
 
 class LogTarget(NamedTuple):
-    """Where lines go: a bucket's own place in its target bucket."""
+    """The destination of a source bucket's lines: a target bucket, a prefix and grants."""
 
     source: str
     owner: str
@@ -61,7 +58,7 @@ class LogTarget(NamedTuple):
 
 
 class AccessLogs:
-    """Operations on the configuration."""
+    """Operations on the logging configuration."""
 
     def __init__(self, s3_context: S3Context) -> None:
         self._s3_context = s3_context
@@ -75,16 +72,10 @@ class AccessLogs:
     async def put(self, call: Call, request: PutBucketLoggingRequestTypeDef) -> None:
         source = self._s3_context.bucket(request["Bucket"])
         asked = request["BucketLoggingStatus"].get("LoggingEnabled")
-        kept = self._checked(source, asked) if asked is not None else None
-
-        def change(bucket: Bucket) -> Bucket:
-            others = {name: document for name, document in bucket.settings.items() if name != "logging"}
-            return replace(bucket, settings=others | {"logging": kept} if kept else others)
-
-        await self._s3_context.change_bucket(source.name, change)
+        await self._s3_context.set_configuration(source.name, "logging", None if asked is None else self._checked(source, asked))
 
     def _checked(self, source: Bucket, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration as it is kept. Raises `AwsError`."""
+        """The validated configuration in its stored form. Raises `AwsError`."""
         if "TargetBucket" not in asked or "TargetPrefix" not in asked:
             raise malformed_xml()
         bucket = self._s3_context.catalog.view.bucket(asked["TargetBucket"])
@@ -97,7 +88,7 @@ class AccessLogs:
             if grant.get("Permission") not in _GRANTED or "Grantee" not in grant:
                 raise malformed_xml()
         if grants and bucket.ownership == "BucketOwnerEnforced":
-            message = "The target bucket's object ownership setting BucketOwnerEnforced disables ACLs: TargetGrants cannot be given"
+            message = "TargetGrants are not allowed: the target bucket's object ownership setting BucketOwnerEnforced disables ACLs"
             raise AwsError("InvalidArgument", message, fields={"ArgumentName": "TargetGrants"})
         if not may_deliver(self._s3_context, source, bucket, asked["TargetPrefix"]):
             raise _invalid_target("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket", bucket.name)
@@ -107,7 +98,7 @@ class AccessLogs:
 
 
 class AccessLogDelivery:
-    """Notes requests, and delivers what it noted, from `run` to its cancellation and once more by `deliver`."""
+    """Collects log lines and delivers them: periodically while `run` runs, and once more by a final `deliver`."""
 
     def __init__(self, s3_context: S3Context, clock: Clock, settings: Settings) -> None:
         self._s3_context = s3_context
@@ -118,7 +109,7 @@ class AccessLogDelivery:
         self._is_full = asyncio.Event()
 
     def note(self, request: HttpRequest, response: HttpResponse) -> None:
-        """Log a request, if its bucket wants it."""
+        """Log a request if its bucket has a logging configuration."""
         website = website_of(request.host)
         name = website or bucket_name(request)
         bucket = self._s3_context.catalog.view.bucket(name) if name else None
@@ -139,7 +130,7 @@ class AccessLogDelivery:
             self._is_full.set()
 
     async def run(self) -> None:
-        """Deliver every so many seconds of the region's clock, for ever."""
+        """Deliver every `PAUSE_SECONDS` of the region's clock until cancelled."""
         pause = max(SHORTEST_PAUSE_SECONDS, PAUSE_SECONDS / getattr(self._clock, "speed", 1.0))
         while True:
             try:
@@ -150,14 +141,14 @@ class AccessLogDelivery:
             await self.deliver()
 
     async def deliver(self) -> None:
-        """Write what was noted into its target buckets; what cannot be written there is dropped."""
+        """Write the collected lines to their target buckets; lines that cannot be written are dropped."""
         lines, self._lines, self._count = self._lines, defaultdict(list), 0
         self._is_full.clear()
         for target, found in lines.items():
             try:
                 await self._write(target, "\n".join(found) + "\n")
             except (AwsError, ZonalError, OSError) as error:
-                _log.warning("%d lines of the access log of %s were not delivered: %s", len(found), target.source, error)
+                _log.warning("cannot deliver %d lines of the access log of %s: %s", len(found), target.source, error)
 
     async def _write(self, target: LogTarget, text: str) -> None:
         view, now = self._s3_context.catalog.view, self._clock.now()
@@ -178,13 +169,13 @@ class AccessLogDelivery:
         await internal_objects.write_object(self._s3_context, bucket, entry, text.encode())
 
     def _requester(self, request: HttpRequest) -> str:
-        """The caller's canonical user id; empty where nobody known has signed."""
+        """The caller's canonical user id; empty for an unsigned request or an unknown key."""
         number = self._accounts.get(request.signature.access_key) if request.signature else None
         return self._s3_context.accounts.of(number).canonical_id if number else ""
 
 
 def may_deliver(s3_context: S3Context, source: Bucket, target: Bucket, prefix: str) -> bool:
-    """Whether a bucket lets the logs of another one be written under a prefix."""
+    """Whether the target bucket allows the log delivery to write the source's logs under a prefix."""
     policy = target.settings.get("policy")
     if policy is not None:
         context = {
@@ -218,7 +209,7 @@ def _target(bucket: Bucket, configuration: Mapping[str, Any]) -> LogTarget:
 
 
 def _key(target: LogTarget, now: datetime) -> str:
-    """The name of a new log object. (User Guide, "Log object key format".)"""
+    """The key of a new log object. (User Guide, "Log object key format".)"""
     unique = request_id().replace("-", "")[:16].upper()
     if not target.partitioned_by:
         return f"{target.prefix}{now:%Y-%m-%d-%H-%M-%S}-{unique}"

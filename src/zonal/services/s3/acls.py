@@ -1,8 +1,8 @@
-"""Access control lists: who was granted what on a bucket or an object.
+"""Access control lists and ownership controls of buckets and objects.
 
-Buckets have them disabled (BucketOwnerEnforced) unless their ownership controls say otherwise, as new buckets at AWS do: then one that
-says anything but "the owner has full control" is refused. A grant is kept as a pair: permission and grantee (a canonical id or a group's
-URI). (S3 User Guide, "Access control list (ACL) overview", "Controlling ownership of objects".)
+As on AWS, ACLs are disabled in a new bucket (BucketOwnerEnforced): any ACL except the owner's full control is then rejected. A grant is
+stored as a pair of permission and grantee (a canonical user id or a group's URI). (S3 User Guide, "Access control list (ACL) overview",
+"Controlling ownership of objects".)
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ _HEADERS = {
 }
 OWNERSHIPS = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 _PUBLIC = (ALL_USERS, AUTHENTICATED_USERS)
+ACCESS_BLOCK_SWITCHES = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+"""The members of a public access block."""
 
 
 class Acls:
@@ -91,8 +93,7 @@ class Acls:
         def change(bucket: Bucket) -> Bucket:
             owner = self._s3_context.accounts.of(bucket.owner).canonical_id
             if wanted == "BucketOwnerEnforced" and any(grantee != owner for _, grantee in bucket.grants or ()):
-                message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-                raise AwsError("InvalidBucketAclWithObjectOwnership", message)
+                raise _conflicts_with_ownership()
             return replace(bucket, ownership=wanted)
 
         await self._s3_context.change_bucket(request["Bucket"], change)
@@ -102,14 +103,14 @@ class Acls:
         await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, ownership=""))
 
     def _replaced(self, call: Call, request: Mapping[str, Any], bucket: Bucket, owner: str) -> Grants:
-        """The grants of a request that is there to say them. Raises `AwsError`."""
+        """The grants of a PutBucketAcl or PutObjectAcl request. Raises `AwsError`, also if it has none."""
         grants = asked(call, request, bucket, owner, self._s3_context.accounts, policy=request.get("AccessControlPolicy"))
         if grants is None:
             raise AwsError("MissingSecurityHeader", "Your request was missing a required header", fields={"MissingHeaderName": "x-amz-acl"})
         return grants
 
     def _shown(self, grants: Grants) -> list[dict[str, Any]]:
-        """Grants as an answer shows them, those to groups first."""
+        """Grants in a response's form, those to groups first."""
         ordered = sorted(grants, key=lambda grant: grant[1] not in GROUPS)
         return [{"Grantee": self._grantee(grantee), "Permission": permission} for permission, grantee in ordered]
 
@@ -121,7 +122,7 @@ class Acls:
 
 
 def ownership(text: str) -> str:
-    """The ownership that a header names. Raises `AwsError` InvalidArgument."""
+    """The validated ownership of a header. Raises `AwsError` InvalidArgument."""
     if text not in OWNERSHIPS:
         message = f"Invalid x-amz-object-ownership header: {text}"
         raise AwsError("InvalidArgument", message, fields={"ArgumentName": "x-amz-object-ownership"})
@@ -131,9 +132,9 @@ def ownership(text: str) -> str:
 def asked(
     call: Call, request: Mapping[str, Any], bucket: Bucket, owner: str, accounts: Accounts, *, policy: Mapping[str, Any] | None = None
 ) -> Grants | None:
-    """The grants that a request asks for on something of `owner`'s, or None where it says nothing of them.
+    """The grants of a request for a bucket or object of `owner`; None if the request has none.
 
-    Raises `AwsError` where the bucket refuses them.
+    Raises `AwsError` if the bucket does not allow them.
     """
     headers: Mapping[str, str] = call.raw.headers
     holder, canned = accounts.of(owner), request.get("ACL")
@@ -161,23 +162,27 @@ def asked(
 
 
 def for_new_bucket(call: Call, request: Mapping[str, Any], bucket: Bucket, accounts: Accounts) -> Grants | None:
-    """The grants that a bucket begins with. Raises `AwsError` where its own ownership or access block forbids them (CreateBucket)."""
+    """The grants of a new bucket. Raises `AwsError` if its ownership or public access block forbids them (CreateBucket)."""
     owner = accounts.of(bucket.owner)
     free = replace(bucket, ownership="ObjectWriter", settings={})
     grants = asked(call, request, free, bucket.owner, accounts)
     if grants is None:
         return None
     if bucket.ownership == "BucketOwnerEnforced" and grants != full_control(owner):
-        message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-        raise AwsError("InvalidBucketAclWithObjectOwnership", message)
+        raise _conflicts_with_ownership()
     if blocks(bucket, "BlockPublicAcls") and is_public(grants):
         message = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
         raise AwsError("InvalidBucketAclWithBlockPublicAccessError", message)
     return grants
 
 
+def _conflicts_with_ownership() -> AwsError:
+    message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+    return AwsError("InvalidBucketAclWithObjectOwnership", message)
+
+
 def blocks(bucket: Bucket, name: str) -> bool:
-    """Whether the bucket's public access block has this switch on."""
+    """Whether this switch of the bucket's public access block is on."""
     return bool(bucket.settings.get("public_access_block", {}).get(name))
 
 
@@ -204,7 +209,7 @@ def grants_of(bucket: Bucket, entry: ObjectVersion, accounts: Accounts) -> Grant
 
 
 def allows(grants: Grants, caller: Account | None, permission: str, *, public: bool = True) -> bool:
-    """Whether grants give a caller (None: anonymous) a permission; with `public=False` those to everybody do not count."""
+    """Whether grants give a caller (None: anonymous) a permission; with `public=False` grants to everybody are ignored."""
     holders = {caller.canonical_id} if caller is not None else set()
     if public:
         holders |= {ALL_USERS} | ({AUTHENTICATED_USERS} if caller is not None else set())
@@ -230,10 +235,10 @@ def _canned(name: str, account: Account, bucket_owner: Account) -> Grants:
 
 
 def _grantees(text: str, accounts: Accounts) -> list[str]:
-    """The grantees of a header: `id="…", uri="…"`."""
+    """The grantees of a grant header: `id="…", uri="…"`. Raises `AwsError`."""
     found = []
-    for word in text.split(","):
-        match = re.fullmatch(r'\s*(id|uri|emailAddress)\s*=\s*"?([^"]*)"?\s*', word, re.IGNORECASE)
+    for pair in text.split(","):
+        match = re.fullmatch(r'\s*(id|uri|emailAddress)\s*=\s*"?([^"]*)"?\s*', pair, re.IGNORECASE)
         if match is None:
             raise invalid_argument("Argument format not recognized", "x-amz-grant", text[:100])
         kind = {"id": "CanonicalUser", "uri": "Group"}.get(match[1].lower(), "AmazonCustomerByEmail")
@@ -242,7 +247,7 @@ def _grantees(text: str, accounts: Accounts) -> list[str]:
 
 
 def _known_grantee(kind: str, value: str, accounts: Accounts, name: str) -> str:
-    """A grantee as it is kept. `name` is what an error calls it."""
+    """A grantee in its stored form. `name` is the argument's name in an error. Raises `AwsError` for an unknown grantee."""
     if kind == "Group":
         if value not in GROUPS:
             raise invalid_argument("Invalid group uri", name, value)
@@ -257,7 +262,7 @@ def _known_grantee(kind: str, value: str, accounts: Accounts, name: str) -> str:
 
 
 def _of_policy(policy: Mapping[str, Any], account: Account, accounts: Accounts) -> Grants:
-    """The grants of an `AccessControlPolicy` document."""
+    """The grants of an `AccessControlPolicy` document. Raises `AwsError`."""
     if not policy.get("Owner", {}).get("ID") or "Grants" not in policy:
         raise malformed_acl()
     if policy["Owner"]["ID"] != account.canonical_id:

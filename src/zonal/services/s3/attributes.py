@@ -1,4 +1,4 @@
-"""GetObjectAttributes: what an object is, without its content; its parts, page by page."""
+"""GetObjectAttributes: an object's metadata and, in pages, its parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT = 1000
 
 
 class Attributes:
-    """The operation on attributes."""
+    """GetObjectAttributes."""
 
     def __init__(self, s3_context: S3Context, objects: Objects) -> None:
         self._s3_context = s3_context
@@ -52,12 +52,12 @@ class Attributes:
 
 
 def _without_count(checksum: Checksum) -> Checksum:
-    """A composite checksum as it is told here: without the number of parts that every other answer shows behind it."""
+    """A composite checksum without the number of parts that is appended to it in all other responses."""
     return Checksum(checksum.algorithm, checksum.value.partition("-")[0], checksum.type)
 
 
 def _parts(entry: ObjectVersion, request: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of parts. Their list is given only where they have checksums of their own (COMPOSITE), as S3 does."""
+    """A page of parts. As on S3, the parts are listed only if they have checksums (COMPOSITE)."""
     after, limit = request.get("PartNumberMarker", 0), min(request.get("MaxParts", LIMIT), LIMIT)
     if after < 0 or limit < 0:
         raise invalid_argument("Argument x-amz-max-parts must be an integer between 0 and 2147483647", "x-amz-max-parts", limit)

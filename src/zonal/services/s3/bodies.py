@@ -1,7 +1,7 @@
-"""Taking a body in: decode it, sum it up, keep it, and only then believe it.
+"""Request bodies: decoding, hashing, storing, and verification of the claimed length, MD5 and checksum.
 
-A body may come plain or in chunks, held or as a stream, with an MD5, a checksum in the head or in a trailer. `take` stores its content and
-compares everything that was claimed; where something does not hold, the content is forgotten and the caller gets S3's error.
+A body is plain or chunked, in memory or a stream, with an MD5 or a checksum in the head or in a trailer. `take` stores the content and
+compares the hashes with the request's; on a mismatch it removes the content and raises S3's error.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import binascii
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from zonal.buckets.records import Checksum, Segment
+from msgspec.structs import replace
+
+from zonal.buckets.records import Checksum, ObjectVersion, Segment
 from zonal.buckets.store import SMALL_BYTES, BucketStore, Content
 from zonal.foundation.errors import AwsError
 from zonal.services.s3 import checksums, encryption
 from zonal.services.s3.chunked import ChunkedBody
 from zonal.services.s3.encryption import CustomerKey
-from zonal.services.s3.errors import invalid_request
+from zonal.services.s3.errors import invalid_request, too_large
 from zonal.wire.http_messages import HttpRequest
 from zonal.wire.signing import STREAMING
 
@@ -25,7 +27,7 @@ LARGEST_BYTES = 5 * 1024**3
 
 
 class StoredBody(NamedTuple):
-    """Content that came in, as it was claimed to be."""
+    """Stored content with its verified hashes. `joint` is the checksum by which parts are combined (`checksums.Hashes`)."""
 
     content: Content
     etag: str
@@ -36,16 +38,24 @@ class StoredBody(NamedTuple):
     def segment(self) -> Segment:
         return self.content.segment
 
+    def completed(self, entry: ObjectVersion) -> ObjectVersion:
+        """The entry with this content, its size, ETag and checksum."""
+        segment = self.segment
+        return replace(entry, size=segment.size, etag=self.etag, segments=(segment,), checksum=self.checksum)
+
 
 async def take(
-    store: BucketStore, request: HttpRequest, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, joins: bool = False
+    store: BucketStore, request: HttpRequest, *, key: CustomerKey | None = None, default: str = checksums.DEFAULT, combines: bool = False
 ) -> StoredBody:
-    """Take a request's body in; `joins`: with the checksum that parts are joined by. Raises `AwsError`; then nothing of it stays."""
+    """Store a request's body; `combines`: also compute the checksum by which parts are combined.
+
+    Raises `AwsError`; the content is then removed.
+    """
     headers = request.headers
     _check_length(request)
     md5 = _claimed_md5(headers.get("content-md5"))
     claim = checksums.claimed(headers)
-    hashes = checksums.Hashes(checksums.wanted(headers, claim, default), joins=joins)
+    hashes = checksums.Hashes(checksums.wanted(headers, claim, default), combines=combines)
     chunked = _chunked(request)
     if chunked is None and key is None and request.stream is None and len(request.body) <= SMALL_BYTES:
         hashes.update(request.body)
@@ -68,7 +78,7 @@ async def take(
 
 
 async def keep(store: BucketStore, pieces: AsyncIterator[bytes], hashes: checksums.Hashes, key: CustomerKey | None) -> StoredBody:
-    """Store content, encrypted where there is a key. The ETag of encrypted content is no MD5 of what is in it."""
+    """Store content, encrypted if a key is given. The ETag is the MD5 of the stored bytes, so of the ciphertext if there is a key."""
     if key is None:
         return _taken(await store.receive(pieces, hashes.update), hashes)
     nonce = encryption.new_nonce()
@@ -92,12 +102,15 @@ async def _watched(pieces: AsyncIterator[bytes], hashes: checksums.Hashes) -> As
 def _check_length(request: HttpRequest) -> None:
     length = request.headers.get("x-amz-decoded-content-length", request.headers.get("content-length"))
     if length is None:
-        raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+        raise _missing_length()
     if not (length.isascii() and length.isdigit()):
         raise invalid_request("The Content-Length or x-amz-decoded-content-length header is not a number.")
     if int(length) > LARGEST_BYTES:
-        fields = {"ProposedSize": length, "MaxSizeAllowed": str(LARGEST_BYTES)}
-        raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+        raise too_large(length, LARGEST_BYTES)
+
+
+def _missing_length() -> AwsError:
+    return AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
 
 
 def _claimed_md5(text: str | None) -> bytes | None:
@@ -113,20 +126,20 @@ def _claimed_md5(text: str | None) -> bytes | None:
 
 
 def _chunked(request: HttpRequest) -> ChunkedBody | None:
-    """The body's decoder, where its head says that it comes in chunks."""
+    """The decoder of a chunked body; None for a plain body. Raises `AwsError`."""
     kind = request.headers.get("x-amz-content-sha256", "")
     if kind not in STREAMING:
         return None
     length = request.headers.get("x-amz-decoded-content-length")
     if length is None:
-        raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", status=411)
+        raise _missing_length()
     signed = kind != "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
     if signed and request.signature is None:
-        raise invalid_request("A body in signed chunks needs a signed head.")
+        raise invalid_request("A body in signed chunks requires a signed request.")
     has_trailers = kind.endswith("-TRAILER")
     return ChunkedBody(request.pieces(), request.signature, signed=signed, has_trailers=has_trailers, size=int(length))
 
 
 async def once(content: bytes) -> AsyncIterator[bytes]:
-    """Bytes that are there already, as pieces."""
+    """Bytes in memory as a stream of one piece."""
     yield content

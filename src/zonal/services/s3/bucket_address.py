@@ -1,4 +1,4 @@
-"""Which bucket and key a request's address means, for those who look before the gateway does."""
+"""Bucket and key of a request's URL, for code that runs before the gateway parses the request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WEBSITE_MARKS = (".s3-website.", ".s3-website-")
 
 
 def bucket_and_key(request: HttpRequest) -> tuple[str, str]:
-    """Bucket and key by path or by virtual host; empty where the address names none."""
+    """Bucket and key, path-style or virtual-hosted-style; empty if the URL has none."""
     if bucket := bucket_of(request.host):
         return bucket, unquote(request.path[1:])
     name, _, key = _path(request).partition("/")
@@ -20,7 +20,7 @@ def bucket_and_key(request: HttpRequest) -> tuple[str, str]:
 
 
 def bucket_name(request: HttpRequest) -> str:
-    """The bucket alone."""
+    """The bucket of a request's URL; empty if it has none."""
     return bucket_of(request.host) or unquote(_path(request).partition("/")[0])
 
 
@@ -30,7 +30,7 @@ def _path(request: HttpRequest) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def website_of(host: str) -> str:
-    """The bucket whose website a host is (`photos.s3-website.us-east-1.amazonaws.com`, `photos.s3-website.localhost`), else empty."""
+    """The bucket of a website host (`photos.s3-website.us-east-1.amazonaws.com`, `photos.s3-website.localhost`); empty for other hosts."""
     for mark in WEBSITE_MARKS:
         head, found, _ = host.partition(mark)
         if found and head:

@@ -1,8 +1,8 @@
-"""Buckets: create, head, list, delete, where they are.
+"""Buckets: create, head, list, delete, location.
 
-A new bucket is what a new one is at AWS today: its owner owns every object (ACLs are disabled), public access is blocked, and what is in it
-is encrypted; or, where the setting `s3_new_buckets` says so, what it was before April 2023. (S3 API Reference, CreateBucket; S3 User Guide,
-"General purpose bucket naming rules".)
+A new bucket has AWS's current defaults: the bucket owner owns every object (ACLs are disabled), public access is blocked, objects are
+encrypted. With the setting `s3_new_buckets = "before-2023"` it has the defaults from before April 2023. (S3 API Reference, CreateBucket; S3
+User Guide, "General purpose bucket naming rules".)
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from zonal.buckets.catalog import CatalogChanges
 from zonal.buckets.records import Bucket
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
         ListBucketsRequestTypeDef,
     )
 
-BLOCKED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+BLOCKED = dict.fromkeys(acls.ACCESS_BLOCK_SWITCHES, True)
 OPEN = {"encryption": {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}}
-"""How a bucket began before April 2023: public access and SSE-C are not blocked (and no ownership is said, so ACLs count)."""
+"""Configuration of new buckets before April 2023: public access and SSE-C are not blocked. They have no ownership controls: ACLs apply."""
 
 LIMIT = 10_000
 
@@ -63,7 +65,7 @@ class Buckets:
                 message = "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
                 raise AwsError("BucketAlreadyExists", f"{message} Please select a different name and try again.", status=409)
             else:
-                changes.put_bucket(_replace(existing, grants=bucket.grants))  # In the first region this resets the ACL, and no more.
+                changes.put_bucket(replace(existing, grants=bucket.grants))  # us-east-1 resets the ACL and nothing else.
 
         await self._s3_context.catalog.change(work)
         return {"Location": f"/{name}", "BucketArn": f"arn:aws:s3:::{name}"}
@@ -123,7 +125,7 @@ _RESERVED = re.compile(r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*-s3alias|.*--ol-s3|.
 
 
 def check_name(name: str) -> None:
-    """Raises `AwsError` InvalidBucketName where a bucket cannot be called so."""
+    """Raises `AwsError` InvalidBucketName if this is not a valid bucket name."""
     good = _NAME.fullmatch(name) and not _is_address(name) and not _RESERVED.fullmatch(name)
     if not good:
         raise AwsError("InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": name})
@@ -143,7 +145,7 @@ def _check_location(configuration: Mapping[str, Any], region: str) -> None:
         raise not_built("directory buckets")
     if not wanted:
         return
-    if wanted == "us-east-1" or not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d|EU", wanted):  # The one region whose name is none here.
+    if wanted == "us-east-1" or not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d|EU", wanted):  # us-east-1 is not a valid location.
         raise AwsError("InvalidLocationConstraint", "The specified location-constraint is not valid", fields={"LocationConstraint": wanted})
     if wanted != region:
         message = f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to."
@@ -162,13 +164,7 @@ def _new(call: Call, request: Mapping[str, Any], configuration: Mapping[str, Any
         settings=OPEN if is_open else {"public_access_block": BLOCKED},
     )
     if request.get("ObjectLockEnabledForBucket"):
-        bucket = _replace(bucket, object_lock=True, versioning="Enabled")
+        bucket = replace(bucket, object_lock=True, versioning="Enabled")
     if request.get("BucketNamespace", "global") != "global":
         raise malformed_xml()
-    return _replace(bucket, grants=acls.for_new_bucket(call, request, bucket, accounts))
-
-
-def _replace(bucket: Bucket, **changes: Any) -> Bucket:
-    from msgspec.structs import replace
-
-    return replace(bucket, **changes)
+    return replace(bucket, grants=acls.for_new_bucket(call, request, bucket, accounts))

@@ -1,8 +1,8 @@
-"""Checksums of content: what a client claims, what is computed, what an object in parts has.
+"""Checksums of content: those that clients send, those that S3 computes, and those of multipart objects.
 
-Each object has one checksum, of the algorithm that the client chose, else CRC64NVME, which S3 computes by itself. The CRCs come from
-`awscrt` (AWS's own library, which boto3 uses for them too): it is one wheel of 4 MB for all three, several gigabytes a second, and joins
-the CRCs of parts without reading them again. (S3 User Guide, "Checking object integrity for data uploads".)
+Each object has one checksum, of the algorithm that the client chose, by default CRC64NVME. The CRCs are computed by `awscrt`, AWS's
+library, which boto3 uses too: it is one wheel of 4 MB, processes several gigabytes per second, and combines the CRCs of parts without
+reading their content. (S3 User Guide, "Checking object integrity for data uploads".)
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _HEADERS = {f"x-amz-checksum-{name.lower()}": name for name in (*SIZES, *_UNBUIL
 
 
 class Hashes:
-    """Running hashes of content that passes by: MD5 for the ETag, and one checksum.
+    """Running hashes of content: MD5 for the ETag, and one checksum.
 
-    `joins`: also the CRC that parts are joined by, where the checksum is another.
+    `combines`: also compute CRC64NVME, by which parts are combined, if the checksum has another algorithm.
     """
 
-    def __init__(self, algorithm: str, *, joins: bool = False) -> None:
+    def __init__(self, algorithm: str, *, combines: bool = False) -> None:
         self.algorithm = algorithm
-        self._joint = _crc_function(DEFAULT) if joins and algorithm != DEFAULT else None
+        self._joint = _crc_function(DEFAULT) if combines and algorithm != DEFAULT else None
         self._joint_crc = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc = 0
@@ -51,7 +51,7 @@ class Hashes:
 
     @property
     def joint(self) -> Checksum:
-        """The checksum that parts are joined by."""
+        """The checksum by which parts are combined."""
         return self.checksum if self._joint is None else Checksum(DEFAULT, _text(self._joint_crc, DEFAULT))
 
     @property
@@ -70,14 +70,14 @@ def _text(crc: int, algorithm: str) -> str:
 
 
 def _crc_function(algorithm: str) -> Callable[[bytes, int], int]:
-    from awscrt import checksums  # Imported at the first use: it costs an idle region 8 MB.
+    from awscrt import checksums  # Imported on first use: the module takes 8 MB of memory.
 
     function: Callable[[bytes, int], int] = getattr(checksums, algorithm.lower())
     return function
 
 
 def known(algorithm: str) -> str:
-    """The algorithm's name as S3 writes it. Raises `AwsError` for one that zonal does not compute."""
+    """The algorithm's canonical name. Raises `AwsError` for one that zonal does not compute."""
     name = algorithm.upper()
     if name not in SIZES:
         valid = ", ".join(SIZES)
@@ -86,7 +86,7 @@ def known(algorithm: str) -> str:
 
 
 def claimed(headers: Mapping[str, str]) -> Checksum | None:
-    """The checksum that a request's headers (or trailers) claim, if any. Raises `AwsError` where it cannot be one."""
+    """The checksum in a request's headers or trailers, or None. Raises `AwsError` if it is malformed."""
     found = [name for header, name in _HEADERS.items() if header in headers]
     if not found:
         return None
@@ -100,7 +100,7 @@ def claimed(headers: Mapping[str, str]) -> Checksum | None:
 
 
 def is_value(algorithm: str, value: str) -> bool:
-    """Whether this can be the base64 of such a checksum."""
+    """Whether this is the base64 of a checksum of the algorithm's length."""
     try:
         return len(base64.b64decode(value, validate=True)) == SIZES[algorithm]
     except (binascii.Error, ValueError):
@@ -108,7 +108,7 @@ def is_value(algorithm: str, value: str) -> bool:
 
 
 def wanted(headers: Mapping[str, str], claim: Checksum | None, default: str) -> str:
-    """The algorithm that a request for storing content asks for: by the value that it claims, by trailer or by name."""
+    """The checksum algorithm that a write requests: by a checksum header, a trailer, or its name. Raises `AwsError`."""
     if claim is not None:
         return claim.algorithm
     trailer = headers.get("x-amz-trailer", "").strip().lower()
@@ -125,7 +125,7 @@ def mismatch(algorithm: str) -> AwsError:
 
 
 def composite(parts: Sequence[Part], algorithm: str) -> Checksum:
-    """The checksum of the parts' checksums."""
+    """The COMPOSITE checksum: the checksum of the parts' checksums."""
     raw = b"".join(base64.b64decode(part.checksum.value) for part in parts if part.checksum)
     hashes = Hashes(algorithm)
     hashes.update(raw)
@@ -133,7 +133,7 @@ def composite(parts: Sequence[Part], algorithm: str) -> Checksum:
 
 
 def full(parts: Sequence[Part], algorithm: str) -> Checksum:
-    """The checksum of the whole content, joined from its parts' CRCs."""
+    """The FULL_OBJECT checksum, combined from the parts' CRCs."""
     from awscrt import checksums
 
     combine = getattr(checksums, f"combine_{algorithm.lower()}")
@@ -146,7 +146,7 @@ def full(parts: Sequence[Part], algorithm: str) -> Checksum:
 
 
 def members(checksum: Checksum | None, *, with_type: bool = True) -> dict[str, str]:
-    """A checksum as the members of an answer."""
+    """A checksum as response members."""
     if checksum is None:
         return {}
     shown = {f"Checksum{checksum.algorithm}": checksum.value}
@@ -154,7 +154,7 @@ def members(checksum: Checksum | None, *, with_type: bool = True) -> dict[str, s
 
 
 def check_type(algorithm: str, type: str) -> str:
-    """The type of checksum that an upload in parts is going to have. Raises `AwsError` where the two do not go together."""
+    """The checksum type of a multipart upload. Raises `AwsError` if algorithm and type cannot be combined."""
     if type and type not in ("COMPOSITE", "FULL_OBJECT"):
         raise invalid_request("Value for x-amz-checksum-type header is invalid.")
     if type and not algorithm:

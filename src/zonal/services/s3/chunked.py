@@ -1,9 +1,9 @@
-"""Bodies in AWS's chunks: `SIZE;chunk-signature=…`, the bytes, and so on, then perhaps trailers with a checksum.
+"""The `aws-chunked` encoding: chunks of `SIZE;chunk-signature=…` and bytes, then optional trailers with a checksum.
 
-Clients send them so because they sign, or sum up, a body while they send it. Each chunk is signed on from the signature before it, the
-first from the head's. Bytes are handed on as they come, so that memory holds one piece whatever a chunk's size; where a signature is wrong
-the chunk ends in an error, and the caller drops what it has. (S3 API Reference, "Signature calculations for the authorization header:
-transferring payload in multiple chunks".)
+Clients use it to compute a signature or a checksum while they send the body. Each chunk's signature depends on the previous one, the first
+on the request's. Bytes are passed on as they arrive, so memory holds one piece whatever the chunk's size; a wrong signature raises at the
+end of its chunk, and the caller discards the content. (S3 API Reference, "Signature calculations for the authorization header: transferring
+payload in multiple chunks".)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEAD = re.compile(rb"([0-9a-fA-F]{1,8})(?:;chunk-signature=([0-9a-f]{64}))?\s*"
 
 
 class ChunkedBody:
-    """A chunked body, decoded as it is iterated over. `trailers` are there at its end."""
+    """A decoder of a chunked body. `trailers` is complete when `decoded` has ended. `size` is the declared size of the content."""
 
     def __init__(self, pieces: AsyncIterator[bytes], signature: Signature | None, *, signed: bool, has_trailers: bool, size: int) -> None:
         self._pieces = pieces
@@ -35,7 +35,7 @@ class ChunkedBody:
         self.trailers: dict[str, str] = {}
 
     async def decoded(self) -> AsyncIterator[bytes]:
-        """The content. Raises `AwsError` where form, size or a signature is wrong."""
+        """The content. Raises `AwsError` if the framing, the size or a signature is wrong."""
         total = 0
         while True:
             size, claimed = self._head(await self._line())
@@ -65,7 +65,7 @@ class ChunkedBody:
             raise _malformed()
         size = int(match[1], 16)
         if self._signed and size > CHUNK_LIMIT_BYTES:
-            raise AwsError("InvalidRequest", f"A signed chunk may have {CHUNK_LIMIT_BYTES} bytes here, not {size}.")
+            raise AwsError("InvalidRequest", f"A signed chunk may have at most {CHUNK_LIMIT_BYTES} bytes; this one has {size}.")
         return size, (match[2] or b"").decode()
 
     def _verify(self, digest: str, claimed: str) -> None:
@@ -76,7 +76,7 @@ class ChunkedBody:
         self._previous = expected
 
     async def _finish(self) -> None:
-        """Trailers and the end: everything that is left, which is little."""
+        """Read the trailers and the end of the body, which are short."""
         lines: list[bytes] = []
         while line := await self._line(may_end=True):
             lines.append(line.strip())
@@ -102,7 +102,7 @@ class ChunkedBody:
                 raise _wrong_signature()
 
     async def _line(self, *, may_end: bool = False) -> bytes:
-        """A line without its end. At the body's end: nothing when it `may_end` here, else an error."""
+        """A line without its line end. At the end of the body: the rest if it `may_end` here, else raises `AwsError`."""
         while (at := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > LINE_LIMIT_BYTES:
                 raise _malformed()
@@ -137,7 +137,7 @@ class ChunkedBody:
 
 
 def _malformed() -> AwsError:
-    return AwsError("InvalidRequest", "The body is not in the chunks that its x-amz-content-sha256 header announces.")
+    return AwsError("InvalidRequest", "The body is not encoded in chunks as its x-amz-content-sha256 header declares.")
 
 
 def _incomplete() -> AwsError:

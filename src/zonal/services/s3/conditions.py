@@ -1,7 +1,8 @@
 """Conditional requests: If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, and byte ranges.
 
-For reading: If-Match outweighs If-Unmodified-Since, If-None-Match outweighs If-Modified-Since; the first pair answers 412, the second 304
-(RFC 9110, "Precedence of preconditions"). For writing S3 knows If-None-Match: * (409 and 412) and If-Match, decided where the write is.
+Reads: If-Match takes precedence over If-Unmodified-Since, If-None-Match over If-Modified-Since; a failure of the first pair is 412, of the
+second 304 (RFC 9110, "Precedence of preconditions"). Writes: S3 supports `If-None-Match: *` (409 and 412) and If-Match; they are evaluated
+in the transaction of the write.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _CONDITIONS = {prefix: frozenset(prefix + name for name in _NAMES) for prefix in
 
 
 def check_reading(headers: Mapping[str, str], entry: ObjectVersion, *, prefix: str = "") -> None:
-    """Raises `AwsError` 412 or 304 where a condition on reading does not hold. With a `prefix` (a copy's source) all are 412."""
+    """Raises `AwsError` 412 or 304 if a precondition of a read fails; always 412 with a `prefix` (for the source of a copy)."""
     if _CONDITIONS[prefix].isdisjoint(headers):
         return
     match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
@@ -39,7 +40,7 @@ def check_reading(headers: Mapping[str, str], entry: ObjectVersion, *, prefix: s
 
 
 def check_writing(headers: Mapping[str, str], key: str, look: Callable[[], ObjectVersion | None]) -> None:
-    """Raises `AwsError` where a condition on writing does not hold of what is there now, which only a conditional write looks for."""
+    """Raises `AwsError` if a precondition of a write fails. `look` returns the current version; only conditional writes call it."""
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     if match is None and none_match is None:
         return
@@ -62,7 +63,7 @@ def check_writing(headers: Mapping[str, str], key: str, look: Callable[[], Objec
 
 
 def check_deleting(match: str, entry: ObjectVersion | None, key: str) -> None:
-    """Raises `AwsError` where an If-Match on deleting (an ETag, or * for anything) does not hold of what is there now."""
+    """Raises `AwsError` if the If-Match of a delete (an ETag, or * for any) does not match the current version."""
     if entry is None or entry.is_marker:
         raise no_such_key(key)
     if not _matches(match, entry.etag):
@@ -70,13 +71,13 @@ def check_deleting(match: str, entry: ObjectVersion | None, key: str) -> None:
 
 
 def _not_accepted(header: str, why: str) -> AwsError:
-    """AWS's own refusal of a condition that it does not know either."""
+    """AWS's error for a precondition that S3 does not support."""
     message = "A header you provided implies functionality that is not implemented"
     return AwsError("NotImplemented", message, status=501, fields={"Header": header, "additionalMessage": why})
 
 
 def _matches(text: str, etag: str) -> bool:
-    etags = [word.strip().removeprefix("W/").strip('"') for word in text.split(",")]
+    etags = [each.strip().removeprefix("W/").strip('"') for each in text.split(",")]
     return "*" in etags or etag in etags
 
 
@@ -88,7 +89,7 @@ def _not_modified(entry: ObjectVersion) -> AwsError:
 
 
 def _date(text: str | None) -> datetime | None:
-    """A date of HTTP's; one that cannot be read counts as not given."""
+    """An HTTP date; None if it is missing or malformed."""
     if text is None:
         return None
     try:
@@ -102,9 +103,9 @@ _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,20})\s*-\s*(\d{0,20})\s*", re.ASCII |
 
 
 def byte_range(text: str | None, size: int) -> tuple[int, int] | None:
-    """The first byte and the number of bytes of a `Range`; None for all of it. Raises `AwsError` InvalidRange (416).
+    """Offset and size of a `Range` header; None for the whole content. Raises `AwsError` InvalidRange (416).
 
-    What is not one range of bytes is ignored, as S3 does.
+    As on S3, a header that is not a single range of bytes is ignored.
     """
     match = _RANGE.fullmatch(text) if text else None
     if match is None or match[1] == match[2] == "":

@@ -1,4 +1,4 @@
-"""A bucket's plain configurations: versioning, encryption, policy, public access, and those that only say what is not there."""
+"""Bucket configurations: versioning, encryption, policy, public access block, and those that zonal only reports as absent."""
 
 from __future__ import annotations
 
@@ -45,15 +45,6 @@ class Configurations:
     def __init__(self, s3_context: S3Context) -> None:
         self._s3_context = s3_context
 
-    async def _set(self, name: str, key: str, value: Any) -> None:
-        """Set one document of a bucket, or remove it (None)."""
-
-        def change(bucket: Bucket) -> Bucket:
-            settings = {each: document for each, document in bucket.settings.items() if each != key}
-            return replace(bucket, settings=settings if value is None else settings | {key: value})
-
-        await self._s3_context.change_bucket(name, change)
-
     @operation("GetBucketVersioning")
     async def get_versioning(self, call: Call, request: GetBucketVersioningRequestTypeDef) -> dict[str, Any]:
         bucket = self._s3_context.bucket(request["Bucket"])
@@ -97,7 +88,7 @@ class Configurations:
         algorithm = default.get("SSEAlgorithm", "AES256")
         if algorithm != "AES256":
             if algorithm in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):
-                raise not_built(f"server-side encryption {algorithm}, as there is no key management service")
+                raise not_built(f"server-side encryption {algorithm} (there is no key management service)")
             raise malformed_xml()
         if "KMSMasterKeyID" in default:
             message = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
@@ -115,7 +106,7 @@ class Configurations:
 
     @operation("DeleteBucketEncryption")
     async def delete_encryption(self, call: Call, request: DeleteBucketEncryptionRequestTypeDef) -> None:
-        await self._set(request["Bucket"], "encryption", None)
+        await self._s3_context.set_configuration(request["Bucket"], "encryption", None)
 
     @operation("GetPublicAccessBlock")
     async def get_access_block(self, call: Call, request: GetPublicAccessBlockRequestTypeDef) -> dict[str, Any]:
@@ -129,12 +120,12 @@ class Configurations:
     @operation("PutPublicAccessBlock")
     async def put_access_block(self, call: Call, request: PutPublicAccessBlockRequestTypeDef) -> None:
         given = request["PublicAccessBlockConfiguration"]
-        names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-        await self._set(request["Bucket"], "public_access_block", {name: bool(given.get(name)) for name in names})
+        switches = {name: bool(given.get(name)) for name in acls.ACCESS_BLOCK_SWITCHES}
+        await self._s3_context.set_configuration(request["Bucket"], "public_access_block", switches)
 
     @operation("DeletePublicAccessBlock")
     async def delete_access_block(self, call: Call, request: DeletePublicAccessBlockRequestTypeDef) -> None:
-        await self._set(request["Bucket"], "public_access_block", None)
+        await self._s3_context.set_configuration(request["Bucket"], "public_access_block", None)
 
     @operation("GetBucketPolicy")
     async def get_policy(self, call: Call, request: GetBucketPolicyRequestTypeDef) -> HandlerResponse:
@@ -149,8 +140,7 @@ class Configurations:
         policy = policies.check(request["Policy"], request["Bucket"])
 
         def change(bucket: Bucket) -> Bucket:
-            statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
-            if acls.blocks(bucket, "BlockPublicPolicy") and any(map(policies.is_public, statements)):
+            if acls.blocks(bucket, "BlockPublicPolicy") and policies.is_public(policy):
                 raise access_denied()
             return replace(bucket, settings=bucket.settings | {"policy": policy, "policy_text": request["Policy"]})
 
@@ -169,9 +159,7 @@ class Configurations:
         bucket = self._s3_context.bucket(request["Bucket"])
         if "policy" not in bucket.settings:
             raise absent("NoSuchBucketPolicy", "The bucket policy does not exist", bucket.name)
-        statements = bucket.settings["policy"]["Statement"]
-        listed = statements if isinstance(statements, list) else [statements]
-        return {"PolicyStatus": {"IsPublic": any(map(policies.is_public, listed))}}
+        return {"PolicyStatus": {"IsPublic": policies.is_public(bucket.settings["policy"])}}
 
     @operation("GetBucketNotificationConfiguration")
     async def get_notification(self, call: Call, request: GetBucketNotificationConfigurationRequestRequestTypeDef) -> dict[str, Any]:
@@ -182,7 +170,7 @@ class Configurations:
     async def put_notification(self, call: Call, request: PutBucketNotificationConfigurationRequestTypeDef) -> None:
         self._s3_context.bucket(request["Bucket"])
         if any(request["NotificationConfiguration"].values()):
-            raise not_built("notifications, as there is no service yet that could be notified")
+            raise not_built("notifications (no service can receive them yet)")
 
     @operation("GetBucketRequestPayment")
     async def get_payment(self, call: Call, request: GetBucketRequestPaymentRequestTypeDef) -> dict[str, Any]:
@@ -221,4 +209,4 @@ class Configurations:
 
     @operation("GetObjectTorrent")
     async def get_torrent(self, call: Call, request: GetObjectTorrentRequestTypeDef) -> dict[str, Any]:
-        raise invalid_request("Torrents are no longer given.")
+        raise invalid_request("Torrents are no longer supported.")

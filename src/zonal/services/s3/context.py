@@ -1,9 +1,11 @@
-"""What every noun of S3 stands on: the store, and the look-ups that end in S3's refusals."""
+"""The store and the accounts, with look-ups and changes that raise S3's errors; every module of operations uses it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from msgspec.structs import replace
 
 from zonal.buckets.catalog import CatalogChanges
 from zonal.buckets.records import Bucket, ObjectVersion
@@ -15,7 +17,7 @@ from zonal.services.s3.owners import owner
 
 
 class S3Context:
-    """The store, seen by S3's operations."""
+    """The store and the accounts, for S3's operations."""
 
     def __init__(self, store: BucketStore, accounts: Accounts) -> None:
         self.store = store
@@ -23,20 +25,20 @@ class S3Context:
         self.accounts = accounts
 
     def owner(self, account: str) -> dict[str, str]:
-        """An account, by its number, as an answer shows it."""
+        """The `Owner` member of an account, given by its number."""
         return owner(self.accounts.of(account))
 
     def bucket(self, name: str) -> Bucket:
-        """Raises `AwsError` NoSuchBucket."""
+        """The bucket. Raises `AwsError` NoSuchBucket."""
         bucket = self.catalog.view.bucket(name)
         if bucket is None:
             raise no_such_bucket(name)
         return bucket
 
     def entry(self, request: Mapping[str, Any], *, method: str = "") -> tuple[Bucket, ObjectVersion]:
-        """The version that a request names (`Bucket`, `Key`, `VersionId`), which is no delete marker. Raises `AwsError`.
+        """The version of a request (`Bucket`, `Key`, `VersionId`), never a delete marker. Raises `AwsError`.
 
-        With a `method` a delete marker that is the newest version is refused as such, as S3 does for tags; else the key is not there.
+        If the newest version is a delete marker, the error is MethodNotAllowed with a `method` (as S3 does for tags), else NoSuchKey.
         """
         bucket = self.bucket(request["Bucket"])
         if method and request.get("VersionId") is None:
@@ -46,7 +48,7 @@ class S3Context:
         return bucket, self.found(bucket, request["Key"], request.get("VersionId"), method=method or "GET")
 
     def found(self, bucket: Bucket, key: str, version: str | None, *, method: str = "GET") -> ObjectVersion:
-        """A version, the newest where none is named. Raises `AwsError`."""
+        """A version, by default the newest; never a delete marker. Raises `AwsError`."""
         view = self.catalog.view
         if version is not None:
             entry = view.version(bucket.number, key, version)
@@ -64,7 +66,7 @@ class S3Context:
         return entry
 
     async def change_bucket(self, name: str, change: Callable[[Bucket], Bucket]) -> Bucket:
-        """Change a bucket's record, durably; `change` may refuse with an `AwsError`."""
+        """Change a bucket's record durably; `change` may raise `AwsError` to reject the change."""
 
         def work(changes: CatalogChanges) -> Bucket:
             bucket = changes.bucket(name)
@@ -76,8 +78,17 @@ class S3Context:
 
         return await self.catalog.change(work)
 
+    async def set_configuration(self, bucket: str, name: str, document: Any) -> None:
+        """Set one configuration document of a bucket, or remove it (None). Raises `AwsError` NoSuchBucket."""
+
+        def change(present: Bucket) -> Bucket:
+            others = {each: kept for each, kept in present.settings.items() if each != name}
+            return replace(present, settings=others if document is None else others | {name: document})
+
+        await self.change_bucket(bucket, change)
+
     async def change_entry(self, bucket: Bucket, entry: ObjectVersion, change: Callable[[ObjectVersion], ObjectVersion]) -> ObjectVersion:
-        """Change what may change of a version, as it is when its turn comes; `change` may refuse with an `AwsError`."""
+        """Change a version in place; `change` gets its current record and may raise `AwsError` to reject the change."""
 
         def work(changes: CatalogChanges) -> ObjectVersion:
             now = changes.version(bucket.number, entry.key, entry.version)

@@ -1,6 +1,6 @@
-"""Copying: an object, or a range of one as a part of an upload.
+"""Copies of objects (CopyObject), and of ranges of objects as parts of an upload (for UploadPartCopy).
 
-The copy is a new object with content of its own; it has one part however many its source had. (CopyObject, UploadPartCopy.)
+A copy is a new object with its own content; it is a single part, however many parts the source has.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Copies:
-    """CopyObject, and what copying a part needs."""
+    """CopyObject, and the source of UploadPartCopy."""
 
     def __init__(self, s3_context: S3Context, objects: Objects) -> None:
         self._s3_context = s3_context
@@ -43,25 +43,25 @@ class Copies:
         origin, source, source_key = self.source(call, request)
         key = encryption.for_writing(headers, bucket)
         entry = self._entry(call, request, bucket, source, key)
-        if source.size > bodies.LARGEST_BYTES:
-            raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+        check_copied_size(source.size)
         conditions.check_writing(headers, entry.key, partial(self._s3_context.catalog.view.current, bucket.number, entry.key))
         default = source.checksum.algorithm if source.checksum else checksums.DEFAULT
         asked = request.get("ChecksumAlgorithm")
         hashes = checksums.Hashes(checksums.known(asked) if asked else default)
         pieces = self.content(source, source_key, 0, source.size)
         taken = await bodies.keep(self._s3_context.store, pieces, hashes, key)
-        segment = taken.segment
-        entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
+        entry = taken.completed(entry)
         bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
         result = {"ETag": f'"{entry.etag}"', "LastModified": entry.at, **checksums.members(entry.checksum)}
-        members: dict[str, Any] = {"CopyObjectResult": result} | encryption.said(entry, key) | versions.members_of_new(bucket, entry)
+        members: dict[str, Any] = (
+            {"CopyObjectResult": result} | encryption.response_members(entry, key) | versions.members_of_new(bucket, entry)
+        )
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
         return HandlerResponse(members)
 
     def source(self, call: Call, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion, CustomerKey | None]:
-        """The source of a copy, under the request's conditions. Raises `AwsError`."""
+        """The source's bucket, entry and encryption key, after its preconditions. Raises `AwsError`."""
         name, key, version = source_of(request["CopySource"])
         bucket = self._s3_context.bucket(name)
         try:
@@ -74,7 +74,7 @@ class Copies:
         return bucket, source, encryption.check_reading(call.raw.headers, source, source=True)
 
     async def content(self, source: ObjectVersion, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
-        """The source's content in the clear. Raises `AwsError` NoSuchKey where it goes meanwhile."""
+        """The source's decrypted content. Raises `AwsError` NoSuchKey if it is removed meanwhile."""
         try:
             async for piece in self._objects.content(source, key, offset, size):
                 yield piece
@@ -84,7 +84,7 @@ class Copies:
     def _entry(
         self, call: Call, request: Mapping[str, Any], bucket: Bucket, source: ObjectVersion, key: CustomerKey | None
     ) -> ObjectVersion:
-        """What the copy is going to be: with its source's description unless the request replaces it."""
+        """The copy's entry without content; headers, metadata and tags come from the source unless the request replaces them."""
         entry = object_writes.template(self._s3_context, call, bucket, request, key)
         directive, tagging = request.get("MetadataDirective", "COPY"), request.get("TaggingDirective", "COPY")
         for name, value in (("MetadataDirective", directive), ("TaggingDirective", tagging)):
@@ -98,7 +98,7 @@ class Copies:
 
 
 def _check_self_copy(request: Mapping[str, Any], bucket: Bucket, directive: str) -> None:
-    """An object may be copied onto itself only to change something."""
+    """Raises `AwsError` if an object is copied to itself without a change."""
     name, key, version = source_of(request["CopySource"])
     changes = ("StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "SSECustomerAlgorithm", "ChecksumAlgorithm")
     if (
@@ -112,8 +112,14 @@ def _check_self_copy(request: Mapping[str, Any], bucket: Bucket, directive: str)
         raise invalid_request(f"{message} storage class, website redirect location or encryption attributes.")
 
 
+def check_copied_size(size: int) -> None:
+    """Raises `AwsError` InvalidRequest if one operation would copy more than 5 GiB."""
+    if size > bodies.LARGEST_BYTES:
+        raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+
+
 def copy_range(text: str | None, size: int) -> tuple[int, int]:
-    """The offset and size that `x-amz-copy-source-range` names. Raises `AwsError`."""
+    """Offset and size of an `x-amz-copy-source-range` header. Raises `AwsError`."""
     if text is None:
         return 0, size
     match = re.fullmatch(r"bytes=(\d{1,20})-(\d{1,20})", text, re.ASCII)

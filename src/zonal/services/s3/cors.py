@@ -1,7 +1,7 @@
-"""CORS: what a browser's page from elsewhere may do with a bucket.
+"""CORS: the configuration, preflight requests, and the CORS headers of responses.
 
-A preflight (OPTIONS) is answered from the bucket's rules before anything else, because browsers sign nothing; every other answer to a
-request with an `Origin` carries the headers of the first rule that fits. (S3 User Guide, "Using cross-origin resource sharing".)
+A preflight (OPTIONS) is answered from the bucket's rules before authentication, because browsers do not sign it. The response to any other
+request with an `Origin` gets the headers of the first matching rule. (S3 User Guide, "Using cross-origin resource sharing".)
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
@@ -32,7 +30,7 @@ METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 
 
 class Cors:
-    """Operations on CORS configurations, and the answers to browsers."""
+    """Operations on CORS configurations, preflights, and response headers."""
 
     def __init__(self, s3_context: S3Context) -> None:
         self._s3_context = s3_context
@@ -51,29 +49,26 @@ class Cors:
             raise malformed_xml()
         for rule in rules:
             _check(rule)
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"cors": rules}))
+        await self._s3_context.set_configuration(request["Bucket"], "cors", rules)
 
     @operation("DeleteBucketCors")
     async def delete(self, call: Call, request: DeleteBucketCorsRequestTypeDef) -> None:
-        def without(settings: dict[str, Any]) -> dict[str, Any]:
-            return {key: value for key, value in settings.items() if key != "cors"}
-
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
+        await self._s3_context.set_configuration(request["Bucket"], "cors", None)
 
     def allows(self, request: HttpRequest, origin: str) -> bool:
-        """Whether the bucket that a request names has a rule for pages of this origin."""
+        """Whether the request's bucket has a rule that allows this origin and the request's method."""
         name, _ = bucket_and_key(request)
         bucket = self._s3_context.catalog.view.bucket(name) if name else None
         return bucket is not None and _fitting(bucket.settings.get("cors", []), origin, request.method, []) is not None
 
     def preflight(self, request: HttpRequest) -> HttpResponse:
-        """The answer to an OPTIONS request. Raises `AwsError`."""
+        """The response to an OPTIONS request. Raises `AwsError`."""
         origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
         if origin is None:
             raise AwsError("BadRequest", "Insufficient information. Origin request header needed.")
         if method not in METHODS:
             raise AwsError("BadRequest", f"Invalid Access-Control-Request-Method: {method}")
-        wanted = [word.strip().lower() for word in request.headers.get("access-control-request-headers", "").split(",") if word.strip()]
+        wanted = [name.strip().lower() for name in request.headers.get("access-control-request-headers", "").split(",") if name.strip()]
         name, _ = bucket_and_key(request)
         bucket = self._s3_context.bucket(name)
         rules = bucket.settings.get("cors")
@@ -91,7 +86,8 @@ class Cors:
         return HttpResponse(200, headers, b"")
 
     def add_cors_headers(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """An answer with the headers that a browser needs to show it to the page that asked."""
+        """The response with the CORS headers of the first matching rule."""
+
         origin = request.headers.get("origin")
         if origin is None or request.method == "OPTIONS":
             return response

@@ -1,7 +1,8 @@
-"""Deleting: one object or up to a thousand, versions and markers.
+"""DeleteObject and DeleteObjects: objects, versions and delete markers.
 
-Without a version id: in a bucket without versions the object goes; with versioning a delete marker comes in front; suspended, a null marker
-takes the null version's place. With one: that version goes for good, unless a lock holds it. What is not there is deleted too.
+Without a version id, a delete removes the object (no versioning), adds a delete marker (versioning enabled), or replaces the null version
+by a null delete marker (suspended). With a version id it removes that version permanently, unless a lock protects it. Deleting a key or
+version that does not exist succeeds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LIMIT = 1000
 
 
 class Deleted(NamedTuple):
-    """What a deletion did. `version` is the version that went, or the marker that came."""
+    """The result of a deletion. `version` is the removed version or the new delete marker."""
 
     version: str
     is_marker: bool
@@ -91,7 +92,7 @@ class Deletions:
         return ({"Deleted": deleted} if deleted else {}) | ({"Errors": errors} if errors else {})
 
     def _bypass(self, call: Call, request: Mapping[str, Any], key: str) -> bool:
-        """Whether the caller wants to, and may, pass over GOVERNANCE."""
+        """Whether the caller requests to bypass GOVERNANCE retention and is allowed to."""
         if not request.get("BypassGovernanceRetention"):
             return False
         bucket = self._s3_context.bucket(request["Bucket"])
@@ -106,7 +107,7 @@ def _bucket(changes: CatalogChanges, name: str) -> Bucket:
 
 
 def _one(changes: CatalogChanges, bucket: Bucket, wanted: Mapping[str, Any], call: Call, bypass: bool) -> dict[str, Any]:
-    """One of many: its outcome, as `Deleted` or as `Error`."""
+    """Delete one of many: returns its `Deleted` or `Error` members."""
     version = wanted.get("VersionId") or None
 
     def condition(entry: ObjectVersion | None) -> None:
@@ -121,7 +122,7 @@ def _one(changes: CatalogChanges, bucket: Bucket, wanted: Mapping[str, Any], cal
         deleted = remove(changes, bucket, wanted["Key"], version, call, bypass=bypass, condition=condition)
     except AwsError as error:
         if error.code == "InvalidArgument" and version:
-            error = no_such_version(wanted["Key"], version)  # Among many it is told so.
+            error = no_such_version(wanted["Key"], version)  # As DeleteObjects reports it.
         return _failed(wanted, error)
     outcome: dict[str, Any] = {"Key": wanted["Key"]} | ({"VersionId": version} if version else {})
     if deleted.is_marker:
@@ -144,7 +145,7 @@ def remove(
     bypass: bool = False,
     condition: Callable[[ObjectVersion | None], None] = lambda entry: None,
 ) -> Deleted:
-    """Delete a key, or one version of it. Raises `AwsError` where a lock or the condition forbids."""
+    """Delete a key, or one version of it. Raises `AwsError` if a lock or `condition`, called with the present version, forbids it."""
     object_writes.check_key(key)
     if version is not None and changes.version(bucket.number, key, version) is None:
         versions.check(bucket, version)

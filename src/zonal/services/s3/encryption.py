@@ -1,9 +1,9 @@
-"""Encryption: SSE-S3 is reported, SSE-C is done.
+"""Server-side encryption: SSE-S3 is only reported, SSE-C encrypts.
 
-Everything is encrypted by the service at AWS, which nobody can see but in the answers; zonal says it in the answers and keeps plain files.
-A key that the customer brings (SSE-C) really encrypts here: AES-256 in counter mode, a nonce for each piece of content, so that ranges are
-read without the rest. Of the key only a salted digest is kept, to tell another one. As on AWS since 2026 a bucket refuses SSE-C until
-its encryption configuration allows it. (S3 User Guide, "Using server-side encryption with customer-provided keys", "Blocking SSE-C".)
+On AWS, SSE-S3 is visible only in responses; zonal reports it and stores plain files. A customer-provided key (SSE-C) encrypts the content
+with AES-256 in counter mode, with a nonce per segment, so that ranges can be decrypted alone. Only a salted digest of the key is stored, to
+detect a wrong key. As on AWS since 2026, a bucket rejects SSE-C until its encryption configuration allows it. (S3 User Guide, "Using
+server-side encryption with customer-provided keys", "Blocking SSE-C".)
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from zonal.services.s3.errors import invalid_argument, invalid_request, not_buil
 _PREFIX = "x-amz-server-side-encryption-customer-"
 _COPY_PREFIX = "x-amz-copy-source-server-side-encryption-customer-"
 SSE_S3 = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
-"""The rule that every bucket has unless it was given another."""
+"""The default encryption rule of a bucket."""
 
 SSE = "x-amz-server-side-encryption"
 _KMS = ("aws:kms", "aws:kms:dsse")
 
 
 class CustomerKey(NamedTuple):
-    """A key that came with a request. `md5` is as the client sent it."""
+    """The SSE-C key of a request. `md5` is its MD5 as the client sent it."""
 
     key: bytes
     md5: str
 
     def mark(self) -> str:
-        """What is kept to know the key again."""
+        """The salted digest that is stored to recognise the key."""
         salt = secrets.token_hex(16)
         return f"{salt}:{self._digest(salt)}"
 
@@ -50,12 +50,12 @@ class CustomerKey(NamedTuple):
         return hmac.digest(salt.encode(), self.key, "sha256").hex()
 
     def members(self) -> dict[str, str]:
-        """What an answer says of it."""
+        """The key's response members."""
         return {"SSECustomerAlgorithm": "AES256", "SSECustomerKeyMD5": self.md5}
 
 
 def customer_key(headers: Mapping[str, str], *, source: bool = False) -> CustomerKey | None:
-    """The key in a request's headers, or None. Raises `AwsError` where it is not whole."""
+    """The key in a request's headers, or None. Raises `AwsError` if it is incomplete or malformed."""
     prefix = _COPY_PREFIX if source else _PREFIX
     algorithm, key, md5 = (headers.get(prefix + name) for name in ("algorithm", "key", "key-md5"))
     if algorithm is None and key is None and md5 is None:
@@ -86,7 +86,7 @@ def _decoded(text: str) -> bytes:
 
 
 def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | None:
-    """The key to write with, None for SSE-S3. Raises `AwsError` for what the bucket refuses and zonal does not do."""
+    """The key of a write, None for SSE-S3. Raises `AwsError` for encryption that the bucket blocks or zonal does not implement."""
     asked = headers.get(SSE)
     if asked in ("AES256", *_KMS) and any(name.startswith(_PREFIX) for name in headers):
         message = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
@@ -94,7 +94,7 @@ def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | Non
     key = customer_key(headers)
     if asked is not None and asked != "AES256":
         if asked in (*_KMS, "aws:fsx", "aws:backup"):
-            raise not_built(f"server-side encryption {asked}, as there is no key management service")
+            raise not_built(f"server-side encryption {asked} (there is no key management service)")
         raise invalid_argument("The encryption method specified is not supported", SSE, asked)
     if "x-amz-server-side-encryption-aws-kms-key-id" in headers:
         message = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
@@ -106,21 +106,21 @@ def for_writing(headers: Mapping[str, str], bucket: Bucket) -> CustomerKey | Non
 
 
 def blocked(bucket: Bucket) -> list[str]:
-    """The kinds of encryption that a bucket refuses."""
+    """The encryption types that a bucket blocks."""
     rules = bucket.settings.get("encryption", {}).get("Rules") or [{}]
     types: list[str] = rules[0].get("BlockedEncryptionTypes", {"EncryptionType": ["SSE-C"]}).get("EncryptionType", [])
     return types
 
 
 def is_configured(bucket: Bucket) -> bool:
-    """Whether somebody has said how objects are encrypted by default."""
+    """Whether the bucket's default encryption has been set explicitly."""
     rules = bucket.settings.get("encryption", {}).get("Rules") or [{}]
     return "ApplyServerSideEncryptionByDefault" in rules[0]
 
 
 def check_reading(headers: Mapping[str, str], entry: ObjectVersion, *, source: bool = False) -> CustomerKey | None:
-    """The key to read this object with; None where it needs none. Raises `AwsError`."""
-    if not source and SSE in headers:  # What a copy asks for its target says nothing of its source.
+    """The key to read this object with; None if it is not encrypted by SSE-C. Raises `AwsError`."""
+    if not source and SSE in headers:  # In a copy this header is about the target.
         raise invalid_argument(f"{SSE} header is not supported for this operation.", SSE, headers[SSE])
     key = customer_key(headers, source=source)
     if entry.customer_key and key is None:
@@ -140,12 +140,12 @@ def new_nonce() -> str:
 
 
 def encrypted(pieces: AsyncIterator[bytes], key: CustomerKey, nonce: str) -> AsyncIterator[bytes]:
-    """Content on its way in."""
+    """The pieces, encrypted."""
     return _through(pieces, _stream(key, nonce, 0))
 
 
 async def decrypted(read: AsyncIterator[bytes], key: CustomerKey, segments: Sequence[Segment], offset: int) -> AsyncIterator[bytes]:
-    """Content on its way out: `read` begins at `offset` of the segments in a row."""
+    """The content of `read`, decrypted; `read` starts at `offset` of the concatenated segments."""
     bounds = iter(segments)
     left, stream = 0, None
     async for piece in read:
@@ -170,13 +170,13 @@ async def _through(pieces: AsyncIterator[bytes], stream: CipherContext) -> Async
 
 
 def _stream(key: CustomerKey, nonce: str, offset: int) -> CipherContext:
-    """The key stream from an offset on: twelve bytes of nonce, four of block counter (so 64 GiB, more than a part may have)."""
+    """The key stream from an offset on: twelve bytes of nonce, four of block counter (64 GiB, more than the size of a part)."""
     counter = bytes.fromhex(nonce) + (offset // 16).to_bytes(4, "big")
     stream = Cipher(algorithms.AES256(key.key), modes.CTR(counter)).encryptor()
     stream.update(bytes(offset % 16))
     return stream
 
 
-def said(entry: ObjectVersion, key: CustomerKey | None) -> dict[str, str]:
-    """What an answer says of an object's encryption."""
+def response_members(entry: ObjectVersion, key: CustomerKey | None) -> dict[str, str]:
+    """The response members about an object's encryption."""
     return key.members() if key is not None else {} if entry.customer_key else {"ServerSideEncryption": "AES256"}

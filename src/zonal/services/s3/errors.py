@@ -1,4 +1,4 @@
-"""S3's refusals, in its own words (S3 API Reference, "Error responses")."""
+"""S3's errors, with S3's codes and messages (S3 API Reference, "Error responses")."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ def access_denied() -> AwsError:
 
 
 def explicitly_denied(account: str, action: str, resource: str) -> AwsError:
-    """What S3 says to callers of the bucket's own account only. (S3 User Guide, "Troubleshoot access denied errors".)"""
-    said = f'User: arn:aws:iam::{account}:root is not authorized to perform: s3:{action} on resource: "{resource}"'
-    return AwsError("AccessDenied", f"{said} with an explicit deny in a resource-based policy", status=403)
+    """The detailed denial that S3 returns to callers of the bucket's account only. (S3 User Guide, "Troubleshoot access denied errors".)"""
+    message = f'User: arn:aws:iam::{account}:root is not authorized to perform: s3:{action} on resource: "{resource}"'
+    return AwsError("AccessDenied", f"{message} with an explicit deny in a resource-based policy", status=403)
 
 
 def no_such_bucket(name: str) -> AwsError:
@@ -58,13 +58,24 @@ def method_not_allowed(method: str, *, headers: dict[str, str] | None = None) ->
     return AwsError("MethodNotAllowed", message, status=405, fields={"Method": method, "ResourceType": "DeleteMarker"}, headers=headers)
 
 
+def too_large(size: int | str, most: int) -> AwsError:
+    fields = {"ProposedSize": size, "MaxSizeAllowed": most}
+    return AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+
+
+def too_small(size: int, least: int, **fields: object) -> AwsError:
+    """`fields` are additional members of the error."""
+    message = "Your proposed upload is smaller than the minimum allowed size"
+    return AwsError("EntityTooSmall", message, fields={"ProposedSize": size, "MinSizeAllowed": least, **fields})
+
+
 def not_built(what: str) -> AwsError:
-    """The refusal of a parameter that promises what zonal does not do."""
+    """The error for a parameter that zonal does not implement."""
     return AwsError(
         "NotImplemented", f"A header or parameter you provided implies functionality that zonal does not have: {what}", status=501
     )
 
 
 def absent(code: str, message: str, bucket: str) -> AwsError:
-    """A configuration that the bucket does not have."""
+    """The error for a configuration that the bucket does not have."""
     return AwsError(code, message, status=404, fields={"BucketName": bucket})

@@ -1,7 +1,7 @@
-"""A browser's form as it arrives (multipart/form-data): its fields, which are small, then its file, which is a stream.
+"""Parser of a browser's upload form (multipart/form-data): small fields, then the file as a stream.
 
-The fields stand before the file; what stands behind it is read and not looked at. Memory holds the fields and one piece of the file.
-(RFC 7578; S3 API Reference, "POST Object".)
+The fields precede the file; anything after it is read and ignored. Memory holds the fields and one piece of the file. (RFC 7578; S3 API
+Reference, "POST Object".)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEAD_LIMIT_BYTES = 8 * 1024
 
 
 class _Section(NamedTuple):
-    """What the head of a section says: the field's name, its file's name and type where it has them."""
+    """The head of a section: the field's name, and the file's name and type if present."""
 
     name: str
     filename: str | None
@@ -27,7 +27,7 @@ class _Section(NamedTuple):
 
 
 class FormBody:
-    """A form. `fields`, by their lower-case names, and `kind`, the file's type, are there once `read_fields` has returned."""
+    """A form. `read_fields` sets `fields`, by lower-case name, and `kind`, the file's content type."""
 
     def __init__(self, request: HttpRequest) -> None:
         found = re.search(r'boundary="?([^";,]{1,70})"?', request.headers.get("content-type", ""))
@@ -40,7 +40,7 @@ class FormBody:
         self.kind = ""
 
     async def read_fields(self) -> None:
-        """Read up to the file. Raises `AwsError` where the form is none, or has no file."""
+        """Read the fields up to the file. Raises `AwsError` if the form is malformed or has no file."""
         await self._up_to(self._mark, HEAD_LIMIT_BYTES)
         size = 0
         while await self._opens():
@@ -59,7 +59,7 @@ class FormBody:
             self.fields["key"] = self.fields["key"].replace("${filename}", section.filename.rpartition("/")[2])
 
     async def file(self) -> AsyncIterator[bytes]:
-        """The file's content, then the rest of the body. Raises `AwsError` where it ends too early."""
+        """Yield the file's content, then read the rest of the body. Raises `AwsError` if the body ends too early."""
         keep = len(self._mark) - 1
         while (at := self._buffer.find(self._mark)) < 0:
             if len(self._buffer) > keep:
@@ -74,14 +74,14 @@ class FormBody:
             pass
 
     async def _opens(self) -> bool:
-        """Whether another section begins behind a mark; else the form is over."""
+        """Whether another section follows the boundary; else the form ends."""
         while len(self._buffer) < 2:
             if not await self._more():
                 raise malformed()
         return not self._buffer.startswith(b"--")
 
     async def _up_to(self, end: bytes, limit: int) -> bytes:
-        """What stands before `end`, which is passed over."""
+        """Read up to `end` and skip it. Raises `AwsError` if more than `limit` bytes precede it."""
         while (at := self._buffer.find(end)) < 0:
             if len(self._buffer) > limit + len(end):
                 raise _too_much()

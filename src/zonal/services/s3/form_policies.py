@@ -1,7 +1,7 @@
-"""The policy of a browser's form: until when it holds, what each field may hold, how large the file may be.
+"""The policy of an upload form: its expiration, conditions on the fields, and bounds of the file's size.
 
-Whoever gives a form away signs this document; every field of the form but a few must be spoken for in it. How large the file is shows only
-when it has come, so `check` returns the bounds, which watch the file as it passes. (S3 API Reference, "Creating a POST policy".)
+The author of a form signs this document; its conditions must cover every field of the form except a few. The file's size is known only when
+it has been received, so `check` returns the bounds, and `Bounds.watched` enforces them. (S3 API Reference, "Creating a POST policy".)
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from zonal.foundation.errors import AwsError
+from zonal.services.s3.bodies import LARGEST_BYTES
+from zonal.services.s3.errors import too_large, too_small
 from zonal.wire.scalars import timestamp
 
-LARGEST_BYTES = 5 * 1024**3
 _UNCHECKED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file")
 _FREE = ("x-ignore-", "x-amz-checksum-")
-"""Beginnings of the names of fields that no condition needs to speak for."""
+"""Prefixes of field names that need no condition."""
 
 
 class Bounds(NamedTuple):
-    """How many bytes a file may have."""
+    """The smallest and the largest size of a file, in bytes."""
 
     least: int = 0
     most: int = LARGEST_BYTES
 
     def within(self, condition: list[Any]) -> Bounds:
-        """These bounds and those of a `content-length-range`. Raises `AwsError` InvalidPolicyDocument."""
+        """The intersection with a `content-length-range` condition. Raises `AwsError` InvalidPolicyDocument."""
         try:
             least, most = int(condition[1]), int(condition[2])
         except (TypeError, ValueError):
@@ -40,21 +41,19 @@ class Bounds(NamedTuple):
         return Bounds(max(self.least, least), min(self.most, most))
 
     async def watched(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A file on its way in. Raises `AwsError` where it is too large or, at its end, too small."""
+        """The file's pieces. Raises `AwsError` if the file is too large or, at its end, too small."""
         size = 0
         async for piece in pieces:
             size += len(piece)
             if size > self.most:
-                fields = {"ProposedSize": size, "MaxSizeAllowed": self.most}
-                raise AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=fields)
+                raise too_large(size, self.most)
             yield piece
         if size < self.least:
-            fields = {"ProposedSize": size, "MinSizeAllowed": self.least}
-            raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", fields=fields)
+            raise too_small(size, self.least)
 
 
 def check(fields: Mapping[str, str], bucket: str, now: datetime) -> Bounds:
-    """How large the file may be. Raises `AwsError` where the form's policy is none, is over, or does not let these fields through."""
+    """The bounds of the file's size. Raises `AwsError` if the policy is malformed, expired, or does not allow these fields."""
     policy = _document(fields["policy"])
     if policy["expiration"] <= now:
         raise _refused("Policy expired.")
@@ -76,7 +75,7 @@ def _is_size(condition: Any) -> bool:
 
 
 def _document(encoded: str) -> dict[str, Any]:
-    """The policy with its expiration as a moment. Raises `AwsError` InvalidPolicyDocument."""
+    """The decoded policy, its expiration as a datetime. Raises `AwsError` InvalidPolicyDocument."""
     try:
         policy = json.loads(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError, RecursionError):
@@ -96,7 +95,7 @@ def _document(encoded: str) -> dict[str, Any]:
 
 
 def _hold(condition: Any, values: Mapping[str, str]) -> set[str]:
-    """The fields that a condition speaks for. Raises `AwsError` where it does not hold."""
+    """The fields that a condition covers. Raises `AwsError` if it is malformed or does not hold."""
     if isinstance(condition, dict):
         if len(condition) != 1:
             raise _invalid("Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.")

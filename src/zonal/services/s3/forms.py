@@ -1,8 +1,8 @@
-"""Uploads from a browser's form (POST): the fields, the policy that somebody signed for them, the file.
+"""Browser uploads by POST: signature, policy and authorization of the form, then an ordinary put of its file.
 
-Whoever gives a form away signs a policy: until when, and what each field may hold. Signed by SigV4 (`x-amz-signature`) or, as old forms
-are, by an HMAC-SHA1 (`AWSAccessKeyId`, `signature`). What the form may do then is decided as for any other put, before the file is taken
-in. (S3 API Reference, "POST Object".)
+The author of a form signs a policy with an expiration and conditions on the fields, by SigV4 (`x-amz-signature`) or by HMAC-SHA1
+(`AWSAccessKeyId`, `signature`), as in older forms. Authorization is that of any other put and precedes the upload of the file. (S3 API
+Reference, "POST Object".)
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MEMBERS = {
 
 
 class Forms:
-    """Takes forms in."""
+    """Handles upload forms."""
 
     def __init__(self, objects: Objects, access: AccessControl, cors: Cors, settings: Settings, clock: Clock) -> None:
         self._objects = objects
@@ -61,7 +61,7 @@ class Forms:
         self._clock = clock
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
-        """The answer to a form. Raises `AwsError`."""
+        """Store a form's file; returns the response. Raises `AwsError`."""
         bucket, _ = bucket_and_key(request)
         form = FormBody(request)
         await form.read_fields()
@@ -82,12 +82,14 @@ class Forms:
         return _success(fields, bucket, done, request)
 
     def _signer(self, fields: Mapping[str, str]) -> str | None:
-        """Who signed the form's policy; None for a form that nobody signed, whatever its policy says. Raises `AwsError`."""
+        """The access key that signed the form's policy; None for an unsigned form, even if it has a policy. Raises `AwsError`."""
         if any(name.lower() in fields for name in _SIGNED[1:]):
             _require(fields, _SIGNED)
             access_key, segments = fields["x-amz-credential"].partition("/")[0], fields["x-amz-credential"].split("/")
             if fields["x-amz-algorithm"] != signing.ALGORITHM or len(segments) != 5:
-                raise invalid_argument("The form's algorithm or credential is not one.", "X-Amz-Credential", fields["x-amz-credential"])
+                raise invalid_argument(
+                    "The form's X-Amz-Algorithm or X-Amz-Credential is not valid.", "X-Amz-Credential", fields["x-amz-credential"]
+                )
             key = signing.signing_key(self._secret(access_key), segments[1], segments[2], segments[3])
             expected = hmac.digest(key, fields["policy"].encode(), "sha256").hex()
             return _compared(expected, fields["x-amz-signature"], access_key, fields["policy"])
@@ -105,7 +107,7 @@ class Forms:
 
 
 def _require(fields: Mapping[str, str], names: tuple[str, ...]) -> None:
-    """Raises `AwsError` for the first field that is not there."""
+    """Raises `AwsError` for the first missing field."""
     for name in names:
         if name.lower() not in fields:
             raise invalid_argument(f"Bucket POST must contain a field named '{name}'.  {_ORDER}", name)
@@ -125,7 +127,7 @@ def _headers(form: FormBody, request: HttpRequest) -> dict[str, str]:
             kept[name] = fields[name]
     if form.kind:
         kept.setdefault("content-type", form.kind)
-    return kept | {"content-length": "0", "host": request.headers.get("host", "")}  # The file's length shows at its end.
+    return kept | {"content-length": "0", "host": request.headers.get("host", "")}  # The file's length is known only at its end.
 
 
 def _parameters(fields: Mapping[str, str], bucket: str) -> dict[str, Any]:
@@ -136,14 +138,14 @@ def _parameters(fields: Mapping[str, str], bucket: str) -> dict[str, Any]:
         try:
             asked["ObjectLockRetainUntilDate"] = timestamp(fields["x-amz-object-lock-retain-until-date"])
         except ValueError:
-            raise invalid_argument("The retain until date is not a date.") from None
+            raise invalid_argument("The retain until date is not a valid date.") from None
     if "tagging" in fields:
         asked["Tagging"] = _tagging(fields["tagging"])
     return asked
 
 
 def _tagging(text: str) -> str:
-    """A `tagging` field, which is XML, as the header would be."""
+    """A `tagging` field (XML) in the form of the `x-amz-tagging` header. Raises `AwsError`."""
     try:
         root = xml.tree(text.encode())
     except xml.NotXml:

@@ -1,7 +1,7 @@
-"""Objects that the region itself writes and reads: log files, exported and imported tables.
+"""Objects that the region itself writes and reads: access logs, DynamoDB exports and imports.
 
-They go the way of every object (content first, then the catalog's entry, both durable), without a request: no conditions, no customer's
-keys, no ACL but the target's own.
+They are written like all objects (content first, then the catalog's entry, both durable), but without a request: no preconditions, no
+SSE-C, no ACL except the log target's grants.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zonal.buckets.catalog import CatalogChanges, decode
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.buckets.store import Content
 from zonal.foundation.clock import Clock
-from zonal.services.s3 import versions
+from zonal.services.s3 import bodies, versions
 from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import access_denied, no_such_bucket
 
@@ -60,8 +60,8 @@ class InternalObjects:
 
 
 async def write_object(s3_context: S3Context, bucket: Bucket, entry: ObjectVersion, content: bytes) -> None:
-    """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket where the bucket went meanwhile."""
-    kept = await s3_context.store.receive(_one(content), lambda _: None)
+    """Write `content` as the object that `entry` describes. Raises `AwsError` NoSuchBucket if the bucket is deleted meanwhile."""
+    kept = await s3_context.store.receive(bodies.once(content), lambda _: None)
     etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
     entry = replace(entry, size=len(content), etag=etag, segments=(kept.segment,))
     try:
@@ -78,7 +78,3 @@ def _put(changes: CatalogChanges, name: str, entry: ObjectVersion, content: Cont
     if content.small is not None:
         changes.add_small(content.segment.blob, content.small)
     changes.put(bucket.number, replace(entry, version=versions.new(bucket)))
-
-
-async def _one(raw: bytes) -> AsyncIterator[bytes]:
-    yield raw

@@ -1,7 +1,7 @@
-"""Lifecycle: the configuration, and its carrying out by the region's clock.
+"""Lifecycle: the configuration, and the execution of its rules by the region's clock.
 
-`LifecycleReconciler` looks at every bucket that has rules, now and then, and does what is due: expires current versions (with a delete
-marker where there are versions), removes noncurrent versions and markers that hide nothing, aborts uploads that were forgotten.
+`LifecycleReconciler` periodically reads every bucket with rules and executes what is due: it expires current versions (by a delete marker
+if the bucket has versioning), removes noncurrent versions and expired delete markers, and aborts incomplete multipart uploads.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
 
 from zonal.buckets.catalog import CURRENT, MARKER, CatalogChanges, VersionRow, decode
 from zonal.buckets.records import NULL, Bucket, ObjectVersion
@@ -54,25 +52,23 @@ class Lifecycles:
     async def put(self, call: Call, request: PutBucketLifecycleConfigurationRequestTypeDef) -> dict[str, Any]:
         configuration: Mapping[str, Any] = request.get("LifecycleConfiguration") or {}
         kept = rules.checked(configuration.get("Rules", []))
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"lifecycle": kept}))
+        await self._s3_context.set_configuration(request["Bucket"], "lifecycle", kept)
         return {"TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}
 
     @operation("DeleteBucketLifecycle")
     async def delete(self, call: Call, request: DeleteBucketLifecycleRequestTypeDef) -> None:
-        await self._s3_context.change_bucket(
-            request["Bucket"], lambda one: replace(one, settings={k: v for k, v in one.settings.items() if k != "lifecycle"})
-        )
+        await self._s3_context.set_configuration(request["Bucket"], "lifecycle", None)
 
 
 class LifecycleReconciler:
-    """Carries rules out, from `run` to its cancellation."""
+    """Executes lifecycle rules while `run` runs."""
 
     def __init__(self, s3_context: S3Context, clock: Clock) -> None:
         self._s3_context = s3_context
         self._clock = clock
 
     async def run(self) -> None:
-        """Look at everything, for ever: every so many real seconds, whatever the speed of the region's clock."""
+        """Execute due rules every `PAUSE_SECONDS` of the region's clock until cancelled."""
         pause = max(SHORTEST_PAUSE_SECONDS, PAUSE_SECONDS / getattr(self._clock, "speed", 1.0))
         await repeat(self._carry_out_all, what="s3 lifecycle", pause_seconds=pause)
 
@@ -82,7 +78,7 @@ class LifecycleReconciler:
                 await self.carry_out(bucket)
 
     async def carry_out(self, bucket: Bucket) -> int:
-        """Do what is due in a bucket; returns how much was done."""
+        """Execute what is due in a bucket; returns the number of changes."""
         found: list[LifecycleRule] = bucket.settings["lifecycle"]
         now, done, key = self._clock.now(), 0, b""
         while True:
@@ -113,7 +109,7 @@ def _delete_upload(changes: CatalogChanges, bucket: int, id: str) -> None:
 
 
 def _some(s3_context: S3Context, bucket: Bucket, key: bytes) -> list[VersionRow]:
-    """All versions of the next keys, at least one of them whole."""
+    """All versions of the next keys: about `BATCH` rows, with every key complete."""
     rows: list[VersionRow] = []
     walk = s3_context.catalog.view.walk_versions(bucket.number, key, None)
     for row in walk:
@@ -127,7 +123,7 @@ Due = tuple[str, str]
 
 
 def _due(found: list[LifecycleRule], bucket: Bucket, rows: list[VersionRow], now: datetime) -> list[Due]:
-    """Keys and versions to expire; an empty version stands for the current one."""
+    """Keys and versions to expire; an empty version means the current one."""
     due: list[Due] = []
     by_key: dict[bytes, list[tuple[ObjectVersion, int]]] = {}
     for row in rows:
@@ -146,7 +142,7 @@ def _due(found: list[LifecycleRule], bucket: Bucket, rows: list[VersionRow], now
 
 
 def _clears_markers(rule: Mapping[str, Any], marker: ObjectVersion, now: datetime) -> bool:
-    """Whether a rule removes a delete marker that hides nothing."""
+    """Whether a rule removes an expired delete marker (one without noncurrent versions)."""
     expiration = rule.get("Expiration") or {}
     moment = rules.expires(rule, marker)
     return bool(expiration.get("ExpiredObjectDeleteMarker")) or (moment is not None and moment <= now)
@@ -159,14 +155,14 @@ def _noncurrent(rule: Mapping[str, Any], found: list[tuple[ObjectVersion, int]],
     kept = action.get("NewerNoncurrentVersions", 0)
     due: list[Due] = []
     for at, (entry, _) in enumerate(found[1:], start=1):
-        since = found[at - 1][0].at  # A version becomes noncurrent when the next one comes.
+        since = found[at - 1][0].at  # A version becomes noncurrent when the next one is written.
         if at > kept and rules.concerns(rule, entry) and rules.due(since, action["NoncurrentDays"]) <= now:
             due.append((entry.key, entry.version))
     return due
 
 
 def _expire(changes: CatalogChanges, name: str, due: list[Due], now: datetime) -> int:
-    """Do it, where it is still so."""
+    """Expire the given versions that are still due; returns the number of changes."""
     bucket = changes.bucket(name)
     count = 0
     for key, version in due if bucket is not None else ():

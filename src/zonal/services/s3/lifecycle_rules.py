@@ -1,6 +1,6 @@
-"""Lifecycle rules: whether a configuration is one, whom a rule concerns, when something is due. Nothing here does anything about it.
+"""Lifecycle rules: validation, filters and due dates. Pure functions; `lifecycle` executes the rules.
 
-Days are counted from the day after, at midnight UTC, as S3 counts them. (S3 User Guide, "Managing the lifecycle of objects".)
+As on S3, days are counted from the midnight (UTC) after the event. (S3 User Guide, "Managing the lifecycle of objects".)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LIMIT = 1000
 
 
 def checked(rules: Sequence[LifecycleRule]) -> list[LifecycleRule]:
-    """Rules as they are kept, each with an id. Raises `AwsError`."""
+    """Validated rules, each with an id. Raises `AwsError`."""
     if not 1 <= len(rules) <= LIMIT:
         raise malformed_xml()
     kept = [_checked(rule, number) for number, rule in enumerate(rules, start=1)]
@@ -62,7 +62,7 @@ def _checked(rule: LifecycleRule, number: int) -> LifecycleRule:
 
 
 def _made_id(rule: LifecycleRule, number: int) -> str:
-    """The id of a rule that has none: the same for the same rule in the same place, whenever it is put."""
+    """A generated id, equal for an equal rule at the same position."""
     return hashlib.sha256(f"{number} {json.dumps(rule, default=str, sort_keys=True)}".encode()).hexdigest()[:48]
 
 
@@ -75,7 +75,7 @@ def _check_expiration(expiration: LifecycleRule) -> None:
 
 
 def _check_transition(transition: LifecycleRule) -> None:
-    """Raises `AwsError` for one that is none at AWS either; what is one is refused as not built, when all else of the rule is right."""
+    """Raises `AwsError` for a transition that AWS rejects too. A valid one is rejected as not built after the rest of the rule."""
     if "StorageClass" not in transition or len([name for name in ("Date", "Days", "NoncurrentDays") if name in transition]) != 1:
         raise malformed_xml()
     for name in ("Days", "NoncurrentDays"):
@@ -100,7 +100,7 @@ def _check_filter(filter: LifecycleRule) -> None:
 
 
 def concerns(rule: LifecycleRule, entry: ObjectVersion) -> bool:
-    """Whether a rule is in force and its filter lets an object through."""
+    """Whether a rule is enabled and its filter matches an object."""
     if rule["Status"] != "Enabled":
         return False
     filter = rule.get("Filter") or {}
@@ -115,12 +115,12 @@ def concerns(rule: LifecycleRule, entry: ObjectVersion) -> bool:
 
 
 def due(since: datetime, days: int) -> datetime:
-    """When something that began then is due: at the midnight after so many days."""
+    """When an action is due, `days` after the event `since`: at the following midnight."""
     return (since + timedelta(days=days + 1)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def expires(rule: LifecycleRule, entry: ObjectVersion) -> datetime | None:
-    """When the current version expires by this rule, or None."""
+    """When this rule expires the current version, or None."""
     expiration = rule.get("Expiration") or {}
     if "Date" in expiration:
         moment: datetime = expiration["Date"]
@@ -129,7 +129,7 @@ def expires(rule: LifecycleRule, entry: ObjectVersion) -> datetime | None:
 
 
 def expiration(bucket: Bucket, entry: ObjectVersion) -> str:
-    """The `x-amz-expiration` of an object: the rule that comes first, and when; empty where there is none."""
+    """The `x-amz-expiration` header of an object, of the rule that applies first; empty if there is none."""
     found: list[tuple[datetime, str]] = []
     for rule in bucket.settings.get("lifecycle", ()):
         moment = expires(rule, entry) if concerns(rule, entry) else None

@@ -1,7 +1,6 @@
-"""Listing: objects (two generations of the API) and versions.
+"""ListObjects, ListObjectsV2 and ListObjectVersions: markers, tokens, limits and the encoding of keys.
 
-The walk is `buckets.listing`'s; here are S3's markers, tokens, limits and the encoding of keys. (ListObjects, ListObjectsV2,
-ListObjectVersions.)
+`buckets.listing` does the listing itself.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ class Listings:
         found = self._objects(request, marker, limit)
         encode = encoder(request)
         answer = _head(request, limit, encode) | {"Marker": encode(marker), "IsTruncated": found.last is not None}
-        answer["Prefix"] = request.get("Prefix", "")  # Clients decode it in the later generation's answers only.
+        answer["Prefix"] = request.get("Prefix", "")  # Clients decode it in ListObjectsV2's responses only.
         if found.last is not None and request.get("Delimiter"):
             answer["NextMarker"] = encode(found.last)
         return answer | _contents(found, encode, self._s3_context.owner)
 
     @operation("ListObjectsV2")
-    async def objects_again(self, call: Call, request: ListObjectsV2RequestTypeDef) -> dict[str, Any]:
+    async def objects_v2(self, call: Call, request: ListObjectsV2RequestTypeDef) -> dict[str, Any]:
         start, limit, token = request.get("StartAfter", ""), page_limit(request, "MaxKeys"), request.get("ContinuationToken")
         after = start if token is None else _key_of(token)
         found = self._objects(request, after, limit)
@@ -111,7 +110,7 @@ def _key(row: VersionRow) -> bytes:
 
 
 def page_limit(request: Mapping[str, Any], name: str) -> int:
-    """How much a page may hold. Raises `AwsError` where it is no number of things."""
+    """The size of a page, at most 1000. Raises `AwsError` if the request's is negative."""
     limit: int = request.get(name, LIMIT)
     if limit < 0:
         member = {"MaxKeys": "maxKeys", "MaxUploads": "max-uploads", "MaxParts": "max-parts"}[name]
@@ -120,7 +119,7 @@ def page_limit(request: Mapping[str, Any], name: str) -> int:
 
 
 def encoder(request: Mapping[str, Any]) -> Any:
-    """How keys are written in the answer. Raises `AwsError` for an encoding that S3 does not know."""
+    """The function that encodes keys for the response. Raises `AwsError` for an unknown encoding type."""
     kind = request.get("EncodingType")
     if kind not in (None, "", "url"):
         raise invalid_argument("Invalid Encoding Method specified in Request", "encoding-type", kind)
@@ -130,12 +129,17 @@ def encoder(request: Mapping[str, Any]) -> Any:
 
 
 def _head(request: Mapping[str, Any], limit: int, encode: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = {"Name": request["Bucket"], "Prefix": encode(request.get("Prefix", "")), "MaxKeys": limit}
+    return {"Name": request["Bucket"], "MaxKeys": limit, **echoed(request, encode)}
+
+
+def echoed(request: Mapping[str, Any], encode: Any) -> dict[str, Any]:
+    """The prefix, delimiter and encoding type that a list's response repeats; the last two only if the request has them."""
+    members = {"Prefix": encode(request.get("Prefix", ""))}
     if request.get("Delimiter"):
-        answer["Delimiter"] = encode(request["Delimiter"])
+        members["Delimiter"] = encode(request["Delimiter"])
     if request.get("EncodingType"):
-        answer["EncodingType"] = request["EncodingType"]
-    return answer
+        members["EncodingType"] = request["EncodingType"]
+    return members
 
 
 def _contents(found: ListingPage[VersionRow], encode: Any, owner: OwnerMembers | None) -> dict[str, Any]:
@@ -162,7 +166,7 @@ def _version(row: VersionRow, encode: Any, owner: OwnerMembers) -> dict[str, Any
 
 
 def _key_of(token: str) -> str:
-    """The key that a continuation token stands for. Raises `AwsError`."""
+    """The key in a continuation token. Raises `AwsError`."""
     try:
         raw = base64.urlsafe_b64decode(token)
         if raw[:1] != b"1":

@@ -1,7 +1,8 @@
-"""Object lock: versions that nobody may delete before a date, or while somebody holds them.
+"""Object lock: retention until a date, and legal holds, which protect versions from deletion.
 
-COMPLIANCE cannot be shortened or lifted by anybody; GOVERNANCE by the owner who says that he means it (x-amz-bypass-governance-retention).
-Locks protect versions: a delete without a version id only puts a marker in front. (S3 User Guide, "Locking objects with Object Lock".)
+COMPLIANCE retention cannot be shortened or removed; GOVERNANCE retention can be, with x-amz-bypass-governance-retention and the permission
+for it. Locks protect versions: a delete without a version id still adds a delete marker. (S3 User Guide, "Locking objects with Object
+Lock".)
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Locks:
     async def put_retention(self, call: Call, request: PutObjectRetentionRequestTypeDef) -> dict[str, Any]:
         wanted = request.get("Retention") or {}
         until = wanted.get("RetainUntilDate")
-        assert not isinstance(until, str), "the wire has parsed it"
+        assert not isinstance(until, str), "the request parser returns datetimes"
         retention = checked_retention(wanted.get("Mode"), until, call.now)
         bucket, entry = self._locked(request)
         bypass = bool(request.get("BypassGovernanceRetention"))
@@ -94,7 +95,7 @@ class Locks:
     @operation("GetObjectLegalHold")
     async def get_hold(self, call: Call, request: GetObjectLegalHoldRequestTypeDef) -> dict[str, Any]:
         _, entry = self._locked(request)
-        if not (entry.hold_said or entry.legal_hold):
+        if not (entry.hold_set or entry.legal_hold):
             raise AwsError("NoSuchObjectLockConfiguration", _UNLOCKED, status=404)
         return {"LegalHold": {"Status": "ON" if entry.legal_hold else "OFF"}}
 
@@ -104,7 +105,7 @@ class Locks:
         if status not in ("ON", "OFF"):
             raise malformed_xml()
         bucket, entry = self._locked(request)
-        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_said=True))
+        await self._s3_context.change_entry(bucket, entry, lambda one: replace(one, legal_hold=status == "ON", hold_set=True))
         return {}
 
     def _locked(self, request: Mapping[str, Any]) -> tuple[Bucket, ObjectVersion]:
@@ -129,7 +130,7 @@ def _checked_rule(rule: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def checked_retention(mode: str | None, until: datetime | None, now: datetime) -> Retention | None:
-    """A retention as it was asked for; None where none was. Raises `AwsError`."""
+    """The validated retention of a request, None if it has none. Raises `AwsError`."""
     if mode is None and until is None:
         return None
     if mode is None or until is None:
@@ -142,7 +143,7 @@ def checked_retention(mode: str | None, until: datetime | None, now: datetime) -
 
 
 def for_new(bucket: Bucket, request: Mapping[str, Any], now: datetime) -> tuple[Retention | None, bool]:
-    """The retention and legal hold of a new version: what the request says, else the bucket's default. Raises `AwsError`."""
+    """The retention and legal hold of a new version: the request's, else the bucket's default. Raises `AwsError`."""
     for name in ("ObjectLockEventHold", "ObjectLockEventHoldDurationDays", "ObjectLockEventHoldDurationYears"):
         if name in request:
             raise not_built("event holds")
@@ -170,17 +171,17 @@ def _default(bucket: Bucket, now: datetime) -> Retention | None:
 
 
 def check_deletion(entry: ObjectVersion, now: datetime, *, bypass: bool) -> None:
-    """Raises `AwsError` AccessDenied where a version may not be deleted for good."""
+    """Raises `AwsError` AccessDenied if a lock forbids the permanent deletion of a version."""
     held = entry.retention
     if entry.legal_hold or (held is not None and held.until > now and (held.mode == "COMPLIANCE" or not bypass)):
         raise AwsError("AccessDenied", PROTECTED, status=403)
 
 
 def shown(entry: ObjectVersion) -> dict[str, Any]:
-    """What an answer says of an object's locks."""
+    """The response members about an object's locks."""
     members: dict[str, Any] = {}
     if entry.retention is not None:
         members |= {"ObjectLockMode": entry.retention.mode, "ObjectLockRetainUntilDate": entry.retention.until}
-    if entry.legal_hold or entry.hold_said:
+    if entry.legal_hold or entry.hold_set:
         members["ObjectLockLegalHoldStatus"] = "ON" if entry.legal_hold else "OFF"
     return members

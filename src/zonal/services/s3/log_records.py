@@ -1,7 +1,7 @@
-"""One line of a server access log: what S3 tells of a request to whoever owns the bucket.
+"""The format of a line of a server access log.
 
-The fields and their order are those of S3's User Guide ("Amazon S3 server access log format"). What this region does not know or have
-(times on the way, TLS, access points) is `-`, as there.
+Fields and their order follow the S3 User Guide ("Amazon S3 server access log format"). Fields without a value here (processing times, TLS,
+access points) are `-`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _RESOURCES = {
     "versions": "BUCKETVERSIONS",
     "website": "WEBSITE",
 }
-"""Subresources of an address, and how a log calls them."""
+"""Subresources (query parameters) and their names in the log."""
 
 
 class LogRecord(NamedTuple):
-    """What a line is made of, beside the request and its answer. Accounts are canonical user ids; `requester` is empty for nobody."""
+    """The values of a line besides request and response. Accounts are canonical user ids; `requester` is empty if anonymous."""
 
     owner: str
     bucket: str
@@ -55,7 +55,7 @@ class LogRecord(NamedTuple):
 
 
 def line(record: LogRecord, request: HttpRequest, response: HttpResponse) -> str:
-    """The record of one request."""
+    """The log line of one request."""
     answered = {name.lower(): value for name, value in response.headers}
     query = dict(parse_qsl(request.query, keep_blank_values=True))
     fields = (
@@ -91,7 +91,7 @@ def line(record: LogRecord, request: HttpRequest, response: HttpResponse) -> str
 
 
 def operation(request: HttpRequest, key: str, query: Mapping[str, str]) -> str:
-    """What was done, in the words of the log: `REST.GET.OBJECT`, `WEBSITE.GET.OBJECT`."""
+    """The operation's name in the log: `REST.GET.OBJECT`, `WEBSITE.GET.OBJECT`."""
     if website_of(request.host):
         return f"WEBSITE.{request.method}.OBJECT"
     if request.method == "OPTIONS":
@@ -124,7 +124,7 @@ def _bytes_sent(response: HttpResponse) -> str:
 
 
 def _object_size(request: HttpRequest, response: HttpResponse, answered: Mapping[str, str]) -> str:
-    """The whole object's size, where the request was for an object's content."""
+    """The size of the whole object, if the request read or wrote an object's content."""
     if response.status >= 300 or request.query:
         return ""
     if "content-range" in answered:
@@ -149,6 +149,6 @@ def _authentication(request: HttpRequest) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text of a caller's choosing: it can end neither its quotes nor its line."""
+    """A quoted field; characters that would end the quotes or the line are escaped."""
     safe = "".join(letter if " " <= letter != '"' else quote(letter) for letter in text)
     return f'"{safe}"' if safe else '"-"'

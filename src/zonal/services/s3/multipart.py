@@ -1,8 +1,8 @@
-"""Uploads in parts: create, upload, copy, list, complete, abort.
+"""Multipart uploads: create, upload and copy parts, list parts, complete, abort.
 
-Each part is content of its own, durable when it is acknowledged. Completing writes nothing anew: the object is its parts in a row. The ETag
-is the MD5 of the parts' MD5s and their number; the checksum is COMPOSITE (of the parts' checksums) or FULL_OBJECT (joined from CRCs).
-A completion that is asked for again is answered again. (S3 User Guide, "Uploading and copying objects using multipart upload".)
+Each part is separate content, durable when it is acknowledged. Completion writes no content: the object consists of its parts' segments.
+The ETag is the MD5 of the parts' MD5s and their number; the checksum is COMPOSITE (of the parts' checksums) or FULL_OBJECT (combined from
+the parts' CRCs). A repeated completion returns the same response. (S3 User Guide, "Uploading and copying objects using multipart upload".)
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from zonal.services.operation import Call, HandlerResponse, operation
 from zonal.services.s3 import bodies, checksums, encryption, object_writes, versions
 from zonal.services.s3.bodies import StoredBody
 from zonal.services.s3.context import S3Context
-from zonal.services.s3.copies import Copies, copy_range
+from zonal.services.s3.copies import Copies, check_copied_size, copy_range
 from zonal.services.s3.encryption import CustomerKey
-from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, no_such_upload
+from zonal.services.s3.errors import invalid_argument, invalid_request, malformed_xml, no_such_upload, too_small
 from zonal.services.s3.listing import page_limit
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ SMALLEST_PART_BYTES = 5 * 1024 * 1024
 
 
 class Multipart:
-    """Operations on uploads in parts."""
+    """Operations on multipart uploads."""
 
     def __init__(self, s3_context: S3Context, copies: Copies) -> None:
         self._s3_context = s3_context
@@ -55,7 +55,12 @@ class Multipart:
         template = object_writes.template(self._s3_context, call, bucket, request, key)
         upload = Upload(_new_id(call), bucket.name, template, call.now.timestamp(), algorithm, kind)
         await self._s3_context.catalog.change(lambda changes: changes.add_upload(bucket.number, upload))
-        answer: dict[str, Any] = {"Bucket": bucket.name, "Key": template.key, "UploadId": upload.id, **encryption.said(template, key)}
+        answer: dict[str, Any] = {
+            "Bucket": bucket.name,
+            "Key": template.key,
+            "UploadId": upload.id,
+            **encryption.response_members(template, key),
+        }
         if algorithm:
             answer |= {"ChecksumAlgorithm": algorithm, "ChecksumType": kind}
         return answer
@@ -68,10 +73,10 @@ class Multipart:
         key = _part_key(encryption.customer_key(headers), upload)
         _check_algorithm(headers, upload)
         default = upload.algorithm or checksums.DEFAULT
-        taken = await bodies.take(self._s3_context.store, call.raw, key=key, default=default, joins=not upload.algorithm)
+        taken = await bodies.take(self._s3_context.store, call.raw, key=key, default=default, combines=not upload.algorithm)
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
         shown = checksums.members(taken.checksum, with_type=False)
-        return {"ETag": f'"{part.etag}"', **shown, **encryption.said(upload.template, key)}
+        return {"ETag": f'"{part.etag}"', **shown, **encryption.response_members(upload.template, key)}
 
     @operation("UploadPartCopy")
     async def copy(self, call: Call, request: UploadPartCopyRequestTypeDef) -> HandlerResponse:
@@ -80,14 +85,13 @@ class Multipart:
         key = _part_key(encryption.customer_key(call.raw.headers), upload)
         origin, source, source_key = self._copies.source(call, request)
         offset, size = copy_range(request.get("CopySourceRange"), source.size)
-        if size > bodies.LARGEST_BYTES:
-            raise invalid_request("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+        check_copied_size(size)
         hashes = checksums.Hashes(upload.algorithm or checksums.DEFAULT)
         taken = await bodies.keep(self._s3_context.store, self._copies.content(source, source_key, offset, size), hashes, key)
         part = await self._keep(call, bucket, upload, request["PartNumber"], taken)
         shown = checksums.members(part.checksum, with_type=False) if upload.algorithm else {}
         result = {"ETag": f'"{part.etag}"', "LastModified": call.now, **shown}
-        members: dict[str, Any] = {"CopyPartResult": result, **encryption.said(upload.template, key)}
+        members: dict[str, Any] = {"CopyPartResult": result, **encryption.response_members(upload.template, key)}
         if origin.versioning:
             members["CopySourceVersionId"] = source.version
         return HandlerResponse(members)
@@ -185,7 +189,7 @@ class Multipart:
         return part
 
     def _check_claims(self, request: Mapping[str, Any], headers: Any, entry: ObjectVersion, upload: Upload) -> None:
-        """What a completion claims of the whole object."""
+        """Raises `AwsError` if the size or checksum in a completion does not match the object."""
         size = request.get("MpuObjectSize")
         if size is not None and size != entry.size:
             raise invalid_request("The provided 'x-amz-mp-object-size' header does not match what was computed.")
@@ -202,7 +206,7 @@ class Multipart:
                 raise checksums.mismatch(name)
 
     def _done(self, bucket: Bucket, request: Mapping[str, Any]) -> ObjectVersion | None:
-        """The object that this same completion has made already: who did not hear the answer asks again."""
+        """The object that an identical earlier completion created, or None: clients repeat a completion whose response was lost."""
         view, id = self._s3_context.catalog.view, request["UploadId"]
         if view.upload(bucket.number, id) is not None:
             return None
@@ -233,12 +237,12 @@ RequestedParts = list[tuple[int, str, dict[str, Any]]]
 
 
 def _new_id(call: Call) -> str:
-    """An upload's id. It begins with the time, so that uploads of one key are listed in the order in which they were begun."""
+    """A new upload id. It begins with the time, so that uploads of one key are listed in order of creation."""
     return f"{int(call.now.timestamp() * 1_000_000):014x}{secrets.token_urlsafe(36)}"
 
 
 def _wanted(request: Mapping[str, Any]) -> RequestedParts:
-    """The parts that a completion names. Raises `AwsError`."""
+    """Number, ETag and members of each part in a completion. Raises `AwsError`."""
     parts = (request.get("MultipartUpload") or {}).get("Parts")
     if not parts or any("PartNumber" not in part for part in parts):
         raise malformed_xml()
@@ -262,13 +266,12 @@ def _chosen(wanted: RequestedParts, stored: dict[int, Part], upload: Upload) -> 
         chosen.append(part)
     for part in chosen[:-1]:
         if part.size < SMALLEST_PART_BYTES:
-            fields = {"ProposedSize": part.size, "MinSizeAllowed": SMALLEST_PART_BYTES, "PartNumber": part.number, "ETag": part.etag}
-            raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", fields=fields)
+            raise too_small(part.size, SMALLEST_PART_BYTES, PartNumber=part.number, ETag=part.etag)
     return chosen
 
 
 def _check_superseded(headers: Any, upload: Upload | None, current: ObjectVersion | None) -> None:
-    """Raises `AwsError` 409 where a conditional completion's key was written or deleted since the upload was begun."""
+    """Raises `AwsError` 409 if the key of a conditional completion was written or deleted after the upload was created."""
     if upload is None:
         return
     for name in ("If-Match", "If-None-Match"):
@@ -286,7 +289,7 @@ def _invalid_part(upload: Upload, number: int) -> AwsError:
 
 
 def _assembled(upload: Upload, parts: list[Part]) -> ObjectVersion:
-    """The object that these parts are."""
+    """The entry of the object that consists of these parts."""
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False).hexdigest()
     return replace(
         upload.template,
@@ -307,7 +310,7 @@ def _checksum(upload: Upload, parts: list[Part]) -> Checksum | None:
 
 
 def _part_key(key: CustomerKey | None, upload: Upload, *, optional: bool = False) -> CustomerKey | None:
-    """The key of a part must be the upload's."""
+    """The part's encryption key. Raises `AwsError` if it is not the upload's."""
     mark = upload.template.customer_key
     if not mark:
         if key is not None:
@@ -321,7 +324,7 @@ def _part_key(key: CustomerKey | None, upload: Upload, *, optional: bool = False
 
 
 def _check_algorithm(headers: Any, upload: Upload) -> None:
-    """A part that brings a checksum brings one of the upload's algorithm."""
+    """Raises `AwsError` if a part's checksum has another algorithm than the upload's."""
     given = checksums.wanted(headers, checksums.claimed(headers), "")
     if upload.algorithm and given and given != upload.algorithm:
         message = (

@@ -1,4 +1,4 @@
-"""What all ways of writing an object share: what it is going to be, its version id, and the change that makes it visible."""
+"""Shared steps of all object writes: the entry that a request describes, and the catalog change that makes it visible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNBUILT_CLASSES = ("GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZ
 
 
 def template(s3_context: S3Context, call: Call, bucket: Bucket, request: Mapping[str, Any], key: CustomerKey | None) -> ObjectVersion:
-    """The entry that a request describes, still without content and version. Raises `AwsError`."""
+    """The entry that a request describes, without content and version id. Raises `AwsError`."""
     headers: Mapping[str, str] = call.raw.headers
     check_key(request["Key"])
     if "WriteOffsetBytes" in request:
@@ -51,17 +51,17 @@ def template(s3_context: S3Context, call: Call, bucket: Bucket, request: Mapping
         customer_key=key.mark() if key else "",
         retention=retention,
         legal_hold=hold,
-        hold_said="ObjectLockLegalHoldStatus" in request,
+        hold_set="ObjectLockLegalHoldStatus" in request,
         redirect=_redirect(request.get("WebsiteRedirectLocation")),
     )
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that are given back with the object, as they were written. `aws-chunked` was the transfer's, not the object's."""
+    """The headers that are stored and returned unchanged, without `aws-chunked`, which is a transfer encoding."""
     kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
     if "aws-chunked" in kept.get("content-encoding", "").lower():
-        encodings = [word.strip() for word in kept["content-encoding"].split(",")]
-        kept["content-encoding"] = ",".join(word for word in encodings if word and word.lower() != "aws-chunked")
+        encodings = [each.strip() for each in kept["content-encoding"].split(",")]
+        kept["content-encoding"] = ",".join(each for each in encodings if each and each.lower() != "aws-chunked")
     if not kept.get("content-encoding", "").strip():
         kept.pop("content-encoding", None)
     kept.setdefault("content-type", "binary/octet-stream")
@@ -69,7 +69,7 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def metadata(request: Mapping[str, Any]) -> dict[str, str]:
-    """The user's metadata. Raises `AwsError` MetadataTooLarge."""
+    """The user-defined metadata. Raises `AwsError` MetadataTooLarge."""
     found: dict[str, str] = request.get("Metadata") or {}
     size = sum(len(key.encode()) + len(value.encode("latin-1", "replace")) for key, value in found.items())
     if size > METADATA_BYTES:
@@ -85,7 +85,7 @@ def check_key(key: str) -> None:
 
 def storage_class(name: str | None) -> str:
     if name in _UNBUILT_CLASSES:
-        raise not_built(f"the storage class {name}, from which objects must be restored")
+        raise not_built(f"the storage class {name}")
     if name is not None and name not in STORAGE_CLASSES:
         raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", fields={"StorageClassRequested": name})
     return name or "STANDARD"
@@ -101,9 +101,9 @@ def _redirect(location: str | None) -> str:
 async def put(
     s3_context: S3Context, call: Call, name: str, entry: ObjectVersion, content: Content | None, *, first: Any = None, also: Any = None
 ) -> tuple[Bucket, ObjectVersion]:
-    """Make an entry visible, with its small content, under the conditions of the request; where that fails its content goes.
+    """Make an entry visible, with its small content, if the request's preconditions hold; on an error its content is removed.
 
-    `first` and `also` are called with the changes before and after, in the same step.
+    `first` and `also` are called with the changes and the bucket before and after the write, in the same transaction.
     """
 
     def work(changes: CatalogChanges) -> tuple[Bucket, ObjectVersion]:

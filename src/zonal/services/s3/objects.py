@@ -1,7 +1,7 @@
-"""Objects: put, get and head.
+"""PutObject, GetObject and HeadObject.
 
-A get reads the entry, then opens its content; where somebody replaced the object in between, it reads the entry again. Plain content goes
-out as an open file, which the gateway sends; what is small, encrypted or in parts goes out in pieces.
+A get reads the entry, then opens its content; if the object was replaced in between, it reads the entry again. A single plain segment is
+returned as an open file, which the gateway sends by `sendfile`, small content as bytes, other content as a stream.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
-
-from msgspec.structs import replace
 
 from zonal.buckets.blobs import BlobMissing
 from zonal.buckets.records import Bucket, ObjectVersion
@@ -43,7 +41,7 @@ _ATTEMPTS = 5
 
 
 class ByteSpan(NamedTuple):
-    """The bytes of an object that a request wants. `whole`: all of them, without having asked for a part."""
+    """The requested bytes of an object. `whole`: the response is a 200 with all of them, not a 206."""
 
     offset: int
     size: int
@@ -65,11 +63,10 @@ class Objects:
         entry = object_writes.template(self._s3_context, call, bucket, request, key)
         conditions.check_writing(headers, entry.key, partial(self._s3_context.catalog.view.current, bucket.number, entry.key))
         taken = await bodies.take(self._s3_context.store, call.raw, key=key)
-        segment = taken.segment
-        entry = replace(entry, size=segment.size, etag=taken.etag, segments=(segment,), checksum=taken.checksum)
+        entry = taken.completed(entry)
         bucket, entry = await object_writes.put(self._s3_context, call, bucket.name, entry, taken.content)
-        said = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.said(entry, key)}
-        return said | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
+        members = {"ETag": f'"{entry.etag}"', **checksums.members(entry.checksum), **encryption.response_members(entry, key)}
+        return members | versions.members_of_new(bucket, entry) | _expiration(bucket, entry)
 
     @operation("GetObject")
     async def get(self, call: Call, request: GetObjectRequestTypeDef) -> HandlerResponse:
@@ -78,7 +75,7 @@ class Objects:
             try:
                 body = self._body(entry, key, span)
             except BlobMissing:
-                self._s3_context.catalog.invalidate()  # It was replaced since: the next look finds what is there now.
+                self._s3_context.catalog.invalidate()  # The object was replaced: read its current entry.
                 continue
             return self._answer(call, request, bucket, entry, key, span, body)
         raise AwsError("ServiceUnavailable", "Please reduce your request rate.", status=503)
@@ -99,17 +96,17 @@ class Objects:
         return bucket, entry, key, _span(headers, request, entry)
 
     def found(self, call: Call, request: Mapping[str, Any], bucket: Bucket, method: str) -> ObjectVersion:
-        """The version that is asked for. Who may not list the bucket is not told what is missing in it."""
+        """The requested version. Raises `AwsError`: AccessDenied in place of NoSuchKey if the caller may not list the bucket."""
         try:
             return self._s3_context.found(bucket, request["Key"], request.get("VersionId"), method=method)
         except AwsError as error:
-            listing = {"Bucket": bucket.name, "Prefix": request["Key"]}  # A policy may let list under some prefixes only.
+            listing = {"Bucket": bucket.name, "Prefix": request["Key"]}  # A policy may allow listing of some prefixes only.
             if error.code == "NoSuchKey" and not self._access.may(bucket, "ListBucket", "", call, listing):
                 raise access_denied() from None
             raise
 
     def _body(self, entry: ObjectVersion, key: CustomerKey | None, span: ByteSpan) -> Body:
-        """The content, opened. Raises `BlobMissing`."""
+        """The body of the response. Raises `BlobMissing`."""
         store = self._s3_context.store
         if span.size == 0:
             return b""
@@ -126,7 +123,7 @@ class Objects:
         return StreamBody(self.content(entry, key, span.offset, span.size), span.size)
 
     def content(self, entry: ObjectVersion, key: CustomerKey | None, offset: int, size: int) -> AsyncIterator[bytes]:
-        """Bytes of an object in the clear."""
+        """Decrypted bytes of an object."""
         read = self._s3_context.store.read(entry.segments, offset, size)
         return read if key is None else encryption.decrypted(read, key, entry.segments, offset)
 
@@ -140,8 +137,8 @@ class Objects:
         span: ByteSpan,
         body: Body | None,
     ) -> HandlerResponse:
-        members = described(bucket, entry) | encryption.said(entry, key)
-        if "VersionId" not in request:  # Of a version that is named S3 does not say when it expires as the current one.
+        members = described(bucket, entry) | encryption.response_members(entry, key)
+        if "VersionId" not in request:  # S3 omits the expiration if a version is named.
             members |= _expiration(bucket, entry)
         if entry.tags and not (call.access_key and self._access.may(bucket, "GetObjectTagging", entry.key, call, request)):
             members.pop("TagCount", None)
@@ -161,7 +158,7 @@ class Objects:
         return HandlerResponse(members, status, headers)
 
     def _headers(self, call: Call, request: Mapping[str, Any], entry: ObjectVersion) -> tuple[tuple[str, str], ...]:
-        """The object's own headers, or what the request wants to see in their place (only signed ones may)."""
+        """The object's stored headers, with the overrides (`response-…`) of a signed request. Raises `AwsError`."""
         shown = entry.headers
         if not _OVERRIDES.keys().isdisjoint(request):
             if call.access_key is None:
@@ -177,7 +174,7 @@ async def _sendable(pieces: Iterator[bytes | tuple[IO[bytes], int, int]]) -> Asy
 
 
 def described(bucket: Bucket, entry: ObjectVersion) -> dict[str, Any]:
-    """What get and head say of an object."""
+    """The members that describe an object in GetObject and HeadObject."""
     members: dict[str, Any] = {
         "AcceptRanges": "bytes",
         "LastModified": entry.at.replace(microsecond=0),
@@ -196,14 +193,14 @@ def described(bucket: Bucket, entry: ObjectVersion) -> dict[str, Any]:
 
 
 def _check_part(headers: Mapping[str, str], number: int) -> None:
-    """Raises `AwsError` where no object could have this part, or a range is wanted besides. S3 says so before it looks for the key."""
+    """Raises `AwsError` for an invalid part number or one with a `Range`. S3 checks this before it looks up the key."""
     if "range" in headers:
         raise invalid_request("Cannot specify both Range header and partNumber query parameter")
     object_writes.check_part_number(number)
 
 
 def _span(headers: Mapping[str, str], request: Mapping[str, Any], entry: ObjectVersion) -> ByteSpan:
-    """The bytes that a request wants. Raises `AwsError` InvalidRange or InvalidPartNumber."""
+    """The requested bytes. Raises `AwsError` InvalidRange or InvalidPartNumber."""
     number = request.get("PartNumber")
     if number is None:
         found = conditions.byte_range(headers.get("range"), entry.size)

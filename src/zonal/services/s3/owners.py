@@ -1,4 +1,4 @@
-"""Who somebody is to S3's answers, and the groups that grants may name."""
+"""The `Owner` member of responses, and the groups that grants may name."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ GROUPS = (ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY)
 
 
 def owner(account: Account) -> dict[str, str]:
-    """An account as `Owner` in an answer. (AWS leaves the display name out since November 2025; older clients look for it.)"""
+    """An account as `Owner` in a response. (AWS omits the display name since November 2025; older clients need it.)"""
     return {"DisplayName": account.display_name, "ID": account.canonical_id}

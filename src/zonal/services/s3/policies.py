@@ -1,8 +1,8 @@
-"""Bucket policies: what a policy may say, and what it decides.
+"""Bucket policies: validation and evaluation.
 
-`check` holds a document against the language when it is put; `decide` evaluates it: a statement applies where its principal, action,
-resource and every condition do; one explicit deny outweighs every allow; else an allow allows, else nothing is said. (IAM User Guide,
-"Policy evaluation logic", "IAM JSON policy elements: Condition operators".)
+`check` validates a document when it is put. `decide` evaluates it: a statement applies if its principal, action, resource and all its
+conditions match; one matching deny outweighs every allow; without a matching statement the policy is silent. (IAM User Guide, "Policy
+evaluation logic", "IAM JSON policy elements: Condition operators".)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from zonal.foundation.credentials import Account
 from zonal.foundation.errors import AwsError
-from zonal.services.s3.policy_vocabulary import ADDRESS_KEYS, BUCKET_ACTIONS, OBJECT_ACTIONS, actions_of, knowing
+from zonal.services.s3.policy_vocabulary import ADDRESS_KEYS, BUCKET_ACTIONS, OBJECT_ACTIONS, actions_of, actions_with_key
 from zonal.services.s3.policy_vocabulary import pattern as _pattern
 from zonal.wire.scalars import timestamp
 
@@ -33,9 +33,9 @@ class PolicyDecision(Enum):
 
 
 class Question(NamedTuple):
-    """May this caller do this? `caller` is None for an anonymous one; `context` holds condition keys in lower case.
+    """An authorization request. `caller` is None if anonymous; `context` has the condition keys in lower case.
 
-    `service` is the name of a service of AWS (`logging.s3.amazonaws.com`) where that is the caller.
+    `service` is the service principal if an AWS service calls (`logging.s3.amazonaws.com`), else empty.
     """
 
     caller: Account | None
@@ -46,19 +46,24 @@ class Question(NamedTuple):
 
 
 def decide(policy: Mapping[str, Any], question: Question, *, public: bool = True) -> PolicyDecision:
-    """What a policy says. With `public=False` statements for everybody do not allow (RestrictPublicBuckets)."""
+    """The decision of a policy. With `public=False` public statements do not allow (RestrictPublicBuckets)."""
     allowed = False
     for statement in _listed(policy["Statement"]):
         if not _applies(statement, question):
             continue
         if statement["Effect"] == "Deny":
             return PolicyDecision.DENY
-        allowed = allowed or public or not is_public(statement)
+        allowed = allowed or public or not _is_public(statement)
     return PolicyDecision.ALLOW if allowed else PolicyDecision.SILENT
 
 
-def is_public(statement: Mapping[str, Any]) -> bool:
-    """Whether a statement allows everybody something without a condition that narrows it to somebody (GetBucketPolicyStatus)."""
+def is_public(policy: Mapping[str, Any]) -> bool:
+    """Whether any statement of a policy is public (GetBucketPolicyStatus)."""
+    return any(map(_is_public, _listed(policy["Statement"])))
+
+
+def _is_public(statement: Mapping[str, Any]) -> bool:
+    """Whether a statement allows everybody something, without a condition that restricts it to certain callers."""
     if statement["Effect"] != "Allow" or "*" not in _principals(statement.get("Principal", {})):
         return "NotPrincipal" in statement and statement["Effect"] == "Allow"
     narrowing = (
@@ -79,7 +84,7 @@ def is_public(statement: Mapping[str, Any]) -> bool:
 
 
 def check(text: str, bucket: str) -> dict[str, Any]:
-    """The policy as a document. Raises `AwsError` MalformedPolicy where it is none for this bucket."""
+    """The parsed policy. Raises `AwsError` MalformedPolicy if it is not valid for this bucket."""
     if len(text.encode()) > LIMIT_BYTES:
         raise _malformed("Policies must not exceed 20 KB in size")
     if not text.lstrip().startswith("{"):
@@ -119,7 +124,7 @@ def _check_statement(statement: dict[str, Any], bucket: str) -> None:
     resources = _strings(statement.get("Resource", statement.get("NotResource")), "Policy has invalid resource")
     if not all(_pattern(each.partition("/")[0]).fullmatch(arn) for each in resources):
         raise _malformed("Policy has invalid resource")
-    # Of actions and resources that are named by what they are not, there is always something left that applies.
+    # With NotAction or NotResource some action always applies to some resource, so only Action and Resource are compared.
     named = [each for each in actions if each.lower().startswith("s3:")] if "Action" in statement else []
     _check_conditions(statement.get("Condition", {}), [each for each in named if "*" not in each and "?" not in each])
     if "Resource" in statement and not all(actions_of(each) & _for(resources) for each in named):
@@ -127,22 +132,22 @@ def _check_statement(statement: dict[str, Any], bucket: str) -> None:
 
 
 def _for(resources: list[str]) -> Set[str]:
-    """The actions for the kinds of resource that these name: a bucket, objects, or by `bucket*` both."""
+    """The actions that apply to these resources: those of the bucket, of objects, or of both (`bucket*`)."""
     of_objects = any("/" in each or "*" in each for each in resources)
     of_bucket = any("/" not in each for each in resources)
     return (OBJECT_ACTIONS if of_objects else frozenset()) | (BUCKET_ACTIONS if of_bucket else frozenset())
 
 
 def _check_conditions(conditions: Any, actions: list[str]) -> None:
-    """Holds conditions against the actions that a statement names one by one: every one of them must know every key."""
+    """Raises `AwsError` MalformedPolicy for invalid conditions. Each of `actions`, those without wildcards, must support every key."""
     for operator, tests in _mapping(conditions, "Condition").items():
         if _operator(operator) is None:
             raise _malformed(f"Invalid Condition type : {operator}")
         for key, values in _mapping(tests, "Condition").items():
-            known = knowing(key)
-            if known is None:
+            supporting = actions_with_key(key)
+            if supporting is None:
                 raise _malformed("Policy has an invalid condition key")
-            if not all(actions_of(each) <= known for each in actions):
+            if not all(actions_of(each) <= supporting for each in actions):
                 raise _malformed("Conditions do not apply to combination of actions and resources in statement")
             if key.lower() in ADDRESS_KEYS and not all(map(_is_network, _listed(values))):
                 raise _malformed("Invalid IP address in Conditions")
@@ -210,7 +215,7 @@ def _names(statement: Mapping[str, Any], name: str, value: str, *, ignore_case: 
 
 
 def _substituted(pattern: str, context: ContextValues | None) -> str:
-    """A pattern with the policy's variables (`${aws:PrincipalAccount}`) filled in."""
+    """A pattern with its policy variables (`${aws:PrincipalAccount}`) replaced by their values."""
     if context is None or "${" not in pattern:
         return pattern
     return re.sub(r"\$\{([^}]+)\}", lambda match: (context.get(match[1].lower()) or [match[0]])[0], pattern)
@@ -220,7 +225,7 @@ ConditionTest = Callable[[str, str], bool]
 
 
 def _holds(operator: str, tests: Mapping[str, Any], context: ContextValues) -> bool:
-    """Whether every test of an operator holds. A key that is not there fails all but negated, `IfExists` and `Null` tests."""
+    """Whether every test of an operator holds. A missing key fails, except in negated, `IfExists`, `ForAllValues` and `Null` tests."""
     found = _operator(operator)
     assert found is not None
     quantifier, base, if_exists = found
@@ -241,15 +246,15 @@ def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | N
         return if_exists or negated or quantifier == "ForAllValues"
 
     def matches(value: str) -> bool:
-        one = any(_safely(test, value, _substituted(word, context)) for word in expected)
+        one = any(_safely(test, value, _substituted(text, context)) for text in expected)
         return not one if negated else one
 
     return all(map(matches, given)) if quantifier == "ForAllValues" or (negated and not quantifier) else any(map(matches, given))
 
 
-def _safely(test: ConditionTest, value: str, word: str) -> bool:
+def _safely(test: ConditionTest, value: str, expected: str) -> bool:
     try:
-        return test(value, word)
+        return test(value, expected)
     except ValueError:
         return False
 
@@ -261,37 +266,37 @@ def _operator(text: str) -> tuple[str, str, bool] | None:
     return match[1] or "", match[2], bool(match[3])
 
 
-def _in_network(value: str, word: str) -> bool:
-    return ipaddress.ip_address(value) in ipaddress.ip_network(word, strict=False)
+def _in_network(value: str, expected: str) -> bool:
+    return ipaddress.ip_address(value) in ipaddress.ip_network(expected, strict=False)
 
 
 def _when(text: str) -> datetime:
     return timestamp(text)
 
 
-def _like(value: str, word: str) -> bool:
-    return _pattern(word).fullmatch(value) is not None
+def _like(value: str, expected: str) -> bool:
+    return _pattern(expected).fullmatch(value) is not None
 
 
 _POSITIVE: dict[str, ConditionTest] = {
-    "StringEquals": lambda value, word: value == word,
-    "StringEqualsIgnoreCase": lambda value, word: value.lower() == word.lower(),
+    "StringEquals": lambda value, expected: value == expected,
+    "StringEqualsIgnoreCase": lambda value, expected: value.lower() == expected.lower(),
     "StringLike": _like,
-    "NumericEquals": lambda value, word: float(value) == float(word),
-    "DateEquals": lambda value, word: _when(value) == _when(word),
+    "NumericEquals": lambda value, expected: float(value) == float(expected),
+    "DateEquals": lambda value, expected: _when(value) == _when(expected),
     "IpAddress": _in_network,
     "ArnEquals": _like,
     "ArnLike": _like,
-    "Bool": lambda value, word: value.lower() == word.lower(),
-    "BinaryEquals": lambda value, word: value == word,
-    "NumericLessThan": lambda value, word: float(value) < float(word),
-    "NumericLessThanEquals": lambda value, word: float(value) <= float(word),
-    "NumericGreaterThan": lambda value, word: float(value) > float(word),
-    "NumericGreaterThanEquals": lambda value, word: float(value) >= float(word),
-    "DateLessThan": lambda value, word: _when(value) < _when(word),
-    "DateLessThanEquals": lambda value, word: _when(value) <= _when(word),
-    "DateGreaterThan": lambda value, word: _when(value) > _when(word),
-    "DateGreaterThanEquals": lambda value, word: _when(value) >= _when(word),
+    "Bool": lambda value, expected: value.lower() == expected.lower(),
+    "BinaryEquals": lambda value, expected: value == expected,
+    "NumericLessThan": lambda value, expected: float(value) < float(expected),
+    "NumericLessThanEquals": lambda value, expected: float(value) <= float(expected),
+    "NumericGreaterThan": lambda value, expected: float(value) > float(expected),
+    "NumericGreaterThanEquals": lambda value, expected: float(value) >= float(expected),
+    "DateLessThan": lambda value, expected: _when(value) < _when(expected),
+    "DateLessThanEquals": lambda value, expected: _when(value) <= _when(expected),
+    "DateGreaterThan": lambda value, expected: _when(value) > _when(expected),
+    "DateGreaterThanEquals": lambda value, expected: _when(value) >= _when(expected),
 }
 _NEGATED = {
     "StringNotEquals": "StringEquals",
@@ -317,7 +322,7 @@ def _text(value: Any) -> str:
 
 
 def _strings(value: Any, otherwise: str) -> list[str]:
-    """One string or several; raises with the message `otherwise` where there is none."""
+    """One string or a list of strings. Raises `AwsError` MalformedPolicy, with the message `otherwise` if it is empty."""
     values = _listed(value)
     if not values or not all(isinstance(each, str) for each in values):
         raise _malformed("Invalid policy syntax." if values else otherwise)

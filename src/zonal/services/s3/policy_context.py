@@ -1,6 +1,6 @@
-"""What a bucket policy's conditions can ask about a call: the condition keys with their values.
+"""The condition keys of a call with their values, for the evaluation of bucket policies.
 
-Keys that nothing here can have (a VPC endpoint, an organization, TLS) are not in it, as for such a caller of AWS.
+Keys that no caller here can have (of a VPC endpoint, an organization, TLS) are absent, as they are for such a caller on AWS.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEADER_KEYS = (
     "if-match",
     "if-none-match",
 )
-_CREATES = {  # Whether an operation that s3:PutObject lets pass makes an object, or only prepares one.
+_CREATES = {  # Whether an operation with the action s3:PutObject creates an object or only prepares one.
     "PutObject": "true",
     "CopyObject": "true",
     "CompleteMultipartUpload": "true",
@@ -46,9 +46,9 @@ _CREATES = {  # Whether an operation that s3:PutObject lets pass makes an object
 
 
 def context_of(call: Call, request: Mapping[str, Any], bucket: Bucket, entry: ObjectVersion | None) -> Context:
-    """The condition keys of a call, in lower case; `entry` is the object that it names, where there is one.
+    """The condition keys of a call, in lower case; `entry` is the existing object that it names, or None.
 
-    Dates are region time; only a signature's age is counted by the machine's clock, as signatures are.
+    Dates are region time, except the signature's age: signatures are dated by the machine's clock.
     """
     context = {
         "aws:securetransport": ["false"],
@@ -83,7 +83,7 @@ def context_of(call: Call, request: Mapping[str, Any], bucket: Bucket, entry: Ob
 def _of_headers(headers: Mapping[str, str]) -> Context:
     found = {f"s3:{name}": [headers[name]] for name in _HEADER_KEYS if name in headers}
     if "x-amz-copy-source" in headers:
-        found["s3:x-amz-copy-source"] = [unquote(headers["x-amz-copy-source"]).lstrip("/")]  # Clients send it with a slash or without.
+        found["s3:x-amz-copy-source"] = [unquote(headers["x-amz-copy-source"]).lstrip("/")]  # Clients send it with or without a slash.
     for name, key in (("referer", "aws:referer"), ("user-agent", "aws:useragent")):
         if name in headers:
             found[key] = [headers[name]]
@@ -106,7 +106,7 @@ def _of_signature(raw: Any) -> Context:
 
 
 def _of_lock(request: Mapping[str, Any], now: datetime) -> Context:
-    """The retention and the legal hold that a request asks for."""
+    """The retention and the legal hold in a request."""
     retention, hold = request.get("Retention") or {}, request.get("LegalHold") or {}
     mode = retention.get("Mode") or request.get("ObjectLockMode")
     until = retention.get("RetainUntilDate") or request.get("ObjectLockRetainUntilDate")
@@ -119,12 +119,12 @@ def _of_lock(request: Mapping[str, Any], now: datetime) -> Context:
 
 
 def _of_tags(request: Mapping[str, Any]) -> Context:
-    """The tags that a request brings."""
+    """The tags in a request."""
     tagging = request.get("Tagging")
     if isinstance(tagging, dict):
         pairs = [(tag["Key"], tag["Value"]) for tag in tagging.get("TagSet", [])]
     elif isinstance(tagging, str):
-        pairs = [(unquote(key), unquote(value)) for key, _, value in (word.partition("=") for word in tagging.split("&") if word)]
+        pairs = [(unquote(key), unquote(value)) for key, _, value in (pair.partition("=") for pair in tagging.split("&") if pair)]
     else:
         return {}
     found = {f"s3:requestobjecttag/{key.lower()}": [value] for key, value in pairs}

@@ -1,7 +1,7 @@
-"""The words that a bucket policy may use: actions, what kind of resource each is for, and the condition keys that each knows.
+"""The vocabulary of bucket policies: actions, the kind of resource of each, and the condition keys that each supports.
 
-A policy with a word that S3 does not know, or with one that cannot apply, is refused when it is put: silently kept, it would protect
-nothing. (Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3"; IAM User Guide, "AWS global condition
+A policy with an unknown action or condition key, or one that cannot apply, is rejected when it is put, because it would silently have no
+effect. (Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3"; IAM User Guide, "AWS global condition
 context keys".)
 """
 
@@ -42,7 +42,7 @@ BUCKET_ACTIONS = _split(
     UpdateBucketMetadataJournalTableConfiguration
     """
 )
-"""Without those that come before a bucket (CreateBucket) or are an account's (ListAllMyBuckets): no bucket's policy can speak of them."""
+"""Without CreateBucket and the account's actions (ListAllMyBuckets), which a bucket policy cannot contain."""
 
 _ANY = OBJECT_ACTIONS | BUCKET_ACTIONS
 _ACLS = frozenset({"BypassGovernanceRetention", "PutBucketAcl", "PutObject", "PutObjectAcl", "PutObjectVersionAcl"})
@@ -105,7 +105,7 @@ KEYS: dict[str, Set[str]] = {
     "inventoryaccessibleoptionalfields": frozenset({"PutInventoryConfiguration"}),
     "isreplicationpauserequest": frozenset({"PutReplicationConfiguration"}),
 }
-"""S3's own condition keys (`s3:…`, in lower case) with the actions that know each."""
+"""S3's condition keys (without `s3:`, in lower case) and the actions that support each."""
 
 _KEYS_OF_TAGS: dict[str, Set[str]] = {
     "accesspointtag": _ANY,
@@ -125,7 +125,7 @@ GLOBAL_KEYS = _split(
 )
 _GLOBAL_KEYS_OF_TAGS = frozenset({"principaltag", "requesttag", "resourcetag"})
 ADDRESS_KEYS = frozenset({"aws:sourceip", "aws:vpcsourceip"})
-"""Condition keys whose values are addresses or networks, whatever the operator."""
+"""Condition keys whose values must be addresses or networks, whatever the operator."""
 
 
 @lru_cache(2048)
@@ -136,7 +136,7 @@ def pattern(text: str, ignore_case: bool = False) -> re.Pattern[str]:
 
 
 def actions_of(text: str) -> Set[str]:
-    """The actions, without their prefix, that an action of a policy names (`s3:Get*`); empty where it names none."""
+    """The actions, without `s3:`, that an action pattern of a policy (`s3:Get*`) matches; empty if none."""
     if text == "*":
         return _ANY
     service, _, name = text.partition(":")
@@ -146,12 +146,12 @@ def actions_of(text: str) -> Set[str]:
     return {each for each in _ANY if matching.fullmatch(each)}
 
 
-def knowing(key: str) -> Set[str] | None:
-    """The actions that know a condition key; None where there is no such key. Keys of other services (`saml:sub`) may be."""
+def actions_with_key(key: str) -> Set[str] | None:
+    """The actions that support a condition key; None if there is no such key. Keys of other services (`saml:sub`) are valid."""
     service, _, name = key.lower().partition(":")
-    word, _, tag = name.partition("/")
+    prefix, _, tag = name.partition("/")
     if service == "s3":
-        return _KEYS_OF_TAGS.get(word) if tag else KEYS.get(name)
+        return _KEYS_OF_TAGS.get(prefix) if tag else KEYS.get(name)
     if service == "aws":
-        return _ANY if name in GLOBAL_KEYS or (tag and word in _GLOBAL_KEYS_OF_TAGS) else None
+        return _ANY if name in GLOBAL_KEYS or (tag and prefix in _GLOBAL_KEYS_OF_TAGS) else None
     return _ANY if name else None

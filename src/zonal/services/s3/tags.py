@@ -75,7 +75,7 @@ def shown(tags: dict[str, str]) -> list[dict[str, str]]:
 
 
 def checked_tags(pairs: Sequence[Mapping[str, Any]], limit: int) -> dict[str, str]:
-    """Tags as a mapping. Raises `AwsError` where they break S3's rules."""
+    """Validated tags as a mapping. Raises `AwsError`."""
     return (_OBJECT_RULES if limit == OBJECT_LIMIT else _BUCKET_RULES).merged({}, pairs)
 
 
@@ -90,7 +90,7 @@ def _checked(key: str | None, value: str | None) -> AwsError | None:
 
 
 def _reserved(message: str) -> TagCheck:
-    """The check for keys that are AWS's own."""
+    """The check that rejects reserved keys with this message."""
 
     def check(key: str | None, value: str | None) -> AwsError | None:
         return AwsError("InvalidTag", message, fields={"TagKey": key[:200]}) if key and is_reserved(key) else None
@@ -114,7 +114,7 @@ _OBJECT_RULES = _BUCKET_RULES._replace(
 
 def from_header(text: str) -> dict[str, str]:
     """The tags of an `x-amz-tagging` header. Raises `AwsError`."""
-    parts = [word.partition("=") for word in text.split("&") if word]
+    parts = [pair.partition("=") for pair in text.split("&") if pair]
     pairs = [{"Key": unquote_plus(key), "Value": unquote_plus(value)} for key, _, value in parts]
     keys = [pair["Key"] for pair in pairs]
     if len(set(keys)) != len(keys) or not all(map(_is_text, (*keys, *(pair["Value"] for pair in pairs)))):

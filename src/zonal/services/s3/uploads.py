@@ -1,4 +1,4 @@
-"""ListMultipartUploads: the uploads that are open, in order of key and of id."""
+"""ListMultipartUploads: the open uploads, ordered by key and upload id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zonal.buckets.listing import ListingPage, page
 from zonal.buckets.records import Upload
 from zonal.services.operation import Call, operation
 from zonal.services.s3.context import S3Context
-from zonal.services.s3.listing import encoder, page_limit
+from zonal.services.s3.listing import echoed, encoder, page_limit
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -21,7 +21,7 @@ UploadRow = tuple[bytes, Upload]
 
 
 class Uploads:
-    """The list of open uploads."""
+    """ListMultipartUploads."""
 
     def __init__(self, s3_context: S3Context) -> None:
         self._s3_context = s3_context
@@ -31,23 +31,19 @@ class Uploads:
         bucket = self._s3_context.bucket(request["Bucket"])
         limit = page_limit(request, "MaxUploads")
         marker = request.get("KeyMarker", "")
-        id = request.get("UploadIdMarker", "") if marker else ""  # S3 ignores it without a key's.
+        id = request.get("UploadIdMarker", "") if marker else ""  # S3 ignores it without a key marker.
         found = self._page(bucket.number, request, marker, id, limit)
         encode = encoder(request)
         answer: dict[str, Any] = {
             "Bucket": bucket.name,
             "KeyMarker": encode(marker),
             "UploadIdMarker": id,
-            "Prefix": encode(request.get("Prefix", "")),
             "MaxUploads": limit,
             "IsTruncated": found.last is not None,
             "Uploads": [_shown(upload, self._s3_context.owner(upload.template.owner), encode) for _, upload in found.rows],
             "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in found.prefixes],
+            **echoed(request, encode),
         }
-        if request.get("Delimiter"):
-            answer["Delimiter"] = encode(request["Delimiter"])
-        if request.get("EncodingType"):
-            answer["EncodingType"] = request["EncodingType"]
         if found.last is not None:
             answer["NextKeyMarker"] = encode(found.last)
             if found.rows and found.rows[-1][1].template.key == found.last:

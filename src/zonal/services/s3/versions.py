@@ -1,7 +1,7 @@
-"""Version ids: 32 letters that a bucket gives out and can tell from any others, even when the version is gone.
+"""Version ids: 32 characters, which the bucket that issued them can recognise even after the version has been deleted.
 
-S3 answers `NoSuchVersion` for an id that was one of the bucket's, and `InvalidArgument` for what never was: its ids carry a proof of
-where they come from. Here sixteen bytes are random and eight are a digest of them with the bucket's number.
+S3 returns `NoSuchVersion` for an id that the bucket once issued and `InvalidArgument` for any other. An id therefore consists of sixteen
+random bytes and eight bytes of a digest over them and the bucket's number, in base64.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zonal.services.s3.errors import invalid_argument, no_such_version
 
 
 def new(bucket: Bucket) -> str:
-    """The version id of what is written now: one of the bucket's own where versioning is enabled, else `null`."""
+    """The version id of a new version: a new id if versioning is enabled, else `null`."""
     if bucket.versioning != "Enabled":
         return NULL
     head = secrets.token_bytes(16)
@@ -25,7 +25,7 @@ def new(bucket: Bucket) -> str:
 
 
 def check(bucket: Bucket, version: str) -> None:
-    """Raises `AwsError` InvalidArgument where this cannot be a version of the bucket's."""
+    """Raises `AwsError` InvalidArgument if the bucket never issued this id."""
     if not version:
         raise invalid_argument("Version id cannot be the empty string", "versionId", "")
     if version == NULL:
@@ -39,18 +39,18 @@ def check(bucket: Bucket, version: str) -> None:
 
 
 def unknown(bucket: Bucket, key: str, version: str) -> AwsError:
-    """What to say of a version that is not there. Raises where it never can have been."""
+    """The error for a version that does not exist: NoSuchVersion. Raises InvalidArgument if the bucket never issued the id."""
     check(bucket, version)
     return no_such_version(key, version)
 
 
 def members(bucket: Bucket, entry: ObjectVersion) -> dict[str, str]:
-    """The version id, where the bucket has versions."""
+    """The version id of a read's response; empty if the bucket never had versioning."""
     return {"VersionId": entry.version} if bucket.versioning else {}
 
 
 def members_of_new(bucket: Bucket, entry: ObjectVersion) -> dict[str, str]:
-    """The version id as the answer to a write tells it: a bucket whose versioning is suspended does not."""
+    """The version id of a write's response; empty unless versioning is enabled."""
     return {"VersionId": entry.version} if bucket.versioning == "Enabled" else {}
 
 

@@ -1,7 +1,7 @@
-"""Website hosting: a bucket as a site, on a host name of its own (`BUCKET.s3-website.localhost`).
+"""Static website hosting of a bucket, at the host name `BUCKET.s3-website.localhost`.
 
-A site is read by anybody, so its objects must be readable by anybody (a policy; the public access block off). A path that ends in a slash
-means its index document, errors show the error document, rules and objects may redirect. (S3 User Guide, "Hosting a static website".)
+Requests are anonymous, so the objects must be public (by a policy or ACL; public access block off). A path that ends in a slash maps to the
+index document, errors return the error document, and routing rules and objects may redirect. (S3 User Guide, "Hosting a static website".)
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
-
-from msgspec.structs import replace
 
 from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.foundation.clock import Clock
@@ -37,7 +35,7 @@ _PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method
 
 
 class Websites:
-    """Operations on website configurations, and the sites."""
+    """Operations on website configurations, and the responses of websites."""
 
     def __init__(self, s3_context: S3Context, access: AccessControl, objects: Objects, clock: Clock) -> None:
         self._s3_context = s3_context
@@ -57,17 +55,14 @@ class Websites:
     async def put(self, call: Call, request: PutBucketWebsiteRequestTypeDef) -> None:
         website = request["WebsiteConfiguration"]
         _check(website)
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=one.settings | {"website": website}))
+        await self._s3_context.set_configuration(request["Bucket"], "website", website)
 
     @operation("DeleteBucketWebsite")
     async def delete(self, call: Call, request: DeleteBucketWebsiteRequestTypeDef) -> None:
-        def without(settings: dict[str, Any]) -> dict[str, Any]:
-            return {key: value for key, value in settings.items() if key != "website"}
-
-        await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
+        await self._s3_context.set_configuration(request["Bucket"], "website", None)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
-        """The answer of a site."""
+        """The response to a request for a website."""
         website: dict[str, Any] = {}
         bucket: Bucket | None = None
         try:
@@ -147,7 +142,8 @@ def is_website(host: str) -> bool:
 
 
 def _check(website: Mapping[str, Any]) -> None:
-    """Raises `AwsError` where a configuration cannot be one."""
+    """Raises `AwsError` if a website configuration is not valid."""
+
     everything, index = website.get("RedirectAllRequestsTo"), website.get("IndexDocument")
     if everything is not None:
         if index or website.get("ErrorDocument") or website.get("RoutingRules"):

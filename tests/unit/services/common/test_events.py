@@ -1,4 +1,4 @@
-"""Events: a view of the journal, for whichever service asks."""
+"""Events: validation of queries, and the view of the journal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
         ({"StartTime": NOW - DAY, "EndTime": NOW - HOUR}, NOW - DAY, NOW - HOUR),
     ],
 )
-def test_an_interval_is_what_the_parameters_that_are_given_mean(request_: dict[str, Any], begin: datetime, end: datetime) -> None:
+def test_an_interval_is_computed_from_the_given_parameters(request_: dict[str, Any], begin: datetime, end: datetime) -> None:
     assert RULES.interval(request_, NOW) == (begin, end)
 
 
@@ -42,13 +42,13 @@ def test_an_interval_is_what_the_parameters_that_are_given_mean(request_: dict[s
         ({"StartTime": NOW - 15 * DAY}, "Invalid"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_with_the_services_codes(request_: dict[str, Any], code: str) -> None:
+def test_an_invalid_query_is_rejected_with_the_services_codes(request_: dict[str, Any], code: str) -> None:
     with pytest.raises(AwsError) as error:
         RULES.query(request_, NOW)
     assert error.value.code == code
 
 
-def test_only_entries_of_the_source_that_are_events_in_the_interval_are_read() -> None:
+def test_only_events_of_the_source_in_the_interval_are_returned() -> None:
     store = Store(":memory:")
     with store.transaction() as tx:
         tx.note("cache.event", "orders", number=1)

@@ -1,4 +1,4 @@
-"""Filters that compare whole values; those that compare patterns are held by EC2's tests."""
+"""Filters that compare whole values; EC2's tests cover those with patterns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def named(*filters: tuple[str, list[str]]) -> dict[str, list[str]]:
     )
 
 
-def test_filters_are_known_and_have_values() -> None:
+def test_unknown_filters_and_filters_without_values_are_rejected() -> None:
     assert named(("engine", ["a", "b"]), ("status", ["c"])) == {"engine": ["a", "b"], "status": ["c"]}
     for filters, code in (((("colour", ["red"]),), "Unknown"), ((("engine", []),), "Empty")):
         with pytest.raises(AwsError) as error:
@@ -25,7 +25,7 @@ def test_filters_are_known_and_have_values() -> None:
         assert error.value.code == code
 
 
-def test_filters_are_joined_by_and_their_values_by_or() -> None:
+def test_an_item_passes_all_filters_and_any_value_of_each() -> None:
     properties = {"engine": ("a",), "status": ("x", "y")}
     assert has_values(properties, {})
     assert has_values(properties, {"engine": ["b", "a"], "status": ["y"]})

@@ -1,4 +1,4 @@
-"""Windows: read, kept apart, and when the next one opens."""
+"""Maintenance and daily windows: validation, choice, and the time until the next one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULES = WindowRules("backup")
 MONDAY = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
 
-def test_a_window_opens_and_closes() -> None:
+def test_the_time_until_a_window_opens_is_zero_while_it_is_open() -> None:
     assert RULES.seconds_until("mon:05:00-mon:06:00", MONDAY) == 3600
     assert RULES.seconds_until("mon:03:30-mon:04:30", MONDAY) == 0
     assert RULES.seconds_until("mon:03:00-mon:04:00", MONDAY) == timedelta(days=7).total_seconds() - 3600
@@ -26,12 +26,12 @@ def test_a_window_opens_and_closes() -> None:
 @pytest.mark.parametrize(
     "text", ["", "mon:3:00-mon:04:00", "mon:03:00-xyz:04:00", "mon:24:00-tue:01:00", "mon:03:00-mon:03:29", "mon:03:00-wed:03:00"]
 )
-def test_a_maintenance_window_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_maintenance_window_is_rejected(text: str) -> None:
     with pytest.raises(AwsError):
         RULES.checked_maintenance(text)
 
 
-def test_windows_that_overlap_are_refused_over_midnight_too() -> None:
+def test_overlapping_windows_are_rejected_even_across_midnight() -> None:
     RULES.check_apart("mon:03:00-mon:04:00", "04:00-04:30")
     for backup in ("03:30-04:00", "02:45-03:15", "23:00-03:30"):
         with pytest.raises(AwsError, match="overlap"):
@@ -39,7 +39,7 @@ def test_windows_that_overlap_are_refused_over_midnight_too() -> None:
 
 
 @given(st.integers())
-def test_chosen_windows_are_valid_and_apart(seed: int) -> None:
+def test_chosen_windows_are_valid_and_do_not_overlap(seed: int) -> None:
     maintenance, backup = RULES.chosen(random.Random(seed))
     assert RULES.checked_maintenance(maintenance) == maintenance and RULES.checked_daily(backup) == backup
     RULES.check_apart(maintenance, backup)
@@ -47,7 +47,7 @@ def test_chosen_windows_are_valid_and_apart(seed: int) -> None:
 
 
 @given(st.integers())
-def test_windows_that_a_request_does_not_name_are_settled_apart_from_those_it_names(seed: int) -> None:
+def test_omitted_windows_are_chosen_without_overlap_with_given_ones(seed: int) -> None:
     source = random.Random(seed)
     assert RULES.settled("Mon:03:00-Mon:04:00", "04:00-04:30", source) == ("mon:03:00-mon:04:00", "04:00-04:30")
     for asked in (("mon:03:00-tue:02:00", None), (None, "03:00-10:00"), (None, None)):
@@ -56,7 +56,7 @@ def test_windows_that_a_request_does_not_name_are_settled_apart_from_those_it_na
         assert maintenance == (asked[0] or maintenance) and backup == (asked[1] or backup)
 
 
-def test_a_service_states_its_shortest_window_its_codes_and_its_word() -> None:
+def test_a_service_sets_its_shortest_window_its_codes_and_the_daily_windows_name() -> None:
     rules = WindowRules("snapshot", shortest_minutes=60, invalid="InvalidValue", overlapping="InvalidCombination")
     for check, text, expected in (
         (rules.checked_maintenance, "mon:03:00-mon:03:59", "The maintenance window must be at least 60 minutes."),

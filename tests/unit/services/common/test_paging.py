@@ -1,4 +1,4 @@
-"""Pages: every item once and in order, whatever the sizes; tokens belong to who gave them."""
+"""Pagination: every item once and in order with any page size; tokens are valid for their operation only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIGESTS = PAGING._replace(digest=lambda key: hashlib.sha256(key.encode()).hexdig
 
 
 def read_all(paging: Paging, items: list[str], size: int) -> list[list[str]]:
-    """Every page, read by the tokens."""
+    """All pages, read by following the tokens."""
     pages, request = [], {"MaxThings": size}
     while True:
         page = paging.page(items, request, issuer="List", key=str)
@@ -34,7 +34,7 @@ def read_all(paging: Paging, items: list[str], size: int) -> list[list[str]]:
 
 
 @given(st.sets(st.text(min_size=1)), st.integers(2, 50))
-def test_pages_hold_every_item_once_and_in_order(items: set[str], size: int) -> None:
+def test_pages_return_every_item_once_and_in_order(items: set[str], size: int) -> None:
     expected = sorted(items)
     for paging in (PAGING, DIGESTS):
         pages = read_all(paging, expected, size)
@@ -42,23 +42,23 @@ def test_pages_hold_every_item_once_and_in_order(items: set[str], size: int) -> 
         assert all(len(page) == size for page in pages[:-1]) and len(pages[-1]) <= size
 
 
-def test_a_page_goes_on_behind_an_item_that_is_gone() -> None:
+def test_a_page_continues_after_an_item_that_was_deleted() -> None:
     token = PAGING.page(["a", "b", "c", "d"], {"MaxThings": 2}, issuer="List", key=str).token
     assert PAGING.page(["a", "c", "d"], {"Next": token}, issuer="List", key=str).items == ["c", "d"]
 
 
-def test_digests_follow_an_order_that_is_not_that_of_the_keys() -> None:
+def test_digests_work_with_items_in_any_order() -> None:
     assert read_all(DIGESTS, ["c", "a", "b"], 2) == [["c", "a"], ["b"]]
 
 
 @pytest.mark.parametrize("size", [-1, 0, 1, 51])
-def test_a_size_out_of_bounds_is_refused_with_the_bounds(size: int) -> None:
+def test_a_size_out_of_bounds_is_rejected_with_the_bounds(size: int) -> None:
     with pytest.raises(AwsError) as error:
         PAGING.page(["a"], {"MaxThings": size}, issuer="List", key=str)
     assert (error.value.code, error.value.message) == ("Bounds", f"{size} not in 2..50")
 
 
-def test_a_token_of_another_operation_is_refused() -> None:
+def test_a_token_of_another_operation_is_rejected() -> None:
     token = PAGING.page(["a", "b", "c"], {"MaxThings": 2}, issuer="Other", key=str).token
     for paging in (PAGING, DIGESTS):
         for wrong in (token, "x", "é", "AAAA"):

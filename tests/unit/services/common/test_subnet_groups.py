@@ -1,4 +1,4 @@
-"""Subnet groups: what may be one, and where new nodes go."""
+"""Subnet groups: validation, and the zones of new nodes."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ RULES = SubnetGroupRules("cache subnet group", quota="Quota", coverage="Coverage
         ),
     ],
 )
-def test_subnets_that_are_not_a_group_are_refused(ids: list[str], code: str, message: str) -> None:
+def test_subnets_that_cannot_form_a_group_are_rejected(ids: list[str], code: str, message: str) -> None:
     with pytest.raises(AwsError) as error:
         RULES.chosen(ids, SUBNETS.get)
     assert (error.value.code, error.value.message) == (code, message)
 
 
-def test_each_subnet_counts_once_and_they_are_shown_by_zone() -> None:
+def test_duplicate_subnets_are_dropped_and_subnets_are_ordered_by_zone() -> None:
     assert [subnet.id for subnet in RULES.chosen(["s2", "s1", "s2"], SUBNETS.get)] == ["s2", "s1"]
     assert [subnet.id for subnet in in_order(["s3", "s2", "gone", "s1"], SUBNETS.get)] == ["s1", "s2", "s3"]
 
@@ -94,7 +94,7 @@ def test_new_nodes_go_to_different_zones_that_are_not_lost_and_have_the_fewest(o
     assert all(occupied.count(zone) <= occupied.count(other) for zone in zones for other in left)
 
 
-def test_a_wanted_zone_is_taken_or_refused() -> None:
+def test_a_requested_zone_is_used_or_rejected() -> None:
     assert placed(["b"] * 9, count=1, wanted="b") == ["b"]
     assert placed([], count=1, but="a") == ["b"]
     with pytest.raises(AwsError, match="NotCovered"):

@@ -1,4 +1,4 @@
-"""Tags: each service's checks, in its order, with its errors."""
+"""Tags: each service's checks, in its order and with its errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RESERVED = {"Key": "AWS:x", "Value": ""}
         ([*TWICE, RESERVED], "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive."),
     ],
 )
-def test_ec2_refuses_in_its_messages(tags: list[Tag], code: str, message: str) -> None:
+def test_ec2_rejects_with_its_messages(tags: list[Tag], code: str, message: str) -> None:
     with pytest.raises(AwsError) as error:
         ec2.merged({}, tags)
     assert (error.value.code, error.value.message) == (code, message)
@@ -49,13 +49,13 @@ def test_ec2_refuses_in_its_messages(tags: list[Tag], code: str, message: str) -
         ([RESERVED], "Tag keys that begin with 'aws:' are reserved: 'AWS:x'"),
     ],
 )
-def test_rds_refuses_in_its_messages(tags: list[Tag], message: str) -> None:
+def test_rds_rejects_with_its_messages(tags: list[Tag], message: str) -> None:
     with pytest.raises(AwsError) as error:
         rds.merged({}, tags)
     assert (error.value.code, error.value.message) == ("InvalidParameterValue", message)
 
 
-def test_the_last_of_two_tags_with_one_key_counts_in_rds() -> None:
+def test_the_last_of_two_tags_with_the_same_key_applies_in_rds() -> None:
     assert rds.merged({"a": "0", "b": "1"}, TWICE) == {"a": "2", "b": "1"}
 
 
@@ -74,7 +74,7 @@ def test_the_last_of_two_tags_with_one_key_counts_in_rds() -> None:
         ([RESERVED, *MANY], "Tag Key cannot be prefixed with aws:, Key: AWS:x"),
     ],
 )
-def test_dynamodb_refuses_in_its_messages(tags: list[Tag], message: str) -> None:
+def test_dynamodb_rejects_with_its_messages(tags: list[Tag], message: str) -> None:
     with pytest.raises(AwsError) as error:
         dynamodb.tags_of(tags)
     assert (error.value.code, error.value.message) == (validation("").code, message)
@@ -94,26 +94,26 @@ def test_dynamodb_refuses_in_its_messages(tags: list[Tag], message: str) -> None
         (TWICE, 50, "InvalidTag", "Cannot provide multiple Tags with the same key"),
     ],
 )
-def test_s3_refuses_in_its_messages(tags: list[Tag], limit: int, code: str, message: str) -> None:
+def test_s3_rejects_with_its_messages(tags: list[Tag], limit: int, code: str, message: str) -> None:
     with pytest.raises(AwsError) as error:
         s3.checked_tags(tags, limit)
     assert (error.value.code, error.value.message) == (code, message)
 
 
-def test_tags_of_the_greatest_sizes_are_taken_everywhere() -> None:
+def test_tags_of_the_maximum_sizes_are_accepted_everywhere() -> None:
     tags = [{"Key": f"{number:02}{'k' * 126}", "Value": "v" * 256} for number in range(MOST_TAGS)]
     expected = {tag["Key"]: tag["Value"] for tag in tags}
     assert ec2.merged({}, tags) == rds.merged({}, tags) == dynamodb.tags_of(tags) == s3.checked_tags(tags, MOST_TAGS) == expected
 
 
-def test_present_tags_count_and_are_replaced() -> None:
+def test_existing_tags_count_towards_the_limit_and_are_replaced() -> None:
     rules = TagRules(checks=(), too_many=lambda count: AwsError("Many", str(count)), most=2)
     assert rules.merged({"a": "1", "b": "2"}, [{"Key": "b", "Value": "3"}]) == {"a": "1", "b": "3"}
     with pytest.raises(AwsError, match="3"):
         rules.merged({"a": "1", "b": "2"}, [{"Key": "c"}])
 
 
-def test_tags_are_shown_in_order_and_removed_by_their_keys() -> None:
+def test_tags_are_rendered_in_order_and_removed_by_key() -> None:
     assert shown({"b": "2", "a": "1"}) == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
     assert without({"a": "1", "b": "2"}, ["b", "c"]) == {"a": "1"}
     assert is_reserved("aWs:x") and not is_reserved("awsx")

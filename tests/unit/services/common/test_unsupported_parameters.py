@@ -1,4 +1,4 @@
-"""Parameters that zonal does not implement: refused by name and reason; one that promises nothing is let through."""
+"""Unsupported parameters: rejected with name and reason; values that request nothing are accepted."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from zonal.services.common.unsupported_parameters import UnsupportedParameters
 UNSUPPORTED = UnsupportedParameters("NotHere", lambda name, reason: f"{name}: {reason}")
 
 
-def test_the_first_parameter_that_is_set_is_refused_with_its_reason() -> None:
+def test_the_first_set_parameter_is_rejected_with_its_reason() -> None:
     with pytest.raises(AwsError) as error:
         UNSUPPORTED.reject({"B": [1], "A": "x"}, {"A": "no A", "B": "no B"})
     assert (error.value.code, error.value.message) == ("NotHere", "A: no A")
 
 
 @pytest.mark.parametrize("value", [None, "", False, 0, [], ()])
-def test_a_value_that_promises_nothing_is_let_through(value: object) -> None:
+def test_a_value_that_requests_nothing_is_accepted(value: object) -> None:
     UNSUPPORTED.reject({"A": value}, {"A": "no A"})
 
 
-def test_a_parameter_with_one_possible_value_takes_that_value_only() -> None:
+def test_a_parameter_with_one_supported_value_accepts_only_that_value() -> None:
     UNSUPPORTED.require_only({"A": "x", "B": None}, {"A": "x", "B": "y"})
     with pytest.raises(AwsError) as error:
         UNSUPPORTED.require_only({"A": "z"}, {"A": "x"})

@@ -1,4 +1,4 @@
-"""What EC2's unit tests share."""
+"""Fixtures of EC2's unit tests."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from .harness import Ec2
 
 @pytest.fixture
 def ec2() -> Ec2:
-    """A fresh account: its default VPC and nothing else."""
+    """A new account: only its default VPC."""
     return Ec2()

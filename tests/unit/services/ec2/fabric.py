@@ -1,4 +1,4 @@
-"""A fabric that remembers what it was asked, and can be told to fail."""
+"""A fake fabric that records its calls and can be set to fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zonal.foundation.errors import ZonalError
 
 
 class FakeFabric:
-    """A `VpcFabric`. `networks` is what it holds; every call counts in `calls`; the next `failing` calls fail."""
+    """A fake `VpcFabric`. `networks` has the applied plans; `calls` counts the calls; the next `failing` calls fail."""
 
     def __init__(self) -> None:
         self.networks: dict[str, VpcPlan] = {}

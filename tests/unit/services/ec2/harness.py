@@ -1,7 +1,6 @@
-"""A region with EC2 alone: calls go through the handlers as the gateway's do, one transaction each.
+"""A region with only EC2: calls run the handlers as the gateway does, one transaction each.
 
-Requests are checked and answers held against botocore's own model, so that a test cannot use, nor a handler return, a member that
-EC2 does not have.
+Requests and responses are validated against botocore's model, so that neither a test nor a handler can use a member that EC2 does not have.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Ec2:
         return answer
 
     def wait(self, **span: float) -> None:
-        """Let region time pass."""
+        """Advance region time."""
         self.now += timedelta(**span)
 
     @property
@@ -62,13 +61,13 @@ class Ec2:
 
 
 def code(error: Any) -> str:
-    """The AWS code of what `pytest.raises(AwsError)` caught."""
+    """The AWS code of a caught `AwsError`."""
     assert isinstance(error.value, AwsError)
     return error.value.code
 
 
 def check_shape(value: Any, shape: Shape, where: str) -> None:
-    """Assert that an answer has only members of the model, of the model's types and with the model's enumerated values."""
+    """Assert that a response has only the model's members, types and enumerated values."""
     if shape.type_name == "structure":
         assert isinstance(value, Mapping), f"{where}: {value!r} is no structure"
         unknown = set(value) - set(shape.members)

@@ -1,4 +1,4 @@
-"""A fresh account finds a default VPC, as on AWS."""
+"""The default VPC of a new account."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_it_has_a_default_subnet_in_every_zone(ec2: Ec2) -> None:
     assert all(subnet["MapPublicIpOnLaunch"] and subnet["AvailableIpAddressCount"] == 4091 for subnet in found)
 
 
-def test_its_main_route_table_leads_to_its_internet_gateway(ec2: Ec2) -> None:
+def test_its_main_route_table_has_a_route_to_its_internet_gateway(ec2: Ec2) -> None:
     [gateway] = ec2.describe_internet_gateways()["InternetGateways"]
     assert gateway["Attachments"] == [{"VpcId": ec2.default_vpc_id, "State": "available"}]
     [table] = ec2.describe_route_tables()["RouteTables"]
@@ -38,7 +38,7 @@ def test_its_main_route_table_leads_to_its_internet_gateway(ec2: Ec2) -> None:
     }
 
 
-def test_its_default_group_admits_its_own_members_and_lets_everything_out(ec2: Ec2) -> None:
+def test_its_default_group_allows_traffic_of_its_members_and_all_outbound_traffic(ec2: Ec2) -> None:
     [group] = ec2.describe_security_groups()["SecurityGroups"]
     assert group["GroupName"] == "default"
     [ingress], [egress] = group["IpPermissions"], group["IpPermissionsEgress"]
@@ -47,21 +47,21 @@ def test_its_default_group_admits_its_own_members_and_lets_everything_out(ec2: E
     assert egress["IpRanges"] == [{"CidrIp": "0.0.0.0/0"}]
 
 
-def test_its_default_acl_stands_at_every_subnet_and_lets_everything_through(ec2: Ec2) -> None:
+def test_every_subnet_has_its_default_acl_which_allows_everything(ec2: Ec2) -> None:
     [acl] = ec2.describe_network_acls()["NetworkAcls"]
     assert acl["IsDefault"] and len(acl["Associations"]) == 3
     rules = {(entry["Egress"], entry["RuleNumber"], entry["RuleAction"]) for entry in acl["Entries"]}
     assert rules == {(egress, *rule) for egress in (True, False) for rule in ((100, "allow"), (32767, "deny"))}
 
 
-def test_bootstrap_is_done_once_even_if_the_vpc_is_deleted(ec2: Ec2) -> None:
+def test_bootstrap_runs_once_even_if_the_vpc_is_deleted(ec2: Ec2) -> None:
     delete_default_vpc(ec2)
     with ec2.store.transaction() as tx:
         default_vpc.bootstrap(tx, ec2.now)
     assert ec2.describe_vpcs()["Vpcs"] == []
 
 
-def test_a_deleted_default_vpc_can_be_made_again_but_there_is_only_one(ec2: Ec2) -> None:
+def test_a_deleted_default_vpc_can_be_created_again_but_only_one_exists(ec2: Ec2) -> None:
     with pytest.raises(AwsError) as error:
         ec2.create_default_vpc()
     assert code(error) == "DefaultVpcAlreadyExists"
@@ -70,7 +70,7 @@ def test_a_deleted_default_vpc_can_be_made_again_but_there_is_only_one(ec2: Ec2)
     assert len(ec2.describe_subnets()["Subnets"]) == 3
 
 
-def test_a_default_subnet_comes_back_in_its_zone_only_where_there_is_none(ec2: Ec2) -> None:
+def test_a_default_subnet_is_created_only_in_a_zone_without_one(ec2: Ec2) -> None:
     with pytest.raises(AwsError) as error:
         ec2.create_default_subnet(AvailabilityZone="us-east-1b")
     assert code(error) == "DefaultSubnetAlreadyExistsInAvailabilityZone"

@@ -1,4 +1,4 @@
-"""What all operations have in common: filters, pages, tags, dry runs, client tokens."""
+"""Features of all operations: filters, pages, tags, dry runs, client tokens."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_a_filter_value_is_a_pattern(pattern: str, value: str, expected: bool) -
 
 
 @given(st.text(), st.text())
-def test_an_escaped_value_finds_exactly_itself(value: str, other: str) -> None:
+def test_an_escaped_value_matches_only_itself(value: str, other: str) -> None:
     escaped = "".join(f"\\{letter}" if letter in "*?\\" else letter for letter in value)
     assert passes({"Name": value}, [{"Name": "name", "Values": [escaped]}], {"name": "Name"})
     assert passes({"Name": other}, [{"Name": "name", "Values": [escaped]}], {"name": "Name"}) is (value == other)
 
 
-def test_filters_are_joined_by_and_their_values_by_or(ec2: Ec2) -> None:
+def test_an_item_passes_all_filters_and_any_value_of_each(ec2: Ec2) -> None:
     ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=SHOP)
 
     def found(*filters: tuple[str, list[str]]) -> list[str]:
@@ -64,7 +64,7 @@ def test_filters_are_joined_by_and_their_values_by_or(ec2: Ec2) -> None:
     assert found(("tag:Name", [])) == []
 
 
-def test_an_unknown_filter_is_named(ec2: Ec2) -> None:
+def test_the_error_of_an_unknown_filter_names_it(ec2: Ec2) -> None:
     for describe in (ec2.describe_vpcs, ec2.describe_tags, ec2.describe_availability_zones, ec2.describe_regions):
         with pytest.raises(AwsError) as error:
             describe(Filters=[{"Name": "colour", "Values": ["red"]}])
@@ -75,14 +75,14 @@ def test_an_unknown_filter_is_named(ec2: Ec2) -> None:
 
 
 def documented_filters(operation: str) -> set[str]:
-    """The filters that botocore's documentation of an operation lists: the first code of each list item."""
+    """The filters in botocore's documentation of an operation: the first code element of each list item."""
     shape = ec2_model().operation_model(operation).input_shape
     member = shape.members["Filters" if "Filters" in shape.members else "Filter"]
     return {name for name in re.findall(r"<li> <p> ?<code>([^<]+)</code>", member.documentation) if not name.startswith("tag")}
 
 
 @pytest.mark.parametrize("operation", sorted(name for name in operations() if name.startswith(("Describe", "GetSecurityGroups"))))
-def test_every_documented_filter_is_taken(ec2: Ec2, operation: str) -> None:
+def test_every_documented_filter_is_supported(ec2: Ec2, operation: str) -> None:
     shape = ec2_model().operation_model(operation).input_shape
     if not {"Filters", "Filter"} & set(shape.members):
         return
@@ -94,7 +94,7 @@ def test_every_documented_filter_is_taken(ec2: Ec2, operation: str) -> None:
         assert ec2.call(operation, {member: [{"Name": name, "Values": ["no such value"]}], **needed}) is not None
 
 
-def test_pages_hold_everything_once_also_when_things_change_between_them(ec2: Ec2) -> None:
+def test_pages_return_every_item_once_even_if_items_change_in_between(ec2: Ec2) -> None:
     for number in range(12):
         ec2.create_security_group(GroupName=f"group-{number}", Description="one of many")
     before = {group["GroupId"] for group in ec2.describe_security_groups()["SecurityGroups"]}
@@ -114,14 +114,14 @@ def test_pages_hold_everything_once_also_when_things_change_between_them(ec2: Ec
 
 
 @pytest.mark.parametrize("size", [0, 4, 1001])
-def test_a_page_has_a_size_within_bounds(ec2: Ec2, size: int) -> None:
-    # botocore refuses some of these itself; EC2 answers for the clients that do not.
+def test_a_page_size_out_of_bounds_is_rejected(ec2: Ec2, size: int) -> None:
+    # botocore rejects some of these itself; other clients do not.
     with pytest.raises(AwsError) as error, ec2.store.transaction() as tx:
         operations()["DescribeVpcs"](Call("ec2", "DescribeVpcs", tx, ec2.now, "request"), {"MaxResults": size})
     assert code(error) == "InvalidParameterValue" and f"Value ( {size} ) for parameter maxResults is invalid" in error.value.message
 
 
-def test_a_token_belongs_to_the_operation_that_gave_it(ec2: Ec2) -> None:
+def test_a_token_is_valid_only_for_its_operation(ec2: Ec2) -> None:
     for number in range(6):
         ec2.create_security_group(GroupName=f"group-{number}", Description="one of many")
     token = ec2.describe_security_groups(MaxResults=5)["NextToken"]
@@ -131,7 +131,7 @@ def test_a_token_belongs_to_the_operation_that_gave_it(ec2: Ec2) -> None:
         assert code(error) == "InvalidNextToken"
 
 
-def test_tags_come_with_a_creation_and_later_and_go(ec2: Ec2) -> None:
+def test_tags_are_added_at_creation_and_later_and_are_removed(ec2: Ec2) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=SHOP)["Vpc"]["VpcId"]
     subnet_id = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
     ec2.create_tags(Resources=[vpc_id, subnet_id], Tags=[{"Key": "Name", "Value": "bank"}, {"Key": "empty", "Value": ""}])
@@ -162,7 +162,7 @@ def test_tags_come_with_a_creation_and_later_and_go(ec2: Ec2) -> None:
         ([{"Key": str(number), "Value": ""} for number in range(51)], "TagLimitExceeded"),
     ],
 )
-def test_what_is_no_tag_is_refused_with_the_whole_creation(ec2: Ec2, tags: list[dict[str, str]], expected: str) -> None:
+def test_an_invalid_tag_rejects_the_whole_creation(ec2: Ec2, tags: list[dict[str, str]], expected: str) -> None:
     with pytest.raises(AwsError) as error:
         ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}])
     assert code(error) == expected
@@ -172,7 +172,7 @@ def test_what_is_no_tag_is_refused_with_the_whole_creation(ec2: Ec2, tags: list[
     assert len(ec2.describe_vpcs()["Vpcs"]) == 1
 
 
-def test_tags_are_for_what_exists_and_is_being_created(ec2: Ec2) -> None:
+def test_tags_require_an_existing_resource_of_the_right_type(ec2: Ec2) -> None:
     for resource, expected in (("vpc-0123456789abcdef0", "InvalidVpcID.NotFound"), ("shop", "InvalidID"), ("i-01234567", "InvalidID")):
         with pytest.raises(AwsError) as error:
             ec2.create_tags(Resources=[ec2.default_vpc_id, resource], Tags=[{"Key": "a", "Value": "b"}])
@@ -186,7 +186,7 @@ def test_tags_are_for_what_exists_and_is_being_created(ec2: Ec2) -> None:
     )
 
 
-def test_a_dry_run_says_what_would_happen_and_changes_nothing(ec2: Ec2) -> None:
+def test_a_dry_run_returns_the_outcome_and_changes_nothing(ec2: Ec2) -> None:
     with pytest.raises(AwsError) as error:
         ec2.create_vpc(CidrBlock="10.0.0.0/16", DryRun=True)
     assert (code(error), error.value.status) == ("DryRunOperation", 412)
@@ -198,7 +198,7 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(ec2: Ec2) -> None:
 
 
 @pytest.mark.parametrize("operation", sorted(operations()))
-def test_every_operation_with_a_dry_run_takes_it(ec2: Ec2, operation: str) -> None:
+def test_every_operation_with_a_dry_run_supports_it(ec2: Ec2, operation: str) -> None:
     shape = ec2_model().operation_model(operation).input_shape
     if "DryRun" not in shape.members or shape.required_members:
         return
@@ -208,7 +208,7 @@ def test_every_operation_with_a_dry_run_takes_it(ec2: Ec2, operation: str) -> No
 
 
 def creations(ec2: Ec2) -> dict[str, tuple[type[model.Tagged], dict[str, Any], dict[str, Any]]]:
-    """Operations with a client token: what they make, a request and another one."""
+    """Operations with a client token: the kind that they create, a request and a different request."""
     here = subnets(ec2.store, ec2.default_vpc_id)
     other = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     return {
@@ -223,13 +223,13 @@ def creations(ec2: Ec2) -> dict[str, tuple[type[model.Tagged], dict[str, Any], d
     }
 
 
-def test_every_operation_with_a_client_token_honours_it(ec2: Ec2) -> None:
+def test_every_operation_with_a_client_token_supports_it(ec2: Ec2) -> None:
     tokens = {name for name in operations() if "ClientToken" in ec2_model().operation_model(name).input_shape.members}
     assert tokens == set(creations(ec2))
 
 
 @pytest.mark.parametrize("operation", ["CreateRouteTable", "CreateNetworkAcl", "CreateNetworkInterface", "CreateNatGateway"])
-def test_a_repeated_creation_makes_one_thing(ec2: Ec2, operation: str) -> None:
+def test_a_repeated_creation_creates_one_resource(ec2: Ec2, operation: str) -> None:
     kind, request, other = creations(ec2)[operation]
     count = len(ec2.store.select(kind))
     first = ec2.call(operation, request | {"ClientToken": "once"})

@@ -1,4 +1,4 @@
-"""Network interfaces: the customer's and the services', and the addresses they have."""
+"""Network interfaces of customers and services, and their addresses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def managed(ec2: Ec2, subnet: model.Subnet, *, host: str | None = None) -> model
         return network_interfaces.plug(tx, interface.id, host, now=ec2.now) if host else interface
 
 
-def test_addresses_begin_behind_the_reserved_ones(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_addresses_start_after_the_reserved_ones(ec2: Ec2, subnet: model.Subnet) -> None:
     first, second = create(ec2, subnet), create(ec2, subnet)
     assert (first["PrivateIpAddress"], second["PrivateIpAddress"]) == ("172.31.0.4", "172.31.0.5")
     assert first["MacAddress"] != second["MacAddress"]
@@ -43,7 +43,7 @@ def test_addresses_begin_behind_the_reserved_ones(ec2: Ec2, subnet: model.Subnet
     assert [each["GroupName"] for each in first["Groups"]] == ["default"]
 
 
-def test_addresses_may_be_named(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_addresses_may_be_chosen(ec2: Ec2, subnet: model.Subnet) -> None:
     wanted = [{"PrivateIpAddress": "172.31.0.20"}, {"PrivateIpAddress": "172.31.0.10", "Primary": True}]
     shown = create(ec2, subnet, PrivateIpAddresses=wanted)
     assert [(each["PrivateIpAddress"], each["Primary"]) for each in shown["PrivateIpAddresses"]] == [
@@ -74,7 +74,7 @@ def test_addresses_may_be_named(ec2: Ec2, subnet: model.Subnet) -> None:
         ({"Groups": ["sg-0123456789abcdef0"]}, "InvalidGroup.NotFound"),
     ],
 )
-def test_what_an_interface_cannot_have_is_refused(ec2: Ec2, subnet: model.Subnet, request_: dict[str, Any], expected: str) -> None:
+def test_invalid_parameters_of_an_interface_are_rejected(ec2: Ec2, subnet: model.Subnet, request_: dict[str, Any], expected: str) -> None:
     create(ec2, subnet, PrivateIpAddress="172.31.0.50")
     with pytest.raises(AwsError) as error:
         create(ec2, subnet, **request_)
@@ -82,7 +82,7 @@ def test_what_an_interface_cannot_have_is_refused(ec2: Ec2, subnet: model.Subnet
     assert len(ec2.describe_network_interfaces()["NetworkInterfaces"]) == 1
 
 
-def test_groups_are_of_the_interfaces_vpc_and_five_at_most(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_an_interface_has_up_to_five_groups_of_its_vpc(ec2: Ec2, subnet: model.Subnet) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     foreign = ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc_id)["GroupId"]
     with pytest.raises(AwsError) as error:
@@ -98,7 +98,7 @@ def test_groups_are_of_the_interfaces_vpc_and_five_at_most(ec2: Ec2, subnet: mod
     assert len(create(ec2, subnet, Groups=many[:5])["Groups"]) == 5
 
 
-def test_a_full_subnet_says_so(ec2: Ec2) -> None:
+def test_a_full_subnet_rejects_another_interface(ec2: Ec2) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet_id = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/28")["Subnet"]["SubnetId"]
     ec2.create_network_interface(SubnetId=subnet_id, SecondaryPrivateIpAddressCount=10)
@@ -164,7 +164,7 @@ def test_an_interface_in_a_host_is_detached_before_it_is_deleted(ec2: Ec2, subne
     assert code(error) == "InvalidNetworkInterfaceID.NotFound"
 
 
-def test_secondary_addresses_come_and_go(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_secondary_addresses_are_assigned_and_unassigned(ec2: Ec2, subnet: model.Subnet) -> None:
     id = create(ec2, subnet)["NetworkInterfaceId"]
     answer = ec2.assign_private_ip_addresses(NetworkInterfaceId=id, SecondaryPrivateIpAddressCount=2)
     assert [each["PrivateIpAddress"] for each in answer["AssignedPrivateIpAddresses"]] == ["172.31.0.5", "172.31.0.6"]
@@ -186,7 +186,7 @@ def test_secondary_addresses_come_and_go(ec2: Ec2, subnet: model.Subnet) -> None
     assert code(error) == "InvalidParameterCombination"
 
 
-def test_a_services_interface_is_seen_but_not_touched(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_a_services_interface_is_described_but_cannot_be_changed(ec2: Ec2, subnet: model.Subnet) -> None:
     interface = managed(ec2, subnet, host="db-orders-a")
     shown = described(ec2, interface.id)
     assert (shown["RequesterManaged"], shown["RequesterId"], shown["Status"]) == (True, "amazon-rds", "in-use")
@@ -207,7 +207,7 @@ def test_a_services_interface_is_seen_but_not_touched(ec2: Ec2, subnet: model.Su
     assert code(error) == "DependencyViolation"
 
 
-def test_a_service_plugs_its_interface_once_and_elsewhere(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_attaching_to_the_same_host_changes_nothing_and_to_another_moves_the_interface(ec2: Ec2, subnet: model.Subnet) -> None:
     interface = managed(ec2, subnet, host="db-orders-a")
     with ec2.store.transaction() as tx:
         assert network_interfaces.plug(tx, interface.id, "db-orders-a", now=ec2.now) == interface
@@ -216,7 +216,7 @@ def test_a_service_plugs_its_interface_once_and_elsewhere(ec2: Ec2, subnet: mode
         assert network_interfaces.unplug(tx, interface.id).attachment is None
 
 
-def test_a_lent_public_address_goes_with_the_interface(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_an_auto_assigned_public_address_is_released_with_the_interface(ec2: Ec2, subnet: model.Subnet) -> None:
     interface = managed(ec2, subnet, host="db-orders-a")
     with ec2.store.transaction() as tx:
         lent = addresses.assign_public(tx, interface.id)
@@ -225,7 +225,7 @@ def test_a_lent_public_address_goes_with_the_interface(ec2: Ec2, subnet: model.S
     assert association["IpOwnerId"] == "amazon" and association["PublicIp"] == lent.public_address == "203.0.113.1"
     assert ec2.describe_addresses()["Addresses"] == []
     with ec2.store.transaction() as tx:
-        addresses.take_back(tx, interface.id)
+        addresses.release_public(tx, interface.id)
         assert addresses.free_public_address(tx) == "203.0.113.1"
         addresses.assign_public(tx, interface.id)
         network_interfaces.delete(tx, interface.id)
@@ -233,7 +233,7 @@ def test_a_lent_public_address_goes_with_the_interface(ec2: Ec2, subnet: model.S
         assert addresses.free_public_address(tx) == "203.0.113.1"
 
 
-def test_a_service_chooses_groups_of_the_vpc_only(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_a_services_interface_accepts_groups_of_the_vpc_only(ec2: Ec2, subnet: model.Subnet) -> None:
     interface = managed(ec2, subnet)
     with pytest.raises(AwsError) as error, ec2.store.transaction() as tx:
         network_interfaces.set_groups(tx, interface.id, ["sg-0123456789abcdef0"])
@@ -243,7 +243,7 @@ def test_a_service_chooses_groups_of_the_vpc_only(ec2: Ec2, subnet: model.Subnet
         assert network_interfaces.set_groups(tx, interface.id, [group_id, group_id]).group_ids == (group_id,)
 
 
-def test_elastic_addresses_are_allocated_tied_untied_and_released(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_elastic_addresses_are_allocated_associated_disassociated_and_released(ec2: Ec2, subnet: model.Subnet) -> None:
     id = create(ec2, subnet, SecondaryPrivateIpAddressCount=1)["NetworkInterfaceId"]
     first, second = ec2.allocate_address(), ec2.allocate_address(Domain="vpc")
     assert first["PublicIp"] != second["PublicIp"] and first["Domain"] == "vpc"
@@ -278,7 +278,7 @@ def test_an_address_is_reassociated_unless_that_is_forbidden(ec2: Ec2, subnet: m
     assert tied == {first: None, second: other}
 
 
-def test_an_elastic_address_takes_the_lent_ones_place_and_outlives_the_interface(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_an_elastic_address_replaces_the_auto_assigned_one_and_outlives_the_interface(ec2: Ec2, subnet: model.Subnet) -> None:
     id = create(ec2, subnet)["NetworkInterfaceId"]
     with ec2.store.transaction() as tx:
         addresses.assign_public(tx, id)
@@ -290,7 +290,7 @@ def test_an_elastic_address_takes_the_lent_ones_place_and_outlives_the_interface
     assert "AssociationId" not in kept
 
 
-def test_what_is_wrong_about_addresses_is_said(ec2: Ec2, subnet: model.Subnet) -> None:
+def test_invalid_requests_on_addresses_are_rejected(ec2: Ec2, subnet: model.Subnet) -> None:
     id = create(ec2, subnet)["NetworkInterfaceId"]
     allocation = ec2.allocate_address()
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -326,7 +326,7 @@ def test_what_is_wrong_about_addresses_is_said(ec2: Ec2, subnet: model.Subnet) -
         assert (operation, request, code(error)) == (operation, request, expected)
 
 
-def test_five_elastic_addresses_are_enough_and_a_released_one_can_be_had_again(ec2: Ec2) -> None:
+def test_an_account_has_at_most_five_elastic_addresses_and_can_recover_a_released_one(ec2: Ec2) -> None:
     held = [ec2.allocate_address() for _ in range(5)]
     with pytest.raises(AwsError) as error:
         ec2.allocate_address()

@@ -1,4 +1,4 @@
-"""What planning a VPC costs, counted in the interpreter's instructions, so that no other load on the machine changes the result."""
+"""The cost of planning a VPC, counted in interpreter instructions, so that the machine's load does not change the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEW, MANY = 120, 240
 
 
 def instructions(work: Callable[[], object]) -> int:
-    """How many instructions of Python a call takes."""
+    """The number of Python instructions that a call executes."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -52,7 +52,7 @@ def test_twice_as_many_interfaces_cost_twice_as_much(part: str, regions: dict[in
     assert many <= 2.1 * few, (few, many)
 
 
-def test_another_vpcs_interfaces_cost_nothing(regions: dict[int, tuple[Store, str]]) -> None:
+def test_interfaces_of_another_vpc_do_not_add_to_the_cost(regions: dict[int, tuple[Store, str]]) -> None:
     store, vpc_id = records(FEW)
     alone = instructions(lambda: planned(store, vpc_id))
     _add_foreign_interfaces(store)

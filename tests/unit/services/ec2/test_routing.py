@@ -47,7 +47,7 @@ def main_table(ec2: Ec2, vpc_id: str) -> Any:
     return found
 
 
-def test_a_route_to_a_gateway_is_a_black_hole_while_the_gateway_is_away(ec2: Ec2, vpc_id: str, table_id: str) -> None:
+def test_a_route_to_a_detached_gateway_is_a_black_hole(ec2: Ec2, vpc_id: str, table_id: str) -> None:
     gateway_id = gateway(ec2, vpc_id)
     ec2.create_route(RouteTableId=table_id, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway_id)
     assert state(ec2, table_id, "0.0.0.0/0") == "active"
@@ -60,7 +60,7 @@ def test_a_route_to_a_gateway_is_a_black_hole_while_the_gateway_is_away(ec2: Ec2
 def test_a_route_to_a_deleted_interface_stays_as_a_black_hole(ec2: Ec2, subnet_id: str, table_id: str) -> None:
     interface_id = ec2.create_network_interface(SubnetId=subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     ec2.create_route(RouteTableId=table_id, DestinationCidrBlock="192.168.0.0/16", NetworkInterfaceId=interface_id)
-    assert state(ec2, table_id, "192.168.0.0/16") == "blackhole"  # It is in no host.
+    assert state(ec2, table_id, "192.168.0.0/16") == "blackhole"  # It is attached to no host.
     ec2.delete_network_interface(NetworkInterfaceId=interface_id)
     assert state(ec2, table_id, "192.168.0.0/16") == "blackhole"
 
@@ -81,7 +81,7 @@ def test_a_destination_has_one_route(ec2: Ec2, vpc_id: str, table_id: str) -> No
     assert len(table(ec2, table_id)["Routes"]) == 1
 
 
-def test_routes_that_are_not_there_or_must_stay(ec2: Ec2, vpc_id: str, table_id: str) -> None:
+def test_missing_and_local_routes_cannot_be_deleted_or_replaced(ec2: Ec2, vpc_id: str, table_id: str) -> None:
     gateway_id = gateway(ec2, vpc_id)
     with pytest.raises(AwsError) as error:
         ec2.delete_route(RouteTableId=table_id, DestinationCidrBlock="0.0.0.0/0")
@@ -124,14 +124,14 @@ def test_a_route_needs_one_target_that_exists(ec2: Ec2, table_id: str, target: d
     assert code(error) == expected
 
 
-def test_a_route_leads_to_its_own_vpcs_gateway(ec2: Ec2, table_id: str) -> None:
+def test_a_route_cannot_target_another_vpcs_gateway(ec2: Ec2, table_id: str) -> None:
     for other in (gateway(ec2, None), ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"]):
         with pytest.raises(AwsError) as error:
             ec2.create_route(RouteTableId=table_id, DestinationCidrBlock="0.0.0.0/0", GatewayId=other)
         assert code(error) == "InvalidParameterValue" and "belong to different networks" in error.value.message
 
 
-def test_a_subnet_follows_one_table(ec2: Ec2, vpc_id: str, subnet_id: str, table_id: str) -> None:
+def test_a_subnet_is_associated_with_one_table(ec2: Ec2, vpc_id: str, subnet_id: str, table_id: str) -> None:
     association_id = ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id)["AssociationId"]
     assert ec2.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id)["AssociationId"] == association_id
     other = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
@@ -151,7 +151,7 @@ def test_a_subnet_follows_one_table(ec2: Ec2, vpc_id: str, subnet_id: str, table
     ec2.delete_route_table(RouteTableId=other)
 
 
-def test_the_main_association_moves_but_does_not_go(ec2: Ec2, vpc_id: str, table_id: str) -> None:
+def test_the_main_association_can_be_moved_but_not_removed(ec2: Ec2, vpc_id: str, table_id: str) -> None:
     old = main_table(ec2, vpc_id)
     main_id = old["Associations"][0]["RouteTableAssociationId"]
     with pytest.raises(AwsError) as error:
@@ -168,7 +168,7 @@ def test_the_main_association_moves_but_does_not_go(ec2: Ec2, vpc_id: str, table
     ec2.delete_route_table(RouteTableId=old["RouteTableId"])
 
 
-def test_a_table_serves_its_own_vpc_only(ec2: Ec2, table_id: str) -> None:
+def test_a_table_cannot_be_associated_with_another_vpcs_subnet(ec2: Ec2, table_id: str) -> None:
     foreign = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     with pytest.raises(AwsError) as error:
         ec2.associate_route_table(RouteTableId=table_id, SubnetId=foreign)
@@ -204,7 +204,7 @@ def test_a_gateway_belongs_to_one_vpc_and_a_vpc_has_one(ec2: Ec2, vpc_id: str) -
     ec2.delete_internet_gateway(InternetGatewayId=gateway_id)
 
 
-def test_a_gateway_stays_while_public_addresses_need_it(ec2: Ec2, vpc_id: str, subnet_id: str) -> None:
+def test_a_gateway_cannot_be_detached_while_there_are_public_addresses(ec2: Ec2, vpc_id: str, subnet_id: str) -> None:
     gateway_id = gateway(ec2, vpc_id)
     interface_id = ec2.create_network_interface(SubnetId=subnet_id)["NetworkInterface"]["NetworkInterfaceId"]
     allocation_id = ec2.allocate_address()["AllocationId"]
@@ -267,14 +267,14 @@ def test_a_new_acl_denies_everything_until_entries_are_added(ec2: Ec2, vpc_id: s
         ({"Ipv6CidrBlock": "::/0"}, "InvalidParameterValue"),
     ],
 )
-def test_what_is_no_entry_is_refused(ec2: Ec2, vpc_id: str, change: dict[str, Any], expected: str) -> None:
+def test_an_invalid_entry_is_rejected(ec2: Ec2, vpc_id: str, change: dict[str, Any], expected: str) -> None:
     id = ec2.create_network_acl(VpcId=vpc_id)["NetworkAcl"]["NetworkAclId"]
     with pytest.raises(AwsError) as error:
         ec2.create_network_acl_entry(NetworkAclId=id, **(ENTRY | PORTS | change))
     assert code(error) == expected
 
 
-def test_an_acl_takes_twenty_entries_a_side(ec2: Ec2, vpc_id: str) -> None:
+def test_an_acl_has_at_most_twenty_entries_per_direction(ec2: Ec2, vpc_id: str) -> None:
     id = ec2.create_network_acl(VpcId=vpc_id)["NetworkAcl"]["NetworkAclId"]
     for number in range(1, 21):
         ec2.create_network_acl_entry(NetworkAclId=id, **(ENTRY | {"RuleNumber": number}), **PORTS)

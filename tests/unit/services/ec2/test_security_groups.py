@@ -1,4 +1,4 @@
-"""Security groups: what rules are, how they are read, compared, changed and shown."""
+"""Security groups and their rules: validation, comparison, changes, descriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp"
 
 @pytest.fixture
 def vpc_id(ec2: Ec2) -> str:
-    """A VPC that is not the default one."""
+    """A non-default VPC."""
     return str(ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
 
 
@@ -37,7 +37,7 @@ def rules(ec2: Ec2, id: str, *, egress: bool = False) -> list[Any]:
     return [rule for rule in found if rule["IsEgress"] == egress]
 
 
-def test_a_new_group_admits_nobody_and_lets_everything_out(ec2: Ec2, web: str) -> None:
+def test_a_new_group_allows_only_outbound_traffic(ec2: Ec2, web: str) -> None:
     shown = described(ec2, web)
     assert shown["IpPermissions"] == []
     assert [permission["IpRanges"] for permission in shown["IpPermissionsEgress"]] == [[{"CidrIp": "0.0.0.0/0"}]]
@@ -54,13 +54,13 @@ def test_a_name_is_unique_in_its_vpc(ec2: Ec2, vpc_id: str, web: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["default", "sg-web", "", "wéb", "w" * 256])
-def test_a_group_cannot_have_any_name(ec2: Ec2, vpc_id: str, name: str) -> None:
+def test_an_invalid_group_name_is_rejected(ec2: Ec2, vpc_id: str, name: str) -> None:
     with pytest.raises(AwsError) as error:
         group(ec2, name, vpc_id)
     assert code(error) == "InvalidParameterValue"
 
 
-def test_each_peer_is_a_rule_of_its_own_and_shown_together(ec2: Ec2, vpc_id: str, web: str) -> None:
+def test_each_peer_is_a_separate_rule_and_rules_are_grouped_when_described(ec2: Ec2, vpc_id: str, web: str) -> None:
     database = group(ec2, "database", vpc_id)
     permission = {
         "IpProtocol": "tcp",
@@ -77,7 +77,7 @@ def test_each_peer_is_a_rule_of_its_own_and_shown_together(ec2: Ec2, vpc_id: str
     assert [pair["GroupId"] for pair in shown["UserIdGroupPairs"]] == [web]
 
 
-def test_the_flat_form_says_the_same(ec2: Ec2) -> None:
+def test_the_flat_parameters_add_the_same_rules(ec2: Ec2) -> None:
     id = group(ec2, "web", ec2.default_vpc_id)
     ec2.authorize_security_group_ingress(GroupName="web", IpProtocol="tcp", FromPort=80, ToPort=80, CidrIp="0.0.0.0/0")
     ec2.authorize_security_group_ingress(GroupId=id, SourceSecurityGroupName="default")
@@ -135,7 +135,7 @@ def test_the_same_rule_is_not_added_twice(ec2: Ec2, web: str, permission: dict[s
         ({"IpRanges": [{"CidrIp": "10.0.0.0/8"}]}, "MissingParameter"),
     ],
 )
-def test_what_is_no_permission_is_refused(ec2: Ec2, web: str, permission: dict[str, Any], expected: str) -> None:
+def test_an_invalid_permission_is_rejected(ec2: Ec2, web: str, permission: dict[str, Any], expected: str) -> None:
     for authorize in (ec2.authorize_security_group_ingress, ec2.authorize_security_group_egress):
         with pytest.raises(AwsError) as error:
             authorize(GroupId=web, IpPermissions=[permission])
@@ -143,14 +143,14 @@ def test_what_is_no_permission_is_refused(ec2: Ec2, web: str, permission: dict[s
     assert rules(ec2, web) == []
 
 
-def test_a_rule_names_groups_of_its_own_vpc_only(ec2: Ec2, web: str) -> None:
+def test_a_rule_references_groups_of_its_own_vpc_only(ec2: Ec2, web: str) -> None:
     other = group(ec2, "other", ec2.default_vpc_id)
     with pytest.raises(AwsError) as error:
         ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": other}]}])
     assert code(error) == "InvalidGroup.NotFound"
 
 
-def test_rules_that_differ_in_the_group_they_name_are_two(ec2: Ec2, vpc_id: str, web: str) -> None:
+def test_rules_with_different_referenced_groups_are_different(ec2: Ec2, vpc_id: str, web: str) -> None:
     peers = [group(ec2, name, vpc_id) for name in ("one", "two")]
     named = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": peer}]} for peer in peers]
     ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=named)
@@ -158,7 +158,7 @@ def test_rules_that_differ_in_the_group_they_name_are_two(ec2: Ec2, vpc_id: str,
     assert [rule["ReferencedGroupInfo"]["GroupId"] for rule in rules(ec2, web)] == peers[1:]
 
 
-def test_ports_mean_nothing_where_the_protocol_has_none(ec2: Ec2, web: str) -> None:
+def test_ports_are_ignored_for_a_protocol_without_ports(ec2: Ec2, web: str) -> None:
     wanted = [
         {"IpProtocol": protocol, "FromPort": 5, "ToPort": 5, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]} for protocol in ("-1", "50", "all")
     ]
@@ -170,7 +170,7 @@ def test_ports_mean_nothing_where_the_protocol_has_none(ec2: Ec2, web: str) -> N
     assert code(error) == "InvalidPermission.Duplicate"
 
 
-def test_sixty_rules_are_enough(ec2: Ec2, web: str) -> None:
+def test_a_group_has_at_most_sixty_rules_per_direction(ec2: Ec2, web: str) -> None:
     many = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]} for port in range(61)]
     with pytest.raises(AwsError) as error:
         ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=many)
@@ -194,7 +194,7 @@ def test_rules_are_revoked_by_id_and_by_value(ec2: Ec2, web: str) -> None:
     assert rules(ec2, web, egress=True) == []
 
 
-def test_an_unknown_rule_is_an_error_but_not_in_the_default_vpc(ec2: Ec2, web: str) -> None:
+def test_revoking_an_unknown_rule_is_an_error_except_in_the_default_vpc(ec2: Ec2, web: str) -> None:
     ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=[SSH])
     with pytest.raises(AwsError) as error:
         ec2.revoke_security_group_ingress(GroupId=web, IpPermissions=[SSH, SSH | {"ToPort": 23}])
@@ -229,7 +229,7 @@ def test_a_rule_is_modified_in_place(ec2: Ec2, vpc_id: str, web: str) -> None:
     assert changed["Tags"] == [{"Key": "why", "Value": "admin"}]
 
 
-def test_two_rules_may_swap_but_not_become_alike(ec2: Ec2, web: str) -> None:
+def test_two_rules_may_swap_values_but_not_become_equal(ec2: Ec2, web: str) -> None:
     https = SSH | {"FromPort": 443, "ToPort": 443}
     added = ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=[SSH, https])["SecurityGroupRules"]
     first, second = (rule["SecurityGroupRuleId"] for rule in added)
@@ -269,7 +269,7 @@ def test_a_group_in_use_is_not_deleted(ec2: Ec2, vpc_id: str, web: str) -> None:
     database = group(ec2, "database", vpc_id)
     permission = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": web}]}
     ec2.authorize_security_group_ingress(GroupId=database, IpPermissions=[permission])
-    ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=[permission])  # Naming itself does not count.
+    ec2.authorize_security_group_ingress(GroupId=web, IpPermissions=[permission])  # A reference to itself does not prevent the deletion.
     with pytest.raises(AwsError) as error:
         ec2.delete_security_group(GroupId=web)
     assert (code(error), error.value.message) == ("DependencyViolation", f"resource {web} has a dependent object")
@@ -286,7 +286,7 @@ def test_a_group_in_use_is_not_deleted(ec2: Ec2, vpc_id: str, web: str) -> None:
     assert (code(error), error.value.message) == ("InvalidGroup.NotFound", f"The security group '{web}' does not exist")
 
 
-def test_the_default_group_stays(ec2: Ec2) -> None:
+def test_the_default_group_cannot_be_deleted(ec2: Ec2) -> None:
     with pytest.raises(AwsError) as error:
         ec2.delete_security_group(GroupName="default")
     assert code(error) == "CannotDelete"
@@ -318,7 +318,7 @@ def test_a_vpcs_groups_are_listed_for_it(ec2: Ec2, vpc_id: str, web: str) -> Non
         ("tag-key", "Nam*"),
     ],
 )
-def test_groups_are_found_by_what_they_permit(ec2: Ec2, vpc_id: str, name: str, value: str) -> None:
+def test_groups_are_filtered_by_their_permissions(ec2: Ec2, vpc_id: str, name: str, value: str) -> None:
     id = ec2.create_security_group(
         GroupName="web",
         Description="the web tier",
@@ -336,12 +336,12 @@ NEVER_RULES: list[dict[str, Any]] = [
     {"IpProtocol": "icmpv6", "FromPort": -1, "ToPort": -1, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
     {"IpProtocol": "-1", "PrefixListIds": [{"PrefixListId": "pl-63a5400a"}]},
 ]
-"""Permissions that cannot be authorized here, so that no group has them."""
+"""Permissions that cannot be authorized, so that no group has them."""
 
 
 @pytest.mark.parametrize("permission", NEVER_RULES)
 def test_a_permission_that_cannot_be_authorized_is_not_found_when_it_is_revoked(ec2: Ec2, web: str, permission: dict[str, Any]) -> None:
-    """Terraform revokes `::/0` from every new group and goes on after InvalidPermission.NotFound alone."""
+    """Terraform revokes `::/0` from every new group and ignores only InvalidPermission.NotFound."""
     for operation in (ec2.revoke_security_group_egress, ec2.revoke_security_group_ingress):
         with pytest.raises(AwsError) as error:
             operation(GroupId=web, IpPermissions=[permission])
@@ -367,7 +367,7 @@ def test_in_the_default_vpc_such_a_permission_is_unknown_when_it_is_revoked(ec2:
     assert rules(ec2, id, egress=True) == []
 
 
-def test_a_malformed_ipv6_range_is_refused_also_when_it_is_revoked(ec2: Ec2, web: str) -> None:
+def test_a_malformed_ipv6_range_is_rejected_even_when_it_is_revoked(ec2: Ec2, web: str) -> None:
     with pytest.raises(AwsError) as error:
         ec2.revoke_security_group_egress(GroupId=web, IpPermissions=[{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "everywhere"}]}])
     assert (code(error), error.value.message) == ("InvalidParameterValue", "CIDR block everywhere is malformed")

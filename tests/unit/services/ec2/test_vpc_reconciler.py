@@ -1,4 +1,4 @@
-"""From records to plans, and the fabric following them."""
+"""Plans from records, and the reconciliation of the fabric with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .harness import Ec2, code
 
 
 class StoppedClock(RegionClock):
-    """Region time as the calls see it."""
+    """A clock with the region time of the calls."""
 
     def __init__(self, ec2: Ec2) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class StoppedClock(RegionClock):
 
 
 class Simulation:
-    """An account, a fabric, and the reconciler between them."""
+    """An account, a fake fabric, and the reconciler."""
 
     def __init__(self) -> None:
         self.ec2 = Ec2()
@@ -40,7 +40,7 @@ class Simulation:
         self.reconciler = VpcReconciler(self.ec2.store, self.fabric, StoppedClock(self.ec2))
 
     def settle(self) -> None:
-        """Converge every VPC that there is or was."""
+        """Converge every existing or deleted VPC."""
         for network in self.ec2.store.select(model.FabricNetwork):
             virtual_time.run(self.reconciler.converge(network.id))
 
@@ -76,7 +76,7 @@ def planned(ec2: Ec2, vpc_id: str) -> plan.VpcPlan:
     return found
 
 
-def test_a_plan_says_where_packets_go_and_who_may_send_them(simulation: Simulation) -> None:
+def test_a_plan_has_the_routes_and_the_rules_of_the_vpc(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     found = planned(simulation.ec2, ids["vpc"])
     by_id = {subnet.id: subnet for subnet in found.subnets}
@@ -108,7 +108,7 @@ def test_an_interface_is_planned_with_its_host_addresses_and_groups(simulation: 
     )
 
 
-def test_an_unchecked_interface_forwards_and_routes_lead_to_it_while_it_is_in_a_host(simulation: Simulation) -> None:
+def test_a_route_to_an_interface_without_source_check_is_active_while_it_is_attached(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     id = simulation.ec2.create_network_interface(SubnetId=ids["public"])["NetworkInterface"]["NetworkInterfaceId"]
     simulation.ec2.modify_network_interface_attribute(NetworkInterfaceId=id, SourceDestCheck={"Value": False})
@@ -125,7 +125,7 @@ def test_an_unchecked_interface_forwards_and_routes_lead_to_it_while_it_is_in_a_
     assert route() == plan.PlannedRoute("192.168.0.0/16", "interface", id)
 
 
-def test_acl_entries_are_planned_in_order_with_the_fabrics_words(simulation: Simulation) -> None:
+def test_acl_entries_are_planned_in_order_with_the_fabrics_protocol_names(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     acl_id = simulation.ec2.create_network_acl(VpcId=ids["vpc"])["NetworkAcl"]["NetworkAclId"]
     entry = {"NetworkAclId": acl_id, "RuleAction": "allow", "Egress": False, "CidrBlock": "10.0.0.0/8"}
@@ -144,7 +144,7 @@ def test_there_is_no_plan_without_a_vpc(simulation: Simulation) -> None:
     assert vpc_plan(simulation.ec2.store, "vpc-0123456789abcdef0") is None
 
 
-def test_a_vpc_that_is_gone_is_removed_also_after_a_crash_in_between(simulation: Simulation) -> None:
+def test_a_deleted_vpcs_network_is_removed_even_after_a_crash_in_between(simulation: Simulation) -> None:
     vpc_id = simulation.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     simulation.settle()
     assert set(simulation.fabric.networks) == {vpc_id, simulation.ec2.default_vpc_id}
@@ -165,7 +165,7 @@ def public_nat(ec2: Ec2, ids: dict[str, str], **more: Any) -> str:
     return str(ec2.create_nat_gateway(SubnetId=ids["public"], AllocationId=allocation_id, **more)["NatGateway"]["NatGatewayId"])
 
 
-def test_a_nat_gateway_is_available_only_when_it_forwards(simulation: Simulation) -> None:
+def test_a_nat_gateway_becomes_available_only_after_its_plan_is_applied(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     nat_id = public_nat(simulation.ec2, ids)
     main = simulation.ec2.describe_route_tables(
@@ -188,7 +188,7 @@ def test_a_nat_gateway_is_available_only_when_it_forwards(simulation: Simulation
     assert interface.public == ((address["PrivateIp"], address["PublicIp"]),) and interface.forwards
 
 
-def test_a_deleted_nat_gateway_frees_its_things_when_the_fabric_is_done(simulation: Simulation) -> None:
+def test_a_deleted_nat_gateway_releases_its_interface_and_address_after_the_fabric_has_removed_it(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     nat_id = public_nat(simulation.ec2, ids)
     simulation.settle()
@@ -209,7 +209,7 @@ def test_a_deleted_nat_gateway_frees_its_things_when_the_fabric_is_done(simulati
     assert simulation.ec2.store.select(model.NatGateway) == []
 
 
-def test_a_route_to_the_interface_of_a_nat_gateway_that_goes_is_a_black_hole(simulation: Simulation) -> None:
+def test_a_route_to_the_interface_of_a_nat_gateway_being_deleted_is_a_black_hole(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     nat_id = public_nat(simulation.ec2, ids)
     simulation.settle()
@@ -223,7 +223,7 @@ def test_a_route_to_the_interface_of_a_nat_gateway_that_goes_is_a_black_hole(sim
 
     assert route() == plan.PlannedRoute("192.168.0.0/16", "interface", interface_id)
     simulation.ec2.delete_nat_gateway(NatGatewayId=nat_id)
-    assert route() == plan.PlannedRoute("192.168.0.0/16", "blackhole")  # The fabric takes the interface away now.
+    assert route() == plan.PlannedRoute("192.168.0.0/16", "blackhole")  # The fabric removes the interface now.
 
 
 def test_a_nat_gateway_deleted_while_pending_never_becomes_available(simulation: Simulation) -> None:
@@ -239,7 +239,7 @@ def test_a_nat_gateway_deleted_while_pending_never_becomes_available(simulation:
     ]
 
 
-def test_a_public_nat_gateway_without_an_internet_gateway_fails_and_says_why(simulation: Simulation) -> None:
+def test_a_public_nat_gateway_without_an_internet_gateway_fails_with_the_reason(simulation: Simulation) -> None:
     vpc_id = simulation.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     island = simulation.ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
     nat_id = public_nat(simulation.ec2, {"public": island})
@@ -275,7 +275,7 @@ def test_a_private_nat_gateway_needs_no_public_address(simulation: Simulation) -
         ({"ConnectivityType": "private", "PrivateIpAddress": "10.0.2.9"}, "InvalidParameterValue"),
     ],
 )
-def test_what_is_no_nat_gateway_is_refused(simulation: Simulation, request_: dict[str, Any], expected: str) -> None:
+def test_an_invalid_nat_gateway_is_rejected(simulation: Simulation, request_: dict[str, Any], expected: str) -> None:
     ids = tiers(simulation.ec2)
     with pytest.raises(AwsError) as error:
         simulation.ec2.create_nat_gateway(SubnetId=ids["public"], **request_)
@@ -283,7 +283,7 @@ def test_what_is_no_nat_gateway_is_refused(simulation: Simulation, request_: dic
     assert simulation.ec2.store.select(model.NatGateway) == []
 
 
-def test_an_elastic_address_serves_one_gateway_and_is_not_pulled_from_it(simulation: Simulation) -> None:
+def test_an_elastic_address_of_a_nat_gateway_cannot_be_used_elsewhere(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     public_nat(simulation.ec2, ids)
     [address] = simulation.ec2.describe_addresses()["Addresses"]
@@ -295,7 +295,7 @@ def test_an_elastic_address_serves_one_gateway_and_is_not_pulled_from_it(simulat
     assert code(error) == "AuthFailure"
 
 
-def test_five_nat_gateways_in_a_zone_are_enough(simulation: Simulation) -> None:
+def test_a_zone_has_at_most_five_nat_gateways(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     for _ in range(5):
         simulation.ec2.create_nat_gateway(SubnetId=ids["private"], ConnectivityType="private")
@@ -309,7 +309,7 @@ def test_the_nat_gateways_lifecycle_has_no_dead_end() -> None:
     assert LIFECYCLE.dead_ends() == frozenset()
 
 
-def test_every_change_reaches_its_vpc(simulation: Simulation) -> None:
+def test_every_change_wakes_the_reconciler_of_its_vpc(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     ec2, reconciler = simulation.ec2, simulation.reconciler
     seen: set[str] = set()
@@ -340,7 +340,7 @@ def test_every_change_reaches_its_vpc(simulation: Simulation) -> None:
         assert ids["vpc"] in seen
 
 
-def test_the_driver_settles_a_region_whatever_fails_on_the_way(simulation: Simulation) -> None:
+def test_the_driver_converges_a_region_whatever_call_fails(simulation: Simulation) -> None:
     ids = tiers(simulation.ec2)
     nat_id = public_nat(simulation.ec2, ids)
 

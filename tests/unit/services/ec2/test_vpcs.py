@@ -10,7 +10,7 @@ from zonal.services.ec2 import model
 from .harness import Ec2, code
 
 
-def test_a_vpc_is_born_with_a_table_an_acl_and_a_group(ec2: Ec2) -> None:
+def test_a_new_vpc_has_a_route_table_an_acl_and_a_group(ec2: Ec2) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]
     here = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
     assert ec2.describe_route_tables(Filters=here)["RouteTables"][0]["Routes"][0]["DestinationCidrBlock"] == "10.0.0.0/16"
@@ -19,7 +19,7 @@ def test_a_vpc_is_born_with_a_table_an_acl_and_a_group(ec2: Ec2) -> None:
     assert vpc["DhcpOptionsId"] == ec2.describe_dhcp_options()["DhcpOptions"][0]["DhcpOptionsId"]
 
 
-def test_a_range_is_put_into_canonical_form(ec2: Ec2) -> None:
+def test_a_range_is_converted_to_canonical_form(ec2: Ec2) -> None:
     assert ec2.create_vpc(CidrBlock="100.68.0.18/18")["Vpc"]["CidrBlock"] == "100.68.0.0/18"
 
 
@@ -39,7 +39,7 @@ def test_a_range_is_put_into_canonical_form(ec2: Ec2) -> None:
         ("fd00::/16", "InvalidParameterValue"),
     ],
 )
-def test_a_vpc_cannot_have_any_range(ec2: Ec2, cidr: str, expected: str) -> None:
+def test_an_invalid_range_of_a_vpc_is_rejected(ec2: Ec2, cidr: str, expected: str) -> None:
     with pytest.raises(AwsError) as error:
         ec2.create_vpc(CidrBlock=cidr)
     assert code(error) == expected
@@ -54,7 +54,7 @@ def test_a_vpc_cannot_have_any_range(ec2: Ec2, cidr: str, expected: str) -> None
         {"InstanceTenancy": "dedicated"},
     ],
 )
-def test_what_a_vpc_cannot_do_is_refused(ec2: Ec2, request_: dict[str, object]) -> None:
+def test_unsupported_parameters_of_a_vpc_are_rejected(ec2: Ec2, request_: dict[str, object]) -> None:
     with pytest.raises(AwsError) as error:
         ec2.create_vpc(CidrBlock="10.0.0.0/16", **request_)
     assert code(error) == "InvalidParameterValue"
@@ -67,7 +67,7 @@ def test_a_vpc_needs_a_range(ec2: Ec2) -> None:
     assert code(error) == "MissingParameter"
 
 
-def test_an_account_has_five_vpcs_at_most(ec2: Ec2) -> None:
+def test_an_account_has_at_most_five_vpcs(ec2: Ec2) -> None:
     for number in range(4):
         ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")
     with pytest.raises(AwsError) as error:
@@ -75,7 +75,7 @@ def test_an_account_has_five_vpcs_at_most(ec2: Ec2) -> None:
     assert (code(error), error.value.message) == ("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 
 
-def test_a_missing_vpc_is_named(ec2: Ec2) -> None:
+def test_the_error_of_a_missing_vpc_names_it(ec2: Ec2) -> None:
     with pytest.raises(AwsError) as error:
         ec2.delete_vpc(VpcId="vpc-0123456789abcdef0")
     assert (code(error), error.value.message) == ("InvalidVpcID.NotFound", "The vpc ID 'vpc-0123456789abcdef0' does not exist")
@@ -84,7 +84,7 @@ def test_a_missing_vpc_is_named(ec2: Ec2) -> None:
     assert (code(error), error.value.message) == ("InvalidVpcID.Malformed", 'Invalid id: "shop" (expecting "vpc-...")')
 
 
-def test_an_empty_vpc_is_deleted_with_what_it_was_born_with(ec2: Ec2) -> None:
+def test_an_empty_vpc_is_deleted_with_its_initial_resources(ec2: Ec2) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     ec2.delete_vpc(VpcId=vpc_id)
     for kind in (model.Vpc, model.RouteTable, model.NetworkAcl, model.SecurityGroup):
@@ -94,7 +94,7 @@ def test_an_empty_vpc_is_deleted_with_what_it_was_born_with(ec2: Ec2) -> None:
 
 
 @pytest.mark.parametrize("thing", ["subnet", "group", "table", "acl", "gateway"])
-def test_a_vpc_with_something_in_it_is_not_deleted(ec2: Ec2, thing: str) -> None:
+def test_a_vpc_with_dependencies_is_not_deleted(ec2: Ec2, thing: str) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     if thing == "subnet":
         ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.0.0/24")
@@ -130,7 +130,7 @@ def test_attributes_change_one_at_a_time(ec2: Ec2) -> None:
     assert code(error) == "InvalidParameterValue"
 
 
-def test_a_further_range_brings_local_routes_and_room_for_subnets(ec2: Ec2) -> None:
+def test_an_additional_range_adds_local_routes_and_allows_subnets(ec2: Ec2) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/24")["Vpc"]["VpcId"]
     with pytest.raises(AwsError) as error:
         ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.1.0.0/24")
@@ -152,14 +152,14 @@ def test_a_further_range_brings_local_routes_and_room_for_subnets(ec2: Ec2) -> N
 
 
 @pytest.mark.parametrize("cidr", ["10.0.0.128/25", "192.168.0.0/16", "172.16.0.0/16", "10.0.0.0/8"])
-def test_a_further_range_may_not_overlap_or_be_of_another_private_range(ec2: Ec2, cidr: str) -> None:
+def test_an_additional_range_may_not_overlap_or_be_of_another_private_range(ec2: Ec2, cidr: str) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/24")["Vpc"]["VpcId"]
     with pytest.raises(AwsError) as error:
         ec2.associate_vpc_cidr_block(VpcId=vpc_id, CidrBlock=cidr)
     assert code(error) == "InvalidVpc.Range"
 
 
-def test_the_primary_range_stays_and_there_are_five_at_most(ec2: Ec2) -> None:
+def test_the_primary_range_cannot_be_removed_and_there_are_at_most_five(ec2: Ec2) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/24")["Vpc"]
     with pytest.raises(AwsError) as error:
         ec2.disassociate_vpc_cidr_block(AssociationId=vpc["CidrBlockAssociationSet"][0]["AssociationId"])
@@ -174,7 +174,7 @@ def test_the_primary_range_stays_and_there_are_five_at_most(ec2: Ec2) -> None:
     assert code(error) == "InvalidVpcCidrBlockAssociationID.NotFound"
 
 
-def test_a_subnet_lies_in_its_vpc_apart_from_the_others(ec2: Ec2) -> None:
+def test_a_subnet_is_inside_its_vpc_and_overlaps_no_other(ec2: Ec2) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24", AvailabilityZone="us-east-1b")
     for cidr, expected, message in [
@@ -188,7 +188,7 @@ def test_a_subnet_lies_in_its_vpc_apart_from_the_others(ec2: Ec2) -> None:
         assert (code(error), error.value.message) == (expected, message)
 
 
-def test_a_subnet_goes_where_it_is_asked_to_or_to_the_emptiest_zone(ec2: Ec2) -> None:
+def test_a_subnet_is_created_in_the_requested_zone_or_the_emptiest(ec2: Ec2) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     zones = [
         ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.0.{number}.0/24", **place)["Subnet"]["AvailabilityZone"]
@@ -204,7 +204,7 @@ def test_a_subnet_goes_where_it_is_asked_to_or_to_the_emptiest_zone(ec2: Ec2) ->
     assert code(error) == "InvalidParameterCombination"
 
 
-def test_a_subnet_with_interfaces_is_not_deleted_and_takes_its_associations_with_it(ec2: Ec2) -> None:
+def test_a_subnet_with_interfaces_is_not_deleted_and_an_empty_one_is_deleted_with_its_associations(ec2: Ec2) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet_id = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
     table_id = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
@@ -244,7 +244,7 @@ def test_free_addresses_are_counted_without_the_five_reserved_ones(ec2: Ec2) -> 
     assert ec2.describe_subnets(SubnetIds=[subnet["SubnetId"]])["Subnets"][0]["AvailableIpAddressCount"] == 8
 
 
-def test_dhcp_options_say_what_hosts_do_and_nothing_else(ec2: Ec2) -> None:
+def test_dhcp_options_that_hosts_would_not_follow_are_rejected(ec2: Ec2) -> None:
     options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name-servers", "Values": ["AmazonProvidedDNS"]}])["DhcpOptions"]
     ec2.associate_dhcp_options(VpcId=ec2.default_vpc_id, DhcpOptionsId=options["DhcpOptionsId"])
     with pytest.raises(AwsError) as error:
@@ -258,8 +258,8 @@ def test_dhcp_options_say_what_hosts_do_and_nothing_else(ec2: Ec2) -> None:
     assert code(error) == "InvalidDhcpOptionID.NotFound"
 
 
-def test_a_vpc_may_be_without_dhcp_options_so_that_they_can_be_deleted(ec2: Ec2) -> None:
-    """Terraform's provider destroys an association by associating `default`."""
+def test_a_vpc_without_dhcp_options_allows_their_deletion(ec2: Ec2) -> None:
+    """Terraform's provider removes an association by associating `default`."""
     options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name-servers", "Values": ["AmazonProvidedDNS"]}])["DhcpOptions"]
     ec2.associate_dhcp_options(VpcId=ec2.default_vpc_id, DhcpOptionsId=options["DhcpOptionsId"])
     ec2.associate_dhcp_options(VpcId=ec2.default_vpc_id, DhcpOptionsId="default")

@@ -1,4 +1,4 @@
-"""Server access logs: what is asked of a bucket arrives as lines in another one, where that one lets it in."""
+"""Server access logs: requests to a bucket are delivered as lines to its target bucket, if that one allows it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def s3(endpoint: Endpoint) -> Any:
 
 
 def let_in(s3: Any, source: str = "pictures", prefix: str = "") -> None:
-    """Let the log delivery for a bucket write into `logs`."""
+    """Allow the log delivery of a bucket to write to `logs`."""
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "logging.s3.amazonaws.com"},
@@ -50,7 +50,7 @@ def enable(s3: Any, **more: Any) -> None:
 
 
 def lines(s3: Any, *, with_operation: str, count: int = 1) -> list[list[str]]:
-    """The fields of delivered lines about an operation, once there are so many."""
+    """The fields of the delivered lines of an operation, once there are at least `count`."""
 
     def look() -> list[list[str]]:
         keys = [each["Key"] for each in s3.list_objects_v2(Bucket="logs").get("Contents", [])]
@@ -61,7 +61,7 @@ def lines(s3: Any, *, with_operation: str, count: int = 1) -> list[list[str]]:
     return eventually(look)  # type: ignore[no-any-return]
 
 
-def test_what_is_done_with_a_bucket_is_told_in_the_other(s3: Any) -> None:
+def test_requests_to_a_bucket_are_logged_in_its_target_bucket(s3: Any) -> None:
     let_in(s3)
     enable(s3)
     s3.put_object(Bucket="pictures", Key="a b.png", Body=b"12345")
@@ -78,7 +78,7 @@ def test_what_is_done_with_a_bucket_is_told_in_the_other(s3: Any) -> None:
     assert len(put) == 27, "as many fields as S3's own lines have"
 
 
-def test_lines_that_wait_are_delivered_when_the_region_ends(tmp_path: Path) -> None:
+def test_collected_lines_are_delivered_when_the_region_stops(tmp_path: Path) -> None:
     slow = Endpoint(tmp_path)
     client = slow.client()
     client.create_bucket(Bucket="pictures")
@@ -115,7 +115,7 @@ def test_keys_can_be_partitioned_by_source_and_day(s3: Any, source: str) -> None
     assert re.fullmatch(rf"p/\d{{12}}/us-east-1/pictures/\d{{4}}/\d\d/\d\d/\d{{4}}-\d\d-\d\d-{moment}-[0-9A-F]{{16}}", key)
 
 
-def test_a_bucket_that_lets_nobody_in_is_refused_as_a_target(s3: Any) -> None:
+def test_a_target_bucket_that_does_not_allow_the_delivery_is_rejected(s3: Any) -> None:
     with pytest.raises(ClientError, match=r"InvalidTargetBucketForLogging.*log-delivery group"):
         enable(s3)
     let_in(s3, source="another")
@@ -126,7 +126,7 @@ def test_a_bucket_that_lets_nobody_in_is_refused_as_a_target(s3: Any) -> None:
     assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket="pictures")
 
 
-def test_an_acl_lets_the_log_delivery_in_and_grants_readers(s3: Any) -> None:
+def test_an_acl_allows_the_log_delivery_and_target_grants_give_read_access(s3: Any) -> None:
     s3.put_bucket_ownership_controls(Bucket="logs", OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
     s3.put_bucket_acl(Bucket="logs", ACL="log-delivery-write")
     readers = [
@@ -140,7 +140,7 @@ def test_an_acl_lets_the_log_delivery_in_and_grants_readers(s3: Any) -> None:
     assert readers[0] in s3.get_object_acl(Bucket="logs", Key=key)["Grants"]
 
 
-def test_logging_ends_when_it_is_switched_off(s3: Any) -> None:
+def test_logging_stops_when_it_is_disabled(s3: Any) -> None:
     let_in(s3)
     enable(s3)
     s3.put_bucket_logging(Bucket="pictures", BucketLoggingStatus={})

@@ -1,4 +1,4 @@
-"""Several accounts in S3, by boto3: buckets as they were before 2023, where ACLs count, and what accounts may do with each other's."""
+"""Several accounts in S3, with boto3: buckets with the defaults before 2023, where ACLs apply, and access between accounts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def grants(answer: Any) -> set[tuple[str, str]]:
     return {(each["Grantee"].get("ID") or each["Grantee"]["URI"].rpartition("/")[2], each["Permission"]) for each in answer["Grants"]}
 
 
-def test_a_bucket_as_before_2023_blocks_nothing(mine: Any, nobody: Any, bucket: str) -> None:
+def test_a_bucket_with_the_defaults_before_2023_blocks_nothing(mine: Any, nobody: Any, bucket: str) -> None:
     assert code(mine.get_bucket_ownership_controls, Bucket=bucket) == "OwnershipControlsNotFoundError"
     assert code(mine.get_public_access_block, Bucket=bucket) == "NoSuchPublicAccessBlockConfiguration"
     mine.put_object(Bucket=bucket, Key="open", Body=b"o", ACL="public-read")
@@ -78,7 +78,7 @@ def test_a_bucket_as_before_2023_blocks_nothing(mine: Any, nobody: Any, bucket: 
     mine.put_object(Bucket=bucket, Key="own key", Body=b"o", SSECustomerAlgorithm="AES256", SSECustomerKey=b"k" * 32)
 
 
-def test_accounts_see_their_own_buckets_only(mine: Any, theirs: Any, bucket: str) -> None:
+def test_accounts_list_only_their_own_buckets(mine: Any, theirs: Any, bucket: str) -> None:
     assert bucket not in [each["Name"] for each in theirs.list_buckets()["Buckets"]]
     assert theirs.list_buckets()["Owner"] == {"DisplayName": "j", "ID": OTHER}
     assert code(theirs.list_objects_v2, Bucket=bucket) == "AccessDenied"
@@ -87,7 +87,7 @@ def test_accounts_see_their_own_buckets_only(mine: Any, theirs: Any, bucket: str
     assert code(theirs.create_bucket, Bucket=bucket) == "BucketAlreadyExists"
 
 
-def test_a_grant_gives_what_it_says_and_no_more(mine: Any, theirs: Any, bucket: str) -> None:
+def test_a_grant_gives_only_its_permission(mine: Any, theirs: Any, bucket: str) -> None:
     mine.put_bucket_acl(Bucket=bucket, GrantRead=f"id={OTHER}", GrantFullControl="emailAddress=me@example.com")
     assert grants(mine.get_bucket_acl(Bucket=bucket)) == {(OTHER, "READ"), (ME, "FULL_CONTROL")}
     assert theirs.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
@@ -96,7 +96,7 @@ def test_a_grant_gives_what_it_says_and_no_more(mine: Any, theirs: Any, bucket: 
     assert code(mine.put_bucket_acl, Bucket=bucket, GrantRead="id=unknown") == "InvalidArgument"
 
 
-def test_who_writes_an_object_owns_it_where_acls_count(mine: Any, theirs: Any, bucket: str) -> None:
+def test_the_writer_owns_an_object_if_acls_are_enabled(mine: Any, theirs: Any, bucket: str) -> None:
     mine.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
     theirs.put_object(Bucket=bucket, Key="theirs", Body=b"t")
     assert theirs.get_object_acl(Bucket=bucket, Key="theirs")["Owner"] == {"DisplayName": "j", "ID": OTHER}
@@ -106,7 +106,7 @@ def test_who_writes_an_object_owns_it_where_acls_count(mine: Any, theirs: Any, b
     mine.delete_object(Bucket=bucket, Key="theirs")
 
 
-def test_a_policy_lets_another_account_in(mine: Any, theirs: Any, bucket: str) -> None:
+def test_a_policy_allows_another_account(mine: Any, theirs: Any, bucket: str) -> None:
     statement = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "s3:ListBucket"}
     policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": f"arn:aws:s3:::{bucket}"}]}
     mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
@@ -114,7 +114,7 @@ def test_a_policy_lets_another_account_in(mine: Any, theirs: Any, bucket: str) -
     assert code(theirs.get_bucket_policy, Bucket=bucket) == "AccessDenied"
 
 
-def test_a_new_bucket_with_an_acl_must_be_allowed_to_have_it(endpoint: Endpoint, mine: Any) -> None:
+def test_a_new_buckets_acl_must_be_allowed_by_its_ownership_and_access_block(endpoint: Endpoint, mine: Any) -> None:
     name = f"bucket-{os.urandom(5).hex()}"
     assert (
         code(mine.create_bucket, Bucket=name, ACL="public-read", ObjectOwnership="BucketOwnerEnforced")
@@ -124,18 +124,18 @@ def test_a_new_bucket_with_an_acl_must_be_allowed_to_have_it(endpoint: Endpoint,
     assert ("AllUsers", "READ") in grants(mine.get_bucket_acl(Bucket=name))
 
 
-def test_grants_by_header_are_all_kept(mine: Any, bucket: str) -> None:
+def test_all_grants_in_headers_are_stored(mine: Any, bucket: str) -> None:
     parameters = dict.fromkeys(("GrantRead", "GrantWrite", "GrantReadACP", "GrantWriteACP", "GrantFullControl"), f"id={OTHER}")
     mine.put_bucket_acl(Bucket=bucket, **parameters)
     found = [each["Permission"] for each in mine.get_bucket_acl(Bucket=bucket)["Grants"]]
     assert found == ["READ", "WRITE", "READ_ACP", "WRITE_ACP", "FULL_CONTROL"]
     mine.put_bucket_acl(Bucket=bucket, AccessControlPolicy={"Owner": {"ID": ME}, "Grants": []})
     assert mine.get_bucket_acl(Bucket=bucket)["Grants"] == []
-    mine.create_bucket(Bucket=bucket)  # Made again, it begins anew as to its ACL.
+    mine.create_bucket(Bucket=bucket)  # Creating it again resets its ACL.
     assert grants(mine.get_bucket_acl(Bucket=bucket)) == {(ME, "FULL_CONTROL")}
 
 
-def test_who_may_write_by_policy_may_not_grant_by_it(mine: Any, theirs: Any, bucket: str) -> None:
+def test_a_policy_that_allows_writing_does_not_allow_grants(mine: Any, theirs: Any, bucket: str) -> None:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     theirs.put_object(Bucket=bucket, Key="k")
@@ -145,13 +145,13 @@ def test_who_may_write_by_policy_may_not_grant_by_it(mine: Any, theirs: Any, buc
     theirs.put_object(Bucket=bucket, Key="k2", ACL="public-read")
 
 
-def test_who_may_list_is_told_that_a_key_is_not_there(mine: Any, nobody: Any, bucket: str) -> None:
+def test_a_missing_key_is_404_for_callers_who_may_list(mine: Any, nobody: Any, bucket: str) -> None:
     assert code(nobody.get_object, Bucket=bucket, Key="k") == "AccessDenied"
     mine.put_bucket_acl(Bucket=bucket, ACL="public-read")
     assert code(nobody.get_object, Bucket=bucket, Key="k") == "NoSuchKey"
 
 
-def test_a_body_that_would_be_refused_by_its_head_is_not_asked_for(endpoint: Endpoint, mine: Any, bucket: str) -> None:
+def test_a_request_rejected_by_its_head_gets_no_100_continue(endpoint: Endpoint, mine: Any, bucket: str) -> None:
     def said() -> bytes:
         with socket.create_connection(("127.0.0.1", endpoint.port), timeout=120) as connection:
             connection.sendall(f"PUT /{bucket}/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
@@ -182,7 +182,7 @@ def test_a_forms_policy_must_name_the_bucket(endpoint: Endpoint, bucket: str) ->
     assert status == 403 and b"Invalid according to Policy: Extra input fields: bucket" in body
 
 
-def test_a_missing_key_is_told_where_a_policy_lets_list_its_prefix(mine: Any, theirs: Any, bucket: str) -> None:
+def test_a_missing_key_is_404_if_a_policy_allows_listing_its_prefix(mine: Any, theirs: Any, bucket: str) -> None:
     statement: dict[str, Any] = {"Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
     statement["Condition"] = {"StringLike": {"s3:prefix": "public/*"}}
     mine.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
@@ -190,7 +190,7 @@ def test_a_missing_key_is_told_where_a_policy_lets_list_its_prefix(mine: Any, th
     assert code(theirs.head_object, Bucket=bucket, Key="private/none") == "403"
 
 
-def test_a_completion_of_an_upload_with_checksums_brings_the_key_of_its_parts(mine: Any, bucket: str) -> None:
+def test_completing_an_sse_c_upload_with_checksums_requires_its_key(mine: Any, bucket: str) -> None:
     ours, other = ({"SSECustomerAlgorithm": "AES256", "SSECustomerKey": letter * 32} for letter in "ab")
     upload = mine.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="CRC32", **ours)["UploadId"]
     part = mine.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"one", **ours)
@@ -202,6 +202,6 @@ def test_a_completion_of_an_upload_with_checksums_brings_the_key_of_its_parts(mi
     assert mine.get_object(Bucket=bucket, Key="k", **ours)["Body"].read() == b"one"
 
 
-def test_a_key_of_the_customers_does_not_go_with_kms(mine: Any, bucket: str) -> None:
+def test_an_sse_c_key_cannot_be_combined_with_kms(mine: Any, bucket: str) -> None:
     asked = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "a" * 32, "ServerSideEncryption": "aws:kms"}
     assert code(mine.put_object, Bucket=bucket, Key="k", **asked) == "InvalidArgument"

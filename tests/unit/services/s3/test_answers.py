@@ -1,13 +1,12 @@
-"""S3's answers to what is unusual or wrong, as the real service was seen to give them: codes, messages and fields.
+"""S3's responses to unusual and invalid requests, as recorded from AWS: codes, messages and fields.
 
-Where a test says nothing else, the words were recorded against AWS by public suites (LocalStack's snapshots, moto's verified tests).
+Unless a test states otherwise, they were recorded by public suites (LocalStack's snapshots, moto's verified tests).
 """
 
 from __future__ import annotations
 
 import http.client
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,25 +19,6 @@ from botocore.exceptions import ClientError
 from tests.s3_endpoint import Endpoint, resolve_localhost
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture(scope="module")
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    name = f"bucket-{os.urandom(5).hex()}"
-    client.create_bucket(Bucket=name)
-    return name
-
-
 def refused(call: Any, /, **parameters: Any) -> dict[str, Any]:
     """The error of a call that must fail, with its status."""
     with pytest.raises(ClientError) as failed:
@@ -47,7 +27,7 @@ def refused(call: Any, /, **parameters: Any) -> dict[str, Any]:
     return {**response["Error"], "Status": response["ResponseMetadata"]["HTTPStatusCode"]}
 
 
-def test_a_version_id_that_the_bucket_never_gave_is_no_version(client: Any, bucket: str) -> None:
+def test_a_version_id_that_the_bucket_never_issued_is_invalid(client: Any, bucket: str) -> None:
     invalid = {
         "Code": "InvalidArgument",
         "Message": "Invalid version id specified",
@@ -91,19 +71,19 @@ def test_tags_of_a_delete_marker_are_not_allowed(client: Any, bucket: str) -> No
     ("text", "found"),
     [("wrongquery&wrongagain", ["wrongagain", "wrongquery"]), ("key1&&key2", ["key1", "key2"]), ("tag=&b=1", ["b", "tag"])],
 )
-def test_tags_in_a_header_may_lack_values_and_come_back_in_order(client: Any, bucket: str, text: str, found: list[str]) -> None:
+def test_tags_in_a_header_may_lack_values_and_are_returned_in_order(client: Any, bucket: str, text: str, found: list[str]) -> None:
     client.put_object(Bucket=bucket, Key="k", Tagging=text)
     assert [tag["Key"] for tag in client.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]] == found
 
 
 @pytest.mark.parametrize("text", ["key1=val1&key1=val2", "key1=val1,key2=val2"])
-def test_tags_in_a_header_that_are_twice_there_or_no_text_are_refused(client: Any, bucket: str, text: str) -> None:
+def test_duplicate_or_invalid_tags_in_a_header_are_rejected(client: Any, bucket: str, text: str) -> None:
     error = refused(client.put_object, Bucket=bucket, Key="k", Tagging=text)
     assert error["Message"].endswith("URL query parameters without tag name duplicates.")
     assert (error["Code"], error["ArgumentName"], error["ArgumentValue"]) == ("InvalidArgument", "x-amz-tagging", text)
 
 
-def test_tags_of_the_system_are_refused_in_words_for_each(client: Any, bucket: str) -> None:
+def test_reserved_tags_are_rejected_with_a_message_for_buckets_and_objects(client: Any, bucket: str) -> None:
     tags = {"TagSet": [{"Key": "aws:a", "Value": "b"}]}
     assert refused(client.put_bucket_tagging, Bucket=bucket, Tagging=tags)["Message"] == "System tags cannot be added/updated by requester"
     client.put_object(Bucket=bucket, Key="k")
@@ -113,7 +93,7 @@ def test_tags_of_the_system_are_refused_in_words_for_each(client: Any, bucket: s
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
-def test_conditions_that_writing_does_not_know_are_not_implemented(client: Any, bucket: str) -> None:
+def test_unsupported_preconditions_of_writes_are_not_implemented(client: Any, bucket: str) -> None:
     key = {"Bucket": bucket, "Key": "k"}
     assert refused(client.put_object, **key, IfNoneMatch="etag") == {
         "Code": "NotImplemented",
@@ -127,7 +107,7 @@ def test_conditions_that_writing_does_not_know_are_not_implemented(client: Any, 
     assert refused(client.put_object, **key, IfMatch="nonsense")["Code"] == "NoSuchKey"
 
 
-def test_a_deletion_may_ask_for_anything_that_is_there(client: Any, bucket: str) -> None:
+def test_a_delete_with_if_match_requires_an_existing_version(client: Any, bucket: str) -> None:
     assert refused(client.delete_object, Bucket=bucket, Key="k", IfMatch="*")["Status"] == 404
     client.put_object(Bucket=bucket, Key="k")
     assert refused(client.delete_object, Bucket=bucket, Key="k", IfMatch="other")["Code"] == "PreconditionFailed"
@@ -135,7 +115,7 @@ def test_a_deletion_may_ask_for_anything_that_is_there(client: Any, bucket: str)
 
 
 @pytest.mark.parametrize("value", ["bytes=-15", "bytes=0-100"])
-def test_a_range_that_is_everything_comes_with_the_checksum(client: Any, bucket: str, value: str) -> None:
+def test_a_range_of_the_whole_object_is_returned_with_its_checksum(client: Any, bucket: str, value: str) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"0123456789")
     whole = client.get_object(Bucket=bucket, Key="k", Range=value)
     assert (whole["ResponseMetadata"]["HTTPStatusCode"], whole["ContentRange"]) == (206, "bytes 0-9/10")
@@ -162,7 +142,7 @@ def test_the_range_of_a_copied_part_must_lie_in_its_source(client: Any, bucket: 
     assert error["Code"] == code and message in error["Message"]
 
 
-def test_passing_over_governance_needs_a_bucket_with_locks(client: Any, bucket: str) -> None:
+def test_bypassing_governance_requires_a_bucket_with_object_lock(client: Any, bucket: str) -> None:
     for bypass in (True, False):
         error = refused(client.delete_object, Bucket=bucket, Key="k", BypassGovernanceRetention=bypass)
         assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "x-amz-bypass-governance-retention")
@@ -170,14 +150,14 @@ def test_passing_over_governance_needs_a_bucket_with_locks(client: Any, bucket: 
     assert "Errors" not in client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k"}]}, BypassGovernanceRetention=True)
 
 
-def test_configurations_that_are_none_are_malformed(client: Any, bucket: str) -> None:
+def test_invalid_configurations_are_malformed(client: Any, bucket: str) -> None:
     put = client.put_object_lock_configuration
     assert refused(put, Bucket=bucket)["Code"] == "MissingRequestBodyError"
     assert refused(put, Bucket=bucket, ObjectLockConfiguration={})["Code"] == "MalformedXML"
     assert refused(put, Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {}})["Code"] == "MalformedXML"
     assert refused(put, Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})["Code"] == "InvalidBucketState"
     never = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 0}}}
-    assert refused(put, Bucket=bucket, ObjectLockConfiguration=never)["Code"] == "InvalidRetentionPeriod"  # As ceph's suite has it.
+    assert refused(put, Bucket=bucket, ObjectLockConfiguration=never)["Code"] == "InvalidRetentionPeriod"  # As in ceph's suite.
     rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}, {"ObjectOwnership": "ObjectWriter"}]}
     assert refused(client.put_bucket_ownership_controls, Bucket=bucket, OwnershipControls=rules)["Code"] == "MalformedXML"
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256", "KMSMasterKeyID": "k"}}
@@ -186,7 +166,7 @@ def test_configurations_that_are_none_are_malformed(client: Any, bucket: str) ->
 
 
 @pytest.mark.parametrize(("number", "message"), [(-42, "Argument max-parts must be an integer between 0 and 2147483647"), (2**31 + 42, "")])
-def test_numbers_out_of_range_are_named(client: Any, bucket: str, number: int, message: str) -> None:
+def test_the_error_of_a_number_out_of_range_names_it(client: Any, bucket: str, number: int, message: str) -> None:
     upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     error = refused(client.list_parts, Bucket=bucket, Key="k", UploadId=upload, MaxParts=number)
     assert error["Message"] == (message or "Provided max-parts not an integer or within integer range")
@@ -194,13 +174,13 @@ def test_numbers_out_of_range_are_named(client: Any, bucket: str, number: int, m
     assert error["Message"] == (message or error["Message"]).replace("max-parts", "part-number-marker")
 
 
-def test_a_bucket_in_the_first_region_names_no_location(client: Any) -> None:
+def test_a_bucket_in_us_east_1_cannot_have_a_location_constraint(client: Any) -> None:
     where = {"LocationConstraint": "us-east-1"}
     error = refused(client.create_bucket, Bucket=f"bucket-{os.urandom(5).hex()}", CreateBucketConfiguration=where)
     assert (error["Code"], error["LocationConstraint"]) == ("InvalidLocationConstraint", "us-east-1")
 
 
-def test_attributes_that_are_not_named_are_missing(client: Any, bucket: str) -> None:
+def test_attributes_that_are_not_requested_are_omitted(client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k")
     error = refused(client.get_object_attributes, Bucket=bucket, Key="k", ObjectAttributes=[])
     assert (error["Code"], error["Status"]) == ("InvalidRequest", 400)
@@ -208,13 +188,13 @@ def test_attributes_that_are_not_named_are_missing(client: Any, bucket: str) -> 
 
 
 def part(client: Any, bucket: str, content: bytes = b"part") -> dict[str, Any]:
-    """An upload in one part of `k`, ready to be completed."""
+    """A multipart upload of `k` with one part, ready to be completed."""
     upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     etag = client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=content)["ETag"]
     return {"Bucket": bucket, "Key": "k", "UploadId": upload, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}}
 
 
-def test_a_conditional_completion_conflicts_with_what_came_after_its_beginning(client: Any, bucket: str) -> None:
+def test_a_conditional_completion_conflicts_with_later_writes_and_deletes(client: Any, bucket: str) -> None:
     etag = client.put_object(Bucket=bucket, Key="k", Body=b"test")["ETag"]
     upload = part(client, bucket)
     assert refused(client.complete_multipart_upload, **upload, IfNoneMatch="*")["Code"] == "PreconditionFailed"
@@ -227,7 +207,7 @@ def test_a_conditional_completion_conflicts_with_what_came_after_its_beginning(c
     client.complete_multipart_upload(**part(client, bucket), IfMatch=etag)
 
 
-def test_a_completion_is_answered_again_while_its_object_is_there(client: Any, bucket: str) -> None:
+def test_a_repeated_completion_succeeds_while_its_object_exists(client: Any, bucket: str) -> None:
     upload = part(client, bucket)
     first = client.complete_multipart_upload(**upload)
     again = client.complete_multipart_upload(**upload)
@@ -239,7 +219,7 @@ def test_a_completion_is_answered_again_while_its_object_is_there(client: Any, b
 KEY = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32}
 
 
-def test_an_objects_own_key_must_be_the_right_one(client: Any, bucket: str) -> None:
+def test_reading_an_sse_c_object_requires_the_correct_key(client: Any, bucket: str) -> None:
     rule = {"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}
     error = refused(client.put_object, Bucket=bucket, Key="k", **KEY)
     assert error["Code"] == "AccessDenied" and "has blocked upload requests" in error["Message"]
@@ -257,10 +237,10 @@ def test_an_objects_own_key_must_be_the_right_one(client: Any, bucket: str) -> N
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
     found = client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
-    assert found["BlockedEncryptionTypes"] == {"EncryptionType": ["NONE"]}  # What is not said stays as it is.
+    assert found["BlockedEncryptionTypes"] == {"EncryptionType": ["NONE"]}  # An omitted member keeps its value.
 
 
-def test_a_key_that_is_not_utf8_is_no_address(endpoint: Endpoint, bucket: str) -> None:
+def test_a_url_that_is_not_utf8_is_rejected(endpoint: Endpoint, bucket: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
     request = AWSRequest("PUT", f"{endpoint.url}/{bucket}/%FF%FE", data=b"x")
     S3SigV4Auth(Credentials("test", "test"), "s3", "us-east-1").add_auth(request)
@@ -271,7 +251,7 @@ def test_a_key_that_is_not_utf8_is_no_address(endpoint: Endpoint, bucket: str) -
     connection.close()
 
 
-def test_a_rule_without_an_id_is_given_the_same_again(client: Any, bucket: str) -> None:
+def test_a_rule_without_an_id_gets_the_same_id_each_time(client: Any, bucket: str) -> None:
     rules = {"Rules": [{"Status": "Enabled", "Filter": {"Prefix": "a/"}, "Expiration": {"Days": 3}}]}
     found = []
     for _ in range(2):
@@ -281,7 +261,7 @@ def test_a_rule_without_an_id_is_given_the_same_again(client: Any, bucket: str) 
     assert found[0] == found[1] and len(found[0]) == 48
 
 
-def test_a_lock_of_governance_changes_its_mode_only_for_who_may_pass_over_it(client: Any) -> None:
+def test_governance_retention_changes_its_mode_only_with_the_bypass(client: Any) -> None:
     name = f"bucket-{os.urandom(5).hex()}"
     client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
     until = datetime.now(UTC) + timedelta(days=1)
@@ -292,7 +272,7 @@ def test_a_lock_of_governance_changes_its_mode_only_for_who_may_pass_over_it(cli
     client.put_object_retention(Bucket=name, Key="k", Retention=longer, BypassGovernanceRetention=True)
 
 
-def test_a_legal_hold_is_told_once_somebody_has_spoken_of_it(client: Any) -> None:
+def test_a_legal_hold_is_reported_after_it_has_been_set_once(client: Any) -> None:
     name = f"bucket-{os.urandom(5).hex()}"
     client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
     client.put_object(Bucket=name, Key="k")
@@ -304,7 +284,7 @@ def test_a_legal_hold_is_told_once_somebody_has_spoken_of_it(client: Any) -> Non
         assert client.head_object(Bucket=name, Key="k")["ObjectLockLegalHoldStatus"] == status
 
 
-def test_a_copy_onto_itself_must_change_something_unless_the_bucket_says_how_it_encrypts(client: Any, bucket: str) -> None:
+def test_a_copy_onto_itself_must_change_something_unless_the_bucket_has_an_encryption_configuration(client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k")
     assert refused(client.copy_object, Bucket=bucket, Key="k", CopySource=f"{bucket}/k")["Code"] == "InvalidRequest"
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
@@ -314,7 +294,7 @@ def test_a_copy_onto_itself_must_change_something_unless_the_bucket_says_how_it_
     assert refused(client.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=rules)["Code"] == "MalformedXML"
 
 
-def test_an_upload_that_is_not_there_is_told_before_its_parts_are_looked_at(client: Any, bucket: str) -> None:
+def test_a_missing_upload_is_reported_before_its_parts_are_validated(client: Any, bucket: str) -> None:
     error = refused(client.complete_multipart_upload, Bucket=bucket, Key="k", UploadId="fakeid")
     assert (error["Code"], error["UploadId"]) == ("NoSuchUpload", "fakeid")
 
@@ -337,13 +317,13 @@ def test_an_upload_that_is_not_there_is_told_before_its_parts_are_looked_at(clie
         ({"Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}, "NotImplemented", ""),
     ],
 )
-def test_lifecycle_rules_that_are_none_are_refused(client: Any, bucket: str, more: dict[str, Any], code: str, message: str) -> None:
+def test_invalid_lifecycle_rules_are_rejected(client: Any, bucket: str, more: dict[str, Any], code: str, message: str) -> None:
     rule = {"ID": "r", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 1}} | more
     error = refused(client.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
     assert error["Code"] == code and (not message or error["Message"] == message)
 
 
-def test_an_expiration_is_told_of_the_current_version_only(client: Any, bucket: str) -> None:
+def test_an_expiration_is_reported_for_the_current_version_only(client: Any, bucket: str) -> None:
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     rules = {"Rules": [{"ID": "r", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 1}}]}
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
@@ -352,7 +332,7 @@ def test_an_expiration_is_told_of_the_current_version_only(client: Any, bucket: 
     assert "Expiration" not in client.head_object(Bucket=bucket, Key="k", VersionId=version)
 
 
-def test_uploads_of_one_key_are_listed_as_they_were_begun(client: Any, bucket: str) -> None:
+def test_uploads_of_one_key_are_listed_in_order_of_creation(client: Any, bucket: str) -> None:
     begun = [client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"] for _ in range(8)]
     assert [each["UploadId"] for each in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == begun
     rest = client.list_multipart_uploads(Bucket=bucket, KeyMarker="k", UploadIdMarker=begun[4])["Uploads"]
@@ -369,17 +349,15 @@ def test_uploads_of_one_key_are_listed_as_they_were_begun(client: Any, bucket: s
         ("aws-chunked, aws-chunked", None),
     ],
 )
-def test_the_encoding_of_content_comes_back_as_it_was_written_without_the_transfers(
-    client: Any, bucket: str, given: str, kept: str | None
-) -> None:
+def test_a_content_encoding_is_returned_unchanged_without_the_transfers(client: Any, bucket: str, given: str, kept: str | None) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"content", ContentEncoding=given)
     assert client.head_object(Bucket=bucket, Key="k").get("ContentEncoding") == kept
 
 
 @pytest.mark.parametrize("text", ["Hello World\xe9", "voil\xe0", "\u6771\u4eac \u90fd"])
-def test_metadata_that_is_no_ascii_is_signed_as_the_bytes_that_were_sent(client: Any, bucket: str, text: str) -> None:
+def test_non_ascii_metadata_is_signed_as_the_bytes_that_were_sent(client: Any, bucket: str, text: str) -> None:
     def say(params: dict[str, Any], **_: Any) -> None:
-        params["headers"]["x-amz-meta-words"] = text  # Past boto3's own check, which takes ASCII only.
+        params["headers"]["x-amz-meta-words"] = text  # After boto3's check, which accepts ASCII only.
 
     client.meta.events.register("before-call.s3.PutObject", say)
     client.put_object(Bucket=bucket, Key="k")
@@ -387,7 +365,7 @@ def test_metadata_that_is_no_ascii_is_signed_as_the_bytes_that_were_sent(client:
     assert answered.encode("latin-1").decode() == text
 
 
-def test_reading_has_no_use_for_a_header_that_asks_for_encryption(client: Any, bucket: str) -> None:
+def test_a_read_with_an_encryption_header_is_rejected(client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k")
     client.meta.events.register("before-call.s3.HeadObject", asks_for_encryption)
     client.meta.events.register("before-call.s3.GetObject", asks_for_encryption)
@@ -404,7 +382,7 @@ def asks_for_encryption(params: dict[str, Any], **_: Any) -> None:
     params["headers"]["x-amz-server-side-encryption"] = "AES256"
 
 
-def test_a_part_is_told_with_the_type_of_its_objects_checksum(client: Any, bucket: str) -> None:
+def test_a_part_is_returned_with_the_type_of_its_objects_checksum(client: Any, bucket: str) -> None:
     upload = client.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
     part = client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"one", ChecksumAlgorithm="SHA256")
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]}
@@ -413,13 +391,13 @@ def test_a_part_is_told_with_the_type_of_its_objects_checksum(client: Any, bucke
     assert (got["ChecksumSHA256"], got["ChecksumType"]) == (part["ChecksumSHA256"], "COMPOSITE")
 
 
-def test_a_part_that_no_object_can_have_is_refused_before_the_key_is_looked_for(client: Any, bucket: str) -> None:
+def test_an_invalid_part_number_is_rejected_before_the_key_lookup(client: Any, bucket: str) -> None:
     assert refused(client.head_object, Bucket=bucket, Key="none", PartNumber=-3)["Code"] == "400"
     assert refused(client.get_object, Bucket=bucket, Key="none", PartNumber=10001)["Code"] == "InvalidArgument"
     assert refused(client.get_object, Bucket=bucket, Key="none", PartNumber=1, Range="bytes=0-1")["Code"] == "InvalidRequest"
 
 
-def test_a_marker_of_an_upload_counts_with_one_of_a_key_only(client: Any, bucket: str) -> None:
+def test_an_upload_id_marker_is_ignored_without_a_key_marker(client: Any, bucket: str) -> None:
     uploads = [client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in "abc"]
     listed = client.list_multipart_uploads(Bucket=bucket, UploadIdMarker=uploads[1])
     assert [upload["UploadId"] for upload in listed["Uploads"]] == uploads
@@ -427,7 +405,7 @@ def test_a_marker_of_an_upload_counts_with_one_of_a_key_only(client: Any, bucket
     assert [upload["UploadId"] for upload in after["Uploads"]] == uploads[2:]
 
 
-def test_a_lock_that_is_none_is_refused_before_its_object_is_looked_for(client: Any) -> None:
+def test_an_invalid_lock_is_rejected_before_the_key_lookup(client: Any) -> None:
     name = f"bucket-{os.urandom(5).hex()}"
     client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
     past = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) - timedelta(hours=3)}
@@ -436,7 +414,7 @@ def test_a_lock_that_is_none_is_refused_before_its_object_is_looked_for(client: 
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
-def test_headers_signed_by_version_2_are_taken(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_signed_by_version_2_are_accepted(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_localhost(monkeypatch)
     old = endpoint.client(style, signature_version="s3")
     old.put_object(Bucket=bucket, Key="a b+ü?&", Body=b"cat", Metadata={"place": "here"}, Tagging="kind=pet")

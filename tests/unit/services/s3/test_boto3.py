@@ -1,4 +1,4 @@
-"""S3 by boto3, through the API endpoint, as a program uses it."""
+"""S3 with boto3, through the API endpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import json
 import os
 import time
 import urllib.parse
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,34 +19,15 @@ from botocore.exceptions import ClientError
 from tests.s3_endpoint import Endpoint, open_to_all, raw, resolve_localhost
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    name = f"bucket-{os.urandom(5).hex()}"
-    client.create_bucket(Bucket=name)
-    return name
-
-
 def fails(code: str, call: Any, /, **parameters: Any) -> Any:
-    """The error of a call that must fail so."""
+    """The error response of a call that must fail with this code."""
     with pytest.raises(ClientError) as failed:
         call(**parameters)
     assert failed.value.response["Error"]["Code"] == code, failed.value
     return failed.value.response
 
 
-def test_a_new_bucket_is_what_a_new_one_is_at_aws(client: Any, bucket: str) -> None:
+def test_a_new_bucket_has_the_defaults_of_aws(client: Any, bucket: str) -> None:
     rules = client.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
     assert rules == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert all(client.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
@@ -63,11 +43,11 @@ def test_a_new_bucket_is_what_a_new_one_is_at_aws(client: Any, bucket: str) -> N
 
 
 @pytest.mark.parametrize("name", ["UPPER", "a", "192.168.5.4", "two..dots", "-dash", "under_score", "x" * 64, "ends-"])
-def test_a_name_that_no_bucket_can_have_is_refused(client: Any, name: str) -> None:
+def test_an_invalid_bucket_name_is_rejected(client: Any, name: str) -> None:
     client.meta.events.unregister("before-parameter-build.s3", None)
     try:
         fails("InvalidBucketName", client.create_bucket, Bucket=name)
-    except Exception as error:  # botocore refuses some of them by itself.
+    except Exception as error:  # botocore rejects some of them itself.
         assert type(error).__name__ in ("ParamValidationError",), error
 
 
@@ -81,7 +61,7 @@ def test_a_bucket_that_is_not_empty_is_not_deleted(client: Any, bucket: str) -> 
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
-def test_an_object_comes_back_as_it_was_put(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_is_returned_as_it_was_put(endpoint: Endpoint, bucket: str, style: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_localhost(monkeypatch)
     client = endpoint.client(style)
     content = os.urandom(300_000)
@@ -97,7 +77,7 @@ def test_an_object_comes_back_as_it_was_put(endpoint: Endpoint, bucket: str, sty
 
 
 @pytest.mark.parametrize("key", ["..", "../../etc/passwd", "a//b", "/", "//", "./x", "x" * 1024, "日本語/🎉", "a\tb\nc", "?#&=", "a/../b"])
-def test_any_key_is_just_a_key(client: Any, bucket: str, key: str) -> None:
+def test_any_utf8_key_can_be_stored(client: Any, bucket: str, key: str) -> None:
     client.put_object(Bucket=bucket, Key=key, Body=key.encode())
     assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
     assert [each["Key"] for each in client.list_objects_v2(Bucket=bucket)["Contents"]] == [key]
@@ -105,11 +85,11 @@ def test_any_key_is_just_a_key(client: Any, bucket: str, key: str) -> None:
     assert "Contents" not in client.list_objects_v2(Bucket=bucket)
 
 
-def test_a_key_that_is_too_long_is_refused(client: Any, bucket: str) -> None:
+def test_a_key_that_is_too_long_is_rejected(client: Any, bucket: str) -> None:
     fails("KeyTooLongError", client.put_object, Bucket=bucket, Key="x" * 1025, Body=b"")
 
 
-def test_ranges_are_bytes_from_to_and_last(client: Any, bucket: str) -> None:
+def test_a_range_selects_first_middle_or_last_bytes(client: Any, bucket: str) -> None:
     content = os.urandom(100_000)
     client.put_object(Bucket=bucket, Key="k", Body=content)
     got = client.get_object(Bucket=bucket, Key="k", Range="bytes=10-19")
@@ -120,7 +100,7 @@ def test_ranges_are_bytes_from_to_and_last(client: Any, bucket: str) -> None:
     assert fails("InvalidRange", client.get_object, Bucket=bucket, Key="k", Range="bytes=100000-")["Error"]["ActualObjectSize"] == "100000"
 
 
-def test_conditions_on_reading_answer_304_and_412(client: Any, bucket: str) -> None:
+def test_failed_preconditions_of_reads_return_304_and_412(client: Any, bucket: str) -> None:
     etag = client.put_object(Bucket=bucket, Key="k", Body=b"1")["ETag"]
     assert fails("304", client.get_object, Bucket=bucket, Key="k", IfNoneMatch=etag)["ResponseMetadata"]["HTTPHeaders"]["etag"] == etag
     fails("PreconditionFailed", client.get_object, Bucket=bucket, Key="k", IfMatch='"other"')
@@ -131,7 +111,7 @@ def test_conditions_on_reading_answer_304_and_412(client: Any, bucket: str) -> N
     assert client.get_object(Bucket=bucket, Key="k", IfMatch=etag, IfUnmodifiedSince=datetime(2020, 1, 1, tzinfo=UTC))["ETag"] == etag
 
 
-def test_conditional_writes_let_only_one_through(client: Any, bucket: str) -> None:
+def test_only_one_of_two_conditional_writes_succeeds(client: Any, bucket: str) -> None:
     etag = client.put_object(Bucket=bucket, Key="k", Body=b"1", IfNoneMatch="*")["ETag"]
     fails("PreconditionFailed", client.put_object, Bucket=bucket, Key="k", Body=b"2", IfNoneMatch="*")
     fails("PreconditionFailed", client.put_object, Bucket=bucket, Key="k", Body=b"2", IfMatch='"no"')
@@ -141,7 +121,7 @@ def test_conditional_writes_let_only_one_through(client: Any, bucket: str) -> No
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
-def test_checksums_are_verified_kept_and_told(client: Any, bucket: str, algorithm: str) -> None:
+def test_checksums_are_verified_stored_and_returned(client: Any, bucket: str, algorithm: str) -> None:
     for size in (10, 200_000):
         put = client.put_object(Bucket=bucket, Key="k", Body=io.BytesIO(os.urandom(size)), ChecksumAlgorithm=algorithm)
         value = put[f"Checksum{algorithm}"]
@@ -170,7 +150,7 @@ def parts_of(client: Any, bucket: str, key: str, contents: list[bytes], **more: 
     return upload, parts
 
 
-def test_an_upload_in_parts_becomes_one_object(client: Any, bucket: str) -> None:
+def test_a_multipart_upload_becomes_one_object(client: Any, bucket: str) -> None:
     contents = [os.urandom(5 * 1024 * 1024), os.urandom(5 * 1024 * 1024), b"end"]
     upload, parts = parts_of(client, bucket, "big", contents, ContentType="text/x", Metadata={"a": "b"})
     assert [part["Size"] for part in client.list_parts(Bucket=bucket, Key="big", UploadId=upload)["Parts"]] == [
@@ -196,7 +176,7 @@ def test_an_upload_in_parts_becomes_one_object(client: Any, bucket: str) -> None
     assert client.head_object(Bucket=bucket, Key="copy")["ETag"] == f'"{hashlib.md5(whole).hexdigest()}"'
 
 
-def test_a_composite_checksum_counts_its_parts_but_among_attributes(client: Any, bucket: str) -> None:
+def test_a_composite_checksum_has_the_number_of_parts_except_in_attributes(client: Any, bucket: str) -> None:
     upload, parts = parts_of(client, bucket, "k", [os.urandom(5 * 1024 * 1024), b"end"], ChecksumAlgorithm="SHA256")
     done = client.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload={"Parts": parts})
     shown = client.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["Checksum"])["Checksum"]
@@ -213,7 +193,7 @@ def test_the_checksum_of_a_whole_upload_is_that_of_its_content(client: Any, buck
     assert done["ChecksumCRC32C"] == put["ChecksumCRC32C"] and done["ChecksumType"] == "FULL_OBJECT"
 
 
-def test_an_upload_that_is_wrong_is_refused(client: Any, bucket: str) -> None:
+def test_an_invalid_completion_is_rejected(client: Any, bucket: str) -> None:
     upload, parts = parts_of(client, bucket, "k", [b"small", b"end"])
     parameters = {"Bucket": bucket, "Key": "k", "UploadId": upload}
     fails("EntityTooSmall", client.complete_multipart_upload, **parameters, MultipartUpload={"Parts": parts})
@@ -239,7 +219,7 @@ def test_a_part_can_be_a_range_of_another_object(client: Any, bucket: str) -> No
     assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == content[10:110]
 
 
-def test_versions_come_and_go_as_at_aws(client: Any, bucket: str) -> None:
+def test_versions_and_delete_markers_behave_as_on_aws(client: Any, bucket: str) -> None:
     first = client.put_object(Bucket=bucket, Key="k", Body=b"0")
     assert "VersionId" not in first
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -258,14 +238,14 @@ def test_versions_come_and_go_as_at_aws(client: Any, bucket: str) -> None:
     client.delete_object(Bucket=bucket, Key="k", VersionId=two)
     assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == b"1"
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
-    assert "VersionId" not in client.put_object(Bucket=bucket, Key="k", Body=b"n")  # It is `null`, and said by everything but this.
+    assert "VersionId" not in client.put_object(Bucket=bucket, Key="k", Body=b"n")  # It is `null`; all other responses have it.
     assert client.get_object(Bucket=bucket, Key="k")["VersionId"] == "null"
     assert [each["VersionId"] for each in client.list_object_versions(Bucket=bucket)["Versions"]] == ["null", one]
     fails("NoSuchVersion", client.get_object, Bucket=bucket, Key="k", VersionId=two)
     fails("InvalidArgument", client.get_object, Bucket=bucket, Key="k", VersionId="nonsense")
 
 
-def test_listing_folds_goes_on_and_encodes(client: Any, bucket: str) -> None:
+def test_a_listing_has_common_prefixes_markers_and_encoded_keys(client: Any, bucket: str) -> None:
     keys = sorted(["a", "b/1", "b/2", "b/3", "c/d/e", "f%", "g h", "z/"])
     for key in keys:
         client.put_object(Bucket=bucket, Key=key, Body=b"")
@@ -292,10 +272,10 @@ def raw_status(client: Any, bucket: str, query: str) -> int:
     connection.request("GET", f"{parts.path}?{parts.query}&{query}")
     status = connection.getresponse().status
     connection.close()
-    return 400 if status == 403 else status  # The query is signed, so a changed one is refused before it is read.
+    return 400 if status == 403 else status  # The query is signed, so a changed one is rejected before it is parsed.
 
 
-def test_deleting_many_tells_each_outcome(client: Any, bucket: str) -> None:
+def test_delete_objects_reports_each_outcome(client: Any, bucket: str) -> None:
     for number in range(3):
         client.put_object(Bucket=bucket, Key=f"k{number}", Body=b"")
     answer = client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k0"}, {"Key": "k1"}, {"Key": "absent"}]})
@@ -305,7 +285,7 @@ def test_deleting_many_tells_each_outcome(client: Any, bucket: str) -> None:
     fails("MalformedXML", client.delete_objects, Bucket=bucket, Delete={"Objects": many})
 
 
-def test_copies_take_or_replace_what_describes_them(client: Any, bucket: str) -> None:
+def test_copies_keep_or_replace_metadata_and_tags(client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="a", Body=b"x", Metadata={"m": "1"}, Tagging="t=1", ContentType="text/a")
     client.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
     head = client.head_object(Bucket=bucket, Key="b")
@@ -318,7 +298,7 @@ def test_copies_take_or_replace_what_describes_them(client: Any, bucket: str) ->
     fails("PreconditionFailed", client.copy_object, Bucket=bucket, Key="c", CopySource=f"{bucket}/a", CopySourceIfMatch="no")
 
 
-def test_tags_are_kept_within_their_limits(client: Any, bucket: str) -> None:
+def test_tags_are_stored_within_their_limits(client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"")
     client.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "1"}]})
     assert client.head_object(Bucket=bucket, Key="k").get("TagCount") == 1
@@ -330,7 +310,7 @@ def test_tags_are_kept_within_their_limits(client: Any, bucket: str) -> None:
     assert client.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == []
 
 
-def test_nobody_reads_what_was_not_opened(endpoint: Endpoint, client: Any, bucket: str) -> None:
+def test_anonymous_reads_need_a_policy_and_no_access_block(endpoint: Endpoint, client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"secret")
     assert raw(endpoint, "GET", f"/{bucket}/k")[0] == 403
     assert raw(endpoint, "GET", "/")[0] == 403
@@ -355,7 +335,7 @@ def test_an_explicit_deny_outweighs_the_owner(client: Any, bucket: str) -> None:
     fails("MalformedPolicy", client.put_bucket_policy, Bucket=bucket, Policy='{"Statement": 1}')
 
 
-def test_acls_count_where_they_are_enabled(endpoint: Endpoint, client: Any, bucket: str) -> None:
+def test_acls_apply_if_they_are_enabled(endpoint: Endpoint, client: Any, bucket: str) -> None:
     client.delete_public_access_block(Bucket=bucket)
     client.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
     client.put_object(Bucket=bucket, Key="open", Body=b"o", ACL="public-read")
@@ -396,7 +376,7 @@ def test_a_presigned_listing_is_answered(endpoint: Endpoint, client: Any, bucket
 
 
 def form(fields: dict[str, str], file: bytes) -> tuple[bytes, str]:
-    """A browser's form."""
+    """Post a browser's form."""
     mark = "form-boundary"
     body = b"".join(f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items())
     body += f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="f.txt"\r\nContent-Type: text/plain\r\n\r\n'.encode()
@@ -424,7 +404,7 @@ def test_a_browsers_form_uploads_what_its_policy_allows(endpoint: Endpoint, buck
     assert b"SignatureDoesNotMatch" in raw(endpoint, "POST", f"/{bucket}", body, Content_Type=kind)[2]
 
 
-def test_a_browsers_form_may_be_larger_than_what_is_held_in_memory(endpoint: Endpoint, client: Any, bucket: str) -> None:
+def test_a_browsers_form_may_be_larger_than_the_memory_limit(endpoint: Endpoint, client: Any, bucket: str) -> None:
     signed = client.generate_presigned_post(bucket, "large")
     content = os.urandom(1024 * 1024) * 18
     body, kind = form(signed["fields"], content)
@@ -433,7 +413,7 @@ def test_a_browsers_form_may_be_larger_than_what_is_held_in_memory(endpoint: End
     assert (head["ContentLength"], head["ETag"]) == (len(content), f'"{hashlib.md5(content).hexdigest()}"')
 
 
-def test_browsers_get_corss_headers(endpoint: Endpoint, client: Any, bucket: str) -> None:
+def test_browsers_get_cors_headers(endpoint: Endpoint, client: Any, bucket: str) -> None:
     rule = {"AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["https://*.example.com"], "AllowedHeaders": ["x-*"], "MaxAgeSeconds": 9}
     client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule | {"ExposeHeaders": ["ETag"]}]})
     asked = {"Origin": "https://a.example.com", "Access_Control_Request_Method": "PUT", "Access_Control_Request_Headers": "x-foo"}
@@ -445,7 +425,7 @@ def test_browsers_get_corss_headers(endpoint: Endpoint, client: Any, bucket: str
     assert headers["access-control-expose-headers"] == "ETag"
 
 
-def test_object_lock_holds_versions(client: Any) -> None:
+def test_object_lock_protects_versions(client: Any) -> None:
     bucket = f"locked-{os.urandom(5).hex()}"
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
     until = datetime.now(UTC) + timedelta(days=1)
@@ -467,7 +447,7 @@ def test_object_lock_holds_versions(client: Any) -> None:
     fails("InvalidBucketState", client.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=status)
 
 
-def test_a_customers_key_really_encrypts(endpoint: Endpoint, client: Any, bucket: str) -> None:
+def test_an_sse_c_key_encrypts_the_stored_content(endpoint: Endpoint, client: Any, bucket: str) -> None:
     key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
     plain = b"plain words " * 5000
     fails("AccessDenied", client.put_object, Bucket=bucket, Key="k", Body=plain, **key)
@@ -495,7 +475,7 @@ def parts_of_encrypted(client: Any, bucket: str, key: dict[str, str]) -> tuple[s
     return upload, parts
 
 
-def test_what_is_not_built_is_refused_and_not_forgotten(client: Any, bucket: str) -> None:
+def test_unsupported_features_are_rejected_and_not_ignored(client: Any, bucket: str) -> None:
     fails("NotImplemented", client.put_object, Bucket=bucket, Key="k", Body=b"", ServerSideEncryption="aws:kms")
     fails("NotImplemented", client.put_object, Bucket=bucket, Key="k", Body=b"", StorageClass="GLACIER")
     target = {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}]}
@@ -505,7 +485,7 @@ def test_what_is_not_built_is_refused_and_not_forgotten(client: Any, bucket: str
     fails("404", client.head_object, Bucket=bucket, Key="k")
 
 
-def test_lifecycle_rules_are_carried_out_by_the_regions_clock(tmp_path: Path) -> None:
+def test_lifecycle_rules_run_by_the_regions_clock(tmp_path: Path) -> None:
     endpoint = Endpoint(tmp_path, clock_speed=86_400)
     try:
         client = endpoint.client()
@@ -526,7 +506,7 @@ def test_lifecycle_rules_are_carried_out_by_the_regions_clock(tmp_path: Path) ->
         endpoint.close()
 
 
-def test_malformed_bodies_get_s3s_own_errors(client: Any, bucket: str) -> None:
+def test_malformed_bodies_return_s3s_errors(client: Any, bucket: str) -> None:
     def put(body: bytes) -> str:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest

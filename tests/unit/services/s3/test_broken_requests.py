@@ -1,8 +1,8 @@
-"""Whatever is sent to S3, the answer is S3's and comes at once: never a 500, never silence.
+"""Every request gets a prompt response in S3's format, never a 500.
 
-Hypothesis makes requests of what S3's model knows (methods, sub-resources, parameters, headers, bodies in chunks) and of nonsense in
-their places, signs most of them, so that they reach the operations, and sends them to the real gateway. `ZONAL_BROKEN_REQUESTS` sets how
-many; a few hundred run by default.
+Hypothesis generates requests from S3's model (methods, sub-resources, parameters, headers, chunked bodies) mixed with random data, signs
+most of them, so that they reach the operations, and sends them to the real gateway. `ZONAL_BROKEN_REQUESTS` sets their number, by default a
+few hundred.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MODEL = botocore.session.get_session().get_service_model("s3")
 
 
 def _words(location: str) -> list[str]:
-    """Every name that S3's model reads in this place of a request."""
+    """All names that S3's model has at this location of a request."""
     found = set()
     for name in MODEL.operation_names:
         shape = MODEL.operation_model(name).input_shape
@@ -73,7 +73,7 @@ VALUES = st.one_of(TEXT, st.sampled_from([*TYPICAL.split(" "), "Mon, 31 Feb 2030
 
 @st.composite
 def documents(draw: Any) -> bytes:
-    """A document that S3 knows, cut, doubled or written into at random."""
+    """A valid document, cut, repeated or overwritten at random."""
     text = draw(st.sampled_from(DOCUMENTS)).encode()
     for _ in range(draw(st.integers(0, 2))):
         start, end = sorted((draw(st.integers(0, len(text))), draw(st.integers(0, len(text)))))
@@ -85,7 +85,7 @@ def documents(draw: Any) -> bytes:
 
 @st.composite
 def requests(draw: Any) -> AWSRequest:
-    """A request, signed in most cases."""
+    """A request, mostly signed."""
     path = draw(
         st.sampled_from(
             ["/", "/bucket", "/bucket/k", "/bucket/k", "/bucket/%FF", "/bucket//a/../b", "/no", "/Bad_Name", "/bucket/" + "x" * 1100]
@@ -119,7 +119,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(request=requests())
-def test_whatever_is_sent_is_answered_as_s3_answers(endpoint: Endpoint, request: AWSRequest) -> None:
+def test_every_request_gets_a_response_in_s3s_format(endpoint: Endpoint, request: AWSRequest) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
     target = request.url.removeprefix("http://127.0.0.1")
     headers = {name: value for name, value in request.headers.items() if name != "Host"} | {"Host": "127.0.0.1"}

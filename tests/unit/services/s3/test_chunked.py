@@ -1,4 +1,4 @@
-"""Chunked bodies: whatever pieces they come in they decode to what was sent, and a changed byte is found."""
+"""Chunked bodies: they decode to the sent content whatever their pieces, and a changed byte is detected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIGNED = Signature("test", "us-east-1", "s3", "20261123T000000Z", "20261123/us-e
 
 
 def signed(chunks: list[bytes], trailers: str = "") -> bytes:
-    """What a client sends."""
+    """The encoded body that a client sends."""
     body, previous = b"", SIGNED.seed
     for chunk in [*chunks, b""]:
         previous = chunk_signature(SIGNED, previous, hashlib.sha256(chunk).hexdigest())
@@ -52,7 +52,7 @@ CHUNKS = st.lists(st.binary(min_size=1, max_size=60), max_size=5)
 
 
 @given(CHUNKS, st.booleans(), st.integers(1, 90))
-def test_a_body_decodes_to_what_was_sent_whatever_its_pieces(chunks: list[bytes], is_signed: bool, step: int) -> None:
+def test_a_body_decodes_to_the_sent_content_whatever_its_pieces(chunks: list[bytes], is_signed: bool, step: int) -> None:
     content = b"".join(chunks)
     trailer = "x-amz-checksum-crc32:AAAAAA=="
     body = (signed if is_signed else unsigned)(chunks, trailer)
@@ -61,7 +61,7 @@ def test_a_body_decodes_to_what_was_sent_whatever_its_pieces(chunks: list[bytes]
 
 
 @given(st.binary(min_size=1, max_size=60), st.data())
-def test_a_changed_byte_of_signed_content_is_found(content: bytes, data: st.DataObject) -> None:
+def test_a_changed_byte_of_signed_content_is_detected(content: bytes, data: st.DataObject) -> None:
     body = bytearray(signed([content]))
     at = body.index(b"\r\n") + 2 + data.draw(st.integers(0, len(content) - 1))
     body[at] ^= 1 + data.draw(st.integers(0, 254))
@@ -70,7 +70,7 @@ def test_a_changed_byte_of_signed_content_is_found(content: bytes, data: st.Data
     assert refused.value.code == "SignatureDoesNotMatch"
 
 
-def test_a_body_of_another_size_than_announced_is_incomplete() -> None:
+def test_a_body_of_another_size_than_declared_is_incomplete() -> None:
     for size in (3, 5):
         with pytest.raises(AwsError) as refused:
             decode(unsigned([b"1234"]), size, is_signed=False)
@@ -80,19 +80,19 @@ def test_a_body_of_another_size_than_announced_is_incomplete() -> None:
 
 
 @pytest.mark.parametrize("body", [b"zz\r\n", b"4;chunk-signature=00\r\n1234\r\n", b"4\r\n1234XX0\r\n\r\n", b"x" * 20_000, b"-1\r\n"])
-def test_what_is_not_chunked_is_refused(body: bytes) -> None:
+def test_a_body_without_chunks_is_rejected(body: bytes) -> None:
     with pytest.raises(AwsError) as refused:
         decode(body, 4, is_signed=False, step=500)
     assert refused.value.code in ("InvalidRequest", "IncompleteBody")
 
 
-def test_a_trailer_that_somebody_else_signed_is_found() -> None:
+def test_a_trailer_with_a_wrong_signature_is_detected() -> None:
     body = signed([b"x"], "x-amz-checksum-crc32:AAAAAA==").replace(b"crc32:AAAAAA==", b"crc32:AAAAAB==")
     with pytest.raises(AwsError, match="SignatureDoesNotMatch"):
         decode(body, 1, is_signed=True, trailers=True)
 
 
-def test_a_signed_chunk_is_handed_on_while_it_arrives_and_never_held_whole() -> None:
+def test_a_signed_chunk_is_passed_on_while_it_arrives() -> None:
     size = 4 * 1024 * 1024
     body = signed([bytes(size)])
     given = 0

@@ -1,4 +1,4 @@
-"""Ranges and checksums: the pure parts, against slices and a slow computation."""
+"""Ranges and checksums, compared with slices and with a slow computation."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_a_range_is_a_slice(size: int, first: int, last: int) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "bytes=", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=1-2,5-6", "bytes=5-2"])
-def test_what_is_no_single_range_is_ignored(text: str | None) -> None:
+def test_a_header_that_is_not_a_single_range_is_ignored(text: str | None) -> None:
     assert byte_range(text, 100) is None
 
 
-def test_the_end_of_nothing_cannot_be_had() -> None:
+def test_a_suffix_range_of_empty_content_is_unsatisfiable() -> None:
     assert byte_range("bytes=-5", 3) == (0, 3)
     for text, size in (("bytes=-5", 0), ("bytes=-0", 5), ("bytes=0-", 0)):
         with pytest.raises(AwsError, match="InvalidRange"):
@@ -44,7 +44,7 @@ def test_the_end_of_nothing_cannot_be_had() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=5), st.sampled_from(["CRC32", "CRC32C", "CRC64NVME"]))
-def test_the_crc_of_the_whole_is_joined_from_those_of_the_parts(contents: list[bytes], algorithm: str) -> None:
+def test_the_crc_of_the_whole_is_combined_from_those_of_the_parts(contents: list[bytes], algorithm: str) -> None:
     parts = []
     whole = Hashes(algorithm)
     for number, content in enumerate(contents, start=1):
@@ -55,7 +55,7 @@ def test_the_crc_of_the_whole_is_joined_from_those_of_the_parts(contents: list[b
     assert full(parts, algorithm) == whole.checksum
 
 
-def test_crcs_are_those_that_everybody_computes() -> None:
+def test_crcs_have_their_published_check_values() -> None:
     values = {"CRC32": zlib.crc32(b"123456789"), "CRC32C": 0xE3069283, "CRC64NVME": 0xAE8B14860A799888}
     for algorithm, value in values.items():
         hashes = Hashes(algorithm)
@@ -64,7 +64,7 @@ def test_crcs_are_those_that_everybody_computes() -> None:
         assert int.from_bytes(base64.b64decode(hashes.checksum.value), "big") == value
 
 
-def test_a_claim_is_one_and_well_formed() -> None:
+def test_a_claimed_checksum_is_single_and_well_formed() -> None:
     assert claimed({}) is None
     for headers in (
         {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-sha1": "x"},

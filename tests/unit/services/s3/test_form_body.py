@@ -1,4 +1,4 @@
-"""A browser's form is read in pieces, wherever they are cut, and what is none is refused."""
+"""A browser's form is parsed in pieces of any size, and an invalid one is rejected."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CUT = st.integers(0, len(WHOLE) - len("\r\n--mark--\r\n")).map(lambda cut: WHOLE
 
 
 @given(raw=st.one_of(CUT, st.binary(max_size=400).filter(lambda raw: b"name=" not in raw)))
-def test_what_is_no_whole_form_is_refused_as_the_callers_fault(raw: bytes) -> None:
+def test_an_incomplete_form_is_rejected_with_a_client_error(raw: bytes) -> None:
     with pytest.raises(AwsError) as refused:
         asyncio.run(taken([raw]))
     assert refused.value.status == 400
@@ -70,13 +70,13 @@ def test_what_is_no_whole_form_is_refused_as_the_callers_fault(raw: bytes) -> No
         (b"x" * 10_000, "MaxPostPreDataLengthExceeded"),
     ],
 )
-async def test_a_form_without_file_names_or_measure_is_refused(raw: bytes, code: str) -> None:
+async def test_a_form_without_file_or_names_or_with_long_fields_is_rejected(raw: bytes, code: str) -> None:
     with pytest.raises(AwsError) as refused:
         await taken([raw])
     assert refused.value.code == code
 
 
-async def test_a_file_out_of_bounds_is_refused_as_it_passes() -> None:
+async def test_a_file_out_of_bounds_is_rejected_while_it_streams() -> None:
     for bounds, code in ((Bounds(0, 3), "EntityTooLarge"), (Bounds(9, 20), "EntityTooSmall")):
         with pytest.raises(AwsError) as refused:
             await taken([form(b"content")], bounds)
@@ -84,7 +84,7 @@ async def test_a_file_out_of_bounds_is_refused_as_it_passes() -> None:
     assert (await taken([form(b"content")], Bounds(7, 7)))[2] == b"content"
 
 
-def test_a_form_is_told_by_its_type() -> None:
+def test_a_form_is_recognised_by_its_content_type() -> None:
     assert is_form(request([]))
     assert not is_form(HttpRequest("PUT", "/b", "", {"content-type": "multipart/form-data"}))
     assert not is_form(HttpRequest("POST", "/b", "", {"content-type": "text/plain"}))

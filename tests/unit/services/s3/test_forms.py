@@ -1,4 +1,4 @@
-"""Browsers' forms, refused and answered as S3 was recorded to (LocalStack's validated tests of presigned posts)."""
+"""Browsers' forms: responses and errors as recorded from S3 (LocalStack's validated tests of presigned posts)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import base64
 import hmac
 import http.client
 import json
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -17,22 +15,8 @@ import pytest
 from tests.s3_endpoint import Endpoint
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture
-def bucket(endpoint: Endpoint) -> str:
-    name = f"bucket-{os.urandom(5).hex()}"
-    endpoint.client().create_bucket(Bucket=name)
-    return name
-
-
 def post(endpoint: Endpoint, bucket: str, fields: dict[str, str], kind: str = "multipart/form-data; boundary=x") -> Any:
-    """Status, headers and the error's or answer's elements of a form with `content` in it."""
+    """Post a form with the file `content`; returns status, headers and the elements of the response's body."""
     sections = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
     body = "".join([*sections, '--x\r\nContent-Disposition: form-data; name="file"; filename="f.txt"\r\n\r\ncontent\r\n--x--\r\n'])
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
@@ -45,7 +29,7 @@ def post(endpoint: Endpoint, bucket: str, fields: dict[str, str], kind: str = "m
 
 
 def signed(bucket: str, *conditions: Any, **more: str) -> dict[str, str]:
-    """The fields of a form that is signed the old way, as ceph's suite signs them."""
+    """The fields of a form with an HMAC-SHA1 signature, as in ceph's suite."""
     until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     document = {"expiration": until, "conditions": [{"bucket": bucket}, ["starts-with", "$key", ""], *conditions]}
     policy = base64.b64encode(json.dumps(document).encode()).decode()
@@ -53,7 +37,7 @@ def signed(bucket: str, *conditions: Any, **more: str) -> dict[str, str]:
     return {"key": "a/b", "AWSAccessKeyId": "test", "policy": policy, "signature": signature} | more
 
 
-def test_a_form_is_answered_with_where_its_object_is_and_its_checksum(endpoint: Endpoint, bucket: str) -> None:
+def test_the_response_to_a_form_has_the_objects_location_and_checksum(endpoint: Endpoint, bucket: str) -> None:
     status, headers, found = post(endpoint, bucket, signed(bucket, {"success_action_status": "201"}, success_action_status="201"))
     assert status == 201 and found["Key"] == "a/b" and found["Bucket"] == bucket
     assert found["Location"] == headers["Location"] == f"http://127.0.0.1:{endpoint.port}/{bucket}/a%2Fb"
@@ -61,7 +45,7 @@ def test_a_form_is_answered_with_where_its_object_is_and_its_checksum(endpoint: 
     assert "x-amz-checksum-crc64nvme" in headers
 
 
-def test_a_field_that_is_missing_is_named(endpoint: Endpoint, bucket: str) -> None:
+def test_the_error_of_a_missing_field_names_it(endpoint: Endpoint, bucket: str) -> None:
     fields = signed(bucket)
     for name, called in (("signature", "Signature"), ("AWSAccessKeyId", "AWSAccessKeyId"), ("policy", "Policy")):
         status, _, error = post(endpoint, bucket, {key: value for key, value in fields.items() if key != name})
@@ -71,10 +55,10 @@ def test_a_field_that_is_missing_is_named(endpoint: Endpoint, bucket: str) -> No
     error = post(endpoint, bucket, {key: value for key, value in newer.items() if key not in ("x-amz-algorithm", "x-amz-credential")})[2]
     assert error["ArgumentName"] == "X-Amz-Algorithm"
     status, _, error = post(endpoint, bucket, {key: value for key, value in newer.items() if key in ("key", "policy")})
-    assert (status, error["Code"]) == (403, "AccessDenied")  # Nobody signed it, whatever the policy says.
+    assert (status, error["Code"]) == (403, "AccessDenied")  # An unsigned form is anonymous, whatever its policy.
 
 
-def test_a_signature_that_is_wrong_is_shown_with_what_was_to_be_signed(endpoint: Endpoint, bucket: str) -> None:
+def test_the_error_of_a_wrong_signature_has_the_string_to_sign(endpoint: Endpoint, bucket: str) -> None:
     fields = signed(bucket) | {"signature": "wrong"}
     status, _, error = post(endpoint, bucket, fields)
     assert (status, error["Code"], error["SignatureProvided"]) == (403, "SignatureDoesNotMatch", "wrong")
@@ -95,12 +79,12 @@ def test_a_signature_that_is_wrong_is_shown_with_what_was_to_be_signed(endpoint:
         (["eq", "$kEy", "a/b"], 204, ""),
     ],
 )
-def test_a_condition_holds_or_is_told_as_s3_tells_it(endpoint: Endpoint, bucket: str, condition: Any, status: int, code: str) -> None:
+def test_a_failed_condition_returns_s3s_error(endpoint: Endpoint, bucket: str, condition: Any, status: int, code: str) -> None:
     found, _, error = post(endpoint, bucket, signed(bucket, condition))
     assert (found, error.get("Code", "")) == (status, code)
 
 
-def test_a_post_that_is_no_form_is_told_what_it_must_be(endpoint: Endpoint, bucket: str) -> None:
+def test_a_post_that_is_not_a_form_is_rejected(endpoint: Endpoint, bucket: str) -> None:
     status, _, error = post(endpoint, bucket, signed(bucket), "text/html")
     assert (status, error["Condition"]) == (412, "Bucket POST must be of the enclosure-type multipart/form-data")
 

@@ -1,4 +1,4 @@
-"""Lifecycle rules are carried out again after a disk that was full, which they may be what makes room on."""
+"""Lifecycle rules run again after an error such as a full disk, which their deletions may relieve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zonal.foundation.clock import RegionClock
 from zonal.services.s3.lifecycle import LifecycleReconciler
 
 
-async def test_a_failure_does_not_end_the_lifecycle_rules_for_good() -> None:
+async def test_lifecycle_rules_continue_after_a_failure() -> None:
     looks = 0
     again = asyncio.Event()
 

@@ -1,6 +1,6 @@
-"""Random sequences over the API of S3, through restarts, give what a simple model gives (`tests/s3_model.py`).
+"""Random sequences of S3 calls, with restarts, compared with a simple model (`tests/s3_model.py`).
 
-`ZONAL_S3_SEQUENCES` says how many (a few here, hundreds by hand).
+`ZONAL_S3_SEQUENCES` sets their number (a few by default, hundreds for a long run).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PART = b"p" * (5 * 1024 * 1024)
 
 
 class Sequences(RuleBasedStateMachine):
-    """One bucket of the real S3 and of the model, and the same calls to both."""
+    """One bucket in the real S3 and in the model, with the same calls to both."""
 
     uploads = Bundle("uploads")
 
@@ -116,7 +116,7 @@ class Sequences(RuleBasedStateMachine):
         tagging = {"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]}
         expected = self._refusal(lambda: self._model.get(key))
         if expected and self._model.keys.get(key):
-            expected = "MethodNotAllowed"  # There is a version, so what is newest is a delete marker.
+            expected = "MethodNotAllowed"  # A version exists, so the newest one is a delete marker.
         if self._same(expected, lambda: self._client.put_object_tagging(Bucket=NAME, Key=key, Tagging=tagging)):
             self._model.get(key).tags = tags
 
@@ -164,7 +164,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def head(self, key: str) -> None:
-        expected = "404" if self._refusal(lambda: self._model.get(key)) else ""  # An answer to HEAD has no body that could name the error.
+        expected = "404" if self._refusal(lambda: self._model.get(key)) else ""  # A response to HEAD has no body with an error code.
         answer = self._same(expected, lambda: self._client.head_object(Bucket=NAME, Key=key))
         if answer:
             found = self._model.get(key)
@@ -238,7 +238,7 @@ class Sequences(RuleBasedStateMachine):
         return "1" * 32 if self._refusal(lambda: self._model.get(key)) else self._model.get(key).etag
 
     def _refusal(self, ask: Any) -> str:
-        """The code that the model refuses with; empty where it does not."""
+        """The model's error code; empty if it succeeds."""
         try:
             ask()
         except Refused as refused:
@@ -246,7 +246,7 @@ class Sequences(RuleBasedStateMachine):
         return ""
 
     def _same(self, expected: str, call: Any) -> Any:
-        """The answer of S3, which must refuse as the model does (None then)."""
+        """S3's response; None if it fails with the expected error, as the model does."""
         try:
             answer = call()
         except ClientError as error:
@@ -256,9 +256,9 @@ class Sequences(RuleBasedStateMachine):
         return answer
 
 
-def test_random_sequences_give_what_a_simple_model_gives() -> None:
+def test_random_sequences_have_the_results_of_a_simple_model() -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    phases = [Phase.generate]  # Shrinking would take minutes here; the steps are printed as they were.
+    phases = [Phase.generate]  # Shrinking would take minutes; the original steps are printed.
     how = settings(
         max_examples=SEQUENCES, stateful_step_count=30, deadline=None, suppress_health_check=checks, database=None, phases=phases
     )

@@ -1,11 +1,10 @@
-"""What conditions of a bucket policy see of real requests, and what their denials say."""
+"""Bucket policies with real requests: the values of condition keys, and the messages of denials."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,18 +12,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.s3_endpoint import Endpoint
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    endpoint = Endpoint(tmp_path_factory.mktemp("s3"))
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
 
 
 @pytest.fixture
@@ -40,7 +27,7 @@ def deny(client: Any, bucket: str, action: str, condition: dict[str, Any] | None
 
 
 def denied(call: Any, **request: Any) -> str:
-    """The message of the denial; empty where the call was let through."""
+    """The message of the denial; empty if the call was allowed."""
     try:
         call(**request)
     except ClientError as error:
@@ -49,7 +36,7 @@ def denied(call: Any, **request: Any) -> str:
     return ""
 
 
-def test_writes_can_be_held_to_conditions_uploads_in_parts_among_them(client: Any, bucket: str) -> None:
+def test_conditions_apply_to_puts_and_multipart_uploads(client: Any, bucket: str) -> None:
     deny(client, bucket, "s3:PutObject", {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}})
     assert denied(client.put_object, Bucket=bucket, Key="k", Body=b"x")
     assert not denied(client.put_object, Bucket=bucket, Key="k", Body=b"x", IfNoneMatch="*")
@@ -71,7 +58,7 @@ def test_an_old_signature_can_be_denied_before_it_expires(endpoint: Endpoint, cl
     assert refused.value.code == 403
 
 
-def test_retention_can_be_bounded_in_days_and_by_mode(client: Any, bucket: str) -> None:
+def test_retention_can_be_limited_in_days_and_by_mode(client: Any, bucket: str) -> None:
     deny(client, bucket, "s3:PutObjectRetention", {"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": "10"}})
 
     def put(days: float) -> str:
@@ -87,14 +74,14 @@ def test_retention_can_be_bounded_in_days_and_by_mode(client: Any, bucket: str) 
     assert not denied(client.put_object_legal_hold, Bucket=bucket, Key="k", LegalHold={"Status": "OFF"})
 
 
-def test_a_services_own_calls_are_told_from_accounts(client: Any, bucket: str) -> None:
+def test_calls_of_services_are_distinguished_from_those_of_accounts(client: Any, bucket: str) -> None:
     deny(client, bucket, "s3:PutObject", {"Bool": {"aws:PrincipalIsAWSService": "true"}})
     assert not denied(client.put_object, Bucket=bucket, Key="k", Body=b"x")
     deny(client, bucket, "s3:PutObject", {"BoolIfExists": {"aws:PrincipalIsAWSService": "false"}})
     assert denied(client.put_object, Bucket=bucket, Key="k", Body=b"x")
 
 
-def test_attributes_need_a_permission_of_their_own_and_that_to_read(client: Any, bucket: str) -> None:
+def test_attributes_require_their_own_permission_and_get_object(client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"x")
     asked = {"Bucket": bucket, "Key": "k", "ObjectAttributes": ["ETag"]}
     for action in ("s3:GetObject", "s3:GetObjectAttributes"):
@@ -103,7 +90,7 @@ def test_attributes_need_a_permission_of_their_own_and_that_to_read(client: Any,
     assert not denied(client.get_object, Bucket=bucket, Key="k")
 
 
-def test_the_buckets_own_account_is_told_what_denies_it(client: Any, bucket: str) -> None:
+def test_an_explicit_denial_is_explained_to_the_buckets_account(client: Any, bucket: str) -> None:
     deny(client, bucket, "s3:DeleteObject")
     assert denied(client.delete_object, Bucket=bucket, Key="a/k") == (
         "User: arn:aws:iam::000000000000:root is not authorized to perform: s3:DeleteObject on resource: "

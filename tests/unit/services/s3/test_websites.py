@@ -1,8 +1,7 @@
-"""Websites of buckets: what a browser gets on a site's own host name, by whom the objects may be read, and configurations that are none."""
+"""Static websites: pages, errors and redirects on a website's host name, permissions, and invalid configurations."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,29 +16,17 @@ PAGE = {"IndexDocument": {"Suffix": "index.html"}}
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """With buckets as they were before 2023, so that ACLs say who may read."""
+    """With the bucket defaults before 2023, so that ACLs apply."""
     endpoint = Endpoint(tmp_path_factory.mktemp("s3"), settings=Settings(s3_new_buckets="before-2023"))
     yield endpoint
     endpoint.close()
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Any:
-    return endpoint.client()
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    name = f"site-{os.urandom(5).hex()}"
-    client.create_bucket(Bucket=name)
-    return name
 
 
 def host(bucket: str) -> str:
     return f"{bucket}.s3-website.localhost"
 
 
-def test_a_website_answers_on_its_own_host(endpoint: Endpoint, client: Any, bucket: str) -> None:
+def test_a_website_is_served_on_its_own_host(endpoint: Endpoint, client: Any, bucket: str) -> None:
     open_to_all(client, bucket)
     rules = [{"Condition": {"KeyPrefixEquals": "old/"}, "Redirect": {"ReplaceKeyPrefixWith": "new/"}}]
     website = {"IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "error.html"}, "RoutingRules": rules}
@@ -52,16 +39,16 @@ def test_a_website_answers_on_its_own_host(endpoint: Endpoint, client: Any, buck
     assert raw(endpoint, "GET", "/docs", Host=host(bucket))[1]["location"] == "/docs/"
     assert raw(endpoint, "GET", "/old/page", Host=host(bucket))[1]["location"] == f"http://{host(bucket)}/new/page"
     status, _, body = raw(endpoint, "GET", "/absent", Host=host(bucket))
-    assert (status, body) == (403, b"oops")  # Who may not list is not told what is missing.
+    assert (status, body) == (403, b"oops")  # Without the permission to list, a missing key is 403.
 
 
 @pytest.mark.parametrize("index", [None, "private", "public-read"])
 @pytest.mark.parametrize("document", [None, "private", "public-read"])
 @pytest.mark.parametrize("acl", ["private", "public-read"])
-def test_who_may_read_sees_a_site_or_its_error_document(
+def test_a_website_returns_the_page_or_the_error_document_by_permission(
     endpoint: Endpoint, client: Any, bucket: str, acl: str, document: str | None, index: str | None
 ) -> None:
-    """As ceph's suite recorded it of S3: who may list the bucket is told (404) that the index is missing, others are not (403)."""
+    """As recorded from S3 by ceph's suite: a missing index is 404 for callers who may list the bucket, else 403."""
     client.put_bucket_acl(Bucket=bucket, ACL=acl)
     client.put_bucket_website(Bucket=bucket, WebsiteConfiguration={**PAGE, "ErrorDocument": {"Key": "error.html"}})
     for key, content, readers in (("index.html", b"home", index), ("error.html", b"oops", document)):
@@ -103,7 +90,7 @@ def test_objects_and_rules_redirect(endpoint: Endpoint, client: Any, bucket: str
     assert led("/s/a") == (307, f"https://{host(bucket)}/moved")
 
 
-def test_a_whole_site_is_redirected(endpoint: Endpoint, client: Any, bucket: str) -> None:
+def test_a_website_can_redirect_all_requests(endpoint: Endpoint, client: Any, bucket: str) -> None:
     assert raw(endpoint, "GET", "/", Host=host(bucket))[1]["x-amz-error-code"] == "NoSuchWebsiteConfiguration"
     assert raw(endpoint, "GET", "/", Host=host("no-such-site"))[1]["x-amz-error-code"] == "NoSuchBucket"
     for given, protocol in (({}, "http"), ({"Protocol": "https"}, "https")):
@@ -125,7 +112,7 @@ def test_a_whole_site_is_redirected(endpoint: Endpoint, client: Any, bucket: str
         ({**PAGE, "RoutingRules": [{"Redirect": {"ReplaceKeyWith": "a", "ReplaceKeyPrefixWith": "b"}}]}, "MalformedXML"),
     ],
 )
-def test_a_configuration_that_is_none_is_refused(client: Any, bucket: str, website: dict[str, Any], code: str) -> None:
+def test_an_invalid_website_configuration_is_rejected(client: Any, bucket: str, website: dict[str, Any], code: str) -> None:
     with pytest.raises(ClientError) as refused:
         client.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
     assert refused.value.response["Error"]["Code"] == code
