@@ -28,7 +28,7 @@ STOP_SECONDS = 40.0
 LAST_LINES = 3
 
 
-class NotStarted(ZonalError):
+class StartFailed(ZonalError):
     """The region did not start; the message says why and what to do."""
 
 
@@ -85,16 +85,16 @@ def _make(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise NotStarted(f"cannot make the state directory {describe(error)}; `--state DIR` uses another one") from error
+        raise StartFailed(f"cannot make the state directory {describe(error)}; `--state DIR` uses another one") from error
     if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
-        raise NotStarted(f"cannot write to the state directory {state}: permission denied; `--state DIR` uses another one")
+        raise StartFailed(f"cannot write to the state directory {state}: permission denied; `--state DIR` uses another one")
 
 
 def _check_absent(state: Path) -> None:
     from zonal.fabric.sandbox import init_pid
 
     if init_pid(state) is not None:
-        raise NotStarted(f"a region already runs on {state}; `zonal status` shows it, `zonal stop` ends it")
+        raise StartFailed(f"a region already runs on {state}; `zonal status` shows it, `zonal stop` ends it")
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -103,7 +103,7 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.bind, settings.port), family=family, backlog=512)
     except (OSError, UnicodeError, TypeError) as error:  # A name that cannot be encoded is a `TypeError`.
         reason, way_out = _listening_problem(error, settings)
-        raise NotStarted(f"cannot listen on {settings.bind}:{settings.port}: {reason}; {way_out}") from error
+        raise StartFailed(f"cannot listen on {settings.bind}:{settings.port}: {reason}; {way_out}") from error
 
 
 def _listening_problem(error: Exception, settings: Settings) -> tuple[str, str]:
@@ -126,14 +126,14 @@ def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, 
     try:
         log = (state / REGION_LOG).open("ab")
     except OSError as error:
-        raise NotStarted(f"cannot write {describe(error)}; `--state DIR` uses another state directory") from error
+        raise StartFailed(f"cannot write {describe(error)}; `--state DIR` uses another state directory") from error
     with log:
         stderr = log if detach else None
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=[listener.fileno()], **more)
 
 
 def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) -> None:
-    """Return when the supervisor says that the API answers. Raises `NotStarted` with what is known of the reason."""
+    """Return when the supervisor says that the API answers. Raises `StartFailed` with what is known of the reason."""
     assert process.stdout is not None
     found, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
     line = process.stdout.readline().decode(errors="replace").strip() if found else ""
@@ -142,7 +142,7 @@ def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) 
     process.terminate()
     process.wait()
     what = "ended before it answered" if found else f"did not answer within {READY_SECONDS:g} s"
-    raise NotStarted(line or f"the region {what}{_last_log_lines(state) if detach else ''}")
+    raise StartFailed(line or f"the region {what}{_last_log_lines(state) if detach else ''}")
 
 
 def _last_log_lines(state: Path) -> str:
