@@ -1,4 +1,4 @@
-"""A table's recorded traffic as a picture: what it consumed from minute to minute, beside what it would have as provisioned."""
+"""A chart of a table's recorded traffic: consumed units by minute, beside the provisioned units of the comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def draw(seen: CapacityComparison) -> bytes:
-    """The picture, as an SVG document that needs nothing from elsewhere."""
+    """The chart as an SVG document without external references."""
     costs = ", ".join(f"{mode.name} {mode.month:,.2f} {seen.currency} a month" for mode in seen.modes)
     chart = pygal.Line(
         js=[], title=f"{seen.table}: {costs}", x_title="time (UTC)", y_title="units a second", show_dots=False, x_label_rotation=45
