@@ -1,4 +1,4 @@
-"""A region with S3 alone, in a thread of its own, for tests that talk to it by ordinary clients."""
+"""An S3 endpoint without the rest of a region, in a thread, for tests with ordinary clients."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def listening(port: int = 0) -> socket.socket:
 async def serving(
     directory: Path, listener: socket.socket, *, clock_speed: float = 1.0, settings: Settings | None = None
 ) -> AsyncIterator[None]:
-    """S3 behind the gateway, over what is in `directory`."""
+    """S3 behind the gateway, on the store in `directory`."""
     settings, clock = settings or Settings(), RegionClock(clock_speed)
     store = Store(directory / "region.db", clock=clock)
     s3 = open_s3(directory / "s3", clock, settings)
@@ -98,7 +98,7 @@ def client(port: int, style: str = "path", *, key: tuple[str, str] = ("test", "t
 
 
 def resolve_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every name below `localhost` lead to this machine, which not every resolver does."""
+    """Resolve every name below `localhost` to this machine, which not every resolver does."""
     resolve = socket.getaddrinfo
     local = "127.0.0.1"
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: resolve(local if "localhost" in host else host, *more, **named))

@@ -1,8 +1,7 @@
-"""What a client of S3 may rely on after a crash: what was acknowledged, and what may have happened besides.
+"""Ledgers of an S3 client for crash tests: the acknowledged operations, and the one whose outcome is unknown.
 
-A ledger belongs to one client that does one thing after the other to keys of its own. So there is at most one act whose outcome it does
-not know (the one during which the server died), and everything else is certain. `content` makes bytes that tell what they must be, so
-that torn content gives itself away to whoever reads it.
+A ledger belongs to one client that performs one operation after the other on its own keys. So at most one operation has an unknown outcome
+(the one during which the server died). `content` makes bytes that contain their own seed and size, so that a reader detects torn content.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ TAG_BYTES = 24
 
 
 def content(seed: int, size: int) -> bytes:
-    """Bytes that begin with what they are made from."""
+    """Bytes that begin with their seed and size."""
     return b"%016x%08x" % (seed, size) + random.Random(seed).randbytes(size - TAG_BYTES)
 
 
 def tag(raw: bytes) -> str:
-    """What this content calls itself; it must be all of that, and nothing else."""
+    """The seed and size at the beginning of this content; fails if the content is not exactly what they determine."""
     seed, size = int(raw[:16], 16), int(raw[16:TAG_BYTES], 16)
     assert raw == content(seed, size), f"torn: {len(raw)} bytes of {size} made from {seed:x}"
     return raw[:TAG_BYTES].decode()
@@ -27,31 +26,31 @@ def tag(raw: bytes) -> str:
 
 @dataclass
 class PlainKey:
-    """A key in a bucket without versions: what it holds (None: nothing), and what it may hold since."""
+    """A key in a bucket without versions: its acknowledged content (None: absent), and its possible contents since."""
 
     holds: str | None = None
     maybe: list[str | None] = field(default_factory=list)
 
     def settle(self, found: str | None) -> None:
-        """Hold what was found against the ledger, and take it as certain from now on."""
+        """Compare the content that was found with the ledger, which then records it as certain."""
         assert found == self.holds or found in self.maybe, f"holds {found}; acknowledged {self.holds}, perhaps {self.maybe}"
         self.holds, self.maybe = found, []
 
 
 Version = tuple[str, str | None]
-"""A version id with what it holds; None for a delete marker."""
+"""A version id with its content; None for a delete marker."""
 
 
 @dataclass
 class VersionedKey:
-    """A key in a bucket with versions, oldest first, and what may have been added or removed since."""
+    """A key in a bucket with versions, oldest first, and the versions that may have been added or removed since."""
 
     versions: list[Version] = field(default_factory=list)
     maybe_added: list[str | None] = field(default_factory=list)
     maybe_gone: list[str] = field(default_factory=list)
 
     def settle(self, found: list[Version]) -> None:
-        """As `PlainKey.settle`; `found` ends with what is visible, otherwise each kind (versions, markers) is oldest first."""
+        """As `PlainKey.settle`; `found` ends with the visible version, otherwise each kind (versions, markers) is oldest first."""
         kept = [each for each in self.versions if each in found]
         for lost in set(self.versions) - set(kept):
             assert lost[0] in self.maybe_gone, f"the acknowledged version {lost} is gone"
@@ -69,7 +68,7 @@ def _of_kind(versions: list[Version], is_marker: bool) -> list[Version]:
 
 @dataclass
 class OpenUpload:
-    """An upload in parts. `parts` are acknowledged, `maybe` is one that may have arrived. `may_be_closed`: its end has begun."""
+    """An upload in parts. `parts` are acknowledged, `maybe` may have arrived. `may_be_closed`: a completion or abort has begun."""
 
     key: str
     id: str
@@ -79,7 +78,7 @@ class OpenUpload:
     may_be_closed: bool = False
 
     def settle(self, found: dict[int, str] | None) -> bool:
-        """Whether it is still open; `found` are the parts that are there, None where there is no such upload."""
+        """Whether it is still open; `found` are the existing parts, None if there is no such upload."""
         if found is None:
             assert self.may_be_closed, f"the upload {self.id} is gone with its parts {self.parts}"
             return False

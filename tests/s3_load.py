@@ -1,7 +1,7 @@
 """A mixed load on S3, by clients that keep ledgers: puts, overwrites, uploads in parts, copies, deletes one by one and many at once.
 
-Each client is a thread with keys of its own in two buckets, one with versions. It ends when the server is gone; what it was doing then it
-writes down as unknown. `settle` reads everything back from the next life and holds it against the ledgers.
+Each client is a thread with its own keys in two buckets, one with versions. It ends when the server dies and records its last operation as
+unknown. `settle` reads everything back from the next server process and compares it with the ledgers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GONE = (ConnectionError, HTTPClientError, ReadTimeoutError)
 
 
 class Writer:
-    """One client. `acknowledged` counts what it was told is done."""
+    """One client. `acknowledged` counts its acknowledged operations."""
 
     def __init__(self, name: str, seed: int) -> None:
         self._source = random.Random(seed)
@@ -34,7 +34,7 @@ class Writer:
         self.acknowledged = 0
 
     def work(self, client: Any) -> None:
-        """Go on until the server is gone."""
+        """Run operations until the server dies."""
         acts = [self.put, self.put, self.copy, self.delete, self.delete_many, self.put_version, self.put_version]
         acts += [self.hide, self.delete_version, self.begin_upload, self.go_on_uploading, self.go_on_uploading, self.abort]
         while True:
@@ -92,7 +92,7 @@ class Writer:
             self.uploads.append(OpenUpload(key, client.create_multipart_upload(Bucket=PLAIN, Key=key)["UploadId"], whole))
 
     def go_on_uploading(self, client: Any) -> None:
-        """The next part, or, when all are there, the completion."""
+        """Upload the next part, or complete the upload after the last one."""
         if not self.uploads:
             return
         upload = self.uploads[0]
@@ -144,7 +144,7 @@ class Writer:
 
 
 class Reader:
-    """Reads whatever is there while it is written, and keeps what was torn."""
+    """Reads objects while they are written, and collects torn content."""
 
     def __init__(self) -> None:
         self.torn: list[str] = []
@@ -169,7 +169,7 @@ class Reader:
 
 
 def prepare(client: Any) -> None:
-    """The buckets of the load."""
+    """Create the buckets of the load."""
     for bucket in (PLAIN, VERSIONED):
         client.create_bucket(Bucket=bucket)
     client.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
@@ -177,7 +177,7 @@ def prepare(client: Any) -> None:
 
 @contextmanager
 def working(client: Any, writers: list[Writer], reader: Reader) -> Iterator[None]:
-    """Everybody at work, each in a thread; on leaving, which is when the server is gone, all have ended."""
+    """Run all clients, each in a thread; on exit, after the server has died, all threads have ended."""
     with ThreadPoolExecutor(len(writers) + 1) as threads:
         ends = [threads.submit(each.work, client) for each in (*writers, reader)]
         yield
@@ -186,7 +186,7 @@ def working(client: Any, writers: list[Writer], reader: Reader) -> Iterator[None
 
 
 def settle(client: Any, writers: list[Writer]) -> None:
-    """Read everything back. Raises `AssertionError` where something acknowledged is lost, torn or out of step with the listings."""
+    """Read everything back. Raises `AssertionError` if an acknowledged object is lost, torn or inconsistent with the listings."""
     found = {one["Key"]: tag(_read(client, PLAIN, one["Key"])) for one in client.list_objects_v2(Bucket=PLAIN).get("Contents", [])}
     versions = _versions(client)
     open_now = {one["UploadId"] for one in client.list_multipart_uploads(Bucket=PLAIN).get("Uploads", [])}
@@ -201,7 +201,7 @@ def settle(client: Any, writers: list[Writer]) -> None:
             if not is_open:
                 writer.uploads.remove(upload)
     assert not found and not versions, f"nobody wrote {[*found, *versions]}"
-    for id in open_now:  # A creation whose answer never came: nobody knows its name, so a client aborts what it finds.
+    for id in open_now:  # The response of the creation was lost, and with it the upload id, so a client aborts every upload that it finds.
         key = next(one["Key"] for one in client.list_multipart_uploads(Bucket=PLAIN)["Uploads"] if one["UploadId"] == id)
         client.abort_multipart_upload(Bucket=PLAIN, Key=key, UploadId=id)
 
@@ -212,7 +212,7 @@ def _read(client: Any, bucket: str, key: str, **more: str) -> bytes:
 
 
 def _versions(client: Any) -> dict[str, list[Version]]:
-    """All versions by key, each kind oldest first, and what is visible last."""
+    """All versions by key, each kind oldest first, and the visible one last."""
     rows: list[tuple[Any, bool]] = []
     for page in client.get_paginator("list_object_versions").paginate(Bucket=VERSIONED):
         rows += [(one, False) for one in page.get("Versions", [])] + [(one, True) for one in page.get("DeleteMarkers", [])]

@@ -1,7 +1,7 @@
-"""S3 as a few dictionaries: what the real one must agree with, operation by operation.
+"""A model of S3 in a few dictionaries; the implementation must return the same, operation by operation.
 
-It knows versions (enabled, suspended, never), delete markers, tags, uploads in parts, conditions on writing, and listings. It makes
-version ids of its own; `ids` tells which of the server's they are.
+It covers versions (enabled, suspended, never), delete markers, tags, uploads in parts, conditions on writes, and listings. It makes
+its own version ids; `ids` maps them to the server's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NULL = "null"
 
 
 class Refused(Exception):
-    """The model refuses, with S3's code."""
+    """The model rejects the operation, with S3's code."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Upload:
 
 
 class Bucket:
-    """One bucket. A key's versions stand newest first."""
+    """One bucket. A key's versions are ordered newest first."""
 
     def __init__(self) -> None:
         self.versioning = ""
@@ -43,12 +43,12 @@ class Bucket:
     def put(
         self, key: str, content: bytes, *, id: str, etag: str | None = None, none_match: bool = False, match: str | None = None
     ) -> None:
-        """`id` is what the server called the version, where it has versions."""
+        """`id` is the server's version id, in a bucket with versions."""
         self.check(key, none_match=none_match, match=match)
         self._add(key, Version(id, content, etag or md5(content).hexdigest()))
 
     def check(self, key: str, *, none_match: bool = False, match: str | None = None) -> None:
-        """The conditions of a write."""
+        """Check the conditions of a write."""
         there = self._visible(key)
         if none_match and there is not None:
             raise Refused("PreconditionFailed")
@@ -58,7 +58,7 @@ class Bucket:
             raise Refused("PreconditionFailed")
 
     def delete(self, key: str, *, id: str) -> None:
-        """Without a version: in a bucket with versions a marker comes, whose `id` the server made."""
+        """Without a version id, a bucket with versions gets a delete marker, with the server's `id`."""
         if not self.versioning:
             self._remove(key, NULL)
         else:

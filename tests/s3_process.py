@@ -1,6 +1,6 @@
-"""A region with S3 alone in a process of its own, for tests that kill it.
+"""An S3 endpoint without the rest of a region, in a process that tests kill.
 
-Each life is a fork of one process that has everything imported already, so that a test may have hundreds of them.
+Each process is forked from one that has imported everything, so that a test can start hundreds of them.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class S3Process:
         self.pid = self._process.pid
 
     def client(self, **more: Any) -> Any:
-        """A boto3 client that never tries again by itself: what was not answered stays unknown."""
+        """A boto3 client without retries, so that an operation without a response stays unknown."""
         return client(self.port, retries={"total_max_attempts": 1}, **more)
 
     def kill(self) -> None:
-        """SIGKILL: nothing is told, nothing is flushed."""
+        """Send SIGKILL, so that nothing is flushed."""
         self._process.kill()
         self._process.join()
         self._link.close()
@@ -65,7 +65,7 @@ def _live(directory: Path, port: int, link: Connection) -> None:
 
 @contextmanager
 def on_small_disk(directory: Path, size: str) -> Iterator[Any]:
-    """A client of S3 on a disk of its own of this size, which only its process sees and which ends with it."""
+    """A client of S3 on a disk of this size, in a mount namespace that ends with the server's process."""
     serve = f'mount -t tmpfs -o size={size} small "$0" && exec "$1" -m tests.s3_process "$0"'
     whose = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     command = ["unshare", "--mount", *whose, "sh", "-c", serve, str(directory), sys.executable]
@@ -78,7 +78,7 @@ def on_small_disk(directory: Path, size: str) -> Iterator[Any]:
 
 
 def main() -> None:
-    """Serve what is in a directory until stdin ends, and print the port."""
+    """Serve the store in a directory until stdin ends, and print the port."""
 
     async def run() -> None:
         with listening() as listener:
