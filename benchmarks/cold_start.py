@@ -1,4 +1,4 @@
-"""From `zonal start` to the first answered API call, on an empty state directory and on one that has run before."""
+"""From `zonal start` to the first answered API call, on an empty state directory and on an existing one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`DescribeDBInstances` with a hundred instances recorded: the time of one call through boto3.
 
-One instance is made properly and stopped; while the region stands still, ninety-nine copies of its records are put beside it. So the
-benchmark measures the API on a hundred true records, and not a hundred servers.
+One instance is created by the API and stopped; while the region is stopped, its records are copied ninety-nine times. So the benchmark
+measures the API on a hundred valid records without a hundred servers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the fabric costs: pgbench against a database through zonal's networks, and against a plain server with the same settings.
+"""The cost of the fabric: pgbench on a database through zonal's networks, and on a plain server with the same settings.
 
-The plain server is made from the same installation, takes every setting that the database's own configuration sets (except addresses
-and replication), and listens on the loopback of this machine. Both run at the same time; the rounds alternate, so that whatever else
-the machine does hits both. The figure is the ratio of transactions per second, round by round.
+The plain server uses the same installation and every setting of the database's configuration (except addresses and replication), and
+listens on this machine's loopback. Both run at the same time; the rounds alternate, so that other work on the machine affects both.
+The figure is the ratio of transactions per second, round by round.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _installation() -> Path:
 
 
 def _settings(through: object, home: Path, target: str) -> dict[str, str]:
-    """What the database's configuration sets, as PostgreSQL itself reports it."""
+    """The settings from the database's configuration file, as PostgreSQL reports them."""
     query = "select json_object_agg(name, current_setting(name)) from pg_settings where source in ('configuration file', 'command line')"
     printed = through(str(home / "bin" / "psql"), target, "-AtqXc", query)  # type: ignore[operator]
     return {name: value for name, value in json.loads(printed).items() if not LEFT_OUT.fullmatch(name)}
@@ -110,7 +110,7 @@ def _plain_server(home: Path, settings: dict[str, str]) -> Iterator[str]:
 
 
 def _certificate(directory: Path) -> list[str]:
-    """TLS as the database has it: RDS demands it of clients, so both sides pay for it."""
+    """TLS as on the database: RDS requires it of clients, so both servers use it."""
     issued = Authority(directory).issue(("localhost",), ("127.0.0.1",))
     for name, content in (("server.crt", issued.certificate), ("server.key", issued.private_key)):
         (directory / name).write_bytes(content)

@@ -1,6 +1,6 @@
-"""What clients feel of a failover: the longest silence, for each kind of fault, with seeds 1, 2, 3, …
+"""RTO of a failover (the longest time without an acknowledgement) for each kind of fault, with seeds 1, 2, 3, …
 
-`--fault power --runs 50` is the run of fifty seeded zone outages. Every verdict must pass; the exit status says whether all did.
+`--fault power --runs 50` runs fifty seeded zone outages. The exit status is 1 if a verdict does not pass.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def main() -> int:
 
 
 def _short(verdict: dict[str, object]) -> str:
-    argv = ("rto_seconds", "acknowledged", "unknown", "lost", "phantom", "two_primaries", "redundancy_seconds")
-    return " ".join(f"{word}={verdict[word]}" for word in argv)
+    figures = ("rto_seconds", "acknowledged", "unknown", "lost", "phantom", "two_primaries", "redundancy_seconds")
+    return " ".join(f"{figure}={verdict[figure]}" for figure in figures)
 
 
 def _tell(fault: str, verdicts: list[dict[str, float]]) -> None:

@@ -1,8 +1,8 @@
-"""How long a Multi-AZ database takes to be synchronous again, by what the new primary wrote while the old zone was away.
+"""The time until a Multi-AZ database is synchronous again, by the amount that the new primary wrote during the outage.
 
-The zone of the primary loses its power, so that the old primary has crashed. The new one then writes so many megabytes. The time runs from
-`zonal recover` to the journal's `redundancy.synchronous`. Printed with it is what was done to the old primary: `rewound`, or `cloned`
-with the reason.
+The zone of the primary loses its power, so that the old primary crashes. The new primary writes the given number of megabytes. The time is
+measured from `zonal recover` to the journal's `redundancy.synchronous` and printed with how the old primary rejoined: `rewound`, or
+`cloned` with the reason.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def measure(running: RunningRegion, identifier: str, megabytes: int) -> tuple[float, str]:
-    """The seconds from `recover` to synchronous, and what was done to the old primary."""
+    """The seconds from `recover` to synchronous, and how the old primary rejoined."""
     rds = running.client("rds")
     described = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
     zone, address = described["AvailabilityZone"], described["Endpoint"]["Address"]
@@ -63,7 +63,7 @@ def measure(running: RunningRegion, identifier: str, megabytes: int) -> tuple[fl
 
 
 def write(running: RunningRegion, address: str, megabytes: int) -> None:
-    """Have the primary write so much log."""
+    """Write this amount of log on the primary."""
     sql = _LOAD.format(width=_ROW_BYTES // 32, rows=megabytes * 1_000_000 // _ROW_BYTES)
     variables = ("env", "PGPASSWORD=password-of-master", "PGSSLMODE=require")
     running.execute(*variables, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", address, "-U", "master", "-d", "app", "-c", sql)

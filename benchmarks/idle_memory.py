@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def processes(state: Path) -> list[Path]:
-    """Every process that belongs to the region: the supervisor, and all that descend from it."""
+    """Every process of the region: the supervisor and its descendants."""
     parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit() and (path / "stat").exists()}
     family = {parents[int((state / "zonal.pid").read_text().split()[0])]}
     while grown := {process for process, parent in parents.items() if parent in family} - family:

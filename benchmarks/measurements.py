@@ -1,4 +1,4 @@
-"""What the benchmarks share: a region for the time of a benchmark, and a fair way to say what came out."""
+"""Shared parts of the benchmarks: arguments, a temporary region, and rows with median and spread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def arguments(description: str, *, runs: int = 10) -> argparse.ArgumentParser:
 
 @contextmanager
 def region(*, started: bool = True) -> Iterator[RunningRegion]:
-    """A region of its own, gone afterwards."""
+    """A temporary region; it is removed on exit."""
     state = Path(tempfile.mkdtemp(prefix="zonal-bench-"))
     running = RunningRegion(state)
     try:
@@ -44,7 +44,7 @@ def tell(name: str, values: Sequence[float], *, unit: str, goal: str) -> None:
 
 
 def machine() -> str:
-    """The machine in a line."""
+    """A description of the machine in one line."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     user = "root" if os.geteuid() == 0 else "an ordinary user"
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}, as {user}"

@@ -1,7 +1,7 @@
-"""Planning a VPC with 1,000 and with 2,000 interfaces: the plan from the records, the packet rules, the wiring; computed and not applied.
+"""Processor time of planning a VPC with 1,000 and 2,000 interfaces: plan, packet rules and wiring, computed and not applied.
 
-Groups, their rules and elastic addresses grow with the interfaces. Both sizes are measured in turn, in processor time, and the best of the
-runs counts, so that what else runs on the machine has the same part in both.
+Groups, their rules and elastic addresses grow with the interfaces. Both sizes are measured alternately, and the best of the runs counts, so
+that other work on the machine affects both in the same way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     runs = arguments(__doc__ or "", runs=20).parse_args().runs
     regions = {size: records(size) for size in SIZES}
     gc.collect()
-    gc.freeze()  # The records are as old as a region's are.
+    gc.freeze()  # Long-lived objects, as in a running region.
     best = {size: [float("inf")] * (len(PARTS) + 1) for size in SIZES}
     for _ in range(runs):
         for size, (store, vpc_id) in regions.items():
@@ -77,7 +77,7 @@ def wired(plan: VpcPlan) -> list[NetworkState]:
 
 
 def records(interfaces: int) -> tuple[Store, str]:
-    """A region whose default VPC has so many interfaces in its three subnets."""
+    """Records of a region whose default VPC has this number of interfaces in three subnets."""
     store = Store(":memory:")
     with store.transaction() as tx:
         default_vpc.bootstrap(tx, RegionClock().now())

@@ -1,4 +1,4 @@
-"""What tests share: one running region for all that only use it, and a new one for those that break it."""
+"""Fixtures: one running region that tests share, and a new region for tests that kill or stop it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from hypothesis import HealthCheck, settings
 from tests.running_region import RunningRegion
 
 settings.register_profile("zonal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("zonal")  # A busy machine is no failure: no property is about time.
+settings.load_profile("zonal")  # No property depends on time, and the machine may be busy.
 
 
 @pytest.fixture(scope="session")
 def region() -> Iterator[RunningRegion]:
-    """A region that the tests of a session share. What a test makes in it, it removes; zones it breaks, it heals."""
+    """A region that the tests of a session share. A test removes what it creates and recovers the zones that it fails."""
     yield from _region()
 
 
 @pytest.fixture
 def own_region() -> Iterator[RunningRegion]:
-    """A region of the test's own, to kill, stop and start."""
+    """A region for one test, which may kill, stop and start it."""
     yield from _region()
 
 

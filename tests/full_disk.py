@@ -1,7 +1,7 @@
-"""A region whose state lies on a small disk of its own, for tests that fill it.
+"""A region whose state directory is on a small disk of its own, for tests that fill the disk.
 
-The disk is a tmpfs in a mount namespace that one process holds; the command line is run inside by `nsenter`, and the test reaches the files
-through that process's root in /proc. The network is this machine's, so clients reach the region as ever.
+The disk is a tmpfs in a mount namespace that one process holds. The command line runs in it by `nsenter`, and the test accesses the files
+through that process's root in /proc. The network namespace is this machine's, so clients reach the region as usual.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SmallDiskRegion(RunningRegion):
         return disk.f_bavail * disk.f_frsize
 
     def fill(self) -> None:
-        """Take all room that there is, to the last page, and to the last byte of the pages that the logs have already."""
+        """Use all free space, to the last page, and to the last byte of the pages that the logs already have."""
         for path in (self._ballast, *self.inside.glob("*.log"), *self.inside.glob("hosts/*/*.log")):
             with path.open("ab", buffering=0) as file:
                 for size in (PIECE_BYTES, 4096, 1):
@@ -44,7 +44,7 @@ class SmallDiskRegion(RunningRegion):
                         continue
 
     def empty(self, *, missing_ok: bool = False) -> None:
-        """Give the room back."""
+        """Free the space."""
         self._ballast.unlink(missing_ok=missing_ok)
 
     def log(self) -> str:
@@ -54,7 +54,7 @@ class SmallDiskRegion(RunningRegion):
 
 @contextmanager
 def region_on_small_disk(state: Path, size: str) -> Iterator[SmallDiskRegion]:
-    """A region that is not started yet, on a disk of this size; stopped, with its disk, on leaving."""
+    """A region on a disk of this size, not started yet; on exit the region is stopped and the disk removed."""
     hold = 'mount -t tmpfs -o size="$1" small "$0" && echo mounted && exec cat'
     whose = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     command = ["unshare", "--mount", *whose, "sh", "-c", hold, str(state), size]

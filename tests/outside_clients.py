@@ -1,4 +1,4 @@
-"""S3 clients that are programs of their own: rclone, and s3fs as a disk and as a Python library. `script/clients` brings them."""
+"""S3 clients as separate programs: rclone, and s3fs as a file system and as a Python library. `script/clients` installs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARIES = ":".join(str(DEBIAN / path) for path in ("lib/x86_64-linux-gnu", "us
 
 
 def run(argv: list[str], environment: Mapping[str, str], *, within_seconds: float = 300) -> str:
-    """What a program printed; fails with what it complained of. The caller's own AWS configuration is left out."""
+    """The output of a program; fails with its error output. The caller's AWS configuration is not passed on."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "PYTHONPATH"}
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
     done = subprocess.run(argv, env=clean | keys | dict(environment), capture_output=True, text=True, timeout=within_seconds)
@@ -23,7 +23,7 @@ def run(argv: list[str], environment: Mapping[str, str], *, within_seconds: floa
 
 
 def rclone(url: str, *argv: str) -> str:
-    """rclone, which knows the endpoint as `zonal:`."""
+    """Run rclone, with the endpoint configured as `zonal:`."""
     settings = {
         "TYPE": "s3",
         "PROVIDER": "Other",
@@ -32,7 +32,7 @@ def rclone(url: str, *argv: str) -> str:
         "SECRET_ACCESS_KEY": "test",
         "REGION": "us-east-1",
         "USE_MULTIPART_ETAG": "true",
-        # This rclone asks for an ACL with every object, which new buckets refuse, here as on AWS, unless it is this one.
+        # This rclone sends an ACL with every object; new buckets reject all but this one, as on AWS.
         "ACL": "bucket-owner-full-control",
         "BUCKET_ACL": "private",
     }
@@ -41,7 +41,7 @@ def rclone(url: str, *argv: str) -> str:
 
 
 def on_mounted_bucket(url: str, bucket: str, directory: Path, script: str) -> str:
-    """What a shell's script prints in a bucket that s3fs has mounted at `directory`, for nobody else to see."""
+    """The output of a shell script in a bucket that s3fs has mounted at `directory`, in a mount namespace of its own."""
     options = f"-o url={url} -o use_path_request_style -o sigv4 -o endpoint=us-east-1"
     message = f"""
         set -e
@@ -59,7 +59,7 @@ def on_mounted_bucket(url: str, bucket: str, directory: Path, script: str) -> st
 
 
 def s3fs_python(url: str, script: str) -> str:
-    """What a Python program prints that has s3fs's file system as `fs`."""
+    """The output of a Python program with s3fs's file system as `fs`."""
     python = BROUGHT / "s3fs" / "bin" / "python"
     assert python.exists(), "s3fs for Python is not there: run script/clients"
     head = f"import s3fs, os\nfs = s3fs.S3FileSystem(client_kwargs={{'endpoint_url': '{url}'}})\n"

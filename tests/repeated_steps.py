@@ -1,6 +1,6 @@
-"""What every reconciler must bear: each step failing once, before or after it took effect, and each step done twice.
+"""Wrappers that make each step of a reconciler fail once, before or after it takes effect, or run twice.
 
-Wrap what a reconciler acts on (a node, a host, a fabric); calls go through to it, with trouble added:
+They wrap the object that a reconciler acts on (a node, a host, a fabric) and pass calls through:
 
 >>> node = fails_once(FakeNode(...))                 # each method raises the first time it is called, without effect
 >>> node = fails_once(FakeNode(...), after=True)     # each takes effect the first time, and then raises
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 
 class StepFailed(ZonalError):
-    """A step failed because the test said so."""
+    """The failure that a test injects."""
 
 
 def fails_once(target: T, *, after: bool = False, but: tuple[str, ...] = ("look",)) -> T:
-    """`target`, with each async method raising `StepFailed` the first time; methods in `but` are left in peace."""
+    """`target`, with each async method raising `StepFailed` the first time; methods in `but` are passed through."""
     failed: set[str] = set()
 
     def failures(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +43,7 @@ def fails_once(target: T, *, after: bool = False, but: tuple[str, ...] = ("look"
 
 
 def runs_twice(target: T, *, but: tuple[str, ...] = ("look",)) -> T:
-    """`target`, with each async method done twice; the second result is the result."""
+    """`target`, with each async method called twice; returns the second result."""
 
     def twice(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*arguments: Any, **named: Any) -> Any:

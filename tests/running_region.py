@@ -1,4 +1,4 @@
-"""A region for tests: started, reached and ended as a user would, with the command line, boto3 and the AWS CLI."""
+"""A region for tests, used as by a user: with the command line, boto3 and the AWS CLI."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RunningRegion:
         self.state = state
         self.port = free_port()
         self.prefix: tuple[str, ...] = ()
-        """What goes before each command of the command line."""
+        """The argv before each command of the command line."""
 
     def start(self, *options: str) -> None:
         self.zonal("start", "-d", "--port", str(self.port), *options)
@@ -35,7 +35,7 @@ class RunningRegion:
         self.zonal("stop")
 
     def zonal(self, *argv: str, check: bool = True, input: str | None = None, within: float = 180) -> subprocess.CompletedProcess[str]:
-        """Run a command of the command line on this region; `check` raises with what it printed where it fails."""
+        """Run a command of the command line on this region; `check` raises with the output if it fails."""
         command, rest = argv[0], argv[1:]
         place = (
             (command, rest[0], "--state", str(self.state), *rest[1:]) if command in GROUPS else (command, "--state", str(self.state), *rest)
@@ -46,19 +46,19 @@ class RunningRegion:
         return done
 
     def execute(self, *command: str, place: str = "default", groups: tuple[str, ...] = (), check: bool = True) -> str:
-        """What a command of this machine prints when it runs inside."""
-        argv = [word for group in groups for word in ("--security-group", group)]
+        """The output of a command of this machine that `zonal exec` runs in the region."""
+        argv = [each for group in groups for each in ("--security-group", group)]
         return self.zonal("exec", "--in", place, *argv, "--", *command, check=check).stdout
 
     def status(self) -> dict[str, Any]:
         return json.loads(self.zonal("status", "--json").stdout)  # type: ignore[no-any-return]
 
     def journal(self, **query: str) -> list[dict[str, Any]]:
-        options = [word for name, value in query.items() for word in (f"--{name}", value)]
+        options = [each for name, value in query.items() for each in (f"--{name}", value)]
         return [json.loads(line) for line in self.zonal("journal", "--json", "--last", "100000", *options).stdout.splitlines()]
 
     def environment(self) -> dict[str, str]:
-        """What `zonal env` sets."""
+        """The variables that `zonal env` sets."""
         return json.loads(self.zonal("env", "--json").stdout)  # type: ignore[no-any-return]
 
     def client(self, service: str) -> Any:
@@ -73,14 +73,14 @@ class RunningRegion:
         )
 
     def aws(self, *argv: str) -> Any:
-        """What the AWS CLI answers, under the variables that `zonal env` prints."""
+        """The output of the AWS CLI under the variables that `zonal env` prints."""
         command = [str(Path(sys.executable).parent / "aws"), *argv, "--output", "json"]
         done = subprocess.run(command, env=os.environ | self.environment(), capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def create_database(self, **more: Any) -> str:
-        """A PostgreSQL that is available, by its identifier; user `master`, password `password-of-master`, database `app`."""
+        """Create a PostgreSQL and wait until it is available; user `master`, password `password-of-master`, database `app`."""
         identifier = more.pop("DBInstanceIdentifier", f"test-{secrets.token_hex(3)}")
         rds = self.client("rds")
         asked = {
@@ -117,7 +117,7 @@ def free_port() -> int:
 
 
 def eventually(look: Callable[[], Any], *, within: float = 30.0, every: float = 0.1) -> Any:
-    """The first true value that `look` gives; fails with the last one where there is none in time."""
+    """The first true value that `look` returns; fails with the last value after `within` seconds."""
     deadline = time.monotonic() + within
     while not (value := look()):
         assert time.monotonic() < deadline, f"still {value!r} after {within:g} s"

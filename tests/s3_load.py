@@ -169,7 +169,7 @@ class Reader:
 
 
 def prepare(client: Any) -> None:
-    """The buckets of the load."""
+    """Create the buckets of the load."""
     for bucket in (PLAIN, VERSIONED):
         client.create_bucket(Bucket=bucket)
     client.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
@@ -201,7 +201,7 @@ def settle(client: Any, writers: list[Writer]) -> None:
             if not is_open:
                 writer.uploads.remove(upload)
     assert not found and not versions, f"nobody wrote {[*found, *versions]}"
-    for id in open_now:  # A creation whose answer never came: nobody knows its name, so a client aborts what it finds.
+    for id in open_now:  # The response of the creation was lost, and with it the upload id, so a client aborts every upload that it finds.
         key = next(one["Key"] for one in client.list_multipart_uploads(Bucket=PLAIN)["Uploads"] if one["UploadId"] == id)
         client.abort_multipart_upload(Bucket=PLAIN, Key=key, UploadId=id)
 

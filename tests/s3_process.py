@@ -78,7 +78,7 @@ def on_small_disk(directory: Path, size: str) -> Iterator[Any]:
 
 
 def main() -> None:
-    """Serve what is in a directory until stdin ends, and print the port."""
+    """Serve the store in a directory until stdin ends, and print the port."""
 
     async def run() -> None:
         with listening() as listener:

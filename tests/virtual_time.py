@@ -1,7 +1,7 @@
-"""An event loop whose time jumps: a test that waits an hour takes no time.
+"""An event loop in virtual time: a test that waits an hour takes no time.
 
-Whenever nothing is ready, the loop moves its clock to the next timer instead of sleeping. `asyncio.timeout`, `asyncio.sleep` and
-zonal's clocks all read the loop's time, so all of them are virtual. Real sockets and processes do not belong on it.
+If no callback is ready, the loop moves its clock to the next timer instead of sleeping. `asyncio.timeout`, `asyncio.sleep` and
+zonal's clocks all read the loop's time, so all of them are virtual. Tests on it use no real sockets and processes.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class _JumpingSelector(selectors.DefaultSelector):
         if ready:
             return ready
         if timeout is None:
-            return super().select(0.05)  # Only a thread can wake the loop now.
+            return super().select(0.05)  # Only another thread can wake the loop now.
         self._loop._virtual_time += max(timeout, 0.0)
         return []
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in virtual time."""
+    """Run a coroutine to its end in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)

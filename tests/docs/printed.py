@@ -1,4 +1,4 @@
-"""Documents that are printed from the code, and from what its parts say: `script/docs` writes them, `test_printed.py` compares them."""
+"""Pages of docs/ that are printed from the code: `script/docs` writes them, `test_printed.py` compares them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command_page() -> str:
 
 
 def _contexts(context: click.Context) -> Iterator[click.Context]:
-    """A command and those below it, in the contexts in which they are run: what a parent settles (`-h`) holds below it."""
+    """A command and its subcommands, each with its parent's context, so that inherited settings (`-h`) apply."""
     yield context
     if isinstance(context.command, click.Group):
         for name in context.command.list_commands(context):
@@ -57,7 +57,7 @@ def _contexts(context: click.Context) -> Iterator[click.Context]:
 
 
 def lifecycle_page() -> str:
-    parts = ["# Lifecycles\n\nEvery thing with states has one table; these are printed from them.\n"]
+    parts = ["# Lifecycles\n\nEach record with states has one table; this page is printed from them.\n"]
     found = {value.name: value for module in modules() for value in vars(module).values() if isinstance(value, Lifecycle)}
     for name in sorted(found):
         rows = "\n".join(f"| {row.state} | {row.event} | {row.next} | {row.why} |" for row in found[name].rows)
@@ -93,14 +93,14 @@ def _service_of(package: str, operation: str) -> str:
     return next(name for name in names if len(names) == 1 or service_models.service(name).operation(operation) is not None)
 
 
-TITLES = {"wire": "The API endpoint", "operator": "The command line and drills", "ec2": "EC2", "rds": "RDS"}
+TITLES = {"dynamodb": "DynamoDB", "wire": "The API endpoint", "operator": "The command line and drills", "ec2": "EC2", "rds": "RDS"}
 
 
 def limits_page() -> str:
-    """What each part says that it does not do; the parts keep their own lists in docs/limits.d."""
+    """The lists in docs/limits.d, one for each part, as one page."""
     parts = [
-        "# Limits\n\nWhat zonal does not do, and where it differs from AWS. What is not built answers 501 `NotImplemented`;\n"
-        "a parameter that would promise something that is not done is refused. Nothing is accepted in silence.\n"
+        "# Limits\n\nWhat zonal does not do, and where it differs from AWS. An operation that is not built returns 501 `NotImplemented`;\n"
+        "a parameter whose effect is not implemented is rejected. No parameter is silently ignored.\n"
     ]
     for path in sorted((DOCS / "limits.d").glob("*.md")):
         parts.append(f"## {TITLES.get(path.stem, path.stem.capitalize())}\n\n{path.read_text().strip()}\n")

@@ -1,4 +1,4 @@
-"""What the pages say about settings, variables and commands is true: every snippet is loaded or parsed."""
+"""Settings, variables and commands in the docs exist: every snippet is loaded or parsed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_there_are_snippets_of_every_kind() -> None:
 
 
 @pages
-def test_a_settings_file_in_the_docs_is_one_that_a_region_takes(page: Path, tmp_path: Path) -> None:
+def test_a_region_loads_every_settings_file_in_the_docs(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(blocks(page, "toml")):
         state = tmp_path / str(number)
         state.mkdir()
@@ -57,7 +57,7 @@ def assignments(page: Path) -> list[str]:
 
 
 @pages
-def test_a_value_in_the_docs_is_one_that_the_setting_takes(page: Path) -> None:
+def test_a_settings_value_in_the_docs_is_valid(page: Path) -> None:
     for snippet in assignments(page):
         msgspec.convert(tomllib.loads(snippet), Settings, strict=False)
 
@@ -68,20 +68,20 @@ def defaults(page: Path) -> list[tuple[str, str]]:
 
 
 @pages
-def test_a_default_in_the_docs_is_that_of_the_setting(page: Path) -> None:
+def test_a_default_in_the_docs_is_the_settings_default(page: Path) -> None:
     for name, value in defaults(page):
         assert value == str(DEFAULTS[name]), f"`{name}` ({value}): the default is {DEFAULTS[name]}"
 
 
 @pages
-def test_a_variable_in_the_docs_is_one_that_something_reads(page: Path) -> None:
+def test_a_variable_in_the_docs_is_read_by_the_code(page: Path) -> None:
     known = {f"ZONAL_{name.upper()}" for name in DEFAULTS}
     known |= {name for path in SOURCES if path != Path(__file__) for name in re.findall(r"\bZONAL_[A-Z0-9_]+\b", path.read_text())}
     assert set(re.findall(r"\bZONAL_[A-Z0-9_]+\b", page.read_text())) <= known
 
 
 def commands(page: Path) -> list[tuple[str, ...]]:
-    """Commands of the command line, in blocks and in prose, as words; without comments, pipes, and columns of explanation."""
+    """Commands of the command line, in blocks and in prose, as argv; without comments, pipes, and columns of explanation."""
     if page.name == "cli.md":
         return []  # Printed from the commands themselves.
     lines = inline(page)
@@ -101,20 +101,20 @@ PLACEHOLDER = {"ZONE": "us-east-1a", "N": "1", "P": "1", "MS": "1", "DIR": "d", 
 
 
 @pages
-def test_a_command_in_the_docs_is_one_that_the_command_line_takes(page: Path) -> None:
+def test_the_command_line_parses_every_command_in_the_docs(page: Path) -> None:
     for command in commands(page):
-        check_words(command_line, [PLACEHOLDER.get(word, word) for word in command], shlex.join(command))
+        check_argv(command_line, [PLACEHOLDER.get(word, word) for word in command], shlex.join(command))
 
 
-def check_words(command: click.Command, argv: list[str], whole: str, parent: click.Context | None = None) -> None:
-    """Parse as the command line does; without the arguments that a sentence about a command leaves out."""
+def check_argv(command: click.Command, argv: list[str], whole: str, parent: click.Context | None = None) -> None:
+    """Parse as the command line does; arguments that a sentence omits may be missing."""
     context = click.Context(command, parent=parent, info_name=command.name, **command.context_settings)
     if isinstance(command, click.Group):
         if not argv:
             return
         child = command.get_command(context, argv[0])
         assert child is not None, f"`zonal {whole}`: there is no {argv[0]}"
-        check_words(child, argv[1:], whole, context)
+        check_argv(child, argv[1:], whole, context)
         return
     try:
         command.make_context(command.name, list(argv), parent=parent)

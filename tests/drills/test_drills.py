@@ -1,4 +1,4 @@
-"""The drills themselves, on a real database: every fault once, with a fixed seed."""
+"""Every drill on a real database, each fault once with a fixed seed. `script/soak outages` runs many seeds."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def drill(region: RunningRegion, database: str, command: str, *argv: str) -> dic
 
 
 @pytest.mark.parametrize("fault", ["process", "host", "reboot", "power", "network"])
-def test_no_acknowledged_write_is_lost_and_the_clients_come_back(region: RunningRegion, database: str, fault: str) -> None:
+def test_no_acknowledged_write_is_lost_and_every_client_is_served_again(region: RunningRegion, database: str, fault: str) -> None:
     verdict = drill(region, database, "db-failover", "--fault", fault, "--seed", "11")
     assert verdict["reasons"] == [] and verdict["passed"] is True
     assert (verdict["lost"], verdict["phantom"], verdict["two_primaries"]) == (0, 0, 0)
@@ -35,7 +35,7 @@ def test_no_acknowledged_write_is_lost_and_the_clients_come_back(region: Running
     assert verdict["seed"] == 11
 
 
-def test_the_loss_of_the_standbys_zone_stalls_writes_and_the_primary_goes_on_alone(region: RunningRegion, database: str) -> None:
+def test_after_the_loss_of_the_standbys_zone_the_primary_continues_alone(region: RunningRegion, database: str) -> None:
     nodes = {node["role"]: node["zone"] for node in _database(region, database)["nodes"]}
     verdict = drill(region, database, "zone-outage", "--power", "--zone", nodes["standby"], "--seed", "12")
     assert verdict["reasons"] == []
@@ -43,14 +43,14 @@ def test_the_loss_of_the_standbys_zone_stalls_writes_and_the_primary_goes_on_alo
     assert nodes["primary"] == {node["role"]: node["zone"] for node in _database(region, database)["nodes"]}["primary"]
 
 
-def test_a_drill_without_a_database_makes_one_and_removes_it(region: RunningRegion) -> None:
+def test_a_drill_without_a_database_creates_one_and_deletes_it(region: RunningRegion) -> None:
     before = {each["identifier"] for each in region.status()["databases"]}
     done = region.zonal("drill", "db-failover", "--fault", "process", "--json", check=False)
     assert json.loads(done.stdout)["passed"] is True, done.stderr
     eventually(lambda: {each["identifier"] for each in region.status()["databases"]} == before)
 
 
-def test_a_person_sees_the_timeline_and_the_verdict(region: RunningRegion, database: str) -> None:
+def test_a_drill_prints_the_timeline_and_the_verdict(region: RunningRegion, database: str) -> None:
     argv = ("--fault", "process", "--db", database, "--password", "password-of-master")
     shown = region.zonal("drill", "db-failover", *argv).stdout
     for word in ("longest silence of a client (RTO)", "acknowledged writes lost (RPO)", "PASSED"):

@@ -1,4 +1,4 @@
-"""The AWS CLI in a script run by `sh`, under nothing but what `zonal env` prints; every AWS CLI of this machine is tried."""
+"""A script with the AWS CLI, run by `sh` under the variables that `zonal env` prints, with every AWS CLI of this machine."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ aws s3api list-buckets --query 'length(Buckets)' --output text
 aws s3 ls
 """
 CLI_NAMES = {"s3": "s3api"}
-"""What the AWS CLI calls a service, where it has another name."""
+"""Names of services in the AWS CLI that differ from botocore's."""
 
 
 def command_line_interfaces() -> list[str]:
-    """The tested environment's AWS CLI, and those that the machine has besides."""
+    """The directories of this environment's AWS CLI and of the machine's others."""
     own = Path(sys.executable).parent
     found = [str(own)]
     for directory in os.get_exec_path():
@@ -63,7 +63,7 @@ def test_the_script_calls_every_service_that_the_operations_page_lists() -> None
     assert {CLI_NAMES.get(service, service) for service in services} <= called
 
 
-def test_an_endpoint_on_the_command_line_is_not_overridden(region: RunningRegion, tmp_path: Path) -> None:
+def test_an_endpoint_on_the_command_line_takes_precedence(region: RunningRegion, tmp_path: Path) -> None:
     environment = script_environment(region, str(Path(sys.executable).parent), tmp_path) | {"AWS_MAX_ATTEMPTS": "1"}
     command = "aws rds describe-db-instances --endpoint-url http://127.0.0.1:1"
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""A region on a full disk: it says so, no process is lost for good, and everything works again when there is room."""
+"""A region on a full disk reports it, every process runs again, and everything works when there is space."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 180
 
 @pytest.fixture(scope="module")
 def crowded() -> Iterator[tuple[SmallDiskRegion, str]]:
-    """A region with a table, a bucket and a public database in two zones, and the database's identifier. Each test leaves it with room."""
+    """A region with a table, a bucket and a public database in two zones, and the database's identifier. Each test frees the space."""
     with tempfile.TemporaryDirectory(prefix="zonal-test-") as state, region_on_small_disk(Path(state), "900m") as region:
         region.start()
         region.client("dynamodb").create_table(**TABLE)
@@ -40,7 +40,7 @@ def crowded() -> Iterator[tuple[SmallDiskRegion, str]]:
 
 @pytest.fixture
 def full(crowded: tuple[SmallDiskRegion, str]) -> Iterator[tuple[SmallDiskRegion, str]]:
-    """The same region, whose disk has no room left."""
+    """The same region with a full disk."""
     region, database = crowded
     everything_works(region, database)
     region.fill()
@@ -51,7 +51,7 @@ def full(crowded: tuple[SmallDiskRegion, str]) -> Iterator[tuple[SmallDiskRegion
 
 
 def query(region: SmallDiskRegion, database: str, sql: str) -> str | None:
-    """What psql prints, run inside the VPC; None where it fails."""
+    """The output of psql inside the VPC; None if it fails."""
     endpoint = f"host={database_address(region, database)} port=5432 user=master password=password-of-master dbname=app connect_timeout=5"
     options = ("-AtqX", "-v", "ON_ERROR_STOP=1", "-c", f"set statement_timeout = '10s'; {sql}")
     done = region.zonal("exec", "--", "psql", endpoint, *options, check=False)
@@ -64,7 +64,7 @@ def database_address(region: SmallDiskRegion, database: str) -> str:
 
 
 def is_done(call: Any, /, **request: Any) -> bool:
-    """Whether a call is answered with a success."""
+    """Whether a call succeeds."""
     try:
         call(**request)
     except (ClientError, BotoCoreError):
@@ -73,7 +73,7 @@ def is_done(call: Any, /, **request: Any) -> bool:
 
 
 def everything_works(region: SmallDiskRegion, database: str) -> None:
-    """Each store takes a write, and the operator sees a healthy pair and no warning."""
+    """Each store accepts a write, the pair is synchronous, and the status has no warning."""
     dynamodb, s3 = region.client("dynamodb"), region.client("s3")
     eventually(lambda: is_done(dynamodb.put_item, TableName="notes", Item={"id": {"S": "after"}}), within=PATIENCE_SECONDS)
     eventually(lambda: is_done(s3.put_object, Bucket="crowded", Key="after", Body=b"x" * 100_000), within=PATIENCE_SECONDS)
@@ -102,7 +102,7 @@ def init(region: SmallDiskRegion) -> int:
 
 
 def processes(region: SmallDiskRegion, *argv: str) -> list[int]:
-    """Processes of the sandbox, but init, in whose command line one of the words is."""
+    """Processes of the sandbox, except init, with one of the texts in their command line."""
     first = init(region)
     return [process for process, line in family(first).items() if process != first and any(word in line for word in argv)]
 
@@ -113,7 +113,7 @@ def disk_events(region: SmallDiskRegion) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_full_disk_is_shown_refused_and_over_when_there_is_space(full: tuple[SmallDiskRegion, str]) -> None:
+def test_a_full_disk_is_reported_and_writes_succeed_again_when_there_is_space(full: tuple[SmallDiskRegion, str]) -> None:
     region, database = full
     dynamodb, s3 = region.client("dynamodb"), region.client("s3")
     [warning] = eventually(lambda: region.status()["failures"], within=PATIENCE_SECONDS)
@@ -139,7 +139,9 @@ def test_a_full_disk_is_shown_refused_and_over_when_there_is_space(full: tuple[S
     [("zonal.region",), ("storage.keeper",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
     ids=["region", "dynamodb-writer", "forwarder", "engines", "host-inits"],
 )
-def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_space(full: tuple[SmallDiskRegion, str], argv: tuple[str, ...]) -> None:
+def test_a_process_that_dies_on_a_full_disk_is_restarted_when_there_is_space(
+    full: tuple[SmallDiskRegion, str], argv: tuple[str, ...]
+) -> None:
     region, database = full
     first, killed = init(region), processes(region, *argv)
     assert killed
@@ -153,7 +155,7 @@ def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_space(full: tu
     assert init(region) == first and set(processes(region, *argv)).isdisjoint(killed)
 
 
-def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_is_space(tmp_path: Path) -> None:
+def test_a_start_on_a_full_disk_fails_with_the_reason_and_succeeds_when_there_is_space(tmp_path: Path) -> None:
     with region_on_small_disk(tmp_path, "100m") as region:
         for _ in ("new", "stopped"):
             region.fill()

@@ -1,4 +1,4 @@
-"""A region's life: it starts, is killed, stops, starts again, and leaves nothing behind."""
+"""A region starts, is killed, stops and starts again, and leaves nothing behind."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.running_region import ZONAL, RunningRegion, eventually
 
 
 def family(init: int) -> dict[int, str]:
-    """The sandbox's process 1 (its number on this machine), all that descend from it, and their command lines."""
+    """The sandbox's process 1 (by its pid on this machine) and its descendants, with their command lines."""
     parents: dict[int, tuple[int, str]] = {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
@@ -42,7 +42,7 @@ def query(region: RunningRegion, database: str, sql: str, *, check: bool = True)
     return region.execute("psql", connection, "-AtqX", "-v", "ON_ERROR_STOP=1", "-c", sql, check=check).strip()
 
 
-def test_a_killed_region_is_back_at_once_and_its_databases_serve_meanwhile(own_region: RunningRegion) -> None:
+def test_a_killed_region_restarts_and_its_databases_serve_meanwhile(own_region: RunningRegion) -> None:
     database = own_region.create_database()
     query(own_region, database, "create table t as select 42 as n")
     engines = {process for process, line in family(init(own_region)).items() if "bin/postgres -D" in line}
@@ -51,7 +51,7 @@ def test_a_killed_region_is_back_at_once_and_its_databases_serve_meanwhile(own_r
     eventually(lambda: any("zonal.region" in line and process != killed for process, line in family(init(own_region)).items()))
     eventually(lambda: own_region.zonal("status", check=False).returncode == 0)
     assert query(own_region, database, "select n from t") == "42"
-    assert engines <= set(family(init(own_region))), "the engines went on, they were not started anew"
+    assert engines <= set(family(init(own_region))), "the engines were not restarted"
 
 
 def test_stop_and_start_keep_everything(own_region: RunningRegion) -> None:
@@ -69,7 +69,7 @@ def test_stop_and_start_keep_everything(own_region: RunningRegion) -> None:
     assert [each["Message"] for each in events][-2:] == ["DB instance restarted", "DB instance started"]
 
 
-def test_the_end_of_init_is_the_end_of_everything(own_region: RunningRegion) -> None:
+def test_every_process_ends_with_init(own_region: RunningRegion) -> None:
     own_region.create_database(MultiAZ=True)
     processes = family(init(own_region))
     mounts = Path("/proc/self/mounts").read_text()
@@ -96,18 +96,18 @@ def test_a_stopped_region_leaves_no_process_no_interface_and_no_mount(own_region
     assert seen() == before
 
 
-def test_two_regions_live_side_by_side(region: RunningRegion, own_region: RunningRegion) -> None:
+def test_two_regions_run_side_by_side(region: RunningRegion, own_region: RunningRegion) -> None:
     own_region.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")
     assert "10.99.0.0/16" not in [vpc["CidrBlock"] for vpc in region.client("ec2").describe_vpcs()["Vpcs"]]
 
 
-def test_a_second_start_on_a_state_directory_is_refused_with_what_to_do(region: RunningRegion) -> None:
+def test_a_second_start_on_a_state_directory_is_rejected_with_a_remedy(region: RunningRegion) -> None:
     done = region.zonal("start", "-d", check=False)
     assert done.returncode == 1
     assert "already runs" in done.stderr
 
 
-def test_a_port_that_is_taken_is_told(own_region: RunningRegion, region: RunningRegion) -> None:
+def test_a_port_in_use_is_reported(own_region: RunningRegion, region: RunningRegion) -> None:
     own_region.stop()
     done = own_region.zonal("start", "-d", "--port", str(region.port), check=False)
     assert done.returncode == 1
@@ -119,7 +119,7 @@ def test_an_ordinary_aws_cli_works_under_the_printed_environment(region: Running
     assert [zone["ZoneName"] for zone in zones] == ["us-east-1a", "us-east-1b", "us-east-1c"]
 
 
-def test_exec_is_at_its_place(region: RunningRegion) -> None:
+def test_exec_runs_in_the_given_subnet(region: RunningRegion) -> None:
     subnets = {each["AvailabilityZone"]: each for each in region.client("ec2").describe_subnets()["Subnets"] if each["DefaultForAz"]}
     there = subnets["us-east-1b"]
     shown = region.execute("cat", "/proc/net/fib_trie", place=there["SubnetId"])
@@ -128,7 +128,7 @@ def test_exec_is_at_its_place(region: RunningRegion) -> None:
 
 
 @pytest.mark.parametrize(("script", "status"), [("trap 'exit 5' INT; echo up; sleep 30 & wait", 5), ("echo up; exec sleep 30", 130)])
-def test_an_interrupt_is_the_commands_to_handle(region: RunningRegion, script: str, status: int) -> None:
+def test_an_interrupt_reaches_the_command_of_exec(region: RunningRegion, script: str, status: int) -> None:
     argv = [*ZONAL, "exec", "--state", str(region.state), "--", "sh", "-c", script]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as command:
         assert command.stdout is not None and command.stdout.readline() == b"up\n"
@@ -136,7 +136,7 @@ def test_an_interrupt_is_the_commands_to_handle(region: RunningRegion, script: s
         assert command.wait(10) == status
 
 
-def test_a_command_that_cannot_be_run_has_the_status_that_a_shell_gives_it(region: RunningRegion) -> None:
+def test_a_command_that_cannot_run_has_a_shells_exit_status(region: RunningRegion) -> None:
     for argv, status in ((("no-such-command",), 127), (("/etc/passwd",), 126), (("sh", "-c", "yes | head -n 1"), 0)):
         done = region.zonal("exec", "--", *argv, check=False)
         assert done.returncode == status, done.stderr

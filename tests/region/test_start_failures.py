@@ -1,4 +1,4 @@
-"""Regions that cannot start, as root and as an ordinary user: the command says why, after one attempt."""
+"""Regions that cannot start, as root and as an ordinary user: the command reports the reason after one attempt."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
 
 
 def refused_at_once(caller: Caller, state: Path) -> str:
-    """What `zonal start -d` says of a region that cannot start; it was tried once, and nothing runs."""
+    """The message of `zonal start -d` for a region that cannot start; checks that it was tried once and no process is left."""
     done = caller.start(state)
     assert done.returncode == 1 and RAW.search(done.stderr) is None, done.stderr
     log = (state / "region.log").read_text()
@@ -66,7 +66,7 @@ def refused_at_once(caller: Caller, state: Path) -> str:
     return done.stderr
 
 
-def test_a_path_with_dots_is_the_directory_that_it_leads_to(caller: Caller) -> None:
+def test_a_state_path_with_dots_is_resolved(caller: Caller) -> None:
     relative = f"../{caller.home.relative_to('/')}/state"
     try:
         done = caller.start(relative, directory="/")
@@ -102,9 +102,9 @@ def test_a_state_of_another_version_is_named_at_once(caller: Caller, change: str
     assert "was written as version 99" in reason or "another version of zonal may have written it" in reason
 
 
-def test_what_belongs_to_another_user_is_named(caller: Caller) -> None:
+def test_a_file_of_another_user_is_named(caller: Caller) -> None:
     if not caller.is_other:
-        return  # This user may read everything that the test can make.
+        return  # Root may read every file that the test can create.
     locked = caller.home / "locked"
     locked.mkdir(mode=0o700)
     for argv in (("status",), ("stop",), ("env",), ("journal",), ("logs",), ("fail", "us-east-1a"), ("start", "-d", "--port", "4799")):

@@ -1,4 +1,4 @@
-"""Draws a table's recorded traffic as SVG: the units consumed in each minute, and those that provisioned mode would offer.
+"""A chart of a table's recorded traffic: consumed units by minute, beside the provisioned units of the comparison.
 
 pygal draws it; it comes with the optional extra `zonal[charts]`.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def draw(seen: CapacityComparison) -> bytes:
-    """The picture as an SVG document without external references. Raises `ZonalError` when pygal is not installed."""
+    """The chart as an SVG document without external references. Raises `ZonalError` when pygal is not installed."""
     try:
         import pygal
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Whether this machine can run a region, and what to change where it cannot: `doctor`."""
+"""`zonal doctor`: checks what a region needs from this machine and prints a remedy for what is missing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from zonal.cli.options import json_option
 
 
 @click.command()
-@click.option("-q", "--quiet", is_flag=True, help="Only the exit status.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; return the exit status only.")
 @json_option
 def doctor(quiet: bool, as_json: bool) -> int:
-    """Check whether this machine can run a region, and say what to change where it cannot.
+    """Check whether this machine can run a region, and print a remedy for what is missing.
 
-    Everything that a region makes in the kernel is tried, in namespaces that vanish again. The exit status is 1 where something needed is
-    missing.
+    The command tries everything that a region needs from the kernel, in namespaces that it removes. The exit status is 1 if a
+    required item is missing.
     """
     import msgspec
 

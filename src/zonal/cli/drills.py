@@ -1,4 +1,4 @@
-"""Breaking a database on purpose and measuring what its clients saw: `drill db-failover`, `drill zone-outage`."""
+"""Injecting a fault into a database under load and measuring what its clients saw: `drill db-failover`, `drill zone-outage`."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def drill() -> None:
-    """Break a Multi-AZ database under load, heal it, and judge what its clients saw.
+    """Inject a fault into a Multi-AZ database under load, recover it, and report what its clients saw.
 
-    Clients in several zones write numbered rows and keep ledgers; in the end every row is read back. The exit status is 1 when an
-    acknowledged write is lost, a refused one appears, two primaries acknowledged, or the clients did not come back.
+    Clients in several zones write numbered rows and keep ledgers; at the end every row is read back. The exit status is 1 if an
+    acknowledged write is lost, a failed one appears, two primaries acknowledged writes, or a client was not served again.
     """
 
 
 def _options(command: F) -> F:
     for option in reversed(
         (
-            click.option("--db", metavar="ID", help="Take this DB instance, instead of one made for the drill."),
+            click.option("--db", metavar="ID", help="Use this DB instance instead of one created for the drill."),
             click.option("--password", envvar="PGPASSWORD", help="Master password of --db. [env: PGPASSWORD]"),
             click.option("--engine-version", metavar="V", help="PostgreSQL version of the drill's own instance."),
-            click.option("--clients", type=click.IntRange(1, 64), default=3, show_default=True, help="How many clients write."),
-            click.option("--seconds", type=Amount(0), default=5.0, show_default=True, help="How long the outage lasts."),
-            click.option("--seed", type=int, help="Repeats a drill's choices. [default: a new one, printed]"),
+            click.option("--clients", type=click.IntRange(1, 64), default=3, show_default=True, help="Number of clients that write."),
+            click.option("--seconds", type=Amount(0), default=5.0, show_default=True, help="Duration of the outage."),
+            click.option("--seed", type=int, help="Repeat the choices of an earlier drill. [default: a new seed, printed]"),
             click.option("--keep", is_flag=True, help="Keep the drill's own instance."),
             state_option,
             json_option,
@@ -50,21 +50,21 @@ def _options(command: F) -> F:
     type=click.Choice(["process", "host", "reboot", "power", "network"]),
     default="process",
     show_default=True,
-    help="What happens to the primary: its process dies, its host loses power, a forced failover, its zone loses power or network.",
+    help="Fault of the primary: its process dies, its host loses power, a forced failover, its zone loses power or network.",
 )
 @_options
 def db_failover(fault: str, **options: Any) -> int:
-    """Take the primary away."""
+    """Inject a fault into the primary and measure the failover."""
     return _drill("db-failover", fault, zone="", **options)
 
 
 @drill.command("zone-outage")
-@click.option("--power", "fault", flag_value="power", default="power", help="Links are cut, then everything in the zone dies. [default]")
-@click.option("--network", "fault", flag_value="network", help="Links are cut; what is inside lives on, alone.")
-@click.option("--zone", default="", metavar="ZONE", help="The zone to lose. [default: the primary's]")
+@click.option("--power", "fault", flag_value="power", default="power", help="Cut the links, then kill every process in the zone. [default]")
+@click.option("--network", "fault", flag_value="network", help="Partition the zone: drop all traffic in and out; processes keep running.")
+@click.option("--zone", default="", metavar="ZONE", help="The zone that fails. [default: the primary's]")
 @_options
 def zone_outage(fault: str, zone: str, **options: Any) -> int:
-    """Take a whole zone away."""
+    """Make a whole zone fail and measure the outage."""
     return _drill("zone-outage", fault, zone=zone, **options)
 
 
@@ -92,7 +92,7 @@ def _drill(
     from zonal.drills.scenario import Options, run
 
     if db is not None and not db.strip():
-        raise click.UsageError("--db is empty; it takes a DB instance identifier")
+        raise click.UsageError("--db is empty; give a DB instance identifier")
     if db and not password:
         raise click.UsageError("--db needs the master password: --password or PGPASSWORD")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
@@ -114,7 +114,7 @@ def _drill(
 
 
 def _report_line(begun: float) -> Callable[[str], None]:
-    """Prints a line of progress on standard error, with the seconds since the command began."""
+    """Return a function that prints a line on standard error, with the seconds since `begun`."""
     return lambda line: click.echo(f"{time.monotonic() - begun:6.1f} s  {line}", err=True)
 
 
@@ -128,7 +128,7 @@ def _database(
     keep: bool,
     report_progress: Callable[[str], None],
 ) -> Iterator[Any]:
-    """The database to break: the caller's, or one of the drill's own that is deleted in the end."""
+    """The database of the drill: the caller's, or a new one that is deleted afterwards unless `keep` is set."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from zonal.drills.database import Database, connect, create
@@ -136,7 +136,7 @@ def _database(
     client = connect(operator.endpoint())
     try:
         if identifier:
-            assert password is not None  # The command has checked it.
+            assert password is not None  # `_drill` has checked it.
             yield Database(client, identifier, password)
             return
         database = create(client, operator, engine_version=engine_version, report_progress=report_progress)

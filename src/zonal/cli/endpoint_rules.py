@@ -1,13 +1,12 @@
 """Endpoint rules for the AWS CLI: without them, version 1 sends `aws rds` to AWS although AWS_ENDPOINT_URL names the region.
 
-For some services version 1 sets `--endpoint-url` itself to a host name of AWS's (`awscli/customizations/overridesslcommonname.py`; seen
-with 1.46), which takes precedence over AWS_ENDPOINT_URL, over profiles and over `services` sections. The next stage can still be changed:
-botocore resolves every endpoint by the service's rule set, and takes the rule set from the first directory of AWS_DATA_PATH that has one.
+For some services version 1 sets `--endpoint-url` itself to a host name of AWS (`awscli/customizations/overridesslcommonname.py`,
+version 1.46), which takes precedence over AWS_ENDPOINT_URL, over profiles and over `services` sections. botocore then
+resolves every endpoint by the service's rule set, which it loads from the first directory of AWS_DATA_PATH that has one.
 The rule sets written here replace exactly that host name by the region's endpoint and keep every other endpoint that is given, so that
 `--endpoint-url`, boto3's `endpoint_url` and AWS_ENDPOINT_URL (version 2, boto3) work as before.
 
-Turned down: a shell function (scripts do not inherit it), and a program `aws` of the region's in front of PATH: whoever activates an
-environment puts another one before it, and `python -m awscli` never finds it.
+`docs/decisions/endpoint-rules.md` says what was turned down.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ FIXED_HOSTS = {
 
 
 def write_endpoint_rules(state: Path, endpoint: str) -> Path:
-    """Write the rule sets for the region at `endpoint` below its state directory; the directory that AWS_DATA_PATH is to name."""
+    """Write the rule sets for the region at `endpoint` below its state directory; returns the directory for AWS_DATA_PATH."""
     root = state / DIRECTORY
     for service, host in FIXED_HOSTS.items():
         path = root / service / RULE_SET
@@ -52,12 +51,12 @@ def data_path(root: Path, environment: Mapping[str, str]) -> str:
 
 
 def can_be_in_data_path(root: Path) -> bool:
-    """botocore splits AWS_DATA_PATH at colons and expands variables in it, so not every directory can be named there."""
+    """Whether AWS_DATA_PATH can name the directory: botocore splits the variable at colons and expands `$` in it."""
     return not any(character in str(root) for character in (os.pathsep, "$"))
 
 
 def rule_set(endpoint: str, host: str) -> dict[str, Any]:
-    """A rule set in botocore's format: the given endpoint, but the region's in place of `https://HOST` or of none."""
+    """A rule set in botocore's format: the given endpoint, or the region's where `https://HOST` or no endpoint is given."""
     is_set: dict[str, Any] = {"fn": "isSet", "argv": [{"ref": "Endpoint"}]}
     is_fixed: dict[str, Any] = {"fn": "stringEquals", "argv": [{"ref": "Endpoint"}, f"https://{host}"]}
     here = {"url": endpoint, "properties": {}, "headers": {}}

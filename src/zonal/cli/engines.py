@@ -1,4 +1,4 @@
-"""The engine store: `engines list | install | remove`. Engines are shared by all regions of a user."""
+"""`zonal engines list | install | remove`: the engine store, which all regions of a user share."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zonal.foundation.errors import ZonalError
 def engines() -> None:
     """List, install and remove database engines.
 
-    Versions live side by side; all regions of a user share them. Engines that this machine has installed itself are offered too.
+    Several versions can be installed; all regions of a user share them. Installations of the machine are listed too.
     """
 
 
 @engines.command("list")
 @json_option
 def list_engines(as_json: bool) -> None:
-    """List the versions that databases can have."""
+    """List the engine versions that databases can use."""
     from zonal.engines.engine_store import EngineStore
 
     store = EngineStore()
@@ -31,7 +31,7 @@ def list_engines(as_json: bool) -> None:
         click.echo(json.dumps([{**each._asdict(), "home": str(each.home)} for each in found], indent=2))
         return
     for each in found:
-        click.echo(f"{each.engine} {each.version:<8} {each.home}{'' if each.removable else '  (the machine’s own)'}")
+        click.echo(f"{each.engine} {each.version:<8} {each.home}{'' if each.removable else '  (of the machine)'}")
     if not found:
         click.echo("no engine is installed; `zonal engines install postgres 18` installs one")
 
@@ -42,7 +42,8 @@ def list_engines(as_json: bool) -> None:
 def install(engine: str, version: str) -> None:
     """Install ENGINE in VERSION (a major, 18, or a full version, 18.6); without VERSION the newest of the default major.
 
-    Libraries that this machine lacks are fetched from its distribution, without root. A version that is installed already is completed.
+    Libraries that this machine lacks are downloaded from its distribution, without root. On an installed version only what it lacks
+    is added.
     """
     from zonal.engines.engine_store import EngineStore
 
@@ -54,12 +55,12 @@ def install(engine: str, version: str) -> None:
 @click.argument("engine", type=click.Choice(sorted(ENGINES)))
 @click.argument("version")
 def remove(engine: str, version: str) -> None:
-    """Remove ENGINE VERSION from the store. Databases of that version cannot start any more; the region says so."""
+    """Remove ENGINE VERSION from the store. Databases of that version cannot start afterwards."""
     from zonal.engines.engine_store import EngineStore
 
     store = EngineStore()
     there = store.find(engine, version)
     if there is None:
-        raise ZonalError(f"{engine} {version} is not installed; `zonal engines list` shows what is")
+        raise ZonalError(f"{engine} {version} is not installed; `zonal engines list` lists the installed versions")
     store.remove(engine, version)
     click.echo(f"{there.engine} {there.version} is removed")

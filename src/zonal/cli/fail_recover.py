@@ -1,4 +1,4 @@
-"""Pulling a zone, and putting it back: `fail`, `recover`."""
+"""Injecting and removing the fault of a zone: `fail`, `recover`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("zone")
-@click.option("--power", is_flag=True, help="Cut the links, then kill everything in the zone. [default]")
-@click.option("--network", is_flag=True, help="Cut the links; what is inside lives on, alone.")
-@click.option("--loss", type=Amount(0, 100, min_open=True), metavar="P", help="Lose P percent of the packets on the zone's links.")
-@click.option("--delay", type=Amount(0, min_open=True), metavar="MS", help="Delay the packets on the zone's links.")
+@click.option("--power", is_flag=True, help="Cut the links, then kill every process in the zone. [default]")
+@click.option("--network", is_flag=True, help="Partition the zone: drop all traffic in and out; processes keep running.")
+@click.option("--loss", type=Amount(0, 100, min_open=True), metavar="P", help="Drop P percent of the packets on the zone's links.")
+@click.option("--delay", type=Amount(0, min_open=True), metavar="MS", help="Delay the packets into the zone by MS milliseconds.")
 @state_option
 @json_option
 def fail(zone: str, power: bool, network: bool, loss: float | None, delay: float | None, state: Path, as_json: bool) -> None:
-    """Make ZONE fail (us-east-1a, or its id use1-az1), at once and until it is recovered."""
+    """Make ZONE fail (us-east-1a, or its id use1-az1) until it is recovered."""
     from zonal.operator_api.client import RegionClient
     from zonal.operator_api.schemas import ZoneFaultRequest
 
@@ -38,7 +38,7 @@ def fail(zone: str, power: bool, network: bool, loss: float | None, delay: float
 @state_option
 @json_option
 def recover(zone: str, state: Path, as_json: bool) -> None:
-    """Undo what was done to ZONE: links carry again, hosts have power."""
+    """Remove the fault of ZONE: restore its links and the power of its hosts."""
     from zonal.operator_api.client import RegionClient
 
     _print_status(RegionClient(state).recover(zone), as_json)

@@ -1,4 +1,4 @@
-"""Looking at a region: `status`, `env`, `journal`, `logs`."""
+"""Commands that read a region: `status`, `env`, `journal`, `logs`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @state_option
 @json_option
 def status(state: Path, as_json: bool) -> None:
-    """Show zones, databases with their nodes, and what this machine can reach."""
+    """Show zones, databases with their nodes, and the public endpoints that this machine can reach."""
     import msgspec
 
     from zonal.operator_api.client import RegionClient
@@ -47,8 +47,8 @@ def show_status(seen: Status) -> None:
     console = output.console()
     readiness = "" if seen.ready else ", still building its networks"
     console.print(f"[bold]{seen.region}[/] at {seen.endpoint} ({seen.fabric}{readiness}), state in {escape(seen.state_directory)}")
-    for failures in seen.failures:
-        console.print(f"[red]warning:[/] {escape(failures)}")
+    for failure in seen.failures:
+        console.print(f"[red]warning:[/] {escape(failure)}")
     zones = Table("zone", "id", "state", "fault", box=box.SIMPLE)
     for zone in seen.zones:
         zones.add_row(zone.name, zone.id, zone.state if not zone.fault else f"[red]{zone.state}[/]", zone.fault)
@@ -81,14 +81,14 @@ def _databases(databases: tuple[DatabaseStatus, ...]) -> object:
 
 OTHER_ENDPOINTS = ("AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN")
 OTHER_ENDPOINT_PREFIXES = ("AWS_ENDPOINT_URL_", "AWS_USE_DUALSTACK_", "AWS_USE_FIPS_")
-"""Variables that would lead an SDK past AWS_ENDPOINT_URL, or sign with other keys. Those with a prefix are unset where they are set."""
+"""Variables that override AWS_ENDPOINT_URL or the access key. Those with one of the prefixes are unset if they are set."""
 
 
 @click.command()
 @state_option
 @json_option
 def env(state: Path, as_json: bool) -> None:
-    """Print exports, so that aws and boto3 talk to this region: eval "$(zonal env)"."""
+    """Print exports that make aws and boto3 use this region: eval "$(zonal env)"."""
     import json
 
     from zonal.operator_api.client import RegionClient
@@ -127,20 +127,20 @@ def environment(state: Path, access: ApiAccess) -> dict[str, str]:
 
 @click.command()
 @state_option
-@click.option("--event", default="", metavar="PREFIX", help="Only events that begin so, e.g. failover.")
-@click.option("--subject", default="", help="Only what happened to this thing, also under its former names.")
-@click.option("-n", "--last", type=click.IntRange(min=1), default=100, show_default=True, help="How many entries at most.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what happens next.")
+@click.option("--event", default="", metavar="PREFIX", help="Only events with this prefix, e.g. failover.")
+@click.option("--subject", default="", help="Only events of this resource, also under its former names.")
+@click.option("-n", "--last", type=click.IntRange(min=1), default=100, show_default=True, help="Print at most so many entries.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with new entries.")
 @json_option
 def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_json: bool) -> None:
-    """Show the region's timeline: every fact, oldest first."""
+    """Show the region's timeline, oldest entry first."""
     import msgspec
 
     from zonal.foundation.journal_sentences import line
     from zonal.operator_api.client import RegionClient
 
     client = RegionClient(state)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # Lines of a pipe stay whole, for grep.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None  # Lines on a pipe are not wrapped, for grep.
     after, limit = 0, last
     while True:
         entries = client.journal(after=after, event=event, subject=subject, limit=limit)
@@ -157,10 +157,10 @@ def journal(state: Path, event: str, subject: str, last: int, follow: bool, as_j
 
 @click.command()
 @state_option
-@click.option("-n", "--last", type=click.IntRange(min=1), default=200, show_default=True, help="How many lines at most.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written next.")
+@click.option("-n", "--last", type=click.IntRange(min=1), default=200, show_default=True, help="Print at most so many lines.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with new lines.")
 def logs(state: Path, last: int, follow: bool) -> None:
-    """Show what the region's own processes printed, for finding out why something is wrong with zonal itself."""
+    """Show the log of the region's own processes, to diagnose zonal itself."""
     path = state / REGION_LOG
     if not path.exists():
         raise ZonalError(f"there is no {path}; no region was started with `zonal start -d` on this state directory")
@@ -168,7 +168,7 @@ def logs(state: Path, last: int, follow: bool) -> None:
         sys.stdout.buffer.write(b"".join(file.readlines()[-last:]))
         while follow:
             if path.stat().st_size < file.tell():
-                file.seek(0)  # It was started again (`log_files.bound`).
+                file.seek(0)  # The log was started again at its size limit (`log_files.bound`).
             sys.stdout.buffer.write(file.read())
             sys.stdout.buffer.flush()
             time.sleep(0.2)

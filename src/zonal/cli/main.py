@@ -1,4 +1,4 @@
-"""The entry of the command line: finds the command, runs it, and turns an error into a sentence and an exit status."""
+"""The entry point of the command line: imports the command, runs it, and prints an error as one sentence with an exit status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_REGION = 3
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's file only when that command is wanted."""
+    """A group that imports a command's module when the command is looked up."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
 def zonal() -> None:
     """An AWS region on this machine, with Availability Zones that can really fail.
 
-    Start with `zonal start -d` and `eval "$(zonal env)"`; then aws, boto3 and every other SDK work as usual.
+    Start with `zonal start -d` and `eval "$(zonal env)"`; then aws, boto3 and every other SDK use the region.
     """
 
 
@@ -70,10 +70,10 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"zonal: {error}", err=True)
         sys.exit(NO_REGION if type(error).__name__ == "RegionAbsent" else 1)
     except BrokenPipeError:
-        sys.stderr.close()  # The reader of our output has gone; Python would complain about the flush.
+        sys.stderr.close()  # The reader of the output has ended; Python would report the failed flush at exit.
         sys.exit(141)
     except OSError as error:
-        click.echo(f"zonal: {describe(error)}", err=True)  # A full disk, a file of another user: the system's text names it.
+        click.echo(f"zonal: {describe(error)}", err=True)  # A full disk or a file of another user: the system's message names the file.
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What commands have in common: which region is meant, and whether a person or a program reads the answer."""
+"""Options and parameter types that commands share: the state directory, JSON output, and finite numbers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 LONGEST_STATE_PATH = 400
-"""SQLite opens paths of up to 512 bytes, and the longest name below a state directory takes its part."""
+"""In bytes. SQLite opens paths of up to 512 bytes, including the longest name below a state directory."""
 
 
 class Amount(click.FloatRange):
-    """A number in a range. `nan` is in every range and no number, infinity is no amount."""
+    """A finite number in a range. click accepts `nan` in every range, and infinity in an open one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
@@ -30,7 +30,7 @@ class Amount(click.FloatRange):
 
 
 class StateDirectory(click.Path):
-    """A directory that need not exist; an empty word, as an unset variable leaves one, is not the current directory."""
+    """A directory that need not exist. An empty value, as an unset variable gives one, does not mean the current directory."""
 
     def __init__(self) -> None:
         super().__init__(file_okay=False, path_type=Path)
@@ -54,7 +54,7 @@ def _resolve(_context: click.Context, _parameter: click.Parameter, given: Path |
     try:
         if len(str(chosen.absolute()).encode()) > LONGEST_STATE_PATH:
             raise click.BadParameter(f"its path is longer than {LONGEST_STATE_PATH} bytes.")
-        return chosen.resolve()  # SQLite and mounts in the sandbox take no `..`, and a relative path means another place there.
+        return chosen.resolve()  # SQLite and the sandbox's mounts need an absolute path without `..`.
     except UnicodeEncodeError as error:
         raise click.BadParameter("its name is not UTF-8.") from error
     except (OSError, RuntimeError) as error:
@@ -62,16 +62,16 @@ def _resolve(_context: click.Context, _parameter: click.Parameter, given: Path |
 
 
 def state_option(command: F) -> F:
-    """`--state DIR`: the region that is meant, by the directory that holds all of it."""
+    """`--state DIR`: the region, by its state directory."""
     return click.option(
         "--state",
         type=StateDirectory(),
         callback=_resolve,
         metavar="DIR",
-        help="The region's state directory; each is a region of its own. [default: $ZONAL_STATE, else the user's state directory]",
+        help="The region's state directory; each directory is a region. [default: $ZONAL_STATE, else the user's state directory]",
     )(command)
 
 
 def json_option(command: F) -> F:
-    """`--json`: the answer as JSON, for a program."""
-    return click.option("--json", "as_json", is_flag=True, help="Answer with JSON.")(command)
+    """`--json`: prints JSON, for a program."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

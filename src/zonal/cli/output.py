@@ -1,4 +1,4 @@
-"""How the command line draws for people: wide enough to be read, also in a log."""
+"""The console on which tables are printed, with a fixed width where the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PIPE_WIDTH = 140
-"""A pipe has no width of its own; tables that are squeezed to a terminal's eighty columns help nobody who reads a log."""
+"""Columns. A pipe has no width, and rich would fit tables into 80 columns, which makes them hard to read in a log."""
 
 
 def console() -> Console:

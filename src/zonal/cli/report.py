@@ -1,4 +1,4 @@
-"""`zonal report`: what a DynamoDB table's traffic costs in both capacity modes, and what a question costs asked both ways."""
+"""`zonal report`: the cost of a DynamoDB table's traffic in both capacity modes, and the cost of a Query compared with a Scan."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def report() -> None:
     "--picture",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.svg",
-    help="Draw the traffic there too, as SVG; needs zonal[charts].",
+    help="Also write a chart of the traffic as SVG; needs zonal[charts].",
 )
 def capacity(state: Path, as_json: bool, table: str, picture: Path | None) -> None:
-    """Replay TABLE's recorded traffic in both capacity modes: units, throttling, a month's cost."""
+    """Replay TABLE's recorded traffic in both capacity modes: units, throttling, cost of a month."""
     import msgspec
 
     from zonal.operator_api.client import RegionClient
@@ -75,9 +75,9 @@ def _show_capacity(seen: CapacityComparison) -> None:
 @click.argument("table")
 @click.argument("attribute")
 @click.argument("value")
-@click.option("--index", "index_name", help="The index whose partition key ATTRIBUTE is; without it, the table's.")
+@click.option("--index", "index_name", help="The index with ATTRIBUTE as its partition key. [default: the table]")
 def query_vs_scan(state: Path, as_json: bool, table: str, attribute: str, value: str, index_name: str | None) -> None:
-    """Ask TABLE for the items whose ATTRIBUTE is VALUE, by Query and by Scan: items, capacity, time, cost."""
+    """Read the items of TABLE whose ATTRIBUTE is VALUE, by Query and by Scan: items, capacity, time, cost."""
     import msgspec
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -102,11 +102,11 @@ def query_vs_scan(state: Path, as_json: bool, table: str, attribute: str, value:
 
     from zonal.cli import output
 
-    heads = ("asked by", "items read", "items returned", "read units", "milliseconds", f"a million times, {known.currency}")
+    heads = ("operation", "items read", "items returned", "read units", "milliseconds", f"a million times, {known.currency}")
     rows = Table(*heads, box=box.SIMPLE)
     for operation, asked in answers.items():
-        told = (asked["items_read"], asked["items_returned"], asked["read_units"], round(asked["milliseconds"], 1))
-        rows.add_row(operation, *map(str, told), f"{asked['cost_of_a_million']:,.2f}")
+        columns = (asked["items_read"], asked["items_returned"], asked["read_units"], round(asked["milliseconds"], 1))
+        rows.add_row(operation, *map(str, columns), f"{asked['cost_of_a_million']:,.2f}")
     output.console().print(rows)
 
 
@@ -125,7 +125,7 @@ def _dynamodb(region: Any) -> Any:
 
 
 def _ask(client: Any, operation: str, table: str, attribute: str, value: str, index_name: str | None) -> dict[str, Any]:
-    """One question with all its pages."""
+    """Read all pages by one operation; returns items read and returned, read units and milliseconds."""
     described = client.describe_table(TableName=table)["Table"]
     types = {each["AttributeName"]: each["AttributeType"] for each in described["AttributeDefinitions"]}
     if attribute not in types:

@@ -1,4 +1,4 @@
-"""The operator's hands, for a drill: what `drills.region_operator` asks for, done through the region's door."""
+"""Implements `drills.region_operator.RegionOperator` with calls of the operator API, for a drill."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SocketOperator:
         self._client = RegionClient(state)
 
     def endpoint(self) -> Endpoint:
-        """Where the region's API is, and its keys."""
+        """The endpoint of the region's API, with its access key."""
         access = self._client.access()
         return Endpoint(access.endpoint, access.access_key, access.secret_key)
 
     def zones(self) -> tuple[str, ...]:
-        """The zones that there are. Raises `RegionAbsent`."""
+        """The names of the zones. Raises `RegionAbsent`."""
         return tuple(each.name for each in self._client.status().zones)
 
     def pair(self, database: str) -> Pair:

@@ -1,4 +1,4 @@
-"""Starting and stopping a region: `start`, `stop`."""
+"""`zonal start` and `zonal stop`: start a region's supervisor and wait for the first answer; stop it and wait for its end."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ STOP_SECONDS = 40.0
 LAST_LINES = 3
 
 
-class NotStarted(ZonalError):
+class StartFailed(ZonalError):
     """The region did not start; the message says why and what to do."""
 
 
 @click.command()
-@click.option("-d", "--detach", is_flag=True, help="Return when the API answers, and leave the region running.")
+@click.option("-d", "--detach", is_flag=True, help="Return when the API answers; the region keeps running.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the API endpoint. [default: 4566]")
 @click.option("--bind", metavar="ADDRESS", help="Address of the API endpoint. [default: 127.0.0.1]")
 @state_option
 def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
-    """Start a region, or start a stopped one again with everything that was in it."""
+    """Start a region, or start a stopped region again with everything in it."""
     from zonal.foundation.settings import load
 
     settings = load(state, port=port, bind=bind)
@@ -51,14 +51,14 @@ def start(detach: bool, port: int | None, bind: str | None, state: Path) -> int:
     await_ready(process, state, detach=detach)
     click.echo(f"the region answers at {settings.endpoint} after {time.monotonic() - begun:.1f} s", err=not detach)
     if detach and sys.stdout.isatty():
-        click.echo('eval "$(zonal env)" lets aws and boto3 talk to it; `zonal status` shows it, `zonal stop` stops it')
+        click.echo('eval "$(zonal env)" makes aws and boto3 use it; `zonal status` shows it, `zonal stop` stops it')
     return 0 if detach else _wait_in_foreground(process)
 
 
 @click.command()
 @state_option
 def stop(state: Path) -> None:
-    """Stop the region: engines are shut down cleanly, everything is kept."""
+    """Stop the region: shut its engines down cleanly and keep everything."""
     from zonal.fabric.sandbox import init_pid
     from zonal.operator_api.client import RegionAbsent, absence
 
@@ -85,16 +85,16 @@ def _make(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise NotStarted(f"cannot make the state directory {describe(error)}; `--state DIR` uses another one") from error
+        raise StartFailed(f"cannot make the state directory {describe(error)}; `--state DIR` uses another one") from error
     if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
-        raise NotStarted(f"cannot write to the state directory {state}: permission denied; `--state DIR` uses another one")
+        raise StartFailed(f"cannot write to the state directory {state}: permission denied; `--state DIR` uses another one")
 
 
 def _check_absent(state: Path) -> None:
     from zonal.fabric.sandbox import init_pid
 
     if init_pid(state) is not None:
-        raise NotStarted(f"a region already runs on {state}; `zonal status` shows it, `zonal stop` ends it")
+        raise StartFailed(f"a region already runs on {state}; `zonal status` shows it, `zonal stop` ends it")
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -102,12 +102,12 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.bind, settings.port), family=family, backlog=512)
     except (OSError, UnicodeError, TypeError) as error:  # A name that cannot be encoded is a `TypeError`.
-        reason, way_out = _listening_problem(error, settings)
-        raise NotStarted(f"cannot listen on {settings.bind}:{settings.port}: {reason}; {way_out}") from error
+        reason, remedy = _listening_problem(error, settings)
+        raise StartFailed(f"cannot listen on {settings.bind}:{settings.port}: {reason}; {remedy}") from error
 
 
 def _listening_problem(error: Exception, settings: Settings) -> tuple[str, str]:
-    """Why the API's address cannot be listened on, and what to do. `socket.create_server` puts the address into the text as well."""
+    """Why the API's address cannot be opened, and what to do. The text of `socket.create_server` repeats the address, so it is not used."""
     number = error.errno if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else None
     another_port = "`zonal start --port N` uses another port"
     if number == errno.EADDRINUSE:
@@ -118,7 +118,7 @@ def _listening_problem(error: Exception, settings: Settings) -> tuple[str, str]:
 
 
 def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Start the supervisor, in a session of its own where it is to stay. Its first line on standard output is its answer."""
+    """Start the supervisor; with `detach` in a session of its own. Its first line on standard output is `ready` or a reason."""
     environment = os.environ | {"ZONAL_PORT": str(settings.port), "ZONAL_BIND": settings.bind}
     argv = [sys.executable, "-m", "zonal.cli.supervisor", str(state), str(listener.fileno())]
     more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True} if detach else {}
@@ -126,14 +126,14 @@ def _start_supervisor(state: Path, settings: Settings, listener: socket.socket, 
     try:
         log = (state / REGION_LOG).open("ab")
     except OSError as error:
-        raise NotStarted(f"cannot write {describe(error)}; `--state DIR` uses another state directory") from error
+        raise StartFailed(f"cannot write {describe(error)}; `--state DIR` uses another state directory") from error
     with log:
         stderr = log if detach else None
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=[listener.fileno()], **more)
 
 
 def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) -> None:
-    """Return when the supervisor says that the API answers. Raises `NotStarted` with what is known of the reason."""
+    """Return when the supervisor reports that the API answers. Raises `StartFailed` with the supervisor's reason or the end of the log."""
     assert process.stdout is not None
     found, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
     line = process.stdout.readline().decode(errors="replace").strip() if found else ""
@@ -142,24 +142,24 @@ def await_ready(process: subprocess.Popen[bytes], state: Path, *, detach: bool) 
     process.terminate()
     process.wait()
     what = "ended before it answered" if found else f"did not answer within {READY_SECONDS:g} s"
-    raise NotStarted(line or f"the region {what}{_last_log_lines(state) if detach else ''}")
+    raise StartFailed(line or f"the region {what}{_last_log_lines(state) if detach else ''}")
 
 
 def _last_log_lines(state: Path) -> str:
-    """Why, as far as the region's log tells: its last lines."""
+    """The last lines of the region's log, for an error message."""
     lines = (state / REGION_LOG).read_text(errors="replace").splitlines()[-LAST_LINES:]
     return "".join([f"; the end of {state / REGION_LOG}:", *(f"\n  {line}" for line in lines)]) if lines else ""
 
 
 def _wait_in_foreground(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end of a region in the foreground. A terminal's Ctrl-C reaches the supervisor too, which ends it in order."""
+    """Wait for the end of a region in the foreground. Ctrl-C reaches the supervisor too, which stops the region in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     forward_to(process.pid)
     return process.wait()
 
 
 def _is_free(state: Path) -> bool:
-    """Whether the supervisor has let go of the state directory."""
+    """Whether the supervisor has released the lock on the state directory."""
     import fcntl
 
     descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)

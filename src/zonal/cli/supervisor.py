@@ -1,7 +1,7 @@
 """The process that `zonal start` leaves behind: `python -m zonal.cli.supervisor STATE DESCRIPTOR…`.
 
-It becomes the supervisor of the sandbox (`fabric.sandbox`). It is a program of its own, small because it imports nothing else, and outlives
-the command line. The first line it writes to standard output is `ready`, or why there is no region.
+It runs the supervisor of the sandbox (`fabric.sandbox`) on inherited listeners and outlives the command line. It is a program of its own so
+that it uses little memory: it imports the sandbox only. The first line on standard output is `ready`, or the reason why no region runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REGION = ("-m", "zonal.region")
 def main(arguments: list[str]) -> int:
     """Hold the listeners and the sandbox until the region ends."""
     state = Path(arguments[0])
-    listeners = [socket.socket(fileno=int(word)) for word in arguments[1:]]
+    listeners = [socket.socket(fileno=int(descriptor)) for descriptor in arguments[1:]]
     try:
         return sandbox.run(
             state, listeners, (sys.executable, *REGION, str(state)), on_ready=lambda: _print_line("ready"), log=state / REGION_LOG
@@ -38,7 +38,7 @@ def _print_line(line: str) -> None:
     try:
         os.write(1, f"{line}\n".encode())
     except OSError:
-        pass  # Whoever started us has what it wanted, or is gone.
+        pass  # The command that started this process has ended.
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from zonal.engines.distributions.wheel import Wheel
 if TYPE_CHECKING:
     from zonal.engines.node import Host, Node, NodeSpec
 
-Progress = Callable[[str], None]
+ProgressLine = Callable[[str], None]
 """Takes a line for the person who waits."""
 
 
@@ -39,12 +39,12 @@ class EngineDefinition(NamedTuple):
     programs: tuple[str, ...]
     version_argv: tuple[str, ...]
     version_pattern: str
-    complete: Callable[[Path, Progress], None] | None
+    complete: Callable[[Path, ProgressLine], None] | None
     build: Callable[[NodeSpec, Host, str], Node]
     ordered_settings: Callable[[NodeSpec], Mapping[str, int]]
 
 
-def _complete_postgres(home: Path, progress: Progress) -> None:
+def _complete_postgres(home: Path, progress: ProgressLine) -> None:
     from zonal.engines.postgres import installation
 
     installation.complete(home, progress=progress)

@@ -1,4 +1,4 @@
-"""Commands with input that cannot be right: one sentence, a way out, no traceback, no error number."""
+"""Commands with invalid input print one sentence with a remedy, without a traceback or an error number."""
 
 import re
 import socket
@@ -41,13 +41,13 @@ COMMANDS_WITH_STATE = {
 }
 
 
-def test_every_command_that_has_a_state_directory_is_tried() -> None:
+def test_the_list_has_every_command_with_a_state_directory() -> None:
     assert set(COMMANDS_WITH_STATE) == set(COMMANDS) - {"exec", "engines", "doctor"}
 
 
 @pytest.mark.parametrize("argv", COMMANDS_WITH_STATE.values(), ids=COMMANDS_WITH_STATE)
 @pytest.mark.parametrize("place", ["", "/dev/null", "/dev/null/x", "/etc/passwd", "/proc/1/nowhere"])
-def test_a_state_directory_that_cannot_be_one_is_named(argv: tuple[str, ...], place: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_state_directory_is_named(argv: tuple[str, ...], place: str, capfd: pytest.CaptureFixture[str]) -> None:
     status = run(*argv, "--state", place)
     text = said(capfd)
     assert status in (1, 2, 3) and (place in text or "is empty" in text), text
@@ -63,19 +63,19 @@ def test_a_relative_state_directory_is_resolved_from_any_directory(tmp_path: Pat
 @pytest.mark.parametrize(
     ("place", "reason"), [("/tmp/" + "d" * 200 + "/" + "e" * 200, "longer than 400 bytes"), ("/tmp/\udcff", "not UTF-8")]
 )
-def test_a_path_that_no_store_could_be_opened_at_is_wrong_usage(place: str, reason: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_too_long_for_a_store_is_wrong_usage(place: str, reason: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("start", "-d", "--state", place) == 2
     assert reason in said(capfd)
 
 
-def test_links_that_lead_to_each_other_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_loop_of_symbolic_links_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "one").symlink_to(tmp_path / "two")
     (tmp_path / "two").symlink_to(tmp_path / "one")
     assert run("start", "-d", "--state", str(tmp_path / "one")) != 0
     assert str(tmp_path / "one") in said(capfd)
 
 
-def test_a_port_in_use_is_named_with_the_way_to_another(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_named_with_the_option_for_another(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert run("start", "-d", "--port", str(port), "--state", str(tmp_path)) == 1
@@ -108,12 +108,12 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, capfd: pytest.Cap
     assert f"cannot write {tmp_path}/region.log: is a directory" in said(capfd)
 
 
-def test_an_empty_identifier_is_not_a_wish_for_a_new_database(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_identifier_does_not_create_a_database(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("drill", "db-failover", "--db", "", "--state", str(tmp_path)) == 2
     assert "--db is empty" in said(capfd)
 
 
-def test_an_engine_store_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_engine_store_that_cannot_be_created_is_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("ZONAL_ENGINES", "/dev/null/engines")
     assert run("engines", "install", "postgres", "18") == 1
     assert "cannot make the engine store /dev/null/engines" in said(capfd) or "ZONAL_ENGINES" in said(capfd)

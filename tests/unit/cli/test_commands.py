@@ -1,4 +1,4 @@
-"""The command line against a door that answers as a region would."""
+"""The command line on an operator API with prepared answers."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ JOURNAL = (
 
 
 class Region:
-    """What a region would answer, and what it was asked."""
+    """The prepared answers of a region, and the requests that it received."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -126,12 +126,12 @@ def run(*argv: str) -> int:
     return int(leaving.value.code or 0)
 
 
-def test_status_for_a_program_is_the_whole_shape(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_status_as_json_has_every_member(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("status", "--state", str(tmp_path), "--json") == 0
     assert msgspec.json.decode(capfd.readouterr().out, type=Status) == STATUS
 
 
-def test_status_for_a_person_names_the_fault_and_what_a_database_waits_for(
+def test_status_shows_the_fault_and_what_a_database_waits_for(
     region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("status", "--state", str(tmp_path)) == 0
@@ -147,7 +147,7 @@ def test_env_prints_what_a_shell_can_evaluate(region: Region, tmp_path: Path, ca
     assert "export AWS_SECRET_ACCESS_KEY='a secret'" in lines
 
 
-def test_env_unsets_what_would_lead_an_sdk_past_the_region(
+def test_env_unsets_variables_that_override_the_endpoint(
     region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strays = {
@@ -172,13 +172,13 @@ def test_the_journal_is_one_sentence_a_line_in_a_pipe(region: Region, tmp_path: 
     ]
 
 
-def test_the_journal_for_a_program_has_every_field(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_journal_as_json_has_every_field(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("journal", "--json", "--subject", "orders", "--state", str(tmp_path)) == 0
     [line] = capfd.readouterr().out.splitlines()
     assert json.loads(line)["fields"] == {"node": "orders-2", "zone": "us-east-1b"}
 
 
-def test_a_journal_without_entries_says_so_beside_the_output(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_without_entries_is_reported_on_standard_error(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("journal", "--subject", "nobody", "--state", str(tmp_path)) == 0
     shown = capfd.readouterr()
     assert (shown.out, shown.err) == ("", "no entries\n")
@@ -194,7 +194,7 @@ def test_a_journal_without_entries_says_so_beside_the_output(region: Region, tmp
         (("--delay", "80"), ZoneFaultRequest("delay", 80.0)),
     ],
 )
-def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, argv: tuple[str, ...], fault: ZoneFaultRequest) -> None:
+def test_fail_requests_the_given_fault(region: Region, tmp_path: Path, argv: tuple[str, ...], fault: ZoneFaultRequest) -> None:
     assert run("fail", "us-east-1a", *argv, "--state", str(tmp_path)) == 0
     assert region.asked == [fault]
 
@@ -212,30 +212,30 @@ def test_fail_asks_for_the_fault_that_was_said(region: Region, tmp_path: Path, a
         ("--delay", "much"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_wrong_usage(region: Region, tmp_path: Path, argv: tuple[str, ...]) -> None:
+def test_an_invalid_fault_is_wrong_usage(region: Region, tmp_path: Path, argv: tuple[str, ...]) -> None:
     assert run("fail", "us-east-1a", *argv, "--state", str(tmp_path)) == 2
     assert region.asked == []
 
 
-def test_a_zone_that_is_not_there_is_told_with_those_that_are(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_zone_is_reported_with_the_existing_ones(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("fail", "us-east-1z", "--state", str(tmp_path)) == 1
     assert "there are us-east-1a" in capfd.readouterr().err
 
 
-def test_a_drill_names_the_zones_before_it_makes_a_database(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_drill_validates_its_zone_before_it_creates_a_database(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("drill", "zone-outage", "--zone", "us-east-1z", "--state", str(tmp_path)) == 1
     assert "there are us-east-1a" in capfd.readouterr().err
     assert region.asked == [] and not (tmp_path / "drills").exists()
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/state"])
-def test_a_state_directory_that_cannot_be_is_told_and_nobody_sees_a_traceback(place: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_state_directory_is_reported_without_a_traceback(place: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("start", "-d", "--state", place) == 1
     said = capfd.readouterr().err
     assert said.startswith("zonal: ") and place in said and "--state DIR" in said
 
 
-def test_exec_hands_on_streams_and_exit_status_and_releases_its_host(
+def test_exec_passes_streams_and_exit_status_on_and_releases_its_host(
     region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place = ("--state", str(tmp_path), "--in", "subnet-1", "--security-group", "sg-1")
@@ -246,7 +246,7 @@ def test_exec_hands_on_streams_and_exit_status_and_releases_its_host(
     assert (asked, released) == ({"place": "subnet-1", "security_groups": ["sg-1"]}, "place-1")
 
 
-def test_the_options_of_execs_command_are_its_own(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_exec_passes_options_to_its_command(region: Region, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("exec", "--state", str(tmp_path), "echo", "--in", "-h") == 0
     assert capfd.readouterr().out == "--in -h\n"
 
@@ -259,18 +259,20 @@ def test_a_command_that_a_signal_ended_has_the_status_that_a_shell_gives_it(regi
     "command",
     ["status STATE", "env STATE", "journal STATE", "recover STATE us-east-1a", "exec STATE true", "stop STATE", "drill zone-outage STATE"],
 )
-def test_without_a_region_a_command_says_how_to_start_one(command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_region_a_command_names_the_command_that_starts_one(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run(*command.replace("STATE", f"--state {tmp_path}/nothing").split()) == 3
     assert "zonal start" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(command: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(command, "--help") == 0
     assert "Usage: zonal" in capfd.readouterr().out
 
 
-def test_the_command_line_is_quick_because_it_imports_nothing_that_it_does_not_need() -> None:
+def test_the_command_line_imports_only_what_a_command_needs() -> None:
     import subprocess
     import sys
 

@@ -1,4 +1,4 @@
-"""The endpoint rules that `zonal env` writes, read by botocore and by the AWS CLI themselves."""
+"""The endpoint rules that `zonal env` writes, as botocore and the AWS CLI load them."""
 
 from pathlib import Path
 
@@ -60,18 +60,18 @@ def test_the_rules_cover_every_service_for_which_the_aws_cli_sets_an_endpoint_in
     assert fixed == {service.partition("/")[0]: host for service, host in FIXED_HOSTS.items()}
 
 
-def test_the_rules_follow_the_region_to_another_port(rules: Path, tmp_path: Path) -> None:
+def test_the_rules_name_the_regions_current_port(rules: Path, tmp_path: Path) -> None:
     write_endpoint_rules(tmp_path, "http://127.0.0.1:4700")
     assert resolved("rds", endpoint="https://rds.amazonaws.com") == "http://127.0.0.1:4700"
 
 
-def test_a_data_path_of_the_users_own_is_kept_and_that_of_another_region_is_replaced(tmp_path: Path) -> None:
+def test_a_users_data_path_is_kept_and_that_of_another_region_is_replaced(tmp_path: Path) -> None:
     mine, other = write_endpoint_rules(tmp_path / "mine", REGION), write_endpoint_rules(tmp_path / "other", REGION)
     assert data_path(mine, {"AWS_DATA_PATH": f"/models:{other}"}) == f"{mine}:/models"
     assert data_path(mine, {}) == str(mine)
 
 
 @pytest.mark.parametrize("name", ["a:b", "$HOME"])
-def test_a_directory_that_a_data_path_cannot_name_is_recognised(tmp_path: Path, name: str) -> None:
+def test_a_directory_that_a_data_path_cannot_name_is_detected(tmp_path: Path, name: str) -> None:
     assert not can_be_in_data_path(tmp_path / name)
     assert can_be_in_data_path(tmp_path / "a b")
