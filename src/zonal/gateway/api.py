@@ -13,28 +13,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import inspect
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from zonal.foundation.clock import Clock
-from zonal.foundation.errors import AwsError, not_implemented
-from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
+from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway import body_limits
 from zonal.gateway.body_budget import BodyBudget, too_many_bodies
 from zonal.gateway.connection import HttpConnection, HttpConnections
-from zonal.records.store import Store, StoreUnavailable, Transaction
-from zonal.services.operation import Call, Handler, HandlerResponse
+from zonal.services.invocation import Caller, Invoker, ResolvedOperation, as_aws_error
+from zonal.services.operation import HandlerResponse
+from zonal.services.service import ServiceOptions
 from zonal.wire import requests, responses, signing
-from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, Dialect, Located, ServiceCatalog
+from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, Dialect
 from zonal.wire.http_messages import HttpRequest, HttpResponse, Signature
 from zonal.wire.origin_policy import OriginPolicy
 
@@ -48,67 +47,24 @@ PARSER_THREADS = 1
 """More would not parse faster, as the interpreter's lock is one, but leave the event loop a smaller share of it."""
 
 
-class ServiceOptions(NamedTuple):
-    """What a service wants of the gateway beyond its model.
-
-    `streams` are operations whose body is handed over while it arrives (`call.raw.stream`). `anonymous` lets unsigned requests through to
-    the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
-    checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `accounts`
-    lets keys of other accounts in, which only a service may that keeps accounts apart. `intercept` may answer a request itself, before
-    anything else looks at it (CORS's preflights, websites, browsers' forms). `authorize` raises `AwsError` where the caller may not do what
-    the head of a request asks for; it is called before a document in the body is taken in or parsed. `allows_origin` tells whether the
-    service lets web pages of an origin send a request (a bucket's CORS rules). `decorate` is shown every answer, errors too, and returns
-    the one that is sent (CORS's headers).
-    """
-
-    streams: frozenset[str] = frozenset()
-    anonymous: bool = False
-    documents: bool = False
-    accounts: bool = False
-    intercept: Callable[[HttpRequest], Awaitable[HttpResponse | None]] | None = None
-    authorize: Callable[[Call, Mapping[str, Any]], None] | None = None
-    allows_origin: Callable[[HttpRequest, str], bool] | None = None
-    decorate: Callable[[HttpRequest, HttpResponse], HttpResponse] | None = None
-
-
-_PLAIN = ServiceOptions()
 _OPERATIONS_CACHED = 1000
-
-
-class _ResolvedOperation(NamedTuple):
-    """An operation and who answers it; `waits` if it is an `async` handler."""
-
-    located: Located
-    handler: Handler
-    waits: bool
+ANONYMOUS = Caller()
 
 
 class Gateway:
-    """Answers AWS's API for the services it is given: for each, by botocore's name, its handlers by operation name."""
+    """Serves AWS's API over HTTP for the services of an `Invoker`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        clock: Clock,
-        services: Mapping[str, Mapping[str, Handler]],
-        *,
-        service_options: Mapping[str, ServiceOptions] | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, invoker: Invoker) -> None:
         self._settings = settings
-        self._store = store
-        self._clock = clock
-        self._services = services
-        self._service_options = service_options or {}
-        self._catalog = ServiceCatalog(services)
+        self._invoker = invoker
+        self._catalog = invoker.catalog
         self._verifier = signing.Verifier(settings.secrets(), REGION)
         self._origins = OriginPolicy(settings)
         self.body_budget = BodyBudget(settings.body_budget_bytes)
         self._parsers = ThreadPoolExecutor(PARSER_THREADS, thread_name_prefix="gateway parser")
-        self._account_of = settings.account_of()
-        self._waiting = {each for handlers in services.values() for each in handlers.values() if inspect.iscoroutinefunction(each)}
-        self._routes: dict[tuple[str, str], _ResolvedOperation] = {}
-        """The ways that JSON requests took, by target and content type: the same few are gone by the thousand."""
+        self._callers = {key: Caller(key, account) for key, account in settings.account_of().items()}
+        self._operations: dict[tuple[str, str], ResolvedOperation] = {}
+        """Cache of resolved JSON operations, keyed by X-Amz-Target and Content-Type."""
 
     @asynccontextmanager
     async def serving(self, sockets: Iterable[socket.socket], *, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator[None]:
@@ -129,16 +85,16 @@ class Gateway:
         """The answer to one request. Never raises but for cancellation."""
         if request.path == HEALTH and self._origins.host_refusal(request) is None:
             return self._health()
-        known = self._routes.get(_target(request))
+        known = self._operations.get(_target(request))
         dialect = known.located.dialect if known else self._catalog.recognise(request)
-        options = self._service_options.get(dialect.name, _PLAIN)
+        options = self._invoker.options_of(dialect.name)
         response = await self._answer(request, dialect, options, known)
         if options.decorate:
             response = options.decorate(request, response)
         return self._origins.expose(request, response) if "origin" in request.headers else response
 
     async def _answer(
-        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
+        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: ResolvedOperation | None
     ) -> HttpResponse:
         identifier = request_id()
         held_bytes = 0
@@ -160,11 +116,11 @@ class Gateway:
                 known = self._authorized(request, dialect, options, identifier)
             if len(request.body) > OFF_LOOP_BYTES:
                 loop = asyncio.get_running_loop()
-                route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, options, known)
+                route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, known)
             else:
-                route, parameters = self._read(request, dialect, options, known)
-            result = self._invoke(route, request, parameters, identifier)
-            if route.waits:
+                route, parameters = self._read(request, dialect, known)
+            result = self._invoker.run(route, self._caller(request), request, parameters, identifier)
+            if route.is_async:
                 result = await result
             if options.documents:
                 return responses.render_document(dialect, result, identifier)
@@ -174,13 +130,8 @@ class Gateway:
             return responses.render(located, result, identifier)
         except AwsError as error:
             return responses.render_error(dialect, error, identifier, request)
-        except StoreUnavailable:
-            _log.exception("request %s could not be made durable", identifier)
-            message = "The request has failed because the region could not store it. Please try again."
-            return responses.render_error(dialect, AwsError("ServiceUnavailable", message, status=503), identifier, request)
-        except Exception:
-            _log.exception("request %s (%s) failed", identifier, dialect.name)
-            return responses.render_error(dialect, _internal(dialect), identifier, request)
+        except Exception as error:
+            return responses.render_error(dialect, as_aws_error(error, dialect.name, identifier), identifier, request)
         finally:
             if held_bytes:
                 self.body_budget.release(held_bytes)
@@ -195,23 +146,20 @@ class Gateway:
         return signature
 
     def _check_key(self, request: HttpRequest, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
-        """Whether this key, or nobody's, may use the service from where the request comes. Raises `AwsError`."""
-        if access_key is None:
-            if not options.anonymous:
-                raise signing.missing(dialect)
-            return
-        if not options.accounts and self._account_of[access_key] != ACCOUNT:
-            raise signing.other_account(dialect)
-        if refusal := self._origins.origin_refusal(request, access_key, options.allows_origin):
+        """Raises `AwsError` where the holder of this key may not use the service, or not from a page of this origin."""
+        self._invoker.check_caller(dialect, self._callers[access_key] if access_key else ANONYMOUS)
+        if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, options.allows_origin)):
             raise signing.access_denied(dialect, refusal)
 
-    def _authorized(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, identifier: str) -> _ResolvedOperation:
-        """The route of a request whose caller may do what its head asks for. Raises `AwsError`."""
+    def _caller(self, request: HttpRequest) -> Caller:
+        return self._callers[request.signature.access_key] if request.signature else ANONYMOUS
+
+    def _authorized(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, identifier: str) -> ResolvedOperation:
+        """The operation of a request whose caller may make the call as far as its head shows. Raises `AwsError`."""
         route = self._route(request, dialect)
         if route.located.operation.name not in options.streams:
-            assert options.authorize is not None
             head = HttpRequest(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
-            options.authorize(self._call(route, head, None, identifier), requests.read(route.located, head))
+            self._invoker.authorize(route, self._caller(request), head, requests.read(route.located, head), identifier)
         return route
 
     # Bodies.
@@ -265,7 +213,7 @@ class Gateway:
             raise
         return size
 
-    async def _unpack(self, request: HttpRequest, dialect: Dialect, known: _ResolvedOperation | None) -> int:
+    async def _unpack(self, request: HttpRequest, dialect: Dialect, known: ResolvedOperation | None) -> int:
         """Unpack a body in gzip. Returns how many bytes the budget counts more. Raises `AwsError`."""
         limit = self._limit(dialect, known.located.operation.name if known else "")
         loop = asyncio.get_running_loop()
@@ -275,44 +223,24 @@ class Gateway:
         request.body = body
         return len(body)
 
-    def _read(
-        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
-    ) -> tuple[_ResolvedOperation, dict[str, Any]]:
-        """The operation that is asked for, and its parameters. In a thread where they are large. Raises `AwsError`."""
+    def _read(self, request: HttpRequest, dialect: Dialect, known: ResolvedOperation | None) -> tuple[ResolvedOperation, Any]:
+        """The request's operation and parameters; called in a thread for a large body. Raises `AwsError`."""
         route = known or self._route(request, dialect)
-        return route, requests.document(request.body) if options.documents else requests.parse(route.located, request)
+        return route, self._invoker.read(route, request)
 
-    def _route(self, request: HttpRequest, dialect: Dialect) -> _ResolvedOperation:
-        """The operation that is asked for, and its handler. Raises `AwsError`."""
-        located = self._catalog.locate(request, dialect)
-        handler = self._services[dialect.name].get(located.operation.name)
-        if handler is None:
-            raise not_implemented(dialect.name, located.operation.name)
-        route = _ResolvedOperation(located, handler, handler in self._waiting)
-        assert dialect.service is not None, "who has a handler is owned"
+    def _route(self, request: HttpRequest, dialect: Dialect) -> ResolvedOperation:
+        """The request's operation and its handler. Raises `AwsError`."""
+        route = self._invoker.resolve(request, dialect)
+        assert dialect.service is not None, "a service with a handler has a model"
         target = _target(request)
         if dialect.protocol == JSON and target[0].partition(".")[0] == dialect.service.metadata.target_prefix:
-            if len(self._routes) >= _OPERATIONS_CACHED:
-                self._routes.clear()
-            self._routes[target] = route
+            if len(self._operations) >= _OPERATIONS_CACHED:
+                self._operations.clear()
+            self._operations[target] = route
         return route
 
-    def _invoke(self, route: _ResolvedOperation, request: HttpRequest, parameters: dict[str, Any], identifier: str) -> Any:
-        """What a plain handler answers, once its transaction is committed; of an `async` one the coroutine."""
-        if route.waits:
-            return route.handler(self._call(route, request, None, identifier), parameters)
-        with self._store.transaction() as transaction:
-            return route.handler(self._call(route, request, transaction, identifier), parameters)
-
-    def _call(self, route: _ResolvedOperation, request: HttpRequest, transaction: Transaction | None, identifier: str) -> Call:
-        service, name = route.located.dialect.name, route.located.operation.name
-        access_key = request.signature.access_key if request.signature else None
-        account = self._account_of[access_key] if access_key else ACCOUNT
-        now = self._clock.now()
-        return Call(service, name, transaction, now, identifier, access_key, account, raw=request)  # type: ignore[arg-type]
-
     def _health(self) -> HttpResponse:
-        body = {"status": "running", "region": REGION, "services": sorted(self._services)}
+        body = {"status": "running", "region": REGION, "services": sorted(self._invoker.services)}
         return HttpResponse(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
 
 
@@ -339,14 +267,3 @@ def _too_large(dialect: Dialect, limit_bytes: int) -> AwsError:
     if dialect.protocol in (JSON, CBOR):
         return AwsError("RequestEntityTooLarge", f"The request is larger than {limit_bytes} bytes", status=413)
     return AwsError("RequestEntityTooLarge", f"The body is larger than {limit_bytes} bytes", status=413)
-
-
-def _internal(dialect: Dialect) -> AwsError:
-    """What AWS answers where it is at fault itself."""
-    if dialect.name == "s3":
-        return AwsError("InternalError", "We encountered an internal error. Please try again.", status=500)
-    if dialect.name == "ec2":
-        return AwsError("InternalError", "An internal error has occurred", status=500)
-    if dialect.name == "dynamodb":
-        return AwsError("InternalServerError", "Internal server error", status=500)
-    return AwsError("InternalFailure", "The request processing has failed because of an unknown error, exception or failure.", status=500)

@@ -29,21 +29,26 @@ from zonal.records.store import Transaction
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Who asks what, when. `transaction` is the open store transaction of a control-plane operation.
+    """One call of an operation: who calls it, when, and the request.
 
-    `now` is region time. `access_key` is None for an anonymous caller, which only S3 lets in. `raw` is the HTTP request for the few
-    operations that need more than their model says (streaming bodies, host names); its type is the gateway's.
+    `now` is region time. `access_key` is None for an anonymous caller, which only S3 accepts. `raw` is the HTTP request, for the few
+    operations that need more than their model holds (streamed bodies, host names, headers).
     """
 
     service: str
     operation: str
-    transaction: Transaction
     now: datetime
     request_id: str
     access_key: str | None = None
     account: str = ACCOUNT
     region: str = REGION
     raw: Any = None
+
+
+class ControlCall(Call, frozen=True, kw_only=True):
+    """A call of a control-plane operation, with its open store transaction."""
+
+    transaction: Transaction
 
 
 class HandlerResponse(NamedTuple):
@@ -60,7 +65,8 @@ Parameters = dict[str, Any]
 """What a request asks, by the names of the operation's model."""
 ResponseMembers = dict[str, object]
 """An answer's members, by the names of the operation's model."""
-Handler = Callable[[Call, Any], Any]
+Handler = Callable[[Any, Any], Any]
+"""Called with a `ControlCall`, or with a `Call` where it is `async`, and the parameters."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -18,7 +18,7 @@ from zonal.foundation.errors import AwsError
 from zonal.wire import forms, service_models
 from zonal.wire.http_messages import HttpRequest
 from zonal.wire.rest_routes import RestRoutes
-from zonal.wire.service_models import Metadata, Operation, Service
+from zonal.wire.service_models import Metadata, Operation, ServiceModel
 
 QUERY, EC2, JSON, REST_JSON, REST_XML, CBOR = "query", "ec2", "json", "rest-json", "rest-xml", "smithy-rpc-v2-cbor"
 
@@ -28,7 +28,7 @@ class Dialect(NamedTuple):
 
     protocol: str
     name: str
-    service: Service | None
+    service: ServiceModel | None
     json_version: str = "1.0"
 
 
@@ -83,7 +83,7 @@ class ServiceCatalog:
     def locate(self, request: HttpRequest, dialect: Dialect) -> Located:
         """The operation. Raises `AwsError` as the service does where there is none, and 501 for a service that is not owned."""
         if dialect.service is None:
-            raise _service_absent(dialect.name)
+            raise service_absent(dialect.name)
         if dialect.protocol in (QUERY, EC2):
             return _locate_query(request, dialect)
         if dialect.protocol == JSON:
@@ -106,7 +106,7 @@ class ServiceCatalog:
                 raise AwsError("PreconditionFailed", message, status=412, fields={"Condition": condition})
             raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
         if found is None:
-            raise AwsError("UnknownOperationException", "", status=404)
+            raise unknown_operation(dialect, "")
         if not all(map(_is_utf8, found[1].values())):
             if dialect.name == "s3":
                 raise AwsError("InvalidURI", "Couldn't parse the specified URI.", fields={"URI": request.path[:1024]})
@@ -193,9 +193,20 @@ def _json_version(request: HttpRequest) -> str:
     return "1.1" if request.headers.get("content-type", "").startswith("application/x-amz-json-1.1") else "1.0"
 
 
-def _service_absent(name: str) -> AwsError:
+def service_absent(name: str) -> AwsError:
+    """The 501 answer for a service that the region does not have; an empty name where the request does not name one."""
     known = f"the service '{name}'" if name else "this service (the request is not signed and names none)"
     return AwsError("NotImplemented", f"zonal does not implement {known}; see docs/limits.md", status=501)
+
+
+def unknown_operation(dialect: Dialect, name: str) -> AwsError:
+    """The service's error for an operation that its model does not have."""
+    if dialect.protocol == EC2:
+        return AwsError("InvalidAction", f"The action {name} is not valid for this web service.")
+    if dialect.protocol == QUERY:
+        version = dialect.service.metadata.api_version if dialect.service else ""
+        return AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+    return AwsError("UnknownOperationException", "", status=400 if dialect.protocol == JSON else 404)
 
 
 def _locate_query(request: HttpRequest, dialect: Dialect) -> Located:
@@ -209,10 +220,8 @@ def _locate_query(request: HttpRequest, dialect: Dialect) -> Located:
         service = dialect.service.metadata.service_id.lower()
         raise AwsError("NoSuchVersion", f"The requested version ({version}) of service {service} does not exist")
     operation = dialect.service.operation(name)
-    if operation is None and dialect.protocol == EC2:
-        raise AwsError("InvalidAction", f"The action {name} is not valid for this web service.")
     if operation is None:
-        raise AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+        raise unknown_operation(dialect, name)
     return Located(dialect, operation, form, {}, {})
 
 
@@ -220,7 +229,7 @@ def _rpc(dialect: Dialect, name: str) -> Located:
     assert dialect.service is not None
     operation = dialect.service.operation(name)
     if operation is None:
-        raise AwsError("UnknownOperationException", "", status=404 if dialect.protocol == CBOR else 400)
+        raise unknown_operation(dialect, name)
     return Located(dialect, operation, {}, {}, {})
 
 

@@ -21,7 +21,7 @@ from zonal.wire import cbor, documents, s3_xml, xml
 from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, Dialect, Located
 from zonal.wire.http_messages import Body, FileBody, HttpRequest, HttpResponse, StreamBody
 from zonal.wire.scalars import real_text, timestamp_text
-from zonal.wire.service_models import Service, Shape
+from zonal.wire.service_models import ServiceModel, Shape
 
 Headers = list[tuple[str, str]]
 
@@ -107,7 +107,7 @@ def _render_rest(located: Located, output: Shape | None, result: Mapping[str, An
         elif member.location == "headers":
             headers += [(f"{member.location_name or ''}{key}", text) for key, text in value.items()]
         else:
-            headers.append((member.location_name or name, _header_text(member, value)))
+            headers.append((member.location_name or name, header_text(member, value)))
     body, content_type = _rest_body(located.dialect.protocol, located.operation.name, output, result)
     if located.dialect.name == "s3" and content_type == "application/xml" and isinstance(body, bytes):
         body = s3_xml.with_s3_root(located.operation.name, body, result)
@@ -140,11 +140,11 @@ def _structured(protocol: str, shape: Shape, name: str, value: Any) -> tuple[byt
     return "".join(out).encode(), "application/xml"
 
 
-def _header_text(member: Shape, value: Any) -> str:
+def header_text(member: Shape, value: Any) -> str:
     if member.jsonvalue:
         return base64.b64encode(json.dumps(value, separators=(",", ":")).encode()).decode()
     if member.type == "list":
-        return ",".join(_header_text(member.member, item) for item in value)
+        return ",".join(header_text(member.member, item) for item in value)
     if member.type == "boolean":
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -155,10 +155,9 @@ def _header_text(member: Shape, value: Any) -> str:
 
 
 def render_error(dialect: Dialect, error: AwsError, request_id: str, request: HttpRequest) -> HttpResponse:
-    """An error on the wire, as the service dresses it."""
-    shape = dialect.service.errors.get(error.code) if dialect.service else None
-    known = shape.definition.error if shape else None
-    status = known.http_status_code if known else 500 if shape and shape.definition.fault else error.status
+    """An error as the service's protocol writes it."""
+    shape = _error_shape(dialect, error)
+    status = _error_status(shape, error)
     headers = [*_request_id_headers(dialect, request_id), *error.headers.items()]
     sender = "Receiver" if status >= 500 else "Sender"
     code = shape.error_code if shape else error.code
@@ -173,12 +172,31 @@ def render_error(dialect: Dialect, error: AwsError, request_id: str, request: Ht
     return _document_error(dialect, shape, error, status, headers)
 
 
+def resolved_error(dialect: Dialect, error: AwsError) -> AwsError:
+    """The error with the code that botocore reports and the status that the model gives it."""
+    shape = _error_shape(dialect, error)
+    if shape is None:
+        return error
+    is_document = dialect.protocol in (JSON, CBOR, REST_JSON)
+    code = shape.name if is_document else shape.error_code
+    return AwsError(code, error.message, status=_error_status(shape, error), fields=error.fields, headers=error.headers)
+
+
+def _error_shape(dialect: Dialect, error: AwsError) -> Shape | None:
+    return dialect.service.errors.get(error.code) if dialect.service else None
+
+
+def _error_status(shape: Shape | None, error: AwsError) -> int:
+    known = shape.definition.error if shape else None
+    return known.http_status_code if known else 500 if shape and shape.definition.fault else error.status
+
+
 def _ec2_error(code: str, message: str, request_id: str) -> bytes:
     inside = f"<Code>{xml.escape(code)}</Code><Message>{xml.escape(message)}</Message>"
     return f"{_PROLOGUE}<Response><Errors><Error>{inside}</Error></Errors><RequestID>{request_id}</RequestID></Response>".encode()
 
 
-def _query_error(service: Service | None, shape: Shape | None, code: str, error: AwsError, sender: str, request_id: str) -> bytes:
+def _query_error(service: ServiceModel | None, shape: Shape | None, code: str, error: AwsError, sender: str, request_id: str) -> bytes:
     space = service.metadata.xml_namespace if service else None
     out = [f'<ErrorResponse xmlns="{space}">' if space else "<ErrorResponse>"]
     out.append(f"<Error><Type>{sender}</Type><Code>{xml.escape(code)}</Code><Message>{xml.escape(error.message)}</Message>")
@@ -243,4 +261,4 @@ def _error_headers(shape: Shape | None, fields: Mapping[str, Any]) -> Headers:
     if shape is None:
         return []
     located = {name: member for name, member in shape.members.items() if member.location == "header"}
-    return [(member.location_name or name, _header_text(member, fields[name])) for name, member in located.items() if name in fields]
+    return [(member.location_name or name, header_text(member, fields[name])) for name, member in located.items() if name in fields]

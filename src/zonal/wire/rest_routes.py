@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from zonal.wire.service_models import Operation, Service
+from zonal.wire.service_models import Operation, ServiceModel
 
 
 class RestRoute(NamedTuple):
@@ -35,7 +35,7 @@ class RestRoute(NamedTuple):
 class RestRoutes:
     """All routes of one REST service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: ServiceModel) -> None:
         self._routes: dict[str, list[RestRoute]] = {}
         self._bare: dict[str, list[RestRoute]] = {}
         """Those that ask for nothing in the query: the only ones for a request without one."""

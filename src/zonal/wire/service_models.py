@@ -127,7 +127,7 @@ class _File(msgspec.Struct, frozen=True):
 class Shape:
     """A shape where it is used: the definition with the traits of the reference laid over it."""
 
-    def __init__(self, service: Service, name: str, definition: Definition, traits: Traits) -> None:
+    def __init__(self, service: ServiceModel, name: str, definition: Definition, traits: Traits) -> None:
         self._service = service
         self.name = name
         self.definition = definition
@@ -178,7 +178,7 @@ class Shape:
 class Operation:
     """An operation of a service, with its input and output shapes (None where it has none)."""
 
-    def __init__(self, service: Service, definition: OperationDefinition) -> None:
+    def __init__(self, service: ServiceModel, definition: OperationDefinition) -> None:
         self.service = service
         self.name = definition.name
         self.http = definition.http
@@ -197,7 +197,7 @@ class Operation:
         return f"<{self.service.name}:{self.name}>"
 
 
-class Service:
+class ServiceModel:
     """One service's model. `name` is botocore's name for it (`rds`, `elbv2`)."""
 
     def __init__(self, name: str, file: _File) -> None:
@@ -237,14 +237,14 @@ class Service:
 
 
 @functools.cache
-def service(name: str) -> Service:
+def service(name: str) -> ServiceModel:
     """The model of a service, loaded once. Raises `ModelMissing`."""
     path = _path(name)
     file = msgspec.json.decode(_read(path), type=_File)
     extras = path.with_name("service-2.sdk-extras.json")
     if extras.exists():
         _merge(file.shapes, msgspec.json.decode(extras.read_bytes())["merge"].get("shapes", {}))
-    return Service(name, file)
+    return ServiceModel(name, file)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from zonal.services.ec2.listing import Listing, refuse, strings
 from zonal.services.ec2.lookups import find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NetworkInterface
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -156,7 +156,7 @@ class Addresses:
     """The operations on elastic addresses."""
 
     @operation("AllocateAddress")
-    def allocate(self, call: Call, request: AllocateAddressRequestTypeDef) -> ResponseMembers:
+    def allocate(self, call: ControlCall, request: AllocateAddressRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, CustomerOwnedIpv4Pool="Outposts", IpamPoolId="IPAM")
         if request.get("Domain", "vpc") != "vpc":
@@ -179,7 +179,7 @@ class Addresses:
         }
 
     @operation("AssociateAddress")
-    def associate(self, call: Call, request: AssociateAddressRequestTypeDef) -> ResponseMembers:
+    def associate(self, call: ControlCall, request: AssociateAddressRequestTypeDef) -> ResponseMembers:
         """Tie an address to an interface's private address, its primary one where none is named."""
         tx = call.transaction
         if request.get("InstanceId"):
@@ -201,7 +201,7 @@ class Addresses:
         return {"AssociationId": associate(tx, address, interface, private).association_id}
 
     @operation("DisassociateAddress")
-    def disassociate(self, call: Call, request: DisassociateAddressRequestTypeDef) -> ResponseMembers:
+    def disassociate(self, call: ControlCall, request: DisassociateAddressRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         if id := request.get("AssociationId"):
             address = next(iter(tx.select(ElasticAddress, lambda address: address.association_id == id)), None)
@@ -216,7 +216,7 @@ class Addresses:
         return {}
 
     @operation("ReleaseAddress")
-    def release(self, call: Call, request: ReleaseAddressRequestTypeDef) -> ResponseMembers:
+    def release(self, call: ControlCall, request: ReleaseAddressRequestTypeDef) -> ResponseMembers:
         address = _named(call, request)
         if address.association_id is not None:
             raise AwsError("InvalidIPAddress.InUse", f"Address {address.address} is in use.")
@@ -224,7 +224,7 @@ class Addresses:
         return {}
 
     @operation("DescribeAddresses")
-    def describe(self, call: Call, request: DescribeAddressesRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeAddressesRequestTypeDef) -> ResponseMembers:
         """All elastic addresses that match; this operation has no pages."""
         asked = strings(request, "PublicIps")
         known = {address.address for address in call.transaction.select(ElasticAddress)}
@@ -234,7 +234,7 @@ class Addresses:
         return _LISTING.describe(call, request, answer_address, where=lambda address: not asked or address.address in asked)
 
     @operation("DescribeAddressesAttribute")
-    def describe_attribute(self, call: Call, request: DescribeAddressesAttributeRequestTypeDef) -> ResponseMembers:
+    def describe_attribute(self, call: ControlCall, request: DescribeAddressesAttributeRequestTypeDef) -> ResponseMembers:
         """The reverse DNS name of each address. zonal has no reverse DNS, so there is no `PtrRecord`, as of an address without one."""
         attribute = request.get("Attribute")
         if attribute not in (None, "domain-name"):
@@ -249,7 +249,7 @@ def _recovered(view: RecordView, wanted: str) -> str:
     return wanted
 
 
-def _named(call: Call, request: Mapping[str, object]) -> ElasticAddress:
+def _named(call: ControlCall, request: Mapping[str, object]) -> ElasticAddress:
     id, public = cast("str | None", request.get("AllocationId")), request.get("PublicIp")
     if id and public:
         raise AwsError("InvalidParameterCombination", "You may specify public IP or allocation id, but not both in the same call")
@@ -263,7 +263,9 @@ def _named(call: Call, request: Mapping[str, object]) -> ElasticAddress:
     raise AwsError("InvalidAddress.NotFound", f"Address '{public}' not found.")
 
 
-def _clear_conflicts(call: Call, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None) -> None:
+def _clear_conflicts(
+    call: ControlCall, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None
+) -> None:
     """Undo what stands in the way of an association; only a caller that forbids it, or a gateway's use, keeps it."""
     tx = call.transaction
     if address.association_id is not None:

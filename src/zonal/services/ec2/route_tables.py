@@ -23,7 +23,7 @@ from zonal.services.ec2.listing import Listing, needed, one_of, refuse
 from zonal.services.ec2.lookups import find
 from zonal.services.ec2.model import RouteEntry, RouteTable, RouteTableAssociation
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -201,7 +201,7 @@ class RouteTables:
     """The operations on route tables, their routes and associations."""
 
     @operation("CreateRouteTable")
-    def create(self, call: Call, request: CreateRouteTableRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateRouteTableRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc = find(tx, model.Vpc, request["VpcId"])
         if len(tx.lookup(RouteTable, "vpc_id", vpc.id)) >= MOST_TABLES:
@@ -210,7 +210,7 @@ class RouteTables:
         return {"RouteTable": answer_table(table, tx), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteRouteTable")
-    def delete(self, call: Call, request: DeleteRouteTableRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteRouteTableRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         if table.associations:
             raise AwsError("DependencyViolation", f"The routeTable '{table.id}' has dependencies and cannot be deleted.")
@@ -218,11 +218,11 @@ class RouteTables:
         return {}
 
     @operation("DescribeRouteTables")
-    def describe(self, call: Call, request: DescribeRouteTablesRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeRouteTablesRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, lambda table: answer_table(table, call.transaction))
 
     @operation("CreateRoute")
-    def create_route(self, call: Call, request: CreateRouteRequestTypeDef) -> ResponseMembers:
+    def create_route(self, call: ControlCall, request: CreateRouteRequestTypeDef) -> ResponseMembers:
         """Add a route; one that is there with the same target already is no error."""
         tx = call.transaction
         table = find(tx, RouteTable, request["RouteTableId"])
@@ -239,7 +239,7 @@ class RouteTables:
         return {"Return": True}
 
     @operation("ReplaceRoute")
-    def replace_route(self, call: Call, request: ReplaceRouteRequestTypeDef) -> ResponseMembers:
+    def replace_route(self, call: ControlCall, request: ReplaceRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         refuse(request, LocalTarget="targets other than local inside the VPC, and so none to take back")
         cidr = _destination(table, request)
@@ -251,7 +251,7 @@ class RouteTables:
         return {}
 
     @operation("DeleteRoute")
-    def delete_route(self, call: Call, request: DeleteRouteRequestTypeDef) -> ResponseMembers:
+    def delete_route(self, call: ControlCall, request: DeleteRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         _check_ipv4_destination(table, request)
         cidr = str(cidrs.network(needed(request, "DestinationCidrBlock"), "destinationCidrBlock"))
@@ -264,7 +264,7 @@ class RouteTables:
         return {}
 
     @operation("AssociateRouteTable")
-    def associate(self, call: Call, request: AssociateRouteTableRequestTypeDef) -> ResponseMembers:
+    def associate(self, call: ControlCall, request: AssociateRouteTableRequestTypeDef) -> ResponseMembers:
         """Let a subnet follow a table of its own. Repeated for the same table it answers the association that is there."""
         tx = call.transaction
         refuse(request, GatewayId="edge associations of route tables", PublicIpv4Pool="public pools of one's own")
@@ -286,7 +286,7 @@ class RouteTables:
         return _associated("AssociationId", association.id)
 
     @operation("DisassociateRouteTable")
-    def disassociate(self, call: Call, request: DisassociateRouteTableRequestTypeDef) -> ResponseMembers:
+    def disassociate(self, call: ControlCall, request: DisassociateRouteTableRequestTypeDef) -> ResponseMembers:
         table, association = _association(call, request["AssociationId"])
         if association.subnet_id is None:
             raise AwsError("InvalidParameterValue", f"cannot disassociate the main route table association {association.id}")
@@ -294,7 +294,7 @@ class RouteTables:
         return {}
 
     @operation("ReplaceRouteTableAssociation")
-    def replace_association(self, call: Call, request: ReplaceRouteTableAssociationRequestTypeDef) -> ResponseMembers:
+    def replace_association(self, call: ControlCall, request: ReplaceRouteTableAssociationRequestTypeDef) -> ResponseMembers:
         """Move an association to another table; moving the main one makes that table the VPC's main table."""
         tx = call.transaction
         source, association = _association(call, request["AssociationId"])
@@ -316,7 +316,7 @@ def _without(table: RouteTable, association: RouteTableAssociation) -> RouteTabl
     return replace(table, associations=tuple(each for each in table.associations if each is not association))
 
 
-def _association(call: Call, id: str) -> tuple[RouteTable, RouteTableAssociation]:
+def _association(call: ControlCall, id: str) -> tuple[RouteTable, RouteTableAssociation]:
     for table in call.transaction.select(RouteTable):
         for association in table.associations:
             if association.id == id:
@@ -349,7 +349,7 @@ def _destination(table: RouteTable, request: Mapping[str, object]) -> str:
     return cidr
 
 
-def _target(call: Call, table: RouteTable, request: Mapping[str, object]) -> str:
+def _target(call: ControlCall, table: RouteTable, request: Mapping[str, object]) -> str:
     """The id of the one target that a request names, in the table's VPC."""
     member = one_of(request, "GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId")
     id = cast("str", request[member])

@@ -22,7 +22,7 @@ from zonal.services.ec2.lookups import default_vpc, find, interfaces_in, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.ec2.network_interfaces import free_address_count
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -142,7 +142,7 @@ class Subnets:
     """The operations on subnets."""
 
     @operation("CreateSubnet")
-    def create(self, call: Call, request: CreateSubnetRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateSubnetRequestTypeDef) -> ResponseMembers:
         """A subnet in the named zone, or in the VPC's emptiest one where none is named."""
         tx = call.transaction
         refuse(
@@ -169,7 +169,7 @@ class Subnets:
         return {"Subnet": answer_subnet(subnet, tx)}
 
     @operation("CreateDefaultSubnet")
-    def create_default(self, call: Call, request: CreateDefaultSubnetRequestTypeDef) -> ResponseMembers:
+    def create_default(self, call: ControlCall, request: CreateDefaultSubnetRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, Ipv6Native="IPv6")
         zone = zone_named(name=request.get("AvailabilityZone"), id=request.get("AvailabilityZoneId"))
@@ -185,7 +185,7 @@ class Subnets:
         return {"Subnet": answer_subnet(subnet, tx)}
 
     @operation("DeleteSubnet")
-    def delete(self, call: Call, request: DeleteSubnetRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteSubnetRequestTypeDef) -> ResponseMembers:
         """Delete a subnet that has no interfaces; its associations go with it."""
         tx = call.transaction
         subnet = find(tx, Subnet, request["SubnetId"])
@@ -197,11 +197,11 @@ class Subnets:
         return {}
 
     @operation("DescribeSubnets")
-    def describe(self, call: Call, request: DescribeSubnetsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeSubnetsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, lambda subnet: answer_subnet(subnet, call.transaction))
 
     @operation("ModifySubnetAttribute")
-    def modify(self, call: Call, request: ModifySubnetAttributeRequestTypeDef) -> ResponseMembers:
+    def modify(self, call: ControlCall, request: ModifySubnetAttributeRequestTypeDef) -> ResponseMembers:
         """Change whether instances launched here get a public address; every other attribute must keep its value."""
         given = [name for name in request if name != "SubnetId"]
         if not given:

@@ -19,7 +19,7 @@ from zonal.services.ec2.listing import Listing, refuse
 from zonal.services.ec2.lookups import find, gateway_of, subnets
 from zonal.services.ec2.model import CidrAssociation, FabricNetwork, Vpc
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -110,7 +110,7 @@ class Vpcs:
     """The operations on VPCs."""
 
     @operation("CreateVpc")
-    def create(self, call: Call, request: CreateVpcRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateVpcRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(
             request,
@@ -134,7 +134,7 @@ class Vpcs:
         return {"Vpc": answer_vpc(create(tx, cidr, tags=tags))}
 
     @operation("DeleteVpc")
-    def delete(self, call: Call, request: DeleteVpcRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteVpcRequestTypeDef) -> ResponseMembers:
         """Delete an empty VPC with what it was born with. The fabric removes its network afterwards (`model.FabricNetwork`)."""
         tx = call.transaction
         vpc = find(tx, Vpc, request["VpcId"])
@@ -150,11 +150,11 @@ class Vpcs:
         return {}
 
     @operation("DescribeVpcs")
-    def describe(self, call: Call, request: DescribeVpcsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeVpcsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_vpc)
 
     @operation("DescribeVpcAttribute")
-    def describe_attribute(self, call: Call, request: DescribeVpcAttributeRequestTypeDef) -> ResponseMembers:
+    def describe_attribute(self, call: ControlCall, request: DescribeVpcAttributeRequestTypeDef) -> ResponseMembers:
         vpc = find(call.transaction, Vpc, request["VpcId"])
         if request["Attribute"] not in _ATTRIBUTES:
             raise AwsError(
@@ -164,7 +164,7 @@ class Vpcs:
         return {"VpcId": vpc.id, member: {"Value": getattr(vpc, field)}}
 
     @operation("ModifyVpcAttribute")
-    def modify_attribute(self, call: Call, request: ModifyVpcAttributeRequestTypeDef) -> ResponseMembers:
+    def modify_attribute(self, call: ControlCall, request: ModifyVpcAttributeRequestTypeDef) -> ResponseMembers:
         """Change one attribute: "You can't modify DNS resolution and DNS hostnames in the same request" (ModifyVpcAttribute)."""
         vpc = find(call.transaction, Vpc, request["VpcId"])
         given = {member: request.get(member) for member, _ in _ATTRIBUTES.values() if request.get(member) is not None}
@@ -183,7 +183,7 @@ class Vpcs:
         return {}
 
     @operation("AssociateVpcCidrBlock")
-    def associate_range(self, call: Call, request: AssociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
+    def associate_range(self, call: ControlCall, request: AssociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(
             request,
@@ -209,7 +209,7 @@ class Vpcs:
         return _answer_association(vpc, association, "associating")
 
     @operation("DisassociateVpcCidrBlock")
-    def disassociate_range(self, call: Call, request: DisassociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
+    def disassociate_range(self, call: ControlCall, request: DisassociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc, association = _association(tx, request["AssociationId"])
         if association is vpc.cidrs[0]:

@@ -14,7 +14,7 @@ from zonal.services.common.filters import passes
 from zonal.services.ec2 import model
 from zonal.services.ec2.lookups import subnets
 from zonal.services.ec2.service import operations
-from zonal.services.operation import Call
+from zonal.services.operation import ControlCall
 
 from .harness import Ec2, code, ec2_model
 
@@ -117,7 +117,7 @@ def test_pages_hold_everything_once_also_when_things_change_between_them(ec2: Ec
 def test_a_page_has_a_size_within_bounds(ec2: Ec2, size: int) -> None:
     # botocore refuses some of these itself; EC2 answers for the clients that do not.
     with pytest.raises(AwsError) as error, ec2.store.transaction() as tx:
-        operations()["DescribeVpcs"](Call("ec2", "DescribeVpcs", tx, ec2.now, "request"), {"MaxResults": size})
+        operations()["DescribeVpcs"](ControlCall("ec2", "DescribeVpcs", ec2.now, "request", transaction=tx), {"MaxResults": size})
     assert code(error) == "InvalidParameterValue" and f"Value ( {size} ) for parameter maxResults is invalid" in error.value.message
 
 
