@@ -1,7 +1,7 @@
-"""Returning freed memory to the operating system.
+"""Returns freed memory to the operating system.
 
-CPython frees large objects to the C library, which keeps what lies between objects that live on. glibc's `malloc_trim` gives such pages
-back; other C libraries have no such function and nothing is done there.
+CPython frees large objects to the C library, which keeps free pages between objects in use. glibc's `malloc_trim` returns these pages;
+with another C library this module does nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ if _trim is not None:
 
 
 def release_free_memory() -> None:
-    """Give freed memory back. Other threads of Python run meanwhile."""
+    """Return freed memory. Releases the interpreter lock meanwhile."""
     if _trim is not None:
         _trim(0)
