@@ -1,12 +1,9 @@
-"""One call of the AWS API, from a request to its answer.
+"""Answers one HTTP request of AWS's API.
 
-What can be judged by a request's head comes first: the host and the page behind it (`wire.origin_policy`), the signature, the key's
-account, the service's own authorisation. Only then a body that did not come with its head is taken in, up to the operation's limit
-(`body_limits`), counted in the budget (`body_budget`) and hashed while it arrives. A large one is parsed in a thread.
-
-A plain handler runs inside one store transaction, and its answer leaves only after the commit; an `async` one is awaited without. What
-the caller did wrong is an `AwsError` in the service's protocol. What zonal did wrong is a 500 with a request id, whose traceback is logged
-under that id and never shown. A store that cannot commit (a full disk) is a 503: nothing happened, and the caller may try again.
+Checks that need only the head come first: the host and the origin (`wire.origin_policy`), the signature, the key's account, the service's
+own authorisation. Then a body that did not arrive with its head is read, up to the operation's limit (`body_limits`), counted in the budget
+(`body_budget`) and hashed while it arrives. A large body is parsed in a thread. The `Invoker` then runs the operation, and its result or
+`AwsError` is rendered in the service's protocol.
 """
 
 from __future__ import annotations
@@ -42,9 +39,9 @@ _log = logging.getLogger(__name__)
 HEALTH = "/_zonal/health"
 GRACE_SECONDS = 5.0
 OFF_LOOP_BYTES = 32 * 1024
-"""Bodies larger than this are parsed in a thread: smaller ones take less than a millisecond, which handing over costs too."""
+"""Bodies larger than this are parsed in a thread. A smaller one takes less than a millisecond, which a switch of threads costs too."""
 PARSER_THREADS = 1
-"""More would not parse faster, as the interpreter's lock is one, but leave the event loop a smaller share of it."""
+"""More threads would not parse faster, because they share the interpreter lock with the event loop."""
 
 
 _OPERATIONS_CACHED = 1000
@@ -68,7 +65,7 @@ class Gateway:
 
     @asynccontextmanager
     async def serving(self, sockets: Iterable[socket.socket], *, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator[None]:
-        """Serve on listening sockets, which stay the caller's. On leaving, requests in hand have `grace_seconds` to end."""
+        """Serve on listening sockets, which the caller closes. On leaving, requests in progress have `grace_seconds` to finish."""
         connections = HttpConnections(self._settings, self.answer, self.body_budget)
         loop = asyncio.get_running_loop()
         servers = [await loop.create_server(lambda: HttpConnection(connections), sock=each.dup()) for each in sockets]
@@ -82,7 +79,7 @@ class Gateway:
             await connections.close(grace_seconds)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
-        """The answer to one request. Never raises but for cancellation."""
+        """The response to one request. Raises nothing but `CancelledError`."""
         if request.path == HEALTH and self._origins.host_refusal(request) is None:
             return self._health()
         known = self._operations.get(_target(request))
@@ -107,10 +104,10 @@ class Gateway:
                 return answer
             if request.stream is not None:
                 held_bytes = await self._take_body(request, dialect, options)
-                dialect = known.located.dialect if known else self._catalog.recognise(request)  # A form's version stands in the body.
+                dialect = known.located.dialect if known else self._catalog.recognise(request)  # A form's version is in the body.
             if request.signature is None:
                 request.signature = self._authenticate(request, dialect, options)
-            if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # To S3 it says what an object is.
+            if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # In S3 it describes the object.
                 held_bytes += await self._unpack(request, dialect, known)
             if options.authorize and request.body and request.stream is None:
                 known = self._authorized(request, dialect, options, identifier)
@@ -136,7 +133,7 @@ class Gateway:
             if held_bytes:
                 self.body_budget.release(held_bytes)
 
-    # Authority.
+    # Authentication and authorisation.
 
     def _authenticate(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions) -> Signature | None:
         signature = self._verifier.verify(request, dialect, datetime.now(UTC))
@@ -165,17 +162,17 @@ class Gateway:
     # Bodies.
 
     async def _take_body(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions) -> int:
-        """Take in the body of a request that may be made as far as its head shows, unless the operation streams.
+        """Check a request by its head, then read its body unless the operation streams.
 
-        Returns how many bytes of it the budget counts. Raises `AwsError`.
+        Returns the number of bytes that the budget counts. Raises `AwsError`.
         """
         assert request.stream is not None
-        if dialect.name == "s3":  # Its signature is in the head, whole.
+        if dialect.name == "s3":  # Its whole signature is in the head.
             request.signature = self._authenticate(request, dialect, options)
         else:
             self._check_key(request, self._verifier.check_head(request, dialect, datetime.now(UTC)), dialect, options)
         operation = ""
-        if dialect.protocol not in (QUERY, EC2):  # A form names its operation itself.
+        if dialect.protocol not in (QUERY, EC2):  # A form's operation is in the body.
             route = self._route(request, dialect)
             operation = route.located.operation.name
             if operation in options.streams:
@@ -188,7 +185,7 @@ class Gateway:
         return min(body_limits.limit_of(dialect.name, operation), self._settings.body_limit_bytes)
 
     async def _gather(self, request: HttpRequest, dialect: Dialect, limit_bytes: int) -> int:
-        """Put a body together, and its hash."""
+        """Read a streamed body and compute its hash. Returns its size in bytes. Raises `AwsError`."""
         assert request.stream is not None
         if int(request.headers.get("content-length", "0")) > limit_bytes:
             raise _too_large(dialect, limit_bytes)
@@ -207,14 +204,14 @@ class Gateway:
             pieces.clear()
         except BaseException as error:
             self.body_budget.release(size)
-            pieces.clear()  # The error's traceback refers to them, and the stream to the error.
+            pieces.clear()  # Break the reference cycle: the error's traceback refers to them, and the stream to the error.
             if isinstance(error, AwsError) and error.code == "RequestTimeout" and dialect.name != "s3":
                 raise AwsError(error.code, "The request did not arrive in time", status=408) from None
             raise
         return size
 
     async def _unpack(self, request: HttpRequest, dialect: Dialect, known: ResolvedOperation | None) -> int:
-        """Unpack a body in gzip. Returns how many bytes the budget counts more. Raises `AwsError`."""
+        """Decompress a gzip body. Returns the number of bytes that the budget counts in addition. Raises `AwsError`."""
         limit = self._limit(dialect, known.located.operation.name if known else "")
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._parsers, lambda: requests.unpacked(request, limit_bytes=limit))
@@ -244,23 +241,23 @@ class Gateway:
         return HttpResponse(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
 
 
-def _with_own(answer: HandlerResponse, response: HttpResponse) -> HttpResponse:
-    """The response with the status and the headers that a handler gave itself, in place of the model's."""
+def _with_own(result: HandlerResponse, response: HttpResponse) -> HttpResponse:
+    """The response with the handler's own status and headers instead of the model's."""
     headers = response.headers
-    if answer.headers:
-        own = {name.lower() for name, _ in answer.headers}
+    if result.headers:
+        own = {name.lower() for name, _ in result.headers}
         headers = [each for each in headers if each[0].lower() not in own]
-        headers += answer.headers
-    return HttpResponse(answer.status or response.status, headers, response.body)
+        headers += result.headers
+    return HttpResponse(result.status or response.status, headers, response.body)
 
 
 def _target(request: HttpRequest) -> tuple[str, str]:
-    """What a JSON request is recognised by; of others nothing that is kept."""
+    """The key of a JSON request in the cache of resolved operations."""
     return request.headers.get("x-amz-target", ""), request.headers.get("content-type", "")
 
 
 def _too_large(dialect: Dialect, limit_bytes: int) -> AwsError:
-    """The answer to a document that is larger than its operation takes."""
+    """The error for a document that exceeds its operation's limit."""
     if dialect.name == "s3":
         fields = {"MaxMessageLengthBytes": limit_bytes}
         return AwsError("MaxMessageLengthExceeded", "Your request was too big.", fields=fields)

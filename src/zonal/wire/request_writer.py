@@ -156,7 +156,7 @@ def _write_rest(dialect: Dialect, operation: Operation, parameters: Mapping[str,
             elif member.location == "headers":
                 headers |= {f"{wire_name.lower()}{key.lower()}": str(text) for key, text in value.items()}
         except (AttributeError, TypeError):
-            raise Malformed(name, f"a {type(value).__name__} cannot stand here") from None
+            raise Malformed(name, f"a {type(value).__name__} is not allowed here") from None
     body, stream = _rest_body(dialect.protocol, shape, parameters) if shape is not None else (b"", None)
     if stream is None:
         headers["content-length"] = str(len(body))

@@ -1,8 +1,8 @@
-"""Answers and errors in the service's own protocol, from its model.
+"""Renders responses and errors in the service's protocol, by its model.
 
-`render` puts a handler's answer where the output shape says (status, headers, body); `render_error` does the same for an `AwsError`, in
-the dress of each protocol: `<ErrorResponse>`, EC2's `<HttpResponse><Errors>`, JSON's `__type`, S3's bare `<Error>`. A member that the model
-does not know is a bug in a handler and fails an assertion. The status of an error that the model knows is the model's.
+`render` writes a handler's result to status, headers and body as the output shape declares. `render_error` writes an `AwsError` in the
+protocol's format: `<ErrorResponse>`, EC2's `<Response><Errors>`, JSON's `__type`, S3's bare `<Error>`. A result member that is not in the
+model is a bug in a handler and fails an assertion. An error in the model has the model's status.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROLOGUE = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 def render(located: Located, result: Mapping[str, Any] | None, request_id: str) -> HttpResponse:
-    """A handler's answer on the wire. None is an answer without members."""
+    """The response for a handler's result; None is a result without members."""
     result = result or {}
     protocol = located.dialect.protocol
     output = located.operation.output
@@ -48,7 +48,7 @@ def render(located: Located, result: Mapping[str, Any] | None, request_id: str) 
 
 
 def render_document(dialect: Dialect, result: Any, request_id: str) -> HttpResponse:
-    """The answer of a JSON service's handler that has made the document itself: encoded already, plain values, or none at all."""
+    """The response for the result of a handler that returns documents: encoded JSON, plain values, or None for an empty body."""
     raw = result if isinstance(result, bytes) else b"" if result is None else msgspec.json.encode(result)
     return HttpResponse(200, _json_headers(dialect, _request_id_headers(dialect, request_id), raw), raw)
 
@@ -60,7 +60,7 @@ def _request_id_headers(dialect: Dialect, request_id: str) -> Headers:
 
 
 def _host_id(request_id: str) -> str:
-    """S3's second name of a request, which support asks for."""
+    """S3's second request id (`x-amz-id-2`)."""
     return base64.b64encode(request_id.encode() * 2).decode()
 
 
@@ -213,7 +213,7 @@ def _s3_error(code: str, error: AwsError, request_id: str) -> bytes:
 
 
 def _error_fields(out: list[str], shape: Shape | None, fields: Mapping[str, Any]) -> None:
-    """Further members of an error: by the model where it knows them, else as plain elements (S3's are in no model)."""
+    """Further members of an error: by the model's shape, else as plain elements (S3's errors are not in its model)."""
     if shape is not None:
         xml.content_writer(shape)(out, fields)
         return
@@ -251,7 +251,7 @@ def _document_error(dialect: Dialect, shape: Shape | None, error: AwsError, stat
     if dialect.name in ("dynamodb", "dynamodbstreams"):
         space = _DYNAMODB_NAMESPACES.get(name, "com.amazonaws.dynamodb.v20120810#")
         if space.endswith(".service#") and message in body:
-            body["Message"] = body.pop(message)  # What stands before DynamoDB itself spells it so.
+            body["Message"] = body.pop(message)  # The framework in front of DynamoDB writes `Message`.
         name = space + name
     raw = msgspec.json.encode({"__type": name} | body)
     return HttpResponse(status, _json_headers(dialect, headers, raw), raw)
