@@ -30,9 +30,10 @@ import uvloop
 from zonal.control.reconciler import Driver
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Gateway, ServiceOptions
+from zonal.gateway.api import Gateway
 from zonal.records.store import Store
 from zonal.services.dynamodb.service import open_dynamodb
+from zonal.services.invocation import Invoker
 
 Serve = Callable[[Path, str, Connection], None]
 
@@ -116,8 +117,7 @@ def zonal(directory: Path, durability: str, link: Connection) -> None:
         clock = RegionClock()
         store = Store(directory / "region.db", clock=clock)
         dynamodb = open_dynamodb(directory / "items", store, clock, settings)
-        service_options = dict.fromkeys(dynamodb.handlers, ServiceOptions(documents=True))
-        gateway = Gateway(settings, store, clock, dynamodb.handlers, service_options=service_options)
+        gateway = Gateway(settings, Invoker(dynamodb.services, store, clock))
         listener = socket.create_server(("127.0.0.1", 0))
         async with Driver(store, dynamodb.reconcilers, clock=clock), gateway.serving([listener]):
             link.send(listener.getsockname()[1])

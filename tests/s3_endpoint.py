@@ -18,9 +18,10 @@ from botocore.config import Config
 
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Gateway, ServiceOptions
+from zonal.gateway.api import Gateway
 from zonal.records.store import Store
-from zonal.services.s3.service import STREAMS, open_s3
+from zonal.services.invocation import Invoker
+from zonal.services.s3.service import open_s3
 
 
 class Endpoint:
@@ -68,16 +69,7 @@ async def serving(
     settings, clock = settings or Settings(), RegionClock(clock_speed)
     store = Store(directory / "region.db", clock=clock)
     s3 = open_s3(directory / "s3", clock, settings)
-    options = ServiceOptions(
-        streams=STREAMS,
-        anonymous=True,
-        accounts=True,
-        intercept=s3.intercept,
-        authorize=s3.authorize,
-        allows_origin=s3.allows_origin,
-        decorate=s3.decorate,
-    )
-    gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, service_options={"s3": options})
+    gateway = Gateway(settings, Invoker([s3.service], store, clock))
     async with s3.running(), gateway.serving([listener]):
         yield
     store.close()

@@ -1,11 +1,11 @@
-"""The composition root: every part of a region, built from its settings and its state directory, started and stopped in order.
+"""The composition root: builds a region from its settings and its state directory, and starts and stops its parts in order.
 
-First comes what can answer: the store, the API, the operator's door. In a new sandbox no engine runs, and the records say so before the
-first answer. Then the ground is built or found again (networks, hosts, what is wrong with zones), and last the reconcilers begin, which
-make the world match the records. Nothing is called available before they have made it so; a program that starts early gets true answers,
-they only say `creating` or `starting` a little longer.
+A region is a list of services and two loops: the gateway, which answers requests, and the driver, which makes hosts and networks match the
+records. `Region` constructs what answers (store, services, gateway, operator API) and starts it first; in a new sandbox no engine runs,
+which the records state before the first answer. Then the fabric is built or found again, and `RegionControllers` starts the
+driver. A service reports a resource as available only after its reconciler has made it so.
 
-A region that is stopped shuts its engines down cleanly and lets go. One that is killed leaves them running, and the next one finds them.
+A region that is stopped shuts its engines down cleanly. A region that is killed leaves them running, and the next one finds them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zonal.control.disk_monitor import HOSTS, DiskMonitor
 from zonal.control.host_records import adopt_engine_hosts, power_all_off
@@ -32,8 +33,9 @@ from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.log_files import REGION_LOG
 from zonal.foundation.log_handler import BoundedHandler
+from zonal.foundation.promise import Promise
 from zonal.foundation.settings import Settings, load
-from zonal.gateway.api import Gateway, ServiceOptions
+from zonal.gateway.api import Gateway
 from zonal.operator_api.client import SOCKET, START_FAILED
 from zonal.operator_api.routes import OperatorActions, OperatorRoutes
 from zonal.operator_api.schemas import ApiAccess
@@ -42,12 +44,16 @@ from zonal.operator_api.zone_faults import recorded_faults
 from zonal.records.store import Store
 from zonal.services.dynamodb.service import open_dynamodb
 from zonal.services.ec2 import default_vpc
-from zonal.services.ec2 import service as ec2
-from zonal.services.operation import Handler, handlers
-from zonal.services.rds import service as rds
-from zonal.services.rds.logs import Logs
-from zonal.services.s3.service import STREAMS, open_s3
-from zonal.services.sts import CallerIdentity
+from zonal.services.ec2.service import ec2
+from zonal.services.invocation import Invoker
+from zonal.services.rds.logs import NodeLookup
+from zonal.services.rds.service import rds, start_instances
+from zonal.services.s3.service import open_s3
+from zonal.services.service import Service
+from zonal.services.sts import sts
+
+if TYPE_CHECKING:
+    from zonal.runtime import RegionControllers
 
 _log = logging.getLogger(__name__)
 
@@ -69,78 +75,82 @@ class Region:
             adopt_engine_hosts(tx)
             if record_sandbox(tx, sandbox.identity()):
                 power_all_off(tx)
-                rds.start_instances(tx)
-        access = ApiAccess(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
+                start_instances(tx)
         self._disks = DiskMonitor(self.store, self.clock, state=state)
-        self.routes = OperatorRoutes(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)
-        self.routes.failures = self._disks.warnings
-        self._operator_server = OperatorServer(state / SOCKET, self.routes.routes())
-        self._s3 = open_s3(state / "s3", self.clock, settings)
-        self._dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, self._s3.internal_objects)
-        self.routes.capacity = self._dynamodb.capacity
         self._engines = EngineStore()
-        self._database_logs = Logs(self.store)
-        services = self._services() | dict(self._dynamodb.handlers) | {"s3": dict(self._s3.handlers)}
-        service_options = dict.fromkeys(self._dynamodb.handlers, ServiceOptions(documents=True))
-        service_options["s3"] = ServiceOptions(
-            streams=STREAMS,
-            anonymous=True,
-            accounts=True,
-            intercept=self._s3.intercept,
-            authorize=self._s3.authorize,
-            allows_origin=self._s3.allows_origin,
-            decorate=self._s3.decorate,
+        self._controllers: Promise[RegionControllers] = Promise()
+        s3 = open_s3(state / "s3", self.clock, settings)
+        dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, s3.internal_objects)
+        self.services = (ec2(self.store), self._rds(), s3.service, *dynamodb.services, sts())
+        self.invoker = Invoker(self.services, self.store, self.clock)
+        self._gateway = Gateway(settings, self.invoker)
+        self._routes = OperatorRoutes(
+            self.store,
+            ApiAccess(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES)),
+            state=state,
+            fabric=fabric,
+            is_storage_full=self._disks.is_full,
+            failures=self._failures,
+            capacity=dynamodb.capacity,
+            resources=self._resources,
         )
-        service_options["sts"] = ServiceOptions(accounts=True)
-        self._gateway = Gateway(settings, self.store, self.clock, services, service_options=service_options)
+        self._operator_server = OperatorServer(state / SOCKET, self._routes.routes())
 
-    def _services(self) -> dict[str, dict[str, Handler]]:
-        """The handlers of the control-plane services. They read and write records, and know of the world what is recorded."""
+    def _rds(self) -> Service:
+        def nodes() -> NodeLookup | None:
+            controllers = self._controllers.value
+            return controllers.nodes if controllers is not None else None
 
         def is_lost(zone: str) -> bool:
             fault = recorded_faults(self.store).get(zone)
             return fault is not None and fault.is_loss_of_zone
 
-        databases = rds.operations(
-            self.store, self._engines, Authority(self.state), is_lost=is_lost, logs=self._database_logs, is_storage_full=self._disks.is_full
-        )
-        return {"ec2": ec2.operations(), "sts": handlers(CallerIdentity()), "rds": databases}
+        authority = Authority(self.state)
+        return rds(self.store, self._engines, authority, is_lost=is_lost, nodes=nodes, is_storage_full=self._disks.is_full)
+
+    def _failures(self) -> tuple[str, ...]:
+        """What fails at present, for the status."""
+        controllers = self._controllers.value
+        return (*self._disks.warnings(), *(controllers.failures() if controllers is not None else ()))
+
+    def _resources(self) -> dict[str, dict[str, int]]:
+        """Each service's section of the status."""
+        return {each.name: dict(each.resources()) for each in self.services}
 
     @asynccontextmanager
     async def running(self, sockets: Iterable[socket.socket], *, on_answering: Callable[[], None]) -> AsyncIterator[None]:
-        """Answer on the listening sockets, build the world, and keep it until left; then stop in the opposite order.
+        """Answer on the listening sockets, build the fabric, and run the reconcilers until left; then stop in the opposite order.
 
-        `on_answering` is called as soon as the API and the door answer.
+        `on_answering` is called as soon as AWS's API and the operator API answer.
         """
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
-            stack.push_async_callback(self._dynamodb.engine.close)
             stack.push_async_callback(end, asyncio.create_task(self._disks.run(), name="disk monitor"))
             retention = LogRetention(self.state, self.state / HOSTS)
             stack.push_async_callback(end, asyncio.create_task(retention.run(), name="log retention"))
-            await stack.enter_async_context(self._s3.running())
+            for service in self.services:
+                await stack.enter_async_context(service.running())
             await self._operator_server.open()
             stack.push_async_callback(self._operator_server.close)
             await stack.enter_async_context(self._gateway.serving(sockets))
             on_answering()
-            await asyncio.sleep(0)  # Whoever waits for the first answer gets it before the imports below.
+            await asyncio.sleep(0)  # The first response is written before the imports below.
             await self._build(stack)
             yield
 
     async def _build(self, stack: AsyncExitStack) -> None:
-        """The ground, what stands on it, and the reconcilers that keep it as it is recorded."""
+        """Build the fabric and start the reconcilers."""
         from zonal.fabric.fabric import Fabric
-        from zonal.runtime import Runtime
+        from zonal.runtime import RegionControllers
 
         fabric = Fabric(self.state, faults=recorded_faults(self.store), ttl_seconds=self.settings.dns_ttl_seconds)
         await fabric.start()
         stack.push_async_callback(fabric.stop)
-        runtime = Runtime(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
-        self._database_logs.nodes = runtime.nodes
-        await stack.enter_async_context(runtime.running())
-        self.routes.give(OperatorActions(runtime.zones, runtime.exec_hosts, runtime.database_runtime))
-        self.routes.failures = lambda: (*self._disks.warnings(), *runtime.failures())
-        tidying = asyncio.create_task(self.routes.tidy(), name="tidy places")
+        controllers = RegionControllers(self.services, self.store, fabric, self._engines, self.clock, self.settings)
+        self._controllers.set(controllers)
+        await stack.enter_async_context(controllers.running())
+        self._routes.give(OperatorActions(controllers.zones, controllers.exec_hosts, controllers.database_runtime))
+        tidying = asyncio.create_task(self._routes.tidy(), name="tidy places")
         stack.callback(tidying.cancel)
 
 
@@ -151,11 +161,11 @@ async def end(task: asyncio.Task[None]) -> None:
 
 
 class CannotStart(ZonalError):
-    """The region did not come up; the message is the reason, for a person."""
+    """The region cannot start; the message is the reason, for the operator."""
 
 
 async def run(state: Path) -> None:
-    """Run a region in the sandbox until SIGTERM. Raises `CannotStart` where it does not come up."""
+    """Run a region in the sandbox until SIGTERM. Raises `CannotStart`."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -171,14 +181,16 @@ async def run(state: Path) -> None:
 
 
 def allow_descriptors() -> None:
-    """Use as many descriptors as the machine allows: a shell gives 1,024, and a thousand idle clients must not keep a failover from its
-    sockets."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raise the limit of open files to the machine's maximum.
+
+    A shell sets 1,024, and a thousand idle clients must not use up the sockets that a failover needs.
+    """
+    _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
 
 
 def main() -> None:
-    """Entry of `python -m zonal.region STATE`, as the sandbox's init runs it."""
+    """Entry point of `python -m zonal.region STATE`, which the sandbox's init runs."""
     import uvloop
 
     state = Path(sys.argv[1])

@@ -1,7 +1,7 @@
-"""Everything of a region that acts on the world: networks, engines, the failover brain, and the operator's hands on them.
+"""The running controllers of a region: engine nodes, the driver with all reconcilers, and the operator's actions.
 
-`region` builds it once what answers is up. Entering starts the driver, which nudges every record once, so that whatever an earlier region
-left undone is done; leaving stops the driver first, and then, where the region was told to stop, the engines.
+`region` builds them once, when the fabric has started. Entering `running` starts the driver, which nudges every record once, so that it
+finishes what an earlier region process left undone. Leaving stops the driver first, and then the engines.
 """
 
 from __future__ import annotations
@@ -32,50 +32,48 @@ from zonal.operator_api.database_view import DatabaseRuntime
 from zonal.operator_api.exec_hosts import EXEC, ExecHost, ExecHosts, is_needed_by_command
 from zonal.operator_api.zone_faults import ZoneFaults
 from zonal.records.store import Store
-from zonal.services.ec2.vpc_reconciler import VpcReconciler
-from zonal.services.rds.db_instance_reconciler import DbInstanceReconciler
-from zonal.services.rds.endpoints import Endpoints
+from zonal.services.rds.service import OWNER as DB_OWNER
+from zonal.services.service import Runtime, Service
 
 _log = logging.getLogger(__name__)
 
 ENGINE_STOP = timedelta(seconds=8)
-"""How long an engine may take to shut down cleanly when the region stops."""
+"""The time an engine has for a clean shutdown when the region stops."""
 
 
-class Runtime:
-    """What acts, on a fabric that has been started."""
+class RegionControllers:
+    """The controllers of all services, on a fabric that has been started."""
 
     def __init__(
-        self,
-        store: Store,
-        fabric: Fabric,
-        engines: EngineStore,
-        clock: Clock,
-        settings: Settings,
-        more_reconcilers: Iterable[Reconciler] = (),
+        self, services: Iterable[Service], store: Store, fabric: Fabric, engines: EngineStore, clock: Clock, settings: Settings
     ) -> None:
         self._store = store
-        owners = {
+        host_owners = {
             DEPLOYMENT: HostOwnerKind((DeploymentSpec,), is_needed_by_deployment),
             EXEC: HostOwnerKind((ExecHost,), is_needed_by_command),
         }
-        self._hosts = HostReconciler(store, fabric.hosts, owners, state=fabric.state)
+        self._hosts = HostReconciler(store, fabric.hosts, host_owners, state=fabric.state)
         self.nodes = EngineNodes(store, self._hosts, {name: _engine(name, engines) for name in ENGINES})
-        endpoints = Endpoints(store, fabric.names, fabric)
+        is_lost = fabric.zones.is_lost
+        runtime = Runtime(store, clock, settings, self._hosts, fabric, fabric.names, fabric, self.nodes, is_lost)
+        controllers = [each.controllers(runtime) for each in services]
+        owners = {kind: owner for each in controllers for kind, owner in each.owners.items()}
         zones = tuple(zone.name for zone in ZONES)
         self._deployments = DeploymentReconciler(
             store,
             self.nodes,
             fabric.monitors,
-            endpoints,
+            owners[DB_OWNER],
             zones=zones,
             settings=settings,
             clock=clock,
             monitor_addresses={zone: monitor_address(zone) for zone in zones},
         )
-        is_lost = fabric.zones.is_lost
-        instances = DbInstanceReconciler(store, endpoints, clock=clock, clock_speed=settings.clock_speed, is_lost=is_lost)
-        reconcilers: list[Reconciler] = [VpcReconciler(store, fabric, clock), self._hosts, self._deployments, instances, *more_reconcilers]
+        reconcilers: list[Reconciler] = [
+            self._hosts,
+            self._deployments,
+            *(reconciler for each in controllers for reconciler in each.reconcilers),
+        ]
         self._driver = Driver(store, reconcilers, clock=clock)
         self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
         self.zones = ZoneFaults(store, fabric, wake=self._wake)
@@ -84,7 +82,7 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Make the world match the records until left, then shut the engines down."""
+        """Run the reconcilers until left, then shut the engines down."""
         await self.zones.resume()
         async with self._driver:
             yield
@@ -93,27 +91,27 @@ class Runtime:
         await self._hosts.close()
 
     def failures(self) -> tuple[str, ...]:
-        """What could not be done lately, and why."""
+        """The reconciliations that fail at present, each with its reason."""
         return tuple(f"{each.reconciler} {each.key}: {each.why}" for each in self._driver.failures())
 
     def _wake(self) -> None:
-        """A zone is back: whoever waits for it tries again at once."""
+        """After the recovery of a zone: retry at once whatever failed because of it."""
         self._deployments.zone_changed()
         self._driver.retry_all()
 
     async def _stop_engines(self) -> None:
-        """Shut every engine down cleanly; the records stay as they are, so that the next start brings them back."""
+        """Shut every engine down cleanly. The records stay, so that the next start of the region starts the engines again."""
         stopping = (self._stop_deployment(spec) for spec in self._store.select(DeploymentSpec))
         await asyncio.gather(*stopping)
 
     async def _stop_deployment(self, spec: DeploymentSpec) -> None:
-        """Shut the engines of one deployment down, one after the other."""
+        """Shut the engines of one deployment down, the leader first."""
         status = self._store.get(DeploymentStatus, spec.id)
         for member in status.leader_first if status else ():
             try:
                 await self.nodes.node(spec, member).stop(within=ENGINE_STOP)
             except HostUnreachable:
-                continue  # It is off already.
+                continue  # Its host is off already.
             except EngineFailed:
                 _log.exception("%s did not stop", member.name)
 

@@ -19,9 +19,10 @@ from botocore.exceptions import ClientError
 from zonal.control.reconciler import Driver
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Gateway, ServiceOptions
+from zonal.gateway.api import Gateway
 from zonal.records.store import Store
 from zonal.services.dynamodb.service import open_dynamodb
+from zonal.services.invocation import Invoker
 
 
 class Endpoint:
@@ -42,8 +43,7 @@ class Endpoint:
         settings, clock = Settings(), RegionClock()
         store = Store(self._directory / "region.db", clock=clock)
         dynamodb = open_dynamodb(self._directory / "items", store, clock, settings)
-        service_options = dict.fromkeys(dynamodb.handlers, ServiceOptions(documents=True))
-        gateway = Gateway(settings, store, clock, dynamodb.handlers, service_options=service_options)
+        gateway = Gateway(settings, Invoker(dynamodb.services, store, clock))
         async with Driver(store, dynamodb.reconcilers, clock=clock), gateway.serving([self._socket]):
             self.operations = {service: list(handlers) for service, handlers in dynamodb.handlers.items()}
             self._ready.set()

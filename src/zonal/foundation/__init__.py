@@ -1,4 +1,4 @@
-"""What every part stands on: time, errors, identifiers, keys and certificates, the journal's entries, files, settings.
+"""Basics that every other package uses: time, errors, identifiers, keys and certificates, journal entries, files, settings.
 
-Knows nothing of AWS's services nor of Linux, and imports nothing of zonal from outside this package.
+Contains no AWS service and no Linux networking, and imports no other package of zonal.
 """

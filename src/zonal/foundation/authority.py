@@ -1,7 +1,7 @@
-"""The region's certificate authority: made once, it vouches for every endpoint of the region.
+"""The region's certificate authority, created once, which signs the certificate of every endpoint.
 
-Its key never leaves `authority.key` (0600). Clients verify with the bundle that `zonal env` names, as they would with RDS's own bundle.
-Certificates are dated by the machine's clock, which clients check them with, not by region time.
+Its key is stored in `authority.key` (mode 0600) only. Clients verify with the bundle that `zonal env` prints, as with RDS's bundle.
+Validity dates come from the machine's clock, not from region time, because clients verify them with that clock.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from zonal.foundation.files import replace_file
 
 AUTHORITY_LIFE = timedelta(days=40 * 365)
-"""As long as RDS's own `rds-ca-rsa2048-g1` ("Using SSL/TLS to encrypt a connection to a DB instance")."""
+"""The validity of RDS's `rds-ca-rsa2048-g1` (Amazon RDS User Guide, "Using SSL/TLS to encrypt a connection to a DB instance")."""
 SERVER_LIFE = timedelta(days=365)
 _SKEW = timedelta(hours=1)
 
 
 class ServerCredentials(NamedTuple):
-    """A server's certificate (with the authority's behind it) and private key, both PEM, and when the certificate ends."""
+    """A server's certificate chain and private key, both PEM, and the end of the certificate's validity."""
 
     certificate: bytes
     private_key: bytes
@@ -33,7 +33,7 @@ class ServerCredentials(NamedTuple):
 
 
 class Authority:
-    """The authority whose key and certificate lie in `directory`, made there if they are not."""
+    """The authority whose key and certificate are in `directory`; creates them if they do not exist."""
 
     def __init__(self, directory: Path) -> None:
         self._key_path = directory / "authority.key"
@@ -69,7 +69,7 @@ class Authority:
         return ServerCredentials(chain, _pem(key), certificate.not_valid_after_utc)
 
     def _make(self) -> None:
-        """The key first: a certificate that is there always has its key beside it, whenever the machine lost its power."""
+        """Create key and certificate. The key is written first, so that after a power loss no certificate exists without its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         subject = _name("zonal us-east-1 root CA")

@@ -1,8 +1,8 @@
 """Region time and the stopwatch.
 
-Region time paces what AWS paces (statuses, TTL, windows) and may run faster than the wall; the stopwatch
-(`monotonic`) never does, because drills measure with it. Everything that waits or dates takes a `Clock` argument. Both readings of a
-clock whose first loop is one of virtual time (`tests/virtual_time.py`) come from that loop, so a test moves them without sleeping.
+Region time governs what AWS times (statuses, TTL, maintenance windows) and may run faster than real time. The stopwatch (`monotonic`)
+measures real time, because drills measure with it. Code that waits or records a time takes a `Clock` argument. If a clock's first event
+loop runs in virtual time (`tests/virtual_time.py`), both readings come from that loop.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Time as the region sees it."""
+    """The source of time for the region."""
 
     def now(self) -> datetime:
-        """Region time, aware, UTC."""
+        """Region time as an aware datetime in UTC."""
 
     def monotonic(self) -> float:
-        """The stopwatch, in real seconds, for measuring."""
+        """The stopwatch in real seconds. Only differences have a meaning."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds of *region* time."""
+        """Wait for a number of seconds of *region* time."""
 
 
 class RegionClock:
-    """The clock of a running region: region time starts at the wall's time and runs `speed` times as fast."""
+    """The clock of a running region: region time starts at the present time and runs `speed` times as fast."""
 
     def __init__(self, speed: float = 1.0) -> None:
         if speed <= 0:
             raise ValueError(f"a clock's speed must be positive, not {speed}")
         self.speed = speed
-        self._is_wall = None if speed == 1.0 else False  # Found out once, on a loop: every request asks for the time.
+        self._is_wall = None if speed == 1.0 else False  # Cached: every request reads the time.
         self._started_wall = datetime.now(UTC)
         self._started_monotonic = self.monotonic()
 
     def now(self) -> datetime:
         if self._is_wall is None:
-            self._is_wall = _is_of_the_wall()
+            self._is_wall = _is_real_time()
         if self._is_wall is not False:
             return datetime.now(UTC)
         return self._started_wall + timedelta(seconds=(self.monotonic() - self._started_monotonic) * self.speed)
@@ -57,25 +57,25 @@ class RegionClock:
         await asyncio.sleep(seconds / self.speed)
 
 
-def _is_of_the_wall() -> bool | None:
-    """Whether the running loop's time is the wall's; None where none runs."""
+def _is_real_time() -> bool | None:
+    """Whether the running event loop keeps real time; None if no loop runs."""
     try:
         return not getattr(asyncio.get_running_loop(), "is_virtual", False)
     except RuntimeError:
         return None
 
 
-async def wait_for(look: Callable[[], T], *, within: timedelta, every: timedelta = timedelta(milliseconds=20)) -> T:
-    """Look until `look()` is true (its value is returned), at most `within`; `TimeoutError` says what was last seen.
+async def wait_for(condition: Callable[[], T], *, within: timedelta, every: timedelta = timedelta(milliseconds=20)) -> T:
+    """Poll until `condition()` is true, and return its value. Raises `TimeoutError` with the last value after `within`.
 
-    Waits for a condition's value, not for a change, so a missed signal cannot hang it.
+    Polls for a value instead of waiting for a change, so a missed signal cannot block it.
     """
-    value = look()
+    value = condition()
     try:
         async with asyncio.timeout(within.total_seconds()):
             while not value:
                 await asyncio.sleep(every.total_seconds())
-                value = look()
+                value = condition()
     except TimeoutError:
         raise TimeoutError(f"still {value!r} after {within.total_seconds():g} s") from None
     return value

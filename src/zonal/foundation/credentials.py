@@ -1,8 +1,8 @@
-"""Keys beside the main one: further users of the region, of its own account or of others.
+"""Access keys and accounts beside the default ones.
 
-The main key (`access_key`, `secret_key`) belongs to the region's account and opens everything. A further key may belong to the same
-account, or to another one, which exists for S3 alone: there accounts share buckets with each other by policies and ACLs. An account is
-what its keys say of it: number, canonical user id, display name, e-mail address. Secrets are never shown, not even in a `repr`.
+The default key (`access_key`, `secret_key`) belongs to the region's account. A further key may belong to the same account or to another
+one. Other accounts can use S3 and STS only; in S3 accounts share buckets by policies and ACLs. An account's number, canonical user id,
+display name and e-mail address come from its keys. A `repr` never contains a secret.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from msgspec import Meta
 from zonal.foundation.identifiers import ACCOUNT
 
 ANONYMOUS = "anonymous"
-"""Stands for an account's number where nobody signed."""
+"""Takes the place of an account number for unsigned requests."""
 
 _ANONYMOUS_ID = "65a011a29cdf8ec533ec3d1ccaae921c"
-"""AWS's canonical id for whoever does not sign."""
+"""AWS's canonical user id of anonymous callers."""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key, and what it tells of its account. What is empty is made from the account's number."""
+    """An access key and its account. Empty fields get values that are derived from the account's number."""
 
     access_key: Annotated[str, Meta(min_length=1, max_length=128)]
     secret_key: Annotated[str, Meta(min_length=1)]
@@ -38,7 +38,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Account(msgspec.Struct, frozen=True):
-    """An account as S3 shows it to others."""
+    """An account as S3 shows it to other accounts."""
 
     number: str
     canonical_id: str
@@ -47,7 +47,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Accounts:
-    """The accounts that a region knows: its own, and those of its further keys."""
+    """The accounts of a region: its own, and those of the further keys."""
 
     def __init__(self, credentials: Iterable[Credential] = ()) -> None:
         self._by_number = {ACCOUNT: _plain(ACCOUNT), ANONYMOUS: Account(ANONYMOUS, _ANONYMOUS_ID, ANONYMOUS)}
@@ -61,7 +61,7 @@ class Accounts:
         self._by_email = {each.email.lower(): each for each in self._by_number.values() if each.email}
 
     def of(self, number: str) -> Account:
-        """The account of this number; one that nobody has told of is what its number makes of it."""
+        """The account with this number. An account without a key is derived from its number."""
         return self._by_number.get(number) or _plain(number)
 
     def by_canonical_id(self, canonical_id: str) -> Account | None:
@@ -72,5 +72,5 @@ class Accounts:
 
 
 def _plain(number: str) -> Account:
-    """A canonical user id is 64 hexadecimal digits, always the same for one account."""
+    """An account derived from its number. A canonical user id is 64 hexadecimal digits, and constant for an account."""
     return Account(number, hashlib.sha256(f"zonal canonical user {number}".encode()).hexdigest(), number)

@@ -1,9 +1,9 @@
-"""Two trees of errors: the caller's, in AWS's words, and ours.
+"""Two families of errors: `AwsError` for the caller of AWS's API, and `ZonalError` for zonal itself.
 
-`AwsError` is what an AWS client sees: a code, a message and an HTTP status. It is raised only where AWS behaviour is implemented
-(`services`, `dynamo`, `buckets`, `wire`) and rendered by the gateway in the service's protocol. `ZonalError` is everything that
-is zonal's own affair; it names the thing, what was tried, and what is possible now. A `ZonalError` that reaches the gateway is
-answered as AWS's `InternalFailure` and logged with its traceback, never shown.
+An `AwsError` has the code, message and HTTP status that an AWS client receives. It is raised only where AWS behaviour is implemented
+(`services`, `dynamo`, `buckets`, `wire`), and the gateway renders it in the service's protocol. The message of a `ZonalError` names the
+resource, what was tried, and what is possible now. A `ZonalError` that reaches the `Invoker` is logged with its traceback, and the caller
+receives AWS's `InternalFailure`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import Any
 
 
 class ZonalError(Exception):
-    """Something of zonal's own went wrong; the message says what, and what can be done."""
+    """An error of zonal itself; the message states the problem and what can be done."""
 
 
 class AwsError(Exception):
-    """An answer that AWS itself would give to this caller.
+    """An error response that AWS would send to this caller.
 
-    `code` is the wire code (what botocore shows as `Error.Code`), `status` the HTTP status. `fields` are further members of the
-    modelled error shape (`CancellationReasons`, `Item`, …) by their model names. `headers` go into the
-    answer's head (S3's `ETag` of a 304).
+    `code` is the code on the wire (botocore's `Error.Code`), `status` the HTTP status. `fields` are further members of the modelled
+    error shape (`CancellationReasons`, `Item`, …) by their model names. `headers` are added to the response (S3's `ETag` of a 304).
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class AwsError(Exception):
 
 
 def describe(error: BaseException) -> str:
-    """An error as one sentence for people; of a group, its first leaf. An `OSError` is its file and the text of the system."""
+    """An error as one sentence; for a group, its first leaf. For an `OSError`, its file names and the system's text."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ZonalError):
@@ -58,5 +57,5 @@ def describe(error: BaseException) -> str:
 
 
 def not_implemented(service: str, operation: str) -> AwsError:
-    """The 501 answer for an operation of an owned service that is not built."""
+    """The 501 error for an operation that is not implemented, of a service that is."""
     return AwsError("NotImplemented", f"zonal does not implement {service}:{operation} yet; see docs/limits.md", status=501)

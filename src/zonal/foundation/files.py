@@ -1,6 +1,6 @@
-"""Files that are replaced whole: after a crash or a power loss there is either the old content or the new one, never half of it.
+"""Atomic replacement and durability of files.
 
-And what making files durable takes.
+After a crash or a power loss a file has either its old content or its new one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _WRITE = 2
 
 
 def replace_file(path: Path, content: bytes | str, *, durable: bool = True) -> None:
-    """Replace a file at once, readable by its owner only; by one writer at a time. Text is written as UTF-8.
+    """Replace a file atomically, with mode 0600. Only one writer at a time may replace it. Text is encoded as UTF-8.
 
-    What need not outlive the machine's power (`durable=False`) waits for no disk.
+    With `durable=False` the call does not wait for the disk, and a power loss may undo it.
     """
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
@@ -32,7 +32,7 @@ def replace_file(path: Path, content: bytes | str, *, durable: bool = True) -> N
 
 
 def sync_directory(path: Path) -> None:
-    """Make what was made, renamed or removed in a directory durable."""
+    """Make changes of a directory's entries durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -41,10 +41,10 @@ def sync_directory(path: Path) -> None:
 
 
 def begin_writing_back(descriptor: int, offset: int, size: int) -> None:
-    """Have the kernel begin to write these bytes of a file to the disk, so that a sync finds little left. It promises nothing by itself.
+    """Start writing these bytes of a file to the disk, so that a later sync takes less time. Guarantees nothing by itself.
 
-    Python knows no `sync_file_range`, and its `posix_fadvise` would also drop the bytes that the next reader wants. Where the C library
-    has none either, the sync does it all.
+    Python has no `sync_file_range`, and `posix_fadvise` would also evict the bytes from the page cache. If the C library has no such
+    function either, this does nothing.
     """
     start = _sync_file_range()
     if start is not None:

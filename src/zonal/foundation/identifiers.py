@@ -1,7 +1,7 @@
-"""Names that AWS would give: resource ids, ARNs, request ids.
+"""Identifiers in AWS's formats: resource ids, ARNs, request ids.
 
-Ids have AWS's shape: a prefix and seventeen hexadecimal digits (`vpc-0a1b…`). Where a run must be repeatable a seeded
-`random.Random` is handed in.
+A resource id is a prefix and seventeen hexadecimal digits (`vpc-0a1b…`). A caller that must be reproducible passes a seeded
+`random.Random`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ ACCOUNT = "000000000000"
 """The account that the default credentials belong to."""
 
 REGION = "us-east-1"
-"""The region's name; one process is one region."""
+"""The region's name; a process is one region."""
 
 
 def _uuid_head() -> str:
-    """A random UUID up to its last twelve digits."""
+    """A random UUID without its last twelve digits."""
     digits = secrets.token_hex(9)
     return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
 
@@ -35,7 +35,7 @@ def resource_id(prefix: str, source: random.Random | None = None) -> str:
 
 
 def request_id() -> str:
-    """A new request id, a UUID as AWS answers it. It need not be secret, only new, and every call makes one: so they are counted."""
+    """A new request id, a UUID as AWS sends it. It must be unique, not secret, so a counter follows a random prefix, which is fast."""
     return f"{_REQUEST_HEAD}{next(_REQUESTS):012x}"
 
 
@@ -48,6 +48,6 @@ _ARN = re.compile(r"arn:(aws[\w-]*):([\w.-]*):([\w-]*):(\d{12})?:(.+)", re.DOTAL
 
 
 def parse_arn(text: str) -> tuple[str, str, str, str] | None:
-    """`(service, region, account, resource)` of an ARN, or None where the text is none."""
+    """`(service, region, account, resource)` of an ARN, or None if the text is not an ARN."""
     match = _ARN.fullmatch(text)
     return (match[2], match[3], match[4] or "", match[5]) if match else None

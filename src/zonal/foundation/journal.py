@@ -1,9 +1,9 @@
-"""The journal: one timeline of facts, and the product's memory.
+"""The journal: the timeline of everything that happens in a region.
 
-An `JournalEntry` is one fact: when, an event name, and fields. Entries are written inside the store transaction that makes them true
-(`records.store.Transaction.note`), so a fact and its record can never disagree. CLI, console, RDS events and drill reports are views
-of this timeline. Event names are lower-case words joined by dots, from general to special: `zone.cut`, `failover.decided`.
-Fields never hold secrets, and are in one order (`ordered`). `journal_sentences` renders entries for people.
+A `JournalEntry` is one event: its time, name, subject and fields. Entries are written inside the store transaction that makes the change
+(`records.store.Transaction.note`), so an entry and its record always agree. The CLI, the operator API, RDS events and drill reports read
+this timeline. Event names are lower-case words joined by dots, from general to special: `zone.failed`, `failover.decided`.
+Fields never contain secrets, and have a fixed order (`ordered`). `journal_sentences` renders entries as text.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import msgspec
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
-    """One fact of the region's history.
+    """One event of the region's history.
 
     `sequence` grows by one with every entry. `at` is region time; `monotonic` is the stopwatch reading in seconds (comparable
-    between processes of one boot of the machine), which drills measure with.
+    between processes until the machine reboots), with which drills measure.
     """
 
     sequence: int
@@ -35,9 +35,9 @@ LAST_FIELDS = ("why", "votes", "epoch")
 
 
 def ordered(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry's fields in the one order that every entry has: what it is about, then the rest by name, then the reason and the epoch.
+    """An entry's fields in the fixed order: what the event is about, then the rest by name, then the reason and the epoch.
 
-    The fields of nested objects are in the order of their names.
+    The fields of nested objects are sorted by name.
     """
     middle = sorted(name for name in fields if name not in FIRST_FIELDS and name not in LAST_FIELDS)
     names = [name for name in (*FIRST_FIELDS, *middle, *LAST_FIELDS) if name in fields]

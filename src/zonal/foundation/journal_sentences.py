@@ -1,7 +1,7 @@
-"""Renders journal entries for people: one sentence for each event name.
+"""Renders journal entries as text: one sentence for each event name.
 
 `sentence` gives the text of one entry, `line` the text with time, event and subject in columns. `zonal journal` and the timeline of a drill
-use both. An event without a sentence, or an entry that lacks a field (written by another version), is rendered as its fields: `name=value`
+use both. An event without a sentence, or an entry without a field (written by another version), is rendered as its fields: `name=value`
 in the fixed order of `foundation.journal.ordered`, nested values flattened, text with spaces quoted once.
 `tests/unit/foundation/test_journal_sentences.py` finds every event that the code writes and checks that it has a sentence here.
 """
@@ -77,11 +77,11 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "failover.detected": lambda f: f"the other zones agree that {f['node']} in {f['zone']} is {f['condition']}{_votes(f)}",
     "failover.fenced": lambda f: f"{f['node']} is {_FENCED.get(f['how'], f['how'])}",
     "failover.promoted": lambda f: f"{f['node']} in {f['zone']} takes writes",
-    "failover.renamed": lambda f: f"the name leads to {f['node']} at {f['address']}",
+    "failover.renamed": lambda f: f"the name resolves to {f['node']} at {f['address']}",
     "failover.restarted": lambda f: f"{f['node']} is started again{_because(f)}",
     "failover.waiting": lambda f: f"waiting: {f['why']}",
     "host.abandoned": lambda f: f"the host is removed, because its owner ({f['owner']}) no longer needs it",
-    "modification.failed": lambda f: f"{f['node']} did not start with what was asked for and runs what it ran before{_because(f)}",
+    "modification.failed": lambda f: f"{f['node']} did not start with the modification and runs its previous configuration{_because(f)}",
     "nat_gateway.available": lambda f: "the NAT gateway is available",
     "nat_gateway.deleted": lambda f: "the NAT gateway is deleted",
     "nat_gateway.deleting": lambda f: "the NAT gateway is being deleted",
@@ -97,19 +97,21 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "node.stopped": lambda f: f"{f['node']} in {f['zone']} is stopped",
     "node.upgraded": lambda f: f"{f['node']} in {f['zone']} runs version {f['version']}",
     "place.abandoned": lambda f: f"a host for zonal exec is removed, because {f['reason']}",
-    "place.made": lambda f: f"a host for zonal exec is made in {f['zone'] or f['where']}" + (f" at {f['address']}" if f["address"] else ""),
+    "place.made": lambda f: (
+        f"a host for zonal exec is created in {f['zone'] or f['where']}" + (f" at {f['address']}" if f["address"] else "")
+    ),
     "rds.event": lambda f: f"RDS event: {f['message']}",
     "rds.renamed": lambda f: f"the DB instance is renamed from {f['former']} to {f['identifier']}",
-    "reconcile.failed": lambda f: f"{f['reconciler']}: failed, and is tried again: {f['why']}",
+    "reconcile.failed": lambda f: f"{f['reconciler']}: failed and will be retried: {f['why']}",
     "reconcile.healed": lambda f: f"{f['reconciler']}: succeeded after {_times(f)}",
     "redundancy.alone": lambda f: f"{f['node']} acknowledges alone{_because(f)}",
-    "redundancy.building": lambda f: f"a standby is being made{_because(f)}",
-    "redundancy.single": lambda f: f"{f['node']} has no standby any more{_because(f)}",
+    "redundancy.building": lambda f: f"a standby is being created{_because(f)}",
+    "redundancy.single": lambda f: f"{f['node']} no longer has a standby{_because(f)}",
     "redundancy.synchronous": lambda f: "synchronous: two zones hold every acknowledged write",
     "vpc.default_created": lambda f: f"the default VPC {f['cidr']} is created",
     "vpc.removed": lambda f: "the VPC's networks are removed",
     "zone.failed": lambda f: f"fault: the zone {_fault(f)}",
-    "zone.fault_refused": lambda f: "the fault could not be made; the zone is as it was",
+    "zone.fault_refused": lambda f: "the fault could not be applied; the zone is unchanged",
     "zone.recovered": lambda f: "the zone is recovered",
 }
 """The sentence of each event."""

@@ -1,8 +1,8 @@
-"""Leases: files that tell whether the process that asked for something is still there.
+"""Leases: locked files by which one process detects that another one has ended.
 
-The holder makes a file in a directory that both sides see and keeps it locked (`flock`). The kernel releases the lock when the holder ends,
-however it ends, SIGKILL included, and children do not inherit it. So whoever works for the holder tests the lock and needs neither a
-connection nor the holder's process number, which a process in another process namespace could not see.
+The holder creates a file in a shared directory and keeps it locked (`flock`). The kernel releases the lock when the holder ends, even by
+SIGKILL, and children do not inherit it. The other side tests the lock. It needs neither a connection nor the holder's process id, which
+it could not resolve in another process namespace.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = re.compile(r"[0-9a-f]{16}")
 
 
 class Lease:
-    """A lease of this process, held from now on; `name` is what the other side gets."""
+    """A lease held by this process from construction on. The holder passes `name` to the other side."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -34,7 +34,7 @@ class Lease:
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
-        """End the lease before the process ends; nothing happens the second time."""
+        """End the lease before the process ends. May be called twice."""
         if self._file >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._file)
@@ -42,12 +42,12 @@ class Lease:
 
 
 def is_name(name: str) -> bool:
-    """Whether a lease may be called so."""
+    """Whether this is a valid name of a lease."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_held(directory: Path, name: str) -> bool:
-    """Whether the holder of that lease is still there."""
+    """Whether the holder of the lease still runs."""
     try:
         file = os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -62,12 +62,12 @@ def is_held(directory: Path, name: str) -> bool:
 
 
 def discard(directory: Path, name: str) -> None:
-    """Remove the file of a lease that nobody needs any more; nothing happens where there is none."""
+    """Remove the file of a lease; does nothing if there is none."""
     (directory / name).unlink(missing_ok=True)
 
 
 def discard_stray(directory: Path, *, known: Collection[str]) -> None:
-    """Remove files of leases whose holders ended before anybody recorded them."""
+    """Remove the files of leases whose holders ended before their lease was recorded."""
     if not directory.is_dir():
         return
     for path in directory.iterdir():
@@ -76,4 +76,4 @@ def discard_stray(directory: Path, *, known: Collection[str]) -> None:
                 if time.time() - path.stat().st_mtime > STRAY_SECONDS:
                     path.unlink()
             except FileNotFoundError:
-                continue  # Its holder removed it.
+                continue  # Its holder removed it meanwhile.

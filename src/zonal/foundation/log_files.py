@@ -1,11 +1,11 @@
-"""Log files that end nobody and stay bounded.
+"""Bounded log files, and writes to them that never fail.
 
-A process that must go on (init above all) writes its messages with `write_line`, which drops what cannot be written: on a full disk, to a
-closed terminal. `bound` keeps a log file small while others write to it: it copies the end of the file to `NAME.1` and truncates the file.
-A rename would not do, because writers inherit the open file; they all append (`O_APPEND`), so each goes on at the new end. A line that is
-written between the copy and the truncation is lost. Where there is no room for the copy, the truncation makes some.
+A process that must not end (init above all) writes its messages with `write_line`, which drops a message that cannot be written: on a full
+disk, to a closed terminal. `bound` limits a log file while other processes write to it: it copies the end of the file to `NAME.1` and
+truncates the file. It does not rename, because writers inherit the open file; all of them append (`O_APPEND`) and continue at the new
+end. A line that is written between the copy and the truncation is lost. On a full disk the copy fails, and the truncation frees space.
 
-This module imports little: init uses it.
+init imports this module, so it imports little itself.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import os
 from pathlib import Path
 
 LOG_BYTES = 8 * 1024 * 1024
-"""How large a log file may become before its beginning is dropped; its predecessor `NAME.1` takes as much again."""
+"""The maximum size of a log file; `NAME.1`, which keeps its end, has the same limit."""
 REGION_LOG = "region.log"
-"""In the state directory: what supervisor, init, region and DynamoDB's writer print where the region was started with `--detach`."""
+"""The log file in the state directory: output of supervisor, init, region and DynamoDB's writer after `zonal start --detach`."""
 FORWARDER_LOG = "forwarder.log"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PIECE_BYTES = 1 << 16
 
 
 def write_line(line: str, *, descriptor: int = 2) -> bool:
-    """Write a line of a log; never raises. False where it (or a part of it) could not be written."""
+    """Write a line to a log. Never raises; returns False if the line could not be written completely."""
     data = f"{line}\n".encode(errors="backslashreplace")
     try:
         return os.write(descriptor, data) == len(data)
@@ -34,7 +34,7 @@ def write_line(line: str, *, descriptor: int = 2) -> bool:
 
 
 def bound(path: Path, *, limit_bytes: int = LOG_BYTES) -> bool:
-    """Start a log file again where it is longer than `limit_bytes`; never raises `OSError`. Whether it was done."""
+    """Truncate a log file that is longer than `limit_bytes`. Never raises `OSError`; returns whether it was truncated."""
     try:
         size = path.stat().st_size
         if size <= limit_bytes:
@@ -47,9 +47,9 @@ def bound(path: Path, *, limit_bytes: int = LOG_BYTES) -> bool:
 
 
 def _copy_end(path: Path, copy: Path, offset: int) -> None:
-    """Copy a file from `offset` on; where that fails there is no copy."""
+    """Copy a file from `offset` on. A copy that fails is removed."""
     try:
-        copy.unlink(missing_ok=True)  # First: its room may be what the new one needs.
+        copy.unlink(missing_ok=True)  # First, because the new copy may need its space.
         copy.touch(mode=0o600)
         with path.open("rb") as source, copy.open("wb") as target:
             source.seek(offset)
@@ -61,7 +61,7 @@ def _copy_end(path: Path, copy: Path, offset: int) -> None:
 
 
 def open_log(path: Path) -> int:
-    """A descriptor that appends to a log file, bounded now; to nothing where the disk is full, so that its writer starts all the same."""
+    """A descriptor that appends to a log file, after bounding it. On a full disk, one of /dev/null, so that the writer starts."""
     bound(path)
     try:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""The handler of the region's own messages: standard error, which `zonal start --detach` leads into a log file, kept bounded."""
+"""The `logging` handler of the region: writes to standard error, which `zonal start --detach` redirects to a bounded log file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from zonal.foundation.log_files import LOG_BYTES, bound
 
 
 class BoundedHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to standard error, and starts the file `path` again where it has become longer than the limit.
+    """Writes to standard error, and truncates the file `path` when it exceeds the limit.
 
-    As every handler of `logging` it never raises: a message that cannot be written is lost.
+    Like every `logging` handler it never raises; a message that cannot be written is dropped.
     """
 
     def __init__(self, path: Path, *, limit_bytes: int = LOG_BYTES) -> None:

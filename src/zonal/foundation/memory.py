@@ -1,7 +1,7 @@
-"""Returning freed memory to the operating system.
+"""Returns freed memory to the operating system.
 
-CPython frees large objects to the C library, which keeps what lies between objects that live on. glibc's `malloc_trim` gives such pages
-back; other C libraries have no such function and nothing is done there.
+CPython frees large objects to the C library, which keeps free pages between objects in use. glibc's `malloc_trim` returns these pages;
+with another C library this module does nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 def release_free_memory() -> None:
-    """Return freed memory to the operating system. Other threads of Python run meanwhile."""
+    """Return freed memory to the operating system. Releases the interpreter lock meanwhile."""
     trim = _malloc_trim()
     if trim is not None:
         trim(0)

@@ -1,7 +1,6 @@
-"""Work that is done again and again for as long as the region runs, whatever goes wrong in between.
+"""Periodic background work that continues after failures.
 
-A background task that ends with an exception is missed by nobody: on a full disk it would fail once and not be there any more when there is
-room again. `repeat` logs the failure and goes on.
+A background task that raised on a full disk would not run again when the disk has space. `repeat` logs the failure and continues.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 async def repeat(work: Callable[[], Awaitable[object]], *, what: str, pause_seconds: float) -> None:
-    """Do `work` for ever, with a pause after each time. A failure is logged when it is another one than the time before."""
+    """Call `work` for ever, with a pause after each call. A failure is logged unless the previous call failed in the same way."""
     failure = ""
     while True:
         try:
@@ -22,5 +21,5 @@ async def repeat(work: Callable[[], Awaitable[object]], *, what: str, pause_seco
             failure = ""
         except Exception as error:
             if failure != (failure := f"{type(error).__name__}: {error}"):
-                _log.warning("%s failed and is tried again every %g s", what, pause_seconds, exc_info=True)
+                _log.warning("%s failed; retrying every %g s", what, pause_seconds, exc_info=True)
         await asyncio.sleep(pause_seconds)

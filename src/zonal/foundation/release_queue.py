@@ -1,4 +1,4 @@
-"""What a finaliser may do: append to a queue, and nothing else.
+"""A queue that finalisers append to, because they may do nothing else safely.
 
 The garbage collector runs a finaliser in whatever thread allocates, between any two instructions: inside a `with lock:` of this program or
 of the standard library too (`ThreadPoolExecutor.submit` allocates while it holds two locks). A finaliser that takes a lock, does I/O or
@@ -18,17 +18,17 @@ T = TypeVar("T")
 
 
 class ReleaseQueue(Generic[T]):
-    """Items whose owners no longer exist, in the order in which they went."""
+    """Items whose owners have been collected, in the order of collection."""
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
 
     def add_when_collected(self, owner: object, item: T) -> None:
-        """Queue `item` as soon as `owner` is collected; at the interpreter's exit nothing is queued."""
+        """Queue `item` when `owner` is collected, but not at the interpreter's exit."""
         weakref.finalize(owner, self._items.append, item).atexit = False
 
     def drain(self) -> list[T]:
-        """Take out what is queued now; may be called from any thread."""
+        """Remove and return the queued items. May be called from any thread."""
         taken = []
         while self._items:
             try:

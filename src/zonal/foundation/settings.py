@@ -1,8 +1,8 @@
-"""Everything that can be set, with its default and what it does.
+"""The settings of a region, with their defaults and descriptions.
 
-A setting comes from the command line, else from the environment (`ZONAL_PORT`), else from `settings.toml` in the state directory, else
-it has the default here. The table in `docs/settings.md` is printed from this file. `credentials` is a list: in the file as tables, in the
-environment as JSON. A file with credentials in it must be its owner's alone (mode 0600).
+A value comes from the command line, else from the environment (`ZONAL_PORT`), else from `settings.toml` in the state directory, else from
+the default here. The table in `docs/settings.md` is printed from this file. `credentials` is a list: tables in the file, JSON in the
+environment. A file with credentials must have mode 0600.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.identifiers import ACCOUNT
 
 WELL_KNOWN_SECRETS = frozenset(("test", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"))
-"""The secret of the default key, and that of AWS's documentation."""
+"""Secrets that are public: of the default key, and of AWS's documentation."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,11 +39,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="Further keys, of this account or of others (see [S3](s3.md#several-accounts)). In the environment: JSON."),
     ] = ()
     clock_speed: Annotated[
-        float, Meta(gt=0, le=3600, description="How many times as fast region time runs (a drill's stopwatch does not).")
+        float, Meta(gt=0, le=3600, description="Speed of region time relative to real time. A drill's stopwatch keeps real time.")
     ] = 1.0
-    probe_interval_seconds: Annotated[float, Meta(gt=0, description="How often each node is looked at from each other zone.")] = 0.25
-    probe_timeout_seconds: Annotated[float, Meta(gt=0, description="When a look that has had no answer counts as silence.")] = 0.4
-    probe_misses: Annotated[int, Meta(ge=1, description="Silent looks in a row before a node counts as lost.")] = 3
+    probe_interval_seconds: Annotated[float, Meta(gt=0, description="Seconds between two probes of a node from another zone.")] = 0.25
+    probe_timeout_seconds: Annotated[float, Meta(gt=0, description="Time after which a probe without an answer counts as missed.")] = 0.4
+    probe_misses: Annotated[int, Meta(ge=1, description="Missed probes in a row after which a node counts as lost.")] = 3
     dns_ttl_seconds: Annotated[int, Meta(ge=0, description="Time to live of endpoint names.")] = 5
     allowed_hosts: Annotated[
         tuple[str, ...],
@@ -64,10 +64,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(ge=1024, description="Largest request body of an operation that does not stream; most operations have a smaller limit."),
     ] = 16 * 1024 * 1024
     body_budget_bytes: Annotated[
-        int, Meta(ge=1024 * 1024, description="Most bytes of request bodies in memory at a time; what exceeds them is answered 503.")
+        int, Meta(ge=1024 * 1024, description="Maximum bytes of all request bodies in memory; requests beyond it are answered 503.")
     ] = 128 * 1024 * 1024
     request_timeout_seconds: Annotated[
-        float, Meta(gt=0, description="How long a client may take to send a request's head, or between two pieces of its body.")
+        float, Meta(gt=0, description="Time that a client has to send a request's head, and the next piece of its body.")
     ] = 30.0
     s3_new_buckets: Annotated[
         Literal["current", "before-2023"],
@@ -80,9 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["durable", "relaxed"],
         Meta(description="durable: a write is answered after it is on the disk; relaxed: within a second."),
     ] = "durable"
-    dynamodb_throttling: Annotated[bool, Meta(description="Whether DynamoDB tables have the capacity they were given, and no more.")] = True
+    dynamodb_throttling: Annotated[bool, Meta(description="Whether DynamoDB throttles a table at its capacity.")] = True
     dynamodb_lag_seconds: Annotated[
-        float, Meta(ge=0, le=60, description="How far eventually consistent reads of DynamoDB and its global indexes may be behind.")
+        float, Meta(ge=0, le=60, description="Maximum lag of eventually consistent reads of DynamoDB and its global indexes.")
     ] = 0.0
 
     def __repr__(self) -> str:
@@ -94,26 +94,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"http://{f'[{self.bind}]' if ':' in self.bind else self.bind}:{self.port}"
 
     def secrets(self) -> dict[str, str]:
-        """Every secret by its access key id."""
+        """The secret of every access key id."""
         return {self.access_key: self.secret_key} | {each.access_key: each.secret_key for each in self.credentials}
 
     def well_known_keys(self) -> frozenset[str]:
-        """The access key ids whose secret anybody knows: a web page could sign with them."""
+        """The access key ids with a public secret, with which any web page could sign."""
         return frozenset(key for key, secret in self.secrets().items() if secret in WELL_KNOWN_SECRETS or secret == key)
 
     def account_of(self) -> dict[str, str]:
-        """Every key's account by its access key id."""
+        """The account of every access key id."""
         return {self.access_key: ACCOUNT} | {each.access_key: each.account for each in self.credentials}
 
 
 class BadSetting(ZonalError):
-    """A setting has a value that it cannot have."""
+    """A setting has an invalid value."""
 
 
 def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
-    """The settings in force for the region in `state`. `given` holds what the command line says (None: not said).
+    """The effective settings of the region in `state`. `given` are the values of the command line (None: not given).
 
-    Raises `BadSetting` naming the setting and where its value came from.
+    Raises `BadSetting`, which names the setting and the source of its value.
     """
     environment = os.environ if environment is None else environment
     path = state / "settings.toml"
@@ -134,7 +134,7 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
 
 
 def _written(path: Path) -> dict[str, Any]:
-    """What stands in the settings file; nothing where there is none."""
+    """The values of the settings file; empty if it does not exist."""
     try:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -144,33 +144,31 @@ def _written(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadSetting(f"cannot read {describe(error)}; `--state DIR` uses another state directory") from error
     if "credentials" in values and path.stat().st_mode & 0o077:
-        raise BadSetting(f"{path} holds credentials and may be read by others: chmod 600 it")
+        raise BadSetting(f"{path} contains credentials and is readable by others; run: chmod 600 {path}")
     return values
 
 
 def _listed(text: str) -> Any:
-    """A list out of the environment."""
+    """A list from an environment variable."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
-        raise BadSetting("ZONAL_CREDENTIALS is not JSON") from None  # What it holds is not shown.
+        raise BadSetting("ZONAL_CREDENTIALS is not JSON") from None  # The message must not contain its secrets.
 
 
 def _check_keys(settings: Settings) -> None:
-    """Whoever can reach the API must need a key that is not known to everybody, and each key must have one secret."""
+    """An API that other machines can reach requires a key of its own, and each key has one secret. Raises `BadSetting`."""
     if not settings.bind.strip():
-        raise BadSetting("bind is empty; it takes the address of an interface, 127.0.0.1 by default, or 0.0.0.0 for all of them")
+        raise BadSetting("bind is empty; give the address of an interface (default 127.0.0.1) or 0.0.0.0 for all interfaces")
     if not is_loopback(settings.bind) and (settings.access_key, settings.secret_key) == ("test", "test"):
-        raise BadSetting(
-            f"binding to {settings.bind} needs access_key and secret_key of your own in settings.toml: anybody knows test/test"
-        )
+        raise BadSetting(f"binding to {settings.bind} requires access_key and secret_key in settings.toml, because test/test is public")
     keys = [settings.access_key, *(each.access_key for each in settings.credentials)]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise BadSetting(f"the access key {twice!r} is there twice: access_key and credentials each name other keys")
+        raise BadSetting(f"the access key {twice!r} is configured twice; access_key and credentials must have different keys")
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address to bind to is reachable from this machine only."""
+    """Whether only this machine can reach an address that the API binds to."""
     return address.startswith("127.") or address in ("::1", "localhost")
 
 
@@ -184,7 +182,7 @@ def table() -> str:
 
 
 def _values(annotated: Any, meta: Meta) -> str:
-    """The values that a setting takes, in words."""
+    """A description of the values that a setting accepts."""
     kind = get_args(annotated)[0]
     if get_origin(kind) is Literal:
         return ", ".join(f"`{each}`" for each in get_args(kind))

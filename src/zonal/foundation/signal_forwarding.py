@@ -1,8 +1,8 @@
-"""Hands a SIGTERM on to a child.
+"""Forwards SIGTERM to a child process, and other signal handlers that are safe.
 
 A signal handler runs between any two instructions of the main thread, inside the standard library's locks too (`Popen.wait` holds one while
 it waits), so it must not take a lock, do I/O or submit work. `Popen.terminate` takes `Popen`'s lock; `pidfd_send_signal` is one system call
-without one, and never reaches another process that was given the child's number.
+without a lock, and never reaches another process that has reused the child's process id.
 
 This is the only module that registers a signal handler of its own; `tests/test_house.py` verifies it.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 def forward_to(pid: int, *, signals: Iterable[signal.Signals] = (signal.SIGTERM,)) -> None:
-    """From now on each of these signals to this process is a SIGTERM to the child `pid`, which was not waited for yet."""
+    """Forward each of these signals as a SIGTERM to the child `pid`, which must not have been waited for."""
     descriptor = os.pidfd_open(pid)  # Open until this process ends: the handler may run at any time.
 
     def forward(*_: object) -> None:
@@ -29,14 +29,14 @@ def forward_to(pid: int, *, signals: Iterable[signal.Signals] = (signal.SIGTERM,
 
 
 def wake_on(signals: Iterable[signal.Signals], descriptor: int) -> None:
-    """From now on each of these signals writes its number to the non-blocking descriptor, from C, and does nothing else."""
+    """Write the number of each of these signals to the non-blocking descriptor when it arrives (in C, without Python code)."""
     for number in signals:
         signal.signal(number, _do_nothing)
     signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
 
 
 class StopRequest:
-    """Whether this process was sent a SIGTERM."""
+    """Records whether this process has received SIGTERM."""
 
     def __init__(self) -> None:
         self.is_received = False
@@ -47,4 +47,4 @@ class StopRequest:
 
 
 def _do_nothing(*_: object) -> None:
-    """A handler, so that the signal is not ignored and interrupts what waits."""
+    """A handler, so that the signal is not ignored and interrupts waiting system calls."""

@@ -1,4 +1,7 @@
-"""Unix sockets by paths of any length: a socket's address holds 107 bytes, so its directory is named by an open descriptor."""
+"""Unix sockets at paths of any length.
+
+A socket address holds 107 bytes, so the directory is opened and addressed as `/proc/self/fd/N`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 
 def bind(unbound: socket.socket, path: Path) -> None:
-    """Give a socket its place, mode 0600; what a dead process left there goes."""
+    """Bind a socket to a path, with mode 0600. Removes a socket file that an earlier process left."""
     path.unlink(missing_ok=True)
     mask = os.umask(0o177)
     try:
@@ -21,7 +24,7 @@ def bind(unbound: socket.socket, path: Path) -> None:
 
 
 def connect(unconnected: socket.socket, path: Path) -> None:
-    """Connect to a socket at its place. Raises `OSError`."""
+    """Connect to the socket at a path. Raises `OSError`."""
     with _short(path) as name:
         unconnected.connect(name)
 

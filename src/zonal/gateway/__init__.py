@@ -1,7 +1,7 @@
-"""The API endpoint: HTTP/1.1 in, AWS's wire out.
+"""The endpoint of AWS's API: converts HTTP/1.1 requests to calls of the `Invoker`, and results to responses.
 
-`connection` reads requests off a socket and writes answers back in order; `api` is what happens in between, in one visible function:
-recognise the dialect, authenticate, locate the operation, take the body, parse, invoke the handler inside one store transaction, render.
-Bodies that do not come with their head are a `body_stream`; `body_limits` says how large they may be, `body_budget` how much memory they
-take together. Imports `wire`, `records`, `services.operation` and `foundation`; which services there are, it is told.
+`connection` reads requests from a socket and writes the responses in order. `api` answers one request: recognise the protocol,
+authenticate, read the body, let the `services.invocation.Invoker` resolve, parse and run the operation, render. A body that does not arrive
+with its head is a `body_stream`; `body_limits` has the maximum size per operation, `body_budget` the memory for all bodies together.
+`response_writer` writes response bodies, files with `sendfile`. Imports `services.invocation`, `services.service`, `wire` and `foundation`.
 """

@@ -1,40 +1,36 @@
-"""One call of the AWS API, from a request to its answer.
+"""Answers one HTTP request of AWS's API.
 
-What can be judged by a request's head comes first: the host and the page behind it (`wire.origin_policy`), the signature, the key's
-account, the service's own authorisation. Only then a body that did not come with its head is taken in, up to the operation's limit
-(`body_limits`), counted in the budget (`body_budget`) and hashed while it arrives. A large one is parsed in a thread.
-
-A plain handler runs inside one store transaction, and its answer leaves only after the commit; an `async` one is awaited without. What
-the caller did wrong is an `AwsError` in the service's protocol. What zonal did wrong is a 500 with a request id, whose traceback is logged
-under that id and never shown. A store that cannot commit (a full disk) is a 503: nothing happened, and the caller may try again.
+Checks that need only the head come first: the host and the origin (`wire.origin_policy`), the signature, the key's account, the service's
+own authorisation. Then a body that did not arrive with its head is read, up to the operation's limit (`body_limits`), counted in the budget
+(`body_budget`) and hashed while it arrives. A large body is parsed in a thread. The `Invoker` then runs the operation, and its result or
+`AwsError` is rendered in the service's protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import inspect
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from zonal.foundation.clock import Clock
-from zonal.foundation.errors import AwsError, not_implemented
-from zonal.foundation.identifiers import ACCOUNT, REGION, request_id
+from zonal.foundation.errors import AwsError
+from zonal.foundation.identifiers import REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway import body_limits
 from zonal.gateway.body_budget import BodyBudget, too_many_bodies
 from zonal.gateway.connection import HttpConnection, HttpConnections
-from zonal.records.store import Store, StoreUnavailable, Transaction
-from zonal.services.operation import Call, Handler, HandlerResponse
+from zonal.services.invocation import Caller, Invoker, ResolvedOperation, as_aws_error
+from zonal.services.operation import HandlerResponse
+from zonal.services.service import ServiceOptions
 from zonal.wire import requests, responses, signing
-from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, Dialect, Located, ServiceCatalog
+from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, Dialect
 from zonal.wire.http_messages import HttpRequest, HttpResponse, Signature
 from zonal.wire.origin_policy import OriginPolicy
 
@@ -43,76 +39,33 @@ _log = logging.getLogger(__name__)
 HEALTH = "/_zonal/health"
 GRACE_SECONDS = 5.0
 OFF_LOOP_BYTES = 32 * 1024
-"""Bodies larger than this are parsed in a thread: smaller ones take less than a millisecond, which handing over costs too."""
+"""Bodies larger than this are parsed in a thread. A smaller one takes less than a millisecond, which a switch of threads costs too."""
 PARSER_THREADS = 1
-"""More would not parse faster, as the interpreter's lock is one, but leave the event loop a smaller share of it."""
+"""More threads would not parse faster, because they share the interpreter lock with the event loop."""
 
 
-class ServiceOptions(NamedTuple):
-    """What a service wants of the gateway beyond its model.
-
-    `streams` are operations whose body is handed over while it arrives (`call.raw.stream`). `anonymous` lets unsigned requests through to
-    the handlers (`call.access_key` is None). `documents` hands over the decoded JSON of a request as it came, neither converted nor
-    checked, and takes an answer's JSON, encoded or not, as it is (DynamoDB, which is called often and vets in words of its own). `accounts`
-    lets keys of other accounts in, which only a service may that keeps accounts apart. `intercept` may answer a request itself, before
-    anything else looks at it (CORS's preflights, websites, browsers' forms). `authorize` raises `AwsError` where the caller may not do what
-    the head of a request asks for; it is called before a document in the body is taken in or parsed. `allows_origin` tells whether the
-    service lets web pages of an origin send a request (a bucket's CORS rules). `decorate` is shown every answer, errors too, and returns
-    the one that is sent (CORS's headers).
-    """
-
-    streams: frozenset[str] = frozenset()
-    anonymous: bool = False
-    documents: bool = False
-    accounts: bool = False
-    intercept: Callable[[HttpRequest], Awaitable[HttpResponse | None]] | None = None
-    authorize: Callable[[Call, Mapping[str, Any]], None] | None = None
-    allows_origin: Callable[[HttpRequest, str], bool] | None = None
-    decorate: Callable[[HttpRequest, HttpResponse], HttpResponse] | None = None
-
-
-_PLAIN = ServiceOptions()
 _OPERATIONS_CACHED = 1000
-
-
-class _ResolvedOperation(NamedTuple):
-    """An operation and who answers it; `waits` if it is an `async` handler."""
-
-    located: Located
-    handler: Handler
-    waits: bool
+ANONYMOUS = Caller()
 
 
 class Gateway:
-    """Answers AWS's API for the services it is given: for each, by botocore's name, its handlers by operation name."""
+    """Serves AWS's API over HTTP for the services of an `Invoker`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        clock: Clock,
-        services: Mapping[str, Mapping[str, Handler]],
-        *,
-        service_options: Mapping[str, ServiceOptions] | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, invoker: Invoker) -> None:
         self._settings = settings
-        self._store = store
-        self._clock = clock
-        self._services = services
-        self._service_options = service_options or {}
-        self._catalog = ServiceCatalog(services)
+        self._invoker = invoker
+        self._catalog = invoker.catalog
         self._verifier = signing.Verifier(settings.secrets(), REGION)
         self._origins = OriginPolicy(settings)
         self.body_budget = BodyBudget(settings.body_budget_bytes)
         self._parsers = ThreadPoolExecutor(PARSER_THREADS, thread_name_prefix="gateway parser")
-        self._account_of = settings.account_of()
-        self._waiting = {each for handlers in services.values() for each in handlers.values() if inspect.iscoroutinefunction(each)}
-        self._routes: dict[tuple[str, str], _ResolvedOperation] = {}
-        """The ways that JSON requests took, by target and content type: the same few are gone by the thousand."""
+        self._callers = {key: Caller(key, account) for key, account in settings.account_of().items()}
+        self._operations: dict[tuple[str, str], ResolvedOperation] = {}
+        """Cache of resolved JSON operations, keyed by X-Amz-Target and Content-Type."""
 
     @asynccontextmanager
     async def serving(self, sockets: Iterable[socket.socket], *, grace_seconds: float = GRACE_SECONDS) -> AsyncIterator[None]:
-        """Serve on listening sockets, which stay the caller's. On leaving, requests in hand have `grace_seconds` to end."""
+        """Serve on listening sockets, which the caller closes. On leaving, requests in progress have `grace_seconds` to finish."""
         connections = HttpConnections(self._settings, self.answer, self.body_budget)
         loop = asyncio.get_running_loop()
         servers = [await loop.create_server(lambda: HttpConnection(connections), sock=each.dup()) for each in sockets]
@@ -126,19 +79,19 @@ class Gateway:
             await connections.close(grace_seconds)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
-        """The answer to one request. Never raises but for cancellation."""
+        """The response to one request. Raises nothing but `CancelledError`."""
         if request.path == HEALTH and self._origins.host_refusal(request) is None:
             return self._health()
-        known = self._routes.get(_target(request))
+        known = self._operations.get(_target(request))
         dialect = known.located.dialect if known else self._catalog.recognise(request)
-        options = self._service_options.get(dialect.name, _PLAIN)
+        options = self._invoker.options_of(dialect.name)
         response = await self._answer(request, dialect, options, known)
         if options.decorate:
             response = options.decorate(request, response)
         return self._origins.expose(request, response) if "origin" in request.headers else response
 
     async def _answer(
-        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
+        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: ResolvedOperation | None
     ) -> HttpResponse:
         identifier = request_id()
         held_bytes = 0
@@ -151,20 +104,20 @@ class Gateway:
                 return answer
             if request.stream is not None:
                 held_bytes = await self._take_body(request, dialect, options)
-                dialect = known.located.dialect if known else self._catalog.recognise(request)  # A form's version stands in the body.
+                dialect = known.located.dialect if known else self._catalog.recognise(request)  # A form's version is in the body.
             if request.signature is None:
                 request.signature = self._authenticate(request, dialect, options)
-            if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # To S3 it says what an object is.
+            if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # In S3 it describes the object.
                 held_bytes += await self._unpack(request, dialect, known)
             if options.authorize and request.body and request.stream is None:
                 known = self._authorized(request, dialect, options, identifier)
             if len(request.body) > OFF_LOOP_BYTES:
                 loop = asyncio.get_running_loop()
-                route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, options, known)
+                route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, known)
             else:
-                route, parameters = self._read(request, dialect, options, known)
-            result = self._invoke(route, request, parameters, identifier)
-            if route.waits:
+                route, parameters = self._read(request, dialect, known)
+            result = self._invoker.run(route, self._caller(request), request, parameters, identifier)
+            if route.is_async:
                 result = await result
             if options.documents:
                 return responses.render_document(dialect, result, identifier)
@@ -174,18 +127,13 @@ class Gateway:
             return responses.render(located, result, identifier)
         except AwsError as error:
             return responses.render_error(dialect, error, identifier, request)
-        except StoreUnavailable:
-            _log.exception("request %s could not be made durable", identifier)
-            message = "The request has failed because the region could not store it. Please try again."
-            return responses.render_error(dialect, AwsError("ServiceUnavailable", message, status=503), identifier, request)
-        except Exception:
-            _log.exception("request %s (%s) failed", identifier, dialect.name)
-            return responses.render_error(dialect, _internal(dialect), identifier, request)
+        except Exception as error:
+            return responses.render_error(dialect, as_aws_error(error, dialect.name, identifier), identifier, request)
         finally:
             if held_bytes:
                 self.body_budget.release(held_bytes)
 
-    # Authority.
+    # Authentication and authorisation.
 
     def _authenticate(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions) -> Signature | None:
         signature = self._verifier.verify(request, dialect, datetime.now(UTC))
@@ -195,39 +143,36 @@ class Gateway:
         return signature
 
     def _check_key(self, request: HttpRequest, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
-        """Whether this key, or nobody's, may use the service from where the request comes. Raises `AwsError`."""
-        if access_key is None:
-            if not options.anonymous:
-                raise signing.missing(dialect)
-            return
-        if not options.accounts and self._account_of[access_key] != ACCOUNT:
-            raise signing.other_account(dialect)
-        if refusal := self._origins.origin_refusal(request, access_key, options.allows_origin):
+        """Raises `AwsError` where the holder of this key may not use the service, or not from a page of this origin."""
+        self._invoker.check_caller(dialect, self._callers[access_key] if access_key else ANONYMOUS)
+        if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, options.allows_origin)):
             raise signing.access_denied(dialect, refusal)
 
-    def _authorized(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, identifier: str) -> _ResolvedOperation:
-        """The route of a request whose caller may do what its head asks for. Raises `AwsError`."""
+    def _caller(self, request: HttpRequest) -> Caller:
+        return self._callers[request.signature.access_key] if request.signature else ANONYMOUS
+
+    def _authorized(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, identifier: str) -> ResolvedOperation:
+        """The operation of a request whose caller may make the call as far as its head shows. Raises `AwsError`."""
         route = self._route(request, dialect)
         if route.located.operation.name not in options.streams:
-            assert options.authorize is not None
             head = HttpRequest(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
-            options.authorize(self._call(route, head, None, identifier), requests.read(route.located, head))
+            self._invoker.authorize(route, self._caller(request), head, requests.read(route.located, head), identifier)
         return route
 
     # Bodies.
 
     async def _take_body(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions) -> int:
-        """Take in the body of a request that may be made as far as its head shows, unless the operation streams.
+        """Check a request by its head, then read its body unless the operation streams.
 
-        Returns how many bytes of it the budget counts. Raises `AwsError`.
+        Returns the number of bytes that the budget counts. Raises `AwsError`.
         """
         assert request.stream is not None
-        if dialect.name == "s3":  # Its signature is in the head, whole.
+        if dialect.name == "s3":  # Its whole signature is in the head.
             request.signature = self._authenticate(request, dialect, options)
         else:
             self._check_key(request, self._verifier.check_head(request, dialect, datetime.now(UTC)), dialect, options)
         operation = ""
-        if dialect.protocol not in (QUERY, EC2):  # A form names its operation itself.
+        if dialect.protocol not in (QUERY, EC2):  # A form's operation is in the body.
             route = self._route(request, dialect)
             operation = route.located.operation.name
             if operation in options.streams:
@@ -240,7 +185,7 @@ class Gateway:
         return min(body_limits.limit_of(dialect.name, operation), self._settings.body_limit_bytes)
 
     async def _gather(self, request: HttpRequest, dialect: Dialect, limit_bytes: int) -> int:
-        """Put a body together, and its hash."""
+        """Read a streamed body and compute its hash. Returns its size in bytes. Raises `AwsError`."""
         assert request.stream is not None
         if int(request.headers.get("content-length", "0")) > limit_bytes:
             raise _too_large(dialect, limit_bytes)
@@ -259,14 +204,14 @@ class Gateway:
             pieces.clear()
         except BaseException as error:
             self.body_budget.release(size)
-            pieces.clear()  # The error's traceback refers to them, and the stream to the error.
+            pieces.clear()  # Break the reference cycle: the error's traceback refers to them, and the stream to the error.
             if isinstance(error, AwsError) and error.code == "RequestTimeout" and dialect.name != "s3":
                 raise AwsError(error.code, "The request did not arrive in time", status=408) from None
             raise
         return size
 
-    async def _unpack(self, request: HttpRequest, dialect: Dialect, known: _ResolvedOperation | None) -> int:
-        """Unpack a body in gzip. Returns how many bytes the budget counts more. Raises `AwsError`."""
+    async def _unpack(self, request: HttpRequest, dialect: Dialect, known: ResolvedOperation | None) -> int:
+        """Decompress a gzip body. Returns the number of bytes that the budget counts in addition. Raises `AwsError`."""
         limit = self._limit(dialect, known.located.operation.name if known else "")
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._parsers, lambda: requests.unpacked(request, limit_bytes=limit))
@@ -275,78 +220,47 @@ class Gateway:
         request.body = body
         return len(body)
 
-    def _read(
-        self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, known: _ResolvedOperation | None
-    ) -> tuple[_ResolvedOperation, dict[str, Any]]:
-        """The operation that is asked for, and its parameters. In a thread where they are large. Raises `AwsError`."""
+    def _read(self, request: HttpRequest, dialect: Dialect, known: ResolvedOperation | None) -> tuple[ResolvedOperation, Any]:
+        """The request's operation and parameters; called in a thread for a large body. Raises `AwsError`."""
         route = known or self._route(request, dialect)
-        return route, requests.document(request.body) if options.documents else requests.parse(route.located, request)
+        return route, self._invoker.read(route, request)
 
-    def _route(self, request: HttpRequest, dialect: Dialect) -> _ResolvedOperation:
-        """The operation that is asked for, and its handler. Raises `AwsError`."""
-        located = self._catalog.locate(request, dialect)
-        handler = self._services[dialect.name].get(located.operation.name)
-        if handler is None:
-            raise not_implemented(dialect.name, located.operation.name)
-        route = _ResolvedOperation(located, handler, handler in self._waiting)
-        assert dialect.service is not None, "who has a handler is owned"
+    def _route(self, request: HttpRequest, dialect: Dialect) -> ResolvedOperation:
+        """The request's operation and its handler. Raises `AwsError`."""
+        route = self._invoker.resolve(request, dialect)
+        assert dialect.service is not None, "a service with a handler has a model"
         target = _target(request)
         if dialect.protocol == JSON and target[0].partition(".")[0] == dialect.service.metadata.target_prefix:
-            if len(self._routes) >= _OPERATIONS_CACHED:
-                self._routes.clear()
-            self._routes[target] = route
+            if len(self._operations) >= _OPERATIONS_CACHED:
+                self._operations.clear()
+            self._operations[target] = route
         return route
 
-    def _invoke(self, route: _ResolvedOperation, request: HttpRequest, parameters: dict[str, Any], identifier: str) -> Any:
-        """What a plain handler answers, once its transaction is committed; of an `async` one the coroutine."""
-        if route.waits:
-            return route.handler(self._call(route, request, None, identifier), parameters)
-        with self._store.transaction() as transaction:
-            return route.handler(self._call(route, request, transaction, identifier), parameters)
-
-    def _call(self, route: _ResolvedOperation, request: HttpRequest, transaction: Transaction | None, identifier: str) -> Call:
-        service, name = route.located.dialect.name, route.located.operation.name
-        access_key = request.signature.access_key if request.signature else None
-        account = self._account_of[access_key] if access_key else ACCOUNT
-        now = self._clock.now()
-        return Call(service, name, transaction, now, identifier, access_key, account, raw=request)  # type: ignore[arg-type]
-
     def _health(self) -> HttpResponse:
-        body = {"status": "running", "region": REGION, "services": sorted(self._services)}
+        body = {"status": "running", "region": REGION, "services": sorted(self._invoker.services)}
         return HttpResponse(200, [("Content-Type", "application/json")], msgspec.json.encode(body))
 
 
-def _with_own(answer: HandlerResponse, response: HttpResponse) -> HttpResponse:
-    """The response with the status and the headers that a handler gave itself, in place of the model's."""
+def _with_own(result: HandlerResponse, response: HttpResponse) -> HttpResponse:
+    """The response with the handler's own status and headers instead of the model's."""
     headers = response.headers
-    if answer.headers:
-        own = {name.lower() for name, _ in answer.headers}
+    if result.headers:
+        own = {name.lower() for name, _ in result.headers}
         headers = [each for each in headers if each[0].lower() not in own]
-        headers += answer.headers
-    return HttpResponse(answer.status or response.status, headers, response.body)
+        headers += result.headers
+    return HttpResponse(result.status or response.status, headers, response.body)
 
 
 def _target(request: HttpRequest) -> tuple[str, str]:
-    """What a JSON request is recognised by; of others nothing that is kept."""
+    """The key of a JSON request in the cache of resolved operations."""
     return request.headers.get("x-amz-target", ""), request.headers.get("content-type", "")
 
 
 def _too_large(dialect: Dialect, limit_bytes: int) -> AwsError:
-    """The answer to a document that is larger than its operation takes."""
+    """The error for a document that exceeds its operation's limit."""
     if dialect.name == "s3":
         fields = {"MaxMessageLengthBytes": limit_bytes}
         return AwsError("MaxMessageLengthExceeded", "Your request was too big.", fields=fields)
     if dialect.protocol in (JSON, CBOR):
         return AwsError("RequestEntityTooLarge", f"The request is larger than {limit_bytes} bytes", status=413)
     return AwsError("RequestEntityTooLarge", f"The body is larger than {limit_bytes} bytes", status=413)
-
-
-def _internal(dialect: Dialect) -> AwsError:
-    """What AWS answers where it is at fault itself."""
-    if dialect.name == "s3":
-        return AwsError("InternalError", "We encountered an internal error. Please try again.", status=500)
-    if dialect.name == "ec2":
-        return AwsError("InternalError", "An internal error has occurred", status=500)
-    if dialect.name == "dynamodb":
-        return AwsError("InternalServerError", "Internal server error", status=500)
-    return AwsError("InternalFailure", "The request processing has failed because of an unknown error, exception or failure.", status=500)

@@ -1,11 +1,10 @@
-"""The budget of memory for request bodies: how many bytes of them the gateway holds at a time, over all connections.
+"""Limits the memory of request bodies over all connections.
 
-A body is counted piece by piece as it arrives, and no longer once its request is answered, refused, or its connection gone. A piece that
-does not fit is refused (503), so a crowd of large requests costs those requests and nothing else. Above half of the limit the budget is
-tight: streamed bodies are then read no further than their operation takes them.
+A body is counted piece by piece from its arrival until its request is answered or rejected, or its connection is lost. A piece that exceeds
+the limit is rejected (503), so many large requests harm only themselves. Above half of the limit the budget is tight: streamed bodies are
+then read only as fast as their operations consume them.
 
-What was freed goes back to the operating system. The C library keeps freed memory of such sizes for itself, so `trim` asks for it to be
-released once a large part of the budget was in use and is not any more.
+The C library keeps freed memory of such sizes, so `trim` returns it to the operating system after a large part of the budget was in use.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.memory import release_free_memory
 
 TRIM_BYTES = 8 * 1024 * 1024
-"""Use that is worth a trim afterwards."""
+"""The peak use from which on a trim is worth its time."""
 
 
 class BodyBudget:
-    """Counts the bytes of request bodies in memory, and refuses more than `limit_bytes`."""
+    """Counts the bytes of request bodies in memory, up to `limit_bytes`."""
 
     def __init__(self, limit_bytes: int, *, trim: Callable[[], None] | None = None) -> None:
         self.limit_bytes = limit_bytes
@@ -29,7 +28,7 @@ class BodyBudget:
         self._trim = trim or release_free_memory
 
     def reserve(self, size_bytes: int) -> bool:
-        """Count bytes that are about to be held; False where they do not fit, and then they are not counted."""
+        """Count bytes before they are stored. Returns False, and counts nothing, if they exceed the limit."""
         used = self.used_bytes + size_bytes
         if used > self.limit_bytes:
             return False
@@ -39,8 +38,8 @@ class BodyBudget:
         return True
 
     def release(self, size_bytes: int) -> None:
-        """Bytes that were reserved are not held any more."""
-        assert size_bytes <= self.used_bytes, "only what was reserved is released"
+        """Stop counting bytes that were reserved."""
+        assert size_bytes <= self.used_bytes, "more bytes are released than were reserved"
         self.used_bytes -= size_bytes
 
     @property
@@ -50,17 +49,17 @@ class BodyBudget:
 
     @property
     def needs_trim(self) -> bool:
-        """Whether much was in use since the last trim, and little is now."""
+        """Whether much was in use since the last trim and little is now."""
         return self._peak_bytes >= TRIM_BYTES and self.used_bytes * 4 <= self._peak_bytes
 
     def trim(self) -> None:
-        """Return freed memory to the operating system. Takes some milliseconds, so call it in a thread."""
+        """Return freed memory to the operating system. Takes some milliseconds, so it runs in a thread."""
         self._peak_bytes = self.used_bytes
         self._trim()
 
 
 def too_many_bodies(service: str) -> AwsError:
-    """The answer to a request whose body does not fit into the budget, by botocore's name of the service."""
+    """The error for a request whose body exceeds the budget. `service` is botocore's name."""
     if service == "s3":
         return AwsError("SlowDown", "Please reduce your request rate.", status=503)
     return AwsError("ThrottlingException", "Rate exceeded", status=503)

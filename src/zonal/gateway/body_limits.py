@@ -1,12 +1,12 @@
-"""How large the body of a request may be, by operation.
+"""The maximum size of a request's body, by operation.
 
-An operation whose body is a document (JSON, CBOR, XML, a form) is held in memory and parsed, so each has the size that AWS allows it, or,
-where AWS publishes none, room for the largest request that its other limits allow. Control planes take short documents: 1 MiB, which is
-also what AWS's HTTP front ends and API Gateway's services take at most of them. Operations that stream have no limit here.
+A body that is a document (JSON, CBOR, XML, a form) is stored in memory and parsed. Its limit is AWS's, or, if AWS publishes none, the
+size of the largest request that the operation's other limits allow. The limit of control planes is 1 MiB, like that of AWS's HTTP front
+ends and of API Gateway. Operations that stream have no limit here.
 
 Sources: Amazon DynamoDB Developer Guide, "Service, account, and table quotas" (BatchWriteItem 16 MB; TransactWriteItems 4 MB of items;
-an item 400 KB, whose JSON may be six times as long, where each byte is written as an escape; ExecuteStatement 8 KB, its parameters an item
-each); Amazon S3 API Reference, DeleteObjects (1,000 keys of up to 1,024 bytes, each byte of which may be written as a reference),
+an item 400 KB, whose JSON may be six times as long, where each byte is written as an escape; ExecuteStatement 8 KB and one item per
+parameter); Amazon S3 API Reference, DeleteObjects (1,000 keys of up to 1,024 bytes, each byte of which may be written as a reference),
 CompleteMultipartUpload (10,000 parts, each with an ETag and up to five checksums).
 """
 
@@ -17,11 +17,11 @@ from typing import NamedTuple
 KIB = 1024
 MIB = 1024 * KIB
 CONTROL_PLANE_BYTES = MIB
-"""The limit of an operation that is not in the table."""
+"""The limit of operations that are not in the table."""
 
 
 class BodyLimit(NamedTuple):
-    """The largest body of one operation, by botocore's names; an empty operation means the others of that service."""
+    """The maximum body of one operation, by botocore's names."""
 
     service: str
     operation: str
@@ -44,5 +44,5 @@ _BY_OPERATION = {(row.service, row.operation): row.size_bytes for row in TABLE}
 
 
 def limit_of(service: str, operation: str) -> int:
-    """The largest body of an operation in bytes, by botocore's names."""
+    """The maximum body of an operation in bytes. The names are botocore's."""
     return _BY_OPERATION.get((service, operation), CONTROL_PLANE_BYTES)

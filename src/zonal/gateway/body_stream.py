@@ -1,6 +1,6 @@
-"""A request's body that is handed over while it arrives.
+"""A request's body that its operation reads while it arrives.
 
-The connection puts pieces in, the operation takes them out. What lies between is counted in the `BodyBudget`.
+The connection puts pieces in and the operation takes them out. The `BodyBudget` counts the pieces in between.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ STREAM_BUFFER_BYTES = 512 * 1024
 
 
 class BodyStream:
-    """A body that is handed over while it arrives. Reading pauses while nobody takes it, the earlier the tighter the budget is."""
+    """A queue of a body's pieces. The connection stops reading while the queue is full, which it is earlier when the budget is tight."""
 
     def __init__(self, budget: BodyBudget, *, on_taken: Callable[[], None], on_wanted: Callable[[], None]) -> None:
-        """`on_taken` is called whenever a piece was taken, `on_wanted` when somebody waits for one."""
+        """`on_taken` is called after a piece was taken, `on_wanted` when a reader waits for one."""
         self._budget = budget
         self._on_taken = on_taken
         self._on_wanted = on_wanted
@@ -30,9 +30,9 @@ class BodyStream:
         self._news = asyncio.Event()
 
     def put(self, piece: bytes) -> bool:
-        """Add a piece; False where the budget does not allow it."""
+        """Add a piece. Returns False if the budget does not allow it."""
         if self._ended:
-            return True  # Nobody will take it.
+            return True  # The reader has ended.
         if not self._budget.reserve(len(piece)):
             return False
         self._pieces.append(piece)
@@ -41,7 +41,7 @@ class BodyStream:
         return True
 
     def end(self, error: Exception | None = None) -> None:
-        """No more comes: the body is complete, or what went wrong; then what has come and was not taken is dropped."""
+        """End the body: it is complete, or broken by an error, which drops the pieces that were not taken."""
         if self._ended:
             return
         self._ended, self._broken = True, error
@@ -50,7 +50,7 @@ class BodyStream:
         self._news.set()
 
     def close(self) -> None:
-        """Nobody takes the rest."""
+        """End the reading: drops the rest of the body."""
         self.end(incomplete_body())
         self._drop()
 
@@ -65,11 +65,11 @@ class BodyStream:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the whole body has come."""
+        """Whether the whole body has arrived."""
         return self._ended and self._broken is None
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The pieces; raises `AwsError` where the client went away or stopped sending in the middle."""
+        """The pieces. Raises `AwsError` if the client disconnected or stopped sending."""
         while True:
             while self._pieces:
                 piece = self._pieces.popleft()

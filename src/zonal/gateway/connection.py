@@ -1,16 +1,16 @@
-"""HTTP/1.1 on one connection: requests read off it, answers written back in their order.
+"""HTTP/1.1 connections: reads requests from a socket and writes the responses in their order.
 
-httptools parses; this keeps state. Complete requests wait for the connection's task, which answers them one at a time and lives as long as
-the connection. What arrives is parsed in small pieces, and no further while two requests wait: then the rest is kept as it came and
-reading pauses. Between two answers the task gives up its turn of the loop. So a client that pipelines thousands of requests, or reads
-none of its answers, costs the other clients one answer for each turn of the loop.
+httptools parses; this module keeps the state. Complete requests are queued for the connection's task, which answers them one at a time.
+Received data is parsed in small pieces, and only while fewer than two requests are queued; the rest is stored unparsed, and reading
+pauses. After each response the task yields to the event loop. So a client that pipelines thousands of requests, or does not read its
+responses, delays other clients by one response per iteration of the loop.
 
-A body of up to `INLINE_BODY_BYTES` arrives with its request; a larger one, one whose length is not known, and one whose client waits to be
-asked is a `BodyStream`: the request is judged by its head before anything of the body is kept. Bytes of bodies are counted in the
-`BodyBudget` from their arrival, until the request is answered or the connection gone. Time limits are kept by one sweep over all
-connections each second rather than by a timer for each.
+A body of up to `INLINE_BODY_BYTES` is read with its request. A larger body, one of unknown length, and one whose client expects
+`100 Continue` is a `BodyStream`: the request is checked by its head before any of the body is stored. The `BodyBudget` counts the bytes of
+bodies from their arrival until the request is answered or the connection is lost. One task checks the timeouts of all connections every
+second, instead of a timer for each.
 
-What is not HTTP, too large, or too slow is answered 400, 413, 431 or 408 and ends the connection.
+Input that is not HTTP, too large, or too slow is answered 400, 413, 431 or 408 and ends the connection.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _log = logging.getLogger(__name__)
 
 HEAD_LIMIT_BYTES = 64 * 1024
 INLINE_BODY_BYTES = 16 * 1024
-"""Bodies of up to this arrive with their request, unless the client waits to be asked: waiting for them costs less than streaming them."""
+"""Bodies up to this size are read with their request, unless the client expects `100 Continue`; that costs less than a stream."""
 PARSE_BYTES = 4 * 1024
-"""What is parsed at a time: at most some two hundred requests, which takes about two milliseconds."""
+"""The bytes that are parsed at a time: at most some two hundred requests, which takes about two milliseconds."""
 IDLE_SECONDS = 300.0
 OPEN_SHARE = 0.5
-"""The share of the process's file descriptors that callers may hold; the rest is for what answers them."""
+"""The share of the process's file descriptors that connections may use."""
 LINGER_SECONDS = 2.0
 MOST_LINGER_SECONDS = 20.0
-"""How long a client may go on sending after its last answer: a pause of `LINGER_SECONDS` ends the connection, and this ends it anyway."""
+"""The maximum time that a client may continue to send after its last response. A pause of `LINGER_SECONDS` ends the connection earlier."""
 LINGER_BYTES = 64 * 1024 * 1024
-"""What is read and dropped of a body whose request was refused, so that its client gets to the answer."""
+"""The bytes of a rejected request's body that are read and dropped, so that the client reads the response."""
 
 RequestHandler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class HttpConnections:
-    """What all connections of one gateway share, and the set of them."""
+    """All connections of a gateway, with what they share."""
 
     def __init__(self, settings: Settings, answer: RequestHandler, budget: BodyBudget) -> None:
         self.timeout_seconds = settings.request_timeout_seconds
@@ -65,14 +65,14 @@ class HttpConnections:
         self.closing = False
 
     def register(self, connection: HttpConnection) -> None:
-        """Count a new connection. Where there are too many, the one that has been idle for longest makes room, or else it goes itself."""
+        """Add a new connection. If there are too many, close the one that has been idle longest, or the new one."""
         self.open.add(connection)
         if len(self.open) > self.most:
             oldest = min((each for each in self.open if each.idle_until is not None), key=lambda each: each.idle_until or 0.0, default=None)
             (oldest or connection).abort()
 
     async def sweep(self) -> None:
-        """End connections whose time ran out, and return freed memory to the operating system, for ever."""
+        """End connections that exceed their timeouts, and return freed memory to the operating system, for ever."""
         while True:
             await asyncio.sleep(min(1.0, self.timeout_seconds / 4))
             now = asyncio.get_running_loop().time()
@@ -82,7 +82,7 @@ class HttpConnections:
                 await asyncio.to_thread(self.budget.trim)
 
     async def close(self, grace_seconds: float) -> None:
-        """Close all: the idle ones at once, the others once they have answered, at the latest after the grace."""
+        """Close all connections: idle ones at once, the others after their response or the grace period."""
         self.closing = True
         for connection in list(self.open):
             connection.close_if_idle()
@@ -93,11 +93,11 @@ class HttpConnections:
             await asyncio.gather(*late, return_exceptions=True)
         for connection in list(self.open):
             connection.abort()
-        await asyncio.sleep(0)  # Lets the loop tell the connections that they are gone.
+        await asyncio.sleep(0)  # So that the loop calls each `connection_lost`.
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection."""
+    """One connection. asyncio calls it as a protocol, httptools as a parser's target, and its task answers the requests."""
 
     def __init__(self, shared: HttpConnections) -> None:
         self._shared = shared
@@ -105,7 +105,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._waiting: deque[_Pending] = deque()
-        self._news: asyncio.Future[None] | None = None  # What the task waits on while there is nothing to answer.
+        self._news: asyncio.Future[None] | None = None  # The task waits for it while no request is queued.
         self._writable = asyncio.Event()
         self._writable.set()
         self._deadline: float | None = None
@@ -114,23 +114,23 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = False
         self._is_paused = False
         self._is_at_end = False  # The client has closed its side.
-        self._continue = False  # The client waits to be told that its body is welcome.
+        self._continue = False  # The client expects `100 Continue`.
         self._messages = 0
-        self._unread = 0  # What is to come of a streamed body whose length is known.
-        self._body_left = 0  # What is to come of a body that arrives with its request: in it no other request can begin.
-        self._unparsed = b""  # What came while two requests waited, of which `_parsed` bytes have been parsed meanwhile.
+        self._unread = 0  # The missing bytes of a streamed body of known length.
+        self._body_left = 0  # The missing bytes of a body that is read with its request; no other request begins within them.
+        self._unparsed = b""  # Data received while two requests were queued; `_parsed` bytes of it have been parsed since.
         self._parsed = 0
         self._pieces: list[bytes] = []
-        self._size = 0  # Of the pieces, which the budget counts.
+        self._size = 0  # Of the pieces; the budget counts it.
         self._to_discard = LINGER_BYTES
         self._linger_until = float("inf")
         self._request: HttpRequest | None = None
         self._stream: BodyStream | None = None
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses.
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not subclasses.
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._deadline = self._loop.time() + IDLE_SECONDS
@@ -140,9 +140,9 @@ class HttpConnection(asyncio.Protocol):
         self._shared.register(self)
 
     def connection_lost(self, exception: Exception | None) -> None:
-        """An operation that has begun goes on without its caller, as it does at AWS; only a body that cannot come ends it.
+        """An operation that has begun continues without its caller, as on AWS, unless its body is incomplete.
 
-        What the connection holds of bodies is released here, whatever still refers to the connection.
+        The bytes of bodies are released here, even if something still refers to the connection.
         """
         self._shared.open.discard(self)
         self._ending = True
@@ -181,13 +181,13 @@ class HttpConnection(asyncio.Protocol):
             self._deadline = self._loop.time() + self._shared.timeout_seconds
 
     def _discard(self, size: int) -> None:
-        """Drop what a client still sends whose last answer is on its way, and give it time to send the rest."""
+        """Drop data that a client sends after its last request, and extend its time to send the rest."""
         self._to_discard -= size
         if self._deadline is not None and self._to_discard > 0:
             self._deadline = min(self._loop.time() + LINGER_SECONDS, self._linger_until)
 
     def _parse(self, data: bytes, position: int) -> None:
-        """Parse from a position until two requests wait, and keep the rest."""
+        """Parse from a position on until two requests are queued, and store the rest."""
         while position < len(data) and not self._ending:
             if self._unread:
                 position = self._pass_body(data, position)
@@ -210,7 +210,7 @@ class HttpConnection(asyncio.Protocol):
             self.update_reading()
 
     def _keep_unparsed(self, data: bytes, position: int) -> None:
-        """Keep what could not be parsed yet, from a position on, in place of what was kept before."""
+        """Store unparsed data from a position on, in place of the previous unparsed data."""
         if data is not self._unparsed:
             self._shared.budget.release(len(self._unparsed))
             self._unparsed = data
@@ -220,31 +220,31 @@ class HttpConnection(asyncio.Protocol):
         self._parsed = position
 
     def _feed(self, data: bytes) -> None:
-        """Give data to the parser."""
+        """Pass data to the parser."""
         message, had_begun = self._messages, self._begun
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "BadRequest", "this endpoint speaks HTTP/1.1 only")
+            self._refuse(400, "BadRequest", "this endpoint supports HTTP/1.1 only")
         except httptools.HttpParserError:
-            self._refuse(400, "BadRequest", "this is not a request that HTTP/1.1 knows")
-        if self._in_head and self._messages - message == (0 if had_begun else 1):  # All of the data belongs to this one head.
+            self._refuse(400, "BadRequest", "this is not a valid HTTP/1.1 request")
+        if self._in_head and self._messages - message == (0 if had_begun else 1):  # All of the data belongs to one head.
             self._head_bytes += len(data)
             self._check_head(self._head_bytes)
 
     def _pass_body(self, data: bytes, position: int) -> int:
-        """Pass a streamed body of known length by the parser, which would copy it; returns where in the data it ends."""
+        """Store a streamed body of known length without the parser, which would copy it. Returns its end in the data."""
         assert self._stream is not None
         end = min(len(data), position + self._unread)
         self._unread -= end - position
         self._take_piece(data if end - position == len(data) else data[position:end])
         if not self._unread and not self._ending:
-            self._parser = httptools.HttpRequestParser(self)  # The one before waits for this body still.
+            self._parser = httptools.HttpRequestParser(self)  # The previous parser still expects this body.
             self.on_message_complete()
         return end
 
     def _take_piece(self, piece: bytes) -> None:
-        """Keep a piece of a body, where the budget allows it."""
+        """Store a piece of a body, or reject the request if the budget does not allow it."""
         if self._stream is not None:
             if not self._stream.put(piece):
                 self._stream.end(too_many_bodies(_service(self._request)))
@@ -256,7 +256,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(error.status, error.code, error.message)
 
     def eof_received(self) -> bool:
-        """An answer on its way is still written to a client that closed its own side, but what it has begun to send cannot come."""
+        """A client that has closed its side still gets pending responses, but a request that it has begun cannot be completed."""
         self._is_at_end = True
         if self._begun:
             if self._stream is not None:
@@ -264,7 +264,7 @@ class HttpConnection(asyncio.Protocol):
             self._drop_pieces()
         return not self._is_idle
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         self._begun = self._in_head = True
@@ -326,7 +326,7 @@ class HttpConnection(asyncio.Protocol):
     # Answering.
 
     def _accept(self, request: HttpRequest, held_bytes: int = 0) -> None:
-        """Take a request as the next to be answered."""
+        """Queue a request."""
         self._take_pending(_Pending(request, None, self._stream, bool(self._parser.should_keep_alive()), held_bytes))
 
     def _take_pending(self, pending: _Pending) -> None:
@@ -335,12 +335,12 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def _is_idle(self) -> bool:
-        """Whether nothing is owed: the task waits for a request."""
+        """Whether no response is pending: the task waits for a request."""
         return self._news is not None and not self._news.done()
 
     @property
     def idle_until(self) -> float | None:
-        """When the connection will have been idle for too long; None where something is owed or on its way."""
+        """The time at which an idle connection is closed; None while a request or a response is in progress."""
         return self._deadline if self._is_idle and not self._begun and not self._ending else None
 
     def _wake(self) -> None:
@@ -348,7 +348,7 @@ class HttpConnection(asyncio.Protocol):
             self._news.set_result(None)
 
     async def _answer_pending(self) -> None:
-        """Answer what comes, one after the other, until the connection ends."""
+        """Answer the queued requests one by one until the connection ends."""
         try:
             while await self._has_pending():
                 pending = self._waiting.popleft()
@@ -365,15 +365,15 @@ class HttpConnection(asyncio.Protocol):
                     self._end(is_read=is_read and pending.refusal is None)
                     return
                 if self._waiting or self._unparsed:
-                    await asyncio.sleep(0)  # Every other connection has its turn before this one's next.
+                    await asyncio.sleep(0)  # All other connections run before the next response of this one.
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             self.abort()
         except Exception:
-            _log.exception("an answer could not be sent")
+            _log.exception("a response could not be sent")
             self.abort()
 
     async def _has_pending(self) -> bool:
-        """Wait until there is something to answer; False once nothing more will come."""
+        """Wait until a request is queued. Returns False if none will follow."""
         while not self._waiting:
             if self._ending:
                 return False
@@ -386,7 +386,7 @@ class HttpConnection(asyncio.Protocol):
         return True
 
     def _resume(self) -> None:
-        """All that was parsed has been answered."""
+        """Continue after all parsed requests have been answered."""
         if self._is_at_end:
             self._end(is_read=True)
             return
@@ -411,16 +411,16 @@ class HttpConnection(asyncio.Protocol):
         async with asyncio.timeout(self._shared.timeout_seconds):
             await self._writable.wait()
         if self._transport.is_closing():
-            raise ConnectionResetError("the client went away")
+            raise ConnectionResetError("the client has disconnected")
 
     def send_continue(self) -> None:
-        """Tell a client that waits for it to send its body."""
+        """Send `100 Continue` to a client that expects it before its body."""
         if self._continue and not self._transport.is_closing():
             self._continue = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def update_reading(self) -> None:
-        """Read on, or wait: for answers to be written, or for a streamed body to be taken."""
+        """Pause reading while responses are pending or a streamed body's queue is full; otherwise resume it."""
         if not self._is_paused and self._stream is None and not self._unparsed and len(self._waiting) < 2:
             return
         if self._transport.is_closing():
@@ -440,7 +440,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(431, "RequestHeaderSectionTooLarge", f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Read no further; answer what cannot be a request, after the answers that are still owed, and end."""
+        """Stop reading, and queue an error response after which the connection ends."""
         if self._ending:
             return
         self._ending = True
@@ -452,7 +452,7 @@ class HttpConnection(asyncio.Protocol):
         self._take_pending(_Pending(HttpRequest("POST", "/", "", {}), refusal, None, False, 0))
 
     def _end(self, *, is_read: bool) -> None:
-        """Close. While the client still sends, first only our side, because closing on unread data would destroy the answer."""
+        """Close the connection, our side only while the client still sends: closing with unread data would destroy the response."""
         self._ending = True
         self._keep_unparsed(b"", 0)
         self._wake()
@@ -486,7 +486,7 @@ class HttpConnection(asyncio.Protocol):
 
 
 class _Pending(msgspec.Struct, frozen=True):
-    """A request that waits for its answer, or a refusal that waits for the answers before it; `held_bytes` of its body are counted."""
+    """A queued request, or an error response. The budget counts `held_bytes` of its body."""
 
     request: HttpRequest
     refusal: HttpResponse | None
@@ -496,7 +496,7 @@ class _Pending(msgspec.Struct, frozen=True):
 
 
 def _headers(fields: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], int]:
-    """The headers by name, those of one name joined, and how many bytes they have."""
+    """The headers by name, repeated ones joined with commas, and their size in bytes."""
     headers: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     size = 0
@@ -518,27 +518,27 @@ def _header_name(name: bytes) -> str:
 
 
 def _target(url: bytes) -> tuple[str, str]:
-    """Path and query of a request's target, still encoded."""
+    """The percent-encoded path and query of a request's target."""
     path, _, query = url.decode("latin-1").partition("?")
-    if not path.startswith("/"):  # A proxy's form: http://host/path
+    if not path.startswith("/"):  # The form that proxies receive: http://host/path
         path = "/" + path.partition("://")[2].partition("/")[2]
     return path, query
 
 
 def _service(request: HttpRequest | None) -> str:
-    """The service whose answers a refusal looks like, as far as the head shows it."""
+    """The service whose error format a rejected request gets, from its head."""
     return "s3" if request is None or _is_for_s3(request.headers) else ""
 
 
 def _is_for_s3(headers: Mapping[str, str]) -> bool:
-    """Whether a request looks like S3's, which may be signed by nobody."""
+    """Whether a request is probably for S3, which accepts unsigned requests."""
     signed = headers.get("authorization", "")
     by_another = signed.startswith("AWS4") and "/s3/" not in signed
     return not (by_another or "x-amz-target" in headers or "urlencoded" in headers.get("content-type", ""))
 
 
 def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> HttpResponse:
-    """The answer to what cannot be a request: in XML to what looks like S3's (which signs nothing, or names S3), else in JSON."""
+    """The response to an invalid request: XML if it is probably for S3, else JSON."""
     if not _is_for_s3(headers):
         body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
         return HttpResponse(status, [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)], body)

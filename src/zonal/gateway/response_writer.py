@@ -1,8 +1,8 @@
-"""An answer as bytes: its head, and its body piece by piece, or a file by the kernel.
+"""Writes responses: the head, and the body from memory, from a stream, or from a file.
 
-A file goes out by `sendfile`, from the page cache to the socket without passing through the program. uvloop has none, so it is called on a
-second descriptor of the connection's socket, while the transport itself has nothing to write. Only what is in the page cache is sent from
-the event loop's thread; what is not is read in by another one first, because a slow disk must not stop the region.
+A file is sent with `sendfile`, from the page cache to the socket. uvloop has no `sendfile`, so it is called on a duplicate descriptor of
+the connection's socket while the transport has nothing to write. The event loop's thread sends only what is in the page cache; other parts
+are first read by another thread, because a slow disk must not block the event loop.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _size(response: HttpResponse) -> int | None:
 
 
 def _clean(value: str) -> str:
-    """A header's value on one line, whatever is in it."""
+    """A header's value without control characters, which could start another line."""
     return "".join(" " if letter < " " or letter == "\x7f" else letter for letter in value)
 
 
@@ -73,18 +73,18 @@ async def send_body(
     within_seconds: float,
     skip: bool = False,
 ) -> None:
-    """Send a head and a body that is not in memory, waiting for the client where it is slow. The body's source is closed however this ends.
+    """Send a head and a body that is not in memory, at the client's speed. The body's source is always closed.
 
-    With `skip` the head goes alone. Raises what `send_file` raises.
+    With `skip` only the head is sent. Raises what `send_file` raises.
     """
     is_chunked = isinstance(body, StreamBody) and body.size_bytes is None
-    pieces = body.pieces if isinstance(body, StreamBody) else _alone(body)
+    pieces = body.pieces if isinstance(body, StreamBody) else _single_file(body)
     try:
         async for piece in pieces:
             if skip:
                 break
             if isinstance(piece, FileBody):
-                assert not is_chunked, "a file's size is known, so it has no place in a chunked answer"
+                assert not is_chunked, "a file has a known size, so its response is not chunked"
                 if not await send_file(transport, head, piece, within_seconds=within_seconds):
                     transport.write(head)
                     await _send_read(piece, transport.write, drain)
@@ -101,13 +101,13 @@ async def send_body(
             await close()
 
 
-async def _alone(body: FileBody) -> AsyncIterator[FileBody]:
+async def _single_file(body: FileBody) -> AsyncIterator[FileBody]:
     with body.file:
         yield body
 
 
 async def _send_read(body: FileBody, write: Callable[[bytes], None], drain: Callable[[], Awaitable[None]]) -> None:
-    """A file where the kernel cannot send it: by pieces that are read in a thread."""
+    """Send a file without `sendfile`: read pieces in a thread and write them."""
     with body.file as file:
         offset, left = body.offset, body.size_bytes
         while left:
@@ -121,9 +121,10 @@ async def _send_read(body: FileBody, write: Callable[[bytes], None], drain: Call
 
 
 async def send_file(transport: asyncio.Transport, head: bytes, body: FileBody, *, within_seconds: float) -> bool:
-    """Send a head and a file by the kernel. False where the transport cannot be passed by: then nothing was done.
+    """Send a head and a file with `sendfile`. Returns False, and sends nothing, if the transport must write itself (TLS, pending data).
 
-    Raises `ConnectionError` where the client is gone, `TimeoutError` where it takes nothing for so long. The file is closed then too.
+    Raises `ConnectionError` if the client has disconnected, `TimeoutError` if it accepts no data for `within_seconds`. Otherwise, and
+    after an error, the file is closed.
     """
     plain = transport.get_extra_info("socket")
     if plain is None or transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
@@ -159,12 +160,12 @@ async def _send_piece(transport: asyncio.Transport, out: socket.socket, file: in
 
 
 def _is_cached(file: int, offset: int, size: int) -> bool:
-    """Whether a piece of a file is in the page cache, going by its first and its last byte."""
+    """Whether a piece of a file is in the page cache, judged by its first and last byte."""
     if _NOWAIT is None:
         return False
     try:
         return all(os.preadv(file, [bytearray(1)], at, _NOWAIT) for at in (offset, offset + size - 1))
-    except OSError:  # It is not, or this file system does not tell.
+    except OSError:  # It is not cached, or the file system does not support the flag.
         return False
 
 
@@ -178,4 +179,4 @@ async def _wait_writable(transport: asyncio.Transport, out: socket.socket, withi
     finally:
         loop.remove_writer(out)
     if transport.is_closing():
-        raise ConnectionResetError("the client went away")
+        raise ConnectionResetError("the client has disconnected")

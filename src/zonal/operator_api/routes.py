@@ -57,7 +57,16 @@ class OperatorRoutes:
     """The routes; `give` completes them once the networks are built."""
 
     def __init__(
-        self, store: Store, access: ApiAccess, *, state: Path, fabric: str, is_storage_full: Callable[[str], bool] = lambda id: False
+        self,
+        store: Store,
+        access: ApiAccess,
+        *,
+        state: Path,
+        fabric: str,
+        is_storage_full: Callable[[str], bool] = lambda id: False,
+        failures: Callable[[], tuple[str, ...]] = tuple,
+        capacity: Callable[[str], CapacityComparison | None] = lambda table: None,
+        resources: Callable[[], dict[str, dict[str, int]]] = dict,
     ) -> None:
         self._store = store
         self._access = access
@@ -65,8 +74,9 @@ class OperatorRoutes:
         self._fabric = fabric
         self._databases = DatabaseView(store, is_storage_full=is_storage_full)
         self._actions: asyncio.Future[OperatorActions] | None = None
-        self.failures: Callable[[], tuple[str, ...]] = tuple
-        self.capacity: Callable[[str], CapacityComparison | None] = lambda table: None
+        self._failures = failures
+        self._capacity = capacity
+        self._resources = resources
 
     def give(self, actions: OperatorActions) -> None:
         """Enable the routes that act on the networks."""
@@ -100,7 +110,8 @@ class OperatorRoutes:
             databases=self._databases.statuses(),
             public_endpoints=self._databases.public_endpoints(),
             vpcs=len(self._store.select(Vpc)),
-            failures=self.failures(),
+            failures=self._failures(),
+            resources=self._resources(),
         )
 
     async def access(self, _request: OperatorRequest) -> ApiAccess:
@@ -139,7 +150,7 @@ class OperatorRoutes:
 
     async def table_capacity(self, request: OperatorRequest) -> CapacityComparison:
         """The cost of a DynamoDB table's recorded traffic in both capacity modes."""
-        found = self.capacity(request.segments[0])
+        found = self._capacity(request.segments[0])
         if found is None:
             raise BadRequest(404, f"there is no DynamoDB table '{request.segments[0]}'")
         return found

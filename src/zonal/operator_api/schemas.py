@@ -63,6 +63,8 @@ class Status(msgspec.Struct, frozen=True):
     public_endpoints: tuple[PublicEndpoint, ...]
     vpcs: int
     failures: tuple[str, ...] = ()
+    resources: dict[str, dict[str, int]] = {}
+    """The number of each service's resources, by the service and a plural noun."""
 
 
 class ApiAccess(msgspec.Struct, frozen=True):

@@ -1,5 +1,5 @@
-"""What the region remembers: typed, versioned records and the journal, in one SQLite file, and the lifecycles of their states.
+"""The region's state: typed, versioned records and the journal in one SQLite file, and the lifecycles of records' states.
 
-A change goes: `with store.transaction() as tx` → `tx.put(record)`, `tx.note(event, …)` → one durable commit → watchers wake. Nothing
-outside this package knows SQL. Imports only `foundation`.
+The path of a change: `with store.transaction() as tx` → `tx.put(record)`, `tx.note(event, …)` → one durable commit → watchers.
+Only this package uses SQL. It imports `foundation` alone.
 """

@@ -1,7 +1,6 @@
-"""Which records of a kind have a certain value in a field, known without looking at each of them.
+"""An index from the values of fields to the ids of records.
 
-A `RecordIndex` holds ids, by the fields that the kind declares in `Record.indexed`. The order of the ids that was worked out for one answer
-is kept until a record joins or leaves, so that reading again costs no sorting.
+A `RecordIndex` indexes the fields that a kind declares in `Record.indexed`. It caches each sorted list of ids until the list changes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class RecordIndex:
         self._ordered: dict[tuple[str, Any], list[str]] = {}
 
     def ids(self, field: str = "", value: Any = None) -> list[str]:
-        """The ids of the records that have this value in the field, in order; without a field, of all. The list must not be changed."""
+        """The sorted ids of the records with this value in the field, or of all records. The caller must not change the list."""
         key = (field, value)
         found = self._ordered.get(key)
         if found is None:
@@ -32,7 +31,7 @@ class RecordIndex:
         return found
 
     def replace(self, id: str, before: Any, after: Any) -> None:
-        """Take note of a record's change; `before` is None for a new one, `after` for one that is gone."""
+        """Update the index for a changed record; `before` is None for a new record, `after` for a deleted one."""
         old, new = self._keys(before), self._keys(after)
         for key in old - new:
             self._ids[key].discard(id)

@@ -1,11 +1,12 @@
-"""The states a thing may be in, what moves it from one to the next, and why.
+"""State machines as tables: the states of a resource, the events that change them, and the reason of each transition.
 
-A noun declares its table once; handlers and reconcilers ask it, the docs print it, and tests walk it (every state can reach an end).
+A service declares a resource's table once. Handlers and reconcilers read it, the docs print it, and a test verifies that every state can
+reach an end.
 
 >>> DOOR = Lifecycle("door", initial="shut", ends={"gone"}, rows=[
-...     Row("shut", "push", "open", "somebody came"),
-...     Row("open", "pull", "shut", "and left"),
-...     Row("shut", "remove", "gone", "the house is sold"),
+...     LifecycleRow("shut", "push", "open", "a visitor comes in"),
+...     LifecycleRow("open", "pull", "shut", "the visitor leaves"),
+...     LifecycleRow("shut", "remove", "gone", "the house is demolished"),
 ... ])
 >>> DOOR.next("shut", "push")
 'open'
@@ -33,11 +34,11 @@ class LifecycleRow(NamedTuple):
 
 
 class NotPossible(ZonalError):
-    """The event has no row in this state."""
+    """The table has no row for this event in this state."""
 
 
 class Lifecycle:
-    """A table of rows with an initial state and the states that are ends."""
+    """A table of rows, with an initial state and end states."""
 
     def __init__(self, name: str, *, initial: str, ends: Iterable[str], rows: Iterable[LifecycleRow]) -> None:
         self.name = name
@@ -54,14 +55,14 @@ class Lifecycle:
         return tuple(dict.fromkeys(state for row in self.rows for state in (row.state, row.next)))
 
     def events(self, state: str) -> tuple[str, ...]:
-        """What is possible in `state`."""
+        """The events that are possible in `state`."""
         return tuple(row.event for row in self.rows if row.state == state)
 
     def allows(self, state: str, event: str) -> bool:
         return (state, event) in self._next
 
     def next(self, state: str, event: str) -> str:
-        """The state that `event` leads to. Raises `NotPossible` with what is possible now."""
+        """The state that `event` leads to. Raises `NotPossible`, which lists the possible events."""
         try:
             return self._next[state, event]
         except KeyError:
@@ -77,11 +78,11 @@ class Lifecycle:
 
     def diagram(self) -> str:
         """The table as a Mermaid state diagram, for the docs."""
-        lines = ["stateDiagram-v2", f"    [*] --> {_word(self.initial)}"]
-        lines += [f"    {_word(row.state)} --> {_word(row.next)}: {row.event}" for row in self.rows]
-        lines += [f"    {_word(end)} --> [*]" for end in sorted(self.ends)]
+        lines = ["stateDiagram-v2", f"    [*] --> {_identifier(self.initial)}"]
+        lines += [f"    {_identifier(row.state)} --> {_identifier(row.next)}: {row.event}" for row in self.rows]
+        lines += [f"    {_identifier(end)} --> [*]" for end in sorted(self.ends)]
         return "\n".join(lines)
 
 
-def _word(state: str) -> str:
+def _identifier(state: str) -> str:
     return state.replace("-", "_")

@@ -1,4 +1,4 @@
-"""Records to read, wherever they are read from: the store (what is committed) or a transaction (with its own changes)."""
+"""Read access to records: committed ones (a store), or with the changes of an open transaction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ R = TypeVar("R", bound=Record)
 
 
 class RecordView(Protocol):
-    """What `records.store.Store` and `records.store.Transaction` have in common; a function that takes one cannot write."""
+    """The reading half of `records.store.Store` and `records.store.Transaction`; a function that takes a view cannot write."""
 
     def get(self, kind: type[R], id: str) -> R | None:
         """The record, or None where there is none."""
@@ -20,10 +20,10 @@ class RecordView(Protocol):
         """The record. Raises `NoSuchRecord`."""
 
     def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]:
-        """Records of a kind in the order of their ids."""
+        """The records of a kind, sorted by id."""
 
     def lookup(self, kind: type[R], field: str, value: str) -> list[R]:
-        """Records of a kind whose indexed field has this value, in the order of their ids.
+        """The records of a kind whose indexed field has this value, sorted by id.
 
         Raises `ValueError` for a field that is not indexed.
         """

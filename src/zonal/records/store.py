@@ -1,8 +1,8 @@
-"""The store: typed records with generations, and the journal, in one SQLite file that outlives any kill.
+"""The store: typed records with generations, and the journal, in one SQLite file that survives a SIGKILL.
 
-The region process is the only writer, so every record is also held decoded in memory and reading costs a dictionary look-up; SQLite
-is there for what was acknowledged. A transaction gathers changes and journal entries, writes them in one commit with
-`synchronous=FULL`, then changes memory, then wakes the watchers. A commit that fails (a full disk, say) changes nothing and raises
+The region process is the only writer, so every record is also held decoded in memory and a read is a dictionary look-up; SQLite makes
+acknowledged changes durable. A transaction collects changes and journal entries, writes them in one commit with `synchronous=FULL`,
+then updates memory, then calls the watchers. A commit that fails (on a full disk, for example) changes nothing and raises
 `StoreUnavailable`; the next one may succeed.
 
 >>> class Lamp(Record):
@@ -35,10 +35,9 @@ from zonal.records.index import RecordIndex
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A thing the region remembers. `id` is unique within its `kind`; change by `msgspec.structs.replace`.
+    """A stored record. `id` is unique within its `kind`; `msgspec.structs.replace` makes a changed copy.
 
-    When a stored shape changes incompatibly, raise `version` and override `upgrade`. `indexed` names the fields by whose value records of
-    this kind are found with `lookup`.
+    When a stored shape changes incompatibly, raise `version` and override `upgrade`. `indexed` names the fields that `lookup` can search.
     """
 
     kind: ClassVar[str]
@@ -49,7 +48,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def upgrade(cls, body: dict[str, Any], version: int) -> dict[str, Any]:
-        """The body of a record written by an older `version`, in today's shape."""
+        """The body of a record written by an older `version`, in the present shape."""
         raise StoreUnavailable(f"{cls.kind} {body.get('id')} was written as version {version}; this zonal reads {cls.version}")
 
 
@@ -59,15 +58,15 @@ Watcher = Callable[[str, str], None]
 
 
 class StoreUnavailable(ZonalError):
-    """The store could not be read or a commit could not be made durable; nothing of it took effect."""
+    """The store cannot be read, or a commit could not be made durable and had no effect."""
 
 
 class StaleRecord(ZonalError):
-    """A record changed since it was read; read it again and decide anew."""
+    """The record has changed since it was read; the caller reads it again and decides again."""
 
 
 class NoSuchRecord(ZonalError):
-    """A record that must be there is not."""
+    """A required record does not exist."""
 
 
 class Store:
@@ -96,36 +95,36 @@ class Store:
         return record
 
     def select(self, kind: type[R], where: Callable[[R], bool] | None = None) -> list[R]:
-        """Committed records of a kind in the order of their ids."""
+        """The committed records of a kind, sorted by id."""
         held = self._of(kind)
         records: list[R] = [held[id].record for id in self._indexes[kind.kind].ids()]  # type: ignore[misc]
         return records if where is None else [record for record in records if where(record)]
 
     def load_all(self) -> None:
-        """Decode every record of zonal's own types now. Raises `StoreUnavailable` where another version wrote what this one cannot read."""
+        """Decode every record of zonal's own types. Raises `StoreUnavailable` for a record that this version cannot read."""
         for kind in _types(Record):
             if hasattr(kind, "kind") and kind.__module__.startswith("zonal."):
                 self._of(kind)
 
     def lookup(self, kind: type[R], field: str, value: str) -> list[R]:
-        """Committed records whose field has this value, in the order of their ids, found without looking at the others.
+        """The committed records whose indexed field has this value, sorted by id. Does not scan.
 
-        Raises `ValueError` for a field that the kind does not have in `indexed`.
+        Raises `ValueError` for a field that is not in the kind's `indexed`.
         """
         held = self._of(kind)
         _check_indexed(kind, field)
         return [held[id].record for id in self._indexes[kind.kind].ids(field, value)]  # type: ignore[misc]
 
     def generation(self, kind: type[Record], id: str) -> int:
-        """How often the record has been written; 0 where there is none."""
+        """The number of times that the record has been written; 0 if it does not exist."""
         held = self._of(kind).get(id)
         return held.generation if held else 0
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Gather changes; on leaving, commit them in one durable step, or none of them after an exception.
+        """Collect changes and commit them in one durable step on leaving, or roll them back after an exception.
 
-        Entered inside a transaction, it joins that one.
+        A nested transaction joins the outer one.
         """
         if self._transaction is not None:
             yield self._transaction
@@ -139,13 +138,13 @@ class Store:
         self._commit(transaction)
 
     def watch(self, kinds: Iterable[type[Record]], watcher: Watcher) -> Callable[[], None]:
-        """Call `watcher(kind, id)` after each commit for each changed record of these kinds. Returns what ends the watch."""
+        """Call `watcher(kind, id)` after each commit for each changed record of these kinds. Returns a function that ends the watch."""
         row = (frozenset(kind.kind for kind in kinds), watcher)
         self._watchers.append(row)
         return lambda: self._watchers.remove(row)
 
     def journal(self, *, after: int = 0, event: str = "", subject: str = "", limit: int | None = None) -> list[JournalEntry]:
-        """Entries in order, later than sequence `after`; `event` filters by prefix, `subject` exactly; the *last* `limit` of them."""
+        """The *last* `limit` entries after sequence `after`, in order, with this event prefix and exactly this subject."""
         rows = self._database.execute(
             "SELECT sequence, at, monotonic, event, subject, fields FROM journal WHERE sequence > ? AND substr(event, 1, ?) = ?"
             " AND (? = '' OR subject = ?) ORDER BY sequence DESC LIMIT ?",
@@ -168,7 +167,7 @@ class Store:
             for id, held in self._records[kind.kind].items():
                 index.replace(id, None, held.record)
         elif self._types[kind.kind] is not kind:
-            raise ValueError(f"two record types call themselves {kind.kind}")
+            raise ValueError(f"two record types have the kind {kind.kind}")
         return self._records[kind.kind]
 
     def _commit(self, transaction: Transaction) -> None:
@@ -209,7 +208,7 @@ class Store:
 
 
 class Transaction:
-    """Changes on their way to one commit. Reads see the changes made so far."""
+    """Changes to be committed together. Reads return the changes made so far."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -247,7 +246,7 @@ class Transaction:
         return [records[id] for id in sorted(records)]
 
     def put(self, record: Record, *, if_generation: int | None = None) -> None:
-        """Write a record. Raises `StaleRecord` if it is not of `if_generation` any more (0: must not exist)."""
+        """Write a record. Raises `StaleRecord` if its generation is not `if_generation` (0: it must not exist)."""
         kind = type(record)
         if if_generation is not None and self._store.generation(kind, record.id) != if_generation:
             raise StaleRecord(f"{kind.kind} '{record.id}' has changed since it was read")
@@ -255,12 +254,12 @@ class Transaction:
         self.changes[kind.kind, record.id] = record
 
     def delete(self, kind: type[Record], id: str) -> None:
-        """Remove a record; nothing happens where there is none."""
+        """Delete a record; does nothing if it does not exist."""
         self._store._of(kind)
         self.changes[kind.kind, id] = None
 
     def note(self, event: str, subject: str, **fields: Any) -> None:
-        """Add a fact to the journal, committed together with the changes that make it true."""
+        """Add an entry to the journal, committed together with the transaction's changes."""
         self.notes.append((event, subject, ordered(fields)))
 
 
@@ -289,7 +288,7 @@ CREATE INDEX IF NOT EXISTS journal_subject ON journal (subject, sequence);
 
 
 def _types(kind: type[Record]) -> Iterator[type[Record]]:
-    """Every imported type of record below one."""
+    """Every imported subclass of a record type."""
     for each in kind.__subclasses__():
         yield each
         yield from _types(each)
@@ -307,7 +306,7 @@ def _open(path: Path | str) -> sqlite3.Connection:
 
 
 def _open_problem(path: Path | str, error: sqlite3.Error) -> str:
-    """What SQLite says, and a full disk by its name: of that SQLite says `disk I/O error`."""
+    """SQLite's message, except for a full disk, which SQLite reports as `disk I/O error`."""
     if path != ":memory:" and os.statvfs(Path(path).parent).f_bavail == 0:
         return "no space left on device"
     return str(error)

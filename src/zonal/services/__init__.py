@@ -1,7 +1,10 @@
-"""AWS's services, one noun a file: its record, its lifecycle, its operations and its convergence.
+"""AWS's services: a package for each service, and a file for each kind of resource with its record, lifecycle, operations and reconciler.
 
-A noun's operations are methods marked `@operation("CreateVpc")` (see `operation.py`); they check, decide, write records and answer,
-all inside one store transaction, and never wait. What must then happen in the world is done by the noun's reconciler. RDS and
-the other managed services stand on `ec2`; they know nothing of each other. What is the same in several of them (pages, filters, tags,
-refused parameters, subnet groups, events, maintenance windows) is in `common`, once.
+The operations of a resource are methods marked `@operation("CreateVpc")` (`operation`). A control-plane operation validates, decides,
+writes records and returns, all inside one store transaction, and never waits; the resource's reconciler then changes hosts and networks. A
+`service.py` gathers the operations and reconcilers in a `Service` (`service`), and the `Invoker` (`invocation`) calls them.
+
+RDS and the other managed services import `ec2`, but not each other. `common` has what several services share (pages, filters, tags,
+unsupported parameters, subnet groups, events, maintenance windows). Services import `control`, `dynamo`, `buckets`, `wire`, `records` and
+`foundation`, and of the fabric only its plans.
 """

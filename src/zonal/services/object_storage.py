@@ -1,6 +1,6 @@
-"""Objects in buckets, as other services see them: what a table is exported to and imported from.
+"""The interface by which other services use buckets: tables are exported to and imported from them.
 
-S3 implements it (`services.s3.internal_objects`); services know nothing of each other, so the region hands it over.
+S3 implements it (`services.s3.internal_objects`). Services do not import each other, so `region` passes the implementation.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Protocol
 
 
 class ObjectStorage(Protocol):
-    """Buckets, used in the name of an account. Every call raises `AwsError` NoSuchBucket or AccessDenied as S3 would."""
+    """Access to buckets on behalf of an account. Every call raises `AwsError` NoSuchBucket or AccessDenied as S3 does."""
 
     async def put(self, account: str, bucket: str, key: str, content: bytes, *, content_type: str) -> None:
         """Write an object, durably."""
         ...
 
     def keys(self, account: str, bucket: str, prefix: str) -> list[str]:
-        """The keys of current objects that begin with `prefix`, in order."""
+        """The keys of current objects that begin with `prefix`, sorted."""
         ...
 
     def read(self, account: str, bucket: str, key: str) -> AsyncIterator[bytes]:

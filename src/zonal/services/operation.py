@@ -1,4 +1,4 @@
-"""How an AWS operation is written: a method with a mark, called inside one store transaction.
+"""Declares AWS operations: a method marked `@operation(name)` is the handler of the operation.
 
 >>> class Keys:
 ...     @operation("CreateKey")
@@ -7,12 +7,11 @@
 >>> sorted(handlers(Keys()))
 ['CreateKey']
 
-A plain method is a control-plane operation: it runs at once, in the transaction `call.transaction`, and its changes are durable
-before the answer leaves. An `async` method is a data-plane operation (PutItem, GetObject): it gets no transaction and may wait.
-The request is a dictionary in the shape that boto3 takes, parsed and type-checked by botocore's model; annotate it with the
-service's own type from `types-boto3-*` under `TYPE_CHECKING`. The answer is a dictionary in the shape that boto3 returns. DynamoDB's
-requests are the JSON that was sent: its control plane has boto3's types, its items do not, because their shape differs (binary values
-are base64 text).
+A plain method is a control-plane operation: it receives a `ControlCall`, runs inside the transaction `call.transaction` without waiting,
+and its changes are durable before the response is sent. An `async` method is a data-plane operation (PutItem, GetObject): it receives a
+`Call` without a transaction, and may wait. The request is a dictionary in the shape that boto3 takes, parsed and validated by botocore's
+model; its annotation is the service's type from `types-boto3-*` under `TYPE_CHECKING`. The result is a dictionary in the shape that boto3
+returns. DynamoDB's requests are the JSON that was sent: items differ from boto3's shape in binary values, which are base64 strings.
 """
 
 from __future__ import annotations
@@ -29,15 +28,14 @@ from zonal.records.store import Transaction
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Who asks what, when. `transaction` is the open store transaction of a control-plane operation.
+    """One call of an operation: who calls it, when, and the request.
 
-    `now` is region time. `access_key` is None for an anonymous caller, which only S3 lets in. `raw` is the HTTP request for the few
-    operations that need more than their model says (streaming bodies, host names); its type is the gateway's.
+    `now` is region time. `access_key` is None for an anonymous caller, which only S3 accepts. `raw` is the HTTP request, for the few
+    operations that need more than their model holds (streamed bodies, host names, headers).
     """
 
     service: str
     operation: str
-    transaction: Transaction
     now: datetime
     request_id: str
     access_key: str | None = None
@@ -46,8 +44,14 @@ class Call(msgspec.Struct, frozen=True):
     raw: Any = None
 
 
+class ControlCall(Call, frozen=True, kw_only=True):
+    """A call of a control-plane operation, with its open store transaction."""
+
+    transaction: Transaction
+
+
 class HandlerResponse(NamedTuple):
-    """An answer whose status the model does not tell (206, say), or with headers of its own. `members` is what a handler returns else."""
+    """A result with a status that is not in the model (206, for example) or with headers. `members` is the result of other handlers."""
 
     members: Mapping[str, Any]
     status: int | None = None
@@ -55,12 +59,13 @@ class HandlerResponse(NamedTuple):
 
 
 ReadParameters = Mapping[str, Any]
-"""What a request asks, where it is only read."""
+"""Parameters that a function only reads."""
 Parameters = dict[str, Any]
-"""What a request asks, by the names of the operation's model."""
+"""The parameters of a request, by their names in the model."""
 ResponseMembers = dict[str, object]
-"""An answer's members, by the names of the operation's model."""
-Handler = Callable[[Call, Any], Any]
+"""The members of a response, by their names in the model."""
+Handler = Callable[[Any, Any], Any]
+"""Called with a `ControlCall`, or with a `Call` where it is `async`, and the parameters."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -75,7 +80,7 @@ def operation(name: str) -> Callable[[F], F]:
 
 
 def handlers(*nouns: object) -> dict[str, Handler]:
-    """The marked methods of these nouns, by operation name. Raises `ValueError` where two claim one operation."""
+    """The marked methods of these objects, by operation name. Raises `ValueError` if two have the same operation."""
     found: dict[str, Handler] = {}
     for noun in nouns:
         for _, method in inspect.getmembers(noun, callable):
@@ -83,6 +88,6 @@ def handlers(*nouns: object) -> dict[str, Handler]:
             if name is None:
                 continue
             if name in found:
-                raise ValueError(f"{name} is claimed by {found[name].__qualname__} and {method.__qualname__}")
+                raise ValueError(f"{name} has two handlers: {found[name].__qualname__} and {method.__qualname__}")
             found[name] = method
     return found

@@ -1,5 +1,5 @@
-"""AWS on the wire: which operation a request means, its parameters, its answer, its signature.
+"""AWS's wire formats: finds a request's operation, verifies its signature, parses its parameters, and renders the response.
 
-Everything is driven at run time by botocore's service models; nothing here is written by hand for one operation, and nothing does
-IO. Imports only `foundation`.
+The path of a request: `dispatch` (service, protocol, operation) → `signing` → `requests` (parse) → `validation` → handler → `responses`.
+botocore's service models drive all of it at run time. Nothing here does IO. Imports only `foundation`.
 """

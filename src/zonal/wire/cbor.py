@@ -1,6 +1,6 @@
-"""CBOR (RFC 8949), as much of it as Smithy's RPC v2 speaks: no tag but the moment, definite and indefinite lengths, texts as keys.
+"""The subset of CBOR (RFC 8949) that Smithy's RPC v2 uses: only the timestamp tag, definite and indefinite lengths, strings as keys.
 
-Depth and the number of items are bounded, and reading takes time in proportion to the size.
+Depth and the number of items are bounded, and decoding takes linear time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _SIMPLE = {20: False, 21: True, 22: None, 23: None}
 
 
 class NotCbor(Exception):
-    """The bytes are not CBOR, or CBOR that the protocol does not have."""
+    """The bytes are not CBOR, or use CBOR that the protocol does not allow."""
 
 
 def decode(raw: bytes) -> Any:
-    """The one item that the bytes hold. Raises `NotCbor`."""
+    """Decode exactly one item. Raises `NotCbor`."""
     reader = _Reader(raw)
     try:
         value = reader.item(0)
@@ -86,7 +86,7 @@ class _Reader:
         pieces = []
         while (first := self._raw[self.position]) != 0xFF:
             if first >> 5 != major or first & 31 == 31:
-                raise NotCbor("malformed CBOR: a piece of a string is of another type")
+                raise NotCbor("malformed CBOR: a chunk of a string has another type")
             self.position += 1
             pieces.append(self.take(self.length(first & 31)))
         self.position += 1
@@ -144,14 +144,14 @@ class _Reader:
 
 
 def _key(item: Any) -> str:
-    """A map's key, which is a text (Smithy RPC v2 CBOR); numbers could be chosen so that all of them share one place in a table."""
+    """A map's key, which must be a string (Smithy RPC v2 CBOR). Numbers could be chosen to collide in the hash table."""
     if type(item) is not str:
-        raise NotCbor("malformed CBOR: a key is not a text")
+        raise NotCbor("malformed CBOR: a key is not a string")
     return item
 
 
 def encode(value: Any) -> bytes:
-    """A value as CBOR; moments as tag 1."""
+    """Encode a value; timestamps as tag 1."""
     out = bytearray()
     _write(out, value)
     return bytes(out)

@@ -1,9 +1,8 @@
-"""Which service, which protocol, which operation a request means.
+"""Finds the service, the protocol and the operation of a request.
 
-`ServiceCatalog.recognise` tells service and protocol from what clients always send: the protocol by its headers, the service by the
-signature's credential scope, else by the target prefix, else by the host. That is enough to answer in the right dialect when the signature
-is wrong. `ServiceCatalog.locate` then finds the operation and hands over the parts of the request that it had to take apart anyway.
-Nothing is loaded before somebody asks for it.
+`ServiceCatalog.recognise` derives the protocol from the headers, and the service from the signature's credential scope, else from the
+target prefix, else from the host. So an error about the signature is rendered in the right protocol. `ServiceCatalog.locate` then finds the
+operation, and returns it with the form, labels and query that it parsed. Service models are loaded at first use.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from zonal.foundation.errors import AwsError
 from zonal.wire import forms, service_models
 from zonal.wire.http_messages import HttpRequest
 from zonal.wire.rest_routes import RestRoutes
-from zonal.wire.service_models import Metadata, Operation, Service
+from zonal.wire.service_models import Metadata, Operation, ServiceModel
 
 QUERY, EC2, JSON, REST_JSON, REST_XML, CBOR = "query", "ec2", "json", "rest-json", "rest-xml", "smithy-rpc-v2-cbor"
 
 
 class Dialect(NamedTuple):
-    """How to talk to a caller: the protocol, and the service (None: one that zonal does not own, called `name` by the caller)."""
+    """The protocol and the service of a request. `service` is None if the region does not have the service that the caller calls `name`."""
 
     protocol: str
     name: str
-    service: Service | None
+    service: ServiceModel | None
     json_version: str = "1.0"
 
 
@@ -43,7 +42,7 @@ class Located(NamedTuple):
 
 
 class ServiceCatalog:
-    """The services that a region owns, by botocore's names for them."""
+    """The services of a region, by botocore's names."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
@@ -58,21 +57,21 @@ class ServiceCatalog:
         self._routes = functools.cache(RestRoutes)
 
     def recognise(self, request: HttpRequest) -> Dialect:
-        """The caller's dialect. Never refuses: a service that is not owned has `service` None."""
+        """The request's dialect. Never raises: for a service that the region does not have, `service` is None."""
         target = request.headers.get("x-amz-target", "")
         if target and (known := self._by_target_prefix(target.partition(".")[0], request)):
             return known
         said = scope_of(request) or self._target_service(target) or _host_service(request)
         names = self._by_signing_name.get(said, [])
         if not names and "s3" in self.names and (bucket_of(request.host) or (not said and _spoken(request) == REST_JSON)):
-            names = ["s3"]  # It alone has callers that sign nothing.
+            names = ["s3"]  # Only S3 accepts unsigned requests.
         if not names:
             return Dialect(_spoken(request), said, None, _json_version(request))
         name = names[0] if len(names) == 1 else self._narrow(names, request, target)
         return Dialect(_protocol(request, service_models.metadata(name)), name, service_models.service(name), _json_version(request))
 
     def _by_target_prefix(self, prefix: str, request: HttpRequest) -> Dialect | None:
-        """The dialect of a JSON request: the short way, for those that come by the thousand."""
+        """The dialect of a JSON request, from a cache, because JSON services are called often."""
         version = _json_version(request)
         known = self._json_dialects.get((prefix, version))
         if known is None and prefix in self._by_target and JSON in service_models.metadata(self._by_target[prefix]).speaks:
@@ -81,9 +80,9 @@ class ServiceCatalog:
         return known
 
     def locate(self, request: HttpRequest, dialect: Dialect) -> Located:
-        """The operation. Raises `AwsError` as the service does where there is none, and 501 for a service that is not owned."""
+        """The request's operation. Raises `AwsError`: the service's for an unknown operation, 501 for a service that is not implemented."""
         if dialect.service is None:
-            raise _service_absent(dialect.name)
+            raise service_absent(dialect.name)
         if dialect.protocol in (QUERY, EC2):
             return _locate_query(request, dialect)
         if dialect.protocol == JSON:
@@ -106,7 +105,7 @@ class ServiceCatalog:
                 raise AwsError("PreconditionFailed", message, status=412, fields={"Condition": condition})
             raise AwsError("MethodNotAllowed", "The specified method is not allowed against this resource.", status=405)
         if found is None:
-            raise AwsError("UnknownOperationException", "", status=404)
+            raise unknown_operation(dialect, "")
         if not all(map(_is_utf8, found[1].values())):
             if dialect.name == "s3":
                 raise AwsError("InvalidURI", "Couldn't parse the specified URI.", fields={"URI": request.path[:1024]})
@@ -118,7 +117,7 @@ class ServiceCatalog:
         return service_models.metadata(name).signs_as if name else target.partition(".")[0].partition("_")[0].lower()
 
     def _narrow(self, names: list[str], request: HttpRequest, target: str) -> str:
-        """Services that share a signing name are told apart by target prefix or by API version."""
+        """Choose between services that share a signing name, by target prefix or API version."""
         if target:
             return self._by_target.get(target.partition(".")[0], names[0])
         version = re.search(rb"(?:^|&)Version=([\d-]+)", request.body or request.query.encode())
@@ -144,18 +143,18 @@ def scope_of(request: HttpRequest) -> str:
 
 @functools.lru_cache(256)
 def _signing_name(authorization: str) -> str:
-    """The same in every request of a client, all day, up to the signature."""
+    """The signing name in an Authorization header. Cached: without the signature the header is constant for a client and a day."""
     match = _CREDENTIAL.search(authorization)
     return match[1] if match else ""
 
 
 def _is_utf8(label: str) -> bool:
-    """Whether a decoded label was UTF-8 on the wire (what was not stands in it as surrogates)."""
+    """Whether a decoded label was UTF-8 on the wire; other bytes were decoded to surrogates."""
     return label.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in label)
 
 
 def _host_service(request: HttpRequest) -> str:
-    """The service in a host as AWS names its endpoints: `ec2.us-east-1.amazonaws.com`."""
+    """The service in an endpoint's host name: `ec2.us-east-1.amazonaws.com`."""
     labels = request.host.split(".")
     return labels[0] if len(labels) > 2 and not labels[0].isdigit() else ""
 
@@ -165,13 +164,13 @@ _BUCKET = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-].+|localhost)|s3(?:[.-].*)?")
 
 @functools.lru_cache(1024)
 def bucket_of(host: str) -> str:
-    """The bucket of a virtual-hosted S3 request (`photos.s3.us-east-1.amazonaws.com`, `photos.localhost`); empty where there is none."""
+    """The bucket of a virtual-hosted S3 request (`photos.s3.us-east-1.amazonaws.com`, `photos.localhost`); empty if there is none."""
     match = _BUCKET.fullmatch(host)
     return (match["bucket"] or "") if match else ""
 
 
 def _spoken(request: HttpRequest) -> str:
-    """The protocol as far as the request itself shows it."""
+    """The protocol that the request's headers and query indicate."""
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return CBOR
     if "x-amz-target" in request.headers:
@@ -182,7 +181,7 @@ def _spoken(request: HttpRequest) -> str:
 
 
 def _protocol(request: HttpRequest, metadata: Metadata) -> str:
-    """The protocol that is spoken, out of those that the service speaks."""
+    """The protocol of a request to a service: the indicated one if the service has it, else the service's default."""
     spoken = _spoken(request)
     if spoken in metadata.speaks:
         return spoken
@@ -193,9 +192,20 @@ def _json_version(request: HttpRequest) -> str:
     return "1.1" if request.headers.get("content-type", "").startswith("application/x-amz-json-1.1") else "1.0"
 
 
-def _service_absent(name: str) -> AwsError:
-    known = f"the service '{name}'" if name else "this service (the request is not signed and names none)"
+def service_absent(name: str) -> AwsError:
+    """The 501 answer for a service that the region does not have; an empty name where the request does not name one."""
+    known = f"the service '{name}'" if name else "this service (the request is not signed and does not name one)"
     return AwsError("NotImplemented", f"zonal does not implement {known}; see docs/limits.md", status=501)
+
+
+def unknown_operation(dialect: Dialect, name: str) -> AwsError:
+    """The service's error for an operation that its model does not have."""
+    if dialect.protocol == EC2:
+        return AwsError("InvalidAction", f"The action {name} is not valid for this web service.")
+    if dialect.protocol == QUERY:
+        version = dialect.service.metadata.api_version if dialect.service else ""
+        return AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+    return AwsError("UnknownOperationException", "", status=400 if dialect.protocol == JSON else 404)
 
 
 def _locate_query(request: HttpRequest, dialect: Dialect) -> Located:
@@ -209,10 +219,8 @@ def _locate_query(request: HttpRequest, dialect: Dialect) -> Located:
         service = dialect.service.metadata.service_id.lower()
         raise AwsError("NoSuchVersion", f"The requested version ({version}) of service {service} does not exist")
     operation = dialect.service.operation(name)
-    if operation is None and dialect.protocol == EC2:
-        raise AwsError("InvalidAction", f"The action {name} is not valid for this web service.")
     if operation is None:
-        raise AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+        raise unknown_operation(dialect, name)
     return Located(dialect, operation, form, {}, {})
 
 
@@ -220,7 +228,7 @@ def _rpc(dialect: Dialect, name: str) -> Located:
     assert dialect.service is not None
     operation = dialect.service.operation(name)
     if operation is None:
-        raise AwsError("UnknownOperationException", "", status=404 if dialect.protocol == CBOR else 400)
+        raise unknown_operation(dialect, name)
     return Located(dialect, operation, {}, {}, {})
 
 

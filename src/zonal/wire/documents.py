@@ -1,7 +1,7 @@
-"""JSON and CBOR bodies, read and written by a shape.
+"""Reads and writes JSON and CBOR bodies by their shapes.
 
-Both protocols agree on everything but how bytes, moments and special numbers look, so each shape compiles once into a small function per
-protocol (`reader(shape, cbor=False)`) and the hot path is those functions calling each other.
+The protocols differ only in bytes, timestamps and special numbers. Each shape compiles once into a small function per protocol
+(`reader(shape, cbor=False)`), and these functions call each other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Function = Callable[[Any], Any]
 
 @functools.cache
 def reader(shape: Shape, *, cbor: bool = False) -> Function:
-    """What turns a decoded document into boto3's shape. The function raises `Malformed`."""
+    """A function that converts a decoded document to boto3's shape, and raises `Malformed`."""
     if shape.definition.document:
         return _as_it_is
     if shape.type == "structure":
@@ -48,7 +48,7 @@ def reader(shape: Shape, *, cbor: bool = False) -> Function:
 
 @functools.cache
 def body_members(shape: Shape) -> dict[str, Shape]:
-    """The members of a structure that travel in a body rather than in the head, by their model names."""
+    """The members of a structure that are in the body, by their names in the model."""
     return {name: member for name, member in shape.members.items() if member.location in (None, "body")}
 
 
@@ -58,7 +58,7 @@ def _structure_reader(shape: Shape, cbor: bool) -> Function:
     def read(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
             raise _unexpected(value, "structure")
-        if not members:  # Compiled at the first use, because shapes may hold themselves.
+        if not members:  # Compiled at first use, because shapes may be recursive.
             members.update(
                 {member.location_name or name: (name, reader(member, cbor=cbor)) for name, member in body_members(shape).items()}
             )
@@ -169,7 +169,7 @@ def _bytes_reader(value: Any) -> bytes:
 
 
 def _unexpected(value: Any, wanted: str) -> Malformed:
-    """A value of the wrong kind, in the words of AWS's own deserialiser."""
+    """The error for a value of another type, with the message of AWS's deserialiser."""
     if isinstance(value, dict):
         reason = "Start of structure or map found where not expected"
     elif isinstance(value, list):
@@ -189,7 +189,7 @@ def _unexpected(value: Any, wanted: str) -> Malformed:
 
 @functools.cache
 def writer(shape: Shape, *, cbor: bool = False) -> Function:
-    """What turns a handler's answer into a document. A member that the model does not know is an `AssertionError`."""
+    """A function that converts a handler's result to a document. A member that is not in the model is an `AssertionError`."""
     if shape.definition.document:
         return _as_it_is
     if shape.type == "structure":
@@ -200,7 +200,7 @@ def writer(shape: Shape, *, cbor: bool = False) -> Function:
         return _timestamp_writer(shape.timestamp_format or "unixTimestamp")
     if shape.type in ("float", "double"):
         return _as_it_is if cbor else _real_writer
-    return _as_it_is  # msgspec writes bytes as base64, and `wire.cbor` writes bytes and moments.
+    return _as_it_is  # msgspec writes bytes as base64, and `wire.cbor` writes bytes and timestamps.
 
 
 def _structure_writer(shape: Shape, cbor: bool) -> Function:
@@ -218,7 +218,7 @@ def _structure_writer(shape: Shape, cbor: bool) -> Function:
             found = members.get(name)
             if found is None:
                 assert name in shape.members, f"{shape.name} has no member {name}"
-                continue  # It travels in the head.
+                continue  # It is written to the headers or the status.
             result[found[0]] = found[1](item)
         return result
 

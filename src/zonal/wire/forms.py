@@ -1,7 +1,7 @@
 """Forms: the parameters of AWS's Query protocols, and query strings.
 
-A form is flat: `Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1`. `read` takes the pairs, `Branch` grows them into a tree by their dots,
-`parse` walks the tree by the operation's input shape. What nobody asked for stays in the tree and is known by not having been visited.
+A form is flat: `Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1`. `read` returns the pairs, `grow` builds a tree from the dots in
+their names, and `parse` reads the tree by the operation's input shape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SIGNING = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires"
 
 
 def read(request: HttpRequest) -> dict[str, str]:
-    """A Query request's parameters, out of its query string and its body. Raises `AwsError` MalformedQueryString."""
+    """A Query request's parameters, from its query string and its body. Raises `AwsError` MalformedQueryString."""
     pairs = _pairs(request.query)
     kind = request.headers.get("content-type", "application/x-www-form-urlencoded").partition(";")[0].strip()
     if request.body and kind == "application/x-www-form-urlencoded":
@@ -39,13 +39,13 @@ def read(request: HttpRequest) -> dict[str, str]:
 
 
 def _repeated(pairs: list[tuple[str, str]]) -> str:
-    """The first name that is there twice."""
+    """The first repeated name."""
     counts = Counter(name for name, _ in pairs)
     return next(name for name, _ in pairs if counts[name] > 1)
 
 
 def multiple(query: str) -> dict[str, list[str]]:
-    """A query string whose names may repeat."""
+    """The values of a query string by name; names may repeat."""
     values: dict[str, list[str]] = {}
     for name, value in _pairs(query) if query else ():
         values.setdefault(name, []).append(value)
@@ -69,7 +69,7 @@ def _malformed(why: str) -> AwsError:
 
 
 class Branch:
-    """A name's own value (None where it has none) and what hangs below it."""
+    """A node of the tree: the value of its name (or None) and its children."""
 
     __slots__ = ("below", "value")
 
@@ -78,7 +78,7 @@ class Branch:
         self.below: dict[str, Branch] = {}
 
     def items(self) -> list[tuple[int, Branch]]:
-        """The numbered branches in the order of their numbers."""
+        """The children of a list, sorted by their numbers."""
         try:
             numbered = [(int(number), branch) for number, branch in self.below.items() if len(number) < 10 and number.isdecimal()]
         except ValueError:
@@ -89,7 +89,7 @@ class Branch:
 
 
 def grow(form: Mapping[str, str]) -> Branch:
-    """A form as a tree. Raises `AwsError` MalformedQueryString where it is too deep."""
+    """Build the tree of a form. Raises `AwsError` MalformedQueryString if it is too deep."""
     root = Branch()
     for name, value in form.items():
         if name.count(".") > DEPTH_LIMIT:
@@ -102,7 +102,7 @@ def grow(form: Mapping[str, str]) -> Branch:
 
 
 def parse(shape: Shape | None, form: Mapping[str, str], *, ec2: bool) -> tuple[dict[str, Any], list[str]]:
-    """The parameters by the input's shape, and the names that it does not know. Raises `Malformed`, `AwsError`."""
+    """The parameters by the input's shape, and the names that are not in the shape. Raises `Malformed`, `AwsError`."""
     root = grow(form)
     reader = _Ec2Reader() if ec2 else _QueryReader()
     values = reader.structure(shape, root) if shape else {}
@@ -111,7 +111,7 @@ def parse(shape: Shape | None, form: Mapping[str, str], *, ec2: bool) -> tuple[d
 
 
 class _QueryReader:
-    """The Query protocol's way of naming things."""
+    """Reads forms of the Query protocol."""
 
     def structure(self, shape: Shape, branch: Branch) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -125,7 +125,7 @@ class _QueryReader:
         return values
 
     def find(self, member: Shape, name: str, branch: Branch) -> Branch | None:
-        """The branch of a structure's member. A flattened list goes by its elements' name."""
+        """The branch of a structure's member. A flattened list has the name of its elements."""
         if member.type == "list" and member.flattened and member.member.location_name:
             name = member.member.location_name
         elif member.location_name:
@@ -172,7 +172,7 @@ class _QueryReader:
 
 
 class _Ec2Reader(_QueryReader):
-    """EC2's way: lists have no word of their own, and names begin with a capital."""
+    """Reads forms of the EC2 protocol: lists are always flattened, and names begin with a capital letter."""
 
     def find(self, member: Shape, name: str, branch: Branch) -> Branch | None:
         if member.query_name:
@@ -188,7 +188,7 @@ class _Ec2Reader(_QueryReader):
 
 
 class _NameCollector:
-    """Stands in for a branch to learn which names a structure looks for."""
+    """Replaces a branch to collect the names that a structure reads."""
 
     class _Names:
         def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""An HTTP request and its answer as plain values, without sockets: what the gateway hands to `wire`, and what it gets back.
+"""HTTP requests and responses as plain values, without sockets. The gateway passes them to `wire` and receives them from it.
 
-A body is held as bytes unless the operation streams: then `HttpRequest.stream` yields the pieces as they arrive, and an answer's body may
-be a `FileBody` (sent by the kernel, without passing through the program) or a `StreamBody`.
+A body is bytes unless the operation streams: then `HttpRequest.stream` yields the pieces as they arrive, and a response's body may be a
+`FileBody` (sent by the kernel with `sendfile`) or a `StreamBody`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import msgspec
 
 
 class Signature(NamedTuple):
-    """What a verified SigV4 signature says.
+    """The content of a verified SigV4 signature.
 
-    `key` is the derived signing key and `seed` the signature: S3's chunks are signed on from there. `payload` is the payload hash that was
-    signed: a SHA-256, `UNSIGNED-PAYLOAD`, or `STREAMING-…`.
+    `key` is the derived signing key and `seed` the signature, with which the signatures of S3's chunks begin. `payload` is the payload hash
+    that was signed: a SHA-256, `UNSIGNED-PAYLOAD`, or `STREAMING-…`.
     """
 
     access_key: str
@@ -31,11 +31,11 @@ class Signature(NamedTuple):
 
 
 class HttpRequest(msgspec.Struct):
-    """A request as it came. `path` and `query` are still percent-encoded; names of headers are in lower case.
+    """A request as it arrived. `path` and `query` are percent-encoded; header names are in lower case.
 
-    Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is there only for operations
-    that stream and bodies that are not small (`body` is then empty); it yields pieces of the body with transfer encoding removed, once.
-    `peer` is the caller's IP address. `payload_hash` is the body's SHA-256 in hexadecimal where it was computed while the body arrived.
+    Several headers of one name are joined with commas. `signature` is None for an anonymous caller. `stream` is None except for operations
+    that stream and for large bodies (`body` is then empty); it yields the pieces of the body once, without transfer encoding.
+    `peer` is the caller's IP address. `payload_hash` is the body's SHA-256 in hexadecimal if it was computed while the body arrived.
     """
 
     method: str
@@ -50,11 +50,11 @@ class HttpRequest(msgspec.Struct):
 
     @property
     def host(self) -> str:
-        """The host that was asked, without its port, in lower case."""
+        """The `Host` header without its port, in lower case."""
         return _host_of(self.headers.get("host", ""))
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, streamed or not."""
+        """The pieces of the body, streamed or not."""
         if self.stream is None:
             if self.body:
                 yield self.body
@@ -65,13 +65,13 @@ class HttpRequest(msgspec.Struct):
 
 @functools.lru_cache(maxsize=1024)
 def _host_of(header: str) -> str:
-    """The host in a `Host` header: asked of each request several times, and the same for most."""
+    """The host in a `Host` header. Cached: read several times per request, and constant for most clients."""
     host = header.lower()
     return host if host.endswith("]") else host.rsplit(":", 1)[0] if ":" in host else host
 
 
 class FileBody(NamedTuple):
-    """`size_bytes` of an open file from `offset`. The gateway closes the file once it was sent or the client went away."""
+    """`size_bytes` of an open file from `offset`. The gateway closes the file after it was sent or the client has disconnected."""
 
     file: IO[bytes]
     offset: int
@@ -79,7 +79,7 @@ class FileBody(NamedTuple):
 
 
 class StreamBody(NamedTuple):
-    """Pieces of an answer as they come, bytes or files; `size_bytes` is None where it is not known (then the answer is chunked)."""
+    """The pieces of a response, bytes or files. `size_bytes` is None if it is not known; the response is then chunked."""
 
     pieces: AsyncIterator[bytes] | AsyncIterator[bytes | FileBody]
     size_bytes: int | None = None
@@ -89,7 +89,7 @@ Body = bytes | FileBody | StreamBody
 
 
 class HttpResponse(NamedTuple):
-    """An answer on its way out. `headers` lacks what belongs to the connection (`Content-Length`, `Date`, `Connection`)."""
+    """A response. `headers` does not contain those that the connection adds (`Content-Length`, `Date`, `Connection`)."""
 
     status: int
     headers: list[tuple[str, str]]

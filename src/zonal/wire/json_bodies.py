@@ -1,7 +1,7 @@
-"""JSON bodies out of untrusted bytes: decoded by msgspec, bounded in depth and in the number of values.
+"""Decodes untrusted JSON with msgspec, with bounds on the depth and the number of values.
 
-The bounds are counted on the bytes before anything is made of them, in time proportional to their number. msgspec holds the interpreter's
-lock while it decodes, so a large document is decoded member by member: then other threads, the event loop's among them, run in between.
+The bounds are checked on the bytes before decoding, in linear time. msgspec holds the interpreter lock while it decodes, so a large
+document is decoded member by member; other threads, including the event loop's, run in between.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 DEPTH_LIMIT = 160
-"""Levels of objects and arrays. DynamoDB's items have 32 levels of maps and lists, which are some 70 of JSON, and its handlers, which walk
-through what is deeper to say what is wrong with it, call themselves up to five times for each level."""
+"""Levels of objects and arrays. A DynamoDB item has at most 32 levels of maps and lists, about 70 levels of JSON. To report what is wrong
+with a deeper item, its handlers recurse up to five times per level."""
 VALUE_LIMIT = 4_000_000
-"""Values in one document: more than 16 MiB of any items have."""
+"""Values in one document; 16 MiB of items have fewer."""
 PIECE_BYTES = 128 * 1024
 SPLIT_LEVELS = 7
-"""How deep a large document is split: to the attributes of a batch's items."""
+"""The depth to which a large document is split: the attributes of a batch's items."""
 _DEPTHS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in _DEPTHS)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -27,11 +27,11 @@ _decode = msgspec.json.Decoder().decode
 
 
 class NotJson(Exception):
-    """The bytes are not JSON, or JSON beyond the bounds."""
+    """The bytes are not JSON, or exceed the bounds."""
 
 
 def decode(raw: bytes) -> Any:
-    """The value that the bytes hold. Raises `NotJson`."""
+    """Decode one value. Raises `NotJson`."""
     try:
         size = len(raw)
         if size > DEPTH_LIMIT and (size > PIECE_BYTES or _may_be_deep(raw)):
@@ -42,8 +42,10 @@ def decode(raw: bytes) -> Any:
 
 
 def _may_be_deep(raw: bytes) -> bool:
-    """Whether there are more opening brackets than levels allowed. To find the few that most documents have takes 1 µs for 12 KB, where
-    `bytes.count` takes 30."""
+    """Whether there are more opening brackets than allowed levels.
+
+    Searching for the few brackets of a typical document takes 1 µs for 12 KB; `bytes.count` takes 30 µs.
+    """
     left = DEPTH_LIMIT
     for bracket in (b"{", b"["):
         at = raw.find(bracket)
@@ -57,7 +59,9 @@ def _may_be_deep(raw: bytes) -> bool:
 
 def _check_bounds(raw: bytes) -> None:
     structure = raw
-    if _count_values(raw) > VALUE_LIMIT or _depth(raw) > DEPTH_LIMIT:  # As if brackets and commas in texts counted: mostly that is enough.
+    if (
+        _count_values(raw) > VALUE_LIMIT or _depth(raw) > DEPTH_LIMIT
+    ):  # An upper bound that counts brackets and commas in strings too; it usually suffices.
         structure = b"".join(raw.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
         if _count_values(structure) > VALUE_LIMIT:
             raise NotJson(f"there are more than {VALUE_LIMIT} values")
@@ -66,7 +70,7 @@ def _check_bounds(raw: bytes) -> None:
 
 
 def _count_values(structure: bytes) -> int:
-    """At least as many as there are values."""
+    """An upper bound of the number of values."""
     return structure.count(b",") + structure.count(b"[") + structure.count(b"{") + 1
 
 
@@ -80,7 +84,7 @@ def _depth(structure: bytes) -> int:
 
 
 def _in_pieces(raw: bytes | msgspec.Raw, levels: int) -> Any:
-    """Decode a value by its members or elements where it is large; `levels` may be split yet."""
+    """Decode a value, member by member if it is large and `levels` is not 0."""
     view = memoryview(raw)
     if len(view) <= PIECE_BYTES or not levels:
         return _decode(view)

@@ -1,15 +1,15 @@
-"""Whose web pages may use the region: the rules for `Host`, `Origin` and `Sec-Fetch-Site`.
+"""Rejects requests of foreign web pages, by `Host`, `Origin` and `Sec-Fetch-Site`.
 
-The default access key is known to everybody, so a web page can sign requests with it and have a browser on this machine send them. Two
-rules keep pages out, and ordinary clients, which send none of these headers but `Host`, meet only the first.
+The default access key is public, so any web page can sign requests with it and let a browser on this machine send them. Two rules reject
+such requests. Ordinary clients send only `Host` of these headers, so only the first rule concerns them.
 
 - `Host` must be a name of the region: a loopback address, `localhost` and its sub-names, AWS's own names for services, the address that
-  the region was told to listen on, or a name in the setting `allowed_hosts`. The name of a page that points it to 127.0.0.1 (DNS
-  rebinding) is none of them.
+  the region listens on, or a name in the setting `allowed_hosts`. A name that a foreign page resolves to 127.0.0.1 (DNS
+  rebinding) is not among them.
 - A request that is signed with a well-known key must not come from a foreign page: its `Origin` must be the region's own or in the setting
   `allowed_origins`, and `Sec-Fetch-Site` neither `cross-site` nor `same-site` (as `http://localhost:3000` is to `http://localhost:4566`).
-  A bucket's CORS rules may allow an origin too. Keys of the user's own are not restricted, and unsigned requests are judged by S3's
-  policies.
+  A bucket's CORS rules may allow an origin too. The user's own keys are not restricted, and S3's policies decide about unsigned
+  requests.
 
 (Fetch Metadata Request Headers, W3C; "Origin" and "Host": RFC 6454, RFC 9110.)
 """
@@ -30,7 +30,7 @@ _FOREIGN_SITES = ("cross-site", "same-site")
 
 
 class OriginPolicy:
-    """Decides by the headers of a request whether the page or program behind it may send it."""
+    """Decides from a request's headers whether its sender may send it."""
 
     def __init__(self, settings: Settings) -> None:
         self._well_known_keys = settings.well_known_keys()
@@ -40,7 +40,7 @@ class OriginPolicy:
         self.allows_host = functools.lru_cache(1024)(self._allows_host)
 
     def host_refusal(self, request: HttpRequest) -> str | None:
-        """Why `Host` is refused; None where it is a name of the region. Without the header (HTTP/1.0) there is nothing to check."""
+        """The reason to reject `Host`, or None for a name of the region or a request without the header (HTTP/1.0)."""
         header = request.headers.get("host")
         if not header or self.allows_host(header):
             return None
@@ -49,7 +49,7 @@ class OriginPolicy:
     def origin_refusal(
         self, request: HttpRequest, access_key: str, allowed: Callable[[HttpRequest, str], bool] | None = None
     ) -> str | None:
-        """Why a request that is signed with this key is refused: a foreign web page uses a well-known key. None where it is not refused.
+        """The reason to reject a request that is signed with this key (a foreign web page uses a well-known key), or None.
 
         `allowed` may allow an origin beyond the settings (a bucket's CORS rules).
         """
@@ -72,11 +72,11 @@ class OriginPolicy:
         return request.headers.get("sec-fetch-site", "").strip().lower() in _FOREIGN_SITES
 
     def allows_origin(self, origin: str) -> bool:
-        """Whether the setting `allowed_origins` has this origin."""
+        """Whether the setting `allowed_origins` contains this origin."""
         return origin.lower() in self._origins or "*" in self._origins
 
     def preflight(self, request: HttpRequest) -> HttpResponse | None:
-        """The answer to a browser that asks whether a page of an allowed origin may send a request; None where it does not ask that."""
+        """The response to a CORS preflight from a page of an allowed origin; None for any other request."""
         headers = request.headers
         if (
             request.method != "OPTIONS"
@@ -90,7 +90,7 @@ class OriginPolicy:
         return self.expose(request, HttpResponse(200, allowed, b""))
 
     def expose(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """An answer with the headers by which a browser shows it to a page of an allowed origin."""
+        """The response with CORS headers, if it goes to a page of an allowed origin."""
         origin = request.headers.get("origin")
         if origin is None or not self.allows_origin(origin):
             return response
@@ -111,16 +111,15 @@ class OriginPolicy:
         return any(_matches(host, pattern) for pattern in self._patterns)
 
     def _listens_on(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        """Whether the region was told to listen there, or on all of this machine's addresses. An address needs no name server to be found,
-        so no page can point it elsewhere."""
+        """Whether the region listens on this address, or on all. DNS rebinding cannot use an address, which is not resolved."""
         bound = _address(self._bind)
         return bound is not None and (bound == address or (bound.is_unspecified and bound.version == address.version))
 
 
 def source_of(request: HttpRequest) -> str:
-    """The origin of the page behind a request, as far as its headers show it; empty where they do not.
+    """The origin of the page that sent a request, from its headers; empty if they do not contain it.
 
-    An image or a link sends no `Origin`; a browser may name its page in `Referer`, and no page can make it name another one.
+    For an image or a link a browser sends no `Origin`, but it may send `Referer`, which no page can forge.
     """
     origin = request.headers.get("origin")
     if origin is not None:
@@ -133,7 +132,7 @@ def source_of(request: HttpRequest) -> str:
 
 
 def _is_own(origin: str, request: HttpRequest) -> bool:
-    """Whether an origin is the very address that the request was sent to."""
+    """Whether an origin is the address that the request was sent to."""
     scheme, mark, authority = origin.lower().partition("://")
     return bool(mark) and scheme in ("http", "https") and authority == request.headers.get("host", "").lower()
 
@@ -142,7 +141,7 @@ _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^\[\]:/?#@,\s]+))(?::\
 
 
 def _host_name(header: str) -> str | None:
-    """The host of a `Host` header in lower case, without brackets, port and the root's dot; None where it is malformed."""
+    """The host of a `Host` header in lower case, without brackets, port and trailing dot; None if it is malformed."""
     match = _HOST.fullmatch(header.strip().lower())
     if match is None:
         return None

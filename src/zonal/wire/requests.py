@@ -1,7 +1,7 @@
-"""A request's parameters, in exactly the shape that boto3 takes.
+"""Parses a request's parameters into the shape that boto3 takes.
 
-`parse` reads the body and the head by the operation's input shape, then `validation` holds the values against the model's constraints as
-the service does. Everything that is wrong with what was sent is an `AwsError` with the service's own code, 4xx, whatever the bytes were.
+`parse` reads head and body by the operation's input shape; `validation` then checks the model's constraints as the service does.
+For any invalid input it raises an `AwsError` with the service's own code and a 4xx status.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zonal.wire.service_models import Shape
 
 
 def parse(located: Located, request: HttpRequest) -> dict[str, Any]:
-    """The parameters of a located request, checked against the model. Raises `AwsError`."""
+    """The parameters of a located request, validated by the model. Raises `AwsError`."""
     values = read(located, request)
     if located.operation.input is not None:
         validation.check(located, located.operation.input, values)
@@ -29,7 +29,7 @@ def parse(located: Located, request: HttpRequest) -> dict[str, Any]:
 
 
 def read(located: Located, request: HttpRequest) -> dict[str, Any]:
-    """The parameters as they were sent, of the right types but not checked any further. Raises `AwsError`."""
+    """The parameters of a located request, converted to their types but not validated. Raises `AwsError`."""
     shape = located.operation.input
     protocol = located.dialect.protocol
     try:
@@ -58,7 +58,7 @@ def _parse_form(located: Located) -> dict[str, Any]:
 
 
 def unpacked(request: HttpRequest, *, limit_bytes: int) -> bytes:
-    """The body without its `Content-Encoding: gzip`, which CloudWatch's clients use for large ones. Raises `AwsError`."""
+    """The body without its `Content-Encoding: gzip`, which CloudWatch's clients use for large bodies. Raises `AwsError`."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
         body = unpacker.decompress(request.body, limit_bytes)
@@ -71,7 +71,7 @@ def unpacked(request: HttpRequest, *, limit_bytes: int) -> bytes:
 
 
 def document(raw: bytes) -> Any:
-    """A JSON body, decoded and no more; no body is an empty object. Raises `AwsError` SerializationException."""
+    """A decoded JSON body; an empty body is an empty object. Raises `AwsError` SerializationException."""
     if not raw:
         return {}
     try:
@@ -109,7 +109,7 @@ def _parse_rest(located: Located, request: HttpRequest, shape: Shape) -> dict[st
 
 
 class _Outside(NamedTuple):
-    """An input's members that do not stand in the body, by what must be there for one of them to be: few of some forty are."""
+    """An input's members outside the body, grouped by location, because a request has only a few of some forty members."""
 
     always: tuple[tuple[str, Shape], ...]
     queries: tuple[tuple[str, Shape], ...]
@@ -127,9 +127,9 @@ def _outside(shape: Shape) -> _Outside:
 
 
 def _payload(located: Located, request: HttpRequest, member: Shape) -> Any:
-    """The member that is the whole body; None where there is no body."""
+    """The member that is the whole body; None for an empty body."""
     if member.definition.eventstream:
-        raise AwsError("NotImplemented", f"zonal does not take event streams ({located.operation.name})", status=501)
+        raise AwsError("NotImplemented", f"zonal does not accept event streams ({located.operation.name})", status=501)
     if member.type == "blob":
         if request.stream is not None:
             return request.stream
@@ -140,7 +140,7 @@ def _payload(located: Located, request: HttpRequest, member: Shape) -> Any:
 
 
 def _structured(located: Located, request: HttpRequest, shape: Shape) -> Any:
-    """A JSON or XML body by its shape; None where there is no body."""
+    """A JSON or XML body by its shape; None for an empty body."""
     if not request.body.strip():
         return None
     if located.dialect.protocol == REST_JSON:
@@ -164,7 +164,7 @@ def _malformed_xml() -> AwsError:
 
 
 def _from_head(name: str, member: Shape, located: Located, request: HttpRequest) -> Any:
-    """A member out of the URI, the query string or the headers; None where it is not there."""
+    """A member from the URI, the query string or the headers; None if it is absent."""
     wire_name = member.location_name or name
     if member.location == "uri":
         text = located.labels.get(wire_name)
@@ -197,7 +197,7 @@ def _from_query(member: Shape, wire_name: str, located: Located) -> Any:
 
 
 def _taken(located: Located) -> set[str]:
-    """The query's names that other members or the route speak for."""
+    """The query's names that belong to other members or to the route."""
     shape = located.operation.input
     assert shape is not None
     names = {member.location_name or name for name, member in shape.members.items() if member.location == "querystring"}
@@ -217,7 +217,7 @@ def _from_header(member: Shape, text: str) -> Any:
 
 
 def _header_list(member: Shape, text: str) -> list[str]:
-    """A header's list. Words with commas stand in quotes; RFC 822 moments have a comma of their own."""
+    """The elements of a header's list. Elements with commas are quoted; RFC 822 timestamps contain one comma."""
     items: list[str] = []
     letters: list[str] = []
     quoted, escaped = False, False

@@ -1,8 +1,8 @@
-"""Answers and errors in the service's own protocol, from its model.
+"""Renders responses and errors in the service's protocol, by its model.
 
-`render` puts a handler's answer where the output shape says (status, headers, body); `render_error` does the same for an `AwsError`, in
-the dress of each protocol: `<ErrorResponse>`, EC2's `<HttpResponse><Errors>`, JSON's `__type`, S3's bare `<Error>`. A member that the model
-does not know is a bug in a handler and fails an assertion. The status of an error that the model knows is the model's.
+`render` writes a handler's result to status, headers and body as the output shape declares. `render_error` writes an `AwsError` in the
+protocol's format: `<ErrorResponse>`, EC2's `<Response><Errors>`, JSON's `__type`, S3's bare `<Error>`. A result member that is not in the
+model is a bug in a handler and fails an assertion. An error in the model has the model's status.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zonal.wire import cbor, documents, s3_xml, xml
 from zonal.wire.dispatch import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, Dialect, Located
 from zonal.wire.http_messages import Body, FileBody, HttpRequest, HttpResponse, StreamBody
 from zonal.wire.scalars import real_text, timestamp_text
-from zonal.wire.service_models import Service, Shape
+from zonal.wire.service_models import ServiceModel, Shape
 
 Headers = list[tuple[str, str]]
 
@@ -30,7 +30,7 @@ _PROLOGUE = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 def render(located: Located, result: Mapping[str, Any] | None, request_id: str) -> HttpResponse:
-    """A handler's answer on the wire. None is an answer without members."""
+    """The response for a handler's result; None is a result without members."""
     result = result or {}
     protocol = located.dialect.protocol
     output = located.operation.output
@@ -48,7 +48,7 @@ def render(located: Located, result: Mapping[str, Any] | None, request_id: str) 
 
 
 def render_document(dialect: Dialect, result: Any, request_id: str) -> HttpResponse:
-    """The answer of a JSON service's handler that has made the document itself: encoded already, plain values, or none at all."""
+    """The response for the result of a handler that returns documents: encoded JSON, plain values, or None for an empty body."""
     raw = result if isinstance(result, bytes) else b"" if result is None else msgspec.json.encode(result)
     return HttpResponse(200, _json_headers(dialect, _request_id_headers(dialect, request_id), raw), raw)
 
@@ -60,7 +60,7 @@ def _request_id_headers(dialect: Dialect, request_id: str) -> Headers:
 
 
 def _host_id(request_id: str) -> str:
-    """S3's second name of a request, which support asks for."""
+    """S3's second request id (`x-amz-id-2`)."""
     return base64.b64encode(request_id.encode() * 2).decode()
 
 
@@ -107,7 +107,7 @@ def _render_rest(located: Located, output: Shape | None, result: Mapping[str, An
         elif member.location == "headers":
             headers += [(f"{member.location_name or ''}{key}", text) for key, text in value.items()]
         else:
-            headers.append((member.location_name or name, _header_text(member, value)))
+            headers.append((member.location_name or name, header_text(member, value)))
     body, content_type = _rest_body(located.dialect.protocol, located.operation.name, output, result)
     if located.dialect.name == "s3" and content_type == "application/xml" and isinstance(body, bytes):
         body = s3_xml.with_s3_root(located.operation.name, body, result)
@@ -140,11 +140,11 @@ def _structured(protocol: str, shape: Shape, name: str, value: Any) -> tuple[byt
     return "".join(out).encode(), "application/xml"
 
 
-def _header_text(member: Shape, value: Any) -> str:
+def header_text(member: Shape, value: Any) -> str:
     if member.jsonvalue:
         return base64.b64encode(json.dumps(value, separators=(",", ":")).encode()).decode()
     if member.type == "list":
-        return ",".join(_header_text(member.member, item) for item in value)
+        return ",".join(header_text(member.member, item) for item in value)
     if member.type == "boolean":
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -155,10 +155,9 @@ def _header_text(member: Shape, value: Any) -> str:
 
 
 def render_error(dialect: Dialect, error: AwsError, request_id: str, request: HttpRequest) -> HttpResponse:
-    """An error on the wire, as the service dresses it."""
-    shape = dialect.service.errors.get(error.code) if dialect.service else None
-    known = shape.definition.error if shape else None
-    status = known.http_status_code if known else 500 if shape and shape.definition.fault else error.status
+    """An error as the service's protocol writes it."""
+    shape = _error_shape(dialect, error)
+    status = _error_status(shape, error)
     headers = [*_request_id_headers(dialect, request_id), *error.headers.items()]
     sender = "Receiver" if status >= 500 else "Sender"
     code = shape.error_code if shape else error.code
@@ -173,12 +172,31 @@ def render_error(dialect: Dialect, error: AwsError, request_id: str, request: Ht
     return _document_error(dialect, shape, error, status, headers)
 
 
+def resolved_error(dialect: Dialect, error: AwsError) -> AwsError:
+    """The error with the code that botocore reports and the status that the model gives it."""
+    shape = _error_shape(dialect, error)
+    if shape is None:
+        return error
+    is_document = dialect.protocol in (JSON, CBOR, REST_JSON)
+    code = shape.name if is_document else shape.error_code
+    return AwsError(code, error.message, status=_error_status(shape, error), fields=error.fields, headers=error.headers)
+
+
+def _error_shape(dialect: Dialect, error: AwsError) -> Shape | None:
+    return dialect.service.errors.get(error.code) if dialect.service else None
+
+
+def _error_status(shape: Shape | None, error: AwsError) -> int:
+    known = shape.definition.error if shape else None
+    return known.http_status_code if known else 500 if shape and shape.definition.fault else error.status
+
+
 def _ec2_error(code: str, message: str, request_id: str) -> bytes:
     inside = f"<Code>{xml.escape(code)}</Code><Message>{xml.escape(message)}</Message>"
     return f"{_PROLOGUE}<Response><Errors><Error>{inside}</Error></Errors><RequestID>{request_id}</RequestID></Response>".encode()
 
 
-def _query_error(service: Service | None, shape: Shape | None, code: str, error: AwsError, sender: str, request_id: str) -> bytes:
+def _query_error(service: ServiceModel | None, shape: Shape | None, code: str, error: AwsError, sender: str, request_id: str) -> bytes:
     space = service.metadata.xml_namespace if service else None
     out = [f'<ErrorResponse xmlns="{space}">' if space else "<ErrorResponse>"]
     out.append(f"<Error><Type>{sender}</Type><Code>{xml.escape(code)}</Code><Message>{xml.escape(error.message)}</Message>")
@@ -195,7 +213,7 @@ def _s3_error(code: str, error: AwsError, request_id: str) -> bytes:
 
 
 def _error_fields(out: list[str], shape: Shape | None, fields: Mapping[str, Any]) -> None:
-    """Further members of an error: by the model where it knows them, else as plain elements (S3's are in no model)."""
+    """Further members of an error: by the model's shape, else as plain elements (S3's errors are not in its model)."""
     if shape is not None:
         xml.content_writer(shape)(out, fields)
         return
@@ -233,7 +251,7 @@ def _document_error(dialect: Dialect, shape: Shape | None, error: AwsError, stat
     if dialect.name in ("dynamodb", "dynamodbstreams"):
         space = _DYNAMODB_NAMESPACES.get(name, "com.amazonaws.dynamodb.v20120810#")
         if space.endswith(".service#") and message in body:
-            body["Message"] = body.pop(message)  # What stands before DynamoDB itself spells it so.
+            body["Message"] = body.pop(message)  # The framework in front of DynamoDB writes `Message`.
         name = space + name
     raw = msgspec.json.encode({"__type": name} | body)
     return HttpResponse(status, _json_headers(dialect, headers, raw), raw)
@@ -243,4 +261,4 @@ def _error_headers(shape: Shape | None, fields: Mapping[str, Any]) -> Headers:
     if shape is None:
         return []
     located = {name: member for name, member in shape.members.items() if member.location == "header"}
-    return [(member.location_name or name, _header_text(member, fields[name])) for name, member in located.items() if name in fields]
+    return [(member.location_name or name, header_text(member, fields[name])) for name, member in located.items() if name in fields]

@@ -1,10 +1,9 @@
-"""REST: which operation a method and a URI mean.
+"""Finds the operation of a REST request from its method and URI.
 
-A model gives each operation a method and a template (`/{Bucket}/{Key+}?uploads`). Several may match one request: an operation is a
-candidate when the path fits, the template's query constants are there, and so are the query parameters and headers that its input
-requires (that tells UploadPart from PutObject, and CopyObject from both; where constants have told already, a header that lacks is for
-the operation to miss). The candidate that asks for most wins, and a deprecated one only
-where nothing else does (S3 has two of some).
+A model gives each operation a method and a URI template (`/{Bucket}/{Key+}?uploads`), and several can match a request. An operation is a
+candidate if the path matches and the request has the template's query constants and the query parameters and headers that its input
+requires. (These distinguish UploadPart, PutObject and CopyObject. If the template has constants, a missing header is reported by
+validation.) The candidate with the most requirements wins; a deprecated operation wins only if it is the only candidate.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from zonal.wire.service_models import Operation, Service
+from zonal.wire.service_models import Operation, ServiceModel
 
 
 class RestRoute(NamedTuple):
-    """An operation's way in.
+    """The compiled URI template of an operation.
 
-    `labels` name the path's groups in turn, `constants` are the template's query words with their values ("": only has to be there).
+    `labels` are the names of the path's groups, `constants` the template's query parameters with their values ("": any value).
     """
 
     operation: Operation
@@ -35,10 +34,10 @@ class RestRoute(NamedTuple):
 class RestRoutes:
     """All routes of one REST service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: ServiceModel) -> None:
         self._routes: dict[str, list[RestRoute]] = {}
         self._bare: dict[str, list[RestRoute]] = {}
-        """Those that ask for nothing in the query: the only ones for a request without one."""
+        """The routes without query requirements: the candidates for a request without a query."""
         for name in service.operation_names:
             operation = service.operation(name)
             assert operation is not None
@@ -51,7 +50,7 @@ class RestRoutes:
     def find(
         self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str]
     ) -> tuple[Operation, dict[str, str]] | None:
-        """The operation and its labels (decoded; what is not UTF-8 as surrogates), or None where nothing fits."""
+        """The operation and its decoded labels (bytes that are not UTF-8 as surrogates), or None if no route matches."""
         for route in (self._routes if query else self._bare).get(method, ()):
             match = route.path.fullmatch(path)
             if match is None or not _has(route, query, headers):
@@ -62,7 +61,7 @@ class RestRoutes:
 
 
 def _has(route: RestRoute, query: Mapping[str, list[str]], headers: Mapping[str, str]) -> bool:
-    """Whether all is there that the route asks for. Loops, since most routes ask for little and each request tries many."""
+    """Whether a request meets the route's requirements. Plain loops, because each request is checked against many routes."""
     for name, value in route.constants:
         if name not in query or (value and value not in query[name]):
             return False
@@ -98,7 +97,7 @@ def _required(operation: Operation) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _pattern(template: str) -> tuple[str, tuple[str, ...], int]:
-    """The template as a regular expression, the labels that are its groups in turn, and how many of its segments are literal."""
+    """The template as a regular expression, the labels of its groups, and the number of its literal segments."""
     parts, literals = [], 0
     labels = tuple(label.strip("+") for label in re.findall(r"\{([^}]+)\}", template))
     for segment in template.strip("/").split("/"):

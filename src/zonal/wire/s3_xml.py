@@ -1,7 +1,7 @@
-"""How S3's XML answers are called, which its model does not tell.
+"""The root elements of S3's XML responses, which its model does not contain.
 
-Other REST services name an answer's root after the operation. S3's roots are older than its model: clients that read by names (Go's,
-C++'s) want `ListBucketResult` in S3's namespace, and GetBucketLocation answers with a root that holds the text itself.
+Other REST services name a response's root after the operation. S3's roots are older than its model: clients that check names (Go, C++)
+require `ListBucketResult` in S3's namespace, and the root of GetBucketLocation contains the text itself.
 (S3 API Reference, "Response Syntax" of each operation.)
 """
 
@@ -37,7 +37,7 @@ ROOTS = {
 
 
 def with_s3_root(operation: str, body: bytes, result: Mapping[str, Any]) -> bytes:
-    """An answer's XML with the root that S3 gives it."""
+    """A response's XML with S3's root element."""
     if operation == "GetBucketLocation":
         text = xml.escape(result.get("LocationConstraint") or "")
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<LocationConstraint xmlns="{NAMESPACE}">{text}</LocationConstraint>'.encode()

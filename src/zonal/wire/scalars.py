@@ -1,7 +1,7 @@
-"""Single values: text, numbers, truth, moments and bytes, as each protocol writes them.
+"""Scalars: strings, numbers, booleans, timestamps and blobs, as each protocol writes them.
 
-`from_text` reads them where everything is text (forms, headers, labels, XML); `timestamp` reads a timestamp in any of AWS's three formats,
-as AWS does whatever the model says; `timestamp_text` writes one.
+`from_text` parses them where everything is text (forms, headers, labels, XML). `timestamp` parses any of AWS's three formats, as AWS does
+whatever the model declares; `timestamp_text` writes one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class Malformed(Exception):
-    """A value that is not of its type. `path` names it by the model's member names; `text` is what was there, for messages."""
+    """A value does not have its type. `path` is built from the model's member names; `text` is the value, for messages."""
 
     def __init__(self, path: str, reason: str, *, text: str = "", type: str = "") -> None:
         super().__init__(f"{path}: {reason}")
@@ -33,13 +33,13 @@ class Malformed(Exception):
         self.type = type
 
     def under(self, name: str) -> Malformed:
-        """The same, seen from one level higher."""
+        """The same error with a path that begins one level higher."""
         self.path = f"{name}.{self.path}" if self.path else name
         return self
 
 
 def from_text(shape: Shape, text: str) -> Any:
-    """A scalar out of its text. Raises `Malformed`."""
+    """Parse a scalar. Raises `Malformed`."""
     kind = shape.type
     if kind == "string":
         return text
@@ -56,11 +56,11 @@ def from_text(shape: Shape, text: str) -> Any:
             return base64.b64decode(text, validate=True)
     except (ValueError, KeyError, OverflowError, binascii.Error):
         raise Malformed("", f"'{text[:100]}' is not a valid {kind}", text=text[:100], type=kind) from None
-    raise Malformed("", f"a {kind} cannot stand here", type=kind)
+    raise Malformed("", f"a {kind} is not allowed here", type=kind)
 
 
 def whole(kind: str, text: str) -> int:
-    """An `integer` or `long` within its range. Raises `ValueError`."""
+    """Parse an `integer` or `long` within its range. Raises `ValueError`."""
     if len(text) > 20 or not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
         raise ValueError(text[:30])
     number = int(text)
@@ -71,7 +71,7 @@ def whole(kind: str, text: str) -> int:
 
 
 def real(text: str) -> float:
-    """A floating-point number, with AWS's words for the special ones. Raises `ValueError`."""
+    """Parse a floating-point number, or one of AWS's names of special values. Raises `ValueError`."""
     if text in SPECIAL:
         return SPECIAL[text]
     if len(text) > 400 or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", text, re.ASCII):
@@ -80,7 +80,7 @@ def real(text: str) -> float:
 
 
 def timestamp(value: str | float) -> datetime:
-    """A timestamp: seconds since 1970, ISO 8601 or RFC 822. Raises `ValueError`."""
+    """Parse a timestamp: seconds since 1970, ISO 8601 or RFC 822. Raises `ValueError`."""
     if isinstance(value, int | float):
         return _EPOCH + timedelta(seconds=value)
     if re.fullmatch(r"-?\d{1,13}(\.\d{1,9})?", value, re.ASCII):
@@ -96,7 +96,7 @@ def timestamp(value: str | float) -> datetime:
 
 @lru_cache(1024)
 def timestamp_text(value: datetime, format: str) -> str:
-    """A moment as `iso8601`, `rfc822` or `unixTimestamp`; a naive one counts as UTC."""
+    """A timestamp as `iso8601`, `rfc822` or `unixTimestamp`; a naive datetime counts as UTC."""
     if format == "rfc822":
         return _http_date(value)
     value = _utc(value)
@@ -107,7 +107,7 @@ def timestamp_text(value: datetime, format: str) -> str:
 
 @lru_cache(1024)
 def _http_date(value: datetime) -> str:
-    """A moment as headers tell it. An object that is read again and again tells the same one each time."""
+    """A timestamp as headers write it. Cached, because an object that is read often sends the same one each time."""
     return format_datetime(_utc(value), usegmt=True)
 
 
@@ -116,14 +116,14 @@ def _utc(value: datetime) -> datetime:
 
 
 def seconds(value: datetime) -> int | float:
-    """Seconds since 1970, to the millisecond, whole where they are whole."""
+    """Seconds since 1970 with milliseconds; an integer if they are whole."""
     value = value.replace(tzinfo=UTC) if value.tzinfo is None else value
     milliseconds = (value - _EPOCH) // timedelta(milliseconds=1)
     return milliseconds // 1000 if milliseconds % 1000 == 0 else milliseconds / 1000
 
 
 def real_text(value: float) -> str:
-    """A floating-point number in AWS's words."""
+    """A floating-point number as text, with AWS's names of special values."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

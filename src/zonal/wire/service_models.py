@@ -1,8 +1,8 @@
-"""AWS's service models as botocore ships them, held small: no documentation, shapes resolved when they are first needed.
+"""AWS's service models, loaded from botocore's data files.
 
-A model file is decoded straight into the structures below, so everything that the wire does not need (documentation, examples, endpoint
-rules) is skipped while decoding. The files are read from botocore's data directory without importing botocore, which would cost
-every idle region some 15 MB. `metadata()` reads only the head of a file; `service()` reads it all, once.
+A model file is decoded directly into the structures below; parts that zonal does not use (documentation, examples, endpoint rules) are
+skipped while decoding, and shapes are resolved at first use. botocore itself is not imported, which saves some 15 MB of memory.
+`metadata()` reads only the beginning of a file; `service()` reads all of it, once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ModelMissing(ZonalError):
 
 
 class Metadata(msgspec.Struct, rename="camel", frozen=True):
-    """A service model's own description."""
+    """The metadata of a service model."""
 
     api_version: str
     endpoint_prefix: str
@@ -53,7 +53,7 @@ class Metadata(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Traits(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
-    """What a reference to a shape adds to it. `shape` is the shape's name."""
+    """The traits that a reference adds to a shape. `shape` is the shape's name."""
 
     shape: str = ""
     location_name: str | None = None
@@ -125,9 +125,9 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class Shape:
-    """A shape where it is used: the definition with the traits of the reference laid over it."""
+    """A shape at one of its uses: the definition, overridden by the traits of the reference."""
 
-    def __init__(self, service: Service, name: str, definition: Definition, traits: Traits) -> None:
+    def __init__(self, service: ServiceModel, name: str, definition: Definition, traits: Traits) -> None:
         self._service = service
         self.name = name
         self.definition = definition
@@ -151,8 +151,8 @@ class Shape:
 
     @functools.cached_property
     def member(self) -> Shape:
-        """What a list holds."""
-        assert self.definition.member is not None, f"{self.name} is no list"
+        """The shape of a list's elements."""
+        assert self.definition.member is not None, f"{self.name} is not a list"
         return self._service.resolve(self.definition.member)
 
     @functools.cached_property
@@ -176,9 +176,9 @@ class Shape:
 
 
 class Operation:
-    """An operation of a service, with its input and output shapes (None where it has none)."""
+    """An operation of a service, with its input and output shapes (None if it has none)."""
 
-    def __init__(self, service: Service, definition: OperationDefinition) -> None:
+    def __init__(self, service: ServiceModel, definition: OperationDefinition) -> None:
         self.service = service
         self.name = definition.name
         self.http = definition.http
@@ -197,7 +197,7 @@ class Operation:
         return f"<{self.service.name}:{self.name}>"
 
 
-class Service:
+class ServiceModel:
     """One service's model. `name` is botocore's name for it (`rds`, `elbv2`)."""
 
     def __init__(self, name: str, file: _File) -> None:
@@ -213,7 +213,7 @@ class Service:
         return list(self._operations)
 
     def operation(self, name: str) -> Operation | None:
-        """The operation of this name, or None where the service has none."""
+        """The operation with this name, or None."""
         if name not in self._found:
             if name not in self._operations:
                 return None
@@ -221,7 +221,7 @@ class Service:
         return self._found[name]
 
     def resolve(self, traits: Traits) -> Shape:
-        """The shape that a reference of this model means; one reference gives one shape, so that recursion ends."""
+        """The shape of a reference in this model. One reference always resolves to the same object, so that recursive shapes are finite."""
         if (found := self._resolved.get(id(traits))) is None:
             found = self._resolved[id(traits)] = self._shape(traits)
         return found
@@ -237,14 +237,14 @@ class Service:
 
 
 @functools.cache
-def service(name: str) -> Service:
+def service(name: str) -> ServiceModel:
     """The model of a service, loaded once. Raises `ModelMissing`."""
     path = _path(name)
     file = msgspec.json.decode(_read(path), type=_File)
     extras = path.with_name("service-2.sdk-extras.json")
     if extras.exists():
         _merge(file.shapes, msgspec.json.decode(extras.read_bytes())["merge"].get("shapes", {}))
-    return Service(name, file)
+    return ServiceModel(name, file)
 
 
 @functools.cache
@@ -262,7 +262,7 @@ def metadata(name: str) -> Metadata:
 
 
 def _merge(shapes: dict[str, Definition], changes: dict[str, dict[str, Any]]) -> None:
-    """Lay over the shapes what botocore's own extras say of them, as botocore does."""
+    """Merge botocore's `sdk-extras` into the shapes, as botocore does."""
     for name, change in changes.items():
         known = msgspec.to_builtins(shapes[name]) if name in shapes else {}
         members = known.get("members", {}) | change.get("members", {})
@@ -272,7 +272,7 @@ def _merge(shapes: dict[str, Definition], changes: dict[str, dict[str, Any]]) ->
 def _path(name: str) -> Path:
     specification = importlib.util.find_spec("botocore")
     if specification is None or not specification.submodule_search_locations:
-        raise ModelMissing("botocore is not installed, and its models describe AWS's wire; install zonal's requirements")
+        raise ModelMissing("botocore, which has AWS's service models, is not installed; install zonal's requirements")
     directory = Path(specification.submodule_search_locations[0]) / "data" / name
     versions = sorted(path for path in directory.glob("*/service-2.json*"))
     if not name.replace("-", "").isalnum() or not versions:

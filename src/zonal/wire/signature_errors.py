@@ -1,4 +1,4 @@
-"""What S3 says to a signature that it does not take, whatever its version (S3 API Reference, "Error responses")."""
+"""S3's errors for invalid signatures of any version (S3 API Reference, "Error responses")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zonal.foundation.errors import AwsError
 
 SKEW = timedelta(minutes=15)
-"""How far a request's time may be from the service's."""
+"""The maximum difference between a request's time and the service's."""
 
 
 def unknown_key(access_key: str) -> AwsError:
@@ -27,7 +27,7 @@ def too_skewed(timestamp: str, now: datetime) -> AwsError:
 
 
 def mismatch(access_key: str, to_sign: str, provided: str, canonical: str | None = None) -> AwsError:
-    """With the forms that were built from what arrived (a character for each byte), by which a caller finds the difference."""
+    """The error with the strings that the service built (one character per byte), in which a caller finds the difference."""
     message = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
     fields = {"AWSAccessKeyId": access_key, "StringToSign": to_sign, "SignatureProvided": provided, "StringToSignBytes": _bytes(to_sign)}
     if canonical is not None:

@@ -1,7 +1,7 @@
-"""S3's old signatures, version 2: presigned URLs, which boto3 still makes unless it is told `signature_version="s3v4"`, and headers.
+"""Verifies S3's Signature Version 2: presigned URLs, which boto3 still creates without `signature_version="s3v4"`, and headers.
 
 `?AWSAccessKeyId=…&Expires=…&Signature=…` or `Authorization: AWS KEY:SIGNATURE`: an HMAC-SHA1 of method, three headers, AWS's headers,
-bucket, key and sub-resources. us-east-1 takes both, as the regions older than 2014 do.
+bucket, key and sub-resources. us-east-1 accepts both, like all regions older than 2014.
 (S3 User Guide, "Signing and authenticating REST requests (AWS signature version 2)".)
 """
 
@@ -29,13 +29,13 @@ _SUBRESOURCES = re.compile(
 
 
 def is_presigned(request: HttpRequest) -> bool:
-    """Whether this is such a URL."""
+    """Whether the request has a presigned URL of version 2."""
     names = {word.partition("=")[0] for word in request.query.split("&")}
     return {"AWSAccessKeyId", "Signature", "Expires"} <= names
 
 
 def verify_presigned(request: HttpRequest, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
-    """What the signature of a URL says. `bucket` is the one in the host's name, else empty. Raises `AwsError`."""
+    """Verify a presigned URL. `bucket` is the one in the host name, else empty. Raises `AwsError`."""
     pairs = [word.partition("=") for word in request.query.split("&") if word]
     given = {name: unquote(value) for name, _, value in pairs}
     expires = given["Expires"]
@@ -52,12 +52,12 @@ def verify_presigned(request: HttpRequest, secrets: Mapping[str, str], bucket: s
 
 
 def is_header(authorization: str) -> bool:
-    """Whether this is such an Authorization header."""
+    """Whether the request has an Authorization header of version 2."""
     return authorization.partition(" ")[0] == "AWS"
 
 
 def verify_header(request: HttpRequest, secrets: Mapping[str, str], bucket: str, now: datetime) -> Signature:
-    """What a signed header says. `bucket` is the one in the host's name, else empty. Raises `AwsError`."""
+    """Verify an Authorization header. `bucket` is the one in the host name, else empty. Raises `AwsError`."""
     headers = request.headers
     authorization = headers["authorization"]
     access_key, colon, signature = authorization.removeprefix("AWS").strip().rpartition(":")
@@ -75,7 +75,7 @@ def verify_header(request: HttpRequest, secrets: Mapping[str, str], bucket: str,
 
 
 def _parsed_timestamp(date: str) -> datetime | None:
-    """The moment that a header names, as HTTP writes dates or as ISO 8601; None where there is none, or none after 1970."""
+    """The time in a header, as an HTTP date or ISO 8601; None if it is missing, malformed or before 1970."""
     try:
         if not date.endswith("Z"):
             found = parsedate_to_datetime(date)
@@ -107,9 +107,9 @@ _SIGNING_ONLY = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-exp
 
 
 def hoisted(request: HttpRequest) -> Mapping[str, str]:
-    """The headers of a presigned request with those that whoever signed it put into the query string, as SDKs do.
+    """The headers of a presigned request, with those that the SDK that signed it put into the query string.
 
-    Checksums are left out, as S3 leaves them: SDKs that sign before there is a body put that of an empty one there
+    Checksums are ignored, as S3 ignores them: SDKs that sign before they have the body send that of an empty one
     (localstack issue 12169, aws-sdk issue 480, aws-sdk-go-v2 issue 2610).
     """
     pairs = [word.partition("=") for word in request.query.split("&") if word]
@@ -120,7 +120,7 @@ def hoisted(request: HttpRequest) -> Mapping[str, str]:
 
 
 def _strings_to_sign(request: HttpRequest, headers: Mapping[str, str], bucket: str, date: str) -> list[str]:
-    """What may have been signed, a character for each byte, as headers are: a bucket's own address with or without a slash at its end."""
+    """The strings that may have been signed, one character per byte: a bucket's own address with or without a trailing slash."""
     own = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
     path = f"/{bucket}{request.path}" if bucket else request.path
     paths = [path, f"{path}/"] if path.count("/") == 1 and path != "/" else [path]

@@ -1,12 +1,12 @@
-"""Signature Version 4, from the service's side: whether a request was signed with a secret that this region gave out.
+"""Verifies Signature Version 4.
 
 The caller signs a canonical form of its request with a key derived from its secret, the day, the region and the service. `Verifier.verify`
-builds the same form from what arrived, and compares. Everything that can be wrong has the code and the words that the service in question
-uses (`_refusal`); the checks come in the order in which AWS makes them: form, scope, date, key, signature, and for S3 the body's hash.
+builds the same form from the received request, and compares the signatures. Each error has the code and message of the service that was
+called; the checks are made in AWS's order: form, scope, date, key, signature, and for S3 the body's hash.
 
-S3 differs: it takes paths as they are (others encode them once more and remove dots), it signs the payload's hash as a header, which may
-stand for an unsigned or a chunked body, and it has errors of its own. For chunked bodies `chunk_signature` and `trailer_signature` go on
-from the verified seed.
+S3 differs: it signs paths as they are (others encode them once more and remove dots), it signs the payload's hash as a header, which may
+also declare an unsigned or a chunked body, and it has errors of its own. For chunked bodies `chunk_signature` and `trailer_signature`
+continue from the verified seed.
 
 Sources: IAM User Guide "Create a signed AWS API request"; S3 API Reference "Authenticating Requests (AWS Signature Version 4)".
 """
@@ -49,7 +49,7 @@ class Verifier:
         self._region = region
 
     def verify(self, request: HttpRequest, dialect: Dialect, now: datetime) -> Signature | None:
-        """What the signature says, or None for a request that carries none. `now` is the wall's time. Raises `AwsError`."""
+        """The verified signature, or None for an unsigned request. `now` is the present time, not region time. Raises `AwsError`."""
         if _is_s3(dialect):
             authorization = request.headers.get("authorization", "")
             if signature_v2.is_header(authorization):
@@ -72,10 +72,10 @@ class Verifier:
         return signature
 
     def check_head(self, request: HttpRequest, dialect: Dialect, now: datetime) -> str | None:
-        """All that can be verified before the body is there, of any service but S3, whose head has the whole signature.
+        """Check form, scope, date and key before the body has arrived, for any service but S3 (whose head has the whole signature).
 
-        The signature covers the body's hash; its form, scope, date and key do not. Returns the access key that is claimed, None for a
-        request that carries no signature. Raises `AwsError`.
+        Only the signature itself depends on the body's hash. Returns the claimed access key, or None for an unsigned request. Raises
+        `AwsError`.
         """
         claim = _claim(request, dialect)
         if claim is None:
@@ -109,7 +109,7 @@ class Verifier:
 
 
 class _Claim(msgspec.Struct, frozen=True):
-    """What a request says of its signature. `expires` is None for a signed header, else the seconds that a presigned URL lives."""
+    """The signature parameters of a request. `expires` is None for a signed header, else the validity of a presigned URL in seconds."""
 
     access_key: str
     date: str
@@ -147,7 +147,7 @@ _AUTHORIZATION = re.compile(
 
 @functools.lru_cache(256)
 def _authorization(head: str) -> tuple[str, ...] | None:
-    """The parts of an Authorization header up to the signature: the same in every request of a client, all day."""
+    """The parts of an Authorization header before the signature. Cached: they are constant for a client and a day."""
     match = _AUTHORIZATION.fullmatch(head)
     return match.groups() if match else None
 
@@ -175,7 +175,7 @@ def _header_claim(request: HttpRequest, dialect: Dialect, authorization: str) ->
 
 
 def _check_signed_headers(request: HttpRequest, dialect: Dialect, signed: tuple[str, ...]) -> None:
-    """The host must be signed; S3 wants every header of AWS's signed."""
+    """The host must be signed; S3 also requires all x-amz-* headers to be signed."""
     if "host" not in signed and not _is_s3(dialect):
         raise _mismatch(dialect, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     if not _is_s3(dialect):
@@ -200,7 +200,7 @@ def _from_date_header(text: str) -> str:
 
 
 def _malformed_authorization(dialect: Dialect, authorization: str, request: HttpRequest) -> AwsError:
-    """Says what an Authorization header lacks, in the service's words."""
+    """The service's error for a malformed Authorization header."""
     shown = authorization[:300]
     if _is_s3(dialect):
         if not authorization.startswith(ALGORITHM):
@@ -335,7 +335,7 @@ def _iso(moment: datetime) -> str:
 
 @functools.lru_cache(256)
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """The key that a day's requests to one service are signed with."""
+    """The signing key for a day's requests to one service."""
     key = hmac.digest(f"AWS4{secret}".encode(), date.encode(), "sha256")
     for word in (region, service, "aws4_request"):
         key = hmac.digest(key, word.encode(), "sha256")
@@ -343,7 +343,7 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def sign(key: bytes, message: bytes) -> str:
-    """The HMAC-SHA256 of a message, in hexadecimal (RFC 2104: the key's two halves are the same for a day, so they are hashed once)."""
+    """The HMAC-SHA256 of a message, in hexadecimal (RFC 2104). The two padded keys are hashed once, because they are constant for a day."""
     inner, outer = _halves(key)
     digest = inner.copy()
     digest.update(message)
@@ -364,7 +364,7 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 def _check_signature(claim: _Claim, dialect: Dialect, request: HttpRequest, key: bytes, scope: str) -> None:
     canonical = _canonical_request(claim, request, s3=_is_s3(dialect))
-    # A header came as bytes, each of which is a character here: those bytes were signed, be they UTF-8 or not.
+    # A header was decoded as latin-1, one character per byte; the client signed these bytes, UTF-8 or not.
     to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashlib.sha256(canonical.encode('latin-1')).hexdigest()}"
     if hmac.compare_digest(sign(key, to_sign.encode()).encode(), claim.signature.encode()):
         return
@@ -384,7 +384,7 @@ def _canonical_request(claim: _Claim, request: HttpRequest, *, s3: bool) -> str:
 
 
 def _trimmed(value: str) -> str:
-    """A header's value with single spaces. What is no ASCII is half a character of UTF-8, also where it looks like a space."""
+    """A header's value with single spaces. Only ASCII spaces count: other bytes are parts of UTF-8 characters."""
     return " ".join(value.split() if value.isascii() else re.findall(r"[^ \t]+", value))
 
 
@@ -411,7 +411,7 @@ def _encoded(text: str) -> str:
 
 
 def _check_payload(claim: _Claim, dialect: Dialect, request: HttpRequest) -> None:
-    """S3 signs the hash that a header claims; whether the body has it is looked at here (for a stream by `checked`)."""
+    """Check the body against the hash in the signed header (`checked` does it for a stream)."""
     if not _is_s3(dialect) or request.stream is not None or claim.payload == UNSIGNED or claim.payload in STREAMING:
         return
     computed = _payload_hash(request)
@@ -432,7 +432,7 @@ def _compare_payload(claimed: str, computed: str) -> None:
 
 
 async def checked(pieces: AsyncIterator[bytes], signature: Signature) -> AsyncIterator[bytes]:
-    """A streamed body that was signed by its hash: raises `AwsError` XAmzContentSHA256Mismatch after the last piece if it is another."""
+    """A streamed body with a signed hash: raises `AwsError` XAmzContentSHA256Mismatch after the last piece if the hash differs."""
     running = hashlib.sha256()
     async for piece in pieces:
         running.update(piece)
@@ -442,22 +442,22 @@ async def checked(pieces: AsyncIterator[bytes], signature: Signature) -> AsyncIt
 
 
 def chunk_signature(signature: Signature, previous: str, digest: str) -> str:
-    """What a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` with this SHA-256 must be signed with.
+    """The expected signature of a chunk of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` with this SHA-256.
 
-    `previous` is the signature before it, first the seed.
+    `previous` is the preceding chunk's signature; for the first chunk, the seed.
     """
     head = f"AWS4-HMAC-SHA256-PAYLOAD\n{signature.timestamp}\n{signature.scope}\n{previous}\n{_EMPTY_HASH}\n"
     return sign(signature.key, (head + digest).encode())
 
 
 def trailer_signature(signature: Signature, previous: str, trailers: bytes) -> str:
-    """What the trailing headers (`name:value` and a line feed each) must be signed with."""
+    """The expected signature of the trailing headers (each `name:value` and a line feed)."""
     head = f"AWS4-HMAC-SHA256-TRAILER\n{signature.timestamp}\n{signature.scope}\n{previous}\n"
     return sign(signature.key, (head + hashlib.sha256(trailers).hexdigest()).encode())
 
 
 def missing(dialect: Dialect) -> AwsError:
-    """The answer to a request that is not signed, where it must be."""
+    """The error for an unsigned request to a service that requires a signature."""
     message = "Request is missing Authentication Token"
     if _is_s3(dialect):
         return AwsError("AccessDenied", "Access Denied", status=403)
@@ -467,12 +467,12 @@ def missing(dialect: Dialect) -> AwsError:
 
 
 def other_account(dialect: Dialect) -> AwsError:
-    """The answer to a key of another account, where a service knows the region's own account only."""
-    return access_denied(dialect, "The key belongs to another account, which this region keeps for S3 alone.")
+    """The error for a key of another account, from a service that has only the region's own account."""
+    return access_denied(dialect, "The key belongs to another account, and in this region other accounts can use S3 only.")
 
 
 def access_denied(dialect: Dialect, message: str) -> AwsError:
-    """The answer to a caller who may not do what is asked, with the reason."""
+    """The error for a caller without permission, with the reason."""
     if dialect.protocol == EC2:
         return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {message}", status=403)
     if _is_s3(dialect) or dialect.protocol in (QUERY, REST_XML):
@@ -519,7 +519,7 @@ def _bad_query(dialect: Dialect, message: str) -> AwsError:
 
 
 def _denied(dialect: Dialect) -> int:
-    """JSON RPC services answer 400 where REST ones answer 403."""
+    """The status of an access error: 400 from JSON RPC services, 403 from REST services."""
     return 403 if dialect.protocol == REST_JSON else 400
 
 

@@ -1,12 +1,13 @@
-"""The model's constraints, held as the service holds them, refused in the service's words.
+"""Checks parameters against the model's constraints, as each service does, with its error messages.
 
-There are three manners. Most services run AWS's common framework, which checks required members, lengths, ranges, patterns and enums before
-the operation sees the request, and reports all of it at once: `2 validation errors detected: Value 'a' at 'tableName' failed to satisfy
-constraint: Member must have length greater than or equal to 3; …` (ValidationException, in Query services ValidationError). EC2, RDS and
-their family check required members only (MissingParameter) and leave the rest to the operation. S3 answers MalformedXML or
+Services do this in three ways. Most services run AWS's common framework, which checks required members, lengths, ranges, patterns and enums
+before the operation sees the request, and reports all of it at once: `2 validation errors detected: Value 'a' at 'tableName' failed to
+satisfy constraint: Member must have length greater than or equal to 3; …` (ValidationException, in Query services ValidationError). EC2,
+RDS and their family check required members only (MissingParameter) and leave the rest to the operation. S3 answers MalformedXML or
 InvalidArgument.
 
-A shape's checks compile once. `fine` tells quickly whether there is anything wrong, `problems` then walks again for the words.
+A shape's checks compile once. `_fine` returns quickly whether all constraints hold; if not, `_problems` checks again and builds the
+messages.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _OWN_ENUMS = frozenset({"string"})
 
 
 def check(located: Located, shape: Shape, values: dict[str, Any]) -> None:
-    """Raises `AwsError` where the values break the model's constraints as this service holds them."""
+    """Raises `AwsError` if the values break a constraint that this service checks."""
     full = located.dialect.name not in _REQUIRED_ONLY
     if _fine(shape, full)(values):
         return
@@ -49,7 +50,7 @@ def check(located: Located, shape: Shape, values: dict[str, Any]) -> None:
 
 
 def wrong_type(located: Located, problem: Malformed) -> AwsError:
-    """The service's answer to a value that is not of its type."""
+    """The service's error for a value that does not have its type."""
     if located.dialect.name == "s3":
         return _wrong_argument(located, problem)
     if located.dialect.protocol == EC2:
@@ -66,7 +67,7 @@ def wrong_type(located: Located, problem: Malformed) -> AwsError:
 
 
 def _wrong_argument(located: Located, problem: Malformed) -> AwsError:
-    """S3 calls an argument as it stands on the wire."""
+    """S3's error, which names an argument as on the wire."""
     shape = located.operation.input
     member = shape.members.get(problem.path) if shape is not None else None
     name = (member.location_name if member is not None else None) or problem.path
@@ -89,7 +90,7 @@ ValueCheck = Callable[[Any], bool]
 
 @functools.cache
 def _fine(shape: Shape, full: bool) -> ValueCheck:
-    """A function that tells whether a value breaks nothing. Shapes that constrain nothing cost nothing."""
+    """A function that returns whether a value meets all constraints. Shapes without constraints are not visited."""
     if not _constrains(shape, full):
         return _anything
     if shape.type == "structure":
@@ -112,7 +113,7 @@ def _fine_structure(shape: Shape, full: bool) -> ValueCheck:
 
     def fine(value: Any) -> bool:
         nonlocal checks
-        if checks is None:  # Compiled at the first use, because shapes may hold themselves.
+        if checks is None:  # Compiled at first use, because shapes may be recursive.
             checks = {name: _fine(member, full) for name, member in shape.members.items() if _constrains(member, full)}
         for name in required:
             if name not in value:
@@ -154,14 +155,14 @@ def _fine_self(shape: Shape) -> ValueCheck:
 
 
 def _is_auto(shape: Shape, name: str) -> bool:
-    """Whether a required member need not be looked for: a streamed body may be empty."""
+    """Whether a required member may be absent: a streamed body may be empty."""
     member = shape.members[name]
     return member.type == "blob" and shape.payload == name
 
 
 @functools.cache
 def _constrains(shape: Shape, full: bool) -> bool:
-    """Whether a shape, or one that it may hold, has a constraint that is held."""
+    """Whether a shape, or one that it contains, has a constraint that is checked."""
     seen: set[str] = set()
     waiting = [shape]
     while waiting:
@@ -183,7 +184,7 @@ def _has_own(shape: Shape) -> bool:
 
 
 def _problems(shape: Shape, value: Any, path: str, full: bool) -> Iterator[tuple[str, str]]:
-    """Every broken constraint below `path`: where, and AWS's words."""
+    """Every broken constraint below `path`, with its path and AWS's message."""
     if full and shape.type != "structure":
         for message in _own_problems(shape, value):
             yield path, constraints.failure(_shown(shape, value), path, message)
@@ -231,7 +232,7 @@ def _shown(shape: Shape, value: Any) -> str:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """Whether text satisfies a model's pattern. Java's engine matches the whole text; a pattern Python cannot read admits everything."""
+    """Whether text matches a model's pattern, as a whole, like in Java. A pattern that Python cannot compile accepts everything."""
     compiled = _compiled(pattern)
     if compiled is None or len(text) > 4096:
         return True

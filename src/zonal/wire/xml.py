@@ -1,7 +1,7 @@
-"""XML: a small tree out of untrusted bytes, and text out of a handler's answer.
+"""Parses untrusted XML into a small tree, and writes a handler's result as XML.
 
-Reading refuses what makes XML dangerous: document types (and with them every entity but the five built in), deep nesting, and more elements
-or attributes than any of AWS's documents has; it takes time in proportion to the size. Prefixes of names are dropped, as AWS's services
+The parser rejects document types (and so all entities but the five predefined ones), deep nesting, and more elements or attributes than any
+of AWS's documents has. It takes linear time. Namespace prefixes are dropped, as AWS's services
 do. Writing compiles each shape once into a function that appends to a list of strings.
 """
 
@@ -26,7 +26,7 @@ ATTRIBUTE_LIMIT = 32
 
 
 class NotXml(Exception):
-    """The bytes are not XML, or XML that is refused."""
+    """The bytes are not XML, or contain XML that is rejected."""
 
 
 class Element:
@@ -48,7 +48,7 @@ def tree(raw: bytes) -> Element:
     top = Element("", {})
     open_nodes = [top]
     texts: list[list[str]] = [[]]
-    """The pieces of each open element's text: joined once, because appending to a text copies it."""
+    """The pieces of each open element's text, joined once, because appending to a string copies it."""
     count = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -141,9 +141,9 @@ def _entry(shape: Shape, node: Element) -> tuple[str, Any]:
 
 
 class CachedXml(dict[str, Any]):
-    """A structure that will be answered again as it is, by many answers or many times in one: what was written of it is kept with it.
+    """A structure that caches its XML, for structures that many responses contain, or one response many times.
 
-    Whoever makes one never changes it, but makes a new one.
+    It must not be changed after construction.
     """
 
     __slots__ = ("written",)
@@ -158,7 +158,7 @@ XmlWriter = Callable[[list[str], Any], None]
 
 @functools.cache
 def writer(shape: Shape, name: str) -> XmlWriter:
-    """What writes a value of this shape as the element `name`."""
+    """A function that writes a value of this shape as the element `name`."""
     start, end = f"<{name}{_namespace(shape)}>", f"</{name}>"
     if shape.type == "structure":
         return _structure_writer(shape, name)
@@ -175,7 +175,7 @@ def writer(shape: Shape, name: str) -> XmlWriter:
 
 
 class _Member(NamedTuple):
-    """How a member is written. A text stands between `start` and `end`, without a writer: answers are texts, thousands of them."""
+    """How a member is written. A string is written between `start` and `end` without a writer, because most members are strings."""
 
     write: Any
     start: str = ""
@@ -184,11 +184,11 @@ class _Member(NamedTuple):
 
 @functools.cache
 def content_writer(shape: Shape) -> XmlWriter:
-    """What writes a structure's members without an element around them. An unknown member is an `AssertionError`."""
+    """A function that writes a structure's members without an enclosing element. An unknown member is an `AssertionError`."""
     members: dict[str, _Member] = {}
 
     def write(out: list[str], value: Any) -> None:
-        if not members:  # Compiled at the first use, because shapes may hold themselves.
+        if not members:  # Compiled at first use, because shapes may be recursive.
             members.update({name: _member(name, member) for name, member in shape.members.items()})
         for name, item in value.items():
             assert name in members, f"{shape.name} has no member {name}"
@@ -204,7 +204,7 @@ def content_writer(shape: Shape) -> XmlWriter:
 
 def _member(name: str, member: Shape) -> _Member:
     if member.location not in (None, "body") or member.xml_attribute:
-        return _Member(lambda out, value: None)  # It travels in the head, or stands in the start tag.
+        return _Member(lambda out, value: None)  # It is written to a header or to the start tag.
     if member.type == "list" and member.flattened and member.member.location_name:
         return _Member(writer(member, member.member.location_name))
     name = member.location_name or name
@@ -248,7 +248,7 @@ def _list_writer(shape: Shape, name: str) -> XmlWriter:
     def write(out: list[str], value: Any) -> None:
         out.append(start)
         if value:
-            member = writer(shape.member, item_name)  # Not before, because shapes may hold themselves.
+            member = writer(shape.member, item_name)  # At first use, because shapes may be recursive.
             for item in value:
                 member(out, item)
         out.append(end)
@@ -313,7 +313,7 @@ _NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
 def _attribute(text: str) -> str:
-    """Text for an attribute, where a parser would make spaces of tabs and line feeds."""
+    """Text for an attribute. Tabs and line feeds become references, because a parser would replace them by spaces."""
     return escape(text).replace("\t", "&#x9;").replace("\n", "&#xa;")
 
 

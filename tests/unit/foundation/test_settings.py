@@ -46,7 +46,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_leaving_loopback_demands_own_credentials(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="anybody knows test/test"):
+    with pytest.raises(BadSetting, match="test/test is public"):
         load(tmp_path, environment={}, bind="0.0.0.0")
     assert load(tmp_path, environment={"ZONAL_ACCESS_KEY": "AK", "ZONAL_SECRET_KEY": "own"}, bind="0.0.0.0").bind == "0.0.0.0"
     assert is_loopback("127.0.3.4")

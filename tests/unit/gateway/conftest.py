@@ -15,9 +15,11 @@ from botocore.config import Config
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError, ZonalError
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Gateway, ServiceOptions
+from zonal.gateway.api import Gateway
 from zonal.records.store import Record, Store, StoreUnavailable
-from zonal.services.operation import Call, handlers, operation
+from zonal.services.invocation import Invoker
+from zonal.services.operation import Call, ControlCall, handlers, operation
+from zonal.services.service import Service, ServiceOptions
 from zonal.services.sts import CallerIdentity
 from zonal.wire.http_messages import StreamBody
 
@@ -30,20 +32,20 @@ class Networks:
     """Handlers of EC2's that do what a test needs."""
 
     @operation("CreateVpc")
-    def create(self, call: Call, request: Any) -> Any:
+    def create(self, call: ControlCall, request: Any) -> Any:
         call.transaction.put(Lamp(id=request["CidrBlock"]))
         if request["CidrBlock"] == "late":
             raise AwsError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
         return {"Vpc": {"CidrBlock": request["CidrBlock"], "VpcId": "vpc-1", "IsDefault": False}}
 
     @operation("DeleteVpc")
-    def delete(self, call: Call, request: Any) -> Any:
+    def delete(self, call: ControlCall, request: Any) -> Any:
         raise {"broken": RuntimeError("a secret detail"), "ours": ZonalError("a secret reason"), "disk": StoreUnavailable("disk full")}[
             request["VpcId"]
         ]
 
     @operation("DescribeVpcs")
-    def describe(self, call: Call, request: Any) -> Any:
+    def describe(self, call: ControlCall, request: Any) -> Any:
         return {"Vpcs": [{"NoSuchMember": 1}]}
 
 
@@ -52,7 +54,7 @@ class Items:
 
     @operation("GetItem")
     async def get(self, call: Call, request: Any) -> Any:
-        assert call.transaction is None
+        assert not isinstance(call, ControlCall)
         await asyncio.sleep(float(request["Key"].get("wait", {"N": "0"})["N"]))
         return {"Item": request["Key"]}
 
@@ -111,16 +113,14 @@ class Wire(NamedTuple):
 async def wire() -> AsyncIterator[Wire]:
     settings = Settings(body_limit_bytes=64 * 1024, request_timeout_seconds=0.4)
     store = Store(":memory:")
-    services = {
-        "sts": handlers(CallerIdentity()),
-        "ec2": handlers(Networks()),
-        "dynamodb": handlers(Items()),
-        "s3": handlers(Objects()),
-        "rds": {},
-    }
-    gateway = Gateway(
-        settings, store, RegionClock(), services, service_options={"s3": ServiceOptions(frozenset({"PutObject"}), anonymous=True)}
-    )
+    services = [
+        Service("sts", handlers(CallerIdentity())),
+        Service("ec2", handlers(Networks())),
+        Service("dynamodb", handlers(Items())),
+        Service("s3", handlers(Objects()), ServiceOptions(frozenset({"PutObject"}), anonymous=True)),
+        Service("rds", {}),
+    ]
+    gateway = Gateway(settings, Invoker(services, store, RegionClock()))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with gateway.serving([listener], grace_seconds=1):
             yield Wire(listener.getsockname()[1], store, settings)

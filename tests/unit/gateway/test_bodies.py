@@ -19,18 +19,20 @@ from zonal.foundation.clock import RegionClock
 from zonal.foundation.errors import AwsError
 from zonal.foundation.settings import Settings
 from zonal.gateway import body_budget, body_limits
-from zonal.gateway.api import OFF_LOOP_BYTES, Gateway, ServiceOptions
+from zonal.gateway.api import OFF_LOOP_BYTES, Gateway
 from zonal.gateway.body_budget import TRIM_BYTES, BodyBudget
 from zonal.gateway.connection import INLINE_BODY_BYTES
 from zonal.records.store import Store
+from zonal.services.invocation import Invoker
 from zonal.services.operation import Call
+from zonal.services.service import Service, ServiceOptions
 from zonal.wire import json_bodies, requests, service_models
 
 MIB = 1024 * 1024
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-class Service:
+class Endpoint:
     """DynamoDB, RDS and S3 with operations that take what they are given, and a port to reach them at."""
 
     def __init__(self, **settings: Any) -> None:
@@ -38,21 +40,14 @@ class Service:
         self.taken: list[int] = []
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
-        services = {
-            "dynamodb": dict.fromkeys(("PutItem", "GetItem", "BatchWriteItem"), self._take),
-            "rds": {"CreateDBInstance": self._take},
-            "s3": {"DeleteObjects": self._take, "PutBucketTagging": self._take, "PutObject": Objects().put},
-        }
-        self.gateway = Gateway(
-            self.settings,
-            Store(":memory:"),
-            RegionClock(),
-            services,
-            service_options={
-                "dynamodb": ServiceOptions(documents=True),
-                "s3": ServiceOptions(streams=frozenset({"PutObject"}), anonymous=True, authorize=self._authorize),
-            },
-        )
+        rds = {"CreateDBInstance": self._take}
+        s3 = {"DeleteObjects": self._take, "PutBucketTagging": self._take, "PutObject": Objects().put}
+        services = [
+            Service("dynamodb", dict.fromkeys(("PutItem", "GetItem", "BatchWriteItem"), self._take), ServiceOptions(documents=True)),
+            Service("rds", rds),
+            Service("s3", s3, ServiceOptions(streams=frozenset({"PutObject"}), anonymous=True, authorize=self._authorize)),
+        ]
+        self.gateway = Gateway(self.settings, Invoker(services, Store(":memory:"), RegionClock()))
         self.port = 0
 
     async def _take(self, call: Call, request: Any) -> dict[str, Any]:
@@ -79,8 +74,8 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[Service]:
-    service = Service(**settings)
+async def serving(**settings: Any) -> AsyncIterator[Endpoint]:
+    service = Endpoint(**settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         service.port = listener.getsockname()[1]
         async with service.gateway.serving([listener], grace_seconds=1):

@@ -13,9 +13,11 @@ from tests.unit.gateway.raw_client import dynamodb_head, signed_head
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.credentials import Credential
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Gateway, ServiceOptions
+from zonal.gateway.api import Gateway
 from zonal.records.store import Store
+from zonal.services.invocation import Invoker
 from zonal.services.operation import Call, handlers
+from zonal.services.service import Service, ServiceOptions
 from zonal.services.sts import CallerIdentity
 
 OWN = Credential(access_key="AKOWN", secret_key="own")
@@ -32,8 +34,8 @@ async def put(call: Call, request: Any) -> Any:
 async def wire() -> AsyncIterator[Wire]:
     settings = Settings(credentials=(OWN,), allowed_origins=(PAGE,))
     store = Store(":memory:")
-    services = {"sts": handlers(CallerIdentity()), "dynamodb": {"PutItem": put}}
-    gateway = Gateway(settings, store, RegionClock(), services, service_options={"dynamodb": ServiceOptions(documents=True)})
+    services = [Service("sts", handlers(CallerIdentity())), Service("dynamodb", {"PutItem": put}, ServiceOptions(documents=True))]
+    gateway = Gateway(settings, Invoker(services, store, RegionClock()))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with gateway.serving([listener], grace_seconds=1):
             yield Wire(listener.getsockname()[1], store, settings)

@@ -14,10 +14,12 @@ from tests.unit.gateway.conftest import Wire
 from zonal.foundation.clock import RegionClock
 from zonal.foundation.credentials import Credential
 from zonal.foundation.settings import Settings
-from zonal.gateway.api import Gateway, ServiceOptions
+from zonal.gateway.api import Gateway
 from zonal.records.store import Store
-from zonal.services.operation import Call, Handler, handlers
-from zonal.services.sts import CallerIdentity
+from zonal.services.invocation import Invoker
+from zonal.services.operation import Call, Handler
+from zonal.services.service import Service, ServiceOptions
+from zonal.services.sts import sts
 from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 
@@ -31,14 +33,8 @@ async def greet(request: HttpRequest) -> HttpResponse | None:
 
 
 def gateway(handler: Handler = echo) -> Gateway:
-    services = {"dynamodb": {"GetItem": handler}}
-    return Gateway(
-        Settings(),
-        Store(":memory:"),
-        RegionClock(),
-        services,
-        service_options={"dynamodb": ServiceOptions(documents=True, intercept=greet)},
-    )
+    services = [Service("dynamodb", {"GetItem": handler}, ServiceOptions(documents=True, intercept=greet))]
+    return Gateway(Settings(), Invoker(services, Store(":memory:"), RegionClock()))
 
 
 async def test_documents_go_in_and_out_as_they_are() -> None:
@@ -99,10 +95,9 @@ async def test_a_slow_reader_gets_everything_in_order(wire: Wire, size: int) -> 
 async def test_a_key_of_another_account_opens_only_services_that_keep_accounts_apart() -> None:
     other = Credential(access_key="AKOTHER", secret_key="theirs", account="111111111111")
     settings = Settings(credentials=(other,))
-    services = {"sts": handlers(CallerIdentity()), "dynamodb": {"GetItem": echo}, "ec2": {"DescribeVpcs": echo}}
-    service_options = {"sts": ServiceOptions(accounts=True)}
+    services = [sts(), Service("dynamodb", {"GetItem": echo}), Service("ec2", {"DescribeVpcs": echo})]
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with Gateway(settings, Store(":memory:"), RegionClock(), services, service_options=service_options).serving([listener]):
+        async with Gateway(settings, Invoker(services, Store(":memory:"), RegionClock())).serving([listener]):
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
             def client(service: str) -> Any:

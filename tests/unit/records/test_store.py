@@ -153,7 +153,7 @@ def test_a_record_of_an_older_version_is_upgraded_on_reading(path: Path) -> None
 def test_two_types_cannot_share_a_kind() -> None:
     store = Store(":memory:")
     store.select(Lamp)
-    with pytest.raises(ValueError, match="two record types call themselves lamp"):
+    with pytest.raises(ValueError, match="two record types have the kind lamp"):
         store.select(BrightLamp)
 
 

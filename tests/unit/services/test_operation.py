@@ -22,5 +22,5 @@ def test_marked_methods_are_found_and_helpers_are_not() -> None:
 
 
 def test_two_nouns_cannot_claim_one_operation() -> None:
-    with pytest.raises(ValueError, match=r"CreateKey is claimed by Keys\.create"):
+    with pytest.raises(ValueError, match=r"CreateKey has two handlers: Keys\.create"):
         handlers(Keys(), Keys())

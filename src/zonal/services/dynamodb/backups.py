@@ -25,7 +25,7 @@ from zonal.records.store import Record, Transaction
 from zonal.services.dynamodb.descriptions import describe_table, seconds, table_arn
 from zonal.services.dynamodb.tables import encryption_of, existing, new_keyspace
 from zonal.services.dynamodb.unsupported import reject_unsupported
-from zonal.services.operation import Call, operation
+from zonal.services.operation import ControlCall, operation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
@@ -48,7 +48,7 @@ class Backups:
         self.snapshots: dict[str, Snapshot] = {}
 
     @operation("CreateBackup")
-    def create(self, call: Call, request: CreateBackupInputTypeDef) -> dict[str, Any]:
+    def create(self, call: ControlCall, request: CreateBackupInputTypeDef) -> dict[str, Any]:
         record = call.transaction.get(TableRecord, table_name(request["TableName"]))
         if record is None or record.status not in ("ACTIVE", "UPDATING"):
             raise AwsError("TableNotFoundException", f"Table not found: {table_name(request['TableName'])}")
@@ -69,11 +69,11 @@ class Backups:
         return {"BackupDetails": _details(backup)}
 
     @operation("DescribeBackup")
-    def describe(self, call: Call, request: DescribeBackupInputTypeDef) -> dict[str, Any]:
+    def describe(self, call: ControlCall, request: DescribeBackupInputTypeDef) -> dict[str, Any]:
         return {"BackupDescription": self._description(_backup(call.transaction, request["BackupArn"]))}
 
     @operation("ListBackups")
-    def list(self, call: Call, request: ListBackupsInputTypeDef) -> dict[str, Any]:
+    def list(self, call: ControlCall, request: ListBackupsInputTypeDef) -> dict[str, Any]:
         name, start, limit = request.get("TableName"), request.get("ExclusiveStartBackupArn"), request.get("Limit", 100)
         low, high = _moment(request.get("TimeRangeLowerBound")), _moment(request.get("TimeRangeUpperBound"))
         found = [
@@ -92,7 +92,7 @@ class Backups:
         return answer
 
     @operation("DeleteBackup")
-    def delete(self, call: Call, request: DeleteBackupInputTypeDef) -> dict[str, Any]:
+    def delete(self, call: ControlCall, request: DeleteBackupInputTypeDef) -> dict[str, Any]:
         backup = _backup(call.transaction, request["BackupArn"])
         busy = call.transaction.select(
             TableRecord, lambda table: table.restored is not None and table.restored.pending and table.restored.backup_arn == backup.id
@@ -104,7 +104,7 @@ class Backups:
         return {"BackupDescription": self._description(replace(backup, status="DELETED"))}
 
     @operation("RestoreTableFromBackup")
-    def restore(self, call: Call, request: RestoreTableFromBackupInputTypeDef) -> dict[str, Any]:
+    def restore(self, call: ControlCall, request: RestoreTableFromBackupInputTypeDef) -> dict[str, Any]:
         backup = _backup(call.transaction, request["BackupArn"])
         if backup.status != "AVAILABLE":
             raise AwsError("BackupInUseException", f"Backup is in use: {backup.id}")
@@ -113,7 +113,7 @@ class Backups:
         return self._restore(call, backup.table, restored, request)
 
     @operation("UpdateContinuousBackups")
-    def update_continuous(self, call: Call, request: UpdateContinuousBackupsInputTypeDef) -> dict[str, Any]:
+    def update_continuous(self, call: ControlCall, request: UpdateContinuousBackupsInputTypeDef) -> dict[str, Any]:
         record = _table(call.transaction, request["TableName"])
         wanted = request["PointInTimeRecoverySpecification"]
         if wanted["PointInTimeRecoveryEnabled"]:
@@ -131,11 +131,11 @@ class Backups:
         return {"ContinuousBackupsDescription": _continuous(record, call.now)}
 
     @operation("DescribeContinuousBackups")
-    def describe_continuous(self, call: Call, request: DescribeContinuousBackupsInputTypeDef) -> dict[str, Any]:
+    def describe_continuous(self, call: ControlCall, request: DescribeContinuousBackupsInputTypeDef) -> dict[str, Any]:
         return {"ContinuousBackupsDescription": _continuous(_table(call.transaction, request["TableName"]), call.now)}
 
     @operation("RestoreTableToPointInTime")
-    def restore_to_time(self, call: Call, request: RestoreTableToPointInTimeInputTypeDef) -> dict[str, Any]:
+    def restore_to_time(self, call: ControlCall, request: RestoreTableToPointInTimeInputTypeDef) -> dict[str, Any]:
         source = _table(call.transaction, request.get("SourceTableName") or request.get("SourceTableArn") or "")
         if source.recovery is None:
             raise AwsError("PointInTimeRecoveryUnavailableException", f"Point in time recovery is not enabled for table '{source.id}'")
@@ -155,7 +155,7 @@ class Backups:
         reject_unsupported("RestoreTableToPointInTime", request)
         return self._restore(call, source, restored, request)
 
-    def _restore(self, call: Call, source: TableRecord, restored: Restored, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _restore(self, call: ControlCall, source: TableRecord, restored: Restored, request: Mapping[str, Any]) -> dict[str, Any]:
         name = request["TargetTableName"]
         if call.transaction.get(TableRecord, name) is not None:
             raise AwsError("TableAlreadyExistsException", f"Table already exists: {name}")

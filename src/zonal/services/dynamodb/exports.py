@@ -33,7 +33,7 @@ from zonal.services.dynamodb import transfers
 from zonal.services.dynamodb.descriptions import seconds, table_arn
 from zonal.services.dynamodb.unsupported import reject_unsupported
 from zonal.services.object_storage import ObjectStorage
-from zonal.services.operation import Call, operation
+from zonal.services.operation import ControlCall, operation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
@@ -51,7 +51,7 @@ class Exports:
     """Operations on exports."""
 
     @operation("ExportTableToPointInTime")
-    def create(self, call: Call, request: ExportTableToPointInTimeInputTypeDef) -> dict[str, Any]:
+    def create(self, call: ControlCall, request: ExportTableToPointInTimeInputTypeDef) -> dict[str, Any]:
         if not request["TableArn"].startswith("arn:"):
             raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {request['TableArn']}")
         if request.get("S3Prefix") == "":
@@ -85,11 +85,11 @@ class Exports:
         return {"ExportDescription": _description(export)}
 
     @operation("DescribeExport")
-    def describe(self, call: Call, request: DescribeExportInputTypeDef) -> dict[str, Any]:
+    def describe(self, call: ControlCall, request: DescribeExportInputTypeDef) -> dict[str, Any]:
         return {"ExportDescription": _description(transfers.known(call, ExportRecord, request["ExportArn"], "Export"))}
 
     @operation("ListExports")
-    def list(self, call: Call, request: ListExportsInputTypeDef) -> dict[str, Any]:
+    def list(self, call: ControlCall, request: ListExportsInputTypeDef) -> dict[str, Any]:
         def is_of_todays(export: ExportRecord) -> bool:
             """Is the export of the table that has its name now? A deleted table's exports are not listed under its ARN."""
             table = call.transaction.get(TableRecord, export.table)
@@ -229,7 +229,7 @@ def _change_line(table: Table, view: str, change: ExportedChange, after: bytes |
     return msgspec.json.encode(told) + b"\n"
 
 
-def _same(call: Call, table: str, request: Mapping[str, Any]) -> ExportRecord | None:
+def _same(call: ControlCall, table: str, request: Mapping[str, Any]) -> ExportRecord | None:
     """The export that this token has asked for already. Raises `ExportConflictException` where it asked for another."""
     export = transfers.asked_before(call, ExportRecord, request)
     if export is not None and (export.table != table or export.asked != request):

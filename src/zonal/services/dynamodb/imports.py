@@ -26,7 +26,7 @@ from zonal.services.dynamodb.import_files import Found, documents, rows
 from zonal.services.dynamodb.tables import new_record
 from zonal.services.dynamodb.unsupported import reject_unsupported
 from zonal.services.object_storage import ObjectStorage
-from zonal.services.operation import Call, operation
+from zonal.services.operation import ControlCall, operation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
@@ -43,7 +43,7 @@ class Imports:
     """Operations on imports."""
 
     @operation("ImportTable")
-    def create(self, call: Call, request: ImportTableInputTypeDef) -> dict[str, Any]:
+    def create(self, call: ControlCall, request: ImportTableInputTypeDef) -> dict[str, Any]:
         wanted = request["TableCreationParameters"]
         name = wanted["TableName"]
         there = call.transaction.get(TableRecord, name)
@@ -76,11 +76,11 @@ class Imports:
         return {"ImportTableDescription": _description(record)}
 
     @operation("DescribeImport")
-    def describe(self, call: Call, request: DescribeImportInputTypeDef) -> dict[str, Any]:
+    def describe(self, call: ControlCall, request: DescribeImportInputTypeDef) -> dict[str, Any]:
         return {"ImportTableDescription": _description(transfers.known(call, ImportRecord, request["ImportArn"], "Import"))}
 
     @operation("ListImports")
-    def list(self, call: Call, request: ListImportsInputTypeDef) -> dict[str, Any]:
+    def list(self, call: ControlCall, request: ListImportsInputTypeDef) -> dict[str, Any]:
         page = transfers.page(call, ImportRecord, request, "PageSize")
         return page.of(map(_summary, page.items)).members("ImportSummaryList", "NextToken")
 
@@ -200,7 +200,7 @@ def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
         tx.note(f"dynamodb.import.{record.status.lower()}", record.table, bucket=record.source.bucket)
 
 
-def _same(call: Call, request: Mapping[str, Any]) -> ImportRecord | None:
+def _same(call: ControlCall, request: Mapping[str, Any]) -> ImportRecord | None:
     """The import that this token has asked for already. Raises `ImportConflictException` where it asked for another table: AWS compares
     nothing else."""
     known = transfers.asked_before(call, ImportRecord, request)

@@ -1,17 +1,19 @@
-"""DynamoDB as the region knows it: an engine, the handlers of its operations, and what keeps tables in shape.
+"""The services `dynamodb` and `dynamodbstreams`: one engine, its operations by name, and its reconcilers.
 
->>> service = DynamoDb(engine)
->>> gateway = Gateway(settings, store, clock, service.handlers, frontends=service.frontends)
->>> driver = Driver(store, service.reconcilers, clock=clock)
+>>> dynamodb = open_dynamodb(directory, store, clock, settings)
+>>> gateway = Gateway(settings, Invoker(dynamodb.services, store, clock))
+>>> driver = Driver(store, dynamodb.reconcilers, clock=clock)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from zonal.dynamo.capacity_comparison import CapacityComparison, compare
 from zonal.dynamo.engine import DynamoEngine, open_engine
+from zonal.dynamo.table import TableRecord
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
@@ -31,6 +33,7 @@ from zonal.services.dynamodb.time_to_live import TimeToLive, TimeToLiveReconcile
 from zonal.services.dynamodb.transactions import Transactions
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Handler, handlers
+from zonal.services.service import Service, ServiceControllers, ServiceOptions
 
 NAMES = ("dynamodb", "dynamodbstreams")
 
@@ -38,8 +41,8 @@ NAMES = ("dynamodb", "dynamodbstreams")
 class DynamoDb:
     """The services `dynamodb` and `dynamodbstreams` over one engine.
 
-    The gateway must take both with `ServiceOptions(documents=True)`; the driver must run `reconcilers`. `objects` are the buckets that
-    tables are exported to and imported from; without them exports and imports are not offered.
+    `services` are their descriptors. `objects` are the buckets that tables are exported to and imported from; without them exports and
+    imports are not implemented.
     """
 
     def __init__(self, engine: DynamoEngine, objects: ObjectStorage | None = None) -> None:
@@ -71,8 +74,28 @@ class DynamoDb:
             *((ExportReconciler(engine, objects), ImportReconciler(engine, objects)) if objects is not None else ()),
         )
 
+        self.services = (
+            Service(
+                "dynamodb",
+                self.handlers["dynamodb"],
+                ServiceOptions(documents=True),
+                controllers=lambda runtime: ServiceControllers(self.reconcilers),
+                running=self._running,
+                resources=lambda: {"tables": len(engine.store.select(TableRecord))},
+            ),
+            Service("dynamodbstreams", self.handlers["dynamodbstreams"], ServiceOptions(documents=True)),
+        )
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        """Close the engine at the end."""
+        try:
+            yield
+        finally:
+            await self.engine.close()
+
     def capacity(self, table: str) -> CapacityComparison | None:
-        """Both capacity modes on a table's recorded traffic; None where there is no such table."""
+        """The cost of a table's recorded traffic in both capacity modes; None where there is no such table."""
         found = self.engine.any_table(table)
         if found is None:
             return None
@@ -81,7 +104,7 @@ class DynamoDb:
 
 
 def open_dynamodb(directory: Path, store: Store, clock: Clock, settings: Settings, objects: ObjectStorage | None = None) -> DynamoDb:
-    """DynamoDB over the items in `directory`, as the settings say. Close its engine at the end."""
+    """DynamoDB over the items in `directory`. A caller that does not enter `running` of its services closes its engine."""
     engine = open_engine(
         directory,
         store,

@@ -22,7 +22,7 @@ from zonal.dynamo.table import Stream, TableRecord, keyspace_prefix
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Transaction
 from zonal.services.dynamodb.descriptions import seconds, stream_arn
-from zonal.services.operation import Call, Parameters, operation
+from zonal.services.operation import Call, ControlCall, Parameters, operation
 
 ITERATOR_SECONDS = 15 * 60
 MAX_STREAMS = 100
@@ -46,7 +46,7 @@ class Streams:
         self._engine = engine
 
     @operation("ListStreams")
-    def list(self, call: Call, request: Parameters) -> dict[str, Any]:
+    def list(self, call: ControlCall, request: Parameters) -> dict[str, Any]:
         name, start = request.get("TableName"), request.get("ExclusiveStartStreamArn")
         limit = _limit(request, MAX_STREAMS)
         if start is not None:
@@ -64,7 +64,7 @@ class Streams:
         return answer
 
     @operation("DescribeStream")
-    def describe(self, call: Call, request: Parameters) -> dict[str, Any]:
+    def describe(self, call: ControlCall, request: Parameters) -> dict[str, Any]:
         record, stream = _stream(call.transaction, request["StreamArn"])
         begins = _sequence_at(stream.created_at)
         numbers = {"StartingSequenceNumber": streams.sequence_text(begins)}
@@ -87,7 +87,7 @@ class Streams:
         }
 
     @operation("GetShardIterator")
-    def iterator(self, call: Call, request: Parameters) -> dict[str, Any]:
+    def iterator(self, call: ControlCall, request: Parameters) -> dict[str, Any]:
         _, stream = _stream(call.transaction, request["StreamArn"])
         if request["ShardId"] != shard_id(stream):
             raise AwsError("ResourceNotFoundException", f"Requested resource not found: Shard: {request['ShardId']} not found")

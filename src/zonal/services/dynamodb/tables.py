@@ -26,7 +26,7 @@ from zonal.services.dynamodb.descriptions import describe_table
 from zonal.services.dynamodb.schema_changes import check_update, new_attributes
 from zonal.services.dynamodb.tags import tags_of
 from zonal.services.dynamodb.unsupported import reject_unsupported
-from zonal.services.operation import Call, operation
+from zonal.services.operation import ControlCall, operation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
@@ -49,7 +49,7 @@ class Tables:
         self._engine = engine
 
     @operation("CreateTable")
-    def create(self, call: Call, request: CreateTableInputTypeDef) -> dict[str, Any]:
+    def create(self, call: ControlCall, request: CreateTableInputTypeDef) -> dict[str, Any]:
         reject_unsupported("CreateTable", request)
         schemas.check_table(request)
         name = request["TableName"]
@@ -63,12 +63,12 @@ class Tables:
         return {"TableDescription": describe_table(record, self._engine.writer)}
 
     @operation("DescribeTable")
-    def describe(self, call: Call, request: DescribeTableInputTypeDef) -> dict[str, Any]:
+    def describe(self, call: ControlCall, request: DescribeTableInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         return {"Table": describe_table(record, self._engine.writer)}
 
     @operation("ListTables")
-    def list(self, call: Call, request: ListTablesInputTypeDef) -> dict[str, Any]:
+    def list(self, call: ControlCall, request: ListTablesInputTypeDef) -> dict[str, Any]:
         start, limit = request.get("ExclusiveStartTableName"), request.get("Limit", 100)
         names = sorted(record.id for record in call.transaction.select(TableRecord))
         names = [name for name in names if start is None or name > start]
@@ -78,7 +78,7 @@ class Tables:
         return answer
 
     @operation("DeleteTable")
-    def delete(self, call: Call, request: DeleteTableInputTypeDef) -> dict[str, Any]:
+    def delete(self, call: ControlCall, request: DeleteTableInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         if record.status == "UPDATING" and any(index.status != "ACTIVE" for index in record.indexes):
             raise AwsError(
@@ -98,7 +98,7 @@ class Tables:
         return {"TableDescription": told}
 
     @operation("UpdateTable")
-    def update(self, call: Call, request: UpdateTableInputTypeDef) -> dict[str, Any]:
+    def update(self, call: ControlCall, request: UpdateTableInputTypeDef) -> dict[str, Any]:
         reject_unsupported("UpdateTable", request)
         check_update(request)
         record = existing(call.transaction, request["TableName"])
@@ -117,7 +117,7 @@ class Tables:
         return {"TableDescription": told}
 
     @operation("DescribeLimits")
-    def limits(self, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    def limits(self, call: ControlCall, request: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "AccountMaxReadCapacityUnits": 80_000,
             "AccountMaxWriteCapacityUnits": 80_000,
@@ -126,7 +126,7 @@ class Tables:
         }
 
     @operation("DescribeEndpoints")
-    def endpoints(self, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    def endpoints(self, call: ControlCall, request: Mapping[str, Any]) -> dict[str, Any]:
         host = call.raw.headers.get("host") if call.raw is not None else None
         return {"Endpoints": [{"Address": host or f"dynamodb.{REGION}.amazonaws.com", "CachePeriodInMinutes": 1440}]}
 

@@ -16,7 +16,7 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION
 from zonal.records.store import Transaction
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, TagRules, is_reserved, shown, without
-from zonal.services.operation import Call, operation
+from zonal.services.operation import ControlCall, operation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
@@ -37,7 +37,7 @@ class TableTags:
         self._engine = engine
 
     @operation("TagResource")
-    def tag(self, call: Call, request: TagResourceInputTypeDef) -> None:
+    def tag(self, call: ControlCall, request: TagResourceInputTypeDef) -> None:
         record = _tagged(call.transaction, request["ResourceArn"], "TagResource")
         if not request["Tags"]:
             raise validation("Atleast one Tag needs to be provided as Input.")
@@ -46,7 +46,7 @@ class TableTags:
         call.transaction.put(replace(record, tags=tags))
 
     @operation("UntagResource")
-    def untag(self, call: Call, request: UntagResourceInputTypeDef) -> None:
+    def untag(self, call: ControlCall, request: UntagResourceInputTypeDef) -> None:
         record = _tagged(call.transaction, request["ResourceArn"], "UntagResource")
         if not request["TagKeys"]:
             raise validation("Atleast one Tag Key needs to be provided as Input.")
@@ -57,7 +57,7 @@ class TableTags:
         call.transaction.put(replace(record, tags=without(record.tags, removed)))
 
     @operation("ListTagsOfResource")
-    def list(self, call: Call, request: ListTagsOfResourceInputTypeDef) -> dict[str, Any]:
+    def list(self, call: ControlCall, request: ListTagsOfResourceInputTypeDef) -> dict[str, Any]:
         record = _tagged(call.transaction, request["ResourceArn"], "ListTagsOfResource")
         return {"Tags": shown(record.tags)}
 

@@ -22,7 +22,7 @@ from zonal.dynamo.table import Table, TableRecord, keyspace_prefix
 from zonal.dynamo.table_writer import WriteBatch
 from zonal.records.store import Record
 from zonal.services.dynamodb.tables import existing
-from zonal.services.operation import Call, operation
+from zonal.services.operation import ControlCall, operation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
@@ -45,7 +45,7 @@ class TimeToLive:
         self._engine = engine
 
     @operation("UpdateTimeToLive")
-    def update(self, call: Call, request: UpdateTimeToLiveInputTypeDef) -> dict[str, Any]:
+    def update(self, call: ControlCall, request: UpdateTimeToLiveInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         wanted = request["TimeToLiveSpecification"]
         name, enabled = wanted["AttributeName"], wanted["Enabled"]
@@ -62,7 +62,7 @@ class TimeToLive:
         return {"TimeToLiveSpecification": {"AttributeName": name, "Enabled": enabled}}
 
     @operation("DescribeTimeToLive")
-    def describe(self, call: Call, request: DescribeTimeToLiveInputTypeDef) -> dict[str, Any]:
+    def describe(self, call: ControlCall, request: DescribeTimeToLiveInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
         told: dict[str, Any] = {"TimeToLiveStatus": record.ttl_status}
         if record.ttl_attribute:

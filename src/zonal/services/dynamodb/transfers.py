@@ -18,7 +18,7 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION
 from zonal.services.common.paging import Page, Paging
 from zonal.services.dynamodb.tags import denied
-from zonal.services.operation import Call
+from zonal.services.operation import Call, ControlCall
 
 T = TypeVar("T", bound=TransferRecord)
 TOKEN_LIFE = timedelta(hours=8)
@@ -32,7 +32,7 @@ def new_number(call: Call) -> str:
     return f"{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
 
 
-def asked_before(call: Call, kind: type[T], request: Mapping[str, Any]) -> T | None:
+def asked_before(call: ControlCall, kind: type[T], request: Mapping[str, Any]) -> T | None:
     """What the request's `ClientToken` has asked for already in the last hours; None for a new token, or none."""
     if not (token := request.get("ClientToken")):
         return None
@@ -40,7 +40,7 @@ def asked_before(call: Call, kind: type[T], request: Mapping[str, Any]) -> T | N
     return next(iter(found), None)
 
 
-def known(call: Call, kind: type[T], arn: str, word: str) -> T:
+def known(call: ControlCall, kind: type[T], arn: str, word: str) -> T:
     """The transfer of this ARN; `word` is Export or Import. Raises AWS's error where there is none, or the ARN is another's."""
     match = _ARN.fullmatch(arn)
     if match is not None and match[1] != f"aws:dynamodb:{REGION}:{ACCOUNT}":
@@ -54,7 +54,7 @@ def known(call: Call, kind: type[T], arn: str, word: str) -> T:
 
 
 def page(
-    call: Call, kind: type[T], request: Mapping[str, Any], size_name: str, *, shows: Callable[[T], bool] = lambda one: True
+    call: ControlCall, kind: type[T], request: Mapping[str, Any], size_name: str, *, shows: Callable[[T], bool] = lambda one: True
 ) -> Page[T]:
     """The next transfers of a table or of all, a table's newest first. `size_name` is the parameter with the size of a page."""
     table = request.get("TableArn")

@@ -21,7 +21,7 @@ from zonal.services.ec2.listing import Listing, refuse, strings
 from zonal.services.ec2.lookups import absent_instance, check_own, find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NetworkInterface
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -155,7 +155,7 @@ class Addresses:
     """The operations on elastic addresses."""
 
     @operation("AllocateAddress")
-    def allocate(self, call: Call, request: AllocateAddressRequestTypeDef) -> ResponseMembers:
+    def allocate(self, call: ControlCall, request: AllocateAddressRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, CustomerOwnedIpv4Pool="Outposts", IpamPoolId="IPAM")
         if request.get("Domain", "vpc") != "vpc":
@@ -178,7 +178,7 @@ class Addresses:
         }
 
     @operation("AssociateAddress")
-    def associate(self, call: Call, request: AssociateAddressRequestTypeDef) -> ResponseMembers:
+    def associate(self, call: ControlCall, request: AssociateAddressRequestTypeDef) -> ResponseMembers:
         """Associate an address with a private address of an interface, by default with the primary one."""
         tx = call.transaction
         if request.get("InstanceId"):
@@ -199,7 +199,7 @@ class Addresses:
         return {"AssociationId": associate(tx, address, interface, private).association_id}
 
     @operation("DisassociateAddress")
-    def disassociate(self, call: Call, request: DisassociateAddressRequestTypeDef) -> ResponseMembers:
+    def disassociate(self, call: ControlCall, request: DisassociateAddressRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         if id := request.get("AssociationId"):
             address = next(iter(tx.select(ElasticAddress, lambda address: address.association_id == id)), None)
@@ -214,7 +214,7 @@ class Addresses:
         return {}
 
     @operation("ReleaseAddress")
-    def release(self, call: Call, request: ReleaseAddressRequestTypeDef) -> ResponseMembers:
+    def release(self, call: ControlCall, request: ReleaseAddressRequestTypeDef) -> ResponseMembers:
         address = _named(call, request)
         if address.association_id is not None:
             raise AwsError("InvalidIPAddress.InUse", f"Address {address.address} is in use.")
@@ -222,7 +222,7 @@ class Addresses:
         return {}
 
     @operation("DescribeAddresses")
-    def describe(self, call: Call, request: DescribeAddressesRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeAddressesRequestTypeDef) -> ResponseMembers:
         """All elastic addresses that match; this operation is not paginated."""
         asked = strings(request, "PublicIps")
         known = {address.address for address in call.transaction.select(ElasticAddress)}
@@ -232,7 +232,7 @@ class Addresses:
         return _LISTING.describe(call, request, answer_address, where=lambda address: not asked or address.address in asked)
 
     @operation("DescribeAddressesAttribute")
-    def describe_attribute(self, call: Call, request: DescribeAddressesAttributeRequestTypeDef) -> ResponseMembers:
+    def describe_attribute(self, call: ControlCall, request: DescribeAddressesAttributeRequestTypeDef) -> ResponseMembers:
         """The addresses without `PtrRecord`, as for addresses without a reverse DNS name on AWS: zonal has no reverse DNS."""
         attribute = request.get("Attribute")
         if attribute not in (None, "domain-name"):
@@ -247,7 +247,7 @@ def _recovered(view: RecordView, wanted: str) -> str:
     return wanted
 
 
-def _named(call: Call, request: Mapping[str, object]) -> ElasticAddress:
+def _named(call: ControlCall, request: Mapping[str, object]) -> ElasticAddress:
     id, public = cast("str | None", request.get("AllocationId")), request.get("PublicIp")
     if id and public:
         raise AwsError("InvalidParameterCombination", "You may specify public IP or allocation id, but not both in the same call")
@@ -261,7 +261,9 @@ def _named(call: Call, request: Mapping[str, object]) -> ElasticAddress:
     raise AwsError("InvalidAddress.NotFound", f"Address '{public}' not found.")
 
 
-def _clear_conflicts(call: Call, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None) -> None:
+def _clear_conflicts(
+    call: ControlCall, address: ElasticAddress, interface: NetworkInterface, private: str, *, allowed: bool | None
+) -> None:
     """Remove associations that conflict with a new one.
 
     Raises `Resource.AlreadyAssociated` if the caller forbids that (`AllowReassociation` false), `AuthFailure` if a NAT gateway uses the

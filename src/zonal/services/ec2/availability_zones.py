@@ -14,7 +14,7 @@ from zonal.foundation.identifiers import REGION
 from zonal.services.ec2 import filters
 from zonal.services.ec2.listing import strings
 from zonal.services.ec2.lookups import default_vpc
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -97,7 +97,7 @@ class AvailabilityZones:
     """The read-only operations on zones, regions and the account."""
 
     @operation("DescribeAvailabilityZones")
-    def describe_zones(self, call: Call, request: DescribeAvailabilityZonesRequestTypeDef) -> ResponseMembers:
+    def describe_zones(self, call: ControlCall, request: DescribeAvailabilityZonesRequestTypeDef) -> ResponseMembers:
         names, ids = strings(request, "ZoneNames"), strings(request, "ZoneIds")
         for value in [name for name in names if name not in ZONES] + [id for id in ids if id not in ZONES.values()]:
             raise AwsError("InvalidParameterValue", f"Invalid availability zone: [{value}]")
@@ -106,7 +106,7 @@ class AvailabilityZones:
         return {"AvailabilityZones": filters.passing(shown, asked, _ZONE_PATHS)}
 
     @operation("DescribeRegions")
-    def describe_regions(self, call: Call, request: DescribeRegionsRequestTypeDef) -> ResponseMembers:
+    def describe_regions(self, call: ControlCall, request: DescribeRegionsRequestTypeDef) -> ResponseMembers:
         """Return the only region, also with `AllRegions`."""
         for name in strings(request, "RegionNames"):
             if name != REGION:
@@ -115,7 +115,7 @@ class AvailabilityZones:
         return {"Regions": filters.passing([answer_region()], asked, _REGION_PATHS)}
 
     @operation("DescribeAccountAttributes")
-    def describe_account(self, call: Call, request: DescribeAccountAttributesRequestTypeDef) -> ResponseMembers:
+    def describe_account(self, call: ControlCall, request: DescribeAccountAttributesRequestTypeDef) -> ResponseMembers:
         vpc = default_vpc(call.transaction)
         attributes = {
             "supported-platforms": "VPC",

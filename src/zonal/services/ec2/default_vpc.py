@@ -16,7 +16,7 @@ from zonal.services.ec2 import internet_gateways, route_tables, subnets, vpcs
 from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.ec2.lookups import default_vpc, main_route_table
 from zonal.services.ec2.model import RegionDefaults, RouteEntry, Vpc
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import CreateDefaultVpcRequestTypeDef
@@ -47,7 +47,7 @@ class DefaultVpc:
     """CreateDefaultVpc."""
 
     @operation("CreateDefaultVpc")
-    def create(self, call: Call, request: CreateDefaultVpcRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateDefaultVpcRequestTypeDef) -> ResponseMembers:
         if default_vpc(call.transaction) is not None:
             raise AwsError("DefaultVpcAlreadyExists", "A Default VPC already exists for this account in this region.")
         vpcs.check_quota(call.transaction)

@@ -18,7 +18,7 @@ from zonal.services.ec2.listing import Listing
 from zonal.services.ec2.lookups import find, has_dependencies
 from zonal.services.ec2.model import DhcpOptions
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -77,7 +77,7 @@ class DhcpOptionSets:
     """The operations on sets of DHCP options."""
 
     @operation("CreateDhcpOptions")
-    def create(self, call: Call, request: CreateDhcpOptionsRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateDhcpOptionsRequestTypeDef) -> ResponseMembers:
         given = tuple((str(each.get("Key")), tuple(each.get("Values") or ())) for each in request["DhcpConfigurations"])
         if not given:
             raise AwsError("MissingParameter", "The request must contain the parameter dhcpConfiguration")
@@ -93,7 +93,7 @@ class DhcpOptionSets:
         return {"DhcpOptions": answer_options(options)}
 
     @operation("AssociateDhcpOptions")
-    def associate(self, call: Call, request: AssociateDhcpOptionsRequestTypeDef) -> ResponseMembers:
+    def associate(self, call: ControlCall, request: AssociateDhcpOptionsRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc = find(tx, model.Vpc, request["VpcId"])
         id = request["DhcpOptionsId"]
@@ -103,7 +103,7 @@ class DhcpOptionSets:
         return {}
 
     @operation("DeleteDhcpOptions")
-    def delete(self, call: Call, request: DeleteDhcpOptionsRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteDhcpOptionsRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         options = find(tx, DhcpOptions, request["DhcpOptionsId"])
         if tx.select(model.Vpc, lambda vpc: vpc.dhcp_options_id == options.id):
@@ -112,5 +112,5 @@ class DhcpOptionSets:
         return {}
 
     @operation("DescribeDhcpOptions")
-    def describe(self, call: Call, request: DescribeDhcpOptionsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeDhcpOptionsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_options)

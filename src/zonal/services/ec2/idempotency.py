@@ -16,14 +16,14 @@ import msgspec
 
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2.model import ClientToken, Tagged
-from zonal.services.operation import Call
+from zonal.services.operation import ControlCall
 
 T = TypeVar("T", bound=Tagged)
 
 REMEMBERED = timedelta(days=1)
 
 
-def once(call: Call, request: Mapping[str, object], kind: type[T], make: Callable[[], T]) -> T:
+def once(call: ControlCall, request: Mapping[str, object], kind: type[T], make: Callable[[], T]) -> T:
     """Create a resource by `make`, or return the one that the same token created. Raises `IdempotentParameterMismatch`.
 
     A resource that has been deleted since is created again.
@@ -54,6 +54,6 @@ def _digest(request: Mapping[str, object]) -> str:
     return hashlib.sha256(msgspec.json.encode(compared, order="sorted")).hexdigest()
 
 
-def _forget_old(call: Call) -> None:
+def _forget_old(call: ControlCall) -> None:
     for token in call.transaction.select(ClientToken, lambda token: token.used < call.now - REMEMBERED):
         call.transaction.delete(ClientToken, token.id)

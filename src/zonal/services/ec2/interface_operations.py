@@ -22,7 +22,7 @@ from zonal.services.ec2.lookups import absent_instance, check_own, default_secur
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.ec2.network_interfaces import private_dns_name
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -194,7 +194,7 @@ class NetworkInterfaces:
     """The operations on network interfaces."""
 
     @operation("CreateNetworkInterface")
-    def create(self, call: Call, request: CreateNetworkInterfaceRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         refuse(
             request,
             InterfaceType="special interface types",
@@ -207,7 +207,7 @@ class NetworkInterfaces:
         return {"NetworkInterface": answer_interface(interface, call.transaction), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteNetworkInterface")
-    def delete(self, call: Call, request: DeleteNetworkInterfaceRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         interface = _own(call, request["NetworkInterfaceId"])
         if interface.attachment is not None:
             raise AwsError("InvalidParameterValue", f"Network interface '{interface.id}' is currently in use.")
@@ -215,7 +215,7 @@ class NetworkInterfaces:
         return {}
 
     @operation("DescribeNetworkInterfaces")
-    def describe(self, call: Call, request: DescribeNetworkInterfacesRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeNetworkInterfacesRequestTypeDef) -> ResponseMembers:
         if request.get("MaxResults") is not None and request.get("NetworkInterfaceIds"):
             raise AwsError(
                 "InvalidParameterCombination", "The parameter networkInterfaceIdsSet cannot be used with the parameter maxResults"
@@ -223,7 +223,7 @@ class NetworkInterfaces:
         return _LISTING.describe(call, request, lambda interface: answer_interface(interface, call.transaction))
 
     @operation("DescribeNetworkInterfaceAttribute")
-    def describe_attribute(self, call: Call, request: DescribeNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
+    def describe_attribute(self, call: ControlCall, request: DescribeNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
         interface = find(call.transaction, NetworkInterface, request["NetworkInterfaceId"])
         attribute = request.get("Attribute")
         shown: ResponseMembers = {"NetworkInterfaceId": interface.id}
@@ -240,7 +240,7 @@ class NetworkInterfaces:
         raise AwsError("InvalidParameterCombination", "No attributes specified.")
 
     @operation("ModifyNetworkInterfaceAttribute")
-    def modify_attribute(self, call: Call, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
+    def modify_attribute(self, call: ControlCall, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
         """Change one attribute of an interface that no service manages."""
         refuse(
             request,
@@ -260,21 +260,21 @@ class NetworkInterfaces:
         return {}
 
     @operation("ResetNetworkInterfaceAttribute")
-    def reset_attribute(self, call: Call, request: ResetNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
+    def reset_attribute(self, call: ControlCall, request: ResetNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
         """Enable the source/destination check again; it is the only attribute that can be reset."""
         interface = _own(call, request["NetworkInterfaceId"])
         call.transaction.put(replace(interface, source_dest_check=True))
         return {}
 
     @operation("AttachNetworkInterface")
-    def attach(self, call: Call, request: AttachNetworkInterfaceRequestTypeDef) -> ResponseMembers:
+    def attach(self, call: ControlCall, request: AttachNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         interface = _own(call, request["NetworkInterfaceId"])
         if interface.attachment is not None:
             raise AwsError("InvalidParameterValue", f"Interface '{interface.id}' is currently in use.")
         raise absent_instance(request["InstanceId"])
 
     @operation("DetachNetworkInterface")
-    def detach(self, call: Call, request: DetachNetworkInterfaceRequestTypeDef) -> ResponseMembers:
+    def detach(self, call: ControlCall, request: DetachNetworkInterfaceRequestTypeDef) -> ResponseMembers:
         id = request["AttachmentId"]
         for interface in call.transaction.select(NetworkInterface):
             if interface.attachment is not None and interface.attachment.id == id:
@@ -283,7 +283,7 @@ class NetworkInterfaces:
         raise AwsError("InvalidAttachmentID.NotFound", f"The interface attachment '{id}' does not exist.")
 
     @operation("AssignPrivateIpAddresses")
-    def assign(self, call: Call, request: AssignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
+    def assign(self, call: ControlCall, request: AssignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
         """Add secondary addresses: the given ones, or the given number of free ones."""
         refuse(request, **_NO_PREFIXES)
         tx = call.transaction
@@ -302,7 +302,7 @@ class NetworkInterfaces:
         return {"NetworkInterfaceId": interface.id, "AssignedPrivateIpAddresses": [{"PrivateIpAddress": each} for each in chosen]}
 
     @operation("UnassignPrivateIpAddresses")
-    def unassign(self, call: Call, request: UnassignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
+    def unassign(self, call: ControlCall, request: UnassignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
         """Remove secondary addresses; elastic addresses associated with them are disassociated."""
         refuse(request, Ipv4Prefixes="delegated prefixes")
         interface = _own(call, request["NetworkInterfaceId"])
@@ -316,7 +316,7 @@ class NetworkInterfaces:
         return {}
 
 
-def _create(call: Call, request: CreateNetworkInterfaceRequestTypeDef) -> NetworkInterface:
+def _create(call: ControlCall, request: CreateNetworkInterfaceRequestTypeDef) -> NetworkInterface:
     tx = call.transaction
     subnet = find(tx, model.Subnet, request["SubnetId"])
     groups = strings(request, "Groups") or [default_security_group(tx, subnet.vpc_id).id]
@@ -354,14 +354,14 @@ def _check_address_count(count: int) -> None:
         raise AwsError("PrivateIpAddressLimitExceeded", f"An interface can have at most {MOST_ADDRESSES} private IPv4 addresses.")
 
 
-def _own(call: Call, id: str) -> NetworkInterface:
+def _own(call: ControlCall, id: str) -> NetworkInterface:
     """An interface that the customer may change. Raises `AuthFailure` for one that a service manages."""
     interface = find(call.transaction, NetworkInterface, id)
     check_own(interface)
     return interface
 
 
-def _modified(call: Call, interface: NetworkInterface, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> NetworkInterface:
+def _modified(call: ControlCall, interface: NetworkInterface, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> NetworkInterface:
     if "Description" in request:
         return replace(interface, description=request["Description"].get("Value") or "")
     if "SourceDestCheck" in request:
@@ -378,7 +378,7 @@ def _modified(call: Call, interface: NetworkInterface, request: ModifyNetworkInt
     return replace(interface, attachment=replace(interface.attachment, delete_on_termination=ends))
 
 
-def _remove_from_others(call: Call, interface: NetworkInterface, wanted: list[str]) -> None:
+def _remove_from_others(call: ControlCall, interface: NetworkInterface, wanted: list[str]) -> None:
     """Remove the wanted secondary addresses from the other interfaces of the subnet (`AllowReassignment`)."""
     for other in call.transaction.lookup(NetworkInterface, "subnet_id", interface.subnet_id):
         reassigned = [address for address in other.addresses[1:] if address in wanted]
@@ -386,7 +386,7 @@ def _remove_from_others(call: Call, interface: NetworkInterface, wanted: list[st
             _remove_addresses(call, _own(call, other.id), reassigned)
 
 
-def _remove_addresses(call: Call, interface: NetworkInterface, removed: list[str]) -> None:
+def _remove_addresses(call: ControlCall, interface: NetworkInterface, removed: list[str]) -> None:
     for elastic in addresses.associated_with(call.transaction, interface.id):
         if elastic.private_address in removed:
             addresses.disassociate(call.transaction, elastic)

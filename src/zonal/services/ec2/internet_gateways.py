@@ -19,7 +19,7 @@ from zonal.services.ec2.listing import Listing
 from zonal.services.ec2.lookups import find, gateway_of, has_dependencies
 from zonal.services.ec2.model import InternetGateway
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -69,14 +69,14 @@ class InternetGateways:
     """The operations on internet gateways."""
 
     @operation("CreateInternetGateway")
-    def create(self, call: Call, request: CreateInternetGatewayRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateInternetGatewayRequestTypeDef) -> ResponseMembers:
         if len(call.transaction.select(InternetGateway)) >= MOST_GATEWAYS:
             raise AwsError("InternetGatewayLimitExceeded", "The maximum number of internet gateways has been reached.")
         gateway = create(call.transaction, tags=given_tags(request, InternetGateway))
         return {"InternetGateway": answer_gateway(gateway)}
 
     @operation("AttachInternetGateway")
-    def attach(self, call: Call, request: AttachInternetGatewayRequestTypeDef) -> ResponseMembers:
+    def attach(self, call: ControlCall, request: AttachInternetGatewayRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         gateway = find(tx, InternetGateway, request["InternetGatewayId"])
         vpc = find(tx, model.Vpc, request["VpcId"])
@@ -88,7 +88,7 @@ class InternetGateways:
         return {}
 
     @operation("DetachInternetGateway")
-    def detach(self, call: Call, request: DetachInternetGatewayRequestTypeDef) -> ResponseMembers:
+    def detach(self, call: ControlCall, request: DetachInternetGatewayRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         gateway = find(tx, InternetGateway, request["InternetGatewayId"])
         vpc = find(tx, model.Vpc, request["VpcId"])
@@ -103,7 +103,7 @@ class InternetGateways:
         return {}
 
     @operation("DeleteInternetGateway")
-    def delete(self, call: Call, request: DeleteInternetGatewayRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteInternetGatewayRequestTypeDef) -> ResponseMembers:
         gateway = find(call.transaction, InternetGateway, request["InternetGatewayId"])
         if gateway.vpc_id is not None:
             raise has_dependencies("internetGateway", gateway.id)
@@ -111,5 +111,5 @@ class InternetGateways:
         return {}
 
     @operation("DescribeInternetGateways")
-    def describe(self, call: Call, request: DescribeInternetGatewaysRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeInternetGatewaysRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_gateway)

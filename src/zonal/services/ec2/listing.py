@@ -16,7 +16,7 @@ from zonal.services.common.unsupported_parameters import UnsupportedParameters
 from zonal.services.ec2 import filters
 from zonal.services.ec2.lookups import absent
 from zonal.services.ec2.model import Tagged
-from zonal.services.operation import Call, ResponseMembers
+from zonal.services.operation import Call, ControlCall, ResponseMembers
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import FilterTypeDef
@@ -69,7 +69,7 @@ class Listing(Generic[T]):
 
     def describe(
         self,
-        call: Call,
+        call: ControlCall,
         request: Mapping[str, object],
         render: Callable[[T], Mapping[str, object]],
         *,
@@ -87,7 +87,7 @@ class Listing(Generic[T]):
         found = self.paging.page(passed, request, issuer=call.operation, key=lambda each: str(each[self.id]))
         return found.members(self.answers, "NextToken")
 
-    def _chosen(self, call: Call, ids: list[str], where: Callable[[T], bool] | None) -> list[T]:
+    def _chosen(self, call: ControlCall, ids: list[str], where: Callable[[T], bool] | None) -> list[T]:
         records = call.transaction.select(self.kind, where)
         if not ids:
             return records

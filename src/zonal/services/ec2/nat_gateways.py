@@ -24,7 +24,7 @@ from zonal.services.ec2.listing import Listing, needed, refuse
 from zonal.services.ec2.lookups import find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NatAddress, NatGateway, Subnet
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -140,7 +140,7 @@ class NatGateways:
     """The operations on NAT gateways."""
 
     @operation("CreateNatGateway")
-    def create(self, call: Call, request: CreateNatGatewayRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateNatGatewayRequestTypeDef) -> ResponseMembers:
         refuse(
             request,
             SecondaryAllocationIds="secondary addresses of NAT gateways",
@@ -158,7 +158,7 @@ class NatGateways:
         return {"NatGateway": answer_nat(nat), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteNatGateway")
-    def delete(self, call: Call, request: DeleteNatGatewayRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteNatGatewayRequestTypeDef) -> ResponseMembers:
         """Start a deletion; the interface and addresses are released when the state is `deleted`. A repeated call changes nothing."""
         tx = call.transaction
         nat = find(tx, NatGateway, request["NatGatewayId"])
@@ -170,11 +170,11 @@ class NatGateways:
         return {"NatGatewayId": nat.id}
 
     @operation("DescribeNatGateways")
-    def describe(self, call: Call, request: DescribeNatGatewaysRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeNatGatewaysRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_nat, where=lambda nat: not has_expired(nat, call.now))
 
 
-def _create(call: Call, request: CreateNatGatewayRequestTypeDef) -> NatGateway:
+def _create(call: ControlCall, request: CreateNatGatewayRequestTypeDef) -> NatGateway:
     tx = call.transaction
     tags = given_tags(request, NatGateway)
     subnet = find(tx, Subnet, needed(request, "SubnetId"))

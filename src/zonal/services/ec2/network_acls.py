@@ -22,7 +22,7 @@ from zonal.services.ec2.listing import Listing, refuse
 from zonal.services.ec2.lookups import find, has_dependencies
 from zonal.services.ec2.model import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -136,14 +136,14 @@ class NetworkAcls:
     """The operations on network ACLs."""
 
     @operation("CreateNetworkAcl")
-    def create(self, call: Call, request: CreateNetworkAclRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateNetworkAclRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc = find(tx, model.Vpc, request["VpcId"])
         acl = once(call, request, NetworkAcl, lambda: create(tx, vpc.id, tags=given_tags(request, NetworkAcl)))
         return {"NetworkAcl": answer_acl(acl), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteNetworkAcl")
-    def delete(self, call: Call, request: DeleteNetworkAclRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteNetworkAclRequestTypeDef) -> ResponseMembers:
         acl = find(call.transaction, NetworkAcl, request["NetworkAclId"])
         if acl.is_default:
             raise AwsError("InvalidParameterValue", f"cannot delete default network ACL {acl.id}")
@@ -153,11 +153,11 @@ class NetworkAcls:
         return {}
 
     @operation("DescribeNetworkAcls")
-    def describe(self, call: Call, request: DescribeNetworkAclsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeNetworkAclsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_acl)
 
     @operation("CreateNetworkAclEntry")
-    def create_entry(self, call: Call, request: CreateNetworkAclEntryRequestTypeDef) -> ResponseMembers:
+    def create_entry(self, call: ControlCall, request: CreateNetworkAclEntryRequestTypeDef) -> ResponseMembers:
         acl = find(call.transaction, NetworkAcl, request["NetworkAclId"])
         entry = _entry(request)
         if _at(acl, entry.number, is_egress=entry.is_egress):
@@ -168,7 +168,7 @@ class NetworkAcls:
         return {}
 
     @operation("ReplaceNetworkAclEntry")
-    def replace_entry(self, call: Call, request: ReplaceNetworkAclEntryRequestTypeDef) -> ResponseMembers:
+    def replace_entry(self, call: ControlCall, request: ReplaceNetworkAclEntryRequestTypeDef) -> ResponseMembers:
         acl = find(call.transaction, NetworkAcl, request["NetworkAclId"])
         entry = _entry(request)
         old = _required(acl, entry.number, is_egress=entry.is_egress)
@@ -176,7 +176,7 @@ class NetworkAcls:
         return {}
 
     @operation("DeleteNetworkAclEntry")
-    def delete_entry(self, call: Call, request: DeleteNetworkAclEntryRequestTypeDef) -> ResponseMembers:
+    def delete_entry(self, call: ControlCall, request: DeleteNetworkAclEntryRequestTypeDef) -> ResponseMembers:
         acl = find(call.transaction, NetworkAcl, request["NetworkAclId"])
         _check_number(request["RuleNumber"])
         old = _required(acl, request["RuleNumber"], is_egress=request["Egress"])
@@ -184,7 +184,7 @@ class NetworkAcls:
         return {}
 
     @operation("ReplaceNetworkAclAssociation")
-    def replace_association(self, call: Call, request: ReplaceNetworkAclAssociationRequestTypeDef) -> ResponseMembers:
+    def replace_association(self, call: ControlCall, request: ReplaceNetworkAclAssociationRequestTypeDef) -> ResponseMembers:
         """Associate the subnet of an association with another ACL of its VPC."""
         tx = call.transaction
         target = find(tx, NetworkAcl, request["NetworkAclId"])

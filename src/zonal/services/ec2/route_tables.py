@@ -22,7 +22,7 @@ from zonal.services.ec2.listing import Listing, needed, one_of, refuse
 from zonal.services.ec2.lookups import absent_instance, find, has_dependencies
 from zonal.services.ec2.model import RouteEntry, RouteTable, RouteTableAssociation
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -192,7 +192,7 @@ class RouteTables:
     """The operations on route tables, their routes and associations."""
 
     @operation("CreateRouteTable")
-    def create(self, call: Call, request: CreateRouteTableRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateRouteTableRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc = find(tx, model.Vpc, request["VpcId"])
         if len(tx.lookup(RouteTable, "vpc_id", vpc.id)) >= MOST_TABLES:
@@ -201,7 +201,7 @@ class RouteTables:
         return {"RouteTable": answer_table(table, tx), "ClientToken": request.get("ClientToken", "")}
 
     @operation("DeleteRouteTable")
-    def delete(self, call: Call, request: DeleteRouteTableRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteRouteTableRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         if table.associations:
             raise has_dependencies("routeTable", table.id)
@@ -209,11 +209,11 @@ class RouteTables:
         return {}
 
     @operation("DescribeRouteTables")
-    def describe(self, call: Call, request: DescribeRouteTablesRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeRouteTablesRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, lambda table: answer_table(table, call.transaction))
 
     @operation("CreateRoute")
-    def create_route(self, call: Call, request: CreateRouteRequestTypeDef) -> ResponseMembers:
+    def create_route(self, call: ControlCall, request: CreateRouteRequestTypeDef) -> ResponseMembers:
         """Add a route. Adding an existing route with the same target succeeds and changes nothing."""
         tx = call.transaction
         table = find(tx, RouteTable, request["RouteTableId"])
@@ -230,7 +230,7 @@ class RouteTables:
         return {"Return": True}
 
     @operation("ReplaceRoute")
-    def replace_route(self, call: Call, request: ReplaceRouteRequestTypeDef) -> ResponseMembers:
+    def replace_route(self, call: ControlCall, request: ReplaceRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         refuse(request, LocalTarget="local routes with another target that could be reset")
         cidr = _destination(table, request)
@@ -242,7 +242,7 @@ class RouteTables:
         return {}
 
     @operation("DeleteRoute")
-    def delete_route(self, call: Call, request: DeleteRouteRequestTypeDef) -> ResponseMembers:
+    def delete_route(self, call: ControlCall, request: DeleteRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
         _check_ipv4_destination(table, request)
         cidr = str(cidrs.network(needed(request, "DestinationCidrBlock"), "destinationCidrBlock"))
@@ -255,7 +255,7 @@ class RouteTables:
         return {}
 
     @operation("AssociateRouteTable")
-    def associate(self, call: Call, request: AssociateRouteTableRequestTypeDef) -> ResponseMembers:
+    def associate(self, call: ControlCall, request: AssociateRouteTableRequestTypeDef) -> ResponseMembers:
         """Associate a subnet with a table. If it is associated with this table already, the existing association is returned."""
         tx = call.transaction
         refuse(request, GatewayId="edge associations of route tables", PublicIpv4Pool="customer-owned public pools")
@@ -277,7 +277,7 @@ class RouteTables:
         return _associated("AssociationId", association.id)
 
     @operation("DisassociateRouteTable")
-    def disassociate(self, call: Call, request: DisassociateRouteTableRequestTypeDef) -> ResponseMembers:
+    def disassociate(self, call: ControlCall, request: DisassociateRouteTableRequestTypeDef) -> ResponseMembers:
         id = request["AssociationId"]
         table = associations.owner_of(call.transaction, RouteTable, id)
         if associations.subnet_id_of(table, id) is None:
@@ -286,7 +286,7 @@ class RouteTables:
         return {}
 
     @operation("ReplaceRouteTableAssociation")
-    def replace_association(self, call: Call, request: ReplaceRouteTableAssociationRequestTypeDef) -> ResponseMembers:
+    def replace_association(self, call: ControlCall, request: ReplaceRouteTableAssociationRequestTypeDef) -> ResponseMembers:
         """Move an association to another table; moving the main one makes that table the VPC's main table."""
         tx = call.transaction
         source = associations.owner_of(tx, RouteTable, request["AssociationId"])
@@ -325,7 +325,7 @@ def _destination(table: RouteTable, request: Mapping[str, object]) -> str:
     return cidr
 
 
-def _target(call: Call, table: RouteTable, request: Mapping[str, object]) -> str:
+def _target(call: ControlCall, table: RouteTable, request: Mapping[str, object]) -> str:
     """The id of a request's target, which must be in the table's VPC."""
     member = one_of(request, "GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId")
     id = cast("str", request[member])

@@ -28,7 +28,7 @@ from zonal.services.ec2.permissions import (
     permissions,
 )
 from zonal.services.ec2.tags import given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -81,27 +81,27 @@ class SecurityGroupRules:
     """The operations on the rules of groups."""
 
     @operation("AuthorizeSecurityGroupIngress")
-    def authorize_ingress(self, call: Call, request: AuthorizeSecurityGroupIngressRequestTypeDef) -> ResponseMembers:
+    def authorize_ingress(self, call: ControlCall, request: AuthorizeSecurityGroupIngressRequestTypeDef) -> ResponseMembers:
         return _authorize(call, request, is_egress=False)
 
     @operation("AuthorizeSecurityGroupEgress")
-    def authorize_egress(self, call: Call, request: AuthorizeSecurityGroupEgressRequestTypeDef) -> ResponseMembers:
+    def authorize_egress(self, call: ControlCall, request: AuthorizeSecurityGroupEgressRequestTypeDef) -> ResponseMembers:
         return _authorize(call, request, is_egress=True)
 
     @operation("RevokeSecurityGroupIngress")
-    def revoke_ingress(self, call: Call, request: RevokeSecurityGroupIngressRequestTypeDef) -> ResponseMembers:
+    def revoke_ingress(self, call: ControlCall, request: RevokeSecurityGroupIngressRequestTypeDef) -> ResponseMembers:
         return _revoke(call, request, is_egress=False)
 
     @operation("RevokeSecurityGroupEgress")
-    def revoke_egress(self, call: Call, request: RevokeSecurityGroupEgressRequestTypeDef) -> ResponseMembers:
+    def revoke_egress(self, call: ControlCall, request: RevokeSecurityGroupEgressRequestTypeDef) -> ResponseMembers:
         return _revoke(call, request, is_egress=True)
 
     @operation("DescribeSecurityGroupRules")
-    def describe(self, call: Call, request: DescribeSecurityGroupRulesRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeSecurityGroupRulesRequestTypeDef) -> ResponseMembers:
         return _RULES.describe(call, request, lambda rule: answer_rule(rule, call.transaction))
 
     @operation("ModifySecurityGroupRules")
-    def modify(self, call: Call, request: ModifySecurityGroupRulesRequestTypeDef) -> ResponseMembers:
+    def modify(self, call: ControlCall, request: ModifySecurityGroupRulesRequestTypeDef) -> ResponseMembers:
         """Replace rules, keeping their ids, directions and tags. Raises `InvalidPermission.Duplicate` if two become equal."""
         tx = call.transaction
         group = find(tx, SecurityGroup, request["GroupId"])
@@ -113,15 +113,17 @@ class SecurityGroupRules:
         return {"Return": True}
 
     @operation("UpdateSecurityGroupRuleDescriptionsIngress")
-    def describe_ingress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef) -> ResponseMembers:
+    def describe_ingress_anew(
+        self, call: ControlCall, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef
+    ) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=False)
 
     @operation("UpdateSecurityGroupRuleDescriptionsEgress")
-    def describe_egress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> ResponseMembers:
+    def describe_egress_anew(self, call: ControlCall, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=True)
 
 
-def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
+def _authorize(call: ControlCall, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
     """Add all rules, or none if one of them exists already."""
     tx = call.transaction
     group = group_named(call.transaction, request)
@@ -137,7 +139,7 @@ def _authorize(call: Call, request: Mapping[str, object], *, is_egress: bool) ->
     return {"Return": True, "SecurityGroupRules": [answer_rule(rule, tx) for rule in added]}
 
 
-def _revoke(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
+def _revoke(call: ControlCall, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
     """Remove rules by id or by value.
 
     For values that match no rule, the response of a default VPC's group lists them as unknown; any other group rejects the request: "For a
@@ -192,7 +194,7 @@ def _answer_revoked(rule: SecurityGroupRule) -> Mapping[str, object]:
     return shown | {name: value for name, value in optional.items() if value is not None}
 
 
-def _rule_of(call: Call, group: SecurityGroup, id: str, *, is_egress: bool | None = None) -> SecurityGroupRule:
+def _rule_of(call: ControlCall, group: SecurityGroup, id: str, *, is_egress: bool | None = None) -> SecurityGroupRule:
     rule = find(call.transaction, SecurityGroupRule, id)
     if rule.group_id != group.id or is_egress not in (None, rule.is_egress):
         raise AwsError(
@@ -221,7 +223,7 @@ def _check_distinct(rules: Iterable[SecurityGroupRule]) -> None:
         seen.add((rule.is_egress, wanted))
 
 
-def _update_descriptions(call: Call, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
+def _update_descriptions(call: ControlCall, request: Mapping[str, object], *, is_egress: bool) -> ResponseMembers:
     """Set or (if none is given) remove the descriptions of existing rules, named by id or by value."""
     tx = call.transaction
     group = group_named(call.transaction, request)

@@ -21,7 +21,7 @@ from zonal.services.ec2.model import SecurityGroup, SecurityGroupRule
 from zonal.services.ec2.permissions import Permission, answer_permissions
 from zonal.services.ec2.security_group_rules import add_rule
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -112,7 +112,7 @@ class SecurityGroups:
     """The operations on security groups; those on their rules are in `security_group_rules`."""
 
     @operation("CreateSecurityGroup")
-    def create(self, call: Call, request: CreateSecurityGroupRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateSecurityGroupRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         name, description = request["GroupName"], request["Description"]
         _check_text("GroupName", name)
@@ -133,7 +133,7 @@ class SecurityGroups:
         return {"GroupId": group.id, "SecurityGroupArn": arn("ec2", f"security-group/{group.id}"), "Tags": answer_tags(group)}
 
     @operation("DeleteSecurityGroup")
-    def delete(self, call: Call, request: DeleteSecurityGroupRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteSecurityGroupRequestTypeDef) -> ResponseMembers:
         """Delete a group that no interface belongs to and no other group's rule references."""
         tx = call.transaction
         group = group_named(call.transaction, request)
@@ -147,7 +147,7 @@ class SecurityGroups:
         return {"Return": True, "GroupId": group.id}
 
     @operation("DescribeSecurityGroups")
-    def describe(self, call: Call, request: DescribeSecurityGroupsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeSecurityGroupsRequestTypeDef) -> ResponseMembers:
         names = strings(request, "GroupNames")
         if not names:
             return _GROUPS.describe(call, request, lambda group: answer_group(group, call.transaction))
@@ -164,13 +164,13 @@ class SecurityGroups:
         )
 
     @operation("GetSecurityGroupsForVpc")
-    def for_vpc(self, call: Call, request: GetSecurityGroupsForVpcRequestTypeDef) -> ResponseMembers:
+    def for_vpc(self, call: ControlCall, request: GetSecurityGroupsForVpcRequestTypeDef) -> ResponseMembers:
         """The groups that interfaces of a VPC may belong to: only its own groups, because zonal does not share groups between VPCs."""
         vpc = find(call.transaction, model.Vpc, request["VpcId"])
         return _FOR_VPC.describe(call, request, _answer_for_vpc, where=lambda group: group.vpc_id == vpc.id)
 
     @operation("DescribeSecurityGroupReferences")
-    def references(self, call: Call, request: DescribeSecurityGroupReferencesRequestTypeDef) -> ResponseMembers:
+    def references(self, call: ControlCall, request: DescribeSecurityGroupReferencesRequestTypeDef) -> ResponseMembers:
         """The peered VPCs that reference these groups: none, because zonal has no VPC peering."""
         for id in request["GroupId"]:
             find(call.transaction, SecurityGroup, id)

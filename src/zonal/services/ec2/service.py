@@ -1,7 +1,7 @@
-"""EC2 as the gateway sees it: every operation that is built, by name.
+"""The service `ec2`: its operations by name, and the reconciler of its networks.
 
-`DryRun` is answered here for all of them: the operation runs to its end in the call's transaction, and then everything is dropped by
-raising AWS's `DryRunOperation`. So "Request would have succeeded" is known, not guessed.
+`DryRun` is implemented here for all operations: the handler runs to its end in the call's transaction, then raising AWS's
+`DryRunOperation` rolls the transaction back. So "Request would have succeeded" is a fact, not a guess.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from functools import wraps
 from typing import Any
 
 from zonal.foundation.errors import AwsError
+from zonal.records.store import Store
 from zonal.services.ec2.addresses import Addresses
 from zonal.services.ec2.availability_zones import AvailabilityZones
 from zonal.services.ec2.default_vpc import DefaultVpc
 from zonal.services.ec2.dhcp_options import DhcpOptionSets
 from zonal.services.ec2.interface_operations import NetworkInterfaces
 from zonal.services.ec2.internet_gateways import InternetGateways
+from zonal.services.ec2.model import Vpc
 from zonal.services.ec2.nat_gateways import NatGateways
 from zonal.services.ec2.network_acls import NetworkAcls
 from zonal.services.ec2.route_tables import RouteTables
@@ -23,12 +25,23 @@ from zonal.services.ec2.security_group_rules import SecurityGroupRules
 from zonal.services.ec2.security_groups import SecurityGroups
 from zonal.services.ec2.subnets import Subnets
 from zonal.services.ec2.tags import Ec2Tags
+from zonal.services.ec2.vpc_reconciler import VpcReconciler
 from zonal.services.ec2.vpcs import Vpcs
-from zonal.services.operation import Call, Handler, handlers
+from zonal.services.operation import ControlCall, Handler, handlers
+from zonal.services.service import Runtime, Service, ServiceControllers
+
+
+def ec2(store: Store) -> Service:
+    """The service descriptor."""
+
+    def controllers(runtime: Runtime) -> ServiceControllers:
+        return ServiceControllers([VpcReconciler(runtime.store, runtime.networks, runtime.clock)])
+
+    return Service("ec2", operations(), controllers=controllers, resources=lambda: {"vpcs": len(store.select(Vpc))})
 
 
 def operations() -> dict[str, Handler]:
-    """The handler of each operation that is built; the gateway answers 501 for any other."""
+    """The handlers, by operation name."""
     nouns = (
         AvailabilityZones(),
         Vpcs(),
@@ -50,7 +63,7 @@ def operations() -> dict[str, Handler]:
 
 def _dry_runnable(handler: Handler) -> Handler:
     @wraps(handler)
-    def run(call: Call, request: Any) -> Any:
+    def run(call: ControlCall, request: Any) -> Any:
         answer = handler(call, request)
         if request.get("DryRun"):
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", status=412)

@@ -22,7 +22,7 @@ from zonal.services.ec2.lookups import default_vpc, find, has_dependencies, inte
 from zonal.services.ec2.model import Subnet
 from zonal.services.ec2.network_interfaces import free_address_count
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -142,7 +142,7 @@ class Subnets:
     """The operations on subnets."""
 
     @operation("CreateSubnet")
-    def create(self, call: Call, request: CreateSubnetRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateSubnetRequestTypeDef) -> ResponseMembers:
         """Create a subnet in the given zone, by default in the zone with the fewest subnets of the VPC."""
         tx = call.transaction
         refuse(request, Ipv6CidrBlock="IPv6", Ipv6Native="IPv6", OutpostArn="Outposts", **NO_IPAM)
@@ -160,7 +160,7 @@ class Subnets:
         return {"Subnet": answer_subnet(subnet, tx)}
 
     @operation("CreateDefaultSubnet")
-    def create_default(self, call: Call, request: CreateDefaultSubnetRequestTypeDef) -> ResponseMembers:
+    def create_default(self, call: ControlCall, request: CreateDefaultSubnetRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, Ipv6Native="IPv6")
         zone = zone_named(name=request.get("AvailabilityZone"), id=request.get("AvailabilityZoneId"))
@@ -176,7 +176,7 @@ class Subnets:
         return {"Subnet": answer_subnet(subnet, tx)}
 
     @operation("DeleteSubnet")
-    def delete(self, call: Call, request: DeleteSubnetRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteSubnetRequestTypeDef) -> ResponseMembers:
         """Delete a subnet without interfaces, and its associations."""
         tx = call.transaction
         subnet = find(tx, Subnet, request["SubnetId"])
@@ -188,11 +188,11 @@ class Subnets:
         return {}
 
     @operation("DescribeSubnets")
-    def describe(self, call: Call, request: DescribeSubnetsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeSubnetsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, lambda subnet: answer_subnet(subnet, call.transaction))
 
     @operation("ModifySubnetAttribute")
-    def modify(self, call: Call, request: ModifySubnetAttributeRequestTypeDef) -> ResponseMembers:
+    def modify(self, call: ControlCall, request: ModifySubnetAttributeRequestTypeDef) -> ResponseMembers:
         """Change `MapPublicIpOnLaunch`; a change of any other attribute is rejected."""
         given = [name for name in request if name != "SubnetId"]
         if not given:

@@ -18,7 +18,7 @@ from zonal.services.ec2 import filters, model
 from zonal.services.ec2.listing import PAGING
 from zonal.services.ec2.lookups import ABSENCES, find
 from zonal.services.ec2.model import Tagged
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -92,21 +92,21 @@ class Ec2Tags:
     """The operations on tags of all EC2 resources."""
 
     @operation("CreateTags")
-    def create(self, call: Call, request: ClientCreateTagsRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: ClientCreateTagsRequestTypeDef) -> ResponseMembers:
         """Add or overwrite tags of up to 1000 resources; none is changed if one does not exist."""
         for record in self._resources(call, request["Resources"]):
             call.transaction.put(replace(record, tags=merged(record.tags, request["Tags"])))
         return {}
 
     @operation("DeleteTags")
-    def delete(self, call: Call, request: ClientDeleteTagsRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: ClientDeleteTagsRequestTypeDef) -> ResponseMembers:
         """Remove tags by key, or by key and value; without `Tags` all except the reserved ones."""
         for record in self._resources(call, request["Resources"]):
             call.transaction.put(replace(record, tags=_without(record.tags, request.get("Tags"))))
         return {}
 
     @operation("DescribeTags")
-    def describe(self, call: Call, request: DescribeTagsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeTagsRequestTypeDef) -> ResponseMembers:
         rows: list[Mapping[str, object]] = [
             {"Key": tag["Key"], "Value": tag["Value"], "ResourceId": record.id, "ResourceType": kind.kind, "Tags": [tag]}
             for kind in TAGGABLE
@@ -119,11 +119,11 @@ class Ec2Tags:
         shown = [{name: value for name, value in row.items() if name != "Tags"} for row in found.items]
         return found.of(shown).members("Tags", "NextToken")
 
-    def _resources(self, call: Call, ids: Iterable[str]) -> list[Tagged]:
+    def _resources(self, call: ControlCall, ids: Iterable[str]) -> list[Tagged]:
         return [_resource(call, id) for id in dict.fromkeys(ids)]
 
 
-def _resource(call: Call, id: str) -> Tagged:
+def _resource(call: ControlCall, id: str) -> Tagged:
     prefix = id.rpartition("-")[0]
     for kind in TAGGABLE:
         if ABSENCES[kind].prefix == prefix:

@@ -20,7 +20,7 @@ from zonal.services.ec2.listing import NO_IPAM, Listing, refuse
 from zonal.services.ec2.lookups import find, gateway_of, has_dependencies, subnets
 from zonal.services.ec2.model import CidrAssociation, FabricNetwork, Vpc
 from zonal.services.ec2.tags import answer_tags, given_tags
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -118,7 +118,7 @@ class Vpcs:
     """The operations on VPCs."""
 
     @operation("CreateVpc")
-    def create(self, call: Call, request: CreateVpcRequestTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateVpcRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, **_NO_IPV6_RANGES, **NO_IPAM, VpcEncryptionControl="encryption controls")
         if request.get("InstanceTenancy", "default") != "default":
@@ -129,7 +129,7 @@ class Vpcs:
         return {"Vpc": answer_vpc(create(tx, cidr, tags=tags))}
 
     @operation("DeleteVpc")
-    def delete(self, call: Call, request: DeleteVpcRequestTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteVpcRequestTypeDef) -> ResponseMembers:
         """Delete an empty VPC with its initial resources. The fabric removes its network afterwards (`model.FabricNetwork`)."""
         tx = call.transaction
         vpc = find(tx, Vpc, request["VpcId"])
@@ -145,11 +145,11 @@ class Vpcs:
         return {}
 
     @operation("DescribeVpcs")
-    def describe(self, call: Call, request: DescribeVpcsRequestTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeVpcsRequestTypeDef) -> ResponseMembers:
         return _LISTING.describe(call, request, answer_vpc)
 
     @operation("DescribeVpcAttribute")
-    def describe_attribute(self, call: Call, request: DescribeVpcAttributeRequestTypeDef) -> ResponseMembers:
+    def describe_attribute(self, call: ControlCall, request: DescribeVpcAttributeRequestTypeDef) -> ResponseMembers:
         vpc = find(call.transaction, Vpc, request["VpcId"])
         if request["Attribute"] not in _ATTRIBUTES:
             raise AwsError(
@@ -159,7 +159,7 @@ class Vpcs:
         return {"VpcId": vpc.id, member: {"Value": getattr(vpc, field)}}
 
     @operation("ModifyVpcAttribute")
-    def modify_attribute(self, call: Call, request: ModifyVpcAttributeRequestTypeDef) -> ResponseMembers:
+    def modify_attribute(self, call: ControlCall, request: ModifyVpcAttributeRequestTypeDef) -> ResponseMembers:
         """Change one attribute: "You can't modify DNS resolution and DNS hostnames in the same request" (ModifyVpcAttribute)."""
         vpc = find(call.transaction, Vpc, request["VpcId"])
         given = {member: request.get(member) for member, _ in _ATTRIBUTES.values() if request.get(member) is not None}
@@ -178,7 +178,7 @@ class Vpcs:
         return {}
 
     @operation("AssociateVpcCidrBlock")
-    def associate_range(self, call: Call, request: AssociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
+    def associate_range(self, call: ControlCall, request: AssociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         refuse(request, **_NO_IPV6_RANGES, **NO_IPAM)
         vpc = find(tx, Vpc, request["VpcId"])
@@ -192,7 +192,7 @@ class Vpcs:
         return _answer_association(vpc, association, "associating")
 
     @operation("DisassociateVpcCidrBlock")
-    def disassociate_range(self, call: Call, request: DisassociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
+    def disassociate_range(self, call: ControlCall, request: DisassociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
         vpc, association = _association(tx, request["AssociationId"])
         if association is vpc.cidrs[0]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds.creation import MOST_INSTANCES
 from zonal.services.rds.model import DbInstance, SubnetGroup
 
@@ -16,7 +16,7 @@ class AccountAttributes:
     """The operation on the account's quotas."""
 
     @operation("DescribeAccountAttributes")
-    def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeDBInstancesMessageTypeDef) -> ResponseMembers:
         instances, groups = call.transaction.select(DbInstance), call.transaction.select(SubnetGroup)
         quotas = [
             ("DBInstances", len(instances), MOST_INSTANCES),

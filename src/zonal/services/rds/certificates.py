@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import arn
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds.lookups import filters, page
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Certificates:
         self._authority = authority
 
     @operation("DescribeCertificates")
-    def describe(self, call: Call, request: DescribeCertificatesMessageTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeCertificatesMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         check_authority(request.get("CertificateIdentifier"))
         shown = [_Shown(AUTHORITY, self._authority.certificate)]

@@ -16,7 +16,7 @@ from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.ec2.availability_zones import ZONES
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import CertificateIssuer, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
@@ -98,7 +98,7 @@ class Creation:
         self._is_lost = is_lost
 
     @operation("CreateDBInstance")
-    def create(self, call: Call, request: CreateDBInstanceMessageTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateDBInstanceMessageTypeDef) -> ResponseMembers:
         tx = call.transaction
         identifier = checked_identifier(request["DBInstanceIdentifier"])
         UNSUPPORTED.reject(request, REFUSED)
@@ -134,7 +134,7 @@ class Creation:
         return {"DBInstance": answer_instance(tx, instance)}
 
     def _instance(
-        self, call: Call, request: CreateDBInstanceMessageTypeDef, identifier: str, version: Installed, group: SubnetGroup
+        self, call: ControlCall, request: CreateDBInstanceMessageTypeDef, identifier: str, version: Installed, group: SubnetGroup
     ) -> DbInstance:
         """The record; its secrets are put beside it, the password as a verifier only."""
         tx = call.transaction
@@ -182,7 +182,7 @@ class Creation:
             tags=merged({}, request.get("Tags") or ()),
         )
 
-    def _zones(self, call: Call, request: CreateDBInstanceMessageTypeDef, group: SubnetGroup) -> list[str]:
+    def _zones(self, call: ControlCall, request: CreateDBInstanceMessageTypeDef, group: SubnetGroup) -> list[str]:
         zone, multi_az = request.get("AvailabilityZone"), bool(request.get("MultiAZ"))
         if zone and zone not in ZONES:
             raise AwsError("InvalidVPCNetworkStateFault", f"{zone} is not a valid Availability Zone.")
@@ -229,7 +229,7 @@ def _check_contents(request: CreateDBInstanceMessageTypeDef, version: Installed)
     check_parameter_group(request.get("DBParameterGroupName"), version)
 
 
-def _subnet_group(call: Call, request: CreateDBInstanceMessageTypeDef) -> SubnetGroup:
+def _subnet_group(call: ControlCall, request: CreateDBInstanceMessageTypeDef) -> SubnetGroup:
     name = request.get("DBSubnetGroupName")
     if not name or name.lower() == DEFAULT:
         return default_group(call.transaction)

@@ -15,7 +15,7 @@ from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, P
 from zonal.control.failover import Redundancy
 from zonal.foundation.errors import AwsError
 from zonal.services.common.filters import has_values
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds import lifecycle
 from zonal.services.rds.db_instance_description import Descriptions, IsStorageFull, answer_instance
 from zonal.services.rds.lookups import UNSUPPORTED, filters, find_instance, page
@@ -40,7 +40,7 @@ class DbInstances:
         self._descriptions = Descriptions(is_storage_full)
 
     @operation("DescribeDBInstances")
-    def describe(self, call: Call, request: DescribeDBInstancesMessageTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeDBInstancesMessageTypeDef) -> ResponseMembers:
         tx = call.transaction
         asked = filters(request, _FILTERS)
         named = request.get("DBInstanceIdentifier")
@@ -49,7 +49,7 @@ class DbInstances:
         return page(chosen, request, "DBInstances", lambda instance: instance.identifier, self._descriptions.of(tx))
 
     @operation("RebootDBInstance")
-    def reboot(self, call: Call, request: RebootDBInstanceMessageTypeDef) -> ResponseMembers:
+    def reboot(self, call: ControlCall, request: RebootDBInstanceMessageTypeDef) -> ResponseMembers:
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
         deployment_spec = call.transaction.require(DeploymentSpec, instance.id)
         if request.get("ForceFailover"):
@@ -70,19 +70,19 @@ class DbInstances:
         return _request_change(call, instance, "reboot", deployment_spec)
 
     @operation("StopDBInstance")
-    def stop(self, call: Call, request: StopDBInstanceMessageTypeDef) -> ResponseMembers:
+    def stop(self, call: ControlCall, request: StopDBInstanceMessageTypeDef) -> ResponseMembers:
         UNSUPPORTED.reject(request, {"DBSnapshotIdentifier": "zonal has no snapshots yet"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.AVAILABLE)
         return _request_change(call, instance, "stop", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.OFF))
 
     @operation("StartDBInstance")
-    def start(self, call: Call, request: StartDBInstanceMessageTypeDef) -> ResponseMembers:
+    def start(self, call: ControlCall, request: StartDBInstanceMessageTypeDef) -> ResponseMembers:
         UNSUPPORTED.reject(request, {"DBCapacityReservationIdentifier": "zonal has no capacity reservations"})
         instance = _in(call, request["DBInstanceIdentifier"], lifecycle.STOPPED)
         return _request_change(call, instance, "start", replace(call.transaction.require(DeploymentSpec, instance.id), power=Power.ON))
 
     @operation("DeleteDBInstance")
-    def delete(self, call: Call, request: DeleteDBInstanceMessageTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteDBInstanceMessageTypeDef) -> ResponseMembers:
         instance = find_instance(call.transaction, request["DBInstanceIdentifier"])
         _check_final_snapshot(request)
         if instance.deletion_protection:
@@ -95,7 +95,7 @@ class DbInstances:
         return _request_change(call, instance, "delete", replace(deployment_spec, power=Power.DELETED))
 
 
-def _in(call: Call, identifier: str, status: str) -> DbInstance:
+def _in(call: ControlCall, identifier: str, status: str) -> DbInstance:
     """The instance, which must have this status. Raises `InvalidDBInstanceState`."""
     instance = find_instance(call.transaction, identifier)
     if instance.status != status:
@@ -103,7 +103,7 @@ def _in(call: Call, identifier: str, status: str) -> DbInstance:
     return instance
 
 
-def _request_change(call: Call, instance: DbInstance, event: str, deployment_spec: DeploymentSpec) -> ResponseMembers:
+def _request_change(call: ControlCall, instance: DbInstance, event: str, deployment_spec: DeploymentSpec) -> ResponseMembers:
     instance = replace(instance, status=lifecycle.LIFECYCLE.next(instance.status, event))
     call.transaction.put(instance)
     call.transaction.put(deployment_spec)

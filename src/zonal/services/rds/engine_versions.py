@@ -13,7 +13,7 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import arn
 from zonal.services.common.filters import has_values
 from zonal.services.ec2.availability_zones import ZONES
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds.certificates import AUTHORITY
 from zonal.services.rds.instance_classes import STORAGE_TYPES, InstanceClass, StorageType, instance_classes
 from zonal.services.rds.lookups import PAGING, filters, page
@@ -117,7 +117,7 @@ class EngineVersions:
         self._catalog = catalog
 
     @operation("DescribeDBEngineVersions")
-    def describe(self, call: Call, request: DescribeDBEngineVersionsMessageTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeDBEngineVersionsMessageTypeDef) -> ResponseMembers:
         asked = filters(request, ("db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"))
         found = [
             each
@@ -133,7 +133,7 @@ class EngineVersions:
         return page(found, request, "DBEngineVersions", _key, self._answer)
 
     @operation("DescribeOrderableDBInstanceOptions")
-    def orderable(self, call: Call, request: DescribeOrderableDBInstanceOptionsMessageTypeDef) -> ResponseMembers:
+    def orderable(self, call: ControlCall, request: DescribeOrderableDBInstanceOptionsMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         version, wanted = request.get("EngineVersion"), request.get("DBInstanceClass")
         options = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zonal.foundation.journal import JournalEntry
 from zonal.records.store import Store, Transaction
 from zonal.services.common.events import EventLog, EventRules
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds.lookups import filters, page
 from zonal.services.rds.model import instance_arn
 
@@ -122,7 +122,7 @@ class Events:
         )
 
     @operation("DescribeEvents")
-    def describe(self, call: Call, request: DescribeEventsMessageTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeEventsMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         query = _RULES.query(request, call.now)
         wanted = set(request.get("EventCategories") or ())
@@ -131,7 +131,7 @@ class Events:
         return page(chosen, request, "Events", lambda pair: f"{pair[0].sequence:012}", lambda pair: _answer(*pair))
 
     @operation("DescribeEventCategories")
-    def categories(self, call: Call, request: DescribeEventCategoriesMessageTypeDef) -> ResponseMembers:
+    def categories(self, call: ControlCall, request: DescribeEventCategoriesMessageTypeDef) -> ResponseMembers:
         """The categories of what zonal has events about: DB instances."""
         filters(request, ())
         kind = request.get("SourceType")

@@ -7,6 +7,7 @@ of the file is answered. A portion ends at a whole line and is at most a mebibyt
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,12 +37,12 @@ class NodeLookup(Protocol):
 class Logs:
     """The operations on log files. They read files and no records, so they wait outside of transactions.
 
-    `nodes` is None until the region has found its hosts.
+    `nodes` returns None until the networks are built.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, nodes: Callable[[], NodeLookup | None] = lambda: None) -> None:
         self._store = store
-        self.nodes: NodeLookup | None = None
+        self._nodes = nodes
 
     @operation("DescribeDBLogFiles")
     async def describe(self, call: Call, request: DescribeDBLogFilesMessageTypeDef) -> ResponseMembers:
@@ -73,9 +74,10 @@ class Logs:
     async def _files(self, identifier: str) -> list[LogFile]:
         instance: DbInstance = find_instance(self._store, identifier)
         deployment_spec, deployment_status = self._store.get(DeploymentSpec, instance.id), self._store.get(DeploymentStatus, instance.id)
-        if self.nodes is None or deployment_spec is None or deployment_status is None or not deployment_status.is_led:
+        nodes = self._nodes()
+        if nodes is None or deployment_spec is None or deployment_status is None or not deployment_status.is_led:
             raise AwsError("DBInstanceNotReady", f"The DB instance {instance.identifier} is not ready to show its log files.")
-        return await self.nodes.node(deployment_spec, deployment_status.leading).logs()
+        return await nodes.node(deployment_spec, deployment_status.leading).logs()
 
 
 def portion(path: Path, marker: str | None, lines: int | None) -> ResponseMembers:

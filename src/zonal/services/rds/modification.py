@@ -19,7 +19,7 @@ from zonal.foundation.errors import AwsError
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.common.subnet_groups import IsLost
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
@@ -71,7 +71,7 @@ class Modification:
         self._is_lost = is_lost
 
     @operation("ModifyDBInstance")
-    def modify(self, call: Call, request: ModifyDBInstanceMessageTypeDef) -> ResponseMembers:
+    def modify(self, call: ControlCall, request: ModifyDBInstanceMessageTypeDef) -> ResponseMembers:
         tx = call.transaction
         instance = find_instance(tx, request["DBInstanceIdentifier"])
         if instance.status != lifecycle.AVAILABLE and not _is_stuck(tx, instance):
@@ -90,7 +90,7 @@ class Modification:
         tx.put(instance)
         return {"DBInstance": answer_instance(tx, instance)}
 
-    def _at_once(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
+    def _at_once(self, call: ControlCall, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
         """The changes that wait for nothing."""
         tx = call.transaction
         if (password := request.get("MasterUserPassword")) is not None:
@@ -112,7 +112,7 @@ class Modification:
             copy_tags_to_snapshot=request.get("CopyTagsToSnapshot", instance.copy_tags_to_snapshot),
         )
 
-    def _changes(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> PendingChanges:
+    def _changes(self, call: ControlCall, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> PendingChanges:
         """The changes that wait for the window, checked; one to the present value is none."""
         version = self._version(request, instance)
         check_parameter_group(request.get("DBParameterGroupName"), self._catalog.chosen(instance.engine, instance.engine_version))

@@ -1,6 +1,8 @@
-"""RDS as the region sees it: every operation that is built, by name, and what a start of the region means for DB instances."""
+"""The service `rds`: its operations by name, its reconciler, the owner of its deployments, and the start of its DB instances."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -13,14 +15,41 @@ from zonal.services.rds.account_attributes import AccountAttributes
 from zonal.services.rds.certificates import CertificateIssuer, Certificates
 from zonal.services.rds.creation import Creation
 from zonal.services.rds.db_instance_description import IsStorageFull
+from zonal.services.rds.db_instance_reconciler import DbInstanceReconciler
 from zonal.services.rds.db_instances import DbInstances
+from zonal.services.rds.endpoints import Endpoints
 from zonal.services.rds.engine_versions import Engines, EngineVersionCatalog, EngineVersions
 from zonal.services.rds.events import Events
-from zonal.services.rds.logs import Logs
+from zonal.services.rds.logs import Logs, NodeLookup
 from zonal.services.rds.model import DbInstance
 from zonal.services.rds.modification import Modification
 from zonal.services.rds.subnet_groups import SubnetGroups
 from zonal.services.rds.tags import RdsTags
+from zonal.services.service import Runtime, Service, ServiceControllers
+
+OWNER = "rds:db"
+"""The kind of owner that a DB instance's deployment has."""
+
+
+def rds(
+    store: Store,
+    engines: Engines,
+    authority: CertificateIssuer,
+    *,
+    is_lost: IsLost,
+    nodes: Callable[[], NodeLookup | None],
+    is_storage_full: IsStorageFull = lambda id: False,
+) -> Service:
+    """The service descriptor. `nodes` returns None until the networks are built; for the rest see `operations`."""
+    handlers = operations(store, engines, authority, is_lost=is_lost, logs=Logs(store, nodes), is_storage_full=is_storage_full)
+
+    def controllers(runtime: Runtime) -> ServiceControllers:
+        endpoints = Endpoints(runtime.store, runtime.names, runtime.exposure)
+        clock, clock_speed = runtime.clock, runtime.settings.clock_speed
+        instances = DbInstanceReconciler(runtime.store, endpoints, clock=clock, clock_speed=clock_speed, is_lost=runtime.is_lost)
+        return ServiceControllers([instances], {OWNER: endpoints})
+
+    return Service("rds", handlers, controllers=controllers, resources=lambda: {"db instances": len(store.select(DbInstance))})
 
 
 def operations(
@@ -32,10 +61,9 @@ def operations(
     logs: Logs,
     is_storage_full: IsStorageFull = lambda id: False,
 ) -> dict[str, Handler]:
-    """The handler of each operation that is built; the gateway answers 501 for any other.
+    """The handlers, by operation name.
 
-    `is_lost` says whether a zone, by name, is lost now; `is_storage_full` whether the disk of an instance, by its resource id, is full.
-    `logs` gets its nodes when the region has found its hosts.
+    `is_lost` returns whether a zone, by name, is lost now; `is_storage_full` whether the disk of an instance, by its resource id, is full.
     """
     catalog = EngineVersionCatalog(engines)
     built = handlers(
@@ -54,7 +82,7 @@ def operations(
 
 
 def start_instances(transaction: Transaction) -> None:
-    """No engine runs: what was `available` is `starting` until it answers. Any other status ends as it would have."""
+    """Record that no engine runs: `available` instances are `starting` until their engine answers. Other statuses stay."""
     for instance in transaction.select(DbInstance):
         if instance.status == lifecycle.AVAILABLE:
             events.note(transaction, instance.identifier, 4)

@@ -18,7 +18,7 @@ from zonal.records.store import Transaction
 from zonal.services.common.subnet_groups import SubnetGroupRules, in_order
 from zonal.services.ec2.lookups import default_vpc, subnets
 from zonal.services.ec2.model import Subnet
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds.lookups import filters, find_subnet_group, page
 from zonal.services.rds.model import DbInstance, SubnetGroup
 from zonal.services.rds.tags import merged
@@ -88,7 +88,7 @@ class SubnetGroups:
     """The operations on DB subnet groups."""
 
     @operation("CreateDBSubnetGroup")
-    def create(self, call: Call, request: CreateDBSubnetGroupMessageTypeDef) -> ResponseMembers:
+    def create(self, call: ControlCall, request: CreateDBSubnetGroupMessageTypeDef) -> ResponseMembers:
         name = request["DBSubnetGroupName"]
         if not _NAME.fullmatch(name):
             raise AwsError(
@@ -112,7 +112,7 @@ class SubnetGroups:
         return {"DBSubnetGroup": answer_group(call.transaction, group)}
 
     @operation("DescribeDBSubnetGroups")
-    def describe(self, call: Call, request: DescribeDBSubnetGroupsMessageTypeDef) -> ResponseMembers:
+    def describe(self, call: ControlCall, request: DescribeDBSubnetGroupsMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         tx = call.transaction
         named = request.get("DBSubnetGroupName")
@@ -120,7 +120,7 @@ class SubnetGroups:
         return page(groups, request, "DBSubnetGroups", lambda group: group.id, lambda group: answer_group(tx, group))
 
     @operation("ModifyDBSubnetGroup")
-    def modify(self, call: Call, request: ModifyDBSubnetGroupMessageTypeDef) -> ResponseMembers:
+    def modify(self, call: ControlCall, request: ModifyDBSubnetGroupMessageTypeDef) -> ResponseMembers:
         tx = call.transaction
         group = find_subnet_group(tx, request["DBSubnetGroupName"])
         chosen = _chosen(tx, request["SubnetIds"])
@@ -133,7 +133,7 @@ class SubnetGroups:
         return {"DBSubnetGroup": answer_group(tx, group)}
 
     @operation("DeleteDBSubnetGroup")
-    def delete(self, call: Call, request: DeleteDBSubnetGroupMessageTypeDef) -> ResponseMembers:
+    def delete(self, call: ControlCall, request: DeleteDBSubnetGroupMessageTypeDef) -> ResponseMembers:
         tx = call.transaction
         group = find_subnet_group(tx, request["DBSubnetGroupName"])
         users = tx.select(DbInstance, lambda instance: instance.subnet_group == group.id)

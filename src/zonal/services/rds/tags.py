@@ -15,7 +15,7 @@ from zonal.foundation.identifiers import ACCOUNT, REGION, parse_arn
 from zonal.records.record_view import RecordView
 from zonal.services.common import tags as common_tags
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, MOST_TAGS, TagRules, is_reserved
-from zonal.services.operation import Call, ResponseMembers, operation
+from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds.lookups import filters, find_instance, find_subnet_group
 from zonal.services.rds.model import DbInstance, SubnetGroup
 
@@ -55,19 +55,19 @@ class RdsTags:
     """The operations on tags."""
 
     @operation("AddTagsToResource")
-    def add(self, call: Call, request: AddTagsToResourceMessageTypeDef) -> ResponseMembers:
+    def add(self, call: ControlCall, request: AddTagsToResourceMessageTypeDef) -> ResponseMembers:
         record = _named(call.transaction, request["ResourceName"])
         call.transaction.put(replace(record, tags=merged(record.tags, request["Tags"])))
         return {}
 
     @operation("RemoveTagsFromResource")
-    def remove(self, call: Call, request: RemoveTagsFromResourceMessageTypeDef) -> ResponseMembers:
+    def remove(self, call: ControlCall, request: RemoveTagsFromResourceMessageTypeDef) -> ResponseMembers:
         record = _named(call.transaction, request["ResourceName"])
         call.transaction.put(replace(record, tags=common_tags.without(record.tags, request["TagKeys"])))
         return {}
 
     @operation("ListTagsForResource")
-    def list(self, call: Call, request: ListTagsForResourceMessageTypeDef) -> ResponseMembers:
+    def list(self, call: ControlCall, request: ListTagsForResourceMessageTypeDef) -> ResponseMembers:
         filters(request, ())
         return {"TagList": answer_tags(_named(call.transaction, request["ResourceName"]).tags)}
 

@@ -75,7 +75,7 @@ class Forms:
         file = bounds.watched(form.file())
         upload = HttpRequest("PUT", request.path, "", _headers(form, request), stream=file, peer=request.peer)
         account = self._account_of[access_key] if access_key is not None else ACCOUNT
-        call = Call("s3", "PutObject", None, self._clock.now(), request_id(), access_key, account, raw=upload)  # type: ignore[arg-type]
+        call = Call("s3", "PutObject", self._clock.now(), request_id(), access_key, account, raw=upload)
         asked = _parameters(fields, bucket)
         self._access.check("PutObject", call, asked)
         done = await self._objects.put(call, cast("PutObjectRequestTypeDef", asked))

@@ -1,12 +1,12 @@
-"""S3 as the region knows it: a store, the handlers of its operations, and what the gateway must let it see first.
+"""The service `s3`: a store, its operations by name, and the requests that it answers before the gateway authenticates them.
 
 >>> s3 = open_s3(directory, clock, settings)
->>> gateway = Gateway(settings, store, clock, {"s3": s3.handlers}, frontends={"s3": s3.frontend})
+>>> gateway = Gateway(settings, Invoker([s3.service], store, clock))
 >>> async with s3.running():
 ...     ...
 
-The gateway authenticates; who then may do what is decided in `access`. The gateway hands over before that: preflights of CORS, requests
-to websites, browsers' forms (which carry their signature inside).
+The gateway verifies signatures; `access` decides what a caller may do. CORS preflights, requests to websites, and browser forms (which
+carry their signature in the body) are intercepted before.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from zonal.services.s3.objects import Objects
 from zonal.services.s3.tags import S3Tags
 from zonal.services.s3.uploads import Uploads
 from zonal.services.s3.websites import Websites, is_website
+from zonal.services.service import Service, ServiceOptions
 from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 _log = logging.getLogger(__name__)
@@ -87,12 +88,22 @@ class S3:
             self._cors,
             self._websites,
         )
-        self.authorize = access.check_head
-        self.allows_origin = self._cors.allows
         self.handlers: Mapping[str, Handler] = access.guarded(with_disk_full_error(handlers(*nouns)))
+        options = ServiceOptions(
+            streams=STREAMS,
+            anonymous=True,
+            accounts=True,
+            intercept=self.intercept,
+            authorize=access.check_head,
+            allows_origin=self._cors.allows,
+            decorate=self.decorate,
+        )
+        self.service = Service(
+            "s3", self.handlers, options, running=self.running, resources=lambda: {"buckets": len(store.catalog.view.buckets())}
+        )
 
     async def intercept(self, request: HttpRequest) -> HttpResponse | None:
-        """The answer to what is not an API call. Raises `AwsError`."""
+        """The response to a request that is not an API call, else None. Raises `AwsError`."""
         if request.method == "OPTIONS":
             return self._cors.preflight(request)
         if is_website(request.host):
@@ -102,14 +113,14 @@ class S3:
         return None
 
     def decorate(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """An answer with CORS's headers, noted for the bucket's access log."""
-        dressed = self._cors.add_cors_headers(request, response)
-        self._logs.note(request, dressed)
-        return dressed
+        """The response with its CORS headers, recorded for the bucket's access log."""
+        decorated = self._cors.add_cors_headers(request, response)
+        self._logs.note(request, decorated)
+        return decorated
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Sweep what an earlier life left, carry lifecycle rules out, deliver access logs; at the end close the store."""
+        """Delete content that an earlier process left, apply lifecycle rules, deliver access logs; close the store at the end."""
         work = {"s3 sweep": self._sweep(), "s3 lifecycle": self.reconciler.run(), "s3 access logs": self._logs.run()}
         tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
         try:
@@ -122,19 +133,19 @@ class S3:
             await self.store.close()
 
     async def _sweep(self) -> None:
-        """Sweep once; again later where the disk does not let it."""
+        """Delete unreferenced content once; try again later where the disk fails."""
         while True:
             try:
                 count = await self.store.sweep()
             except (ZonalError, OSError, sqlite3.Error) as error:
-                _log.warning("content that nothing refers to could not be swept: %s", error)
+                _log.warning("cannot delete unreferenced content: %s", error)
                 await asyncio.sleep(SWEEP_AGAIN_SECONDS)
                 continue
             if count:
-                _log.info("swept %d pieces of content that nothing referred to", count)
+                _log.info("deleted %d unreferenced pieces of content", count)
             return
 
 
 def open_s3(directory: Path, clock: Clock, settings: Settings) -> S3:
-    """S3 over what is in `directory`."""
+    """S3 over the objects in `directory`."""
     return S3(BucketStore(directory), clock, settings)

@@ -101,7 +101,7 @@ class Websites:
         return await self._object(request, entry, bucket)
 
     def _call(self, request: HttpRequest) -> Call:
-        return Call("s3", "GetObject", None, self._clock.now(), "", None, raw=request)  # type: ignore[arg-type]
+        return Call("s3", "GetObject", self._clock.now(), "", None, raw=request)
 
     def _readable(self, request: HttpRequest, bucket: Bucket, key: str) -> bool:
         return self._access.may(bucket, "GetObject", key, self._call(request), {"Bucket": bucket.name, "Key": key})

@@ -18,7 +18,7 @@ from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
 from zonal.services.dynamodb.service import DynamoDb
 from zonal.services.object_storage import ObjectStorage
-from zonal.services.operation import Call
+from zonal.services.operation import Call, ControlCall
 from zonal.wire.http_messages import HttpRequest
 
 
@@ -32,12 +32,13 @@ class Caller:
         handler = self.service.handlers[service][operation]
         body = msgspec.json.decode(msgspec.json.encode(request))
         raw = HttpRequest("POST", "/", "", {}, msgspec.json.encode(request))
-        call = Call(service, operation, None, self.clock.now(), "request", "test", raw=raw)  # type: ignore[arg-type]
+        now = self.clock.now()
         if inspect.iscoroutinefunction(handler):
-            result = await handler(call, body)
+            result = await handler(Call(service, operation, now, "request", "test", raw=raw), body)
         else:
             with self.store.transaction() as transaction:
-                result = handler(msgspec.structs.replace(call, transaction=transaction), body)
+                call = ControlCall(service, operation, now, "request", "test", raw=raw, transaction=transaction)
+                result = handler(call, body)
         return msgspec.json.decode(result if isinstance(result, bytes) else msgspec.json.encode(result or {}))
 
     async def error(self, operation: str, service: str = "dynamodb", /, **request: Any) -> AwsError:

@@ -20,7 +20,7 @@ from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2.service import operations
-from zonal.services.operation import Call
+from zonal.services.operation import ControlCall
 
 HANDLERS = operations()
 _serial = itertools.count()
@@ -45,7 +45,7 @@ class Ec2:
         report = ParamValidator().validate(dict(request), model.input_shape)
         assert not report.has_errors(), report.generate_report()
         with self.store.transaction() as tx:
-            answer = HANDLERS[operation](Call("ec2", operation, tx, self.now, f"request-{next(_serial)}"), request)
+            answer = HANDLERS[operation](ControlCall("ec2", operation, self.now, f"request-{next(_serial)}", transaction=tx), request)
         if model.output_shape is not None:
             check_shape(answer, model.output_shape, operation)
         return answer

@@ -14,7 +14,7 @@ from zonal.services.common.filters import passes
 from zonal.services.ec2 import model
 from zonal.services.ec2.lookups import subnets
 from zonal.services.ec2.service import operations
-from zonal.services.operation import Call
+from zonal.services.operation import ControlCall
 
 from .harness import Ec2, code, ec2_model
 
@@ -117,7 +117,7 @@ def test_pages_return_every_item_once_even_if_items_change_in_between(ec2: Ec2) 
 def test_a_page_size_out_of_bounds_is_rejected(ec2: Ec2, size: int) -> None:
     # botocore rejects some of these itself; other clients do not.
     with pytest.raises(AwsError) as error, ec2.store.transaction() as tx:
-        operations()["DescribeVpcs"](Call("ec2", "DescribeVpcs", tx, ec2.now, "request"), {"MaxResults": size})
+        operations()["DescribeVpcs"](ControlCall("ec2", "DescribeVpcs", ec2.now, "request", transaction=tx), {"MaxResults": size})
     assert code(error) == "InvalidParameterValue" and f"Value ( {size} ) for parameter maxResults is invalid" in error.value.message
 
 

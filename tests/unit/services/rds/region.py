@@ -21,7 +21,7 @@ from zonal.foundation.authority import Authority
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2.model import SecurityGroup, Vpc
-from zonal.services.operation import Call
+from zonal.services.operation import ControlCall
 from zonal.services.rds.db_instance_reconciler import DbInstanceReconciler
 from zonal.services.rds.endpoints import Endpoints
 from zonal.services.rds.logs import Logs
@@ -133,7 +133,7 @@ class Account:
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """What the operation answers; the answer is held to AWS's model."""
         with self.store.transaction() as tx:
-            answer = self.handlers[operation](Call("rds", operation, tx, self.clock.now(), "request"), request)
+            answer = self.handlers[operation](ControlCall("rds", operation, self.clock.now(), "request", transaction=tx), request)
         shape = MODEL.operation_model(operation).output_shape
         if shape is not None:
             check(answer, shape, operation)

@@ -107,7 +107,7 @@ def test_describing_with_every_optional_string_empty_describes_everything(operat
 )
 def test_a_required_string_that_is_empty_is_refused_by_its_name(operation: str, member: str) -> None:
     handler = Account().handlers[operation]
-    call = Call("rds", operation, None, datetime.now(UTC), "request")  # type: ignore[arg-type]
+    call = Call("rds", operation, datetime.now(UTC), "request")
     with pytest.raises(AwsError) as raised:
         answer = handler(call, {member: ""})
         if inspect.isawaitable(answer):

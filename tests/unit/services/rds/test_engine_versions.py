@@ -133,7 +133,7 @@ def test_logs_of_an_instance_without_an_engine_are_not_ready() -> None:
     async def ask() -> None:
         from zonal.services.operation import Call
 
-        call = Call("rds", "DescribeDBLogFiles", None, account.clock.now(), "request")  # type: ignore[arg-type]
+        call = Call("rds", "DescribeDBLogFiles", account.clock.now(), "request")
         with pytest.raises(AwsError, match="DBInstanceNotReady"):
             await account.handlers["DescribeDBLogFiles"](call, {"DBInstanceIdentifier": "orders"})
 
