@@ -1,8 +1,8 @@
-"""DynamoDB beside other emulators, under the same load: moto's server, MiniStack and dynalite.
+"""Compares DynamoDB with other emulators under the same load: moto's server, MiniStack and dynalite.
 
-The benchmark installs them into a throw-away directory (`pip install moto[server] ministack`, `npm install dynalite`), starts each with its
-own command, and stops it again. None of them writes to the disk before it answers, so zonal's writes are measured `relaxed` beside them.
-Each run takes all of them in turn; the goal is five times the best of them. `--installed DIR` keeps the installation for the next time.
+The benchmark installs them into a temporary directory (`pip install moto[server] ministack`, `npm install dynalite`), and starts and stops
+each with its own command. None of them writes to the disk before it responds, so zonal's writes are measured with `relaxed` durability.
+Each run measures all of them in turn. The goal is five times the best. `--installed DIR` keeps the installation for the next run.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def item(key: Mapping[str, object]) -> dict[str, object]:
 
 
 def fill(port: int) -> None:
-    """The table, with a thousand items of a hundred bytes."""
+    """Create the table with a thousand items of a hundred bytes."""
     ask(port, simple_table(TABLE, sort="b"))
     time.sleep(1.0)
     keys = [{"a": {"S": f"partition-{p}"}, "b": {"N": str(s)}} for p in range(PARTITIONS) for s in range(SORTS)]
@@ -99,7 +99,7 @@ Command = Callable[[int], list[str]]
 
 
 def install(place: Path) -> dict[str, Command]:
-    """Install what is not there yet; how each is started on a port."""
+    """Install missing emulators. Returns the command that starts each on a port."""
     place.mkdir(parents=True, exist_ok=True)
     python, node = place / "python", place / "node"
     if not (python / "bin" / "ministack").exists():

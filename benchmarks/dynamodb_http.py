@@ -1,8 +1,8 @@
-"""DynamoDB over HTTP: zonal beside a skeleton that does nothing but what cannot be left out, and durable writes beside the disk's own sync.
+"""Compares DynamoDB over HTTP with a minimal server, and durable writes with a sync of the disk.
 
-The skeleton is the same event loop that parses HTTP and JSON, verifies the signature, and does one put or get in the same store, with
-the same durability. Throttling is off (it would answer instead of DynamoDB from 4,000 writes a second on). UpdateItem is compared with the
-skeleton's put. Besides the rates, the processor time that a server takes for each request is told: the machine's other work does not show
+The minimal server ("skeleton") parses HTTP and JSON on the same event loop, verifies the signature, and makes one put or get in the same
+store, with the same durability. Throttling is off, since it would reject writes from 4,000 a second on. UpdateItem is compared with the
+skeleton's put. The processor time for each request is printed beside the rates: the machine's other work does not show
 in it. The last rows hold durable PutItem against the number of connections over the measured time of one sync, or against relaxed PutItem
 where that is less.
 """

@@ -1,7 +1,7 @@
-"""What DynamoDB's benchmarks share: a zonal of its own in another process, and a load from a third one.
+"""Shared by DynamoDB's benchmarks: a gateway in a process of its own, and a load generator in another.
 
-The load is raw HTTP/1.1 over connections that stay open, each with one request at a time. The requests are signed before the stopwatch
-runs, so that the client costs as little as it can; every answer must be a 200.
+The load is HTTP/1.1 over persistent connections, each with one request at a time. Requests are signed before the measurement, to keep the
+client's share small. Every response must be a 200.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a load measured: answers a second, and the time of each in seconds, in ascending order."""
+    """The result of a load: responses a second, and the time of each in seconds, in ascending order."""
 
     rate: float
     times: Sequence[float]
@@ -65,7 +65,7 @@ def call(operation: str, **parameters: Any) -> Request:
 
 
 def simple_table(name: str, sort: str | None = None) -> Request:
-    """CreateTable with a text `a` as partition key and, if wanted, a number as sort key."""
+    """CreateTable with a string `a` as partition key and, with `sort`, a number as sort key."""
     keys = [("a", "S", "HASH"), *([(sort, "N", "RANGE")] if sort else [])]
     return call(
         "CreateTable",
@@ -78,7 +78,7 @@ def simple_table(name: str, sort: str | None = None) -> Request:
 
 @contextmanager
 def served(serve: Serve, durability: str, *, directory: Path | None = None) -> Iterator[int]:
-    """The port of a server in a process of its own; its directory goes with it, unless it was given."""
+    """The port of a server in a process of its own. Its directory is removed at the end, unless it was given."""
     place = directory or Path(tempfile.mkdtemp(prefix="zonal-bench-", dir=Path.cwd()))
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(place, durability, there))
@@ -98,19 +98,19 @@ _processes: dict[int, int] = {}
 
 
 def processor_seconds(port: int) -> float:
-    """The processor time that the server at this port has taken so far (without its writer process)."""
+    """The processor time in seconds that the server at this port has used, without its writer process."""
     tasks = Path(f"/proc/{_processes[port]}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def memory_bytes(port: int, kind: str) -> int:
-    """The server's memory of one kind, as /proc's smaps_rollup has it: Rss, Pss, Anonymous."""
+    """The server's memory in bytes, by a name of /proc's smaps_rollup: Rss, Pss, Anonymous."""
     lines = Path(f"/proc/{_processes[port]}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def zonal(directory: Path, durability: str, link: Connection) -> None:
-    """zonal's gateway and DynamoDB, without throttling (which would answer instead of DynamoDB from 4,000 writes a second on)."""
+    """Run zonal's gateway and DynamoDB without throttling, which would reject writes from 4,000 a second on."""
 
     async def run() -> None:
         settings = Settings(dynamodb_durability=durability, dynamodb_throttling=False)  # type: ignore[arg-type]

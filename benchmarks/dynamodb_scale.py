@@ -1,8 +1,8 @@
-"""DynamoDB with much in it: what a Query, a Scan, a back-fill, memory and start-up cost, whatever the size.
+"""Measures DynamoDB with many items: Query, Scan, back-fill, memory and start-up.
 
-Three stores of their own, filled directly, since HTTP would take an hour: partitions of 5,000 and of 1,000,000 items asked for ten each,
-ten million small items opened and read, and a table that is read and written while a new index is filled in. Filling ten million items
-takes some minutes and a few GB; `--items` makes it less.
+Three stores are filled directly, since HTTP would take an hour: partitions of 5,000 and of 1,000,000 items, from each of which ten are
+read; ten million small items, which are opened and read; and a table that is read and written during the back-fill of a new index. Filling
+ten million items takes some minutes and a few GB; `--items` reduces it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def ten(partition: str, start: int) -> Request:
 
 
 def scans(place: Path, runs: int) -> None:
-    """Items a second of the server's processor time, in pages of 1 MB, all of the table."""
+    """Items a second of the server's processor time for a Scan of the whole table in pages of 1 MB."""
     rates = []
     with served(zonal, "relaxed", directory=place) as port:
         for _ in range(runs):
@@ -82,7 +82,7 @@ def scans(place: Path, runs: int) -> None:
 
 
 def back_fill(place: Path, runs: int) -> None:
-    """GetItem's times while as many connections put and an index is being filled in."""
+    """The times of GetItem beside as many connections that put, during a back-fill and without one."""
     ratios, slowest = [], []
     with served(zonal, "durable", directory=place) as port:
         for run in range(runs):
@@ -132,7 +132,7 @@ def much(place: Path, runs: int, items: int) -> None:
 
 @contextmanager
 def filled(partition_sizes: dict[str, int]) -> Iterator[Path]:
-    """A directory whose table has partitions of these sizes, of items of about a hundred bytes."""
+    """A directory with a table that has partitions of these sizes, with items of about a hundred bytes."""
     place = Path(tempfile.mkdtemp(prefix="zonal-bench-", dir=Path.cwd()))
     try:
         with served(zonal, "relaxed", directory=place) as port:

@@ -1,7 +1,7 @@
-"""LMDB or RocksDB: what a durable commit, a read and a range cost in each, as DynamoDB's engine would use them.
+"""Compares LMDB and RocksDB: a durable commit, a read and a range, as DynamoDB's engine uses them.
 
-Needs `pip install rocksdict` beside the development packages. Writes are commits of 1, 16 and 64 items of 200 bytes, each on the disk
-before the next begins; reads are of random keys among those stored; ranges are 100 neighbours. The two take turns in one run.
+Needs `pip install rocksdict` beside the development packages. Writes are commits of 1, 16 and 64 items of 200 bytes, each synced
+before the next begins; reads are of random stored keys; ranges are 100 adjacent keys. Both are measured in turn in one run.
 """
 
 from __future__ import annotations

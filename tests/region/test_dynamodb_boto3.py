@@ -1,4 +1,4 @@
-"""DynamoDB by boto3, through the API endpoint, as a program uses it."""
+"""DynamoDB with boto3, through the API endpoint."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def users(endpoint: Endpoint) -> Any:
     return table
 
 
-def test_a_users_table_with_an_email_index_does_what_the_course_does(users: Any) -> None:
+def test_a_users_table_with_an_email_index_follows_the_course(users: Any) -> None:
     for number in range(5):
         users.put_item(
             Item={"UserId": f"u{number}", "Email": f"{number}@example.com", "Age": Decimal("20.5") + number, "Photo": b"\x00\x01"}
@@ -118,7 +118,7 @@ def test_a_users_table_with_an_email_index_does_what_the_course_does(users: Any)
     assert "Item" not in users.get_item(Key={"UserId": "u0"})
 
 
-def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_acknowledged_writes_are_there_after_a_restart(tmp_path: Path) -> None:
     first = Endpoint(tmp_path)
     table = boto3.resource("dynamodb", **access(first)).create_table(
         TableName="kept",
@@ -156,7 +156,7 @@ def test_boto3s_exceptions_are_raised_by_name(client: Any, users: Any) -> None:
         client.update_item(TableName="Users", Key={"UserId": {"S": "x"}}, UpdateExpression="FOO a = b")
 
 
-def test_a_cancelled_transaction_tells_its_reasons(client: Any, users: Any) -> None:
+def test_a_cancelled_transaction_returns_its_reasons(client: Any, users: Any) -> None:
     with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
         client.transact_write_items(
             TransactItems=[
@@ -174,7 +174,7 @@ def test_a_cancelled_transaction_tells_its_reasons(client: Any, users: Any) -> N
     assert "Item" not in client.get_item(TableName="Users", Key={"UserId": {"S": "new"}})
 
 
-def test_a_stream_tells_what_happened(endpoint: Endpoint, client: Any) -> None:
+def test_a_stream_contains_the_changes(endpoint: Endpoint, client: Any) -> None:
     client.create_table(
         TableName="watched",
         AttributeDefinitions=[{"AttributeName": "a", "AttributeType": "S"}],

@@ -1,4 +1,4 @@
-"""DynamoDB by PynamoDB, an object mapper with a client of its own beside boto3's."""
+"""DynamoDB with PynamoDB, an object mapper with a client of its own."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_queries_conditions_and_indexes_find_the_same_orders() -> None:
     assert len(list(Order.scan(page_size=7))) == len(list(Order.batch_get([("carl", number) for number in range(40)]))) == 40
 
 
-def test_a_transaction_happens_as_a_whole_or_not_at_all(region: RunningRegion) -> None:
+def test_a_transaction_is_made_as_a_whole_or_not_at_all(region: RunningRegion) -> None:
     connection = Connection(region="us-east-1", host=f"http://127.0.0.1:{region.port}")
     connection.session.set_credentials("test", "test")
     with TransactWrite(connection=connection) as transaction:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from tests.running_region import RunningRegion
 
 
-def test_reports_tell_what_was_consumed_and_what_a_question_costs(tmp_path: Path) -> None:
+def test_reports_return_consumed_units_and_the_cost_of_a_read(tmp_path: Path) -> None:
     region = RunningRegion(tmp_path / "region")
     region.start()
     try:

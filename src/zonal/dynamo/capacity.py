@@ -1,10 +1,9 @@
-"""Capacity: how much a table may be read and written, and what it was.
+"""Limits the throughput of tables and indexes, and records their consumption by the minute.
 
-A *provisioned* table or index has a bucket of tokens that fills with its units a second and holds 300 seconds of them (burst capacity); a
-request goes through while there is any, and may leave a debt. Each partition besides may not pass 3,000 read and 1,000 write units a
-second; capacity moves to the partitions that need it at once (adaptive capacity), so partitions have no smaller share of their own. An
-*on-demand* table starts with 12,000 read and 4,000 write units and always admits twice its previous peak, counted over half an hour.
-What was consumed and throttled is kept by the minute for the report.
+A *provisioned* table or index has a token bucket that is filled with its units a second and holds 300 seconds of them (burst capacity). A
+request is admitted while the bucket is not empty and may overdraw it. A partition is limited to 3,000 read and 1,000 write units a second.
+Adaptive capacity is immediate: a partition may use the whole throughput of its table. An *on-demand* table starts with 12,000 read and
+4,000 write units a second and admits twice the highest second of past half hours.
 (Developer Guide: "Burst and adaptive capacity", "DynamoDB on-demand capacity mode", "Troubleshooting throttling".)
 """
 
@@ -40,7 +39,7 @@ _ON_DEMAND_EXCEEDED = (
 
 
 class TokenBucket:
-    """Tokens that flow in by the second up to a burst. May be overdrawn by the request that finds some left."""
+    """A token bucket filled by the second up to a burst. A request that finds a token may overdraw it."""
 
     def __init__(self, rate: float, now: float, *, burst_seconds: float = BURST_SECONDS) -> None:
         self.rate = rate
@@ -57,7 +56,7 @@ class TokenBucket:
         self._tokens -= units
 
     def change_rate(self, rate: float, now: float) -> None:
-        """Go on with another rate; what was saved up stays, as far as the new burst reaches."""
+        """Change the rate. Saved tokens are kept up to the new burst."""
         self._fill(now)
         self.rate = rate
         self._tokens = min(self._tokens, rate * self._burst_seconds)
@@ -68,7 +67,7 @@ class TokenBucket:
 
 
 class Peak:
-    """The throughput that an on-demand table is ready for: twice the highest it has had in a second of the windows before."""
+    """The throughput that an on-demand table admits: twice the highest second of past windows."""
 
     def __init__(self, start: float, now: float) -> None:
         self.ready_for = start
@@ -95,7 +94,7 @@ class Peak:
 
 
 class Minute(msgspec.Struct, frozen=True):
-    """What a table consumed in one minute (counted from 1970), and how many requests were turned away."""
+    """What a table consumed in one minute (counted from 1970), and how many of its requests were throttled."""
 
     minute: int
     read: float
@@ -106,7 +105,7 @@ class Minute(msgspec.Struct, frozen=True):
 
 
 class _Tally:
-    """A minute that is still being counted."""
+    """The current minute."""
 
     __slots__ = ("minute", "read", "read_requests", "throttled", "write", "write_requests")
 
@@ -115,12 +114,12 @@ class _Tally:
         self.read = self.write = 0.0
         self.read_requests = self.write_requests = self.throttled = 0
 
-    def told(self) -> Minute:
+    def minute_record(self) -> Minute:
         return Minute(self.minute, self.read, self.write, self.read_requests, self.write_requests, self.throttled)
 
 
 class ThroughputLimiter:
-    """Admits or throttles requests, and counts what they consume. `seconds` is region time, which may run faster than the wall."""
+    """Admits or throttles requests and counts their consumption. `seconds` returns region time, which may run fast."""
 
     def __init__(self, seconds: Callable[[], float], *, throttles: bool) -> None:
         self._seconds = seconds
@@ -130,7 +129,7 @@ class ThroughputLimiter:
         self._minutes: dict[str, deque[_Tally]] = {}
 
     def admit(self, table: Table, kind: str, partition: bytes | None = None, index: str | None = None) -> None:
-        """Let a Read or Write begin. Raises AWS's throttling errors."""
+        """Admit a Read or Write, or raise AWS's throttling error."""
         if not self.throttles:
             return
         now = self._seconds()
@@ -140,7 +139,7 @@ class ThroughputLimiter:
             self._refuse(table, kind, index, by_partition=True)
 
     def admit_write(self, table: Table, partition: bytes, cost: Cost) -> None:
-        """Let a write begin, in the table and in each global index that it would change."""
+        """Admit a write to the table and to each global index that it changes, or raise AWS's throttling error."""
         if not self.throttles:
             return
         self.admit(table, "Write", partition)
@@ -169,10 +168,10 @@ class ThroughputLimiter:
 
     def minutes(self, table: str) -> list[Minute]:
         """The consumption of a table by the minute, oldest first."""
-        return [each.told() for each in self._minutes.get(table, ())]
+        return [each.minute_record() for each in self._minutes.get(table, ())]
 
     def forget(self, table: Table) -> None:
-        """Drop the limits of a table that is gone."""
+        """Drop the limits and minutes of a deleted table."""
         keyspaces = {table.keyspace, *(index.record.keyspace for index in table.indexes)}
         self._limits = {key: limit for key, limit in self._limits.items() if key[0] not in keyspaces}
         self._minutes.pop(table.name, None)

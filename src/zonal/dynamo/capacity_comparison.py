@@ -1,8 +1,8 @@
-"""The same traffic in both capacity modes: what it consumes, what is turned away, and what a month of it costs.
+"""Compares the two capacity modes on recorded traffic: units consumed and throttled, and the cost of a month.
 
-The traffic is what was recorded minute by minute. Provisioned, each minute pours its units into a bucket that fills with the units a second
-and holds five minutes of them; what does not fit is throttled. On demand, everything below the table's readiness passes and is paid by
-the unit. A month is 730 hours of traffic like the recorded. Prices stand in `prices.json`, with their source and date.
+The traffic is replayed minute by minute. In provisioned mode a token bucket is filled with the units of a second and holds five minutes of
+them; units beyond it are throttled. In on-demand mode units up to the initial throughput are admitted and paid by the unit. A month is 730
+hours of such traffic. Prices are in `prices.json`, with their source and date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zonal.dynamo.capacity import BURST_SECONDS, ON_DEMAND_START, Minute
 
 HOURS_A_MONTH = 730
 TARGET_UTILISATION = 0.7
-"""What auto scaling aims at; the units proposed for a table that has none are its average at this use."""
+"""Target of auto scaling: a table without provisioned units gets its average consumption divided by this."""
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Prices(msgspec.Struct, frozen=True):
 
 
 class Mode(msgspec.Struct, frozen=True, kw_only=True):
-    """One capacity mode: units provisioned (0 on demand), units throttled of those asked, and a month's cost."""
+    """One capacity mode: units provisioned (0 on demand), units throttled, and a month's cost."""
 
     name: str
     read_units: int = 0
@@ -42,7 +42,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CapacityComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Both modes on one table's traffic, which is kept as it was recorded; `cheaper` names the one that costs less."""
+    """Both modes for the recorded `traffic` of one table; `cheaper` names the mode that costs less."""
 
     table: str
     minutes: int
@@ -57,12 +57,12 @@ class CapacityComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prices() -> Prices:
-    """The prices this zonal knows."""
+    """The prices in `prices.json`."""
     return msgspec.json.decode(resources.files(__package__).joinpath("prices.json").read_bytes(), type=Prices)
 
 
 def compare(table: str, traffic: Sequence[Minute], *, read_units: int = 0, write_units: int = 0) -> CapacityComparison:
-    """Replay the traffic in both modes. Without units of its own, the table gets those that auto scaling would aim at."""
+    """Replay the traffic in both modes. A table without provisioned units gets those of auto scaling's target."""
     known = prices()
     span = traffic[-1].minute - traffic[0].minute + 1 if traffic else 1
     read, write = sum(minute.read for minute in traffic), sum(minute.write for minute in traffic)
@@ -100,7 +100,7 @@ def compare(table: str, traffic: Sequence[Minute], *, read_units: int = 0, write
 
 
 def throttled(traffic: Sequence[tuple[int, float]], units: int) -> float:
-    """How many units of the traffic, minute by minute, a bucket of so many units a second turns away."""
+    """How many units of the traffic (minute, units) are throttled by a bucket of `units` a second."""
     tokens, away = float(units * BURST_SECONDS), 0.0
     before = traffic[0][0] if traffic else 0
     for minute, asked in traffic:

@@ -1,7 +1,7 @@
-"""What reads and writes cost, in capacity units, and how an answer tells it.
+"""Computes the capacity units of reads and writes, and the `ConsumedCapacity` of a response.
 
-A read costs one unit for each 4 KB, half of it when eventually consistent; a write one unit for each KB of the larger of the item before
-and after, and so does each entry it changes in an index; in a transaction everything costs double.
+A read costs one unit for each 4 KB, half of it when eventually consistent. A write costs one unit for each KB of the larger of the item
+before and after, and the same for each index entry that it changes. A transaction costs double.
 (Developer Guide, "DynamoDB read and write operations: capacity unit consumption".)
 """
 
@@ -13,18 +13,18 @@ Units = float
 
 
 def read_units(size: int, *, consistent: bool) -> Units:
-    """The cost of reading so many bytes (nothing there costs as much as a little)."""
+    """The cost of reading `size` bytes; reading a missing item costs as much as the smallest."""
     units = -(-size // 4096) or 1
     return float(units) if consistent else units / 2
 
 
 def write_units(before: int, after: int) -> Units:
-    """The cost of turning an item of `before` bytes into one of `after` bytes (0: not there)."""
+    """The cost of replacing an item of `before` bytes by one of `after` bytes (0: no item)."""
     return float(-(-max(before, after) // 1024) or 1)
 
 
 class Cost:
-    """What one request (or its part for one table) consumed, of the table and of each index."""
+    """The units that one request consumed of one table and of each of its indexes."""
 
     __slots__ = ("globals", "locals", "table")
 
@@ -58,7 +58,7 @@ class Cost:
             self.add_index(name, units, is_global=True)
 
     def times(self, factor: int) -> Cost:
-        """The same, so many times over."""
+        """The cost multiplied by `factor`."""
         scaled = Cost(self.table * factor)
         for name, units in (self.locals or {}).items():
             scaled.add_index(name, units * factor, is_global=False)
@@ -66,20 +66,20 @@ class Cost:
             scaled.add_index(name, units * factor, is_global=True)
         return scaled
 
-    def told(self, table: str, wanted: str | None, *, kind: str = "") -> dict[str, Any] | None:
-        """The `ConsumedCapacity` that a request wants: TOTAL, INDEXES or (None) nothing.
+    def consumed_capacity(self, table: str, wanted: str | None, *, kind: str = "") -> dict[str, Any] | None:
+        """The `ConsumedCapacity` for a request's `ReturnConsumedCapacity` (`wanted`): TOTAL, INDEXES, or None for no such member.
 
-        `kind` is Read or Write in transactions, which tell both sums.
+        `kind` is Read or Write in transactions, whose responses have a second sum under that name.
         """
         if wanted not in ("TOTAL", "INDEXES"):
             return None
-        told: dict[str, Any] = {"TableName": table, "CapacityUnits": self.total} | _by_kind(self.total, kind)
+        members: dict[str, Any] = {"TableName": table, "CapacityUnits": self.total} | _by_kind(self.total, kind)
         if wanted == "INDEXES":
-            told["Table"] = {"CapacityUnits": self.table} | _by_kind(self.table, kind)
+            members["Table"] = {"CapacityUnits": self.table} | _by_kind(self.table, kind)
             for name, indexes in (("LocalSecondaryIndexes", self.locals), ("GlobalSecondaryIndexes", self.globals)):
                 if indexes:
-                    told[name] = {index: {"CapacityUnits": units} | _by_kind(units, kind) for index, units in indexes.items()}
-        return told
+                    members[name] = {index: {"CapacityUnits": units} | _by_kind(units, kind) for index, units in indexes.items()}
+        return members
 
 
 def _by_kind(units: Units, kind: str) -> dict[str, Units]:

@@ -1,8 +1,8 @@
-"""The engine: every table's items, ready to be read and written.
+"""The engine: the items of all tables of a region.
 
-It holds the store of items, the tables as the region's records say they are, the writer that keeps indexes and logs in step, the limiter
-of capacity, and the near past for reads that lag. Everything is decided on the event loop's thread, one request at a time, on the accepted
-state; so writes need no locks, and a transaction is one decision. Only a commit's way to the disk takes place elsewhere.
+It owns the store of items, the tables derived from the region's records, the table writer, the throughput limiter and the replaced values
+for stale reads. Writes are decided on the event loop, one at a time, on the accepted state; so they need no locks, and a transaction is one
+decision. Only commits happen elsewhere, in the writer process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READABLE = ("ACTIVE", "UPDATING")
 
 
 class DynamoEngine:
-    """Items of all tables of a region. Belongs to the event loop's thread."""
+    """Items of all tables of a region. To be used on the event loop only."""
 
     def __init__(
         self, storage: Storage, store: Store, clock: Clock, *, throttles: bool = True, lag_seconds: float = 0.0, seed: int = 0
@@ -56,7 +56,7 @@ class DynamoEngine:
         return self.clock.now().timestamp()
 
     def table(self, name: str) -> Table:
-        """A table whose items can be read and written, by name or ARN. Raises `ResourceNotFoundException`."""
+        """An ACTIVE or UPDATING table, by name or ARN. Raises `ResourceNotFoundException`."""
         table = self._tables.get(name)
         if table is None and name.startswith("arn:"):
             table = self._tables.get(table_name(name))
@@ -65,26 +65,26 @@ class DynamoEngine:
         return table
 
     def any_table(self, name: str) -> Table | None:
-        """A table in whatever state, by name or ARN; None where there is none."""
+        """A table in any status, by name or ARN; None if there is none."""
         return self._tables.get(table_name(name))
 
     def tables(self) -> list[Table]:
-        """All tables, in whatever state."""
+        """All tables, in any status."""
         return list(self._tables.values())
 
     def view(self, table: Table, *, consistent: bool) -> ReadView:
-        """What a read sees."""
+        """The state that a read returns: the current one or, with a lag, a stale one."""
         stale_reads = self._lag_seconds if table.record.lag_seconds is None else table.record.lag_seconds
         return self.storage if consistent or stale_reads <= 0 else self._stale_reads.view(stale_reads)
 
     def submit(self, batch: WriteBatch) -> Awaitable[None]:
-        """Accept a batch; done when it is durable. Raises AWS's internal error when it cannot be made durable."""
+        """Accept a batch; the awaitable is done when it is durable. Raises `StorageFailed`."""
         if self._stale_reads.limit <= 0:
             return self.writer.submit(batch)
         return self._submit_seen(batch)
 
     async def settled(self) -> None:
-        """Wait until everything accepted so far is durable, before an answer that may rest on it."""
+        """Wait until all accepted changes are durable, before a response that may depend on them."""
         await self.storage.settled()
 
     async def close(self) -> None:
@@ -125,7 +125,7 @@ def open_engine(
 
 
 def table_name(arn: str) -> str:
-    """The table's name in its ARN (or that of its index, stream or backup); the text itself where it is none."""
+    """The table's name in its ARN or in that of its index, stream or backup; a text that is not an ARN is returned unchanged."""
     if not arn.startswith("arn:"):
         return arn
     resource = arn.split(":", 5)[-1]

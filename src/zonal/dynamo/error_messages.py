@@ -1,9 +1,9 @@
-"""Refusals that DynamoDB words in two ways, and who says which.
+"""Error messages of DynamoDB that exist in an older and a newer wording.
 
-AWS moves its operations, one after another, to a newer way of checking requests, which has other words for some of what can be wrong
-with a value. Whoever checks a value does not know for which operation: a refusal that has two wordings holds both (`TwoMessages`), and the
-operation picks. PutItem, UpdateItem and DeleteItem speak the newer words, and put each refusal that comes before the table is looked up
-behind "1 validation error detected: "; GetItem, BatchGetItem and Query speak them bare; all others speak the older ones.
+AWS moves one operation after another to newer checks, whose messages for some invalid values differ. The code that checks a value does not
+know the operation, so an error with two wordings holds both (`TwoMessages`) and the operation selects one. PutItem, UpdateItem and
+DeleteItem return the newer message, and put "1 validation error detected: " before errors that are found without the table. GetItem,
+BatchGetItem and Query return the newer message alone, all other operations the older one.
 (Recordings of DynamoDB in its commercial regions, October 2026.)
 """
 
@@ -15,7 +15,7 @@ _ENVELOPE = "1 validation error detected: "
 
 
 class TwoMessages(AwsError):
-    """A `ValidationException` whose `message` is the older wording and `newer` the newer one."""
+    """A `ValidationException` with the older wording in `message` and the newer one in `newer`."""
 
     def __init__(self, message: str, newer: str) -> None:
         super().__init__("ValidationException", message)
@@ -23,12 +23,12 @@ class TwoMessages(AwsError):
 
 
 def with_newer_message(error: AwsError) -> AwsError:
-    """The refusal as an operation says it that AWS has moved."""
+    """The error with its newer message, for an operation with newer checks."""
     return AwsError("ValidationException", error.newer) if isinstance(error, TwoMessages) else error
 
 
 def enveloped(error: AwsError) -> AwsError:
-    """The refusal of a single item's write, as said before its table is looked up."""
+    """The error of a single item's write that is found without its table: the newer message behind the envelope."""
     if error.code != "ValidationException":
         return error
     return AwsError("ValidationException", _ENVELOPE + with_newer_message(error).message)

@@ -1,8 +1,8 @@
-"""An item as it lies in the store: its size, then the JSON that a GetItem answers, so that answering needs no decoding.
+"""The stored form of an item: its size, then the JSON that GetItem returns, so that a read need not decode it.
 
     size (4 bytes)  JSON of the item
 
-The size is the one that AWS counts, computed when the item was written; capacity and pages need nothing else.
+The size is the one that AWS counts, computed at the write. Capacity and pages are computed from it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def item_of(stored: bytes) -> Item:
 
 
 def json_of(stored: bytes) -> bytes:
-    """The item's JSON as it is answered."""
+    """The item's JSON, as responses contain it."""
     return stored[_HEADER:]
 
 
 def size_of(stored: bytes | None) -> int:
-    """The size that AWS counts; 0 for an item that is not there."""
+    """The size that AWS counts; 0 for no item."""
     return 0 if stored is None else int.from_bytes(stored[:_HEADER], "big")

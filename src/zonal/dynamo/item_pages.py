@@ -1,7 +1,7 @@
-"""Reading many items: one page of a Query or Scan, touching nothing outside its range.
+"""Reads one page of a Query or Scan from a range of keys.
 
-A page ends with the item that reaches `Limit`, or takes the bytes read past 1 MB; filters and projections look at items after they were
-read, so they do not change what a page costs. Where neither is asked for, an item's JSON goes from the store to the answer undecoded.
+A page ends with the item that reaches `Limit` or takes the bytes read past 1 MB. Filters and projections are applied after the read, so
+they do not change a page's cost. Without them, an item's JSON is copied from the store to the response undecoded.
 (Developer Guide, "Paginating table query results", "Filter expressions for the Query operation".)
 """
 
@@ -26,7 +26,7 @@ _SEGMENT_GRAIN = 4096
 
 
 class ReadView(Protocol):
-    """The committed state as one read sees it: now, or a little while ago."""
+    """A committed state: the current one or, for a stale read, an earlier one."""
 
     def get(self, key: bytes) -> bytes | None: ...
 
@@ -34,8 +34,10 @@ class ReadView(Protocol):
 
 
 class PageRequest(NamedTuple):
-    """What a page is made of. `fetch` turns an index entry into the table's item where the index does not hold what is wanted;
-    `shape` makes of an item what the projection wants."""
+    """What a page contains.
+
+    `fetch` returns the table's stored item of an index entry, for attributes that the index lacks. `shape` applies the projection.
+    """
 
     limit: int | None = None
     filter: Condition | None = None
@@ -47,9 +49,9 @@ class PageRequest(NamedTuple):
 
 
 class ItemPage(NamedTuple):
-    """What was found. `last` is the stored entry that the page ended with, None where there is nothing behind it.
+    """The items of a page as JSON. `last` is the stored entry at which the page ended, None at the end of the range.
 
-    `size` is how much was read in the table or index asked, `fetched_units` what fetching from the table cost if read consistently.
+    `size` is the number of bytes read from the table or index, `fetched_units` the cost of fetches from the table by consistent reads.
     """
 
     items: list[bytes]
@@ -139,7 +141,7 @@ def _narrowed(prefix: bytes, condition: KeyCondition) -> tuple[bytes, bytes]:
 
 
 def scan_range(keyspace: bytes, segment: int = 0, segments: int = 1) -> tuple[bytes, bytes]:
-    """The keys of a segment of a space: an equal share of the order in which partitions are placed."""
+    """The keys of a segment of a keyspace: an equal share of the hash order of partitions."""
     grain = max(_SEGMENT_GRAIN, 1 << (segments - 1).bit_length())
     bits = grain.bit_length() - 1
     return keyspace + _boundary(segment, segments, grain, bits), (

@@ -1,9 +1,9 @@
-"""Items: what may be stored, in which form, and how large AWS says it is.
+"""Attribute values and items: their rules, their canonical form and their size as AWS counts it.
 
 An attribute value is a dictionary of one type and its value, as on the wire: `{"S": "text"}`, `{"N": "1"}`, `{"B": "base64"}`.
-`settle` is the one walk over a value that a write makes: it checks every rule, brings numbers into their canonical form and sets into
-DynamoDB's order in place (strings and binary values by their bytes, numbers by value), and returns the size that limits and capacity
-count. What was settled is stored as it is and never checked again.
+`settle` visits a value once: it checks every rule, replaces numbers by their canonical form and sorts sets in DynamoDB's order, in place
+(strings and binary values by their bytes, numbers by value), and returns the size that limits and capacity count. A settled value is stored
+unchanged and not checked again.
 (Developer Guide: "Supported data types and naming rules", "DynamoDB item sizes and formats", "Quotas": item size and nesting.)
 """
 
@@ -24,7 +24,7 @@ Item = dict[str, Value]
 
 MAX_ITEM_SIZE = 400 * 1024
 MAX_DEPTH = 32
-"""Levels of an item's document: a scalar in an attribute itself stands at the first."""
+"""Levels of an item's document; a scalar attribute is at the first."""
 TYPES = ("S", "N", "B", "NULL", "BOOL", "SS", "NS", "BS", "L", "M")
 MAX_NAME_LENGTH = 65_535
 _EMPTY_NAME = "Empty attribute name"
@@ -34,11 +34,11 @@ _INVALID = "One or more parameter values were invalid: "
 
 
 class WrongShape(Exception):
-    """A JSON value is of a kind that the request's model does not allow; the service layer says which, in AWS's words."""
+    """A JSON value has a type that the request's model does not allow. The service layer finds it and raises AWS's error."""
 
 
 class EmptyName(AwsError):
-    """A map within an item has a member without a name; of an item too deep AWS says that first."""
+    """A map within an item has a member with an empty name. AWS reports excessive depth before this."""
 
     def __init__(self) -> None:
         super().__init__("ValidationException", _EMPTY_NAME)
@@ -160,7 +160,7 @@ def _binary_set(value: Value, body: Any, depth: int) -> int:
 
 
 def _until_repeated(members: list[str], order: Callable[[str], bytes] = str.encode) -> list[str]:
-    """A set's members as the newer words list them: in the order of their bytes up to the first repeated one, then as they came."""
+    """A set's members as the newer message lists them: in byte order up to the first repeated one, then in the order of the request."""
     first: dict[str, int] = {}
     at = next(at for at, member in enumerate(members) if first.setdefault(member, at) != at)
     return sorted(members[:at], key=order) + members[at:]
@@ -200,7 +200,7 @@ def _check_depth(depth: int) -> None:
 
 
 def _is_too_deep(value: Any, depth: int) -> bool:
-    """Whether a value that was not settled yet has more levels than it may."""
+    """Whether an unsettled value has too many levels."""
     body = (value.get("M") or value.get("L")) if isinstance(value, dict) else None
     if not isinstance(body, dict | list):
         return False
@@ -220,7 +220,7 @@ def _list(body: Any) -> list[Any]:
 
 
 def _truth(body: Any) -> bool:
-    """AWS takes the words true, yes and 1 (and their opposites) for a boolean too."""
+    """The boolean of a JSON value; AWS also accepts the strings true, yes and 1, and their opposites."""
     if type(body) is bool:
         return body
     if type(body) is str and body.lower() in ("true", "yes", "1", "false", "no", "0"):
@@ -239,12 +239,12 @@ def decode_binary(body: Any) -> bytes:
 
 
 def encode_binary(body: bytes) -> str:
-    """The base64 text of bytes, as a `B` value has it."""
+    """The base64 text of a `B` value."""
     return binascii.b2a_base64(body, newline=False).decode()
 
 
 def item_size(item: Item) -> int:
-    """The size of an item that has been settled before."""
+    """The size of a settled item."""
     return sum(len(name.encode()) + size(value) for name, value in item.items())
 
 
@@ -265,7 +265,7 @@ def size(value: Value) -> int:
 
 
 def kind_and_body(value: Value) -> tuple[str, Any]:
-    """The type of a settled value and what it holds."""
+    """The type of a settled value, and its content."""
     for kind, body in value.items():
         return kind, body
     raise validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
@@ -288,18 +288,18 @@ def equal(left: Value, right: Value) -> bool:
 
 
 def set_union(members: list[str], more: list[str]) -> list[str]:
-    """The members of two settled sets, each once, in a time that grows with their number only."""
+    """The members of two settled sets, each once, in linear time."""
     return list(dict.fromkeys([*members, *more]))
 
 
 def set_difference(members: list[str], removed: list[str]) -> list[str]:
-    """The members of a settled set that are not in another."""
+    """The members of a settled set that are not in another, in linear time."""
     gone = set(removed)
     return [member for member in members if member not in gone]
 
 
 def order(left: Value, right: Value) -> int | None:
-    """Negative, zero or positive as DynamoDB orders two values of one scalar type; None where it does not order them."""
+    """Negative, zero or positive, as DynamoDB orders two values of one scalar type; None for values that have no order."""
     (kind, first), (other, second) = kind_and_body(left), kind_and_body(right)
     if kind != other:
         return None

@@ -1,13 +1,13 @@
-"""Keys: how items are told apart, placed and ordered.
+"""Encodes primary keys as bytes that order items as DynamoDB does.
 
-In the store every item of a table or index lies under one key of bytes:
+Every item of a table or index is stored under one key:
 
-    space (4)  partition (16)  sort key, order-preserving  [primary key's digest (16), in an index]
+    keyspace (4)  partition (16)  sort key, order-preserving  [primary key's digest (16), in an index]
 
-*space* is the table's or index's number. *partition* is made of digests of the partition key: first of MD5 over "Outliers" and the
-key's bytes, which is the order in which AWS itself returns a scan, then of BLAKE2. The sort key's bytes compare as DynamoDB compares
-its values (numbers by magnitude, strings by UTF-8, binary unsigned), so a Query is one walk over adjacent keys. An index may hold many
-items of one key; there the digest of the table's primary key tells them apart.
+*keyspace* is the number of the table or index. *partition* consists of two digests of the partition key: MD5 over "Outliers" and the
+key's bytes, which is the order in which AWS returns a scan, and BLAKE2. The sort key's bytes compare as DynamoDB compares
+its values (numbers by magnitude, strings by UTF-8, binary unsigned), so a Query reads adjacent keys. An index may contain several
+items with one key; the digest of the table's primary key distinguishes them.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Schema(NamedTuple):
         return self.keyspace + partition_digest(values)
 
     def key(self, item: Item) -> bytes:
-        """Where the item lies in a table (its key attributes must be there and of the right type)."""
+        """The key under which a table stores the item, which must have all key attributes, of the right types."""
         prefix = self.partition_prefix([item[part.name] for part in self.partition])
         return prefix + b"".join(encode(item[part.name]) for part in self.sort) if self.sort else prefix
 
     def covers(self, item: Item) -> bool:
-        """Whether the item has every key attribute, as a key may be, and so appears in the index."""
+        """Whether the item has a valid value for every key attribute, and so has an entry in the index."""
         for part in self.parts:
             value = item.get(part.name)
             body = None if value is None else value.get(part.type)
@@ -68,11 +68,11 @@ class Schema(NamedTuple):
         return True
 
     def limit(self, part: KeyPart) -> int:
-        """How many bytes a key attribute may have."""
+        """The most bytes of a key attribute."""
         return 2048 if part in self.partition else 1024
 
     def excess(self, part: KeyPart, body: str) -> int:
-        """The bytes of a key attribute where those are too many, otherwise 0."""
+        """The size of a key attribute in bytes if it exceeds the limit, otherwise 0."""
         if len(body) <= _SURELY_FITS or part.type == "N":
             return 0
         size = len(body.encode()) if part.type == "S" else len(decode_binary(body))
@@ -80,25 +80,25 @@ class Schema(NamedTuple):
 
 
 def partition_digest(values: Sequence[Value]) -> bytes:
-    """Sixteen bytes that place a partition."""
+    """The sixteen bytes of a partition in a key."""
     return _placed(_hashed(values[0]) if len(values) == 1 else b"".join(map(encode, values)))
 
 
 @functools.lru_cache(4096)
 def _placed(raw: bytes) -> bytes:
-    """The digest of a partition key's bytes; a program asks for the same partitions again and again."""
+    """The digest of a partition key's bytes, cached because programs use the same partitions repeatedly."""
     return hashlib.md5(b"Outliers" + raw, usedforsecurity=False).digest()[:8] + hashlib.blake2b(raw, digest_size=8).digest()
 
 
 def tie_digest(item: Item, table: Schema) -> bytes:
-    """Sixteen bytes that tell items of one index key apart, and order them as AWS does: by a hash of the whole primary key."""
+    """Sixteen bytes that distinguish items with one index key and order them as AWS does: by a hash of the whole primary key."""
     raw = b"".join(_hashed(item[part.name]) for part in table.parts)
     exact = b"".join(encode(item[part.name]) for part in table.parts)
     return hashlib.md5(b"Outliers" + raw, usedforsecurity=False).digest()[:8] + hashlib.blake2b(exact, digest_size=8).digest()
 
 
 def encode(value: Value) -> bytes:
-    """Bytes that compare as the values do; complete, so that none is the beginning of another of its type."""
+    """Bytes that compare as the values do. No encoding is a prefix of another one of its type."""
     kind, body = kind_and_body(value)
     if kind == "N":
         return numbers.encode(body)
@@ -107,23 +107,23 @@ def encode(value: Value) -> bytes:
 
 
 def encode_beginning(value: Value) -> bytes:
-    """The bytes that the encoding of every string or binary with this beginning begins with."""
+    """The common prefix of the encodings of all strings or binary values with this beginning."""
     kind, body = kind_and_body(value)
     return _escape(body.encode() if kind == "S" else decode_binary(body))
 
 
 def after(prefix: bytes) -> bytes:
-    """The first bytes behind everything that begins with `prefix`."""
+    """The smallest bytes greater than all that begin with `prefix`."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1])
 
 
 class EmptyKey(AwsError):
-    """A key attribute is empty. A transaction is refused for it as a whole, where other bad keys are a reason for cancellation."""
+    """A key attribute is empty. In a transaction this rejects the request; other invalid keys are a reason for cancellation."""
 
 
 def check_key(key: Item, schema: Schema) -> None:
-    """That a `Key` has exactly the schema's attributes, of its types, neither empty nor too long. Raises `ValidationException`."""
+    """Require that a `Key` has exactly the schema's attributes and types, neither empty nor too long. Raises `ValidationException`."""
     if len(key) != len(schema.parts):
         raise validation(_MISMATCH)
     for part in schema.parts:
@@ -133,7 +133,7 @@ def check_key(key: Item, schema: Schema) -> None:
 
 
 def check_item(item: Item, schema: Schema) -> None:
-    """That an item has the table's key attributes, of its types, neither empty nor too long. Raises `ValidationException`."""
+    """Require that an item has the table's key attributes and types, neither empty nor too long. Raises `ValidationException`."""
     for part in schema.parts:
         value = item.get(part.name)
         if value is None:
@@ -144,12 +144,12 @@ def check_item(item: Item, schema: Schema) -> None:
 
 
 def check_key_of_item(item: Item, schema: Schema) -> None:
-    """Like `check_key`, of an item that has more attributes."""
+    """Like `check_key`, for an item that may have other attributes."""
     check_key({part.name: item[part.name] for part in schema.parts if part.name in item}, schema)
 
 
 def check_lengths(item: Item, schema: Schema) -> None:
-    """That the key attributes in `item` are neither empty nor longer than 2048 (partition) and 1024 (sort) bytes."""
+    """Require that the key attributes in `item` are not empty and have at most 2048 (partition) or 1024 (sort) bytes."""
     for part in schema.parts:
         if part.type == "N":
             continue

@@ -1,8 +1,8 @@
-"""Numbers as DynamoDB has them: 38 significant digits, from 1E-130 to 9.99…E+125, exact, told in plain notation.
+"""DynamoDB's numbers: 38 significant digits, from 1E-130 to 9.99…E+125, exact, in plain notation.
 
-A number is taken apart into sign, digits and the place of its point (`Parts`: 12.5 is `"125"` with the point after two digits), and
-from there written canonically, measured, or encoded so that bytes compare as the numbers do. Sums are taken in `decimal` with a
-context of 38 digits that refuses to round.
+A number is parsed into sign, digits and the place of its point (`Parts`: 12.5 is `"125"` with the point after two digits), and
+then written canonically, measured, or encoded so that the bytes compare as the numbers do. Sums are computed by `decimal` with a
+context of 38 digits that raises instead of rounding.
 (Amazon DynamoDB Developer Guide, "Supported data types and naming rules", Number.)
 """
 
@@ -28,7 +28,7 @@ _ARITHMETIC = decimal.Context(prec=400, Emin=-9999, Emax=9999)
 
 
 class Parts(NamedTuple):
-    """A number taken apart: `0.digits x 10^point`, negative or not. Zero has no digits."""
+    """A parsed number: `0.digits x 10^point`, negative or not. Zero has no digits."""
 
     negative: bool
     digits: str
@@ -36,7 +36,7 @@ class Parts(NamedTuple):
 
 
 def canonical(text: str) -> str:
-    """The number as DynamoDB returns it. Raises `ValidationException` where the text is no number or out of range."""
+    """The number as DynamoDB returns it. Raises `ValidationException` for a text that is not a number or out of range."""
     if text.isdigit() and text.isascii() and len(text) <= DIGITS and (text[0] != "0" or len(text) == 1):
         return text
     return _write(parse(text))
@@ -44,7 +44,7 @@ def canonical(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Parts:
-    """Take a number apart; raises `ValidationException` as AWS words it."""
+    """Parse a number. Raises AWS's `ValidationException`."""
     if not text:
         raise TwoMessages(_NOT_NUMERIC, f"{_NOT_NUMERIC}: ")
     match = _TEXT.fullmatch(text)
@@ -72,7 +72,7 @@ def parse(text: str) -> Parts:
 
 
 def _zero(exponent: int) -> Parts:
-    """Zero, whose exponent must be in range although it means nothing."""
+    """Zero, whose exponent must be in range although it has no effect."""
     if exponent > 125 or exponent < -130:
         raise AwsError("ValidationException", _OVERFLOW if exponent > 0 else _UNDERFLOW)
     return Parts(False, "", 0)
@@ -88,9 +88,9 @@ def size(text: str) -> int:
 
 
 def encode(text: str) -> bytes:
-    """Bytes that compare as the numbers do, none of them the beginning of another.
+    """Bytes that compare as the numbers do; no encoding is a prefix of another.
 
-    Sign, then how large, then two digits a byte, then an end mark; a negative number has every byte inverted.
+    Sign, then magnitude, then two digits a byte, then an end mark; every byte of a negative number is inverted.
     """
     negative, digits, point = parse(text)
     if not digits:
@@ -137,7 +137,7 @@ def subtract(left: str, right: str) -> str:
 
 
 def _result(number: decimal.Decimal) -> str:
-    """A result as DynamoDB returns it; one of too many digits is to AWS an overflow, whatever its magnitude."""
+    """A result as DynamoDB returns it. AWS reports a result of too many digits as an overflow, whatever its magnitude."""
     try:
         return canonical(str(number))
     except AwsError as error:

@@ -1,8 +1,8 @@
-"""Recursive descent with a stack of its own.
+"""Recursive descent parsing without Python's call stack.
 
 The parsers of expressions and of PartiQL are methods that call each other, up to eight for each parenthesis and each NOT. A text within
-DynamoDB's limits can nest deeper than Python lets calls nest, and what is wrong with it is known only once it is read to its end. So those
-methods are generators: each yields the generator of what it needs and is sent its result, and `run` keeps the waiting ones in a list.
+DynamoDB's limits can nest deeper than Python's recursion limit, and its first error is known only at its end. So these methods are
+generators: each yields the generator whose result it needs and is sent that result; `run` keeps the waiting generators in a list.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Steps = Generator["Steps[Any]", Any, T]
 
 
 def run(steps: Steps[T]) -> T:
-    """The result of a parsing method, carried to its end. What it raises is raised."""
+    """Run a parsing method to its end and return its result, or raise its exception."""
     stack: list[Steps[Any]] = [steps]
     result: Any = None
     while stack:

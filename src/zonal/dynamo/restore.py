@@ -1,8 +1,7 @@
-"""Bringing the items of a backup, or of a moment, into a new table.
+"""Copies the items of a backup, or of a point in time, into a new table.
 
-A restored table's items lie ready in a space of their own (a backup's, or what was set aside for a moment); they are put into the table one
-step after another, through the writer, so that its indexes and counts come out right. Steps may be repeated: an item that is there
-already is passed over.
+The items are in a keyspace of their own: the backup's, or one that was filled with the state at that time. They are written to the table
+step by step through `TableWriter`, which also writes index entries and counts. A repeated step continues after the last item in the table.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from zonal.dynamo.table_writer import WriteBatch
 
 
 async def restore_step(engine: DynamoEngine, table: Table, items: int) -> bool:
-    """Put the next items into the table; False once all are there."""
+    """Write the next items to the table; False once all are written."""
     restored = table.record.restored
     assert restored is not None
     source = keyspace_prefix(restored.source_keyspace)
@@ -25,7 +24,7 @@ async def restore_step(engine: DynamoEngine, table: Table, items: int) -> bool:
         iter(engine.storage.range(keyspace_prefix(table.keyspace), keys.after(keyspace_prefix(table.keyspace)), reverse=True)), None
     )
     if last is not None:
-        # Items are brought in the order of their keys, so the last one there tells how far it got.
+        # Items are written in the order of their keys, so the last one in the table marks the progress.
         low = source + last[0][4:] + b"\x00"
     batch = WriteBatch()
     for key, packed in islice(engine.storage.range(low, high), items):

@@ -1,8 +1,7 @@
-"""Eventual consistency that can be seen: reads that are a bounded, seeded while behind.
+"""Simulated staleness: a read returns the committed state of a seeded random time within the last `lag_seconds`.
 
-DynamoDB's eventually consistent reads and its global indexes usually show the latest write, which is why programs come to rely on it.
-With a lag set, they do not: each such read looks at the committed state as it was up to so many seconds ago. The past is kept as what each
-change replaced, for as long as the largest lag that is set.
+DynamoDB's eventually consistent reads and global indexes usually return the latest write, so programs come to rely on it. With a lag set,
+such reads are stale: they undo the latest commits with the values that these replaced, which are kept for the longest lag.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from zonal.dynamo.storage.storage import Storage
 
 
 class ReplacedValues(NamedTuple):
-    """What keys held before a commit, and when that was."""
+    """The values that a commit replaced, and the time of the commit in seconds."""
 
     at: float
     values: Mapping[bytes, bytes | None]
 
 
 class StaleReads:
-    """Keeps the near past of a store. `seconds` is region time; `limit` the longest lag that anybody has set."""
+    """Keeps replaced values. `seconds` returns region time; `limit` is the longest lag of the region and its tables."""
 
     def __init__(self, storage: Storage, seconds: Callable[[], float], seed: int) -> None:
         self._storage = storage
@@ -34,13 +33,13 @@ class StaleReads:
         self.limit = 0.0
 
     def before_commit(self, changes: Mapping[bytes, bytes | None]) -> Mapping[bytes, bytes | None] | None:
-        """What the changes are about to replace, to be handed to `committed`; None while no lag is set."""
+        """The values that the changes replace, to be passed to `committed`; None while no lag is set."""
         if self.limit <= 0:
             return None
         return {key: self._storage.latest(key) for key in changes}
 
     def committed(self, replaced: Mapping[bytes, bytes | None] | None) -> None:
-        """Note that the changes became visible now."""
+        """Record that the changes are committed, and drop values older than the longest lag."""
         if replaced is not None:
             self._past.append(ReplacedValues(self._seconds(), replaced))
         horizon = self._seconds() - self.limit
@@ -48,7 +47,7 @@ class StaleReads:
             self._past.popleft()
 
     def view(self, most_seconds: float) -> ReadView:
-        """The state of a random moment within the lag."""
+        """The state of a random time within the last `most_seconds`."""
         moment = self._seconds() - self._random.uniform(0, most_seconds)
         shadow: dict[bytes, bytes | None] = {}
         for replaced in reversed(self._past):
@@ -59,7 +58,7 @@ class StaleReads:
 
 
 class _PastState:
-    """The committed state with the latest changes taken back."""
+    """The committed state with the latest commits undone."""
 
     def __init__(self, storage: Storage, shadow: Mapping[bytes, bytes | None]) -> None:
         self._storage = storage

@@ -1,8 +1,8 @@
-"""The log of changes: a table's stream, and what point-in-time recovery needs to walk back.
+"""Writes the change logs of a table: its stream, and the recovery log for point-in-time recovery.
 
-Both are written in the submission that makes the change, so they hold exactly what was acknowledged. A stream's records lie in its own
-space under growing sequence numbers, as the JSON that `GetRecords` answers. The recovery log holds, under the time of the change, the
-key and what was stored before; walking it backwards from now undoes everything after a moment.
+Both are written in the same commit as the change. A stream has a keyspace of its own; its records are stored under increasing sequence
+numbers as the JSON that `GetRecords` returns. The recovery log stores, under the time of the change, the item's key and the value before;
+reading it from a point in time on gives the values that undo all later changes.
 (Developer Guide, "Change data capture for DynamoDB Streams"; API Reference, `Record`, `StreamRecord`.)
 """
 
@@ -24,14 +24,14 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 class Undo(NamedTuple):
-    """One step back: what lay under `key` before a change."""
+    """An entry of the recovery log: the value under `key` before a change."""
 
     key: bytes
     before: bytes | None
 
 
 class ChangeLog:
-    """Writes streams and recovery logs. Sequence numbers grow over all streams, also across restarts."""
+    """Writes streams and recovery logs. Sequence numbers increase over all streams and across restarts."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -50,7 +50,7 @@ class ChangeLog:
         now: datetime,
         by_ttl: bool,
     ) -> None:
-        """Log one change of an item."""
+        """Add the log entries of one item's change to `changes`."""
         if table.stream is not None:
             sequence = self.next_sequence(now)
             record = _record(table, table.stream, sequence, old, new, now=now, by_ttl=by_ttl)
@@ -60,13 +60,13 @@ class ChangeLog:
             changes[undo_key] = len(key).to_bytes(2, "big") + key + (before or b"")
 
     def next_sequence(self, now: datetime) -> int:
-        """A number larger than every one before. It begins with the time, so that a restart need not look for the last."""
+        """A number larger than all before. It begins with the time, so that a restart need not read the last one."""
         self._sequence = max(self._sequence + 1, int(now.timestamp() * 1000) * 1_000_000)
         return self._sequence
 
 
 def record_key(stream: Stream, sequence: int) -> bytes:
-    """Where a stream's record lies."""
+    """The storage key of a stream's record."""
     return keyspace_prefix(stream.keyspace) + sequence.to_bytes(12, "big")
 
 
@@ -76,7 +76,7 @@ def sequence_of(key: bytes) -> int:
 
 
 def sequence_text(sequence: int) -> str:
-    """A sequence number as AWS tells it: digits, at least 21 of them."""
+    """A sequence number in AWS's form: at least 21 digits."""
     return f"{sequence:021d}"
 
 
@@ -91,25 +91,25 @@ def time_of(value: bytes) -> float:
 
 
 def undo_of(value: bytes) -> Undo:
-    """A step back, from an entry of the recovery log."""
+    """A decoded entry of the recovery log."""
     length = int.from_bytes(value[:2], "big")
     return Undo(value[2 : 2 + length], value[2 + length :] or None)
 
 
 def undo_range(recovery: Recovery, since: datetime) -> tuple[bytes, bytes]:
-    """The keys of all steps back that lie after a moment."""
+    """The range of recovery log entries after `since`."""
     keyspace = keyspace_prefix(recovery.keyspace)
     return keyspace + _at(since) + b"\xff" * 12, keyspace_prefix(recovery.keyspace + 1)
 
 
 def older_undo_range(recovery: Recovery, before: datetime) -> tuple[bytes, bytes]:
-    """The keys of all steps back that lie before a moment."""
+    """The range of recovery log entries before `before`."""
     keyspace = keyspace_prefix(recovery.keyspace)
     return keyspace, keyspace + _at(before)
 
 
 def record_range(stream: Stream, before: datetime) -> tuple[bytes, bytes]:
-    """The keys of a stream's records from before a moment."""
+    """The range of a stream's records before `before`."""
     return keyspace_prefix(stream.keyspace), record_key(stream, int(before.timestamp() * 1000) * 1_000_000)
 
 

@@ -1,7 +1,7 @@
-"""Tables and indexes: their records, and the shape that reads and writes work with.
+"""Tables and indexes: their stored records, and the objects that reads and writes use.
 
-A `TableRecord` is what the region remembers of a table; it changes only in store transactions. `Table` is the same made ready: schemas
-compiled, indexes with their projections. It is made anew whenever the record changes and is never changed itself.
+A `TableRecord` is stored and changes in store transactions only. A `Table` is derived from it: compiled key schemas, and indexes with their
+projections. It is immutable and derived again when the record changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zonal.dynamo.keys import EmptyKey, KeyPart, Schema, tie_digest
 from zonal.records.store import Record
 
 LAG_TAG = "zonal:lag-seconds"
-"""The tag by which a table has a lag of its own, whatever the region's is; a table on AWS may have it too, where it does nothing."""
+"""A tag that sets a table's own lag, in place of the region's. On AWS the tag has no effect."""
 
 LONGEST_LAG_SECONDS = 60.0
 STREAM_VIEWS = ("NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY")
@@ -30,7 +30,7 @@ class KeyElement(msgspec.Struct, frozen=True):
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """Provisioned capacity and when it last changed; both 0 where the table is on demand."""
+    """Provisioned capacity in units a second, and its last changes; 0 for an on-demand table."""
 
     read: int = 0
     write: int = 0
@@ -40,14 +40,14 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnDemand(msgspec.Struct, frozen=True):
-    """Maxima that the owner set for an on-demand table; -1: none."""
+    """`OnDemandThroughput`: the limits of an on-demand table in units a second; -1: no limit."""
 
     read: int = -1
     write: int = -1
 
 
 class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A secondary index. While it is CREATING, its items are still being filled in."""
+    """A secondary index. While it is CREATING, the back-fill is running."""
 
     name: str
     is_global: bool
@@ -61,7 +61,7 @@ class IndexRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream of a table's changes, told apart by its label; `closed_at` once it was switched off."""
+    """A stream of a table's changes, identified by its label; `closed_at` is set once it is disabled."""
 
     label: str
     view: str
@@ -71,7 +71,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableRecord(Record, frozen=True, kw_only=True):
-    """A table. `id` is its name; `keyspace` the number under which its items lie; `import_arn` what its items are being imported by."""
+    """A table. `id` is its name, `keyspace` the number of its items' keyspace, `import_arn` the import that is filling it."""
 
     kind: ClassVar[str] = "dynamodb-table"
 
@@ -101,7 +101,7 @@ class TableRecord(Record, frozen=True, kw_only=True):
 
     @property
     def lag_seconds(self) -> float | None:
-        """How far its eventually consistent reads may be behind, where it has a word of its own on that."""
+        """The table's own lag of eventually consistent reads; None: the region's."""
         value = self.tags.get(LAG_TAG)
         return None if value is None else lag_of(value)
 
@@ -112,7 +112,7 @@ class TableRecord(Record, frozen=True, kw_only=True):
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
-    """Point-in-time recovery: since when, for how many days, and where its log lies."""
+    """Point-in-time recovery: its start, its period, and the keyspace of its log."""
 
     since: datetime
     days: int = 35
@@ -120,9 +120,9 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a restored table came from. While `pending`, its items are still being brought, from `source_keyspace`.
+    """The source of a restored table. While `pending`, its items are being copied from `source_keyspace`.
 
-    For a restore to a point in time that space is filled first (`is_staged`), with the state of `source_table` at `as_of`.
+    For a restore to a point in time, that keyspace is first filled (`is_staged`) with the state of `source_table` at `as_of`.
     """
 
     source_table_arn: str
@@ -136,7 +136,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackupRecord(Record, frozen=True, kw_only=True):
-    """An on-demand backup: the table's record as it was, and the space that its items were copied to. `id` is the backup's ARN."""
+    """An on-demand backup: the table's record at that time, and the keyspace of its items' copies. `id` is the backup's ARN."""
 
     kind: ClassVar[str] = "dynamodb-backup"
 
@@ -150,20 +150,20 @@ class BackupRecord(Record, frozen=True, kw_only=True):
 
 
 class KeyspaceCounter(Record, frozen=True, kw_only=True):
-    """The next free number for items of a table, an index, a stream or a log; numbers are never used again."""
+    """The next free keyspace number, for a table, an index, a stream or a log. Numbers are not reused."""
 
     kind: ClassVar[str] = "dynamodb-spaces"
     next: int = 16
 
 
 class DiscardedKeyspace(Record, frozen=True, kw_only=True):
-    """A space whose items nobody needs any more, to be emptied in the background. `id` is its number."""
+    """A keyspace that is no longer used; its items are deleted in the background. `id` is its number."""
 
     kind: ClassVar[str] = "dynamodb-refuse"
 
 
 def lag_of(text: str) -> float:
-    """The lag that a tag's value says, in seconds. Raises `ValidationException` where it says none."""
+    """The lag in a tag's value, in seconds. Raises `ValidationException` for an invalid value."""
     try:
         seconds = float(text)
     except ValueError:
@@ -174,15 +174,15 @@ def lag_of(text: str) -> float:
 
 
 def keyspace_prefix(keyspace: int) -> bytes:
-    """The beginning of every key in a space."""
+    """The prefix of every key in a keyspace."""
     return keyspace.to_bytes(4, "big")
 
 
 class Backfill:
-    """How far a new index has been filled in: up to and including the table key `cursor`.
+    """Progress of a new index's back-fill: all table keys up to and including `cursor` have their entries.
 
-    Writes to keys behind the cursor leave the index alone, since the filling will come past them. It is not remembered over a restart:
-    the filling then begins anew (`has_begun` is False) with an empty index.
+    Writes to keys after the cursor do not change the index, because the back-fill will read them. Progress is not stored: after a restart
+    the back-fill starts again (`has_begun` is False) with an empty index.
     """
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class Backfill:
 
 
 class Index:
-    """A secondary index made ready. `backfill` is None once it is complete."""
+    """A secondary index with compiled key schema and projection. `backfill` is None once the index is complete."""
 
     backfill: Backfill | None = None
 
@@ -209,18 +209,18 @@ class Index:
         self.key_names = tuple(dict.fromkeys((*(part.name for part in self.schema.parts), *table_keys)))
 
     def entry(self, item: Item) -> bytes:
-        """Where the item (or what the index holds of it) lies in the index."""
+        """The storage key of the item's entry. `item` may be the projected item."""
         return self.schema.key(item) + tie_digest(item, self.table_schema)
 
     def project(self, item: Item) -> Item:
-        """What of the item lies in the index."""
+        """The projected attributes of the item."""
         if self.projects_all:
             return item
         return {name: value for name, value in item.items() if name in self.attributes}
 
 
 class Table:
-    """A table made ready."""
+    """A table with compiled key schemas, derived from its record."""
 
     def __init__(self, record: TableRecord) -> None:
         self.record = record
@@ -231,7 +231,7 @@ class Table:
         self.schema = schema(record.keyspace, record.keys, types)
         self.key_names = tuple(part.name for part in self.schema.parts)
         indexes = [Index(index, types, self.schema) for index in record.indexes]
-        # DynamoDB looks at global indexes before local ones.
+        # DynamoDB checks global indexes before local ones.
         indexes.sort(key=lambda index: not index.is_global)
         self.indexes = tuple(index for index in indexes if index.record.status != "DELETING")
         self.by_name = {index.name: index for index in indexes if index.is_readable}
@@ -241,7 +241,10 @@ class Table:
         self.needs_before = bool(self.indexes) or self.is_watched
 
     def check_index_keys(self, item: Item) -> None:
-        """That index key attributes in the item are of the index's types, neither empty nor too long. Raises `ValidationException`."""
+        """Require that index key attributes in the item have the index's types, and are neither empty nor too long.
+
+        Raises `ValidationException`.
+        """
         for index in self.indexes:
             for part in index.schema.parts:
                 value = item.get(part.name)
@@ -268,7 +271,7 @@ class Table:
 
 
 def schema(keyspace: int, keys: tuple[KeyElement, ...], types: dict[str, str]) -> Schema:
-    """The key of a table or index with the types of its attributes."""
+    """The key schema of a table or index, with the types of its attributes."""
     parts = [(element.role, KeyPart(element.name, types[element.name])) for element in keys]
     return Schema(
         keyspace_prefix(keyspace),

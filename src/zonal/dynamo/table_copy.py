@@ -1,7 +1,7 @@
-"""Copies of a table as it was at one moment: for a backup the moment it was asked for, for recovery any moment since it is on.
+"""Copies the items of a table at one time: for a backup the time of the request, for recovery any time since it was enabled.
 
-A copy is read from a snapshot of the store, so writes go on while it is made. The state at an earlier moment is the state of now with every
-change since then taken back: of each key that changed, the recovery log's first entry after the moment says what it held.
+A copy is read from a snapshot of the store, so writes continue meanwhile. The state at an earlier time is the current state with all later
+changes undone: for each changed key, the first entry of the recovery log after that time has the value that it had.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEP_ITEMS = 500
 
 
 async def copy_keyspace(engine: DynamoEngine, snapshot: Snapshot, source: int, target: int, *, undo: Mapping[bytes, bytes | None]) -> None:
-    """Copy the items of a space into another, those in `undo` as they were before. May be repeated."""
+    """Copy the items of one keyspace to another, with the values in `undo` in place of the current ones. May be repeated."""
     pairs = state_at(snapshot, source, undo)
     prefix = keyspace_prefix(target)
     while step := {prefix + key[4:]: value for key, value in islice(pairs, STEP_ITEMS)}:
@@ -30,7 +30,7 @@ async def copy_keyspace(engine: DynamoEngine, snapshot: Snapshot, source: int, t
 
 
 def changes_since(snapshot: Snapshot, recovery: Recovery, moment: datetime) -> dict[bytes, bytes | None]:
-    """What every key that has changed since a moment held at it."""
+    """For each key that changed after `moment`, its value at `moment` (None: no item)."""
     held: dict[bytes, bytes | None] = {}
     for _, value in snapshot.range(*undo_range(recovery, moment)):
         undo = undo_of(value)
@@ -39,7 +39,7 @@ def changes_since(snapshot: Snapshot, recovery: Recovery, moment: datetime) -> d
 
 
 def state_at(snapshot: Snapshot, keyspace: int, undo: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and stored items of a space, those in `undo` as they were before; the latter come last."""
+    """Keys and stored items of a keyspace, with the values in `undo` in place of the current ones, at the end."""
     low = keyspace_prefix(keyspace)
     for key, value in snapshot.range(low, keys.after(low)):
         if key not in undo:

@@ -1,8 +1,8 @@
-"""Writing: one item's change, with everything that must change with it.
+"""Writes an item's change together with its index entries, counts and log entries.
 
-A `WriteBatch` gathers changes that become durable together: the items themselves, their entries in indexes, the table's counts, the records
-of its stream and of its recovery log. Because they share one submission to the store, no crash can leave an index out of step with its
-table, or a stream without a change that was acknowledged.
+A `WriteBatch` collects changes that are committed together: items, their index entries, the table's counts, and the entries of its stream
+and recovery log. Because the store commits a batch as a whole, a crash cannot separate an index from its table, or a stream from an
+acknowledged change.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _COUNTS = b"\x00\x00\x00\x00counts"
 
 
 class Count(NamedTuple):
-    """How many items a table or index holds, and their size together."""
+    """The number of items in a table or index, and their total size."""
 
     items: int
     size_bytes: int
 
 
 class WriteBatch:
-    """Changes on their way to one submission."""
+    """Changes to be submitted to the store together."""
 
     def __init__(self) -> None:
         self.changes: dict[bytes, bytes | None] = {}
@@ -41,7 +41,7 @@ class WriteBatch:
         self.counted[keyspace] = (items, size + item_codec.size_of(after) - item_codec.size_of(before))
 
     def take(self, other: WriteBatch) -> None:
-        """Add what another batch gathered."""
+        """Add the changes of another batch."""
         self.changes |= other.changes
         for keyspace, (items, size) in other.counted.items():
             held_items, held_size = self.counted.get(keyspace, (0, 0))
@@ -49,7 +49,7 @@ class WriteBatch:
 
 
 class TableWriter:
-    """Turns changes of items into submissions to the store."""
+    """Adds changes of items to batches, and submits batches to the store."""
 
     def __init__(self, storage: Storage, log: ChangeLog) -> None:
         self._storage = storage
@@ -68,7 +68,7 @@ class TableWriter:
         now: datetime,
         by_ttl: bool = False,
     ) -> Cost:
-        """Put `after` (settled, of `size` bytes; None deletes) in the place of what is stored `before`. Returns the cost."""
+        """Replace the stored item `before` by `after` (settled, of `size` bytes; None deletes). Returns the cost."""
         packed = None if after is None else item_codec.pack(after, size)
         cost = Cost(write_units(item_codec.size_of(before), size))
         batch.changes[key] = packed
@@ -77,12 +77,12 @@ class TableWriter:
             old = None if before is None else item_codec.item_of(before)
             for index in table.indexes:
                 self._change_entry(batch, index, key, old, after, cost)
-            if table.is_watched and before != packed and old != after:  # The same attributes in another order are no change.
+            if table.is_watched and before != packed and old != after:  # Another order of attributes is not a change.
                 self._log.note(batch.changes, table, key, before, old, packed, after, now=now, by_ttl=by_ttl)
         return cost
 
     def submit(self, batch: WriteBatch) -> Awaitable[None]:
-        """Accept the batch; done when it is durable. Raises `StorageFailed`."""
+        """Accept the batch; the awaitable is done when it is durable. Raises `StorageFailed`."""
         for keyspace, (items, size) in batch.counted.items():
             held = self.count(keyspace)
             count = self._counts[keyspace] = Count(held.items + items, held.size_bytes + size)
@@ -92,7 +92,7 @@ class TableWriter:
         return self._submitted(self._storage.submit(batch.changes))
 
     def count(self, keyspace: int) -> Count:
-        """The count of a table or index, of everything accepted."""
+        """The count of a table or index, with all accepted changes."""
         count = self._counts.get(keyspace)
         if count is None:
             held = self._storage.latest(_COUNTS + keyspace_prefix(keyspace)) or bytes(16)
@@ -125,7 +125,7 @@ class TableWriter:
             cost.add_index(index.name, write_units(old_size, new_size), is_global=index.is_global)
 
     async def forget_count(self, keyspace: int) -> None:
-        """Drop the count of a space that was emptied."""
+        """Drop the count of an emptied keyspace."""
         self._counts.pop(keyspace, None)
         await self._storage.submit({_COUNTS + keyspace_prefix(keyspace): None})
 
@@ -133,13 +133,13 @@ class TableWriter:
         try:
             await ticket
         except StorageFailed:
-            # Counts were moved on for changes that are not there.
+            # The cached counts include changes that were not made.
             self._counts.clear()
             raise
 
 
 def backfill_entry(batch: WriteBatch, index: Index, packed: bytes, storage: Storage) -> None:
-    """Put the entry of an item that was there before the index was, unless a later write has put it already."""
+    """Add the entry of an item that is older than the index, unless a later write has added it."""
     item = item_codec.item_of(packed)
     if not index.schema.covers(item) or any(not item[part.name][part.type] for part in index.schema.parts):
         return

@@ -1,4 +1,4 @@
-"""Reading tokens one after the other: what the parsers of expressions and of PartiQL have in common."""
+"""Token reader shared by the parsers of expressions and of PartiQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ END = "end"
 
 
 class Token(NamedTuple):
-    """A piece of a text. `kind` is name (a bare word), sign, end, or what else the language has; `start` is where it begins."""
+    """A token. `kind` is name (an unquoted word), sign, end, or a kind of the language; `start` is its offset in the text."""
 
     kind: str
     text: str
@@ -17,7 +17,7 @@ class Token(NamedTuple):
 
 
 class TokenReader:
-    """Tokens, of which the last is the end, and how far a parser has come. A language says in `error` what it makes of the next one."""
+    """A position in a sequence of tokens that ends with an end token. Languages override `error`."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
@@ -29,7 +29,7 @@ class TokenReader:
 
     @property
     def following(self) -> Token:
-        """The token behind the next one."""
+        """The token after the next one."""
         return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
 
     def take(self) -> Token:
@@ -50,7 +50,7 @@ class TokenReader:
             raise self.error()
 
     def is_keyword(self, *keywords: str) -> bool:
-        """Whether the next token is one of these keywords, in whatever case."""
+        """Whether the next token is one of these keywords, in upper or lower case."""
         return self.next.kind == "name" and self.next.text.upper() in keywords
 
     def takes_keyword(self, word: str) -> bool:

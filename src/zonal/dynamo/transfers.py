@@ -1,4 +1,4 @@
-"""Tables on their way out to buckets and in from them: what the region remembers of exports and imports."""
+"""Records of exports of tables to buckets and imports from buckets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zonal.records.store import Record
 
 
 class BucketLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """A bucket and the beginning of keys in it."""
+    """A bucket and a key prefix in it."""
 
     bucket: str
     prefix: str = ""
 
 
 class TransferRecord(Record, frozen=True, kw_only=True):
-    """An export or import. `id` is its ARN, `asked` the request; `failure` is code and message of one that FAILED."""
+    """An export or import. `id` is its ARN, `asked` the request; `failure` is the code and message of a FAILED one."""
 
     table: str
     table_id: str
@@ -33,9 +33,9 @@ class TransferRecord(Record, frozen=True, kw_only=True):
 
 
 class ExportRecord(TransferRecord, frozen=True, kw_only=True):
-    """An export of a table's state at a moment `at`; of what changed from `since` to `at`, where that is given.
+    """An export of a table's state at the time `at`, or with `since` of the changes from `since` to `at`.
 
-    `view` says what an incremental one tells of an item: NEW_IMAGE or NEW_AND_OLD_IMAGES.
+    `view` is NEW_IMAGE or NEW_AND_OLD_IMAGES: what an incremental export contains of an item.
     """
 
     kind: ClassVar[str] = "dynamodb-export"
@@ -48,7 +48,7 @@ class ExportRecord(TransferRecord, frozen=True, kw_only=True):
 
 
 class ImportRecord(TransferRecord, frozen=True, kw_only=True):
-    """An import into a new table; counts are of the attempt that is under way or was the last."""
+    """An import into a new table. The counts are those of the current or last attempt."""
 
     kind: ClassVar[str] = "dynamodb-import"
 

@@ -18,7 +18,7 @@ def test_a_month_on_demand_is_paid_by_the_unit() -> None:
     assert abs(report.modes[1].month - prices().write_request_units_million) < 1e-6
 
 
-def test_a_burst_passes_and_what_goes_beyond_it_does_not() -> None:
+def test_a_burst_is_admitted_and_units_beyond_it_are_throttled() -> None:
     assert throttled([(0, 360.0)], 1) == 0
     assert throttled([(0, 361.0)], 1) == 1
     assert throttled([(0, 360.0), (1, 61.0)], 1) == 1

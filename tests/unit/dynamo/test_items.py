@@ -29,19 +29,19 @@ INVALID = "One or more parameter values were invalid: "
         ),
     ],
 )
-def test_values_that_dynamodb_does_not_take_are_refused_in_its_messages(value: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_rejected_with_dynamodbs_messages(value: dict[str, Any], message: str) -> None:
     with pytest.raises(AwsError) as caught:
         items.settle(value)
     assert caught.value.message == message
 
 
 @pytest.mark.parametrize("value", [{"S": 1}, {"N": 1}, {"B": "*"}, {"L": {}}, {"M": []}, {"BOOL": "perhaps"}, {"SS": [1]}, {"SS": "a"}])
-def test_json_of_the_wrong_kind_is_no_value_at_all(value: dict[str, Any]) -> None:
+def test_json_of_the_wrong_type_is_not_an_attribute_value(value: dict[str, Any]) -> None:
     with pytest.raises(items.WrongShape):
         items.settle(value)
 
 
-def test_numbers_become_canonical_wherever_they_stand() -> None:
+def test_numbers_are_canonical_at_any_depth() -> None:
     value = {"M": {"a": {"L": [{"N": "1.50"}]}, "b": {"NS": ["2.0"]}}}
     items.settle(value)
     assert value == {"M": {"a": {"L": [{"N": "1.5"}]}, "b": {"NS": ["2"]}}}
@@ -66,7 +66,7 @@ def test_sizes_are_those_that_aws_counts(value: dict[str, Any], size: int) -> No
     assert items.settle(value) == size == items.size(value)
 
 
-def test_values_nest_thirty_two_levels_and_no_more() -> None:
+def test_values_nest_at_most_thirty_two_levels() -> None:
     value: dict[str, Any] = {"S": "x"}
     for _ in range(31):
         value = {"L": [value]}

@@ -22,7 +22,7 @@ def test_encoded_strings_compare_by_utf8(left: str, right: str) -> None:
 
 
 @given(st.binary(max_size=10), st.binary(max_size=10))
-def test_the_encoding_of_what_begins_with_something_begins_with_its_encoding(start: bytes, rest: bytes) -> None:
+def test_a_common_beginning_of_values_is_a_common_prefix_of_their_encodings(start: bytes, rest: bytes) -> None:
     assert keys.encode({"B": encode_binary(start + rest)}).startswith(keys.encode_beginning({"B": encode_binary(start)}))
 
 

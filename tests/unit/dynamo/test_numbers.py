@@ -31,7 +31,7 @@ def test_encoded_numbers_compare_as_the_numbers_do(left: str, right: str) -> Non
     ("text", "canonical"),
     [("1.0", "1"), ("-0", "0"), ("+5", "5"), ("1e2", "100"), ("1E-3", "0.001"), ("0012.50", "12.5"), (".5", "0.5"), ("1.", "1")],
 )
-def test_numbers_are_told_in_plain_notation(text: str, canonical: str) -> None:
+def test_numbers_are_returned_in_plain_notation(text: str, canonical: str) -> None:
     assert numbers.canonical(text) == canonical
 
 
@@ -48,7 +48,7 @@ def test_numbers_are_told_in_plain_notation(text: str, canonical: str) -> None:
         ("1e99999999999", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
     ],
 )
-def test_what_is_no_number_is_refused_in_awss_messages(text: str, message: str) -> None:
+def test_an_invalid_number_is_rejected_with_awss_messages(text: str, message: str) -> None:
     with pytest.raises(AwsError) as caught:
         numbers.canonical(text)
     assert caught.value.message == message

@@ -1,7 +1,7 @@
-"""The trees that expressions become, and what they say of an item.
+"""Syntax trees of expressions, and their evaluation on an item.
 
-Operands (`Path`, `ValueReference`, `Literal`, `Size`) yield an attribute value or None; conditions yield true or false. Both take the item
-and the request's expression attribute values, so that one tree serves every request with the same text.
+Operands (`Path`, `ValueReference`, `Literal`, `Size`) return an attribute value or None, conditions true or false. Both take the item
+and the request's expression attribute values, so that one tree is used for all requests with the same text.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ PathStep = str | int
 
 class Operand(Protocol):
     def of(self, item: Item, values: AttributeValues) -> Value | None:
-        """The value this stands for; None where the item has none."""
+        """The operand's value for the item; None if the item has none."""
 
 
 class Condition(Protocol):
     def holds(self, item: Item, values: AttributeValues) -> bool:
-        """Whether it is true of the item."""
+        """Whether the condition is true for the item."""
 
 
 class Path(NamedTuple):
-    """A document path, its `#` names resolved."""
+    """A document path with its `#` names resolved."""
 
     steps: tuple[PathStep, ...]
 
@@ -53,7 +53,7 @@ class ValueReference(NamedTuple):
 
 
 class Literal(NamedTuple):
-    """A value written into the tree itself, by legacy parameters and PartiQL."""
+    """A value in the tree itself, from legacy parameters and PartiQL."""
 
     value: Value
 
@@ -194,7 +194,7 @@ class Contains(NamedTuple):
 
 
 def compares(operator: str, left: Value, right: Value) -> bool:
-    """Whether `left operator right` by order; values of different or unordered types do not compare."""
+    """Whether `left operator right`; False for values of different or unordered types."""
     result = order(left, right)
     if result is None:
         return False

@@ -1,8 +1,8 @@
-"""Condition, filter and key condition expressions: parsed once into a `ParsedCondition`, then made into a tree with a request's names.
+"""Condition, filter and key condition expressions: parsed once into a `ParsedCondition`, then bound to a request's names and values.
 
-A draft keeps what AWS complains of whatever the names and values are (redundant parentheses, unknown functions, functions where they
-cannot stand, reserved words), and its single conditions in the order they were read, since names, operand counts and operand types are
-complained of condition by condition.
+A `ParsedCondition` holds the errors that do not depend on names and values (redundant parentheses, unknown functions, misplaced functions,
+reserved words), and its single conditions in the order of the text, because AWS checks names, operand counts and operand types condition by
+condition.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ConditionNode = Simple | Joined
 
 @dataclass
 class ParsedCondition:
-    """A parsed condition before names are resolved, with the complaints that do not depend on them."""
+    """A parsed condition before names are resolved, with the errors that do not depend on them."""
 
     root: ConditionNode = field(init=False)
     simple: list[Simple] = field(default_factory=list)
@@ -56,7 +56,7 @@ class ParsedCondition:
     operators: int = 0
 
     def complain(self) -> None:
-        """Raise AWS's first complaint about the text itself."""
+        """Raise the first error that depends on the text alone, in AWS's order."""
         if self.redundant:
             raise ExpressionError("The expression has redundant parentheses;")
         if self.unknown is not None:
@@ -72,12 +72,12 @@ class ParsedCondition:
 
 
 def parse(text: str) -> ParsedCondition:
-    """Read a condition. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
+    """Parse a condition. Raises `ExpressionError` for a syntax error; other errors are kept in the result."""
     return _ConditionParser(text).draft
 
 
 def bind(draft: ParsedCondition, names: AttributeNames) -> ast.Condition:
-    """The tree of a draft with these names and values. Raises `ExpressionError` with AWS's first complaint."""
+    """The tree of a parsed condition with these names and values. Raises `ExpressionError` with AWS's first error."""
     draft.complain()
     for condition in draft.simple:
         _check(condition, names)
@@ -85,7 +85,7 @@ def bind(draft: ParsedCondition, names: AttributeNames) -> ast.Condition:
 
 
 class _ConditionParser:
-    """Recursive descent (see `recursion`). Each reader gives what it read and whether that stood in parentheses of its own."""
+    """Recursive descent (see `recursion`). Each method returns a node, and whether the node was in parentheses of its own."""
 
     def __init__(self, text: str) -> None:
         self.tokens = ExpressionTokens(text)
@@ -119,7 +119,7 @@ class _ConditionParser:
         return (yield self._condition())  # type: ignore[no-any-return]
 
     def _condition(self) -> Steps[_Read]:
-        """A comparison, a function, or something in parentheses that may itself be the left side of a comparison."""
+        """A comparison, a function, or a group in parentheses that may be the left side of a comparison."""
         if self.tokens.takes("("):
             left, grouped = yield self._grouped(self._or)
         else:
@@ -141,7 +141,7 @@ class _ConditionParser:
         return left, grouped
 
     def _grouped(self, read: Callable[[], Steps[_Read]]) -> Steps[_Read]:
-        """What stands in the parentheses that were just opened."""
+        """The content of the parentheses that were just opened."""
         inner, grouped = yield read()
         self.tokens.expect(")")
         self.draft.redundant |= grouped
@@ -192,7 +192,7 @@ class _ConditionParser:
         return condition
 
     def _truth(self, node: ConditionNode | RawOperand) -> ConditionNode:
-        """The node as a condition: a function may be one, a path or a value alone may not."""
+        """The node as a condition: a function can be one, a path or a value alone cannot."""
         if isinstance(node, RawFunction):
             if node.name == "size" and self.draft.misused is None:
                 self.draft.misused = node.name
@@ -217,7 +217,7 @@ _Read = tuple[ConditionNode | RawOperand, bool]
 
 
 class _Complaints:
-    """What is wrong with one condition; AWS tells the first of: operand count, equal operands, operand type."""
+    """The errors of one condition. AWS reports the first of: operand count, equal operands, operand type."""
 
     count: str | None = None
     distinct: str | None = None

@@ -1,8 +1,7 @@
-"""Key conditions: which partition, and which part of it, a Query reads.
+"""Key conditions: the partition, and the part of it, that a Query reads.
 
-A key condition expression is parsed by the grammar of conditions, and must then be of the one form that a Query can answer from the
-order of keys; what else it is, AWS names in its own words. The result is the same as that of the legacy `KeyConditions`: by attribute,
-one `KeyCondition`.
+A key condition expression is parsed as a condition, and must then have a form that a Query can answer from the order of keys; AWS has an
+error message for each other form. The result is one `KeyCondition` for each attribute, as from the legacy `KeyConditions`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class KeyCondition(NamedTuple):
 
 
 def key_conditions(root: ConditionNode, names: AttributeNames) -> dict[str, KeyCondition]:
-    """The conditions by attribute. Raises `ValidationException` where the expression is none that a Query can answer."""
+    """The conditions by attribute. Raises `ValidationException` for an expression that a Query cannot answer."""
     found: dict[str, KeyCondition] = {}
     _collect(root, names, found)
     return found

@@ -1,7 +1,7 @@
-"""The parameters that came before expressions, made into the same trees.
+"""Translates the parameters that are older than expressions into the same trees.
 
 `Expected`, `QueryFilter` and `ScanFilter` become conditions, `KeyConditions` key conditions, `AttributeUpdates` an update,
-`AttributesToGet` a projection. Their checks and words are their own. (API Reference: "Legacy conditional parameters".)
+`AttributesToGet` a projection. They have checks and messages of their own. (API Reference: "Legacy conditional parameters".)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAKE: dict[str, Callable[[Path, list[ast.Operand]], ast.Condition]] = {
     "NULL": lambda path, values: ast.Not(ast.Exists(path)),
     "NOT_NULL": lambda path, values: ast.Exists(path),
     "CONTAINS": lambda path, values: ast.Contains(path, values[0]),
-    # Unlike NE it holds for no attribute that is not there.
+    # Unlike NE it is false for a missing attribute.
     "NOT_CONTAINS": lambda path, values: ast.And((ast.Exists(path), ast.Not(ast.Contains(path, values[0])))),
     "BEGINS_WITH": lambda path, values: ast.BeginsWith(path, values[0]),
     "IN": lambda path, values: ast.In(path, tuple(values)),
@@ -56,7 +56,7 @@ def key_conditions(conditions: Mapping[str, Any]) -> dict[str, KeyCondition]:
 
 
 def check_conditions(conditions: Mapping[str, Any]) -> None:
-    """That each condition has values of the right number and types."""
+    """Require that each condition has values of the right number and types. Raises `ValidationException`."""
     for entry in conditions.values():
         values = entry.get("AttributeValueList") or []
         for value in values:
@@ -70,7 +70,7 @@ def condition_of_expected(expected: Mapping[str, Any], operator: str | None) -> 
 
 
 def check_expected(expected: Mapping[str, Any]) -> None:
-    """That every entry of `Expected` says one thing. Raises `ValidationException`."""
+    """Require that every entry of `Expected` is one valid condition. Raises `ValidationException`."""
     for name, entry in expected.items():
         _expectation(name, entry)
 
@@ -131,7 +131,7 @@ def _join(conditions: list[ast.Condition], operator: str | None) -> ast.Conditio
 
 
 class AttributeUpdates:
-    """The update of `AttributeUpdates`: whole attributes put, added to or deleted from. Raises `ValidationException` when made."""
+    """The update of `AttributeUpdates`: whole attributes put, added to or deleted from. The constructor raises `ValidationException`."""
 
     def __init__(self, updates: Mapping[str, Any]) -> None:
         self._updates = {name: (entry.get("Action") or "PUT", entry.get("Value")) for name, entry in updates.items()}
@@ -144,18 +144,18 @@ class AttributeUpdates:
 
     @property
     def only_deletes(self) -> bool:
-        """Whether it changes something, and only by taking away."""
+        """Whether there are updates, and all of them delete."""
         return bool(self._updates) and all(action == "DELETE" for action, _ in self._updates.values())
 
     @property
     def types(self) -> dict[str, str]:
-        """The type that each attribute will have, where the update says it."""
+        """The types that attributes have after the update, as far as the update determines them."""
         return {
             name: kind_and_body(value)[0] for name, (action, value) in self._updates.items() if value is not None and action != "DELETE"
         }
 
     def least_size(self) -> int:
-        """The bytes that the finished item has at least: those of the values written into it, except numbers (a sum may be shorter)."""
+        """The least size of the finished item in bytes: that of the values written, except numbers (a sum may be shorter)."""
         written = [value for action, value in self._updates.values() if action != "DELETE" and value is not None]
         return sum(size(value) for value in written if "N" not in value)
 

@@ -1,4 +1,4 @@
-"""Projection expressions: which parts of an item come back."""
+"""Projection expressions: the parts of an item to return."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ParsedProjection:
 
 
 def parse(text: str) -> ParsedProjection:
-    """Read a projection expression. Raises `ExpressionError` for bad syntax; a reserved word waits in the draft."""
+    """Parse a projection expression. Raises `ExpressionError` for a syntax error; a reserved word is kept in the result."""
     tokens, draft = ExpressionTokens(text), ParsedProjection()
 
     def on_reserved(word: str) -> None:
@@ -37,7 +37,7 @@ def parse(text: str) -> ParsedProjection:
 
 
 def bind(draft: ParsedProjection, names: AttributeNames) -> tuple[Path, ...]:
-    """The paths with these names. Raises `ExpressionError` with AWS's first complaint."""
+    """The paths with these names. Raises `ExpressionError` with AWS's first error."""
     if draft.reserved is not None:
         raise ExpressionError(f"Attribute name is a reserved keyword; reserved keyword: {draft.reserved}")
     paths = [names.path(raw) for raw in draft.paths]
@@ -48,7 +48,7 @@ def bind(draft: ParsedProjection, names: AttributeNames) -> tuple[Path, ...]:
 
 
 def project(paths: Sequence[Path], item: Item) -> Item:
-    """The named parts of an item; lists close up around the elements that were not asked for."""
+    """The parts of an item at these paths. A list contains only its selected elements."""
     if all(len(path.steps) == 1 for path in paths):
         return {path.steps[0]: item[path.steps[0]] for path in paths if path.steps[0] in item}
     branches: dict[PathStep, Any] = {}
@@ -59,7 +59,7 @@ def project(paths: Sequence[Path], item: Item) -> Item:
 
 
 def _plant(branches: dict[PathStep, Any], steps: tuple[PathStep, ...]) -> None:
-    """Add one path to the tree of wanted steps; an empty branch wants everything under it."""
+    """Add one path to the tree of selected steps; an empty branch selects everything below it."""
     for step in steps:
         branches = branches.setdefault(step, {})
 

@@ -1,8 +1,8 @@
-"""All expressions of one request, checked together in AWS's order, and remembered.
+"""Checks all expressions of a request in AWS's order, and caches their trees.
 
-Names and values are checked first, then each expression in the order update, condition, key condition, filter, projection; what no
-expression used is an error at the end. Parsing depends on the text alone and is cached; the resolved tree is cached too, for the same
-text, names and types of values, since an application sends the same few expressions for ever.
+Names and values are checked first, then the expressions in the order update, condition, key condition, filter, projection, and last that
+every name and value is used. Parsing depends on the text alone and is cached. The resolved tree is cached for the text, names and types of
+values, because an application sends the same few expressions repeatedly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_NAMES_SIZE = 2 * 1024 * 1024
 
 
 class Expressions(NamedTuple):
-    """What a request's expressions say; None where it has no such expression. `values` are its settled attribute values."""
+    """The trees of a request's expressions; None for an absent one. `values` are its settled expression attribute values."""
 
     update: Update | None = None
     condition: Condition | None = None
@@ -42,7 +42,7 @@ class Expressions(NamedTuple):
     condition_paths: frozenset[str] = frozenset()
     filter_paths: frozenset[str] = frozenset()
     nested: tuple[str, ...] = ()
-    """First names of document paths with more than one step, in all expressions: no key attribute may be among them."""
+    """First names of document paths with more than one step, in all expressions; a key attribute among them is an error."""
 
 
 NONE = Expressions()
@@ -50,7 +50,7 @@ _PARAMETERS = ("UpdateExpression", "ConditionExpression", "KeyConditionExpressio
 
 
 def read(request: Mapping[str, Any]) -> Expressions:
-    """The expressions of a request. Raises `ValidationException` in AWS's words."""
+    """The expressions of a request. Raises AWS's `ValidationException`."""
     names, values = request.get("ExpressionAttributeNames"), request.get("ExpressionAttributeValues")
     texts = tuple(request.get(parameter) for parameter in _PARAMETERS)
     if names is None and values is None and not any(text is not None for text in texts):
@@ -73,7 +73,7 @@ def read(request: Mapping[str, Any]) -> Expressions:
 
 
 class _Remembered:
-    """The expressions of requests that differ in their values alone. Only key conditions hold values; the others look them up."""
+    """The cached expressions of requests that differ in values only. Key conditions hold values, the others refer to them."""
 
     def __init__(self, found: Expressions) -> None:
         self._found = found
@@ -152,7 +152,7 @@ _parse_projection = lru_cache(maxsize=_CACHE_SIZE)(projections.parse)
 
 
 def _values_matter(text: str | None) -> bool:
-    """Whether the values themselves, not only their types, decide if a condition is right (bounds in order, a type's name)."""
+    """Whether a condition's validity depends on the values, not only on their types (order of bounds, a type's name)."""
     if text is None:
         return False
     return any(condition.operator in ("BETWEEN", "attribute_type") for condition in _parse_condition(text).simple)

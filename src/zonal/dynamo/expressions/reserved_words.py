@@ -1,6 +1,6 @@
-"""The words that may not be attribute names in an expression.
+"""The reserved words, which cannot be attribute names in an expression.
 
-They stand in `reserved_words.txt`, one a line, as AWS lists them (Developer Guide, "Reserved words in DynamoDB").
+They are listed in `reserved_words.txt`, one a line, as AWS lists them (Developer Guide, "Reserved words in DynamoDB").
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ RESERVED = frozenset(resources.files(__package__).joinpath("reserved_words.txt")
 
 
 def is_reserved(name: str) -> bool:
-    """Whether the name is one of the reserved words, in whatever case."""
+    """Whether the name is a reserved word, in upper or lower case."""
     return name.upper() in RESERVED

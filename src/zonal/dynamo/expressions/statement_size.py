@@ -1,8 +1,8 @@
-"""What DynamoDB charges an update for its statement, against the 400 KB that an item may have.
+"""The size of an update expression as DynamoDB counts it against the 400 KB of an item.
 
-UpdateItem measures twice: the finished item, as every write does, and before that what the statement itself says, whatever the item is and
-whether the condition holds. Each clause costs a fixed number of bytes and those of its path and operands; what a path reads is free, a
-value counts at every use. So an update of a short key may not fill an item quite as far as a put.
+UpdateItem measures twice: the finished item, as every write does, and before it the statement alone, whatever the item and the condition
+are. Each clause counts a fixed number of bytes and those of its path and operands. The value that a path refers to is not counted; an
+expression attribute value is counted at every use. So an update cannot fill an item with a short key quite as far as a put.
 (Measured to the byte by the public conformance recordings of DynamoDB, October 2026; in none of AWS's documents.)
 """
 
@@ -25,12 +25,12 @@ _LIST_APPEND = 37
 
 
 def statement_size(update: Update, values: AttributeValues) -> int:
-    """The bytes that an update's statement counts for."""
+    """The size of an update's statement in bytes."""
     return _STATEMENT + sum(_clause(action, values) for action in update.actions)
 
 
 def least_size(update: Update, values: AttributeValues) -> int:
-    """The bytes that the finished item has at least, whatever the item was: those of the values that the update writes into it."""
+    """The least size of the finished item in bytes, whatever the item was: that of the values that the update writes."""
     return sum(_least_size(action.value, values) for action in update.actions if action.section in ("SET", "ADD"))
 
 

@@ -1,7 +1,6 @@
-"""What the three languages share: raw operands as written, before names are resolved, and how paths are read.
+"""Operands as written, before names are resolved, and the parser of paths; shared by the three expression languages.
 
-A raw path still holds its `#` references; `AttributeNames` resolves them, remembers which were used, and knows AWS's words for one that is
-missing.
+A raw path still has its `#` references. `AttributeNames` resolves them, records which were used, and raises AWS's error for a missing one.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class AttributeNames:
         return Path(tuple(self._name(step) if isinstance(step, str) and step[0] == "#" else step for step in raw.steps))
 
     def value(self, raw: RawValue) -> Value:
-        """The value that is meant. Raises `ExpressionError`."""
+        """The value of a reference. Raises `ExpressionError`."""
         if raw.name not in self.values:
             raise ExpressionError(f"An expression attribute value used in expression is not defined; attribute value: {raw.name}")
         self.used_values.add(raw.name)
@@ -72,7 +71,7 @@ def read_path(tokens: ExpressionTokens, on_reserved: Callable[[str], None]) -> R
 
 
 def continue_path(tokens: ExpressionTokens, head: RawPath, on_reserved: Callable[[str], None]) -> RawPath:
-    """Read what follows the head of a path."""
+    """Read the rest of a path, after its first step."""
     steps = list(head.steps)
     while True:
         if tokens.takes("."):
@@ -101,7 +100,7 @@ def _read_name(tokens: ExpressionTokens, on_reserved: Callable[[str], None]) -> 
 
 
 def overlap(paths: list[Path]) -> str | None:
-    """What AWS says of the first two paths where one holds the other or they disagree about list and map; None where all is well."""
+    """AWS's message for two paths of which one contains the other, or that use one step as list and as map; None for no clash."""
     conflict = None
     for at, second in enumerate(paths):
         for first in paths[:at]:

@@ -1,6 +1,6 @@
-"""Cutting an expression into tokens, and telling where it stops making sense.
+"""Splits an expression into tokens, and reports syntax errors.
 
-AWS names the token it stumbled over and what stands around it: `Syntax error; token: "4", near: "> 4"`.
+AWS reports the unexpected token and the text around it: `Syntax error; token: "4", near: "> 4"`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _TOKEN = re.compile(
 
 
 class ExpressionError(Exception):
-    """What is wrong with an expression, in AWS's words, without the name of the parameter."""
+    """AWS's message for an invalid expression, without the name of the parameter."""
 
 
 class TooLong(ExpressionError):
-    """An expression has more bytes than an expression may have."""
+    """An expression has too many bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__("Expression size has exceeded the maximum allowed size;")

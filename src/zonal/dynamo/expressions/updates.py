@@ -1,7 +1,7 @@
-"""Update expressions: `SET`, `REMOVE`, `ADD` and `DELETE`, and what they make of an item.
+"""Update expressions (`SET`, `REMOVE`, `ADD`, `DELETE`) and their application to an item.
 
-Every value is computed from the item as it was before the update; then sets, adds and deletes are applied, and removals last, list
-elements from the back, so that indexes mean the list that the caller saw.
+Every value is computed from the item before the update. Then sets, adds and deletes are applied, and removals last, list elements from
+the end, so that indexes refer to the list before the update.
 (Developer Guide, "Using update expressions in DynamoDB".)
 """
 
@@ -28,9 +28,9 @@ _MISSING = "The provided expression refers to an attribute that does not exist i
 
 
 class UpdateAction(NamedTuple):
-    """One change: `section` is SET, REMOVE, ADD or DELETE; `value` what to compute for it (None for REMOVE).
+    """One change: `section` is SET, REMOVE, ADD or DELETE; `value` the operand of the new value (None for REMOVE).
 
-    `type` is the type of the value where it is known before the item is.
+    `type` is the type of the value if it does not depend on the item.
     """
 
     section: str
@@ -75,7 +75,7 @@ class RawAction:
 
 @dataclass
 class ParsedUpdate:
-    """A parsed update before names are resolved, with the complaints that do not depend on them."""
+    """A parsed update before names are resolved, with the errors that do not depend on them."""
 
     actions: list[RawAction] = field(default_factory=list)
     reserved: str | None = None
@@ -92,12 +92,12 @@ class ParsedUpdate:
 
 
 def parse(text: str) -> ParsedUpdate:
-    """Read an update expression. Raises `ExpressionError` for bad syntax; other complaints wait in the draft."""
+    """Parse an update expression. Raises `ExpressionError` for a syntax error; other errors are kept in the result."""
     return _UpdateParser(text).draft
 
 
 def bind(draft: ParsedUpdate, names: AttributeNames) -> Update:
-    """The update with these names and values. Raises `ExpressionError` with AWS's first complaint."""
+    """The update with these names and values. Raises `ExpressionError` with AWS's first error."""
     draft.complain()
     for raw in draft.actions:
         names.path(raw.path)

@@ -1,4 +1,4 @@
-"""PartiQL, as much of it as DynamoDB speaks: text into statements (`statements`) of terms (`expressions`) and conditions (`conditions`).
+"""Parser of DynamoDB's PartiQL: statements (`statements`), their values and operands (`expressions`), and conditions (`conditions`).
 
-What a condition becomes is a tree of `expressions`.
+Conditions and updates are parsed into the trees of `zonal.dynamo.expressions`.
 """

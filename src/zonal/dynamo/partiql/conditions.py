@@ -1,4 +1,4 @@
-"""Conditions: what stands behind WHERE, read into the trees that expressions become."""
+"""Parser of the conditions after WHERE, into trees of `zonal.dynamo.expressions.ast`."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ _OTHER_TYPES = frozenset(
         "VARCHAR",
     ]
 )
-"""Types that PartiQL has and DynamoDB does not test for."""
+"""Types of PartiQL that DynamoDB does not test for."""
 _SECOND_KEYWORDS = {"DOUBLE": "PRECISION", "CHARACTER": "VARYING"}
 
 
 class _Function(NamedTuple):
-    """A function that is a condition: what it makes, of how many operands, and whether the first must be a path."""
+    """A function that is a condition: its tree, its number of operands, and whether the first must be a path."""
 
     make: Callable[..., Condition]
     operands: int
@@ -73,7 +73,7 @@ _FUNCTIONS = {
 
 
 class ConditionReader(ExpressionReader):
-    """Reads conditions from a statement's tokens."""
+    """Parses conditions from a statement's tokens."""
 
     def _where(self) -> Condition | None:
         return run(self._or()) if self.tokens.takes_keyword("WHERE") else None
@@ -124,7 +124,7 @@ class ConditionReader(ExpressionReader):
         return function.make(*operands)
 
     def _compared_with_truth(self, condition: Condition) -> Condition:
-        """A function's answer, which may be compared with TRUE or FALSE."""
+        """A function's result, which may be compared with TRUE or FALSE."""
         if not (self.tokens.next.text in ("=", "<>", "!=") and self.tokens.following.text.upper() in ("TRUE", "FALSE")):
             return condition
         same = self.tokens.take().text == "="
@@ -157,7 +157,7 @@ class ConditionReader(ExpressionReader):
         return tuple(choices)
 
     def _type_test(self, left: Operand) -> Condition:
-        """What stands behind IS."""
+        """The condition of the type after IS."""
         name = self.tokens.next.text.upper()
         if self.tokens.takes_keyword("MISSING"):
             return ast.Not(ast.Exists(left))

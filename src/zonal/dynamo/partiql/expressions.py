@@ -1,7 +1,8 @@
-"""Terms: the values, paths and operands that statements are made of, and the parameters that stand for values.
+"""Parser of the values, paths and operands in statements, and the check of parameters.
 
-Parameters are checked before a statement is read: AWS tells of a bad one whatever is wrong with the statement, in the words of its older
-layer and as Java's BigDecimal reads numbers. Numbers written into the statement are told with their place in the value ("under root").
+Parameters are checked before the statement is parsed: AWS reports an invalid parameter before any error of the statement, with its older
+messages, and reads numbers as Java's BigDecimal does. An invalid number in the statement is reported with its path in the value
+("under root").
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ _KEYWORDS = frozenset(
     ]
 )
 _NO_MEMBERS = _KEYWORDS | {"SIZE"}
-"""Words that cannot stand behind a dot without quotes."""
+"""Words that must be quoted after a dot."""
 
 
 def check_parameters(parameters: Sequence[Value] | None) -> None:
-    """Bring parameters into their canonical form. Raises `ValidationException` for the first that cannot be."""
+    """Settle parameters. Raises `ValidationException` for the first invalid one."""
     for parameter in parameters or ():
         try:
             settle(parameter)
@@ -70,7 +71,7 @@ def _unreadable(value: Value) -> str | None:
 
 
 class ExpressionReader:
-    """Reads terms from a statement's tokens."""
+    """Parses operands from a statement's tokens."""
 
     def __init__(self, text: str, parameters: list[Value]) -> None:
         self.tokens = StatementTokens(text)
@@ -88,7 +89,7 @@ class ExpressionReader:
         return self._path()
 
     def _right_hand(self) -> Steps[Operand]:
-        """The operand behind a sign."""
+        """The operand after a sign."""
         self._check_right_hand()
         return (yield self._operand())  # type: ignore[no-any-return]
 
@@ -97,7 +98,7 @@ class ExpressionReader:
             raise validation(NOT_WELL_FORMED + "Missing right-hand side expression of infix operator")
 
     def _check_term(self) -> None:
-        """Refuse what cannot begin a term."""
+        """Reject a token that cannot begin an operand."""
         if self.tokens.next.kind == END:
             raise validation(NOT_WELL_FORMED + "Unexpected term")
         if self.tokens.is_keyword(*_OPERATORS):
@@ -106,7 +107,7 @@ class ExpressionReader:
             raise validation(NOT_WELL_FORMED + "Unexpected keyword")
 
     def _function(self) -> Steps[Operand]:
-        """A function that gives a value."""
+        """A function that returns a value."""
         token = self.tokens.take()
         name = token.text.lower()
         if name not in ("size", "if_not_exists", "list_append"):
@@ -209,7 +210,7 @@ class ExpressionReader:
 
 
 def check_written(value: Value) -> None:
-    """Bring a value that the statement spells out into its canonical form; a bad number in it is told with its place."""
+    """Settle a literal of the statement; the error for an invalid number contains its path."""
     try:
         settle(value)
     except AwsError as error:
@@ -219,7 +220,7 @@ def check_written(value: Value) -> None:
 
 
 def _place_of_fault(value: Value) -> str:
-    """Where in a value the first bad number stands, as a path."""
+    """The path of the first invalid number in a value."""
     kind, body = kind_and_body(value)
     inner = [(f".{name}", each) for name, each in body.items()] if kind == "M" else []
     inner += [(f"[{at}]", each) for at, each in enumerate(body)] if kind == "L" else []

@@ -1,7 +1,7 @@
 """Statements: SELECT, INSERT, UPDATE, DELETE, and EXISTS in transactions.
 
-Parameters (`?`) are put in while parsing, so a statement comes out whole. Its condition is a tree as expressions have it; `equalities`
-are those attributes that every item found must equal, from which the caller finds the key.
+Parameters (`?`) are inserted during parsing. The condition of a statement is a tree of `expressions.ast`; `equalities` returns the
+attributes that it fixes to a value, from which the caller takes the key.
 (Developer Guide, "PartiQL: a SQL-compatible query language for Amazon DynamoDB".)
 """
 
@@ -27,9 +27,9 @@ _CLAUSES = ("WHERE", "SET", "REMOVE", "ORDER", "RETURNING")
 
 
 class Select(NamedTuple):
-    """`wanted` is None for `*`; `descending` only where an ORDER BY says so.
+    """A SELECT. `wanted` are its columns, None for `*`; `descending` is true after ORDER BY … DESC.
 
-    `unfit` is what AWS says of the columns once it has found the table and the index, None where all is well.
+    `unfit` is AWS's message for invalid columns, reported once the table and the index are found; None for valid ones.
     """
 
     table: str
@@ -46,7 +46,7 @@ class Insert(NamedTuple):
 
 
 class UpdateOrDelete(NamedTuple):
-    """An UPDATE (`update` says what) or a DELETE (`update` is None). `returning` is like a request's `ReturnValues`."""
+    """An UPDATE, or a DELETE (`update` is None). `returning` has the values of a request's `ReturnValues`."""
 
     table: str
     update: Update | None
@@ -65,11 +65,11 @@ PartiqlStatement = Select | Insert | UpdateOrDelete | ExistsCheck
 
 
 def parse(text: str, parameters: Sequence[Value] | None) -> PartiqlStatement:
-    """Read a statement. Raises `ValidationException`."""
+    """Parse a statement. Raises `ValidationException`."""
     parser = _StatementParser(text, list(parameters or ()))
     nesting = parser.tokens.nesting()
     if nesting > MAX_OPERATORS:
-        # AWS's word for this is not known; this is what it says of expressions.
+        # AWS's message for this is not known; this is the one for expressions.
         raise validation(f"The expression contains too many operators; maximum operators: {MAX_OPERATORS}, operator count: {nesting}")
     return parser.statement()
 
@@ -97,7 +97,7 @@ def equalities(condition: Condition | None) -> dict[str, Value]:
 
 
 def heads(condition: object) -> frozenset[str]:
-    """The top-level attributes that a condition looks at."""
+    """The top-level attributes that a condition refers to."""
     if isinstance(condition, Path):
         return frozenset((str(condition.steps[0]),))
     if isinstance(condition, ast.Literal) or not isinstance(condition, tuple):
@@ -106,7 +106,7 @@ def heads(condition: object) -> frozenset[str]:
 
 
 def columns(wanted: Sequence[Path], item: Item) -> Item:
-    """The parts of an item as a SELECT's row has them: each under its last name, an element of a list under its place in the row."""
+    """The columns of an item in a SELECT's row: each under its last name, an element of a list under its position in the row."""
     row: Item = {}
     for at, path in enumerate(wanted, 1):
         value = path.of(item, {})
@@ -140,7 +140,7 @@ class _StatementParser(ConditionReader):
         return statement
 
     def _refuse_expression(self) -> NoReturn:
-        """An expression is no statement; AWS names the type test if it is one."""
+        """Reject an expression in place of a statement; AWS has another message for a type test."""
         if self.tokens.next.kind == "name" and self.tokens.following.text.upper() == "IS":
             run(self._condition())
         raise validation(NOT_WELL_FORMED + "Expected data manipulation")
@@ -166,7 +166,7 @@ class _StatementParser(ConditionReader):
         return Select(table, index, None if wanted is None else tuple(wanted), condition, self._order(), unfit)
 
     def _skip_call(self) -> None:
-        """Pass over a function where a column should stand."""
+        """Skip a function in the place of a column."""
         self.tokens.take()
         self.tokens.expect("(")
         while not self.tokens.takes(")"):
@@ -205,13 +205,13 @@ class _StatementParser(ConditionReader):
         return UpdateOrDelete(table, update, condition, self._returning())
 
     def _from_first(self) -> UpdateOrDelete:
-        """An update that names the item before what changes."""
+        """An update whose WHERE clause is before its changes."""
         table = self._target()
         condition = self._where()
         return UpdateOrDelete(table, self._changes(), condition, self._returning())
 
     def _source(self) -> tuple[str, str | None]:
-        """The table, and the index behind it."""
+        """The table and the index of a FROM clause."""
         names = [self._name()]
         while self.tokens.takes("."):
             names.append(self._name())

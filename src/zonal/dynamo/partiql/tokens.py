@@ -1,4 +1,4 @@
-"""Cutting PartiQL into tokens."""
+"""Splits a PartiQL statement into tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zonal.foundation.errors import AwsError
 
 NOT_WELL_FORMED = "Statement wasn't well formed, can't be processed: "
 _INTEGERS = range(-(2**31), 2**31)
-"""What AWS's parser takes for an exponent, and for the digits behind the point that it leaves."""
+"""The range of an exponent, and of the digits after the point, in AWS's parser."""
 _TOKEN = re.compile(
     r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
     |(?P<text>'(?:[^']|'')*')
@@ -46,12 +46,12 @@ class StatementTokens(TokenReader):
         self._statement = statement
 
     def place(self, token: Token) -> str:
-        """Where a token stands, as AWS writes it: `line:column:length`, counted from 1."""
+        """The position of a token in AWS's form: `line:column:length`, counted from 1."""
         before = self._statement[: token.start]
         return f"{before.count(chr(10)) + 1}:{token.start - before.rfind(chr(10))}:{len(token.text)}"
 
     def nesting(self) -> int:
-        """How many parentheses and NOTs stand within each other at most."""
+        """The deepest nesting of parentheses and NOTs."""
         deepest = outside = nots = 0
         opened: list[int] = []
         for token in self._tokens:
@@ -75,7 +75,7 @@ class StatementTokens(TokenReader):
 
 
 def is_readable_number(number: str) -> bool:
-    """Whether a number's exponent, and the scale that it leaves, fit into 32 bits, as those of Java's BigDecimal must."""
+    """Whether a number's exponent and scale fit into 32 bits, as in Java's BigDecimal."""
     digits, _, exponent = number.lower().partition("e")
     if not exponent.lstrip("+-").isdigit():
         return not exponent

@@ -1,4 +1,5 @@
-"""Where items are kept: ordered bytes behind a small protocol (`storage`), and LMDB behind that (`lmdb_storage`).
+"""The key-value store of items: a protocol for ordered bytes (`storage`) and its implementation with LMDB (`lmdb_storage`).
 
-Nothing above this package knows the library: another implementation needs only the protocol's methods.
+`lmdb_storage` reads through a memory map and sends changes through `writer_client` to `writer_process`, which commits them. Other packages
+use the protocol only, so another implementation can replace LMDB.
 """

@@ -1,11 +1,10 @@
-"""LMDB as the store: a memory-mapped B-tree whose readers copy nothing and whose writer is one process, the writer process.
+"""The store with LMDB: a memory-mapped B-tree that this process reads and the writer process writes.
 
-Writers do not wait for each other. What is accepted while a commit is on its way to the disk is gathered, and the next commit takes
-all of it: one transaction carries everybody who waits (group commit). The event loop decides and encodes; `writer_process` does LMDB's work
-and waits for the disk, beside it.
+Writers do not wait for each other (group commit): changes accepted during a commit are collected, and the next commit writes all of them in
+one transaction. The event loop decides and encodes; `writer_process` calls LMDB and waits for the disk.
 
-LMDB's keys end at 511 bytes, DynamoDB's sort keys at 1024. A long key is stored as its first 480 bytes and a digest; its value begins
-with the whole key, and `range` puts neighbours with one such beginning into their true order.
+LMDB's keys have at most 511 bytes, DynamoDB's sort keys 1024. A long key is stored as its first 480 bytes and a digest; its value begins
+with the whole key, and `range` sorts adjacent long keys with the same first 480 bytes.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ class LmdbStorage:
         self._reader: lmdb.Transaction[bytes] | None = None
         self._gathering: KeyChanges = {}
         self._committing: KeyChanges = {}
-        self._commit_waiters: list[asyncio.Future[None]] | None = None  # Who waits for what is on its way.
-        self._queued: list[asyncio.Future[None]] = []  # Who waits for what is gathered.
+        self._commit_waiters: list[asyncio.Future[None]] | None = None  # Waiters of `_committing`.
+        self._queued: list[asyncio.Future[None]] = []  # Waiters of `_gathering`.
 
     def get(self, key: bytes) -> bytes | None:
         reader = self._reader or self._read()
@@ -62,7 +61,7 @@ class LmdbStorage:
         self._gathering.update(changes)
         loop = asyncio.get_running_loop()
         if self._commit_waiters is None and not self._queued:
-            # Whoever else is ready to run in this turn of the loop still gets on board.
+            # Other callbacks of this iteration of the loop can still join the commit.
             loop.call_soon(self._start_commit)
         return _ticket(self._queued, loop)
 
@@ -95,18 +94,18 @@ class LmdbStorage:
             self._commit_ended(str(error))
 
     def _commit_ended(self, problem: str) -> None:
-        """What was on its way is durable, or not."""
+        """The commit has succeeded (`problem` is empty) or failed."""
         commit_waiters, self._commit_waiters, self._committing = self._commit_waiters, None, {}
         assert commit_waiters is not None
         if self._reader is not None:
             self._reader.abort()
             self._reader = None
         if problem:
-            # What was accepted meanwhile may rest on what has just failed.
+            # Changes accepted meanwhile may have been decided on the failed ones.
             commit_waiters, self._queued, self._gathering = commit_waiters + self._queued, [], {}
         for ticket in commit_waiters:
             if ticket.done():
-                continue  # Nobody waits any more.
+                continue  # The waiter was cancelled.
             if problem:
                 ticket.set_exception(StorageFailed(f"changes could not be made durable: {problem}"))
             else:
@@ -115,7 +114,7 @@ class LmdbStorage:
             self._start_commit()
 
     def _read(self) -> lmdb.Transaction[bytes]:
-        """A reader of what is committed now; kept until the next commit, so that it never holds old pages back for long."""
+        """A reader of the committed state, closed at the next commit, so that it does not keep old pages for long."""
         self._reader = self._environment.begin()
         return self._reader
 
@@ -138,7 +137,7 @@ def _range(transaction: lmdb.Transaction[bytes], low: bytes, high: bytes, revers
 
 
 def _exact_range(transaction: lmdb.Transaction[bytes], low: bytes, high: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
-    """A range one of whose ends is a long key: read from the end's beginning on, and leave out what lies outside."""
+    """A range with a long key as a bound: read from the first bytes of the bound, and skip keys outside."""
     behind = high[:_BEGINNING] + b"\xff" * 17 if len(high) > _SHORT else high
     pairs = _unfold(_walk(transaction, low[:_BEGINNING] if len(low) > _SHORT else low, behind, reverse), reverse)
     return ((key, value) for key, value in pairs if low <= key < high)
@@ -204,6 +203,6 @@ async def _done() -> None:
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """Look at a failure, so that one nobody waited for is not reported as lost."""
+    """Retrieve an exception, so that asyncio does not report one without a waiter."""
     if not future.cancelled():
         future.exception()

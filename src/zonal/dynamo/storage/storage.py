@@ -1,9 +1,9 @@
-"""What the engine asks of a store of ordered bytes.
+"""Protocol of the store that the engine uses: ordered keys and values of bytes.
 
-Everything is done on the event loop's thread; only making changes durable happens elsewhere. A change is *accepted* when `submit`
-returns: from then on `latest` sees it, so the next condition is decided on it. It is *committed* when the awaitable that `submit`
-returned is done: only then `get` and `range` see it, all changes of one `submit` at once, and only then may it be acknowledged. When
-a commit fails, every change accepted since fails with it, because it may have been decided on what is not there.
+All methods are called on the event loop; commits happen elsewhere. A change is *accepted* when `submit` returns: `latest` then
+returns it, so the next condition is decided on it. It is *committed* when the awaitable of `submit` is done: only then `get` and `range`
+return it, all changes of one `submit` at once, and only then may it be acknowledged. When a commit fails, every change accepted since
+fails with it, because it may have been decided on a value that was not committed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from zonal.foundation.errors import ZonalError
 
 
 class StorageFailed(ZonalError):
-    """Changes could not be made durable (a full disk, say); none of them took effect."""
+    """Changes could not be committed, for example because the disk is full; none of them took effect."""
 
 
 class Snapshot(Protocol):
-    """The committed state of one moment, for as long as it is held."""
+    """The committed state at one time. It must be closed."""
 
     def range(self, low: bytes, high: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values with `low <= key < high`, in order, or in reverse order."""
 
     def close(self) -> None:
-        """Let the moment go; holding it for long costs disk space."""
+        """Release the state. An open snapshot keeps old pages on the disk."""
 
 
 class Storage(Protocol):
@@ -36,16 +36,16 @@ class Storage(Protocol):
         """The accepted value, committed or not."""
 
     def range(self, low: bytes, high: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Committed keys and values with `low <= key < high`; to be used up before the next `await`."""
+        """Committed keys and values with `low <= key < high`; to be consumed before the next `await`."""
 
     def submit(self, changes: Mapping[bytes, bytes | None]) -> Awaitable[None]:
         """Accept changes (None deletes); the awaitable is done when they are durable, or raises `StorageFailed`."""
 
     def settled(self) -> Awaitable[None]:
-        """Done when everything accepted so far is durable; raises `StorageFailed` where it cannot be."""
+        """Done when all accepted changes are durable; raises `StorageFailed` when a commit fails."""
 
     def snapshot(self) -> Snapshot:
-        """The committed state of now, for reads that wait in between."""
+        """The current committed state, for reads with an `await` in between."""
 
     async def close(self) -> None:
-        """Commit what was accepted, and close."""
+        """Commit all accepted changes, and close."""

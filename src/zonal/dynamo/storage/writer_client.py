@@ -1,8 +1,8 @@
-"""The region's end of the link to the writer process: starts it, hands groups of changes over, hears what became of them.
+"""Client of the writer process: starts it, sends groups of changes, and receives their results over a socket.
 
-One group at a time is on its way. Sending and hearing take place on the event loop and never wait there; only the start does, because
-nothing can be read before the writer process of the region's last life has ended. A writer process that dies takes the group on its way
-with it, whose outcome is then unknown; the next group gets a new writer process.
+One group is in flight at a time. Sending and receiving happen on the event loop and do not block it. Only the start blocks, because
+nothing can be read before the writer process of the previous region has exited. If the writer process dies, the outcome of the group in
+flight is unknown and reported as failed; the next group is sent to a new writer process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ OnCommitEnded = Callable[[str], None]
 
 
 class WriterClient:
-    """A writer process for the store in one directory. `commit_ended` is told of each group: no words if it is durable, else what went
-    wrong."""
+    """A writer process for the store in one directory.
+
+    `commit_ended` is called once for each group: with an empty string when it is durable, otherwise with the error.
+    """
 
     def __init__(self, directory: Path, commit_ended: OnCommitEnded, *, durable: bool) -> None:
         self._directory = directory
         self._durable = durable
         self._commit_ended = commit_ended
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_owed = False  # An answer is due.
+        self._is_owed = False  # A group is in flight.
         self._unsent = b""
         self._received = b""
         self._start()
@@ -42,7 +44,7 @@ class WriterClient:
         return self._process.pid
 
     def send(self, pairs: Pairs) -> None:
-        """Hand a group over; `commit_ended` is called later."""
+        """Send a group; `commit_ended` is called with the result."""
         if self._process.poll() is not None:
             self.disconnect()
             self._start()
@@ -54,12 +56,12 @@ class WriterClient:
         self._send_more()
 
     def disconnect(self) -> None:
-        """Let the writer process end, once it has made its last commit."""
+        """Close the socket; the writer process exits after its last commit."""
         self._stop_listening()
         self._socket.close()
 
     def wait(self) -> None:
-        """Wait for its end."""
+        """Wait until the writer process has exited."""
         self._process.wait(START_SECONDS)
 
     def _start(self) -> None:
@@ -75,17 +77,17 @@ class WriterClient:
         try:
             problem = self._first_answer()
         except OSError as error:
-            problem = f"its writer process does not start: {error}"
+            problem = f"the writer process does not start: {error}"
         if problem:
             self._socket.close()
-            raise StorageFailed(f"the store in {self._directory} cannot be opened: {problem}")
+            raise StorageFailed(f"cannot open the store in {self._directory}: {problem}")
         self._socket.setblocking(False)
 
     def _first_answer(self) -> str:
         while (answer := self._answer()) is None:
             piece = self._socket.recv(4096)
             if not piece:
-                return "its writer process ended at once"
+                return "the writer process exited at once"
             self._received += piece
         return answer
 
@@ -98,7 +100,7 @@ class WriterClient:
             self._loop.add_writer(self._socket, self._send_more)
             return
         except OSError:
-            self._unsent = b""  # The reader hears the end too, and tells.
+            self._unsent = b""  # `_receive` sees the closed socket too, and reports it.
         self._loop.remove_writer(self._socket)
 
     def _receive(self) -> None:
@@ -111,7 +113,7 @@ class WriterClient:
         if not piece:
             self._stop_listening()
             self._process.wait(START_SECONDS)
-            answer: str | None = "the process that writes the store has ended"
+            answer: str | None = "the writer process has exited"
         else:
             self._received += piece
             answer = self._answer()
@@ -120,7 +122,7 @@ class WriterClient:
             self._commit_ended(answer)
 
     def _answer(self) -> str | None:
-        """The next whole answer among what was heard."""
+        """The next complete answer in the received bytes; None if there is none yet."""
         if len(self._received) < LENGTH:
             return None
         end = LENGTH + int.from_bytes(self._received[:LENGTH], "big")

@@ -1,12 +1,12 @@
-"""The writer process: a process of its own that writes the store, so that nothing else has to wait for that.
+"""The writer process: commits changes to LMDB, so that the region's event loop does not wait for the disk.
 
-LMDB's calls give the interpreter's lock away and take it back, each of them. In a thread beside a busy event loop every put of a commit
-would wait for the loop's next pause, and the loop for the thread. So the region's process only reads (through the same memory map, without
-a call to the kernel), and hands each group of changes over a socket: its length, then pairs of keys and values (`marshal`; both ends are
-the same Python). The writer process makes each group one transaction and answers when it is on the disk: nothing, or what went wrong. When
-the socket ends, so does the writer process, after the commit in hand.
+Each call of LMDB releases and acquires the interpreter's lock. In a thread beside a busy event loop every put of a commit would wait for
+the loop to release it, and the loop for the thread. So the region's process only reads (through the same memory map, without system calls)
+and sends each group of changes over a socket: its length, then pairs of keys and values (`marshal`; both ends run the same Python). The
+writer process commits each group as one transaction and answers when it is on the disk: an empty answer, or the error. When the
+socket is closed, the writer process exits, after the commit that it has received.
 
-There is never more than one: it holds a file lock before it says that it is ready, so the writer process of a region that was killed has
+Only one runs at a time: it acquires a file lock before it answers that it is ready, so the writer process of a killed region has
 made its last commit before the next region reads. Imports are few, because every region waits for this process to start.
 """
 
@@ -28,7 +28,7 @@ Pairs = list[tuple[bytes, bytes | None]]
 
 
 def main(socket: int, directory: str, durable: bool) -> None:
-    """Keep the store in `directory` for whoever is at the other end of the socket."""
+    """Commit the groups that arrive on the file descriptor `socket` to the store in `directory`, until it is closed."""
     lock = os.open(f"{directory}/keeper.lock", os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
@@ -40,13 +40,13 @@ def main(socket: int, directory: str, durable: bool) -> None:
         _answer(socket, READY)
         _keep(socket, environment, durable)
     except OSError:
-        pass  # The region has gone; what it handed over is committed.
+        pass  # The region has exited; what it sent is committed.
     _is_synced(environment)
     environment.close()
 
 
 def open_environment(directory: str, *, durable: bool = True, readonly: bool = False) -> lmdb.Environment:
-    """Open with the largest map that the process may have: address space only, the file grows as it is filled."""
+    """Open with the largest map that the process can reserve. It takes address space only; the file grows as it is filled."""
     failure: Exception = MemoryError("no room for a map")
     for map_size in _MAP_SIZES:
         try:
@@ -89,7 +89,7 @@ def _keep(socket: int, environment: lmdb.Environment, durable: bool) -> None:
 
 
 def _is_synced(environment: lmdb.Environment) -> bool:
-    """Sync what was committed; False where the disk cannot take it now."""
+    """Sync the committed changes; False if the disk cannot store them now."""
     try:
         environment.sync(True)
     except (lmdb.Error, OSError):
@@ -98,7 +98,7 @@ def _is_synced(environment: lmdb.Environment) -> bool:
 
 
 def _is_broken(environment: lmdb.Environment) -> bool:
-    """Whether LMDB gave the environment up (MDB_PANIC: a meta page could not be written); only opening it again helps."""
+    """Whether LMDB requires the environment to be opened again (MDB_PANIC: a meta page could not be written)."""
     try:
         with environment.begin():
             return False
@@ -109,8 +109,8 @@ def _is_broken(environment: lmdb.Environment) -> bool:
 
 
 def _commit(environment: lmdb.Environment, pairs: Pairs) -> bytes:
-    """Make a group of changes one durable transaction; what went wrong, in words, or nothing."""
-    pairs.sort(key=_key)  # Neighbours touch the same pages.
+    """Commit a group of changes as one transaction. Returns the error message, empty for success."""
+    pairs.sort(key=_key)  # Adjacent keys are on the same pages.
     try:
         with environment.begin(write=True) as transaction:
             for key, value in pairs:
@@ -132,7 +132,7 @@ def _answer(socket: int, payload: bytes) -> None:
 
 
 def _read(socket: int, size: int) -> bytes:
-    """So many bytes; nothing where the socket has ended."""
+    """Read `size` bytes; empty if the socket was closed."""
     pieces: list[bytes] = []
     while size:
         piece = os.read(socket, min(size, 1 << 20))

@@ -1,6 +1,10 @@
-"""DynamoDB's operations: requests vetted in AWS's words, answers told in AWS's shapes, the work done by `zonal.dynamo`.
+"""DynamoDB's operations: checks of requests with AWS's errors, and responses in AWS's shapes, over the engine `zonal.dynamo`.
 
-DynamoDB's callers are many and in a hurry, so its handlers take the JSON of a request as it came and give the JSON of the answer
-(`service.Documents`): a stored item's JSON is answered without ever being decoded. `requests` checks what the model allows, `tables` and
-its neighbours are the control plane, `items`, `queries`, `batches`, `transactions` the data plane.
+The gateway passes a request's decoded JSON to a handler and sends the JSON that it returns (`documents`), so a stored item is returned
+without being decoded. `requests` checks a request against botocore's model before its handler runs. Data plane: `items`, `queries`,
+`batches`, `transactions`, `statements` (PartiQL) and `streams`. Control plane: `tables`, `tags`, `time_to_live`, `backups`, `exports` and
+`imports`; it writes records, and `reconcilers` carry them out. `service` assembles handlers and reconcilers. `unsupported` lists the
+parameters that are rejected.
+
+It may import `zonal.dynamo`, `services.common`, `wire`, `records` and `foundation`, and knows buckets as `services.object_storage` only.
 """

@@ -1,8 +1,8 @@
-"""Backups: on demand, and continuous ones that a table is restored from to any second.
+"""Backups: on demand, and continuous ones for restores to a point in time.
 
-CreateBackup holds the state of the moment it was called at; the items are copied from there in the background. UpdateContinuousBackups
-starts the recovery log; RestoreTableToPointInTime makes a new table with the items as they were at that time. Time to live, streams, tags
-and continuous backups are not restored, as with AWS. (Developer Guide, "Backup and restore for DynamoDB".)
+CreateBackup takes a snapshot of the store at its call; a reconciler copies the items from it. UpdateContinuousBackups starts the recovery
+log; RestoreTableToPointInTime creates a table with the items as they were at that time. Time to live, streams, tags
+and continuous backups are not restored, as on AWS. (Developer Guide, "Backup and restore for DynamoDB".)
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Backups:
 
 
 class BackupReconciler:
-    """Copies the items of new backups, and sets aside those of a moment that a table is restored to."""
+    """Copies the items of new backups."""
 
     name = "dynamodb-backups"
     kinds: Sequence[type[Record]] = (BackupRecord,)
@@ -209,7 +209,7 @@ class BackupReconciler:
         backup = store.get(BackupRecord, key)
         if backup is None or backup.status != "CREATING":
             return None
-        # After a crash the moment that was asked for is gone; the backup is then of the moment it can still be made at.
+        # A snapshot does not survive a restart; the backup is then of the current state.
         snapshot = self._snapshots.pop(key, None) or self._engine.storage.snapshot()
         try:
             await copy_keyspace(self._engine, snapshot, backup.table.keyspace, backup.keyspace, undo={})
@@ -222,7 +222,7 @@ class BackupReconciler:
 
 
 async def stage(engine: DynamoEngine, record: TableRecord) -> None:
-    """Set the items of a moment aside for a table that is restored to it. May be repeated."""
+    """Copy the items of a point in time to the keyspace that the table is restored from. May be repeated."""
     restored = record.restored
     assert restored is not None and restored.as_of is not None
     source = engine.store.get(TableRecord, restored.source_table)
@@ -253,7 +253,7 @@ def _table(transaction: Transaction, name: str) -> TableRecord:
 
 
 def _copy(transaction: Transaction, source: TableRecord, name: str, request: Mapping[str, Any], now: datetime) -> TableRecord:
-    """The record of a new table like `source`, with what the request wants otherwise."""
+    """The record of a new table like `source`, with the request's overrides."""
     billing = request.get("BillingModeOverride") or source.billing
     on_demand = billing == "PAY_PER_REQUEST"
     throughput = _throughput(request.get("ProvisionedThroughputOverride")) or source.throughput
@@ -310,14 +310,14 @@ def _summary(backup: BackupRecord) -> dict[str, Any]:
 
 def _continuous(record: TableRecord, now: datetime) -> dict[str, Any]:
     recovery = record.recovery
-    told: dict[str, Any] = {"PointInTimeRecoveryStatus": "DISABLED" if recovery is None else "ENABLED"}
+    members: dict[str, Any] = {"PointInTimeRecoveryStatus": "DISABLED" if recovery is None else "ENABLED"}
     if recovery is not None:
-        told |= {
+        members |= {
             "RecoveryPeriodInDays": recovery.days,
             "EarliestRestorableDateTime": seconds(_earliest(recovery, now)),
             "LatestRestorableDateTime": seconds(now),
         }
-    return {"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": told}
+    return {"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": members}
 
 
 def _earliest(recovery: Recovery, now: datetime) -> datetime:
@@ -325,5 +325,5 @@ def _earliest(recovery: Recovery, now: datetime) -> datetime:
 
 
 def _moment(value: Any) -> datetime | None:
-    """A timestamp of the request. boto3's type has a datetime there; the JSON that handlers get has seconds since 1970."""
+    """A timestamp of the request, which in JSON is seconds since 1970 (boto3's type has a datetime)."""
     return None if value is None else datetime.fromtimestamp(value, UTC)

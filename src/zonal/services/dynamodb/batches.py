@@ -1,7 +1,7 @@
 """BatchGetItem and BatchWriteItem.
 
-The writes of a batch are decided together and share one submission, but each stands for itself: one that is throttled comes back as
-unprocessed. A batch read stops at 16 MB and gives the keys that were left.
+The writes of a batch are decided and submitted together, but do not depend on each other: throttled ones are returned as unprocessed.
+A batch read stops at 16 MB and returns the remaining keys.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException")
 
 
 class Batches:
-    """Operations on many items at once, each for itself."""
+    """Operations on several independent items."""
 
     def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
@@ -89,15 +89,15 @@ class Batches:
         _check_any_done(unprocessed, costs)
         await engine.submit(batch)
         answer: dict[str, Any] = {"UnprocessedItems": unprocessed}
-        told = [cost.told(name, request.get("ReturnConsumedCapacity")) for name, cost in costs.items()]
-        if any(told):
-            answer["ConsumedCapacity"] = told
+        consumed = [cost.consumed_capacity(name, request.get("ReturnConsumedCapacity")) for name, cost in costs.items()]
+        if any(consumed):
+            answer["ConsumedCapacity"] = consumed
         if metrics:
             answer["ItemCollectionMetrics"] = metrics
         return answer
 
     def _decide(self, batch: WriteBatch, write: Write, call: Call) -> Cost | None:
-        """Put one write into the batch; None where it is throttled or its item held by a transaction."""
+        """Add one write to the batch; None if it is throttled or a transaction on its item is in flight."""
         engine = self._engine
         if write.key in engine.in_transaction:
             return None
@@ -114,7 +114,7 @@ class Batches:
 
 
 class TableRead(NamedTuple):
-    """The keys that a batch reads of one table, under the name the caller gave."""
+    """The keys that a batch reads from one table, under the name in the request."""
 
     name: str
     table: Table
@@ -128,7 +128,7 @@ class TableRead(NamedTuple):
 
 
 def _read_keys(request: dict[str, Parameters]) -> list[Expressions]:
-    """Check what can be checked of a batch read without its tables, and settle its keys; the expressions of each table in turn."""
+    """Check a batch read as far as possible without its tables, and settle its keys. Returns the expressions for each table."""
     checked = []
     count = 0
     _check_one_language(request)
@@ -166,7 +166,7 @@ def _checked_reads(engine: DynamoEngine, request: dict[str, Parameters], checked
 
 
 def _check_one_language(request: dict[str, Parameters]) -> None:
-    """That no table is read by an expression while another is by legacy parameters."""
+    """Reject expressions for one table together with legacy parameters for another."""
     if any(each.get("ProjectionExpression") is not None for each in request.values()):
         mixed: Parameters = {}
         for each in request.values():
@@ -175,7 +175,7 @@ def _check_one_language(request: dict[str, Parameters]) -> None:
 
 
 def _settled(request: dict[str, list[Parameters]]) -> list[int]:
-    """The sizes of what is written, in turn, once each item and key is in its canonical form. Needs nothing but the request."""
+    """Settle all items and keys of a batch write. Returns the size of each item in bytes, 0 for a deletion."""
     sizes: list[int] = []
     for entries in request.values():
         for entry in entries:
@@ -237,7 +237,7 @@ def _check_any_done(unprocessed: dict[str, Any], costs: dict[str, Cost]) -> None
 def _read_response(found: dict[str, list[bytes]], unprocessed: Parameters, costs: dict[str, Cost], wanted: str | None) -> bytes:
     tables = b",".join(msgspec.json.encode(name) + b":[" + b",".join(items) + b"]" for name, items in found.items())
     parts = [b'{"Responses":{', tables, b'},"UnprocessedKeys":', msgspec.json.encode(unprocessed)]
-    told = [cost.told(name, wanted) for name, cost in costs.items()]
-    if any(told):
-        parts += [b',"ConsumedCapacity":', msgspec.json.encode(told)]
+    consumed = [cost.consumed_capacity(name, wanted) for name, cost in costs.items()]
+    if any(consumed):
+        parts += [b',"ConsumedCapacity":', msgspec.json.encode(consumed)]
     return b"".join([*parts, b"}"])

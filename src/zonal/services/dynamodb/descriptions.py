@@ -1,4 +1,4 @@
-"""Tables as DescribeTable tells them."""
+"""Descriptions of tables, as DescribeTable returns them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def stream_arn(table: str, label: str) -> str:
 
 
 def seconds(moment: datetime) -> float:
-    """A moment as JSON 1.0 tells it: seconds since 1970, to the millisecond."""
+    """A timestamp of JSON 1.0: seconds since 1970, to the millisecond."""
     return round(moment.timestamp(), 3)
 
 
 def describe_table(record: TableRecord, writer: TableWriter) -> dict[str, Any]:
-    """A `TableDescription`. Counts are current, where AWS's are up to six hours old."""
+    """A `TableDescription`. Counts are current; AWS's are up to six hours old."""
     count = writer.count(record.keyspace)
-    told: dict[str, Any] = {
+    members: dict[str, Any] = {
         "AttributeDefinitions": [{"AttributeName": part.name, "AttributeType": part.type} for part in sorted(record.attributes)],
         "TableName": record.id,
         "KeySchema": _keys(record.keys),
@@ -44,37 +44,37 @@ def describe_table(record: TableRecord, writer: TableWriter) -> dict[str, Any]:
         "DeletionProtectionEnabled": record.deletion_protection,
     }
     if record.on_demand_since is not None:
-        told["BillingModeSummary"] = {
+        members["BillingModeSummary"] = {
             "BillingMode": record.billing,
             "LastUpdateToPayPerRequestDateTime": seconds(record.on_demand_since),
         }
     if record.on_demand is not None:
-        told["OnDemandThroughput"] = _on_demand(record.on_demand)
+        members["OnDemandThroughput"] = _on_demand(record.on_demand)
     locals_ = [_index(index, record, writer) for index in record.indexes if not index.is_global]
     globals_ = [_index(index, record, writer) for index in record.indexes if index.is_global]
     if locals_:
-        told["LocalSecondaryIndexes"] = locals_
+        members["LocalSecondaryIndexes"] = locals_
     if globals_:
-        told["GlobalSecondaryIndexes"] = globals_
+        members["GlobalSecondaryIndexes"] = globals_
     if record.streams:
         latest = record.streams[-1]
-        told |= {"LatestStreamLabel": latest.label, "LatestStreamArn": stream_arn(record.id, latest.label)}
+        members |= {"LatestStreamLabel": latest.label, "LatestStreamArn": stream_arn(record.id, latest.label)}
         if record.stream is not None:
-            told["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": latest.view}
+            members["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": latest.view}
     if record.table_class:
         changed = record.table_class_changed_at
-        told["TableClassSummary"] = {"TableClass": record.table_class} | (
+        members["TableClassSummary"] = {"TableClass": record.table_class} | (
             {} if changed is None else {"LastUpdateDateTime": seconds(changed)}
         )
     if record.encryption:
-        told["SSEDescription"] = {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": arn("kms", DEFAULT_KEY)}
+        members["SSEDescription"] = {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": arn("kms", DEFAULT_KEY)}
     if record.restored is not None:
-        told["RestoreSummary"] = {
+        members["RestoreSummary"] = {
             "SourceTableArn": record.restored.source_table_arn,
             "RestoreDateTime": seconds(record.restored.at),
             "RestoreInProgress": record.restored.pending,
         } | ({"SourceBackupArn": record.restored.backup_arn} if record.restored.backup_arn else {})
-    return told
+    return members
 
 
 def _index(index: IndexRecord, record: TableRecord, writer: TableWriter) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _index(index: IndexRecord, record: TableRecord, writer: TableWriter) -> dict
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.attributes:
         projection["NonKeyAttributes"] = sorted(index.attributes)
-    told: dict[str, Any] = {
+    members: dict[str, Any] = {
         "IndexName": index.name,
         "KeySchema": _keys(index.keys),
         "Projection": projection,
@@ -91,14 +91,14 @@ def _index(index: IndexRecord, record: TableRecord, writer: TableWriter) -> dict
         "IndexArn": f"{table_arn(record.id)}/index/{index.name}",
     }
     if index.is_global:
-        told |= {"IndexStatus": index.status, "ProvisionedThroughput": _throughput(index.throughput)}
+        members |= {"IndexStatus": index.status, "ProvisionedThroughput": _throughput(index.throughput)}
         if record.status == "CREATING":
-            told["IndexStatus"] = "CREATING"
+            members["IndexStatus"] = "CREATING"
         if index.status == "CREATING":
-            told["Backfilling"] = True
+            members["Backfilling"] = True
         if index.on_demand is not None:
-            told["OnDemandThroughput"] = _on_demand(index.on_demand)
-    return told
+            members["OnDemandThroughput"] = _on_demand(index.on_demand)
+    return members
 
 
 def _keys(keys: tuple[KeyElement, ...]) -> list[dict[str, str]]:
@@ -106,16 +106,16 @@ def _keys(keys: tuple[KeyElement, ...]) -> list[dict[str, str]]:
 
 
 def _throughput(throughput: Throughput) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    members: dict[str, Any] = {
         "NumberOfDecreasesToday": throughput.decreases_today,
         "ReadCapacityUnits": throughput.read,
         "WriteCapacityUnits": throughput.write,
     }
     if throughput.increased_at is not None:
-        told["LastIncreaseDateTime"] = seconds(throughput.increased_at)
+        members["LastIncreaseDateTime"] = seconds(throughput.increased_at)
     if throughput.decreased_at is not None:
-        told["LastDecreaseDateTime"] = seconds(throughput.decreased_at)
-    return told
+        members["LastDecreaseDateTime"] = seconds(throughput.decreased_at)
+    return members
 
 
 def _on_demand(maxima: OnDemand) -> dict[str, int]:

@@ -1,8 +1,8 @@
-"""Around each handler, what all of DynamoDB's operations have in common.
+"""Wraps DynamoDB's handlers: checks requests against the model, and translates errors.
 
-The gateway hands over a request's JSON as it came and takes the answer's as it is (`ServiceOptions.documents`): a handler that has its
-answer's JSON already, a stored item's, gives bytes. `vetted` checks the request against the model before the handler sees it. When a
-handler finds a value that is no attribute value, the whole request is looked at again, to say what is wrong with it as AWS says it.
+The gateway passes a request's decoded JSON and sends the returned JSON (`ServiceOptions.documents`); a handler may return bytes, so that a
+stored item's JSON is not decoded. `vetted` checks the request against the model before the handler runs. When a handler finds a value that
+is not a valid attribute value, the whole request is checked again to find the error that AWS reports first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def vetted(service: str, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """The handlers, each behind the checks of the service's model."""
+    """The handlers, each wrapped with the checks of the service's model."""
     return {
         name: _waiting(service, name, handler) if inspect.iscoroutinefunction(handler) else _plain(service, name, handler)
         for name, handler in handlers.items()
@@ -54,13 +54,13 @@ def _plain(service: str, operation: str, handler: Handler) -> Handler:
 
 
 def _explained(service: str, operation: str, call: Call, request: Any, error: WrongShape | AwsError | StorageFailed) -> AwsError:
-    """The error that AWS would give: malformed JSON anywhere in the request comes before anything else that is wrong with it."""
+    """The error that AWS reports: a wrong JSON type anywhere in the request comes before all other errors."""
     if isinstance(error, StorageFailed):
         _log.error("request %s could not be made durable: %s", call.request_id, error)
         message = "The request could not be stored durably and had no effect. Please try again."
         return AwsError("InternalServerError", message, status=500)
     if isinstance(error, WrongShape) or error.code == "ValidationException":
-        # Handlers settle values in place; what the caller really sent is still in the raw request.
+        # Handlers settle values in place; the raw request has the original values.
         body = call.raw.body if call.raw is not None else b""
         try:
             requests.explain(service, operation, msgspec.json.decode(body) if body else request)
@@ -72,7 +72,7 @@ def _explained(service: str, operation: str, call: Call, request: Any, error: Wr
 
 
 def _with_bytes(fields: Any) -> Any:
-    """Items in an error's fields with their binary values as bytes, since errors are rendered by the model."""
+    """Items in an error's fields with their binary values as bytes, as the model's serializer takes them."""
     if isinstance(fields, list):
         return [_with_bytes(each) for each in fields]
     if not isinstance(fields, Mapping):

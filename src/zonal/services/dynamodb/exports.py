@@ -1,7 +1,7 @@
-"""Exports: a table's state at a moment, or what changed between two, written into a bucket.
+"""Exports: writes a table's state at a time, or the changes between two times, into a bucket.
 
-The state comes from a snapshot and the recovery log, so that an export takes no capacity and shows one moment, and one that was cut off is
-made again with the same content. Files lie as AWS lays them: `PREFIX/AWSDynamoDB/ID/data/*.json.gz` and the manifests beside them.
+The state is read from a snapshot and the recovery log, so an export consumes no capacity, and an interrupted one is repeated with the same
+content. Files have AWS's layout: `PREFIX/AWSDynamoDB/ID/data/*.json.gz`, and the manifests beside `data`.
 (Developer Guide, "DynamoDB table export output format".)
 """
 
@@ -90,17 +90,17 @@ class Exports:
 
     @operation("ListExports")
     def list(self, call: ControlCall, request: ListExportsInputTypeDef) -> dict[str, Any]:
-        def is_of_todays(export: ExportRecord) -> bool:
-            """Is the export of the table that has its name now? A deleted table's exports are not listed under its ARN."""
+        def is_of_current_table(export: ExportRecord) -> bool:
+            """Whether the table still exists; the exports of a deleted table are not listed under its ARN."""
             table = call.transaction.get(TableRecord, export.table)
             return table is not None and table.table_id == export.table_id
 
-        page = transfers.page(call, ExportRecord, request, "MaxResults", shows=is_of_todays)
+        page = transfers.page(call, ExportRecord, request, "MaxResults", shows=is_of_current_table)
         return page.of(map(_summary, page.items)).members("ExportSummaries", "NextToken")
 
 
 class ExportReconciler:
-    """Writes what exports ask for."""
+    """Writes the files of exports."""
 
     name = "dynamodb-exports"
     kinds: Sequence[type[Record]] = (ExportRecord,)
@@ -143,7 +143,7 @@ class ExportReconciler:
         return done
 
     async def _write_data(self, export: ExportRecord, lines: Iterator[tuple[bytes, int]]) -> tuple[bytes, int, int]:
-        """Write the data files; returns the manifest that lists them, how many items there are, and their size."""
+        """Write the data files. Returns the manifest of the files, the number of items, and their size in bytes."""
         manifest, held, held_bytes = b"", list[bytes](), 0
         items = size = 0
         for number, (line, item_size) in enumerate(lines, start=1):
@@ -160,18 +160,18 @@ class ExportReconciler:
         return manifest, items, size
 
     async def _write_part(self, export: ExportRecord, number: int, lines: list[bytes]) -> bytes:
-        """Write a data file; returns its line of the manifest. The same part has the same name and content when it is written again."""
+        """Write a data file and return its line of the manifest. A repeated part has the same name and content."""
         content = await asyncio.to_thread(lambda: gzip.compress(b"".join(lines), compresslevel=6, mtime=0))
         name = base64.b32encode(hashlib.sha256(f"{export.id} {number}".encode()).digest())[:26].decode().lower()
         key = await self._put(export, f"data/{name}.json.gz", content, "application/octet-stream")
         digest = hashlib.md5(content, usedforsecurity=False)
-        told = {
+        members = {
             "itemCount": len(lines),
             "md5Checksum": base64.b64encode(digest.digest()).decode(),
             "etag": digest.hexdigest(),
             "dataFileS3Key": key,
         }
-        return msgspec.json.encode(told) + b"\n"
+        return msgspec.json.encode(members) + b"\n"
 
     async def _put_with_sum(self, export: ExportRecord, name: str, content: bytes) -> None:
         await self._put(export, name, content, "application/json")
@@ -185,7 +185,7 @@ class ExportReconciler:
 
 
 def _lines(snapshot: Snapshot, table: Table, recovery: Recovery, export: ExportRecord) -> Iterator[tuple[bytes, int]]:
-    """The lines of an export, each with the size of the item that it is about."""
+    """The lines of an export, each with the size of its item in bytes."""
     undo = changes_since(snapshot, recovery, export.at)
     if export.since is None:
         for _, packed in state_at(snapshot, table.keyspace, undo):
@@ -197,7 +197,7 @@ def _lines(snapshot: Snapshot, table: Table, recovery: Recovery, export: ExportR
 
 
 class ExportedChange(NamedTuple):
-    """What happened to an item between two moments: what it was at the first, when it changed last, and any of its states."""
+    """The change of an item between two times: its value at the first, the time of its last change, and one of its values."""
 
     before: bytes | None
     micros: int
@@ -205,7 +205,7 @@ class ExportedChange(NamedTuple):
 
 
 def _changes_between(snapshot: Snapshot, recovery: Recovery, since: datetime, at: datetime) -> dict[bytes, ExportedChange]:
-    """The changes between two moments, by key."""
+    """The changes between two times, by key."""
     low, _ = undo_range(recovery, since)
     high, _ = undo_range(recovery, at)
     found: dict[bytes, ExportedChange] = {}
@@ -217,20 +217,20 @@ def _changes_between(snapshot: Snapshot, recovery: Recovery, since: datetime, at
 
 
 def _change_line(table: Table, view: str, change: ExportedChange, after: bytes | None) -> bytes:
-    """One item of an incremental export. What came and went in between has its keys alone."""
+    """One item of an incremental export. An item that was created and deleted within the period has its keys only."""
     known = after or change.known
     assert known is not None, "a key that held nothing before, in between, or after did not change"
     keys = {name: value for name, value in item_codec.item_of(known).items() if name in table.key_names}
-    told: dict[str, Any] = {"Metadata": {"WriteTimestampMicros": {"N": str(change.micros)}}, "Keys": keys}
+    members: dict[str, Any] = {"Metadata": {"WriteTimestampMicros": {"N": str(change.micros)}}, "Keys": keys}
     if change.before is not None and view == "NEW_AND_OLD_IMAGES":
-        told["OldImage"] = msgspec.Raw(item_codec.json_of(change.before))
+        members["OldImage"] = msgspec.Raw(item_codec.json_of(change.before))
     if after is not None:
-        told["NewImage"] = msgspec.Raw(item_codec.json_of(after))
-    return msgspec.json.encode(told) + b"\n"
+        members["NewImage"] = msgspec.Raw(item_codec.json_of(after))
+    return msgspec.json.encode(members) + b"\n"
 
 
 def _same(call: ControlCall, table: str, request: Mapping[str, Any]) -> ExportRecord | None:
-    """The export that this token has asked for already. Raises `ExportConflictException` where it asked for another."""
+    """The earlier export with this token. Raises `ExportConflictException` if its request was different."""
     export = transfers.asked_before(call, ExportRecord, request)
     if export is not None and (export.table != table or export.asked != request):
         raise AwsError("ExportConflictException", transfers.CONFLICT)
@@ -238,7 +238,7 @@ def _same(call: ControlCall, table: str, request: Mapping[str, Any]) -> ExportRe
 
 
 def _period(recovery: Recovery, now: datetime, request: Mapping[str, Any]) -> tuple[datetime | None, datetime]:
-    """From when (None: the whole table) and of which moment. Raises `InvalidExportTimeException` or `ValidationException`."""
+    """The start (None: a full export) and the end of the period. Raises `InvalidExportTimeException` or `ValidationException`."""
     earliest = max(recovery.since, now - timedelta(days=recovery.days))
     if request.get("ExportType") != "INCREMENTAL_EXPORT":
         if request.get("IncrementalExportSpecification"):
@@ -259,7 +259,7 @@ def _period(recovery: Recovery, now: datetime, request: Mapping[str, Any]) -> tu
 
 
 def _check_within(earliest: datetime, moment: datetime, now: datetime) -> None:
-    # A moment comes with milliseconds at best: "now" as a client knows it may lie a little before recovery began.
+    # Timestamps have milliseconds at best, so a client's "now" may be slightly before recovery was enabled.
     if not earliest - timedelta(seconds=1) <= moment <= now:
         raise AwsError("InvalidExportTimeException", "The specified ExportTime is outside of the point in time recovery window")
 
@@ -282,7 +282,7 @@ def _summary(export: ExportRecord) -> dict[str, Any]:
 
 
 def _description(export: ExportRecord) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    members: dict[str, Any] = {
         "ExportArn": export.id,
         "ExportStatus": export.status,
         "StartTime": seconds(export.started_at),
@@ -294,35 +294,35 @@ def _description(export: ExportRecord) -> dict[str, Any]:
         "ExportFormat": "DYNAMODB_JSON",
     }
     if "ExportType" in export.asked:
-        told["ExportType"] = export.asked["ExportType"]
+        members["ExportType"] = export.asked["ExportType"]
     if export.target.prefix:
-        told["S3Prefix"] = export.target.prefix
+        members["S3Prefix"] = export.target.prefix
     if export.since is None:
-        told["ExportTime"] = seconds(export.at)
+        members["ExportTime"] = seconds(export.at)
     else:
-        told["IncrementalExportSpecification"] = {
+        members["IncrementalExportSpecification"] = {
             "ExportFromTime": seconds(export.since),
             "ExportToTime": seconds(export.at),
             "ExportViewType": export.view,
         }
     if owner := export.asked.get("S3BucketOwner"):
-        told["S3BucketOwner"] = owner
+        members["S3BucketOwner"] = owner
     if export.ended_at is not None:
-        told["EndTime"] = seconds(export.ended_at)
+        members["EndTime"] = seconds(export.ended_at)
     if export.status == "COMPLETED":
-        told |= {
+        members |= {
             "ItemCount": export.items,
             "BilledSizeBytes": export.size_bytes,
             "ExportManifest": f"{_folder(export)}/manifest-summary.json",
         }
     if export.status == "FAILED":
-        told |= {"FailureCode": export.failure[0], "FailureMessage": export.failure[1]}
-    return told
+        members |= {"FailureCode": export.failure[0], "FailureMessage": export.failure[1]}
+    return members
 
 
 def _manifest(export: ExportRecord, now: datetime) -> dict[str, Any]:
-    """The summary that lies beside the data files."""
-    told: dict[str, Any] = {
+    """The content of manifest-summary.json."""
+    members: dict[str, Any] = {
         "version": "2020-06-30" if export.since is None else "2023-08-01",
         "exportArn": export.id,
         "startTime": _written(export.started_at),
@@ -340,8 +340,8 @@ def _manifest(export: ExportRecord, now: datetime) -> dict[str, Any]:
         "exportType": _type(export),
     }
     if export.since is None:
-        return told | {"exportTime": _written(export.at)}
-    return told | {"exportFromTime": _written(export.since), "exportToTime": _written(export.at), "outputView": export.view}
+        return members | {"exportTime": _written(export.at)}
+    return members | {"exportFromTime": _written(export.since), "exportToTime": _written(export.at), "outputView": export.view}
 
 
 def _written(moment: datetime) -> str:

@@ -1,7 +1,7 @@
-"""Imports: a new table filled from files in a bucket.
+"""Imports: fills a new table from files in a bucket.
 
-The table is there, CREATING, while its items are brought; an import that was cut off begins anew, and puts the same items again. Items that
-are none fail the import and leave the others in the table; without the bucket there is no table. (Developer Guide, "DynamoDB data import".)
+The table is CREATING during the import. An interrupted import starts again and puts the same items. Invalid items fail the import; the
+others stay in the table. If nothing could be read, the table is removed. (Developer Guide, "DynamoDB data import".)
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Imports:
 
 
 class ImportReconciler:
-    """Brings the items of imports."""
+    """Carries out imports."""
 
     name = "dynamodb-imports"
     kinds: Sequence[type[Record]] = (ImportRecord,)
@@ -127,7 +127,7 @@ class ImportAttempt:
         self._processed = self._imported = self._errors = 0
 
     async def all(self) -> ImportRecord:
-        """Bring everything; returns the record of how it ended. Raises `AwsError`."""
+        """Import all files. Returns the record of the ended import. Raises `AwsError`."""
         source = self._record.source
         batch, waiting = WriteBatch(), 0
         for key in self._objects.keys(self._record.account, source.bucket, source.prefix):
@@ -165,7 +165,7 @@ class ImportAttempt:
         return documents(pieces, self._sizes, is_compressed=is_compressed)
 
     def _take(self, batch: WriteBatch, found: Found) -> bool:
-        """Add an item to the batch; False for what is none."""
+        """Add an item to the batch; False for an invalid one."""
         if isinstance(found, str) or found.error:
             self._errors += 1
             return False
@@ -187,7 +187,7 @@ class ImportAttempt:
 
 
 def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
-    """Record how an import ended; its table becomes active, or goes where nothing could be read at all."""
+    """Record the end of an import; its table becomes active, or is removed if nothing could be read."""
     with store.transaction() as tx:
         tx.put(record)
         table = tx.get(TableRecord, record.table)
@@ -201,8 +201,7 @@ def _end(store: Store, record: ImportRecord, *, keeps_table: bool) -> None:
 
 
 def _same(call: ControlCall, request: Mapping[str, Any]) -> ImportRecord | None:
-    """The import that this token has asked for already. Raises `ImportConflictException` where it asked for another table: AWS compares
-    nothing else."""
+    """The earlier import with this token. Raises `ImportConflictException` for another table name; AWS compares nothing else."""
     known = transfers.asked_before(call, ImportRecord, request)
     if known is not None and known.table != request["TableCreationParameters"]["TableName"]:
         raise AwsError("ImportConflictException", transfers.CONFLICT)
@@ -210,7 +209,7 @@ def _same(call: ControlCall, request: Mapping[str, Any]) -> ImportRecord | None:
 
 
 def _summary(record: ImportRecord) -> dict[str, Any]:
-    told = {
+    members = {
         "ImportArn": record.id,
         "ImportStatus": record.status,
         "TableArn": table_arn(record.table),
@@ -218,11 +217,11 @@ def _summary(record: ImportRecord) -> dict[str, Any]:
         "InputFormat": record.asked["InputFormat"],
         "StartTime": seconds(record.started_at),
     }
-    return told | ({"EndTime": seconds(record.ended_at)} if record.ended_at is not None else {})
+    return members | ({"EndTime": seconds(record.ended_at)} if record.ended_at is not None else {})
 
 
 def _description(record: ImportRecord) -> dict[str, Any]:
-    told: dict[str, Any] = _summary(record) | {
+    members: dict[str, Any] = _summary(record) | {
         "TableId": record.table_id,
         "ClientToken": record.client_token or record.id.rpartition("/")[2],
         "InputCompressionType": record.asked.get("InputCompressionType") or "NONE",
@@ -232,9 +231,9 @@ def _description(record: ImportRecord) -> dict[str, Any]:
         "ImportedItemCount": record.imported,
     }
     if record.size_bytes:
-        told["ProcessedSizeBytes"] = record.size_bytes
+        members["ProcessedSizeBytes"] = record.size_bytes
     if "InputFormatOptions" in record.asked:
-        told["InputFormatOptions"] = record.asked["InputFormatOptions"]
+        members["InputFormatOptions"] = record.asked["InputFormatOptions"]
     if record.status == "FAILED":
-        told |= {"FailureCode": record.failure[0], "FailureMessage": record.failure[1]}
-    return told
+        members |= {"FailureCode": record.failure[0], "FailureMessage": record.failure[1]}
+    return members

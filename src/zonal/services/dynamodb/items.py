@@ -1,7 +1,7 @@
 """PutItem, GetItem, UpdateItem, DeleteItem.
 
-A write is checked, decided on the accepted state of its item, and answered when it is durable. A condition that fails is answered only
-then, too: it may have failed because of a write that was not yet on the disk.
+A write is checked, decided on the accepted state of its item, and acknowledged when it is durable. A failed condition is reported after
+the same wait, because it may depend on a write that is not yet durable.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ class Items:
         found = self._engine.view(table, consistent=consistent).get(key)
         cost = Cost(read_units(item_codec.size_of(found), consistent=consistent))
         self._engine.limiter.consume(table, "Read", cost, key[:PARTITION_KEY_LENGTH])
-        told = cost.told(table.name, request.get("ReturnConsumedCapacity"))
+        consumed = cost.consumed_capacity(table.name, request.get("ReturnConsumedCapacity"))
         if found is None:
-            return {"ConsumedCapacity": told} if told else b"{}"
+            return {"ConsumedCapacity": consumed} if consumed else b"{}"
         json = item_codec.json_of(found) if wanted is None else msgspec.json.encode(project(wanted, item_codec.item_of(found)))
-        capacity = b',"ConsumedCapacity":' + msgspec.json.encode(told) if told else b""
+        capacity = b',"ConsumedCapacity":' + msgspec.json.encode(consumed) if consumed else b""
         return b'{"Item":' + json + capacity + b"}"
 
     @operation("PutItem")
@@ -127,7 +127,7 @@ class Items:
         return await self.make(call, request, write)
 
     async def make(self, call: Call, request: Parameters, write: Write) -> dict[str, Any]:
-        """Make a checked write, and tell of it what the request wants."""
+        """Make a checked write. Returns the response that the request asks for."""
         engine, table = self._engine, write.table
         refuse_conflict(engine, write.key)
         before = engine.storage.latest(write.key)
@@ -152,7 +152,7 @@ class Items:
         return add_write_costs(answer, request, write, cost)
 
     async def _failed(self, write: Write, before: bytes | None, error: AwsError) -> None:
-        """A write that came to nothing still consumed what looking at the item costs, and its answer must rest on durable state."""
+        """Charge a failed write for its check of the item, and wait until the state that it depends on is durable."""
         engine = self._engine
         cost = Cost(float(-(-item_codec.size_of(before) // 1024) or 1))
         engine.limiter.consume(write.table, "Write", cost, write.key[:PARTITION_KEY_LENGTH])
@@ -160,17 +160,17 @@ class Items:
 
 
 def refuse_conflict(engine: DynamoEngine, key: bytes) -> None:
-    """Raise where a transaction that holds the item is on its way to the disk."""
+    """Raise `TransactionConflictException` if a transaction on the item is in flight."""
     if key in engine.in_transaction:
         raise AwsError("TransactionConflictException", "Transaction is ongoing for the item")
 
 
 class Bare(AwsError):
-    """What all operations tell without an envelope: an item is too large, or a request read in the older way does not fit."""
+    """An error that no operation puts into an envelope: an item is too large, or a deeply nested request is invalid."""
 
 
 def read_get(request: Parameters) -> tuple[Expressions, tuple[Path, ...] | None]:
-    """Check what can be checked of a GetItem without its table: its expressions, and the paths to return (None: the whole item)."""
+    """Check a GetItem without its table. Returns its expressions, and the paths to return (None: the whole item)."""
     if len(request) > 2:
         check_mixture(request, ("ProjectionExpression",), ("AttributesToGet",))
     try:
@@ -185,7 +185,7 @@ def read_get(request: Parameters) -> tuple[Expressions, tuple[Path, ...] | None]
 
 
 def _read_alone(read: Callable[..., ParsedWrite], request: Parameters) -> ParsedWrite:
-    """Check a write that is a request of its own, not an entry of a transaction: its errors come in an envelope."""
+    """Check a write that is a request of its own, not part of a transaction: its errors have an envelope."""
     try:
         return read(request, whole_request=True)
     except Bare:
@@ -195,7 +195,7 @@ def _read_alone(read: Callable[..., ParsedWrite], request: Parameters) -> Parsed
 
 
 def read_put(request: Parameters, *, whole_request: bool = False) -> ParsedWrite:
-    """Check what can be checked of a put without its table, in AWS's order. `whole_request`: it is not part of a transaction."""
+    """Check a put without its table, in AWS's order. `whole_request`: it is not part of a transaction."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
     size = settle_item(request["Item"])
@@ -206,7 +206,7 @@ def read_put(request: Parameters, *, whole_request: bool = False) -> ParsedWrite
 
 
 def read_delete(request: Parameters, *, whole_request: bool = False) -> ParsedWrite:
-    """Check what can be checked of a delete without its table. A transaction checks the key last."""
+    """Check a delete without its table. A transaction checks the key last."""
     if whole_request:
         check_mixture(request, ("ConditionExpression",), ("Expected", "ConditionalOperator"))
         settle_key(request["Key"])
@@ -217,7 +217,7 @@ def read_delete(request: Parameters, *, whole_request: bool = False) -> ParsedWr
 
 
 def read_update(request: Parameters, *, whole_request: bool = False) -> ParsedWrite:
-    """Check what can be checked of an update without its table. Only an UpdateItem is measured by its statement."""
+    """Check an update without its table. Only an UpdateItem is measured by its statement."""
     if whole_request:
         check_mixture(request, ("UpdateExpression", "ConditionExpression"), ("AttributeUpdates", "Expected", "ConditionalOperator"))
     settle_key(request["Key"])
@@ -235,7 +235,7 @@ def read_update(request: Parameters, *, whole_request: bool = False) -> ParsedWr
 
 
 def read_condition(request: Parameters) -> ParsedWrite:
-    """Check what can be checked of a transaction's condition check without its table."""
+    """Check a transaction's condition check without its table."""
     settle_key(request["Key"])
     expressions = read_expressions(request)
     return ParsedWrite(expressions, guard(request, expressions))
@@ -293,7 +293,7 @@ def _check_change(change: ItemChange, table: Table) -> None:
 
 
 def _known_types(change: ItemChange) -> dict[str, str]:
-    """The types that the update will give to whole attributes, as far as it says so itself."""
+    """The types of whole attributes after the update, as far as they do not depend on the item."""
     if isinstance(change, Update):
         whole = [action for action in change.actions if len(action.path.steps) == 1 and action.section in ("SET", "ADD")]
         return {str(action.path.steps[0]): action.type for action in whole if action.type is not None}
@@ -301,7 +301,7 @@ def _known_types(change: ItemChange) -> dict[str, str]:
 
 
 def updated(write: Write, before: Item | None) -> tuple[Item | None, int]:
-    """What an update makes of an item; a missing one is made from its key, unless the update only takes away."""
+    """The item after an update, and its size. A missing item is created from its key, unless the update only removes."""
     assert write.change is not None
     if before is None and _only_removes(write.change):
         return None, 0
@@ -337,16 +337,16 @@ def _returned(returns: str, write: Write, old: Item | None, after: Item | None) 
 
 
 def add_write_costs(answer: dict[str, Any], request: Parameters, write: Write, cost: Cost) -> dict[str, Any]:
-    """Add to a write's answer the capacity and the item collection that the caller asked for."""
-    if told := cost.told(write.table.name, request.get("ReturnConsumedCapacity")):
-        answer["ConsumedCapacity"] = told
+    """Add the consumed capacity and item collection metrics that the request asks for to a write's response."""
+    if consumed := cost.consumed_capacity(write.table.name, request.get("ReturnConsumedCapacity")):
+        answer["ConsumedCapacity"] = consumed
     if request.get("ReturnItemCollectionMetrics") == "SIZE" and (metrics := collection_metrics(write)):
         answer["ItemCollectionMetrics"] = metrics
     return answer
 
 
 def collection_metrics(write: Write) -> dict[str, Any] | None:
-    """The item collection of a write; only tables with local indexes have any."""
+    """The item collection metrics of a write; None for a table without local indexes."""
     if not write.table.has_local:
         return None
     name = write.table.key_names[0]

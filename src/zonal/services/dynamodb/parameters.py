@@ -1,4 +1,4 @@
-"""What the parameters of reads and writes have in common: expressions or their legacy forms, and which may stand beside which."""
+"""Parameters shared by reads and writes: expressions or their legacy forms, and which of them exclude each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zonal.foundation.errors import AwsError
 
 
 class ItemChange(Protocol):
-    """What an UpdateItem does, from an expression or from `AttributeUpdates`."""
+    """The change of an UpdateItem, from an expression or from `AttributeUpdates`."""
 
     @property
     def paths(self) -> tuple[Path, ...]: ...
@@ -24,7 +24,7 @@ class ItemChange(Protocol):
 
 
 class Guard(NamedTuple):
-    """The condition under which a write is made (None: always), and whether its failure shows the item."""
+    """The condition of a write (None: unconditional), and whether its failure returns the item."""
 
     condition: Condition | None
     values: AttributeValues
@@ -32,11 +32,11 @@ class Guard(NamedTuple):
 
     @property
     def reads_item(self) -> bool:
-        """Whether it looks at the item at all."""
+        """Whether the condition needs the item."""
         return self.condition is not None
 
     def check(self, item: Item | None) -> None:
-        """Raise `ConditionalCheckFailedException` unless the condition holds of the item."""
+        """Raise `ConditionalCheckFailedException` unless the condition is true for the item."""
         if self.condition is None or self.condition.holds(item or {}, self.values):
             return
         fields = {"Item": item} if self.shows_item and item else {}
@@ -44,7 +44,7 @@ class Guard(NamedTuple):
 
 
 def check_mixture(given: Mapping[str, Any], expressions: Sequence[str], others: Sequence[str]) -> None:
-    """That expressions and legacy parameters are not mixed, nor names and values given to no expression."""
+    """Reject a mixture of expressions and legacy parameters, and names or values without an expression."""
     used = [name for name in expressions if given.get(name) is not None]
     if used:
         strays = [name for name in others if given.get(name) is not None]
@@ -73,7 +73,7 @@ def settle_key(key: Item) -> None:
 
 
 def guard(given: Mapping[str, Any], expressions: Expressions) -> Guard:
-    """The guard of a write, from its condition expression or from `Expected`."""
+    """The condition of a write, from its condition expression or from `Expected`."""
     condition = expressions.condition
     if condition is None and given.get("Expected"):
         condition = legacy.condition_of_expected(given["Expected"], given.get("ConditionalOperator"))
@@ -81,7 +81,7 @@ def guard(given: Mapping[str, Any], expressions: Expressions) -> Guard:
 
 
 def check_operator(given: Mapping[str, Any], *filters: str) -> None:
-    """That a `ConditionalOperator` has at least two conditions to join."""
+    """Reject a `ConditionalOperator` with fewer than two conditions."""
     if given.get("ConditionalOperator") is None:
         return
     conditions = [given[name] for name in filters if given.get(name)]
@@ -92,7 +92,7 @@ def check_operator(given: Mapping[str, Any], *filters: str) -> None:
 
 
 def projection(given: Mapping[str, Any], expressions: Expressions) -> tuple[Path, ...] | None:
-    """What to return of an item, None for all of it."""
+    """The paths to return of an item; None: the whole item."""
     if expressions.projection is not None:
         return expressions.projection
     names = given.get("AttributesToGet")
@@ -100,7 +100,7 @@ def projection(given: Mapping[str, Any], expressions: Expressions) -> tuple[Path
 
 
 def check_nested(expressions: Expressions, table: Table) -> None:
-    """That no key attribute is used as a list or map."""
+    """Reject expressions that use a key attribute as a list or map."""
     if not expressions.nested:
         return
     for name in table.key_names:

@@ -1,4 +1,4 @@
-"""Query and Scan: one page at a time, in AWS's order of checks."""
+"""Query and Scan: check a request in AWS's order, and return one page."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Queries:
 
 
 def _read_query(request: Parameters) -> tuple[Expressions, Condition | None, dict[str, KeyCondition]]:
-    """Check what can be checked of a Query without its table: its expressions, its filter and its key conditions."""
+    """Check a Query without its table. Returns its expressions, its filter and its key conditions."""
     check_mixture(
         request,
         ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
@@ -171,7 +171,7 @@ def _read_query(request: Parameters) -> tuple[Expressions, Condition | None, dic
 
 
 def _read_scan(request: Parameters) -> tuple[Expressions, Condition | None]:
-    """Check what can be checked of a Scan without its table: its expressions and its filter."""
+    """Check a Scan without its table. Returns its expressions and its filter."""
     check_mixture(request, ("ProjectionExpression", "FilterExpression"), ("AttributesToGet", "ScanFilter", "ConditionalOperator"))
     projection(request, read_expressions({}))
     filter = _legacy_filter(request, "ScanFilter")
@@ -211,8 +211,8 @@ def _response(page: ItemPage, request: Parameters, table: Table, index: Index | 
         item = item_codec.item_of(page.last)
         names = table.key_names if index is None else index.key_names
         parts += [b',"LastEvaluatedKey":', msgspec.json.encode({name: item[name] for name in names})]
-    if told := cost.told(table.name, request.get("ReturnConsumedCapacity")):
-        parts += [b',"ConsumedCapacity":', msgspec.json.encode(told)]
+    if consumed := cost.consumed_capacity(table.name, request.get("ReturnConsumedCapacity")):
+        parts += [b',"ConsumedCapacity":', msgspec.json.encode(consumed)]
     parts.append(b"}")
     return b"".join(parts)
 
@@ -304,7 +304,7 @@ def _check_start_types(start: Item, table: Table, index: Index | None) -> None:
 
 
 def _checked_conditions(conditions: Mapping[str, KeyCondition], schema: Schema, start: Item | None) -> tuple[list[Any], list[KeyCondition]]:
-    """The partition key's values and the conditions on sort key attributes, once the conditions fit the schema."""
+    """Check the conditions against the schema. Returns the partition key's values and the conditions on sort key attributes."""
     partition: list[Any] = []
     sort: list[KeyCondition] = []
     for part in schema.parts:
@@ -331,7 +331,7 @@ def _checked_conditions(conditions: Mapping[str, KeyCondition], schema: Schema, 
 
 
 def _check_gaps(conditions: Mapping[str, KeyCondition], schema: Schema) -> None:
-    """In a sort key of several attributes, a condition on one asks for equality on all before it."""
+    """In a sort key of several attributes, a condition on one requires equality conditions on all before it."""
     names = [part.name for part in schema.sort]
     if len(names) == 1 or not (given := [name for name in names if name in conditions]):
         return

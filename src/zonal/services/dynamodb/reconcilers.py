@@ -1,7 +1,7 @@
-"""What tables need done after their records say so: becoming active, filling new indexes, emptying what was deleted.
+"""Reconcilers of tables: activate them, back-fill new indexes, and delete the items of removed tables and indexes.
 
-Each convergence may be repeated and may be cut off anywhere: filling an index then begins anew with an empty one, and emptying a space goes
-on where items are left. Work goes in small steps between which requests are served.
+Each convergence may be repeated and interrupted: a back-fill then starts again with an empty index, and the deletion of a keyspace
+continues with the remaining items. Work is done in small steps, and requests are served between them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from zonal.services.dynamodb.backups import stage
 from zonal.services.dynamodb.schemas import without_idle_attributes
 
 STEP_ITEMS = 200
-BACKFILL_ITEMS = 32  # A step is one decision, a millisecond long at most, since other requests wait for it.
+BACKFILL_ITEMS = 32  # A step blocks other requests, so it takes a millisecond at most.
 STREAM_RETENTION = timedelta(hours=24)
 TRIM_SECONDS = 600.0
 _STEP_PAUSE_SECONDS = 0.0
 
 
 class TableReconciler:
-    """Brings tables to the state that their records ask for."""
+    """Reconciles tables with their records."""
 
     name = "dynamodb-tables"
     kinds: Sequence[type[Record]] = (TableRecord,)
@@ -93,12 +93,12 @@ class TableReconciler:
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
 
     async def _backfill_step(self, table: Table, index: Index) -> bool:
-        """Fill the next items into an index; False once there is none left."""
+        """Add the entries of the next items to an index; False once all are added."""
         assert index.backfill is not None
         storage, end = self._engine.storage, keys.after(keyspace_prefix(table.keyspace))
         low = index.backfill.cursor + b"\x00" if index.backfill.cursor else keyspace_prefix(table.keyspace)
         found = [key for key, _ in islice(storage.range(low, end), BACKFILL_ITEMS)]
-        # From here on writes up to the cursor keep the index themselves. What was decided before that is committed a moment later.
+        # From here on, writes of keys up to the cursor update the index. Writes decided before are committed by `settled`.
         index.backfill.cursor = found[-1] if len(found) == BACKFILL_ITEMS else end
         await self._engine.settled()
         batch = WriteBatch()
@@ -128,7 +128,7 @@ class TableReconciler:
 
 
 class KeyspaceCollector:
-    """Empties spaces that nobody needs any more."""
+    """Deletes the items of keyspaces that are no longer used."""
 
     name = "dynamodb-refuse"
     kinds: Sequence[type[Record]] = (DiscardedKeyspace,)
@@ -150,7 +150,7 @@ class KeyspaceCollector:
 
 
 class ChangeLogReconciler:
-    """Drops what streams and recovery logs no longer have to hold: records after a day, steps back after the recovery period."""
+    """Deletes stream records after a day, and recovery log entries after the recovery period."""
 
     name = "dynamodb-logs"
     kinds: Sequence[type[Record]] = (TableRecord,)
@@ -189,7 +189,7 @@ class ChangeLogReconciler:
 
 
 async def empty_keyspace(engine: DynamoEngine, keyspace: int) -> None:
-    """Delete everything that lies in a space, a step at a time."""
+    """Delete all items of a keyspace, step by step."""
     low = keyspace_prefix(keyspace)
     while found := [key for key, _ in islice(engine.storage.range(low, keys.after(low)), STEP_ITEMS * 5)]:
         await engine.storage.submit(dict.fromkeys(found))

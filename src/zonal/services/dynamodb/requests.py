@@ -1,10 +1,9 @@
-"""Vetting a request against the model, and telling what is wrong with it exactly as DynamoDB does.
+"""Checks a request against the model, and finds DynamoDB's error for an invalid one.
 
-DynamoDB looks at a request in three rounds: is the JSON of the right kinds (`SerializationException`), does it keep the model's
-constraints (`N validation errors detected: …`, all of them in one message), and only then what the operation itself demands. A good request
-is recognised by a few compiled checks; only a bad one is walked through in full to find AWS's words for it. Attribute values are not looked
-into here: whoever settles them does that, and comes back to `explain` when they are malformed.
-(The words are those that public recordings of DynamoDB hold; the constraints are the model's.)
+DynamoDB checks a request in three rounds: the JSON types (`SerializationException`), the model's constraints (`N validation errors
+detected: …`, all in one message), and then the rules of the operation. `vet` accepts a valid request with a few compiled checks; only an
+invalid one is traversed in full by `explain` to find AWS's error. Attribute values are not checked by `vet`: handlers settle them, and
+`explain` is called when one is malformed. (The messages are those of public recordings of DynamoDB, the constraints those of the model.)
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ _FIRST = (
     *("ClientRequestToken", "RequestItems", "TransactItems", "GlobalSecondaryIndexes", "ReturnConsumedCapacity", "TableName"),
     *("ReturnValues", "ReturnItemCollectionMetrics", "ConditionalOperator"),
 )
-"""The members whose constraints are told first, in this order."""
+"""The members whose constraints are reported first, in this order."""
 _CHECKED_LATER = frozenset(("AttributeValue", "Tag", "TagKeyString"))
-"""Shapes whose values have words of their own for what is wrong with them."""
+"""Shapes whose values are checked by their handlers, with messages of their own."""
 _DEEP = 120
-"""Levels of JSON beyond which AWS reads a write in its older way: about 60 of maps and lists."""
+"""Levels of JSON beyond which AWS checks a write with its older messages: about 60 of maps and lists."""
 _ATTRIBUTE_MEMBERS = (
     "S",
     "N",
@@ -75,11 +74,11 @@ _ATTRIBUTE_MEMBERS = (
     "NULL",
     "BOOL",
 )
-"""The members of an attribute value as AWS's own servers have them."""
+"""The members of an attribute value in AWS's messages; its servers have more than the public model."""
 
 
 def vet(service: str, operation: str, request: Any) -> dict[str, Any]:
-    """The request without its nulls, once nothing is wrong with it as far as the model goes. Raises AWS's error otherwise."""
+    """The request without its nulls. Raises AWS's error if it does not fit the model."""
     checks, required = _compiled(service, operation)
     if not isinstance(request, dict):
         return explain(service, operation, request)
@@ -94,7 +93,7 @@ def vet(service: str, operation: str, request: Any) -> dict[str, Any]:
 
 
 def explain(service: str, operation: str, request: Any) -> dict[str, Any]:
-    """Walk through the whole request and raise the first thing that is wrong with it; the request without nulls if nothing is."""
+    """Traverse the whole request and raise its first error in AWS's order. Returns a valid request without its nulls."""
     shape = _input(service, operation)
     if not isinstance(request, dict):
         raise serialization("Start of list found where not expected" if isinstance(request, list) else "")
@@ -137,12 +136,12 @@ def _compiled(service: str, operation: str) -> tuple[dict[str, ShapeCheck], tupl
 
 
 def _required(shape: Shape) -> tuple[str, ...]:
-    """What must be there; the model has forgotten some of it."""
+    """The required members; the model lacks some that AWS requires."""
     return shape.definition.required + _ALSO_REQUIRED.get(shape.name, ())
 
 
 def _check_of(shape: Shape) -> ShapeCheck:
-    """A quick test whether a value is certainly good."""
+    """A quick check that returns true for valid values only, though not for all of them."""
     definition = shape.definition
     if shape.type == "string":
         return _string_check(shape)
@@ -157,7 +156,7 @@ def _check_of(shape: Shape) -> ShapeCheck:
         return lambda value: type(value) is dict
     low, high = constraints.bounds(shape.definition)
     if shape.name == "KeySchema":
-        high = 2  # More are looked at closely: only a global index may have them.
+        high = 2  # Longer ones go to `explain`: only a global index may have them.
     if shape.type == "map":
         if shape.value.name == "AttributeValue":
             return lambda value: type(value) is dict
@@ -206,7 +205,7 @@ def _is_table_name(value: str) -> bool:
     return _TABLE_NAME.fullmatch(value) is not None or (value.startswith("arn:") and len(value) <= 1024)
 
 
-# The first round: kinds of JSON.
+# The first round: JSON types.
 
 
 def _value(shape: Shape, value: Any, *, is_field: bool) -> Any:
@@ -294,7 +293,7 @@ def _scalar(shape: Shape, value: Any) -> Any:
 
 
 def _token(value: Any) -> str:
-    """What the JSON parser of AWS calls a token."""
+    """The name of a token in AWS's JSON parser."""
     if isinstance(value, bool):
         return "TRUE_VALUE" if value else "FALSE_VALUE"
     if isinstance(value, str):
@@ -331,7 +330,7 @@ def _check_strict_name(operation: str, request: dict[str, Any]) -> None:
 
 
 def _check_newer(operation: str, request: dict[str, Any]) -> None:
-    """What the operations that AWS has moved to its newer checks say alone, before all other constraints."""
+    """Constraints that operations with newer checks report alone, before all others."""
     if operation in _NEWER_WRITES and request.get("TableName") == "":
         raise _alone("TableName", _AT_LEAST_ONE)
     if operation == "UpdateItem" and request.get("ReturnValues", "NONE") not in _ENUM_ORDER["ReturnValue"]:
@@ -351,7 +350,7 @@ def _alone(name: str, constraint: str) -> AwsError:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether a request is nested so deep that AWS reads it in its older way."""
+    """Whether a request is nested so deep that AWS checks it with its older messages."""
     layer, levels = [value], 0
     while layer and levels <= _DEEP:
         layer = [
@@ -419,7 +418,7 @@ def _broken(shape: Shape, value: Any, path: str) -> list[str]:
     if shape.name == "KeySchema":
         high = 8 if "lobalSecondaryIndex" in path else 2
     if shape.name == "WriteRequests":
-        return []  # Told of the map that holds them.
+        return []  # Reported for the map that contains them.
     if shape.type in ("integer", "long", "double", "float"):
         return constraints.broken_range(value, low, high)
     return constraints.broken_length(len(value), low, high) if shape.type in ("list", "map") else []
@@ -442,7 +441,7 @@ def _broken_keys(shape: Shape, value: dict[str, Any]) -> str | None:
 
 
 def _shown(shape: Shape, value: Any) -> str:
-    """A value as Java's toString shows it; the newer checks show a map of reads as JSON."""
+    """A value as Java's toString writes it; the newer checks write a map of reads as JSON."""
     if shape.name == "BatchGetRequestMap":
         return msgspec.json.encode(value).decode()
     if shape.type == "list":

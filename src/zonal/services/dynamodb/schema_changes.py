@@ -1,6 +1,7 @@
-"""What UpdateTable may ask for: which changes in one request, and which new indexes; checked in AWS's order and words.
+"""Checks UpdateTable in AWS's order: which changes may be combined, and which indexes may be created.
 
-Most kinds of change must come alone; an index may be made or deleted beside a switch of the billing mode or other indexes' throughput.
+Most kinds of change must be the only one of a request. Creating or deleting an index may be combined with a change of the billing mode or
+of other indexes' throughput.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _ONE_KIND = (
 
 
 def check_update(request: ReadParameters) -> None:
-    """Check UpdateTable as far as the table itself does not matter. Raises `ValidationException` or `LimitExceededException`."""
+    """Check UpdateTable without its table. Raises `ValidationException` or `LimitExceededException`."""
     check_class(request)
     updates = request.get("GlobalSecondaryIndexUpdates")
-    told = {name for name in _CHANGES if name in request} - (set() if updates else {"GlobalSecondaryIndexUpdates"})
-    if not told:
+    changes = {name for name in _CHANGES if name in request} - (set() if updates else {"GlobalSecondaryIndexUpdates"})
+    if not changes:
         raise validation(_NO_CHANGE)
     if updates is not None and not updates:
         raise validation(_INVALID + "List of GlobalSecondaryIndexUpdates is empty")
@@ -47,7 +48,7 @@ def check_update(request: ReadParameters) -> None:
         raise validation(_INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
     check_units(request.get("ProvisionedThroughput"))
     online = _online(updates or ())
-    _check_together(told, online=online > 0)
+    _check_together(changes, online=online > 0)
     if online > 1:
         raise AwsError(
             "LimitExceededException",
@@ -56,7 +57,7 @@ def check_update(request: ReadParameters) -> None:
 
 
 def _online(updates: Sequence[ReadParameters]) -> int:
-    """How many indexes the updates would make or delete."""
+    """The number of indexes that the updates create or delete."""
     names: set[str] = set()
     online = 0
     for update in updates:
@@ -76,24 +77,24 @@ def _online(updates: Sequence[ReadParameters]) -> int:
     return online
 
 
-def _check_together(told: set[str], *, online: bool) -> None:
+def _check_together(changes: set[str], *, online: bool) -> None:
     for name, what in _ALONE.items():
-        if name in told and len(told) > 1:
+        if name in changes and len(changes) > 1:
             raise validation(f"{_INVALID}{what} modification must be the only operation in the request")
-    if "OnDemandThroughput" in told and told - {"OnDemandThroughput", "BillingMode"}:
+    if "OnDemandThroughput" in changes and changes - {"OnDemandThroughput", "BillingMode"}:
         raise validation(_INVALID + "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request")
-    if {"StreamSpecification", "ProvisionedThroughput"} <= told:
+    if {"StreamSpecification", "ProvisionedThroughput"} <= changes:
         raise validation(_INVALID + "You cannot modify stream status while updating table IOPS")
-    if online and "ProvisionedThroughput" in told:
+    if online and "ProvisionedThroughput" in changes:
         raise validation(_INVALID + "You cannot create or delete index while updating table IOPS")
-    if online and "StreamSpecification" in told:
+    if online and "StreamSpecification" in changes:
         raise validation(_INVALID + "You cannot create or delete index while changing stream status")
 
 
 def new_attributes(create: ReadParameters, record: TableRecord, definitions: Sequence[ReadParameters] | None) -> tuple[KeyPart, ...]:
-    """The table's key attributes with those of a new global index, once that index may be.
+    """Check a new global index. Returns the table's key attributes with those of the index.
 
-    `definitions` are the request's own: they must tell of every attribute of the index's key, also where the table knows it.
+    `definitions` are those of the request; they must contain every attribute of the index's key, also known ones.
     """
     name = create["IndexName"]
     if any(index.name == name for index in record.indexes):

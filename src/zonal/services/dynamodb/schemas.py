@@ -1,4 +1,4 @@
-"""Key schemas, indexes and throughput as CreateTable takes them, checked in AWS's order and words."""
+"""Checks the key schemas, indexes and throughput of CreateTable, in AWS's order and with its messages."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_class(request: ReadParameters) -> None:
 
 
 def without_idle_attributes(record: TableRecord) -> TableRecord:
-    """The record without definitions that no key uses any more (after an index went)."""
+    """The record without attribute definitions that no key uses, after an index was deleted."""
     used = {element.name for element in record.keys}
     used |= {element.name for index in record.indexes for element in index.keys}
     return replace(record, attributes=tuple(part for part in record.attributes if part.name in used))
@@ -82,7 +82,7 @@ def _refuse_on_demand(request: ReadParameters, where: str) -> None:
 
 
 def check_units(throughput: ReadParameters | None, index: str = "") -> None:
-    """Check that capacity units are as few as DynamoDB can count."""
+    """Check the upper bound of capacity units."""
     for name in ("ReadCapacityUnits", "WriteCapacityUnits") if throughput else ():
         assert throughput is not None
         if throughput[name] > MAX_UNITS:
@@ -156,7 +156,7 @@ def _check_globals(indexes: Sequence[ReadParameters], definitions: Sequence[str]
 
 
 def check_global(index: ReadParameters, definitions: Sequence[str], names: set[str]) -> None:
-    """Check the key and projection of a global index, whose name may not be among `names` and is added to them."""
+    """Check the key and projection of a global index. Its name must not be in `names` and is added to them."""
     schema = index["KeySchema"]
     _check_defined([element["AttributeName"] for element in schema], definitions)
     _check_roles(schema) if len(schema) <= 2 and schema[-1]["KeyType"] == "RANGE" else _check_many(schema)

@@ -1,7 +1,7 @@
 """ExecuteStatement, BatchExecuteStatement, ExecuteTransaction: PartiQL.
 
-A SELECT whose condition fixes the partition key is a Query, any other a Scan, as with AWS. A write must fix the whole primary key; the rest
-of its condition guards it.
+A SELECT whose condition fixes the partition key is a Query, any other a Scan, as on AWS. A write must fix the whole primary key; the rest
+of its WHERE clause is its condition.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Statements:
         return {"Responses": responses} | ({"ConsumedCapacity": costs} if costs else {})
 
     async def _one_of_batch(self, call: Call, entry: Parameters, costs: list[dict[str, Any]]) -> dict[str, Any]:
-        """The answer to one statement. It names the table once the statement is one that can be run."""
+        """The response to one statement. It contains the table's name once the statement is valid."""
         named: dict[str, Any] = {}
         try:
             parsed = await large_requests.check(call, lambda: _read(entry))
@@ -138,7 +138,7 @@ class Statements:
         return answer | {"Responses": []}
 
     def _one_of_transaction(self, at: int, outcome: ParsedStatement | AwsError) -> ParsedStatement:
-        """The statement, which must be one that a transaction can hold."""
+        """The statement. Raises `ValidationException` for one that cannot be part of a transaction."""
         try:
             if isinstance(outcome, AwsError):
                 raise outcome
@@ -215,12 +215,12 @@ class Statements:
             last = msgspec.json.encode({name: item[name] for name in names})
             token = base64.b64encode(msgspec.json.encode([select.index_name, last.decode()]))
             parts += [b',"LastEvaluatedKey":', last, b',"NextToken":"', token, b'"']
-        if told := cost.told(table.name, request.get("ReturnConsumedCapacity")):
-            parts += [b',"ConsumedCapacity":', msgspec.json.encode(told)]
+        if consumed := cost.consumed_capacity(table.name, request.get("ReturnConsumedCapacity")):
+            parts += [b',"ConsumedCapacity":', msgspec.json.encode(consumed)]
         return b"".join([*parts, b"}"])
 
     def _fetch(self, select: Select, table: Table, index: Index, *, consistent: bool) -> Fetch | None:
-        """What fetches from the table the attributes that a local index lacks. Raises where a global one lacks them, or the condition."""
+        """The fetch of attributes that a local index lacks; None if there are none. Raises if a global index lacks some."""
         if index.projects_all:
             return None
         if _chooses(select.condition, [part.name for part in index.schema.partition]) and (
@@ -284,7 +284,7 @@ def _read_transaction(request: Parameters) -> tuple[list[ParsedStatement | AwsEr
 
 
 def _index(table: Table, select: Select) -> Index | None:
-    """The index that a SELECT reads, which must be one that PartiQL can read."""
+    """The index that a SELECT reads; None: the table. Raises `ValidationException` for one that PartiQL cannot read."""
     if select.index_name is None:
         return None
     index = table.by_name.get(select.index_name)
@@ -296,7 +296,7 @@ def _index(table: Table, select: Select) -> Index | None:
 
 
 class _Absent(Guard):
-    """The guard of an INSERT: the item must not be there."""
+    """The condition of an INSERT: the item must not exist."""
 
     def check(self, item: Item | None) -> None:
         if item is not None:
@@ -308,7 +308,7 @@ class _Absent(Guard):
 
 
 class _IfThere(Guard):
-    """The guard of a DELETE: what it demands, it demands of an item that is there."""
+    """The condition of a DELETE: a missing item fulfils it."""
 
     def check(self, item: Item | None) -> None:
         if item is not None:
@@ -324,7 +324,7 @@ def _fixes(condition: Condition | None, names: Sequence[str]) -> bool:
 
 
 def _chooses(condition: Condition | None, names: Sequence[str]) -> bool:
-    """Whether a condition fixes these attributes or picks each from a list."""
+    """Whether a condition fixes each of these attributes to a value or to a list of values."""
     listed = {
         str(part.operand.steps[0])
         for part in conjuncts(condition)
@@ -334,7 +334,7 @@ def _chooses(condition: Condition | None, names: Sequence[str]) -> bool:
 
 
 def _names_only_key(condition: Condition | None, names: Sequence[str]) -> bool:
-    """Whether a condition fixes the primary key and says nothing else."""
+    """Whether a condition fixes the primary key and has no other part."""
     return _fixes(condition, names) and len(conjuncts(condition)) == len(names)
 
 
@@ -348,13 +348,13 @@ def _key(table: Table, condition: Condition | None) -> Item:
 
 
 def _beyond_key(condition: Condition | None, names: Sequence[str]) -> Condition | None:
-    """What the condition demands besides the key."""
+    """The parts of the condition besides the key."""
     rest = [part for part in conjuncts(condition) if not (equalities(part).keys() & set(names))]
     return ast.And(tuple(rest)) if rest else None
 
 
 def _range(schema: Schema, condition: Condition | None) -> tuple[bytes, bytes]:
-    """The keys to read: a partition or part of it where the condition fixes one, else the whole space."""
+    """The keys to read: a partition or part of it if the condition fixes one, otherwise the whole keyspace."""
     fixed = equalities(condition)
     parts = schema.partition
     if any(part.name not in fixed or part.type not in fixed[part.name] for part in parts):
@@ -372,7 +372,7 @@ def _range(schema: Schema, condition: Condition | None) -> tuple[bytes, bytes]:
 
 
 def _check_overlap(schema: Schema, condition: Condition | None) -> None:
-    """Refuse a condition of which two branches may find the same item in a partition, unless one says what a sort key is not."""
+    """Reject a condition with two branches that may find the same item of a partition, unless one excludes a sort key."""
     if not isinstance(condition, ast.Or) or not schema.sort:
         return
     name = schema.sort[0].name

@@ -1,7 +1,7 @@
 """DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator, GetRecords.
 
-A stream has one shard, open as long as the stream is. An iterator is a place in the shard, told to the caller as an opaque text that ends
-after fifteen minutes; records go after twenty-four hours. (API Reference, "Amazon DynamoDB Streams".)
+A stream has one shard, open as long as the stream is. An iterator is a position in the shard, returned as an opaque text that expires
+after fifteen minutes. Records expire after twenty-four hours. (API Reference, "Amazon DynamoDB Streams".)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ARN = re.compile(r"arn:[^:]+:dynamodb:[^:]*:\d+:table/[^/]+/stream/.+")
 
 
 class Iterator(msgspec.Struct, frozen=True, array_like=True):
-    """A place in a stream: records of a larger or equal sequence number come next."""
+    """A position in a stream: the next record has this sequence number or a larger one."""
 
     arn: str
     sequence: int
@@ -51,16 +51,16 @@ class Streams:
         limit = _limit(request, MAX_STREAMS)
         if start is not None:
             _check_arn(start)
-        told = [
+        members = [
             {"StreamArn": stream_arn(record.id, stream.label), "TableName": record.id, "StreamLabel": stream.label}
             for record in call.transaction.select(TableRecord)
             for stream in record.streams
             if name is None or record.id == table_name(name)
         ]
-        told = sorted((each for each in told if start is None or each["StreamArn"] > start), key=lambda each: each["StreamArn"])
-        answer: dict[str, Any] = {"Streams": told[:limit]}
-        if len(told) > limit:
-            answer["LastEvaluatedStreamArn"] = told[limit - 1]["StreamArn"]
+        members = sorted((each for each in members if start is None or each["StreamArn"] > start), key=lambda each: each["StreamArn"])
+        answer: dict[str, Any] = {"Streams": members[:limit]}
+        if len(members) > limit:
+            answer["LastEvaluatedStreamArn"] = members[limit - 1]["StreamArn"]
         return answer
 
     @operation("DescribeStream")
@@ -72,7 +72,7 @@ class Streams:
             numbers["EndingSequenceNumber"] = streams.sequence_text(max(begins, self._last_sequence(stream)))
         shards = [{"ShardId": shard_id(stream), "SequenceNumberRange": numbers}]
         if request.get("ExclusiveStartShardId") is not None or request.get("ShardFilter") is not None:
-            shards = []  # No shard comes after the only one, nor is any its child.
+            shards = []  # There is one shard: none follows it, and it has no children.
         return {
             "StreamDescription": {
                 "StreamArn": request["StreamArn"],
@@ -141,7 +141,7 @@ class Streams:
 
 
 def shard_id(stream: Stream) -> str:
-    """The id of a stream's shard; AWS's have this shape."""
+    """The id of a stream's shard, in AWS's form."""
     return f"shardId-{int(stream.created_at.timestamp() * 1000):020d}-{stream.keyspace:08x}"
 
 

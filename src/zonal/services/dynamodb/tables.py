@@ -1,8 +1,7 @@
 """Tables: CreateTable, DescribeTable, ListTables, UpdateTable, DeleteTable, and the account's limits.
 
-An operation checks, writes the record and answers; what must then be done (filling a new index, emptying what was deleted) is done by
-`reconcilers`. The record holds what was asked for at once; the answer to an update still tells what was before, with the status UPDATING,
-as AWS's does.
+An operation checks the request and writes the record; `reconcilers` carry it out (back-fill of a new index, deletion of items). The record
+has the new values at once. The response to an update has the old ones with the status UPDATING, as AWS's does.
 """
 
 from __future__ import annotations
@@ -92,10 +91,10 @@ class Tables:
         deleting = replace(record, status="DELETING")
         call.transaction.put(deleting)
         call.transaction.note("dynamodb.table.deleting", record.id)
-        told = describe_table(deleting, self._engine.writer)
+        description = describe_table(deleting, self._engine.writer)
         for absent in ("AttributeDefinitions", "KeySchema", "CreationDateTime", "LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
-            told.pop(absent, None)
-        return {"TableDescription": told}
+            description.pop(absent, None)
+        return {"TableDescription": description}
 
     @operation("UpdateTable")
     def update(self, call: ControlCall, request: UpdateTableInputTypeDef) -> dict[str, Any]:
@@ -107,14 +106,14 @@ class Tables:
         changed = replace(changed, status="UPDATING")
         call.transaction.put(changed)
         call.transaction.note("dynamodb.table.updating", record.id)
-        told = describe_table(replace(record, status="UPDATING"), self._engine.writer)
+        description = describe_table(replace(record, status="UPDATING"), self._engine.writer)
         new = describe_table(changed, self._engine.writer)
         for name in ("GlobalSecondaryIndexes", "StreamSpecification", "LatestStreamArn", "LatestStreamLabel", "AttributeDefinitions"):
             if name in new:
-                told[name] = new[name]
+                description[name] = new[name]
             else:
-                told.pop(name, None)
-        return {"TableDescription": told}
+                description.pop(name, None)
+        return {"TableDescription": description}
 
     @operation("DescribeLimits")
     def limits(self, call: ControlCall, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +167,7 @@ def new_record(transaction: Transaction, name: str, request: Mapping[str, Any], 
 
 
 def new_keyspace(transaction: Transaction) -> int:
-    """A number that no table, index, stream or log has ever had."""
+    """A new keyspace number; numbers are not reused."""
     keyspaces = transaction.get(KeyspaceCounter, "spaces") or KeyspaceCounter(id="spaces")
     transaction.put(replace(keyspaces, next=keyspaces.next + 1))
     return keyspaces.next

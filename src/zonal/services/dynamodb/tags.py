@@ -63,8 +63,7 @@ class TableTags:
 
 
 def tags_of(request: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Tags as they are kept. Raises `ValidationException` for ones that are doubled or too many, for what no tag may be, and for a value
-    that means nothing where zonal gives its tag a meaning."""
+    """The tags of a request. Raises `ValidationException` for repeated, invalid or too many tags, and for an invalid lag."""
     tags = _RULES.merged({}, request)
     if LAG_TAG in tags:
         lag_of(tags[LAG_TAG])
@@ -111,7 +110,7 @@ def _tagged(transaction: Transaction, arn: str, operation: str) -> TableRecord:
 
 
 def denied(arn: str, operation: str) -> AwsError:
-    """The error of who names what is not of this region and account."""
+    """The error for a resource of another region or account."""
     caller = f"arn:aws:iam::{ACCOUNT}:root"
     message = f"User: {caller} is not authorized to perform: dynamodb:{operation} on resource: {arn or '*'}"
     return AwsError("AccessDeniedException", message)

@@ -1,8 +1,8 @@
-"""Time to live: items that end by themselves.
+"""Time to live: deletes expired items.
 
-A sweep walks through each table that has it, a few items at a time, and deletes those whose time is over, the same way as a caller would:
-indexes, streams and recovery logs see it, and the stream's record says that it was the service. An item is safe when its attribute is no
-number, or is more than five years past. (Developer Guide, "Using time to live (TTL) in DynamoDB".)
+A reconciler scans each table with time to live in small steps and deletes expired items as a caller would: index entries, streams and
+recovery logs follow, and the stream's record names the service. An item does not expire if its attribute is not a number, or is more than
+five years past. (Developer Guide, "Using time to live (TTL) in DynamoDB".)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STEP_PAUSE_SECONDS = 0.02
 SWEEP_SECONDS = 1.0
 TOO_OLD = timedelta(days=5 * 365)
 CHANGE_AFTER = timedelta(minutes=31)
-"""How soon it may be changed again: the guide says up to an hour, the service was seen to take half of that (October 2026)."""
+"""The least time between two changes: the guide says up to an hour; recordings of October 2026 show half of that."""
 
 
 class TimeToLive:
@@ -64,14 +64,14 @@ class TimeToLive:
     @operation("DescribeTimeToLive")
     def describe(self, call: ControlCall, request: DescribeTimeToLiveInputTypeDef) -> dict[str, Any]:
         record = existing(call.transaction, request["TableName"])
-        told: dict[str, Any] = {"TimeToLiveStatus": record.ttl_status}
+        description: dict[str, Any] = {"TimeToLiveStatus": record.ttl_status}
         if record.ttl_attribute:
-            told["AttributeName"] = record.ttl_attribute
-        return {"TimeToLiveDescription": told}
+            description["AttributeName"] = record.ttl_attribute
+        return {"TimeToLiveDescription": description}
 
 
 class TimeToLiveReconciler:
-    """Sweeps a table for items whose time is over, again and again."""
+    """Scans tables for expired items repeatedly."""
 
     name = "dynamodb-ttl"
     kinds: Sequence[type[Record]] = (TableRecord,)
@@ -93,7 +93,7 @@ class TimeToLiveReconciler:
         return SWEEP_SECONDS
 
     async def _sweep_step(self, table: Table, low: bytes) -> bytes | None:
-        """Look at the next items; gives where to go on, None at the end."""
+        """Delete the expired ones of the next items. Returns the key to continue at, None at the end."""
         engine, now = self._engine, self._engine.now()
         keyspace = keyspace_prefix(table.keyspace)
         batch = WriteBatch()

@@ -1,8 +1,8 @@
-"""TransactGetItems and TransactWriteItems: all or nothing.
+"""TransactGetItems and TransactWriteItems.
 
-Everything is decided at once on the accepted state, and all changes share one submission, so a transaction is serialisable by nature. While
-it is on its way to the disk its items are held: whoever wants to change them meanwhile gets the conflict that DynamoDB gives. A client's
-token is kept with the changes it names, for ten minutes, so that a repetition changes nothing, also after a crash.
+All actions are decided at once on the accepted state and submitted together, so transactions are serialisable. Until the commit, other
+writes to the items are rejected with DynamoDB's conflict error. The client token is stored in the same commit for ten minutes, so a
+repeated request changes nothing, also after a crash.
 (Developer Guide, "Amazon DynamoDB Transactions: How it works"; API Reference, `TransactionCanceledException`.)
 """
 
@@ -72,7 +72,7 @@ class ParsedAction(NamedTuple):
 
 
 class Transactions:
-    """Operations on many items at once, all or none."""
+    """Operations on several items, all or none."""
 
     def __init__(self, engine: DynamoEngine) -> None:
         self._engine = engine
@@ -85,7 +85,7 @@ class Transactions:
         return await self.make(call, request, list(zip(kinds, writes, strict=True)), digest=digest)
 
     async def make(self, call: Call, request: Parameters, writes: list[tuple[str, Write]], *, digest: bytes) -> dict[str, Any]:
-        """Make checked writes, all or none. A repetition under the same token must have the same `digest` (of `digest_of`)."""
+        """Make checked writes, all or none. A repeated request under the same token must have the same `digest` (`digest_of`)."""
         engine = self._engine
         token = request.get("ClientRequestToken")
         if token is not None and self._was_done(token, digest, call):
@@ -139,17 +139,17 @@ class Transactions:
         if size > MAX_BYTES:
             raise validation("Aggregated size of items in transaction exceeds the limit of 4 MB")
         answer: dict[str, Any] = {"Responses": answers}
-        told = [cost.told(name, request.get("ReturnConsumedCapacity"), kind="Read") for name, cost in costs.items()]
-        if any(told):
-            answer["ConsumedCapacity"] = told
+        consumed = [cost.consumed_capacity(name, request.get("ReturnConsumedCapacity"), kind="Read") for name, cost in costs.items()]
+        if any(consumed):
+            answer["ConsumedCapacity"] = consumed
         return answer
 
     def _reread(self, write: Write) -> Cost:
-        """What a repeated write costs: the reading of what it left."""
+        """The cost of a repeated write: that of reading its item."""
         return Cost(2 * read_units(item_codec.size_of(self._engine.storage.latest(write.key)), consistent=True))
 
     async def _decide(self, writes: list[tuple[str, Write]], batch: WriteBatch, call: Call) -> list[tuple[Write, Cost]]:
-        """Make every change, or raise with the reasons why none is made."""
+        """Add every change to the batch, or raise the cancellation with its reasons."""
         engine = self._engine
         reasons: list[dict[str, Any]] = []
         costs: list[tuple[Write, Cost]] = []
@@ -204,7 +204,7 @@ def _checked_read(engine: DynamoEngine, ask: Parameters, expressions: Expression
 
 
 def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
-    """The error that tells, for each item, why the transaction was cancelled."""
+    """The error of a cancelled transaction, with the reason for each action."""
     codes = ", ".join(reason["Code"] for reason in reasons)
     return AwsError(
         "TransactionCanceledException",
@@ -214,9 +214,9 @@ def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
 
 
 def _read_writes(request: Parameters) -> tuple[list[ParsedAction], bytes]:
-    """Check what can be checked of the actions without their tables; the actions, and the digest by which a repetition is recognised.
+    """Check the actions without their tables. Returns them, and the digest that identifies a repeated request.
 
-    AWS reads all actions before it looks a table up. What then does not fit a table is a reason for cancellation.
+    AWS checks all actions before it looks up a table. A mismatch with a table is a reason for cancellation.
     """
     actions: list[ParsedAction] = []
     for entry in request["TransactItems"]:
@@ -231,7 +231,7 @@ def _read_writes(request: Parameters) -> tuple[list[ParsedAction], bytes]:
 
 
 def _all_fitting(checks: list[Callable[[], Fitting]]) -> list[Fitting]:
-    """What the checks give. Raises the cancellation, which tells of the first entry alone that is refused, unless for an empty key."""
+    """The results of the checks. Raises the cancellation, whose only reason is the first failed check, or `EmptyKey`."""
     found: list[Fitting] = []
     reasons: list[dict[str, Any]] = []
     for at, check in enumerate(checks):
@@ -249,7 +249,7 @@ def _all_fitting(checks: list[Callable[[], Fitting]]) -> list[Fitting]:
 
 
 def digest_of(request: Parameters, identity: Any) -> bytes:
-    """The digest of what a repetition of the request under its token must have in common with it; empty where it has no token."""
+    """The digest of `identity`, which a repeated request under the same token must equal; empty without a token."""
     if request.get("ClientRequestToken") is None:
         return b""
     return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).digest()
@@ -283,9 +283,9 @@ def _response(request: Parameters, costs: list[tuple[Write, Cost]], metrics: dic
     for write, cost in costs:
         sums.setdefault(write.table.name, Cost()).add(cost)
     answer: dict[str, Any] = {}
-    told = [cost.told(name, request.get("ReturnConsumedCapacity"), kind=kind) for name, cost in sums.items()]
-    if any(told):
-        answer["ConsumedCapacity"] = told
+    consumed = [cost.consumed_capacity(name, request.get("ReturnConsumedCapacity"), kind=kind) for name, cost in sums.items()]
+    if any(consumed):
+        answer["ConsumedCapacity"] = consumed
     if metrics:
         answer["ItemCollectionMetrics"] = metrics
     return answer

@@ -1,4 +1,4 @@
-"""What exports and imports have in common: their names, the tokens that keep a call from being made twice, pages of them, how they fail."""
+"""Shared by exports and imports: ARNs, client tokens, pages of lists, and failures."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _FAILURES = {"NoSuchBucket": "S3NoSuchBucket", "AccessDenied": "S3AccessDenied"}
 
 
 def new_number(call: Call) -> str:
-    """The last part of a new transfer's ARN: milliseconds since 1970, so that ARNs of one table are in order, and a random part."""
+    """The last part of a new transfer's ARN: milliseconds since 1970, which order a table's ARNs, and a random part."""
     return f"{int(call.now.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
 
 
 def asked_before(call: ControlCall, kind: type[T], request: Mapping[str, Any]) -> T | None:
-    """What the request's `ClientToken` has asked for already in the last hours; None for a new token, or none."""
+    """The transfer with the request's `ClientToken` of the last hours; None for a new token or no token."""
     if not (token := request.get("ClientToken")):
         return None
     found = call.transaction.select(kind, lambda one: one.client_token == token and call.now - one.started_at < TOKEN_LIFE)
@@ -41,7 +41,7 @@ def asked_before(call: ControlCall, kind: type[T], request: Mapping[str, Any]) -
 
 
 def known(call: ControlCall, kind: type[T], arn: str, word: str) -> T:
-    """The transfer of this ARN; `word` is Export or Import. Raises AWS's error where there is none, or the ARN is another's."""
+    """The transfer of this ARN; `word` is Export or Import. Raises AWS's error for a missing one and for another account's ARN."""
     match = _ARN.fullmatch(arn)
     if match is not None and match[1] != f"aws:dynamodb:{REGION}:{ACCOUNT}":
         raise denied(arn, f"Describe{word}")
@@ -56,7 +56,7 @@ def known(call: ControlCall, kind: type[T], arn: str, word: str) -> T:
 def page(
     call: ControlCall, kind: type[T], request: Mapping[str, Any], size_name: str, *, shows: Callable[[T], bool] = lambda one: True
 ) -> Page[T]:
-    """The next transfers of a table or of all, a table's newest first. `size_name` is the parameter with the size of a page."""
+    """A page of the transfers of one table or of all, each table's newest first. `size_name` is the parameter with the page's size."""
     table = request.get("TableArn")
     found = [one for one in call.transaction.select(kind) if table is None or (one.table == table_name(table) and shows(one))]
     found.sort(key=lambda one: one.id, reverse=True)
@@ -74,9 +74,9 @@ _PAGING = Paging(
     wrong_token=lambda token: validation("The NextToken is not one of this list"),
     digest=lambda id: hashlib.sha512(id.encode()).hexdigest(),
 )
-"""The model checks sizes, and bounds the token: sixteens of hexadecimal digits, seven at least."""
+"""The model checks sizes, and the token's form: at least seven groups of sixteen hexadecimal digits."""
 
 
 def failed(transfer: T, error: AwsError) -> T:
-    """The record of a transfer that came to nothing."""
+    """The record of a failed transfer."""
     return replace(transfer, status="FAILED", failure=(_FAILURES.get(error.code, "UNKNOWN"), error.message))

@@ -1,4 +1,4 @@
-"""What AWS says of expressions, in its words; the cases are those that public recordings of DynamoDB agree on."""
+"""AWS's errors for expressions; the cases are those on which public recordings of DynamoDB agree."""
 
 from typing import Any
 
@@ -107,7 +107,7 @@ def test_parentheses_around_parentheses_are_redundant(text: str) -> None:
         ),
     ],
 )
-def test_complaints_come_in_awss_order_and_words(text: str, message: str) -> None:
+def test_errors_are_reported_in_awss_order_with_its_messages(text: str, message: str) -> None:
     assert complaint(FilterExpression=text) == f"Invalid FilterExpression: {message}"
 
 
@@ -192,7 +192,7 @@ def test_updates_are_complained_of_in_awss_messages(text: str, message: str) -> 
     assert told == f"Invalid UpdateExpression: {message}"
 
 
-def test_conditions_tell_what_is_true_of_an_item() -> None:
+def test_conditions_are_evaluated_on_an_item() -> None:
     item = {"a": {"N": "5"}, "b": {"M": {"c": {"L": [{"S": "x"}]}}}, "t": {"SS": ["u", "v"]}, "n": {"S": "hello"}}
     assert holds("a > :low AND a <= :high", item, low={"N": "4.5"}, high={"N": "5.0"})
     assert holds("b.c[0] = :x AND attribute_not_exists(b.c[1])", item, x={"S": "x"})

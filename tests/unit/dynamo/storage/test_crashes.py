@@ -1,4 +1,4 @@
-"""The store through killed processes: what was acknowledged is there, and a group of changes is there as a whole or not at all."""
+"""The store after killed processes: acknowledged changes are there, and each group of changes is there as a whole or not at all."""
 
 import asyncio
 import os
@@ -44,12 +44,10 @@ def test_no_acknowledged_write_is_lost_and_no_group_is_torn_when_region_or_write
         time.sleep(source.uniform(0.05, 0.3))
         for victim in source.sample([writer.pid, writer_pid], source.choice([1, 1, 2])):
             os.kill(victim, signal.SIGKILL)
-        time.sleep(
-            source.uniform(0, 0.1)
-        )  # A writer that was not killed may have gone on with a new writer process; it, too, ends suddenly.
+        time.sleep(source.uniform(0, 0.1))  # A writer that was not killed may have started another writer process; that one is killed too.
         writer.kill()
         for line in writer.stdout:
-            if line.endswith("\n"):  # The kill may have cut the last one off.
+            if line.endswith("\n"):  # The last line may be incomplete.
                 lane, _, number = line.partition(" ")
                 acknowledged[int(lane)] = int(number)
         writer.wait(120)

@@ -30,7 +30,7 @@ async def test_a_change_is_accepted_at_once_and_read_once_it_is_durable(storage:
     assert storage.get(b"a") == b"1"
 
 
-async def test_a_deletion_hides_what_is_committed_from_the_next_decision(storage: LmdbStorage) -> None:
+async def test_an_accepted_deletion_hides_the_committed_value_from_the_next_decision(storage: LmdbStorage) -> None:
     await storage.submit({b"a": b"1"})
     ticket = storage.submit({b"a": None})
     assert storage.latest(b"a") is None and storage.get(b"a") == b"1"
@@ -50,7 +50,7 @@ async def test_many_writers_share_one_commit(storage: LmdbStorage, monkeypatch: 
     assert sum(commits) == 50 and len(commits) <= 2
 
 
-async def test_what_was_acknowledged_is_there_after_reopening(tmp_path: Path) -> None:
+async def test_acknowledged_changes_are_in_the_store_after_reopening(tmp_path: Path) -> None:
     first = LmdbStorage(tmp_path / "items")
     await first.submit({b"a": b"1"})
     await first.close()
@@ -59,7 +59,7 @@ async def test_what_was_acknowledged_is_there_after_reopening(tmp_path: Path) ->
     await second.close()
 
 
-async def test_a_failed_commit_fails_everybody_who_built_on_it_and_the_next_one_may_succeed(storage: LmdbStorage) -> None:
+async def test_a_failed_commit_fails_all_changes_decided_on_it_and_the_next_one_may_succeed(storage: LmdbStorage) -> None:
     await storage.submit({b"before": b"1"})
     unlimited = resource.prlimit(storage._writer.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(storage._writer.pid, resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
@@ -74,24 +74,24 @@ async def test_a_failed_commit_fails_everybody_who_built_on_it_and_the_next_one_
     assert storage.get(b"a") == b"2" and storage.get(b"before") == b"1" and storage.get(b"7") is None
 
 
-async def test_a_writer_process_that_dies_fails_what_was_on_its_way_and_the_next_write_gets_another(storage: LmdbStorage) -> None:
+async def test_a_writer_process_that_dies_fails_the_group_in_flight_and_the_next_write_starts_another(storage: LmdbStorage) -> None:
     await storage.submit({b"a": b"1"})
     os.kill(storage._writer.pid, signal.SIGSTOP)
     lost = storage.submit({b"b": b"1"})
     await asyncio.sleep(0.01)
     os.kill(storage._writer.pid, signal.SIGKILL)
-    with pytest.raises(StorageFailed, match="has ended"):
+    with pytest.raises(StorageFailed, match="has exited"):
         await lost
     await storage.submit({b"c": b"1"})
     assert [storage.get(key) for key in (b"a", b"b", b"c")] == [b"1", None, b"1"]
 
 
-async def test_nobody_reads_before_the_writer_process_of_the_last_life_has_made_its_last_commit(tmp_path: Path) -> None:
+async def test_reads_wait_for_the_last_commit_of_the_previous_regions_writer_process(tmp_path: Path) -> None:
     first = LmdbStorage(tmp_path / "items", durable=False)
     ticket = first.submit({b"%d" % number: bytes(200) for number in range(50_000)})
     ended = asyncio.ensure_future(ticket)
     await wait_for(lambda: first._writer._loop is not None and not first._writer._unsent, within=timedelta(seconds=20))
-    first._writer.disconnect()  # The region dies, as far as the writer process can tell.
+    first._writer.disconnect()  # For the writer process, this looks like a killed region.
     first._environment.close()
     second = LmdbStorage(tmp_path / "items")
     assert second.get(b"49999") == bytes(200)
@@ -104,7 +104,7 @@ async def test_a_group_larger_than_a_sockets_buffer_arrives_whole(storage: LmdbS
     assert sum(len(value) for _, value in storage.range(b"0", b"\xff")) == 20_000_000
 
 
-async def test_a_snapshot_stays_at_its_moment(storage: LmdbStorage) -> None:
+async def test_a_snapshot_returns_the_state_at_its_time(storage: LmdbStorage) -> None:
     await storage.submit({b"a": b"1"})
     snapshot = storage.snapshot()
     await storage.submit({b"a": b"2", b"b": b"3"})

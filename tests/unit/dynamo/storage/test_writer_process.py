@@ -1,4 +1,4 @@
-"""What the writing process does when the disk does not let it: it tells, stays, and where only a new opening helps, ends."""
+"""Disk errors in the writer process: it reports them and continues, and exits if the store must be opened again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zonal.dynamo.storage.writer_process import LENGTH, framed
 
 
 class Environment:
-    """LMDB on a disk that refuses what `refuse` says."""
+    """LMDB on a disk that fails the operations in `refuse`."""
 
     def __init__(self, refuse: Callable[[str], None]) -> None:
         self._refuse = refuse
@@ -41,7 +41,7 @@ class Environment:
 
 
 class Region:
-    """The other end of the socket of a writer process that runs in a thread."""
+    """The client's end of the socket of a writer process that runs in a thread."""
 
     def __init__(self, environment: Environment, directory: str, *, durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(writer_process, "open_environment", lambda directory, *, durable: environment)
@@ -66,7 +66,7 @@ class Region:
         assert not self.thread.is_alive()
 
 
-def test_a_refused_group_is_told_and_the_next_one_is_taken(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_group_is_reported_and_the_next_one_is_committed(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes: list[Exception | None] = [lmdb.DiskError("No space left on device"), OSError("no space"), MemoryError("no memory"), None]
 
     def refuse(what: str) -> None:

@@ -1,4 +1,4 @@
-"""DynamoDB without a network: requests as JSON to the handlers, answers as dictionaries, in a directory of the test's own."""
+"""Calls DynamoDB's handlers without a network, with requests and responses as JSON, over a directory of the test."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Caller:
         return msgspec.json.decode(result if isinstance(result, bytes) else msgspec.json.encode(result or {}))
 
     async def error(self, operation: str, service: str = "dynamodb", /, **request: Any) -> AwsError:
-        """The error that the request gets."""
+        """The error of the request."""
         with pytest.raises(AwsError) as caught:
             await self(operation, service, **request)
         return caught.value
 
     async def complaint(self, operation: str, /, **request: Any) -> str:
-        """The message of the ValidationException that the request gets."""
+        """The message of the request's ValidationException."""
         error = await self.error(operation, **request)
         assert error.code == "ValidationException", f"{error.code}: {error.message}"
         return error.message

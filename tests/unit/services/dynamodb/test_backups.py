@@ -12,7 +12,7 @@ async def put(call: Caller, **items: int) -> None:
         await call("PutItem", TableName="things", Item={"a": {"S": key}, "v": {"N": str(value)}, "c": {"S": "x"}})
 
 
-async def test_a_backup_holds_the_moment_it_was_asked_for(call: Caller) -> None:
+async def test_a_backup_contains_the_state_at_the_request(call: Caller) -> None:
     await call.table("things", indexes={"by-c": "c:S"})
     await put(call, one=1, two=2)
     arn = (await call("CreateBackup", TableName="things", BackupName="nightly"))["BackupDetails"]["BackupArn"]
@@ -53,7 +53,7 @@ async def test_a_table_is_restored_as_it_was_at_that_time(call: Caller) -> None:
     assert await values(call, "now") == {"before": "0", "one": "111", "three": "3"}
 
 
-async def test_a_time_before_recovery_was_on_cannot_be_restored_to(call: Caller) -> None:
+async def test_a_time_before_recovery_was_enabled_cannot_be_restored(call: Caller) -> None:
     await call.table("things")
     request = {"SourceTableName": "things", "TargetTableName": "then", "RestoreDateTime": 1.0}
     assert (await call.error("RestoreTableToPointInTime", **request)).code == "PointInTimeRecoveryUnavailableException"
@@ -64,7 +64,7 @@ async def test_a_time_before_recovery_was_on_cannot_be_restored_to(call: Caller)
     assert (await call.error("RestoreTableToPointInTime", **request)).code == "InvalidRestoreTimeException"
 
 
-async def test_recovery_is_asked_for_in_one_way_at_a_time(call: Caller) -> None:
+async def test_a_restore_takes_either_a_time_or_the_latest_one(call: Caller) -> None:
     await call.table("things")
     off = {"PointInTimeRecoveryEnabled": False, "RecoveryPeriodInDays": 7}
     assert await call.complaint("UpdateContinuousBackups", TableName="things", PointInTimeRecoverySpecification=off) == (

@@ -82,7 +82,7 @@ async def test_a_token_makes_a_transaction_happen_once(call: Caller) -> None:
     assert error.code == "IdempotentParameterMismatchException"
 
 
-async def test_items_of_a_transaction_on_its_way_are_held(call: Caller) -> None:
+async def test_items_of_a_transaction_in_flight_reject_other_writes(call: Caller) -> None:
     await call.table("things")
     results = await asyncio.gather(
         call("TransactWriteItems", TransactItems=[put(1), put(2)]),
@@ -102,7 +102,7 @@ async def test_one_item_twice_in_a_transaction_is_refused(call: Caller) -> None:
     )
 
 
-async def test_a_cancelled_transaction_tells_of_the_first_entry_alone_that_does_not_fit(call: Caller) -> None:
+async def test_a_cancelled_transaction_reports_only_the_first_invalid_entry(call: Caller) -> None:
     await call.table("things")
     unfit = {"Put": {"TableName": "things", "Item": {"a": {"N": "7"}}}}
     unmet = {"Put": {"TableName": "things", "Item": {"a": {"S": "x"}}, "ConditionExpression": "attribute_exists(a)"}}
@@ -118,7 +118,7 @@ async def test_a_transaction_that_writes_more_than_four_megabytes_is_refused(cal
     assert await call.items("things") == []
 
 
-async def test_a_stream_holds_keys_only_when_that_was_asked_for_and_ends_when_closed(call: Caller) -> None:
+async def test_a_stream_with_keys_only_contains_keys_only_and_ends_when_closed(call: Caller) -> None:
     await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "v": {"N": "1"}})
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "v": {"N": "1"}})
@@ -127,21 +127,21 @@ async def test_a_stream_holds_keys_only_when_that_was_asked_for_and_ends_when_cl
     ask = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
     iterator = (await call("GetShardIterator", "dynamodbstreams", **ask))["ShardIterator"]
     answer = await call("GetRecords", "dynamodbstreams", ShardIterator=iterator)
-    assert [record["eventName"] for record in answer["Records"]] == ["INSERT"]  # A put that changes nothing is no event.
+    assert [record["eventName"] for record in answer["Records"]] == ["INSERT"]  # A put that changes nothing has no record.
     assert "NewImage" not in answer["Records"][0]["dynamodb"]
     assert (await call("GetRecords", "dynamodbstreams", ShardIterator=answer["NextShardIterator"]))["Records"] == []
     await call("UpdateTable", TableName="things", StreamSpecification={"StreamEnabled": False})
     await call.driver.idle()
     last = await call("GetRecords", "dynamodbstreams", ShardIterator=answer["NextShardIterator"])
     assert "NextShardIterator" not in last
-    again = await call("GetRecords", "dynamodbstreams", ShardIterator=iterator)  # The last records of what is closed lead on to nothing.
+    again = await call("GetRecords", "dynamodbstreams", ShardIterator=iterator)  # The last records of a closed stream.
     assert len(again["Records"]) == 1 and "NextShardIterator" not in again
     part = await call("GetRecords", "dynamodbstreams", ShardIterator=iterator, Limit=1)
     assert len(part["Records"]) == 1 and "NextShardIterator" in part
     assert (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["StreamStatus"] == "DISABLED"
 
 
-async def test_what_changes_nothing_is_in_no_stream(call: Caller) -> None:
+async def test_a_write_that_changes_nothing_is_not_in_the_stream(call: Caller) -> None:
     await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
     key, more = {"a": {"S": "1"}}, {"b": {"N": "2"}, "c": {"SS": ["x", "y"]}}
     await call("DeleteItem", TableName="things", Key=key)
@@ -158,7 +158,7 @@ async def test_what_changes_nothing_is_in_no_stream(call: Caller) -> None:
     assert [record["eventName"] for record in records] == ["INSERT", "REMOVE"]
 
 
-async def test_streams_refuse_what_is_no_arn_and_numbers_that_do_not_fit(call: Caller) -> None:
+async def test_streams_reject_invalid_arns_and_numbers_out_of_range(call: Caller) -> None:
     await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
     arn = (await call("DescribeTable", TableName="things"))["Table"]["LatestStreamArn"]
     [shard] = (await call("DescribeStream", "dynamodbstreams", StreamArn=arn))["StreamDescription"]["Shards"]
@@ -197,7 +197,7 @@ async def test_a_stream_is_read_from_a_time_and_its_only_shard_has_no_children(c
     assert described["StreamDescription"]["Shards"] == []
 
 
-async def test_items_whose_time_is_over_go_and_the_stream_says_who_did_it(call: Caller) -> None:
+async def test_expired_items_are_deleted_and_the_stream_names_the_service(call: Caller) -> None:
     await call.table("things", StreamSpecification={"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"}, indexes={"by-c": "c:S"})
     now = int(call.clock.now().timestamp())
     ends = {"past": now - 10, "future": now + 1000, "ancient": now - 6 * 365 * 86400}

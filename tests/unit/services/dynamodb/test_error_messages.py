@@ -1,4 +1,4 @@
-"""The two wordings of DynamoDB's refusals, by operation, and which of several faults is told (as recorded in October 2026)."""
+"""The messages of DynamoDB by operation, and the order in which it reports errors, as recorded in October 2026."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def deep(levels: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("value", "newer", "older"), FAULTS)
-async def test_a_bad_value_is_told_in_the_words_of_its_operation(call: Caller, value: dict[str, Any], newer: str, older: str) -> None:
+async def test_an_invalid_value_is_reported_with_the_message_of_its_operation(
+    call: Caller, value: dict[str, Any], newer: str, older: str
+) -> None:
     await call.table("things")
     condition = {"ConditionExpression": "b = :v", "ExpressionAttributeValues": {":v": value}}
     writes: list[tuple[str, dict[str, Any]]] = [
@@ -118,13 +120,13 @@ async def test_a_bad_value_is_told_in_the_words_of_its_operation(call: Caller, v
         ),
     ],
 )
-async def test_what_is_wrong_before_the_table_is_known_stands_in_an_envelope(
+async def test_an_error_found_before_the_table_has_an_envelope(
     call: Caller, operation: str, request_: dict[str, Any], message: str
 ) -> None:
     assert await call.complaint(operation, **({"TableName": "absent"} | request_)) == ONE + message
 
 
-async def test_several_broken_constraints_are_told_together_in_awss_order(call: Caller) -> None:
+async def test_several_broken_constraints_are_reported_together_in_awss_order(call: Caller) -> None:
     bad = dict.fromkeys(("ReturnValues", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics"), "BAD")
     assert await call.complaint("PutItem", TableName="things", Item=KEY, **bad) == (
         "3 validation errors detected: Value 'BAD' at 'returnConsumedCapacity' failed to satisfy constraint: Member must satisfy enum value"
@@ -154,7 +156,7 @@ async def test_requests_are_shown_as_aws_shows_them(call: Caller) -> None:
     )
 
 
-async def test_a_key_of_the_wrong_type_cancels_a_transaction_and_an_empty_one_refuses_it(call: Caller) -> None:
+async def test_a_key_of_the_wrong_type_cancels_a_transaction_and_an_empty_one_rejects_it(call: Caller) -> None:
     await call.table("things")
     wrong = {"Delete": {"TableName": "things", "Key": {"a": {"N": "5"}}}}
     good = {"Put": {"TableName": "things", "Item": KEY}}
@@ -186,8 +188,8 @@ async def test_every_action_of_a_transaction_is_read_before_a_table_is_missed(ca
         ("b BETWEEN :v AND :v", {"NULL": True}, "operator or function: BETWEEN, operand type: NULL"),
     ],
 )
-async def test_what_has_no_order_is_not_compared(call: Caller, condition: str, value: dict[str, Any], message: str) -> None:
-    """AWS looks at the operands before it looks for the table."""
+async def test_values_without_an_order_are_not_compared(call: Caller, condition: str, value: dict[str, Any], message: str) -> None:
+    """AWS checks the operands before it looks up the table."""
     wrong = "Incorrect operand type for operator or function; " + message
     values = {":v": value}
     query = {"KeyConditionExpression": f"a = :a AND {condition}", "ExpressionAttributeValues": values | {":a": KEY["a"]}}
@@ -215,7 +217,7 @@ async def test_three_key_conditions_are_too_many_for_two_key_attributes(call: Ca
     )
 
 
-async def test_a_query_filters_only_by_what_its_index_holds_and_a_scan_misses_the_rest(call: Caller) -> None:
+async def test_a_query_rejects_filters_by_attributes_that_its_index_lacks_and_a_scan_finds_nothing(call: Caller) -> None:
     await call.table("things", keys="a:S b:S", indexes={"near": "a:S c:S LOCAL KEYS_ONLY", "far": "c:S KEYS_ONLY"})
     await call("PutItem", TableName="things", Item={name: {"S": name} for name in "abcd"})
     for index, key in (("near", "a"), ("far", "c")):
@@ -238,7 +240,7 @@ async def test_attribute_names_are_neither_empty_nor_endless(call: Caller) -> No
     assert complaint == ONE + "Attribute name is too large, must be less than 65536 bytes"
 
 
-async def test_a_place_to_go_on_from_is_told_to_be_wrong_as_each_read_tells_it(call: Caller) -> None:
+async def test_an_invalid_starting_key_is_reported_with_the_message_of_each_read(call: Caller) -> None:
     await call.table("things", keys="a:S b:S", indexes={"far": "c:S"})
     bad = "The provided starting key is invalid"
     query = {"KeyConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": {"S": "1"}}}
@@ -250,7 +252,7 @@ async def test_a_place_to_go_on_from_is_told_to_be_wrong_as_each_read_tells_it(c
     assert await call.complaint("Scan", TableName="things", IndexName="far", ExclusiveStartKey=KEY) == bad
 
 
-async def test_a_mode_without_throughput_is_refused_before_the_table_is_missed(call: Caller) -> None:
+async def test_a_mode_without_throughput_is_rejected_before_the_table_is_looked_up(call: Caller) -> None:
     complaint = await call.complaint("UpdateTable", TableName="absent", BillingMode="PROVISIONED")
     assert complaint == INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
 
@@ -273,7 +275,7 @@ async def test_a_write_nested_very_deep_is_read_in_the_older_way(call: Caller) -
         assert complaint == envelope + "ReturnValues can only be ALL_OLD or NONE"
 
 
-async def test_an_update_without_a_key_is_told_of_everything_in_the_older_way(call: Caller) -> None:
+async def test_an_update_without_a_key_reports_all_errors_with_older_messages(call: Caller) -> None:
     bad = {"TableName": "", "ReturnValues": "BAD", "ReturnConsumedCapacity": "BAD"}
     assert await call.complaint("UpdateItem", **bad) == (
         "4 validation errors detected: Value 'BAD' at 'returnConsumedCapacity' failed to satisfy constraint: Member must satisfy enum value"
@@ -282,7 +284,7 @@ async def test_an_update_without_a_key_is_told_of_everything_in_the_older_way(ca
     )
 
 
-async def test_a_token_is_told_of_first_and_a_bad_name_among_batched_writes_only_alone(call: Caller) -> None:
+async def test_a_token_is_reported_first_and_an_invalid_table_name_of_batched_writes_only_alone(call: Caller) -> None:
     put = {"Put": {"TableName": "absent", "Item": KEY}}
     complaint = await call.complaint("TransactWriteItems", TransactItems=[put], ClientRequestToken="x" * 37, ReturnConsumedCapacity="BAD")
     assert complaint.startswith(f"2 validation errors detected: Value '{'x' * 37}' at 'clientRequestToken' failed")
@@ -311,14 +313,14 @@ async def test_a_token_is_told_of_first_and_a_bad_name_among_batched_writes_only
         ),
     ],
 )
-async def test_of_an_action_of_a_transaction_names_come_first_then_depth_and_keys_last(
+async def test_in_an_action_of_a_transaction_names_are_checked_first_then_depth_and_keys_last(
     call: Caller, action: dict[str, Any], message: str
 ) -> None:
     named = {kind: body | {"TableName": "absent"} for kind, body in action.items()}
     assert await call.complaint("TransactWriteItems", TransactItems=[named]) == message
 
 
-async def test_an_empty_key_of_an_index_refuses_a_transaction_as_a_whole(call: Caller) -> None:
+async def test_an_empty_key_of_an_index_rejects_a_transaction_as_a_whole(call: Caller) -> None:
     await call.table("things", indexes={"far": "c:S"})
     update = {"Key": KEY, "UpdateExpression": "SET c = :c", "ExpressionAttributeValues": {":c": {"S": ""}}}
     for action in ({"Put": {"TableName": "things", "Item": KEY | {"c": {"S": ""}}}}, {"Update": {"TableName": "things"} | update}):
@@ -330,14 +332,14 @@ async def test_an_empty_key_of_an_index_refuses_a_transaction_as_a_whole(call: C
 
 
 @pytest.mark.parametrize("body", [b"7", b'"things"', b"[]", b"null", b"true"])
-async def test_a_body_that_is_no_object_is_none_that_can_be_read(call: Caller, body: bytes) -> None:
+async def test_a_body_that_is_not_an_object_is_a_serialization_error(call: Caller, body: bytes) -> None:
     handler = call.service.handlers["dynamodb"]["ListTables"]
     with pytest.raises(AwsError) as caught:
         handler(None, msgspec.json.decode(body))  # type: ignore[arg-type]
     assert caught.value.code == "SerializationException"
 
 
-async def test_not_contains_holds_for_no_attribute_that_is_not_there(call: Caller) -> None:
+async def test_not_contains_is_false_for_a_missing_attribute(call: Caller) -> None:
     await call.table("things")
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "list": {"L": [{"N": "1"}]}})
     for name, found in (("list", 1), ("absent", 0)):

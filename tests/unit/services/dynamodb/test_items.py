@@ -8,7 +8,7 @@ ONE = "1 validation error detected: "
 INVALID = "One or more parameter values were invalid: "
 
 
-async def test_an_item_comes_back_as_it_was_put_with_its_numbers_canonical(call: Caller) -> None:
+async def test_an_item_is_returned_as_it_was_put_with_canonical_numbers(call: Caller) -> None:
     await call.table("things")
     item = {"a": {"S": "1"}, "n": {"N": "1.50"}, "b": {"B": "AAEC"}, "m": {"M": {"l": {"L": [{"BOOL": True}, {"NULL": True}]}}}}
     assert await call("PutItem", TableName="things", Item=item) == {}
@@ -16,14 +16,14 @@ async def test_an_item_comes_back_as_it_was_put_with_its_numbers_canonical(call:
     assert await call("GetItem", TableName="things", Key={"a": {"S": "2"}}) == {}
 
 
-async def test_a_put_returns_what_it_replaced_when_asked(call: Caller) -> None:
+async def test_a_put_returns_the_replaced_item_if_requested(call: Caller) -> None:
     await call.table("things")
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "v": {"N": "1"}})
     answer = await call("PutItem", TableName="things", Item={"a": {"S": "1"}}, ReturnValues="ALL_OLD")
     assert answer == {"Attributes": {"a": {"S": "1"}, "v": {"N": "1"}}}
 
 
-async def test_a_failed_condition_changes_nothing_and_shows_the_item_when_asked(call: Caller) -> None:
+async def test_a_failed_condition_changes_nothing_and_returns_the_item_if_requested(call: Caller) -> None:
     await call.table("things")
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "b": {"B": "AAEC"}})
     error = await call.error(
@@ -57,7 +57,7 @@ async def test_legacy_expectations_guard_writes(call: Caller) -> None:
         ("UPDATED_NEW", {"n": {"N": "3"}}),
     ],
 )
-async def test_an_update_returns_the_part_that_was_asked_for(call: Caller, returns: str, attributes: Any) -> None:
+async def test_an_update_returns_the_requested_attributes(call: Caller, returns: str, attributes: Any) -> None:
     await call.table("things")
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "n": {"N": "1"}, "x": {"S": "x"}})
     answer = await call(
@@ -71,7 +71,7 @@ async def test_an_update_returns_the_part_that_was_asked_for(call: Caller, retur
     assert answer.get("Attributes") == attributes
 
 
-async def test_an_update_of_what_is_not_there_makes_it_unless_it_only_takes_away(call: Caller) -> None:
+async def test_an_update_of_a_missing_item_creates_it_unless_it_only_removes(call: Caller) -> None:
     await call.table("things")
     await call("UpdateItem", TableName="things", Key={"a": {"S": "1"}})
     await call("UpdateItem", TableName="things", Key={"a": {"S": "2"}}, UpdateExpression="REMOVE b")
@@ -157,7 +157,9 @@ async def test_an_update_of_what_is_not_there_makes_it_unless_it_only_takes_away
         ),
     ],
 )
-async def test_bad_requests_are_refused_in_awss_messages(call: Caller, operation: str, request_: dict[str, Any], message: str) -> None:
+async def test_invalid_requests_are_rejected_with_awss_messages(
+    call: Caller, operation: str, request_: dict[str, Any], message: str
+) -> None:
     await call.table("things", indexes={"by-c": "c:S"})
     assert await call.complaint(operation, **request_) == message
 
@@ -192,7 +194,7 @@ async def test_a_table_that_is_not_there_is_not_found(call: Caller) -> None:
     assert (error.code, error.message) == ("ResourceNotFoundException", "Requested resource not found")
 
 
-async def test_writes_tell_what_they_cost_also_of_indexes(call: Caller) -> None:
+async def test_writes_return_the_consumed_capacity_of_table_and_indexes(call: Caller) -> None:
     await call.table("things", keys="a:S b:S", indexes={"local": "a:S c:S LOCAL KEYS_ONLY", "global": "c:S"})
     item = {"a": {"S": "1"}, "b": {"S": "1"}, "c": {"S": "1"}, "fat": {"S": "x" * 1500}}
     answer = await call("PutItem", TableName="things", Item=item, ReturnConsumedCapacity="INDEXES", ReturnItemCollectionMetrics="SIZE")
@@ -255,7 +257,7 @@ async def test_an_update_is_charged_for_its_statement_to_the_byte(
             assert await call.complaint("UpdateItem", **request) == "Item size to update has exceeded the maximum allowed size"
 
 
-async def test_a_statement_too_large_is_told_before_its_condition_fails_and_only_by_update_item(call: Caller) -> None:
+async def test_a_too_large_statement_is_reported_before_its_condition_and_by_update_item_only(call: Caller) -> None:
     await call.table("things")
     update = {
         "TableName": "things",

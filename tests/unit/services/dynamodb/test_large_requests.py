@@ -1,4 +1,4 @@
-"""Large requests are checked in a thread, and work on sets and updates grows with their size only."""
+"""Large requests are checked in a thread, and sets are combined in linear time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = {"a": {"S": "1"}}
 
 
 def value(length: int) -> dict[str, Any]:
-    """A list of as many numbers."""
+    """A list of `length` numbers."""
     return {"L": [{"N": "1"}] * length}
 
 
@@ -27,7 +27,7 @@ def large_value(length: int, kind: str) -> dict[str, Any]:
 
 
 def requests(length: int) -> list[tuple[str, dict[str, Any]]]:
-    """Each operation with a value of as many numbers. No write changes an item: one that does is measured again on the event loop."""
+    """Each operation with a value of `length` numbers. No write changes an item, because the new item is checked on the event loop."""
     condition = large_value(length, "ConditionExpression")
     expected = {"Expected": {"v": {"ComparisonOperator": "EQ", "AttributeValueList": [value(length)]}}}
     actions = [

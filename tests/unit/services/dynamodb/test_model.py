@@ -1,4 +1,4 @@
-"""Any sequence of operations gives the answers of a simple model, through restarts; and a killed process loses nothing."""
+"""Any sequence of operations, with restarts, returns what a simple model does; and a killed process loses no acknowledged write."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ Model = dict[tuple[str, str], dict[str, Any]]
 
 @settings(deadline=None, max_examples=40)
 @given(operations)
-def test_any_sequence_of_operations_gives_the_models_answers(tmp_path_factory: pytest.TempPathFactory, sequence: list[Operation]) -> None:
+def test_any_sequence_of_operations_returns_what_the_model_does(
+    tmp_path_factory: pytest.TempPathFactory, sequence: list[Operation]
+) -> None:
     asyncio.run(_follow(tmp_path_factory.mktemp("region"), sequence))
 
 
@@ -115,7 +117,7 @@ async def _compare(call: Caller, model: Model) -> None:
 KILLS = int(os.environ.get("ZONAL_DYNAMODB_KILLS", "5"))
 
 
-def test_a_killed_process_loses_no_acknowledged_write_and_leaves_no_index_out_of_step(tmp_path: Path) -> None:
+def test_a_killed_process_loses_no_acknowledged_write_and_leaves_every_index_consistent(tmp_path: Path) -> None:
     """Five kills here; `ZONAL_DYNAMODB_KILLS=300` is the long run."""
     seed = int.from_bytes(os.urandom(4), "big")
     print(f"seed {seed}")

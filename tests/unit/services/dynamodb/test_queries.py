@@ -34,7 +34,7 @@ async def test_a_query_finds_a_range_of_the_sort_key_in_order(call: Caller) -> N
     assert await found(call, "b = :two", two={"N": "2.0"}) == [2]
 
 
-async def test_a_query_goes_page_by_page_both_ways_and_ends(call: Caller) -> None:
+async def test_a_query_returns_all_pages_in_both_directions(call: Caller) -> None:
     await filled(call)
     for forward in (True, False):
         request: dict[str, Any] = {
@@ -77,7 +77,7 @@ async def test_an_index_is_queried_page_by_page_also_where_many_items_have_one_k
     assert sorted(seen) == [1, 3, 5, 7, 9]
 
 
-async def test_a_local_index_fetches_what_it_does_not_hold_and_a_global_one_refuses(call: Caller) -> None:
+async def test_a_local_index_fetches_missing_attributes_and_a_global_one_rejects_them(call: Caller) -> None:
     await filled(call)
     request = {"KeyConditionExpression": "a = :a AND c = :c", "ExpressionAttributeValues": {":a": {"S": "x"}, ":c": {"S": "c0"}}}
     answer = await call(
@@ -111,7 +111,7 @@ async def test_filters_hide_items_but_not_their_cost(call: Caller) -> None:
     assert (answer["Count"], answer["ScannedCount"], answer["ConsumedCapacity"]["CapacityUnits"]) == (2, 10, 0.5)
 
 
-async def test_count_gives_no_items(call: Caller) -> None:
+async def test_select_count_returns_no_items(call: Caller) -> None:
     await filled(call)
     answer = await call("Scan", TableName="things", Select="COUNT")
     assert answer == {"Count": 10, "ScannedCount": 10}
@@ -180,7 +180,7 @@ async def test_segments_of_a_scan_share_the_table_out(call: Caller) -> None:
         ),
     ],
 )
-async def test_queries_that_cannot_be_are_refused_in_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
+async def test_invalid_queries_are_rejected_with_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
     await filled(call)
     text = f"{request_.get('KeyConditionExpression')} {request_.get('FilterExpression')}"
     values = {name: value for name, value in {":s": {"S": "x"}, ":n": {"N": "1"}}.items() if name in text}

@@ -1,4 +1,4 @@
-"""What nests as deep as DynamoDB lets a text be is read to its end, and answered or refused for what it says."""
+"""Expressions, statements and documents of the deepest nesting that DynamoDB accepts are parsed to their end."""
 
 import sys
 from typing import Any
@@ -14,7 +14,7 @@ from zonal.wire.json_bodies import DEPTH_LIMIT
 
 @pytest.fixture(autouse=True)
 def no_change_of_the_recursion_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other threads run under it too: their compilers fail when it changes."""
+    """Python's recursion limit is shared by all threads; a change would affect the others."""
 
     def refuse(limit: int) -> None:
         raise AssertionError("the recursion limit is the whole process's")
@@ -46,7 +46,7 @@ def test_conditions_of_three_hundred_operators_are_answered_however_they_nest(te
         ("a<" + "f(" * 1300 + "b" + ")" * 1300, "Invalid function name; function: f"),
     ],
 )
-def test_conditions_that_nest_deeper_are_refused_for_what_is_wrong_with_them(text: str, message: str) -> None:
+def test_deeper_nested_conditions_are_rejected_with_their_error(text: str, message: str) -> None:
     with pytest.raises(AwsError) as caught:
         condition(text)
     assert caught.value.message.endswith(f"Invalid ConditionExpression: {message}")
@@ -63,9 +63,7 @@ def test_updates_that_nest_functions_are_read_to_their_end(text: str) -> None:
 
 
 @pytest.mark.parametrize(("opening", "closing"), [('{"M":{"a":', "}}"), ('{"L":[', "]}"), ("[", "]"), ('{"a":', "}")])
-async def test_documents_as_deep_as_any_that_is_read_are_refused_for_what_is_wrong_with_them(
-    call: Caller, opening: str, closing: str
-) -> None:
+async def test_documents_of_the_deepest_readable_nesting_are_rejected_with_their_error(call: Caller, opening: str, closing: str) -> None:
     await call.table("things")
     levels = (DEPTH_LIMIT - 6) // (opening.count("{") + opening.count("["))
     value = msgspec.json.decode(opening * levels + '{"S":"x"}' + closing * levels)
@@ -89,7 +87,7 @@ def test_updates_may_wrap_a_value_in_as_many_parentheses_as_fit() -> None:
     assert expressions.update.apply(ITEM, {}) == {"a": {"N": "2"}, "b": {"N": "2"}}
 
 
-async def test_statements_that_nest_too_deep_are_refused(call: Caller) -> None:
+async def test_statements_nested_too_deep_are_rejected(call: Caller) -> None:
     await call.table("things")
     for opening, closing in (("(", ")"), ("NOT ", ""), ("size(", ")")):
         statement = f"SELECT * FROM things WHERE {opening * 1000}a{closing * 1000} = 'x'"

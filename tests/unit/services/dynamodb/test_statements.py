@@ -99,12 +99,12 @@ async def test_a_row_that_is_there_is_not_inserted_again_and_one_that_is_not_is_
         ),
     ],
 )
-async def test_statements_that_cannot_be_are_refused(call: Caller, statement: str, message: str) -> None:
+async def test_invalid_statements_are_rejected(call: Caller, statement: str, message: str) -> None:
     await filled(call)
     assert await call.complaint("ExecuteStatement", Statement=statement) == message
 
 
-async def test_a_batch_of_statements_tells_of_each_what_became_of_it(call: Caller) -> None:
+async def test_a_batch_of_statements_reports_the_outcome_of_each(call: Caller) -> None:
     await filled(call)
     statements = [
         {"Statement": "SELECT Genre FROM Music WHERE Artist='Abba' AND \"Year\"=1974"},
@@ -153,7 +153,7 @@ async def test_conditions_take_functions_types_and_comments(call: Caller) -> Non
         assert len(await run(call, one + condition)) == holds, condition
 
 
-async def test_an_index_answers_what_it_holds_and_a_local_one_fetches_the_rest(call: Caller) -> None:
+async def test_a_select_from_an_index_returns_its_attributes_and_a_local_index_fetches_the_rest(call: Caller) -> None:
     await call.table("things", keys="a:S b:S", indexes={"near": "a:S c:S LOCAL KEYS_ONLY", "far": "c:S KEYS_ONLY"})
     await call("PutItem", TableName="things", Item={name: {"S": name} for name in "abcd"})
     assert await run(call, "SELECT d FROM things.near WHERE a = 'a'") == [{"d": {"S": "d"}}]
@@ -193,7 +193,7 @@ async def test_a_transaction_takes_neither_indexes_nor_returned_items(call: Call
         ("CHOOSE * FROM Music", "Expected data manipulation"),
     ],
 )
-async def test_a_broken_statement_is_told_by_what_stands_where_it_breaks(call: Caller, statement: str, message: str) -> None:
+async def test_a_syntax_error_names_the_token_and_its_position(call: Caller, statement: str, message: str) -> None:
     assert await call.complaint("ExecuteStatement", Statement=statement) == BROKEN + message
 
 
@@ -228,12 +228,12 @@ async def test_a_broken_statement_is_told_by_what_stands_where_it_breaks(call: C
         ),
     ],
 )
-async def test_what_reads_well_and_means_nothing_is_refused_with_its_place(call: Caller, statement: str, message: str) -> None:
+async def test_a_well_formed_but_invalid_statement_is_rejected_with_the_position(call: Caller, statement: str, message: str) -> None:
     await filled(call)
     assert await call.complaint("ExecuteStatement", Statement=statement) == message
 
 
-async def test_branches_that_name_other_rows_or_say_what_a_sort_key_is_not_are_joined(call: Caller) -> None:
+async def test_branches_of_different_rows_or_with_an_excluded_sort_key_may_be_joined(call: Caller) -> None:
     await filled(call)
     for condition, years in (
         ("Artist='Abba' AND \"Year\"=1974 OR Artist='Abba' AND \"Year\"=1976", ["1974", "1976"]),
@@ -253,7 +253,9 @@ async def test_branches_that_name_other_rows_or_say_what_a_sort_key_is_not_are_j
         ({"N": "1e126"}, OVERFLOW),
     ],
 )
-async def test_a_bad_parameter_is_told_before_the_statement_is_read(call: Caller, parameter: dict[str, Any], message: str) -> None:
+async def test_an_invalid_parameter_is_reported_before_the_statement_is_parsed(
+    call: Caller, parameter: dict[str, Any], message: str
+) -> None:
     statement = {"Statement": "SELECT * FROM nowhere WHERE a = ? more", "Parameters": [parameter]}
     assert await call.complaint("ExecuteStatement", **statement) == message
     assert await call.complaint("ExecuteTransaction", TransactStatements=[statement]) == message
@@ -281,7 +283,7 @@ async def test_reads_in_batches_and_transactions_name_the_primary_key_and_nothin
     assert complaint == first + "EXISTS() must contain a single item read with additional condition"
 
 
-async def test_a_statement_of_a_batch_that_ran_and_failed_names_its_table_and_shows_no_item(call: Caller) -> None:
+async def test_a_failed_statement_of_a_batch_names_its_table_and_returns_no_item(call: Caller) -> None:
     await filled(call)
     update = {
         "Statement": "UPDATE Music SET a = 1 WHERE Artist='Abba' AND \"Year\"=1974 AND Genre='rock'",
@@ -323,7 +325,7 @@ async def test_a_token_leads_on_only_in_the_index_that_gave_it(call: Caller) -> 
     assert wrong == "Invalid NextToken"
 
 
-async def test_a_repeated_transaction_costs_the_reading_of_what_it_left(call: Caller) -> None:
+async def test_a_repeated_transaction_costs_the_reads_of_its_items(call: Caller) -> None:
     await filled(call)
     request = {
         "TransactStatements": [{"Statement": "UPDATE Music SET Sales = 5 WHERE Artist='Bach' AND \"Year\"=1721"}],

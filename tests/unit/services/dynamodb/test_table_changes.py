@@ -1,4 +1,4 @@
-"""What UpdateTable refuses, in the words that public recordings of DynamoDB have from October 2026."""
+"""Errors of UpdateTable, with the messages of public recordings of DynamoDB from October 2026."""
 
 from typing import Any
 
@@ -92,20 +92,20 @@ def deleting(name: str) -> dict[str, Any]:
         ({"StreamSpecification": {"StreamEnabled": False}}, "Table has no stream to disable: TableName: things"),
     ],
 )
-async def test_changes_that_cannot_be_are_refused_in_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
+async def test_invalid_changes_are_rejected_with_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
     await call.table("things", keys="a:S b:S", indexes={"by-c": "c:S", "local": "a:S b:S LOCAL"})
     assert await call.complaint("UpdateTable", TableName="things", **request_) == message
 
 
 @pytest.mark.parametrize("request_", [{}, {"GlobalSecondaryIndexUpdates": []}, {"AttributeDefinitions": definitions("a")}])
-async def test_a_change_of_nothing_is_refused(call: Caller, request_: dict[str, Any]) -> None:
+async def test_an_update_without_a_change_is_rejected(call: Caller, request_: dict[str, Any]) -> None:
     await call.table("things")
     complaint = await call.complaint("UpdateTable", TableName="things", **request_)
     assert complaint.startswith("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled,")
     assert complaint.endswith("DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required")
 
 
-async def test_definitions_that_no_new_index_needs_are_ignored(call: Caller) -> None:
+async def test_attribute_definitions_without_a_new_index_are_ignored(call: Caller) -> None:
     await call.table("things", indexes={"by-c": "c:S"})
     stray = definitions("a", type="N") + definitions("z")
     await call("UpdateTable", TableName="things", AttributeDefinitions=stray, DeletionProtectionEnabled=False)
@@ -156,7 +156,7 @@ async def test_limits_of_on_demand_tables_go_with_their_billing_mode(call: Calle
     assert "Current ReadCapacityUnits provisioned for index by-c: 1." in complaint
 
 
-async def test_a_table_that_pays_for_units_has_no_limits_of_on_demand_ones(call: Caller) -> None:
+async def test_a_provisioned_table_does_not_accept_on_demand_limits(call: Caller) -> None:
     request = {
         "TableName": "things",
         "AttributeDefinitions": definitions("a"),

@@ -109,7 +109,7 @@ ALL = {"ProjectionType": "ALL"}
         ),
     ],
 )
-async def test_tables_that_cannot_be_are_refused_in_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
+async def test_invalid_tables_are_rejected_with_awss_messages(call: Caller, request_: dict[str, Any], message: str) -> None:
     name = {} if not request_ or "TableName" in request_ else {"TableName": "abc"}
     assert await call.complaint("CreateTable", **name, **request_) == message
 
@@ -151,7 +151,7 @@ async def test_tables_are_listed_page_by_page(call: Caller) -> None:
     assert await call("ListTables", ExclusiveStartTableName="bbb") == {"TableNames": ["ccc"]}
 
 
-async def test_an_index_made_later_is_filled_with_what_was_there(call: Caller) -> None:
+async def test_a_new_index_is_filled_with_existing_items(call: Caller) -> None:
     await call.table("things")
     for number in range(450):
         item = {"a": {"S": str(number)}} | ({"c": {"S": "even"}} if number % 2 == 0 else {"c": {"N": "1"}} if number % 3 == 0 else {})
@@ -174,7 +174,7 @@ async def test_an_index_made_later_is_filled_with_what_was_there(call: Caller) -
     assert (index["IndexStatus"], index["ItemCount"]) == ("ACTIVE", 225)
 
 
-async def test_an_index_leaves_out_what_is_empty_or_too_long_for_its_key(call: Caller) -> None:
+async def test_an_index_has_no_entries_for_empty_or_too_long_keys(call: Caller) -> None:
     await call.table("things", keys="a:S b:S")
     for name, length in (("empty", 0), ("sort", 1024), ("partition", 2048), ("long", 2049)):
         await call("PutItem", TableName="things", Item={"a": {"S": name}, "b": {"S": "b"}, "c": {"S": "c" * length}})
@@ -214,7 +214,7 @@ async def test_an_index_is_deleted_with_its_definitions(call: Caller) -> None:
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "c": {"N": "1"}})
 
 
-async def test_throughput_changes_are_told_and_decreases_are_counted(call: Caller) -> None:
+async def test_throughput_changes_are_described_and_decreases_are_counted(call: Caller) -> None:
     await call("CreateTable", TableName="things", AttributeDefinitions=[A], KeySchema=[HASH], ProvisionedThroughput=ONE)
     await call.driver.idle()
     five = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
@@ -242,7 +242,7 @@ async def test_a_protected_table_is_not_deleted(call: Caller) -> None:
     await call("DeleteTable", TableName="things")
 
 
-async def test_tags_come_and_go(call: Caller) -> None:
+async def test_tags_are_added_and_removed(call: Caller) -> None:
     await call.table("things", Tags=[{"Key": "a", "Value": "1"}])
     arn = (await call("DescribeTable", TableName="things"))["Table"]["TableArn"]
     await call("TagResource", ResourceArn=arn, Tags=[{"Key": "b", "Value": "2"}])
@@ -265,7 +265,7 @@ async def test_tags_come_and_go(call: Caller) -> None:
         ([{"Key": "dog", "Value": "x"}] * 2, "Duplicate Tag Keys provided as input: Duplicate Tag Key found dog"),
     ],
 )
-async def test_a_tag_that_cannot_be_is_refused(call: Caller, tags: list[dict[str, str]], message: str) -> None:
+async def test_an_invalid_tag_is_rejected(call: Caller, tags: list[dict[str, str]], message: str) -> None:
     await call.table("things", Tags=[{"Key": "законные буквы", "Value": "+-=._:/@ 7"}])
     arn = (await call("DescribeTable", TableName="things"))["Table"]["TableArn"]
     assert await call.complaint("TagResource", ResourceArn=arn, Tags=[{"Key": "good", "Value": ""}, *tags]) == message
@@ -275,7 +275,7 @@ async def test_a_tag_that_cannot_be_is_refused(call: Caller, tags: list[dict[str
     )
 
 
-async def test_all_tags_are_told_at_once(call: Caller) -> None:
+async def test_all_tags_are_listed_on_one_page(call: Caller) -> None:
     await call.table("things", Tags=[{"Key": str(number), "Value": ""} for number in range(50)])
     arn = (await call("DescribeTable", TableName="things"))["Table"]["TableArn"]
     told = await call("ListTagsOfResource", ResourceArn=arn)
@@ -292,7 +292,7 @@ async def test_a_table_of_too_many_tags_is_not_created(call: Caller) -> None:
     assert (await call("ListTables"))["TableNames"] == []
 
 
-async def test_a_table_says_when_its_class_was_changed(call: Caller) -> None:
+async def test_a_table_describes_when_its_class_was_changed(call: Caller) -> None:
     await call.table("things", TableClass="STANDARD_INFREQUENT_ACCESS")
     assert (await call("DescribeTable", TableName="things"))["Table"]["TableClassSummary"] == {"TableClass": "STANDARD_INFREQUENT_ACCESS"}
     await call("UpdateTable", TableName="things", TableClass="STANDARD")
@@ -304,7 +304,7 @@ async def test_a_table_says_when_its_class_was_changed(call: Caller) -> None:
     )
 
 
-async def test_a_table_made_without_a_stream_has_no_view_of_one(call: Caller) -> None:
+async def test_a_table_without_a_stream_takes_no_view_type(call: Caller) -> None:
     request = {
         "TableName": "quiet",
         "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
@@ -316,7 +316,7 @@ async def test_a_table_made_without_a_stream_has_no_view_of_one(call: Caller) ->
     assert complaint == refused + "Table is being created with a stream disabled, UpdateViewType should not be specified"
 
 
-async def test_what_is_no_arn_has_no_tags(call: Caller) -> None:
+async def test_an_invalid_arn_has_no_tags(call: Caller) -> None:
     complaint = await call.complaint("TagResource", ResourceArn="things", Tags=[{"Key": "a", "Value": "b"}])
     assert complaint == "Invalid TableArn: Invalid ResourceArn provided as input things"
     assert (await call.error("ListTagsOfResource", ResourceArn="a:b:c:d:e/f")).code == "AccessDeniedException"

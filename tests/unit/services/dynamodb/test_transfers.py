@@ -1,4 +1,4 @@
-"""Tables written into buckets and read from them."""
+"""Exports of tables to buckets, and imports from buckets."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ ON = {"PointInTimeRecoveryEnabled": True}
 
 
 class Bucket:
-    """One bucket, `things`, of whoever asks."""
+    """A bucket `things` that belongs to every account."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -84,7 +84,7 @@ async def recovering_table(call: Caller) -> None:
     await call("UpdateContinuousBackups", TableName="orders", PointInTimeRecoverySpecification=ON)
 
 
-async def test_an_export_holds_the_state_of_its_moment_and_manifests_that_are_right(call: Caller, bucket: Bucket) -> None:
+async def test_an_export_contains_the_state_at_its_time_and_valid_manifests(call: Caller, bucket: Bucket) -> None:
     await recovering_table(call)
     await put(call, one=1, two=2)
     await asyncio.sleep(0.002)
@@ -102,7 +102,7 @@ async def test_an_export_holds_the_state_of_its_moment_and_manifests_that_are_ri
     assert bucket.named("manifest-files.md5") == base64.b64encode(hashlib.md5(bucket.named("manifest-files.json")).digest())
 
 
-async def test_an_incremental_export_tells_what_changed_in_its_period(call: Caller, bucket: Bucket) -> None:
+async def test_an_incremental_export_contains_the_changes_of_its_period(call: Caller, bucket: Bucket) -> None:
     await recovering_table(call)
     await put(call, kept=0, changed=1, deleted=2)
     await asyncio.sleep(0.002)
@@ -126,7 +126,7 @@ async def test_an_incremental_export_tells_what_changed_in_its_period(call: Call
     assert since * 1e6 < int(found["changed"]["Metadata"]["WriteTimestampMicros"]["N"]) <= until * 1e6
 
 
-async def test_a_large_export_is_parted_into_files(call: Caller, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_export_is_split_into_files(call: Caller, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zonal.services.dynamodb.exports.PART_BYTES", 200)
     await recovering_table(call)
     await put(call, **{f"item{number:02}": number for number in range(30)})
@@ -137,7 +137,7 @@ async def test_a_large_export_is_parted_into_files(call: Caller, bucket: Bucket,
     assert {file["dataFileS3Key"] for file in listed} == {key for key in bucket.objects if "/data/" in key}
 
 
-async def test_an_export_that_cannot_be_made_says_why(call: Caller) -> None:
+async def test_an_export_that_cannot_be_made_reports_the_reason(call: Caller) -> None:
     await call.table("orders")
     arn = (await call("DescribeTable", TableName="orders"))["Table"]["TableArn"]
     request = {"TableArn": arn, "S3Bucket": "things"}
@@ -192,7 +192,7 @@ async def test_a_tables_exports_are_listed_page_by_page_from_the_newest_until_it
     assert (await call("DescribeExport", ExportArn=listed[0]))["ExportDescription"]["ExportStatus"] == "COMPLETED"
 
 
-async def test_what_is_described_must_be_a_transfer_of_this_region(call: Caller) -> None:
+async def test_only_a_transfer_of_this_region_can_be_described(call: Caller) -> None:
     table = "arn:aws:dynamodb:us-east-1:000000000000:table/absent"
     assert await call.complaint("DescribeExport", ExportArn=table) == "Invalid Export ARN"
     assert (
@@ -215,7 +215,7 @@ def document(a: str, b: int, **more: Any) -> bytes:
     return json.dumps({"Item": {"a": {"S": a}, "b": {"N": str(b)}} | more}, ensure_ascii=False).encode()
 
 
-async def test_documents_in_lines_and_in_a_row_become_items(call: Caller, bucket: Bucket) -> None:
+async def test_documents_on_several_lines_and_on_one_line_become_items(call: Caller, bucket: Bucket) -> None:
     bucket.objects["in/one.json"] = b"\n".join([document("é", 1), document("two", 2), b""]) + document("three", 3) + document("four", 4)
     bucket.objects["in/two.json"] = document("two", 2, note={"S": "later"})
     bucket.objects["other.json"] = document("no", 1)
@@ -257,7 +257,7 @@ async def test_cells_become_attributes_with_the_keys_types(call: Caller, bucket:
         document("x", 1, v={"Q": "?"}),
     ],
 )
-async def test_what_is_no_item_fails_the_import_and_leaves_the_others(call: Caller, bucket: Bucket, broken: bytes) -> None:
+async def test_an_invalid_item_fails_the_import_and_the_others_are_imported(call: Caller, bucket: Bucket, broken: bytes) -> None:
     bucket.objects["bad"], bucket.objects["good"] = broken, document("fine", 1)
     told = await imported(call)
     assert (told["ImportStatus"], told["FailureCode"]) == ("FAILED", "ItemValidationError")
@@ -340,7 +340,7 @@ async def test_the_item_of_a_long_line_is_checked_in_a_thread(call: Caller, buck
     assert on_loop == {"one": False, "two": True}
 
 
-async def test_what_is_no_document_ends_its_file_and_not_the_others(call: Caller, bucket: Bucket) -> None:
+async def test_an_invalid_document_ends_the_import_of_its_file_only(call: Caller, bucket: Bucket) -> None:
     bucket.objects["bad"] = b"\n".join([document("before", 1), b'{"a": 1}', b"{not json", document("behind", 2)])
     bucket.objects["good"] = document("fine", 1)
     told = await imported(call)
@@ -348,13 +348,13 @@ async def test_what_is_no_document_ends_its_file_and_not_the_others(call: Caller
     assert {item["a"]["S"] for item in await call.items("orders")} == {"before", "fine"}
 
 
-async def test_a_prefix_of_nothing_makes_an_empty_table(call: Caller) -> None:
+async def test_a_prefix_without_objects_makes_an_empty_table(call: Caller) -> None:
     told = await imported(call, prefix="nowhere/")
     assert (told["ImportStatus"], told["ProcessedItemCount"], "ProcessedSizeBytes" in told) == ("COMPLETED", 0, False)
     assert (await call("DescribeTable", TableName="orders"))["Table"]["TableStatus"] == "ACTIVE"
 
 
-async def test_a_token_asks_for_one_import_while_that_goes_on_and_for_one_table_after(call: Caller, bucket: Bucket) -> None:
+async def test_a_token_identifies_one_import_while_it_runs_and_one_table_afterwards(call: Caller, bucket: Bucket) -> None:
     asked = request_of_import() | {"ClientToken": "once"}
     first = (await call("ImportTable", **asked))["ImportTableDescription"]
     other = asked | {"S3BucketSource": {"S3Bucket": "elsewhere"}, "InputFormat": "CSV"}
@@ -380,7 +380,7 @@ async def test_without_its_bucket_an_import_leaves_no_table(call: Caller) -> Non
     assert [one["ImportStatus"] for one in (await call("ListImports"))["ImportSummaryList"]] == ["FAILED"]
 
 
-async def test_an_import_that_was_cut_off_begins_anew(tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupted_import_starts_again(tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zonal.services.dynamodb.imports.STEP_ITEMS", 10)
     bucket.objects["x"] = b"\n".join(document(f"item{number}", number) for number in range(500))
 
@@ -391,7 +391,7 @@ async def test_an_import_that_was_cut_off_begins_anew(tmp_path: Path, bucket: Bu
                 yield piece
                 bytes_left -= len(piece)
                 if bytes_left < 0:
-                    await asyncio.Event().wait()  # Until the import is cut off.
+                    await asyncio.Event().wait()  # Until the import is interrupted.
 
     halting = Halting()
     halting.objects = bucket.objects

@@ -1,4 +1,4 @@
-"""A process that writes and says what was acknowledged, until it is killed."""
+"""A process that writes items and prints the acknowledged ones, until it is killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zonal.foundation.errors import AwsError
 async def write_for_ever(call: Caller, worker: int) -> None:
     source = random.Random()
     while True:
-        # Values grow with time, or else a higher one would be found ever more rarely and the writing come to a halt.
+        # Values grow with time; otherwise a higher one would be drawn ever more rarely, and the writes would stop.
         key, value = f"w{worker}-{source.randrange(40)}", time.monotonic_ns() // 1000 + source.randrange(-5000, 5000)
         try:
             await call(
