@@ -26,6 +26,7 @@ from zonal.services.ec2.permissions import (
     peer_group,
     permission,
     permissions,
+    unsupported_peer,
 )
 from zonal.services.ec2.tags import given_tags
 from zonal.services.operation import Call, ResponseMembers, operation
@@ -113,11 +114,11 @@ class SecurityGroupRules:
         return {"Return": True}
 
     @operation("UpdateSecurityGroupRuleDescriptionsIngress")
-    def describe_ingress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef) -> ResponseMembers:
+    def update_ingress_descriptions(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=False)
 
     @operation("UpdateSecurityGroupRuleDescriptionsEgress")
-    def describe_egress_anew(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> ResponseMembers:
+    def update_egress_descriptions(self, call: Call, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=True)
 
 
@@ -203,7 +204,7 @@ def _rule_of(call: Call, group: SecurityGroup, id: str, *, is_egress: bool | Non
 
 def _replacement(view: RecordView, group: SecurityGroup, given: Mapping[str, object]) -> Permission:
     if given.get("CidrIpv6") or given.get("PrefixListId"):
-        raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
+        raise unsupported_peer()
     cidr, other = cast("str | None", given.get("CidrIpv4")), cast("str | None", given.get("ReferencedGroupId"))
     if (cidr is None) == (other is None):
         raise AwsError("InvalidParameterCombination", "Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be given")
