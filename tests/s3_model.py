@@ -1,7 +1,7 @@
 """A model of S3 made of dictionaries, with which the real one is compared operation by operation.
 
-It covers versioning (enabled, suspended, never), delete markers, tags, multipart uploads, preconditions of writes, and listings.
-It generates its own version ids; `ids` maps them to the server's.
+It covers versioning (enabled, suspended, never), delete markers, tags, multipart uploads, preconditions of writes, and listings. It
+generates its own version ids; `ids` maps them to the server's.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ async def check_content(directory: Path, *, sweep: bool = False) -> int:
         if segment.small:
             assert len(view.small(segment.blob) or b"") == segment.size, f"small content {segment.blob} is not there"
         else:
-            assert view.knows(segment.blob), f"a sweep would remove {segment.blob}"
+            assert view.refers_to(segment.blob), f"a sweep would remove {segment.blob}"
             referred.add(segment.blob)
             assert store._files.path(segment.blob).stat().st_size == segment.size, f"{segment.blob} is torn"
     assert view._database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

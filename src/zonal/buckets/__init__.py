@@ -2,6 +2,6 @@
 
 An object is written in two steps. Its content goes to the *blob store* (`blobs`: the protocol; `blob_files`: the implementation with
 files, each written by `file_writer`) under a random id, and is durable before anything refers to it. Then one change of the *catalog*
-(SQLite, with `group_commit`) makes the object visible. A crash in between leaves unreferenced content the next start removes. `store`
+(SQLite, with `group_commit`) makes the object visible. A crash in between leaves unreferenced content, removed at the next start. `store`
 combines the two, `records` defines the catalog's records, `listing` lists keys in order. Imports `zonal.records` and `foundation` only.
 """

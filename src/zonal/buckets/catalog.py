@@ -50,12 +50,12 @@ class Cache:
 
     def forget(self, changes: CatalogChanges) -> None:
         """Drop the records that these changes have written."""
-        if changes.has_touched_buckets:
+        if changes.has_changed_buckets:
             self.buckets.clear()
-        for place in changes.touched:
+        for place in changes.changed_keys:
             self.newest.pop(place, None)
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         self.buckets.clear()
         self.newest.clear()
         self.small.clear()
@@ -140,7 +140,7 @@ class CatalogView:
         row = self._database.execute("SELECT content FROM small WHERE blob = ?", (blob,)).fetchone()
         return row[0] if row else None
 
-    def knows(self, blob: str) -> bool:
+    def refers_to(self, blob: str) -> bool:
         """Whether any record refers to this content."""
         return self._database.execute("SELECT 1 FROM blobs WHERE blob = ?", (blob,)).fetchone() is not None
 
@@ -174,8 +174,8 @@ class CatalogChanges(CatalogView):
     def __init__(self, database: sqlite3.Connection) -> None:
         super().__init__(database)
         self.removed: list[str] = []
-        self.touched: list[tuple[int, str]] = []
-        self.has_touched_buckets = False
+        self.changed_keys: list[tuple[int, str]] = []
+        self.has_changed_buckets = False
 
     def add_bucket(self, bucket: Bucket) -> Bucket:
         """Add a bucket with a new number."""
@@ -185,12 +185,12 @@ class CatalogChanges(CatalogView):
         return bucket
 
     def put_bucket(self, bucket: Bucket) -> None:
-        self.has_touched_buckets = True
+        self.has_changed_buckets = True
         self._database.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?)", (bucket.name, _pack(bucket)))
 
     def delete_bucket(self, bucket: Bucket) -> None:
         """Remove an empty bucket and its open uploads."""
-        self.has_touched_buckets = True
+        self.has_changed_buckets = True
         for _, upload in list(self.walk_uploads(bucket.number, b"", None)):
             self.delete_upload(bucket.number, upload.id)
         self._database.execute("DELETE FROM buckets WHERE name = ?", (bucket.name,))
@@ -198,7 +198,7 @@ class CatalogChanges(CatalogView):
     def put(self, bucket: int, entry: ObjectVersion) -> ObjectVersion:
         """Add a version as the newest of its key. A null version replaces the key's previous null version."""
         key = entry.key.encode()
-        self.touched.append((bucket, entry.key))
+        self.changed_keys.append((bucket, entry.key))
         newest = self._newest(bucket, entry.key)
         if newest is not None and entry.version == NULL:
             before = _entry(newest[1])
@@ -225,14 +225,14 @@ class CatalogChanges(CatalogView):
 
     def change(self, bucket: int, entry: ObjectVersion) -> None:
         """Write the changeable parts of a version (tags, ACL, locks) in place."""
-        self.touched.append((bucket, entry.key))
+        self.changed_keys.append((bucket, entry.key))
         sql = "UPDATE versions SET body = ? WHERE bucket = ? AND key = ? AND version = ?"
         self._database.execute(sql, (_pack(entry), bucket, entry.key.encode(), entry.version))
 
     def delete(self, bucket: int, key: str, version: str, *, promote: bool = True) -> ObjectVersion | None:
         """Remove a version permanently; if it was the newest, the one before becomes current (unless `promote` is false)."""
         raw = key.encode()
-        self.touched.append((bucket, key))
+        self.changed_keys.append((bucket, key))
         sql = "SELECT place, state, body FROM versions WHERE bucket = ? AND key = ? AND version = ?"
         row = self._database.execute(sql, (bucket, raw, version)).fetchone()
         if row is None:
@@ -325,12 +325,12 @@ class BucketCatalog:
         try:
             return await self._commits.run(lambda: work(changes), settle)
         except StoreUnavailable:
-            self._cache.forget_all()  # It is unknown whether the commit reached the disk.
+            self._cache.clear()  # It is unknown whether the commit reached the disk.
             raise
 
     def invalidate(self) -> None:
         """Clear the cache. A reader calls it on finding a stale record: a commit takes effect shortly before its cache invalidation."""
-        self._cache.forget_all()
+        self._cache.clear()
 
     def new_view(self) -> CatalogView:
         """A view for another thread."""

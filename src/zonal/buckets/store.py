@@ -149,7 +149,7 @@ class BucketStore:
 
     def _sweep(self) -> int:
         view = self.catalog.new_view()
-        return self._files.sweep(view.knows)
+        return self._files.sweep(view.refers_to)
 
     async def close(self) -> None:
         await self.catalog.close()

@@ -145,9 +145,9 @@ async def test_the_cache_is_invalidated_by_changes_and_on_request(catalog: Bucke
 
 async def test_replaced_content_is_removed_after_the_commit(catalog: Any) -> None:
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="one")))
-    assert catalog.view.knows("one") and catalog.removed == []
+    assert catalog.view.refers_to("one") and catalog.removed == []
     await catalog.change(lambda changes: changes.put(1, entry("a", blob="two")))
-    assert catalog.removed == ["one"] and not catalog.view.knows("one") and catalog.view.knows("two")
+    assert catalog.removed == ["one"] and not catalog.view.refers_to("one") and catalog.view.refers_to("two")
 
 
 async def test_a_completed_upload_keeps_its_parts_and_removes_the_others(catalog: Any) -> None:
@@ -157,7 +157,7 @@ async def test_a_completed_upload_keeps_its_parts_and_removes_the_others(catalog
         await catalog.change(lambda changes, n=number, b=blob: changes.put_part("u", Part(n, 1, "e", Segment(b, 1))))
     assert catalog.removed == ["x"]
     await catalog.change(lambda changes: changes.delete_upload(1, "u", kept=frozenset({"z"})))
-    assert catalog.removed == ["x", "y"] and catalog.view.knows("z") and catalog.view.parts("u") == []
+    assert catalog.removed == ["x", "y"] and catalog.view.refers_to("z") and catalog.view.parts("u") == []
 
 
 async def test_a_bucket_created_again_has_a_new_number(catalog: BucketCatalog) -> None:

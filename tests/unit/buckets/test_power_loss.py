@@ -115,7 +115,7 @@ async def check(image: Path, acknowledged: dict[str, str | None], under_way: tup
                 assert found.get(key) in {acknowledged.get(key), under_way[1] if key == under_way[0] else acknowledged.get(key)}
             await store.sweep()
         files = [path for path in (image / "s3" / "content").rglob("*") if path.is_file()]
-        assert all(store.catalog.view.knows(path.name) for path in files)
+        assert all(store.catalog.view.refers_to(path.name) for path in files)
     finally:
         await store.close()
 

@@ -17,7 +17,7 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import ACCOUNT, REGION, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
-from zonal.services.ec2.listing import Listing, refuse, strings
+from zonal.services.ec2.listing import Listing, reject_unsupported, strings
 from zonal.services.ec2.lookups import absent_instance, check_own, find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NetworkInterface
 from zonal.services.ec2.tags import answer_tags, given_tags
@@ -157,7 +157,7 @@ class Addresses:
     @operation("AllocateAddress")
     def allocate(self, call: ControlCall, request: AllocateAddressRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
-        refuse(request, CustomerOwnedIpv4Pool="Outposts", IpamPoolId="IPAM")
+        reject_unsupported(request, CustomerOwnedIpv4Pool="Outposts", IpamPoolId="IPAM")
         if request.get("Domain", "vpc") != "vpc":
             raise AwsError("InvalidParameterValue", f"Value ({request['Domain']}) for parameter domain is invalid. Expecting vpc.")
         if request.get("PublicIpv4Pool", "amazon") != "amazon":

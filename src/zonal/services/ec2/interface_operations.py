@@ -17,7 +17,7 @@ from zonal.records.record_view import RecordView
 from zonal.services.ec2 import addresses, model, network_interfaces
 from zonal.services.ec2.availability_zones import ZONES
 from zonal.services.ec2.idempotency import once
-from zonal.services.ec2.listing import Listing, refuse, strings
+from zonal.services.ec2.listing import Listing, reject_unsupported, strings
 from zonal.services.ec2.lookups import absent_instance, check_own, default_security_group, find
 from zonal.services.ec2.model import NetworkInterface
 from zonal.services.ec2.network_interfaces import private_dns_name
@@ -195,7 +195,7 @@ class NetworkInterfaces:
 
     @operation("CreateNetworkInterface")
     def create(self, call: ControlCall, request: CreateNetworkInterfaceRequestTypeDef) -> ResponseMembers:
-        refuse(
+        reject_unsupported(
             request,
             InterfaceType="special interface types",
             ConnectionTrackingSpecification="custom connection tracking timeouts",
@@ -242,7 +242,7 @@ class NetworkInterfaces:
     @operation("ModifyNetworkInterfaceAttribute")
     def modify_attribute(self, call: ControlCall, request: ModifyNetworkInterfaceAttributeRequestTypeDef) -> ResponseMembers:
         """Change one attribute of an interface that no service manages."""
-        refuse(
+        reject_unsupported(
             request,
             EnaSrdSpecification="ENA Express",
             EnablePrimaryIpv6="IPv6",
@@ -285,7 +285,7 @@ class NetworkInterfaces:
     @operation("AssignPrivateIpAddresses")
     def assign(self, call: ControlCall, request: AssignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
         """Add secondary addresses: the given ones, or the given number of free ones."""
-        refuse(request, **_NO_PREFIXES)
+        reject_unsupported(request, **_NO_PREFIXES)
         tx = call.transaction
         interface = _own(call, request["NetworkInterfaceId"])
         wanted, count = strings(request, "PrivateIpAddresses"), request.get("SecondaryPrivateIpAddressCount")
@@ -304,7 +304,7 @@ class NetworkInterfaces:
     @operation("UnassignPrivateIpAddresses")
     def unassign(self, call: ControlCall, request: UnassignPrivateIpAddressesRequestTypeDef) -> ResponseMembers:
         """Remove secondary addresses; elastic addresses associated with them are disassociated."""
-        refuse(request, Ipv4Prefixes="delegated prefixes")
+        reject_unsupported(request, Ipv4Prefixes="delegated prefixes")
         interface = _own(call, request["NetworkInterfaceId"])
         removed = strings(request, "PrivateIpAddresses")
         if not removed:
@@ -373,7 +373,7 @@ def _modified(call: ControlCall, interface: NetworkInterface, request: ModifyNet
     change = request["Attachment"]
     if interface.attachment is None or interface.attachment.id != change.get("AttachmentId"):
         raise AwsError("InvalidAttachmentID.NotFound", f"The interface attachment '{change.get('AttachmentId')}' does not exist.")
-    refuse(change, EnaQueueCount="ENA queues", DefaultEnaQueueCount="ENA queues")
+    reject_unsupported(change, EnaQueueCount="ENA queues", DefaultEnaQueueCount="ENA queues")
     ends = bool(change.get("DeleteOnTermination"))
     return replace(interface, attachment=replace(interface.attachment, delete_on_termination=ends))
 

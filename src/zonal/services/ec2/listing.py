@@ -128,10 +128,10 @@ def camel(member: str) -> str:
 
 
 NO_IPAM = {"Ipv4IpamPoolId": "IPAM", "Ipv4NetmaskLength": "IPAM", "Ipv6IpamPoolId": "IPAM", "Ipv6NetmaskLength": "IPAM"}
-"""Parameters of IPAM, for `refuse`."""
+"""Parameters of IPAM, for `reject_unsupported`."""
 
 
-def refuse(request: Mapping[str, object], **reasons: str) -> None:
+def reject_unsupported(request: Mapping[str, object], **reasons: str) -> None:
     """Reject parameters that zonal does not implement; `reasons` states what is missing. Raises `InvalidParameterValue`."""
     _UNSUPPORTED.reject(request, reasons)
 

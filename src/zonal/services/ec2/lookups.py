@@ -18,7 +18,7 @@ from zonal.services.ec2 import model
 R = TypeVar("R", bound=Record)
 
 
-class Absence(NamedTuple):
+class IdErrors(NamedTuple):
     """EC2's id prefix, error codes and noun for one kind of record."""
 
     prefix: str
@@ -27,20 +27,22 @@ class Absence(NamedTuple):
     malformed: str
 
 
-ABSENCES: dict[type[Record], Absence] = {
-    model.Vpc: Absence("vpc", "InvalidVpcID.NotFound", "vpc", "InvalidVpcID.Malformed"),
-    model.Subnet: Absence("subnet", "InvalidSubnetID.NotFound", "subnet", "InvalidSubnetID.Malformed"),
-    model.RouteTable: Absence("rtb", "InvalidRouteTableID.NotFound", "routeTable", "InvalidRouteTableId.Malformed"),
-    model.InternetGateway: Absence("igw", "InvalidInternetGatewayID.NotFound", "internetGateway", "InvalidInternetGatewayId.Malformed"),
-    model.SecurityGroup: Absence("sg", "InvalidGroup.NotFound", "security group", "InvalidGroupId.Malformed"),
-    model.SecurityGroupRule: Absence(
+ID_ERRORS: dict[type[Record], IdErrors] = {
+    model.Vpc: IdErrors("vpc", "InvalidVpcID.NotFound", "vpc", "InvalidVpcID.Malformed"),
+    model.Subnet: IdErrors("subnet", "InvalidSubnetID.NotFound", "subnet", "InvalidSubnetID.Malformed"),
+    model.RouteTable: IdErrors("rtb", "InvalidRouteTableID.NotFound", "routeTable", "InvalidRouteTableId.Malformed"),
+    model.InternetGateway: IdErrors("igw", "InvalidInternetGatewayID.NotFound", "internetGateway", "InvalidInternetGatewayId.Malformed"),
+    model.SecurityGroup: IdErrors("sg", "InvalidGroup.NotFound", "security group", "InvalidGroupId.Malformed"),
+    model.SecurityGroupRule: IdErrors(
         "sgr", "InvalidSecurityGroupRuleId.NotFound", "security group rule", "InvalidSecurityGroupRuleId.Malformed"
     ),
-    model.NetworkAcl: Absence("acl", "InvalidNetworkAclID.NotFound", "networkAcl", "InvalidNetworkAclId.Malformed"),
-    model.NetworkInterface: Absence("eni", "InvalidNetworkInterfaceID.NotFound", "networkInterface", "InvalidNetworkInterfaceId.Malformed"),
-    model.ElasticAddress: Absence("eipalloc", "InvalidAllocationID.NotFound", "allocation", "InvalidAllocationID.Malformed"),
-    model.NatGateway: Absence("nat", "NatGatewayNotFound", "Nat Gateway", "NatGatewayMalformed"),
-    model.DhcpOptions: Absence("dopt", "InvalidDhcpOptionID.NotFound", "dhcpOption", "InvalidDhcpOptionsId.Malformed"),
+    model.NetworkAcl: IdErrors("acl", "InvalidNetworkAclID.NotFound", "networkAcl", "InvalidNetworkAclId.Malformed"),
+    model.NetworkInterface: IdErrors(
+        "eni", "InvalidNetworkInterfaceID.NotFound", "networkInterface", "InvalidNetworkInterfaceId.Malformed"
+    ),
+    model.ElasticAddress: IdErrors("eipalloc", "InvalidAllocationID.NotFound", "allocation", "InvalidAllocationID.Malformed"),
+    model.NatGateway: IdErrors("nat", "NatGatewayNotFound", "Nat Gateway", "NatGatewayMalformed"),
+    model.DhcpOptions: IdErrors("dopt", "InvalidDhcpOptionID.NotFound", "dhcpOption", "InvalidDhcpOptionsId.Malformed"),
 }
 
 
@@ -54,14 +56,14 @@ def find(view: RecordView, kind: type[R], id: str) -> R:
 
 def absent(kind: type[Record], id: str) -> AwsError:
     """The error for an unknown id."""
-    absence = ABSENCES[kind]
-    if not re.fullmatch(rf"{absence.prefix}-[0-9a-f]{{8}}(?:[0-9a-f]{{9}})?", id):
-        return AwsError(absence.malformed, f'Invalid id: "{id}" (expecting "{absence.prefix}-...")')
+    errors = ID_ERRORS[kind]
+    if not re.fullmatch(rf"{errors.prefix}-[0-9a-f]{{8}}(?:[0-9a-f]{{9}})?", id):
+        return AwsError(errors.malformed, f'Invalid id: "{id}" (expecting "{errors.prefix}-...")')
     if kind is model.SecurityGroup:
-        return AwsError(absence.code, f"The security group '{id}' does not exist")
+        return AwsError(errors.code, f"The security group '{id}' does not exist")
     if kind is model.NatGateway:
-        return AwsError(absence.code, f"The Nat Gateway {id} was not found")
-    return AwsError(absence.code, f"The {absence.noun} ID '{id}' does not exist")
+        return AwsError(errors.code, f"The Nat Gateway {id} was not found")
+    return AwsError(errors.code, f"The {errors.noun} ID '{id}' does not exist")
 
 
 def absent_instance(id: str) -> AwsError:

@@ -20,7 +20,7 @@ from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import addresses, network_interfaces
 from zonal.services.ec2.idempotency import once
-from zonal.services.ec2.listing import Listing, needed, refuse
+from zonal.services.ec2.listing import Listing, needed, reject_unsupported
 from zonal.services.ec2.lookups import find, gateway_of
 from zonal.services.ec2.model import ElasticAddress, NatAddress, NatGateway, Subnet
 from zonal.services.ec2.tags import answer_tags, given_tags
@@ -141,7 +141,7 @@ class NatGateways:
 
     @operation("CreateNatGateway")
     def create(self, call: ControlCall, request: CreateNatGatewayRequestTypeDef) -> ResponseMembers:
-        refuse(
+        reject_unsupported(
             request,
             SecondaryAllocationIds="secondary addresses of NAT gateways",
             SecondaryPrivateIpAddresses="secondary addresses of NAT gateways",

@@ -18,7 +18,7 @@ from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.store import Transaction
 from zonal.services.ec2 import associations, model
 from zonal.services.ec2.idempotency import once
-from zonal.services.ec2.listing import Listing, refuse
+from zonal.services.ec2.listing import Listing, reject_unsupported
 from zonal.services.ec2.lookups import find, has_dependencies
 from zonal.services.ec2.model import NetworkAcl, NetworkAclAssociation, NetworkAclEntry
 from zonal.services.ec2.tags import answer_tags, given_tags
@@ -212,7 +212,7 @@ def _check_number(number: int) -> None:
 
 def _entry(request: Mapping[str, object]) -> NetworkAclEntry:
     """The entry of a request. Raises `InvalidParameterValue` and `MissingParameter`."""
-    refuse(request, Ipv6CidrBlock="IPv6")
+    reject_unsupported(request, Ipv6CidrBlock="IPv6")
     number = cast("int", request["RuleNumber"])
     _check_number(number)
     protocol = _protocol(str(request["Protocol"]))

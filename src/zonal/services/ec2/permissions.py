@@ -107,6 +107,12 @@ def permission(
     return Permission(name, *ports, _cidr(cidr) if cidr is not None else None, group_id, description or None)
 
 
+def unsupported_peer() -> AwsError:
+    """The error for a rule with an IPv6 range or a prefix list."""
+    message = "IPv6 ranges and prefix lists are not supported: a rule may have IPv4 ranges and security groups; see docs/limits.md"
+    return AwsError("InvalidParameterValue", message)
+
+
 def peer_group(view: RecordView, group: model.SecurityGroup, *, id: str | None, name: str | None) -> str:
     """The id of the group that a rule references by id or by name, in the same VPC. Raises `InvalidGroup.NotFound`."""
     if id is not None:
@@ -124,13 +130,13 @@ def peer_group(view: RecordView, group: model.SecurityGroup, *, id: str | None, 
 def _structured(view: RecordView, group: model.SecurityGroup, given: Mapping[str, object], *, existing: bool) -> list[Permission]:
     unsupported = _unsupported(given)
     if unsupported and not existing:
-        raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
+        raise unsupported_peer()
     peers: list[tuple[str | None, str | None, str | None]] = []
     for each in cast("list[dict[str, str]]", given.get("IpRanges") or []):
         peers.append((needed(each, "CidrIp"), None, each.get("Description")))
     for pair in cast("list[dict[str, str]]", given.get("UserIdGroupPairs") or []):
         if pair.get("VpcPeeringConnectionId"):
-            raise AwsError("InvalidParameterValue", "zonal has no VPC peering: a rule may name groups of its own VPC")
+            raise AwsError("InvalidParameterValue", "Groups of peered VPCs are not supported: zonal has no VPC peering; see docs/limits.md")
         if pair.get("GroupId") is None and pair.get("GroupName") is None:
             raise AwsError("MissingParameter", "Missing source specification: include source security group or CIDR information")
         peers.append((None, peer_group(view, group, id=pair.get("GroupId"), name=pair.get("GroupName")), pair.get("Description")))

@@ -18,7 +18,7 @@ from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import associations, cidrs, model
 from zonal.services.ec2.idempotency import once
-from zonal.services.ec2.listing import Listing, needed, one_of, refuse
+from zonal.services.ec2.listing import Listing, needed, one_of, reject_unsupported
 from zonal.services.ec2.lookups import absent_instance, find, has_dependencies
 from zonal.services.ec2.model import RouteEntry, RouteTable, RouteTableAssociation
 from zonal.services.ec2.tags import answer_tags, given_tags
@@ -232,7 +232,7 @@ class RouteTables:
     @operation("ReplaceRoute")
     def replace_route(self, call: ControlCall, request: ReplaceRouteRequestTypeDef) -> ResponseMembers:
         table = find(call.transaction, RouteTable, request["RouteTableId"])
-        refuse(request, LocalTarget="local routes with another target that could be reset")
+        reject_unsupported(request, LocalTarget="local routes with another target that could be reset")
         cidr = _destination(table, request)
         target = _target(call, table, request)
         if _route(table, cidr) is None:
@@ -258,7 +258,7 @@ class RouteTables:
     def associate(self, call: ControlCall, request: AssociateRouteTableRequestTypeDef) -> ResponseMembers:
         """Associate a subnet with a table. If it is associated with this table already, the existing association is returned."""
         tx = call.transaction
-        refuse(request, GatewayId="edge associations of route tables", PublicIpv4Pool="customer-owned public pools")
+        reject_unsupported(request, GatewayId="edge associations of route tables", PublicIpv4Pool="customer-owned public pools")
         table = find(tx, RouteTable, request["RouteTableId"])
         subnet = find(tx, model.Subnet, needed(request, "SubnetId"))
         if subnet.vpc_id != table.vpc_id:
@@ -314,7 +314,7 @@ def _check_ipv4_destination(table: RouteTable, request: Mapping[str, object]) ->
 
 def _destination(table: RouteTable, request: Mapping[str, object]) -> str:
     """The destination of a request's route, which must be outside the VPC. Raises `InvalidParameterValue` and `MissingParameter`."""
-    refuse(request, **_UNBUILT_TARGETS)
+    reject_unsupported(request, **_UNBUILT_TARGETS)
     cidr = str(cidrs.network(needed(request, "DestinationCidrBlock"), "destinationCidrBlock"))
     if any(route.target == LOCAL and cidrs.contains(route.cidr, cidr) for route in table.routes):
         raise AwsError(

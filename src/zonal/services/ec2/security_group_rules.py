@@ -26,6 +26,7 @@ from zonal.services.ec2.permissions import (
     peer_group,
     permission,
     permissions,
+    unsupported_peer,
 )
 from zonal.services.ec2.tags import given_tags
 from zonal.services.operation import ControlCall, ResponseMembers, operation
@@ -113,13 +114,15 @@ class SecurityGroupRules:
         return {"Return": True}
 
     @operation("UpdateSecurityGroupRuleDescriptionsIngress")
-    def describe_ingress_anew(
+    def update_ingress_descriptions(
         self, call: ControlCall, request: UpdateSecurityGroupRuleDescriptionsIngressRequestTypeDef
     ) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=False)
 
     @operation("UpdateSecurityGroupRuleDescriptionsEgress")
-    def describe_egress_anew(self, call: ControlCall, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef) -> ResponseMembers:
+    def update_egress_descriptions(
+        self, call: ControlCall, request: UpdateSecurityGroupRuleDescriptionsEgressRequestTypeDef
+    ) -> ResponseMembers:
         return _update_descriptions(call, request, is_egress=True)
 
 
@@ -205,7 +208,7 @@ def _rule_of(call: ControlCall, group: SecurityGroup, id: str, *, is_egress: boo
 
 def _replacement(view: RecordView, group: SecurityGroup, given: Mapping[str, object]) -> Permission:
     if given.get("CidrIpv6") or given.get("PrefixListId"):
-        raise AwsError("InvalidParameterValue", "zonal has neither IPv6 nor prefix lists: a rule may name IPv4 ranges and security groups")
+        raise unsupported_peer()
     cidr, other = cast("str | None", given.get("CidrIpv4")), cast("str | None", given.get("ReferencedGroupId"))
     if (cidr is None) == (other is None):
         raise AwsError("InvalidParameterCombination", "Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be given")

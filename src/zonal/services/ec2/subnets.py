@@ -17,7 +17,7 @@ from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import associations, cidrs, model, network_acls
 from zonal.services.ec2.availability_zones import ZONES, zone_named
-from zonal.services.ec2.listing import NO_IPAM, Listing, needed, refuse
+from zonal.services.ec2.listing import NO_IPAM, Listing, needed, reject_unsupported
 from zonal.services.ec2.lookups import default_vpc, find, has_dependencies, interfaces_in, subnets
 from zonal.services.ec2.model import Subnet
 from zonal.services.ec2.network_interfaces import free_address_count
@@ -145,7 +145,7 @@ class Subnets:
     def create(self, call: ControlCall, request: CreateSubnetRequestTypeDef) -> ResponseMembers:
         """Create a subnet in the given zone, by default in the zone with the fewest subnets of the VPC."""
         tx = call.transaction
-        refuse(request, Ipv6CidrBlock="IPv6", Ipv6Native="IPv6", OutpostArn="Outposts", **NO_IPAM)
+        reject_unsupported(request, Ipv6CidrBlock="IPv6", Ipv6Native="IPv6", OutpostArn="Outposts", **NO_IPAM)
         vpc = find(tx, model.Vpc, request["VpcId"])
         zone = zone_named(name=request.get("AvailabilityZone"), id=request.get("AvailabilityZoneId"))
         present = subnets(tx, vpc.id)
@@ -162,7 +162,7 @@ class Subnets:
     @operation("CreateDefaultSubnet")
     def create_default(self, call: ControlCall, request: CreateDefaultSubnetRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
-        refuse(request, Ipv6Native="IPv6")
+        reject_unsupported(request, Ipv6Native="IPv6")
         zone = zone_named(name=request.get("AvailabilityZone"), id=request.get("AvailabilityZoneId"))
         if zone is None:
             raise AwsError("MissingParameter", "The request must contain the parameter availabilityZone or availabilityZoneId")
@@ -200,15 +200,15 @@ class Subnets:
         if len(given) > 1:
             raise AwsError("InvalidParameterCombination", f"Fields for multiple attribute types specified: {', '.join(sorted(given))}")
         subnet = find(call.transaction, Subnet, request["SubnetId"])
-        _refuse_attributes(request)
+        _reject_attributes(request)
         if "MapPublicIpOnLaunch" in request:
             wanted = bool(request["MapPublicIpOnLaunch"].get("Value"))
             call.transaction.put(replace(subnet, maps_public_address=wanted))
         return {}
 
 
-def _refuse_attributes(request: ModifySubnetAttributeRequestTypeDef) -> None:
-    refuse(
+def _reject_attributes(request: ModifySubnetAttributeRequestTypeDef) -> None:
+    reject_unsupported(
         {
             "AssignIpv6AddressOnCreation": request.get("AssignIpv6AddressOnCreation", {}).get("Value"),
             "EnableDns64": request.get("EnableDns64", {}).get("Value"),

@@ -16,7 +16,7 @@ from zonal.services.common import tags as common_tags
 from zonal.services.common.tags import LONGEST_KEY, LONGEST_VALUE, TagRules, is_reserved
 from zonal.services.ec2 import filters, model
 from zonal.services.ec2.listing import PAGING
-from zonal.services.ec2.lookups import ABSENCES, find
+from zonal.services.ec2.lookups import ID_ERRORS, find
 from zonal.services.ec2.model import Tagged
 from zonal.services.operation import ControlCall, ResponseMembers, operation
 
@@ -126,7 +126,7 @@ class Ec2Tags:
 def _resource(call: ControlCall, id: str) -> Tagged:
     prefix = id.rpartition("-")[0]
     for kind in TAGGABLE:
-        if ABSENCES[kind].prefix == prefix:
+        if ID_ERRORS[kind].prefix == prefix:
             return find(call.transaction, kind, id)
     raise AwsError("InvalidID", f"The ID '{id}' is not valid")
 

@@ -154,7 +154,7 @@ class VpcReconciler:
 
     async def converge(self, vpc_id: str) -> None:
         """Apply the VPC's plan and record the resulting states; remove the network of a deleted VPC."""
-        self._fail_hopeless(vpc_id)
+        self._fail_without_internet_gateway(vpc_id)
         wanted = vpc_plan(self._store, vpc_id)
         if wanted is not None:
             await self._fabric.apply_vpc(wanted)
@@ -166,7 +166,7 @@ class VpcReconciler:
                 tx.note("vpc.removed", vpc_id)
         self._forget_ended(vpc_id)
 
-    def _fail_hopeless(self, vpc_id: str) -> None:
+    def _fail_without_internet_gateway(self, vpc_id: str) -> None:
         """Set public NAT gateways to `failed` that were created without an internet gateway in the VPC."""
         with self._store.transaction() as tx:
             for nat in nat_gateways.in_vpc(tx, vpc_id):

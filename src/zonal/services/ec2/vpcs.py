@@ -16,7 +16,7 @@ from zonal.foundation.identifiers import ACCOUNT, resource_id
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2 import cidrs, dhcp_options, model, network_acls, route_tables, security_groups
-from zonal.services.ec2.listing import NO_IPAM, Listing, refuse
+from zonal.services.ec2.listing import NO_IPAM, Listing, reject_unsupported
 from zonal.services.ec2.lookups import find, gateway_of, has_dependencies, subnets
 from zonal.services.ec2.model import CidrAssociation, FabricNetwork, Vpc
 from zonal.services.ec2.tags import answer_tags, given_tags
@@ -120,9 +120,11 @@ class Vpcs:
     @operation("CreateVpc")
     def create(self, call: ControlCall, request: CreateVpcRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
-        refuse(request, **_NO_IPV6_RANGES, **NO_IPAM, VpcEncryptionControl="encryption controls")
+        reject_unsupported(request, **_NO_IPV6_RANGES, **NO_IPAM, VpcEncryptionControl="encryption controls")
         if request.get("InstanceTenancy", "default") != "default":
-            raise AwsError("InvalidParameterValue", "Value for parameter instanceTenancy is not supported: zonal has no dedicated hardware")
+            raise AwsError(
+                "InvalidParameterValue", "The instance tenancy must be default: zonal has no dedicated hardware; see docs/limits.md"
+            )
         cidr = cidrs.vpc_range(_given_range(request))
         tags = given_tags(request, Vpc)
         check_quota(tx)
@@ -173,14 +175,16 @@ class Vpcs:
         elif "EnableDnsHostnames" in request:
             vpc = replace(vpc, dns_hostnames=bool(request["EnableDnsHostnames"].get("Value")))
         elif request["EnableNetworkAddressUsageMetrics"].get("Value"):
-            raise AwsError("InvalidParameterValue", "enableNetworkAddressUsageMetrics is not supported: zonal has no CloudWatch")
+            raise AwsError(
+                "InvalidParameterValue", "The parameter enableNetworkAddressUsageMetrics is not supported: zonal has no CloudWatch"
+            )
         call.transaction.put(vpc)
         return {}
 
     @operation("AssociateVpcCidrBlock")
     def associate_range(self, call: ControlCall, request: AssociateVpcCidrBlockRequestTypeDef) -> ResponseMembers:
         tx = call.transaction
-        refuse(request, **_NO_IPV6_RANGES, **NO_IPAM)
+        reject_unsupported(request, **_NO_IPV6_RANGES, **NO_IPAM)
         vpc = find(tx, Vpc, request["VpcId"])
         cidr = cidrs.further_vpc_range(_given_range(request), [each.cidr for each in vpc.cidrs])
         if len(vpc.cidrs) >= MOST_RANGES:

@@ -17,8 +17,8 @@ from zonal.buckets.records import Bucket, ObjectVersion
 from zonal.services.operation import Call, Handler
 from zonal.services.s3 import acls, policies
 from zonal.services.s3.context import S3Context
-from zonal.services.s3.errors import access_denied, explicitly_denied, no_such_bucket
-from zonal.services.s3.policies import PolicyDecision, Question
+from zonal.services.s3.errors import access_denied, explicitly_denied, invalid_argument, no_such_bucket
+from zonal.services.s3.policies import AuthorizationRequest, PolicyDecision
 from zonal.services.s3.policy_context import context_of
 
 _NO_BUCKET = frozenset({"ListBuckets", "CreateBucket"})
@@ -199,8 +199,8 @@ class AccessControl:
             return PolicyDecision.SILENT
         account = call.account if call.access_key is not None else None
         caller = self._s3_context.accounts.of(account) if account is not None else None
-        question = Question(caller, f"s3:{action}", _arn(bucket, key), context_of(call, request, bucket, entry))
-        return policies.decide(policy, question, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
+        authorization = AuthorizationRequest(caller, f"s3:{action}", _arn(bucket, key), context_of(call, request, bucket, entry))
+        return policies.decide(policy, authorization, public=not acls.blocks(bucket, "RestrictPublicBuckets") or account == bucket.owner)
 
     def _owner_suffices(self, bucket: Bucket, action: str, entry: ObjectVersion | None) -> bool:
         """Whether ownership of the bucket suffices: for everything except reading other accounts' objects that have ACLs."""
@@ -233,8 +233,6 @@ def _arn(bucket: Bucket, key: str) -> str:
 
 def source_of(text: str) -> tuple[str, str, str | None]:
     """Bucket, key and version of an `x-amz-copy-source`. Raises `AwsError`."""
-    from zonal.services.s3.errors import invalid_argument
-
     path, mark, version = text.partition("?versionId=")
     bucket, _, key = unquote(path).lstrip("/").partition("/")
     if not bucket or not key:

@@ -185,7 +185,7 @@ def may_deliver(s3_context: S3Context, source: Bucket, target: Bucket, prefix: s
             "aws:principalservicename": [SERVICE],
         }
         resource = f"arn:aws:s3:::{target.name}/{prefix}0"
-        decision = policies.decide(policy, policies.Question(None, "s3:PutObject", resource, context, service=SERVICE))
+        decision = policies.decide(policy, policies.AuthorizationRequest(None, "s3:PutObject", resource, context, service=SERVICE))
         if decision is not policies.PolicyDecision.SILENT:
             return decision is policies.PolicyDecision.ALLOW
     group = Account("", LOG_DELIVERY, "")

@@ -59,7 +59,7 @@ class Cors:
         """Whether the request's bucket has a rule that allows this origin and the request's method."""
         name, _ = bucket_and_key(request)
         bucket = self._s3_context.catalog.view.bucket(name) if name else None
-        return bucket is not None and _fitting(bucket.settings.get("cors", []), origin, request.method, []) is not None
+        return bucket is not None and _matching_rule(bucket.settings.get("cors", []), origin, request.method, []) is not None
 
     def preflight(self, request: HttpRequest) -> HttpResponse:
         """The response to an OPTIONS request. Raises `AwsError`."""
@@ -74,7 +74,7 @@ class Cors:
         rules = bucket.settings.get("cors")
         if not rules:
             raise _forbidden("CORSResponse: CORS is not enabled for this bucket.", method)
-        rule = _fitting(rules, origin, method, wanted)
+        rule = _matching_rule(rules, origin, method, wanted)
         if rule is None:
             message = "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method /"
             raise _forbidden(f"{message} Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted", method)
@@ -94,7 +94,7 @@ class Cors:
         name, _ = bucket_and_key(request)
         bucket = self._s3_context.catalog.view.bucket(name) if name else None
         method = request.headers.get("access-control-request-method", request.method)
-        rule = _fitting(bucket.settings.get("cors", []), origin, method, []) if bucket else None
+        rule = _matching_rule(bucket.settings.get("cors", []), origin, method, []) if bucket else None
         return response if rule is None else response._replace(headers=[*response.headers, *_headers(rule, origin)])
 
 
@@ -112,7 +112,7 @@ def _check(rule: Mapping[str, Any]) -> None:
         raise invalid_request("ExposeHeader contains wildcard. We currently do not support wildcard for ExposeHeader.")
 
 
-def _fitting(rules: list[Mapping[str, Any]], origin: str, method: str, wanted: list[str]) -> Mapping[str, Any] | None:
+def _matching_rule(rules: list[Mapping[str, Any]], origin: str, method: str, wanted: list[str]) -> Mapping[str, Any] | None:
     for rule in rules:
         allowed = [text.lower() for text in rule.get("AllowedHeaders", [])]
         if (

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LIMIT = 1000
 
 
-class Deleted(NamedTuple):
+class DeletionResult(NamedTuple):
     """The result of a deletion. `version` is the removed version or the new delete marker."""
 
     version: str
@@ -56,7 +56,7 @@ class Deletions:
             if request.get("IfMatch"):
                 conditions.check_deleting(request["IfMatch"], entry, request["Key"])
 
-        def work(changes: CatalogChanges) -> tuple[Bucket, Deleted]:
+        def work(changes: CatalogChanges) -> tuple[Bucket, DeletionResult]:
             bucket = _bucket(changes, request["Bucket"])
             return bucket, remove(changes, bucket, request["Key"], request.get("VersionId"), call, bypass=bypass, condition=condition)
 
@@ -144,7 +144,7 @@ def remove(
     *,
     bypass: bool = False,
     condition: Callable[[ObjectVersion | None], None] = lambda entry: None,
-) -> Deleted:
+) -> DeletionResult:
     """Delete a key, or one version of it. Raises `AwsError` if a lock or `condition`, called with the present version, forbids it."""
     object_writes.check_key(key)
     if version is not None and changes.version(bucket.number, key, version) is None:
@@ -154,16 +154,16 @@ def remove(
         entry = changes.version(bucket.number, key, version)
         condition(entry)
         if entry is None:
-            return Deleted(version, False)
+            return DeletionResult(version, False)
         locks.check_deletion(entry, call.now, bypass=bypass)
         changes.delete(bucket.number, key, version)
-        return Deleted(version, entry.is_marker)
+        return DeletionResult(version, entry.is_marker)
     condition(current)
     if not bucket.versioning:
         changes.delete(bucket.number, key, NULL)
         changes.supersede_uploads(bucket.number, key)
-        return Deleted("", False)
+        return DeletionResult("", False)
     marker = ObjectVersion(key=key, version=versions.new(bucket), modified=call.now.timestamp(), owner=bucket.owner, is_marker=True)
     changes.put(bucket.number, marker)
     changes.supersede_uploads(bucket.number, key)
-    return Deleted(marker.version, True)
+    return DeletionResult(marker.version, True)

@@ -84,11 +84,11 @@ class FormBody:
         """Read up to `end` and skip it. Raises `AwsError` if more than `limit` bytes precede it."""
         while (at := self._buffer.find(end)) < 0:
             if len(self._buffer) > limit + len(end):
-                raise _too_much()
+                raise _too_large()
             if not await self._more():
                 raise malformed()
         if at > limit:
-            raise _too_much()
+            raise _too_large()
         found, self._buffer = self._buffer[:at], self._buffer[at + len(end) :]
         return found
 
@@ -117,5 +117,5 @@ def malformed() -> AwsError:
     return AwsError("MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.")
 
 
-def _too_much() -> AwsError:
+def _too_large() -> AwsError:
     return AwsError("MaxPostPreDataLengthExceeded", "Your POST request fields preceding the upload file were too large.")

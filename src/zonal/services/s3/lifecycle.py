@@ -70,19 +70,19 @@ class LifecycleReconciler:
     async def run(self) -> None:
         """Execute due rules every `PAUSE_SECONDS` of the region's clock until cancelled."""
         pause = max(SHORTEST_PAUSE_SECONDS, PAUSE_SECONDS / getattr(self._clock, "speed", 1.0))
-        await repeat(self._carry_out_all, what="s3 lifecycle", pause_seconds=pause)
+        await repeat(self._execute_all, what="s3 lifecycle", pause_seconds=pause)
 
-    async def _carry_out_all(self) -> None:
+    async def _execute_all(self) -> None:
         for bucket in self._s3_context.catalog.view.buckets():
             if bucket.settings.get("lifecycle"):
-                await self.carry_out(bucket)
+                await self.execute(bucket)
 
-    async def carry_out(self, bucket: Bucket) -> int:
+    async def execute(self, bucket: Bucket) -> int:
         """Execute what is due in a bucket; returns the number of changes."""
         found: list[LifecycleRule] = bucket.settings["lifecycle"]
         now, done, key = self._clock.now(), 0, b""
         while True:
-            rows = _some(self._s3_context, bucket, key)
+            rows = _next_versions(self._s3_context, bucket, key)
             if not rows:
                 break
             due = list(_due(found, bucket, rows, now))
@@ -97,7 +97,7 @@ class LifecycleReconciler:
             begun = datetime.fromtimestamp(upload.initiated, UTC)
             for rule in found:
                 abort = rule.get("AbortIncompleteMultipartUpload")
-                if abort and rules.concerns(rule, upload.template) and rules.due(begun, abort["DaysAfterInitiation"]) <= now:
+                if abort and rules.applies_to(rule, upload.template) and rules.due(begun, abort["DaysAfterInitiation"]) <= now:
                     await self._s3_context.catalog.change(partial(_delete_upload, bucket=bucket.number, id=upload.id))
                     count += 1
                     break
@@ -108,7 +108,7 @@ def _delete_upload(changes: CatalogChanges, bucket: int, id: str) -> None:
     changes.delete_upload(bucket, id)
 
 
-def _some(s3_context: S3Context, bucket: Bucket, key: bytes) -> list[VersionRow]:
+def _next_versions(s3_context: S3Context, bucket: Bucket, key: bytes) -> list[VersionRow]:
     """All versions of the next keys: about `BATCH` rows, with every key complete."""
     rows: list[VersionRow] = []
     walk = s3_context.catalog.view.walk_versions(bucket.number, key, None)
@@ -131,11 +131,11 @@ def _due(found: list[LifecycleRule], bucket: Bucket, rows: list[VersionRow], now
     for found_versions in by_key.values():
         newest, state = found_versions[0]
         for rule in found:
-            if state == CURRENT and rules.concerns(rule, newest):
+            if state == CURRENT and rules.applies_to(rule, newest):
                 moment = rules.expires(rule, newest)
                 if moment is not None and moment <= now:
                     due.append((newest.key, ""))
-            elif state == MARKER and len(found_versions) == 1 and rules.concerns(rule, newest) and _clears_markers(rule, newest, now):
+            elif state == MARKER and len(found_versions) == 1 and rules.applies_to(rule, newest) and _clears_markers(rule, newest, now):
                 due.append((newest.key, newest.version))
             due += _noncurrent(rule, found_versions, now)
     return list(dict.fromkeys(due))
@@ -156,7 +156,7 @@ def _noncurrent(rule: Mapping[str, Any], found: list[tuple[ObjectVersion, int]],
     due: list[Due] = []
     for at, (entry, _) in enumerate(found[1:], start=1):
         since = found[at - 1][0].at  # A version becomes noncurrent when the next one is written.
-        if at > kept and rules.concerns(rule, entry) and rules.due(since, action["NoncurrentDays"]) <= now:
+        if at > kept and rules.applies_to(rule, entry) and rules.due(since, action["NoncurrentDays"]) <= now:
             due.append((entry.key, entry.version))
     return due
 

@@ -58,10 +58,10 @@ def _checked(rule: LifecycleRule, number: int) -> LifecycleRule:
     _check_filter(rule.get("Filter") or {})
     if moves:
         raise not_built("transitions to other storage classes")
-    return {**rule, "ID": rule.get("ID") or _made_id(rule, number)}
+    return {**rule, "ID": rule.get("ID") or _generated_id(rule, number)}
 
 
-def _made_id(rule: LifecycleRule, number: int) -> str:
+def _generated_id(rule: LifecycleRule, number: int) -> str:
     """A generated id, equal for an equal rule at the same position."""
     return hashlib.sha256(f"{number} {json.dumps(rule, default=str, sort_keys=True)}".encode()).hexdigest()[:48]
 
@@ -99,7 +99,7 @@ def _check_filter(filter: LifecycleRule) -> None:
         raise malformed_xml()
 
 
-def concerns(rule: LifecycleRule, entry: ObjectVersion) -> bool:
+def applies_to(rule: LifecycleRule, entry: ObjectVersion) -> bool:
     """Whether a rule is enabled and its filter matches an object."""
     if rule["Status"] != "Enabled":
         return False
@@ -132,7 +132,7 @@ def expiration(bucket: Bucket, entry: ObjectVersion) -> str:
     """The `x-amz-expiration` header of an object, of the rule that applies first; empty if there is none."""
     found: list[tuple[datetime, str]] = []
     for rule in bucket.settings.get("lifecycle", ()):
-        moment = expires(rule, entry) if concerns(rule, entry) else None
+        moment = expires(rule, entry) if applies_to(rule, entry) else None
         if moment is not None:
             found.append((moment, rule["ID"]))
     if not found:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -334,8 +335,6 @@ def _check_algorithm(headers: Any, upload: Upload) -> None:
 
 
 def _part_shown(part: Part, upload: Upload) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
     shown: dict[str, Any] = {"PartNumber": part.number, "LastModified": datetime.fromtimestamp(part.modified, UTC)}
     shown |= {"ETag": f'"{part.etag}"', "Size": part.size}
     return shown | (checksums.members(part.checksum, with_type=False) if upload.algorithm else {})

@@ -32,7 +32,7 @@ class PolicyDecision(Enum):
     SILENT = "silent"
 
 
-class Question(NamedTuple):
+class AuthorizationRequest(NamedTuple):
     """An authorization request. `caller` is None if anonymous; `context` has the condition keys in lower case.
 
     `service` is the service principal if an AWS service calls (`logging.s3.amazonaws.com`), else empty.
@@ -45,11 +45,11 @@ class Question(NamedTuple):
     service: str = ""
 
 
-def decide(policy: Mapping[str, Any], question: Question, *, public: bool = True) -> PolicyDecision:
+def decide(policy: Mapping[str, Any], request: AuthorizationRequest, *, public: bool = True) -> PolicyDecision:
     """The decision of a policy. With `public=False` public statements do not allow (RestrictPublicBuckets)."""
     allowed = False
     for statement in _listed(policy["Statement"]):
-        if not _applies(statement, question):
+        if not _applies(statement, request):
             continue
         if statement["Effect"] == "Deny":
             return PolicyDecision.DENY
@@ -174,19 +174,19 @@ def _check_principal(principal: Any) -> None:
                 raise _malformed("Invalid principal in policy")
 
 
-def _applies(statement: Mapping[str, Any], question: Question) -> bool:
+def _applies(statement: Mapping[str, Any], request: AuthorizationRequest) -> bool:
     return (
-        _names_caller(statement, question)
-        and _names(statement, "Action", question.action, ignore_case=True)
-        and _names(statement, "Resource", question.resource, context=question.context)
-        and all(_holds(operator, tests, question.context) for operator, tests in statement.get("Condition", {}).items())
+        _names_caller(statement, request)
+        and _names(statement, "Action", request.action, ignore_case=True)
+        and _names(statement, "Resource", request.resource, context=request.context)
+        and all(_holds(operator, tests, request.context) for operator, tests in statement.get("Condition", {}).items())
     )
 
 
-def _names_caller(statement: Mapping[str, Any], question: Question) -> bool:
+def _names_caller(statement: Mapping[str, Any], request: AuthorizationRequest) -> bool:
     named = _principals(statement.get("Principal", statement.get("NotPrincipal", {})))
-    found = "*" in named or (question.caller is not None and any(_is_account(each, question.caller) for each in named))
-    found = found or (bool(question.service) and question.service in _services(statement))
+    found = "*" in named or (request.caller is not None and any(_is_account(each, request.caller) for each in named))
+    found = found or (bool(request.service) and request.service in _services(statement))
     return found if "Principal" in statement else not found
 
 
@@ -209,12 +209,12 @@ def _is_account(principal: str, account: Account) -> bool:
 
 
 def _names(statement: Mapping[str, Any], name: str, value: str, *, ignore_case: bool = False, context: ContextValues | None = None) -> bool:
-    patterns = [_substituted(each, context) for each in _listed(statement.get(name, statement.get(f"Not{name}", [])))]
+    patterns = [_with_variables(each, context) for each in _listed(statement.get(name, statement.get(f"Not{name}", [])))]
     found = any(_pattern(each, ignore_case).fullmatch(value) for each in patterns)
     return found if name in statement else not found
 
 
-def _substituted(pattern: str, context: ContextValues | None) -> str:
+def _with_variables(pattern: str, context: ContextValues | None) -> str:
     """A pattern with its policy variables (`${aws:PrincipalAccount}`) replaced by their values."""
     if context is None or "${" not in pattern:
         return pattern
@@ -246,13 +246,13 @@ def _holds_one(quantifier: str, base: str, if_exists: bool, given: list[str] | N
         return if_exists or negated or quantifier == "ForAllValues"
 
     def matches(value: str) -> bool:
-        one = any(_safely(test, value, _substituted(text, context)) for text in expected)
+        one = any(_test_or_false(test, value, _with_variables(text, context)) for text in expected)
         return not one if negated else one
 
     return all(map(matches, given)) if quantifier == "ForAllValues" or (negated and not quantifier) else any(map(matches, given))
 
 
-def _safely(test: ConditionTest, value: str, expected: str) -> bool:
+def _test_or_false(test: ConditionTest, value: str, expected: str) -> bool:
     try:
         return test(value, expected)
     except ValueError:

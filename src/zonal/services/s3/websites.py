@@ -7,6 +7,7 @@ index document, errors return the error document, and routing rules and objects 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from email.utils import format_datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -186,6 +187,4 @@ def _redirect(location: str, status: int) -> HttpResponse:
 
 
 def _http_date(moment: Any) -> str:
-    from email.utils import format_datetime
-
     return format_datetime(moment, usegmt=True)

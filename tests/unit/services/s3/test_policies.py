@@ -16,7 +16,7 @@ from zonal.foundation.credentials import Accounts
 from zonal.foundation.errors import AwsError
 from zonal.foundation.settings import Settings
 from zonal.services.s3.access import actions_for
-from zonal.services.s3.policies import PolicyDecision, Question, check, decide, is_public
+from zonal.services.s3.policies import AuthorizationRequest, PolicyDecision, check, decide, is_public
 from zonal.services.s3.policy_vocabulary import BUCKET_ACTIONS, OBJECT_ACTIONS
 from zonal.services.s3.service import open_s3
 
@@ -27,20 +27,22 @@ def statement(effect: str = "Allow", **more: Any) -> dict[str, Any]:
     return {"Effect": effect, "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"} | more
 
 
-def asked(account: str | None = None, action: str = "GetObject", key: str = "k", **context: str) -> Question:
+def asked(account: str | None = None, action: str = "GetObject", key: str = "k", **context: str) -> AuthorizationRequest:
     keys = {name.replace("__", ":").replace("_", "-"): [value] for name, value in context.items()}
-    return Question(Accounts().of(account) if account else None, f"s3:{action}", f"arn:aws:s3:::b/{key}" if key else "arn:aws:s3:::b", keys)
+    return AuthorizationRequest(
+        Accounts().of(account) if account else None, f"s3:{action}", f"arn:aws:s3:::b/{key}" if key else "arn:aws:s3:::b", keys
+    )
 
 
-def says(*statements: dict[str, Any], question: Question) -> PolicyDecision:
+def says(*statements: dict[str, Any], request: AuthorizationRequest) -> PolicyDecision:
     policy = {"Version": "2012-10-17", "Statement": list(statements)}
     check(json.dumps(policy), "b")
-    return decide(policy, question)
+    return decide(policy, request)
 
 
 def test_a_deny_outweighs_every_allow() -> None:
-    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/k"), question=asked()) is PolicyDecision.DENY
-    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/other"), question=asked()) is PolicyDecision.ALLOW
+    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/k"), request=asked()) is PolicyDecision.DENY
+    assert says(statement(), statement("Deny", Resource="arn:aws:s3:::b/other"), request=asked()) is PolicyDecision.ALLOW
 
 
 @given(st.permutations([statement(), statement("Deny", Action="s3:Get*"), statement(Action="s3:*"), statement(Principal={"AWS": OTHER})]))
@@ -50,23 +52,23 @@ def test_the_order_of_statements_does_not_matter(statements: list[dict[str, Any]
 
 def test_a_principal_is_everybody_an_account_or_its_root() -> None:
     for principal in ({"AWS": OTHER}, {"AWS": f"arn:aws:iam::{OTHER}:root"}, {"AWS": [ME, OTHER]}):
-        assert says(statement(Principal=principal), question=asked(OTHER)) is PolicyDecision.ALLOW
-        assert says(statement(Principal=principal), question=asked()) is PolicyDecision.SILENT
-    assert says(statement(Principal={"AWS": "*"}), question=asked()) is PolicyDecision.ALLOW
+        assert says(statement(Principal=principal), request=asked(OTHER)) is PolicyDecision.ALLOW
+        assert says(statement(Principal=principal), request=asked()) is PolicyDecision.SILENT
+    assert says(statement(Principal={"AWS": "*"}), request=asked()) is PolicyDecision.ALLOW
     not_other = {"Effect": "Deny", "NotPrincipal": {"AWS": OTHER}, "Action": "s3:*", "Resource": "arn:aws:s3:::b/*"}
-    assert says(not_other, question=asked(ME)) is PolicyDecision.DENY
-    assert says(not_other, question=asked(OTHER)) is PolicyDecision.SILENT
+    assert says(not_other, request=asked(ME)) is PolicyDecision.DENY
+    assert says(not_other, request=asked(OTHER)) is PolicyDecision.SILENT
 
 
 def test_actions_and_resources_have_wildcards_and_actions_ignore_case() -> None:
-    assert says(statement(Action="S3:getobj*"), question=asked()) is PolicyDecision.ALLOW
-    assert says(statement(Action="s3:Put*"), question=asked()) is PolicyDecision.SILENT
-    assert says(statement(Resource="arn:aws:s3:::b/a/?.jpg"), question=asked(key="a/1.jpg")) is PolicyDecision.ALLOW
-    assert says(statement(Resource="arn:aws:s3:::b/A/*"), question=asked(key="a/1")) is PolicyDecision.SILENT
-    assert says(statement(Action="s3:*", Resource="arn:aws:s3:::b"), question=asked()) is PolicyDecision.SILENT
+    assert says(statement(Action="S3:getobj*"), request=asked()) is PolicyDecision.ALLOW
+    assert says(statement(Action="s3:Put*"), request=asked()) is PolicyDecision.SILENT
+    assert says(statement(Resource="arn:aws:s3:::b/a/?.jpg"), request=asked(key="a/1.jpg")) is PolicyDecision.ALLOW
+    assert says(statement(Resource="arn:aws:s3:::b/A/*"), request=asked(key="a/1")) is PolicyDecision.SILENT
+    assert says(statement(Action="s3:*", Resource="arn:aws:s3:::b"), request=asked()) is PolicyDecision.SILENT
     other = statement(NotAction="s3:Delete*")
     del other["Action"]
-    assert says(other, question=asked()) is PolicyDecision.ALLOW
+    assert says(other, request=asked()) is PolicyDecision.ALLOW
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_actions_and_resources_have_wildcards_and_actions_ignore_case() -> None:
     ],
 )
 def test_a_condition_holds_or_not(operator: str, tests: dict[str, Any], context: dict[str, str], holds: bool) -> None:
-    decision = says(statement(Action="s3:*", Condition={operator: tests}), question=asked(**context))
+    decision = says(statement(Action="s3:*", Condition={operator: tests}), request=asked(**context))
     assert decision is (PolicyDecision.ALLOW if holds else PolicyDecision.SILENT)
 
 
