@@ -1,6 +1,7 @@
 """The rules of the house style that a machine can check: names, docstrings, sizes, and calls that a long-lived process must not make."""
 
 import ast
+import functools
 import re
 import subprocess
 from collections import defaultdict
@@ -21,15 +22,20 @@ def name(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 @pytest.mark.parametrize("module", MODULES, ids=name)
 def test_a_module_opens_with_a_docstring_that_explains_it(module: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
+    docstring = ast.get_docstring(tree(module)) or ""
     assert len(docstring) > 25, f"{name(module)} needs a docstring that explains it to a stranger"
 
 
 @pytest.mark.parametrize("package", [path for path in MODULES if path.name == "__init__.py"], ids=name)
 def test_a_package_module_contains_only_its_overview(package: Path) -> None:
-    body = ast.parse(package.read_text()).body
+    body = tree(package).body
     others = [node for node in body[1:] if not (package.parent == SOURCE and isinstance(node, ast.Assign))]
     assert others == [], f"{name(package)} contains code; a package's overview is prose only"
 
@@ -38,7 +44,7 @@ def test_a_package_module_contains_only_its_overview(package: Path) -> None:
 def test_a_file_and_a_function_stay_below_their_longest_length(module: Path) -> None:
     text = module.read_text()
     assert len(text.splitlines()) <= RATCHET.get(name(module), LONGEST_FILE), f"{name(module)} has a second noun: give it a file"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= RATCHET.get(f"{name(module)}:{node.name}", LONGEST_FUNCTION), f"{name(module)}:{node.name} has {length} lines"
@@ -53,7 +59,7 @@ def test_a_finalizer_only_queues(module: Path) -> None:
     """The garbage collector runs finalizers while any lock may be held, so one module registers them all, and they only queue."""
     found = [
         node.lineno
-        for node in ast.walk(ast.parse(module.read_text()))
+        for node in ast.walk(tree(module))
         if (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "__del__") or is_weakref_with_callback(node)
     ]
     assert found == [] or name(module) == FINALIZER_MODULE, f"{name(module)}:{found} registers a finalizer; use foundation.release_queue"
@@ -64,7 +70,7 @@ def test_a_signal_handler_only_sets_a_flag_or_sends_a_signal(module: Path) -> No
     """A handler runs while any lock may be held. `add_signal_handler` of asyncio is allowed: the loop calls it like any callback."""
     found = [
         node.lineno
-        for node in ast.walk(ast.parse(module.read_text()))
+        for node in ast.walk(tree(module))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "signal.signal" and not is_default_handler(node.args[1])
     ]
     assert found == [] or name(module) == SIGNAL_MODULE, f"{name(module)}:{found} registers a handler; use foundation.signal_forwarding"
@@ -92,9 +98,7 @@ def test_the_check_for_finalizers_finds_every_form() -> None:
 @pytest.mark.parametrize("module", [path for path in MODULES if name(path).split("/")[0] not in ("cli", "drills")], ids=name)
 def test_a_long_lived_process_does_not_print(module: Path) -> None:
     """`print` raises when its line cannot be written (a full disk); use logging or `foundation.log_files`."""
-    found = [
-        node.lineno for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
-    ]
+    found = [node.lineno for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"]
     assert found == [], f"{name(module)}:{found} prints"
 
 
@@ -242,7 +246,7 @@ def test_a_types_name_is_defined_once() -> None:
     """One word has one meaning across the project: qualify the second type (`HttpRequest`, `FailoverView`)."""
     defined: dict[str, list[str]] = defaultdict(list)
     for module in MODULES:
-        for node in ast.parse(module.read_text()).body:
+        for node in tree(module).body:
             if isinstance(node, ast.ClassDef):
                 defined[node.name].append(name(module))
             elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -259,7 +263,7 @@ def test_a_replaced_name_is_not_used_in_the_source(module: Path) -> None:
     parts = set(module.relative_to(SOURCE).with_suffix("").parts)
     assert not parts & REPLACED_MODULES, f"{name(module)} has a name that was replaced by a term of the field"
     used: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text())):
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.Name):
             used.add(node.id)
         elif isinstance(node, ast.Attribute):

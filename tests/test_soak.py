@@ -70,3 +70,11 @@ def test_the_documents_quote_every_soak() -> None:
     script = (ROOT / "script" / "soak").read_text()
     for name in SOAKS:
         assert f"script/soak {name}" in page and name in script
+
+
+@pytest.mark.parametrize("argv", [["nothing"], ["storms", "--minutes", "0"], ["storms", "--minutes", "nan"], ["storms", "--runs", "0"]])
+def test_wrong_usage_has_exit_status_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+    assert "script/soak" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def test_a_full_disk_is_reported_and_writes_succeed_again_when_there_is_space(fu
 
 @pytest.mark.parametrize(
     "argv",
-    [("zonal.region",), ("storage.keeper",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
+    [("zonal.region",), ("storage.writer_process",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
     ids=["region", "dynamodb-writer", "forwarder", "engines", "host-inits"],
 )
 def test_a_process_that_dies_on_a_full_disk_is_restarted_when_there_is_space(

@@ -1,4 +1,4 @@
-"""script/setup: what it shows, and which environment serves which use. A fake interpreter stands in for pip."""
+"""script/setup: its progress output, and which environment it accepts for which use. A fake interpreter replaces pip."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def locked(name: str) -> set[str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The parts of a clone that the script reads, with an environment whose interpreter only writes down what it is asked."""
+    """The files of a clone that the script reads, with an environment whose interpreter only records its arguments."""
     for name in ("script", "requirements"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -36,14 +36,14 @@ def clone(tmp_path: Path) -> Path:
 
 
 def set_up(clone: Path, *argv: str) -> tuple[int, str, int]:
-    """Exit status, what was shown, and how often the interpreter was asked."""
+    """Exit status, output, and the number of calls of the interpreter."""
     calls = clone / ".venv" / "calls"
     calls.unlink(missing_ok=True)
     done = subprocess.run([clone / "script" / "setup", *argv], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     return done.returncode, done.stdout + done.stderr, len(calls.read_text().splitlines()) if calls.exists() else 0
 
 
-def test_it_shows_what_it_does_package_by_package(clone: Path) -> None:
+def test_the_setup_prints_each_package(clone: Path) -> None:
     status, shown, _ = set_up(clone, "demo")
     assert status == 0
     total = len(locked("demo"))
@@ -52,7 +52,7 @@ def test_it_shows_what_it_does_package_by_package(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("demo", "runtime"), ("development", "demo"), ("development", "runtime"), ("demo", "demo")])
-def test_an_environment_serves_what_it_includes_without_a_second_set_up(clone: Path, first: str, second: str) -> None:
+def test_a_larger_environment_is_accepted_without_a_second_setup(clone: Path, first: str, second: str) -> None:
     assert set_up(clone, first)[2] > 0
     assert set_up(clone, second) == (0, "", 0)
 
@@ -62,7 +62,7 @@ def test_an_environment_that_is_too_small_is_extended(clone: Path) -> None:
     assert set_up(clone, "demo")[2] > 0
 
 
-def test_a_set_up_that_fails_is_not_taken_for_done(clone: Path) -> None:
+def test_a_failed_setup_is_repeated(clone: Path) -> None:
     python = clone / ".venv" / "bin" / "python"
     python.write_text(FAKE.replace("*--progress-bar*) ", "*--progress-bar*) exit 1; "))
     assert set_up(clone, "demo")[0] != 0
@@ -70,11 +70,11 @@ def test_a_set_up_that_fails_is_not_taken_for_done(clone: Path) -> None:
     assert set_up(clone, "demo")[2] > 0
 
 
-def test_another_word_is_refused_with_those_that_there_are(clone: Path) -> None:
+def test_an_unknown_environment_is_rejected_with_the_known_ones(clone: Path) -> None:
     assert set_up(clone, "everything") == (2, "script/setup takes development (the default), demo or runtime, not 'everything'.\n", 0)
 
 
-def test_the_locks_include_each_other_and_the_demos_holds_the_aws_cli() -> None:
+def test_each_lock_includes_the_smaller_ones_and_the_demos_has_the_aws_cli() -> None:
     assert locked("runtime") < locked("demo") < locked("development")
     assert any(re.match("awscli==", each) for each in locked("demo"))
 

@@ -188,5 +188,7 @@ def _values(annotated: Any, meta: Meta) -> str:
         return ", ".join(f"`{each}`" for each in get_args(kind))
     lower = f"from {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}" if meta.gt is not None else ""
     upper = f"to {meta.le:,}" if meta.le is not None else ""
-    named = {bool: "`true`, `false`", str: "text", int: "whole numbers", float: "numbers"}.get(kind, "a list of tables")
+    named = {bool: "`true`, `false`", str: "text", int: "whole numbers", float: "numbers", tuple[str, ...]: "a list of text"}.get(
+        kind, "a list of tables"
+    )
     return " ".join(part for part in (named, lower, upper) if part)
