@@ -167,7 +167,7 @@ def test_listeners_are_handed_down_and_the_supervisor_hears_that_the_region_serv
         "async def main():\n"
         "    (listener,) = sandbox.inherited_listeners()\n"
         "    async def serve(reader, writer): writer.write(b'from inside'); writer.close()\n"
-        "    await asyncio.start_server(serve, sock=listener); sandbox.tell_ready(); await asyncio.sleep(1000)\n"
+        "    await asyncio.start_server(serve, sock=listener); sandbox.report_ready(); await asyncio.sleep(1000)\n"
         "asyncio.run(main())"
     )
     with state_directory(user) as state:
