@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from tests.running_region import ZONAL, RunningRegion, eventually
+from zonal.operator_api.client import RegionClient
 from zonal.operator_api.exec_hosts import EMPTY_SECONDS
+from zonal.operator_api.schemas import CommandRequest
 
 WITHIN = EMPTY_SECONDS / 2
 """Much longer than it takes, and too short for the search for empty places to have found it."""
@@ -174,3 +176,16 @@ def test_commands_directly_after_the_first_start_of_a_region_run(own_region: Run
         outcomes = list(pool.map(lambda _: own_region.zonal("exec", "--", "true", check=False), range(4)))
     assert [(each.returncode, each.stderr) for each in outcomes] == [(0, "")] * 4
     assert json.loads(own_region.zonal("status", "--json").stdout)["failures"] == []
+
+
+def test_the_host_of_a_command_is_powered_on_again_when_its_zone_is_back(own_region: RunningRegion) -> None:
+    client = RegionClient(own_region.state)
+    prepared = client.prepare(CommandRequest())
+    try:
+        own_region.zonal("fail", prepared.zone, "--power")
+        assert own_region.zonal("exec", "--in", prepared.id, "--", "true", check=False).returncode != 0
+        own_region.zonal("recover", prepared.zone)
+        eventually(lambda: own_region.zonal("exec", "--in", prepared.id, "--", "true", check=False).returncode == 0)
+    finally:
+        client.release(prepared.id)
+    assert own_region.zonal("exec", "--in", prepared.id, "--", "true", check=False).returncode != 0

@@ -14,8 +14,7 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, Member, Power, member_of
-from zonal.control.disk_monitor import HOSTS
-from zonal.control.host_records import DEPLOYMENT, HostRecord, RootFileSystem
+from zonal.control.host_records import HostRecord, engine_host_record
 from zonal.engines.node import Node, NodeSpec
 from zonal.fabric.host_protocol import Host
 from zonal.fabric.plan import ManagementGroup, PortRange
@@ -90,14 +89,7 @@ class EngineNodes:
     def _record_host(self, deployment_spec: DeploymentSpec, member: Member, home: Path | None) -> HostRecord:
         """Complete the record of the member's host; it is written anew only where it changes."""
         place = member.place
-        known = self._store.get(HostRecord, place.host) or HostRecord(
-            id=place.host,
-            owner_kind=DEPLOYMENT,
-            owner_id=deployment_spec.id,
-            zone=place.zone,
-            management_address=place.management_address,
-            root=RootFileSystem(f"{HOSTS}/{place.host}"),
-        )
+        known = self._store.get(HostRecord, place.host) or engine_host_record(place, deployment_spec.id, deployment_spec.vpc_id)
         ports = (PortRange("tcp", deployment_spec.port, deployment_spec.port),)
         record = replace(
             known,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import msgspec
 from msgspec.structs import replace
@@ -39,13 +39,6 @@ class HostPower(StrEnum):
     REMOVED = "removed"
 
 
-class HostOwner(NamedTuple):
-    """What a host exists for: a kind that is registered with the reconciler, and an id of that kind."""
-
-    kind: str
-    id: str
-
-
 class RootFileSystem(msgspec.Struct, frozen=True):
     """What a host sees of the machine's files.
 
@@ -59,7 +52,10 @@ class RootFileSystem(msgspec.Struct, frozen=True):
 
 
 class HostRecord(Record, frozen=True, kw_only=True):
-    """A host; the id is its name in the fabric. Empty strings: not in a VPC, without that address."""
+    """A host; the id is its name in the fabric. Empty strings: not in a VPC, without that address.
+
+    The owner is what the host exists for: a kind that is registered with the reconciler, and an id of that kind.
+    """
 
     kind: ClassVar[str] = "host"
     indexed: ClassVar[tuple[str, ...]] = ("owner_id", "vpc_id", "management_address", "internet_address")
@@ -74,10 +70,6 @@ class HostRecord(Record, frozen=True, kw_only=True):
     management_group: ManagementGroup | None = None
     internet_address: str = ""
     power: HostPower = HostPower.OFF
-
-    @property
-    def owner(self) -> HostOwner:
-        return HostOwner(self.owner_kind, self.owner_id)
 
 
 class AddressCursor(Record, frozen=True, kw_only=True):
@@ -108,17 +100,22 @@ def create_engine_host(
     transaction: Transaction, *, name: str, deployment_id: str, zone: str, vpc_id: str, interface_ids: tuple[str, ...]
 ) -> HostRecord:
     """Record the host of a new node of a deployment, with a management address of its zone. Raises `HostExists` and `NoAddressLeft`."""
-    record = HostRecord(
-        id=name,
+    address = allocate_management_address(transaction, zone)
+    record = engine_host_record(Placement("", name, zone, "", address), deployment_id, vpc_id)
+    return create_host(transaction, replace(record, interface_ids=interface_ids))
+
+
+def engine_host_record(place: Placement, deployment_id: str, vpc_id: str) -> HostRecord:
+    """The record of the host at a node's place, off and without what its engine needs (`control.engine_nodes` adds that)."""
+    return HostRecord(
+        id=place.host,
         owner_kind=DEPLOYMENT,
         owner_id=deployment_id,
-        zone=zone,
+        zone=place.zone,
         vpc_id=vpc_id,
-        interface_ids=interface_ids,
-        management_address=allocate_management_address(transaction, zone),
-        root=RootFileSystem(f"{HOSTS}/{name}"),
+        management_address=place.management_address,
+        root=RootFileSystem(f"{HOSTS}/{place.host}"),
     )
-    return create_host(transaction, record)
 
 
 def allocate_management_address(transaction: Transaction, zone: str) -> str:
@@ -155,18 +152,8 @@ def adopt_engine_hosts(transaction: Transaction) -> None:
         on = {member.place.host for member in (status.members if status else ()) if member.is_on}
         for place in _places(transaction, spec):
             if transaction.get(HostRecord, place.host) is None:
-                transaction.put(
-                    HostRecord(
-                        id=place.host,
-                        owner_kind=DEPLOYMENT,
-                        owner_id=spec.id,
-                        zone=place.zone,
-                        vpc_id=spec.vpc_id,
-                        management_address=place.management_address,
-                        root=RootFileSystem(f"{HOSTS}/{place.host}"),
-                        power=HostPower.ON if place.host in on else HostPower.OFF,
-                    )
-                )
+                record = engine_host_record(place, spec.id, spec.vpc_id)
+                transaction.put(replace(record, power=HostPower.ON if place.host in on else HostPower.OFF))
 
 
 def power_all_off(transaction: Transaction) -> None:

@@ -1,8 +1,8 @@
-"""The fabric as the layers above see it: zones that can fail, networks that follow plans, hosts, monitoring hosts, names.
+"""The facade of the fabric: zone faults, networks by plan, hosts, monitoring hosts and names.
 
-`start` finds or makes the ground (the internet, the management network, the monitoring hosts) and whatever an earlier region process
-left in the kernel; `stop` lets go without taking anything down, because what runs on the hosts outlives the region. Kernel work is done by
-one thread of its own, in order; only the cutting of zones does not queue there.
+`start` finds or creates the internet, the management network and the monitoring hosts, and finds what an earlier region process left in the
+kernel. `stop` releases sockets and threads but removes nothing, because programs on hosts outlive the region process. One thread does the
+kernel work in order; only zone faults do not wait for it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from zonal.fabric.zones import ZONES, Zone, ZoneFault, Zones, check
 T = TypeVar("T")
 
 RUN = "run"
-"""The directory below the state that the sandbox mounts a tmpfs on."""
+"""The directory below the state directory on which the sandbox mounts a tmpfs."""
 
 
 class Fabric:
-    """The region's ground. Belongs to one event loop."""
+    """The fabric of one region. Belongs to one event loop."""
 
     def __init__(self, state: Path, *, faults: Mapping[str, ZoneFault] | None = None, ttl_seconds: int = 5) -> None:
-        """`state` is the region's state directory; `faults` are the faults of zones that are on record, by zone name."""
+        """`state` is the region's state directory; `faults` are the recorded faults by zone name."""
         self.state = state
         self.zones = Zones()
         self.zones.faults.update(faults or {})
@@ -60,7 +60,7 @@ class Fabric:
         self._thread = ThreadPoolExecutor(1, "fabric")
 
     async def start(self) -> None:
-        """Find or make the ground. Hosts of an earlier region process are there again afterwards, in `hosts`."""
+        """Find or create the basic networks, and load the hosts of an earlier region process."""
         self.hosts.load()
         await self._work(self._start)
         for zone, fault in self.zones.faults.items():
@@ -70,7 +70,7 @@ class Fabric:
         self.exposure.start(self._networks.namespace(INTERNET))
 
     async def stop(self) -> None:
-        """Let go of everything; whatever is in the kernel goes on."""
+        """Release sockets and threads; networks and hosts stay in the kernel."""
         self.monitors.close()
         await self.exposure.stop()
         for resolver in self._resolvers.values():
@@ -79,42 +79,41 @@ class Fabric:
         self._thread.shutdown(wait=False)
 
     async def apply_vpc(self, plan: VpcPlan) -> None:
-        """Make the kernel match the plan, whatever was there; existing connections survive a change that is not about them.
+        """Make the kernel match the plan. Existing connections survive every change that does not concern them.
 
-        May be called for one VPC by several callers at once: changes of a VPC are made one after the other, so that whatever it needs is
-        made once.
+        May be called concurrently for one VPC: its changes are made one after the other, so that nothing is created twice.
         """
         self._plans[plan.id] = plan
         async with self._changing[plan.id]:
             latest = self._plans.get(plan.id)
             if latest is None:
-                return  # It was removed meanwhile.
+                return  # The VPC was removed.
             await self._work(lambda: self._networks.apply(latest))
             await self._resolve(latest)
 
     async def remove_vpc(self, id: str) -> None:
-        """Remove a VPC; nothing happens where there is none."""
+        """Remove a VPC. Does nothing when there is none."""
         self._plans.pop(id, None)
         async with self._changing[id]:
             if id in self._plans:
-                return  # It was made again meanwhile.
+                return  # The VPC was created again.
             self._impairments.forget(id)
             for zone in ZONES:
                 await self._close_resolver(zone_name(id, zone.name))
             await self._work(lambda: self._networks.remove(id))
 
     async def expose(self, public_address: str, port: int) -> str:
-        """Let the host reach a public endpoint; the loopback address on which it does. Raises `NotExposed`."""
+        """Let the host reach a public endpoint. Returns its loopback address. Raises `NotExposed`."""
         return await self.exposure.expose(public_address, port)
 
     async def unexpose(self, public_address: str, port: int) -> None:
-        """Undo that; nothing happens where it is not exposed."""
+        """Undo `expose`. Does nothing when the endpoint is not exposed."""
         await self.exposure.unexpose(public_address, port)
 
     async def fail_zone(self, zone: str, fault: ZoneFault) -> Zone:
-        """Make a zone fail; in force on return. The caller has recorded it. Repeating it does it again to what came meanwhile.
+        """Inject a zone fault, which the caller has recorded; it is in force on return. A repetition applies it to new hosts as well.
 
-        Raises `UnknownZone`, `BadFault`, and `NoDelay` where the kernel cannot delay (nothing is changed then).
+        Raises `UnknownZone`, `BadFault`, and `NoDelay` when the kernel cannot delay packets (nothing is changed then).
         """
         check(fault)
         found = self.zones.find(zone)
@@ -134,12 +133,12 @@ class Fabric:
         if fault.kind == "power":
             hosts = [host for host in self.hosts.all() if host.zone == found.name]
             for host in hosts:
-                host.init.send(signal.SIGKILL)  # All at once; what follows takes care of what is left of each.
+                host.init.send(signal.SIGKILL)  # All at once; `lose_power` then completes each of them.
             await asyncio.gather(*(host.lose_power() for host in hosts))
         return found
 
     async def recover_zone(self, zone: str) -> Zone:
-        """Undo whatever was done to a zone. Hosts that lost power stay off until they are powered on. Raises `UnknownZone`."""
+        """Remove the fault of a zone. Hosts that lost power stay off until they are powered on. Raises `UnknownZone`."""
         found = self.zones.find(zone)
         self.zones.faults.pop(found.name, None)
         self._impairments.apply(self.zones.faults)
@@ -147,13 +146,13 @@ class Fabric:
         return found
 
     async def _resolve(self, plan: VpcPlan) -> None:
-        """Have the VPC's resolver answer in every zone, at the plan's addresses."""
+        """Serve the VPC's resolver in every zone, at the plan's addresses."""
         for zone in ZONES:
             resolver = Resolver(self.names, zone=zone.name, cidrs=plan.cidrs)
             await self._open_resolver(zone_name(plan.id, zone.name), vpc_networks.resolver_addresses(plan), resolver)
 
     async def _open_resolver(self, network: str, addresses: tuple[str, ...], resolver: Resolver) -> None:
-        """Have a resolver answer at these addresses of a network; sockets that are there already stay open, whatever changes otherwise."""
+        """Serve a resolver at these addresses of a network. Its sockets stay open while the addresses are the same."""
         known = self._resolvers.get(network)
         if known is not None and known.addresses == addresses:
             known.networks = resolver.networks
@@ -170,10 +169,10 @@ class Fabric:
     async def _close_resolver(self, network: str) -> None:
         if network in self._resolvers:
             self._resolvers.pop(network).close()
-            await asyncio.sleep(0)  # The event loop closes a listener's socket in its next turn; until then its address is taken.
+            await asyncio.sleep(0)  # The event loop closes a listener's socket in its next iteration; until then the address is in use.
 
     def _start(self) -> None:
-        for core in self._networks.cores():  # What an earlier region made must fail with its zones before its plans are known again.
+        for core in self._networks.cores():  # Existing networks must have the recorded zone faults before their plans are known again.
             self._core_made(core, self._networks.namespace(core))
         self._networks.start_internet()
         for zone in ZONES:
@@ -193,7 +192,7 @@ class Fabric:
         return management_plan(host.spec for host in self.hosts.all())
 
     async def _plug(self, host: LinuxHost) -> None:
-        """Plug in everything that belongs into a host that has just been powered on."""
+        """Connect every interface of a host that was powered on."""
         await self._work(lambda: self._plug_now(host))
 
     def _plug_now(self, host: LinuxHost) -> None:
@@ -210,7 +209,7 @@ class Fabric:
                 os.close(namespace)
 
     async def _unplug(self, host: LinuxHost) -> None:
-        """Pull every cable of a host at its own end, which needs no plan; what is left of the other ends goes with its namespace."""
+        """Switch off every interface inside the host, which needs no plan. The other ends are removed with its namespace."""
         namespace = host.open_namespace()
         if namespace is not None:
             try:

@@ -1,15 +1,15 @@
-"""Hosts: computers that can be powered on, that run programs, and whose plug can be pulled.
+"""Hosts on Linux namespaces: powered on and off, and running programs.
 
-A host is a set of namespaces (network, processes, mounts, name, IPC) held by a tiny init, process 1 inside. Powering on: a thread gets new
-namespaces, builds the view of the machine's files (`rootfs`), starts the init in them, and ends; then the interfaces are plugged in.
-Starting a program: a thread enters the namespaces and spawns it, by default in a further user namespace as uid 1000. Pulling the plug:
-the cables first, so that nobody hears a dying connection, then SIGKILL to the init, with which the kernel ends everything on the host.
+A host is a set of namespaces (network, processes, mounts, name, IPC) held by a small init, process 1 inside. Power on: a thread creates the
+namespaces, builds the view of the machine's files (`rootfs`), starts the init in them and ends; then the interfaces are connected. Start of
+a program: a thread enters the namespaces and spawns it, by default in a further user namespace as uid 1000. Power off: the interfaces are
+switched off first, so that no peer receives the end of a connection; then init gets SIGKILL, and the kernel ends every process of the host.
 
-Nothing here is a child of the region's whims: when the region is killed the programs go on, and the next region finds them by the
-records on the sandbox's tmpfs, as mortal as the processes they speak of: written before a program is started and completed after.
-One that was started but not recorded completely is found by its environment.
+Programs keep running when the region is killed. The next region finds them by records on the sandbox's tmpfs, which end with the sandbox as
+the programs do. A record is written before a program is started and completed afterwards; a program with an incomplete record is found by
+its environment.
 
-A host in a lost zone cannot be acted on: every act raises `HostUnreachable`.
+A host in a lost zone cannot be controlled: every method raises `HostUnreachable`.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from zonal.fabric.zones import Zones
 from zonal.foundation.errors import ZonalError, describe
 from zonal.foundation.log_files import open_log
 
-# What the shell prints goes nowhere: its end is the host's end, and a pipe that nobody reads any more would kill it.
+# The shell's output is discarded: a closed pipe would kill the shell, and the host would end with it.
 INIT = "mount -t proc proc /proc && echo up && exec >/dev/null 2>&1 && while :; do sleep 2147483647 & wait; done"
 POWER_SECONDS = 10.0
 COMMAND_ROUNDS = 100
 EXEC_VARIABLE = "ZONAL_EXEC"
-"""Has the id of a command of `zonal exec` in the environment of its processes."""
+"""The environment variable with the id of a command of `zonal exec`, set in all its processes."""
 _VARIABLE = "ZONAL_PROCESS"
 _INIT_NAME = ".init"
 _NAMESPACES = (
@@ -59,11 +59,11 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class HostFailed(ZonalError):
-    """The host could not be powered on, or a program on it not be started; the message says why."""
+    """The host could not be powered on, or a program on it could not be started; the message gives the reason."""
 
 
 class HostNetworking(msgspec.Struct, frozen=True):
-    """How a host is plugged in and out; given by `Fabric`."""
+    """Connects and disconnects the interfaces of a host; provided by `Fabric`."""
 
     plug: Callable[[LinuxHost], Awaitable[None]]
     unplug: Callable[[LinuxHost], Awaitable[None]]
@@ -71,7 +71,7 @@ class HostNetworking(msgspec.Struct, frozen=True):
 
 
 class _Progress:
-    """What is under way on the host of one name: shared by all `LinuxHost`s of that name, so that nothing is done twice at once."""
+    """The operations in progress on the host of one name, shared by all `LinuxHost`s of that name so that none is done twice at once."""
 
     def __init__(self) -> None:
         self.power = asyncio.Lock()
@@ -105,20 +105,20 @@ class LinuxHost:
 
     @property
     def is_on(self) -> bool:
-        """Whether it has power. For the fabric itself and for tests; nobody else can know of a host in a lost zone."""
+        """Whether it is on. Not a measure of health: in a real region the power of a host in a lost zone is unknown."""
         return self.init.is_alive()
 
     @property
     def is_reachable(self) -> bool:
-        """Whether it can be acted on: its zone is not lost."""
+        """Whether it can be controlled: its zone is not lost."""
         return not self._zones.is_lost(self.zone)
 
     async def power_on(self) -> None:
-        """Make its namespaces and plug in its interfaces; nothing happens where it is on."""
+        """Create its namespaces and connect its interfaces. Does nothing while it is on."""
         self._check_zone()
         async with self._progress.power:
             if self.is_removed:
-                raise HostFailed(f"{self.name} cannot be powered on: it was removed meanwhile")
+                raise HostFailed(f"{self.name} cannot be powered on: it was removed")
             if not self.is_on:
                 with self._begun(_INIT_NAME):
                     self._prepare()
@@ -129,12 +129,12 @@ class LinuxHost:
         self._check_zone()
 
     async def power_off(self) -> None:
-        """Kill everything on it at once, as a pulled plug does."""
+        """Kill every process on it at once, as pulling the plug does."""
         self._check_zone()
         await self.lose_power()
 
     async def lose_power(self) -> None:
-        """The same, whatever became of the zone."""
+        """Power off, even in a lost zone."""
         async with self._progress.power:
             init = self.init
             await self._host_networking.unplug(self)
@@ -145,7 +145,7 @@ class LinuxHost:
                 path.unlink()
 
     async def start(self, process: ProcessSpec) -> None:
-        """Start a program and leave it running; nothing happens where one of that name runs."""
+        """Start a program and leave it running. Does nothing while one of that name runs."""
         self._check()
         async with self._progress.starting:
             if self._find(process.name).is_alive():
@@ -158,35 +158,35 @@ class LinuxHost:
         if started.pid:
             self._collect_when_gone(started)
         else:
-            collect(pid)  # It ended at once. As a zombie it would keep the host's init from ending, and the host from being powered off.
+            collect(pid)  # It ended at once. A zombie would keep init from ending, and the host from being powered off.
         self._check_zone()
 
     async def signal(self, process: str, number: int) -> None:
-        """Send a signal to a running program; nothing happens where it does not run."""
+        """Send a signal to a running program. Does nothing when it does not run."""
         self._check()
         self._find(process).send(number)
 
     async def is_running(self, process: str) -> bool:
-        """Whether the program runs. For acting (start, stop), never for judging health."""
+        """Whether the program runs. For starting and stopping it; not a measure of health."""
         self._check()
         return self._find(process).is_alive()
 
     async def end_command(self, id: str) -> None:
-        """Kill a command that `zonal exec` runs on the host under this id, with whatever it started, whatever became of the zone.
+        """Kill a command of `zonal exec` by its id, with every process that it started, even in a lost zone.
 
-        Raises `HostFailed` where it does not end.
+        Raises `HostFailed` when it does not end.
         """
-        for _ in range(COMMAND_ROUNDS):  # It may start more processes while its first ones are killed.
+        for _ in range(COMMAND_ROUNDS):  # It may start more processes while the first ones are killed.
             found = await asyncio.to_thread(find_with_descendants, EXEC_VARIABLE, id)
             if not found:
                 return
             for process in found:
                 process.send(signal.SIGKILL)
             await asyncio.sleep(0.05)
-        raise HostFailed(f"the command {id} on {self.name} goes on starting processes and cannot be ended")
+        raise HostFailed(f"the command {id} on {self.name} keeps starting processes and cannot be killed")
 
     async def wait_until_gone(self, process: str, within: timedelta) -> bool:
-        """Wait for a program's end; False where it still runs after `within`."""
+        """Wait until a program has ended. Returns False when it still runs after `within`."""
         self._check()
         found = self._find(process)
         try:
@@ -231,7 +231,7 @@ class LinuxHost:
             for process in running:
                 _kill_group(process.pid)
             raise
-        self._check_zone()  # What a host did while its zone was lost is not heard of.
+        self._check_zone()  # The result of a program in a lost zone cannot be received.
         return done
 
     def open_namespace(self) -> int | None:
@@ -267,9 +267,9 @@ class LinuxHost:
         _write(self._record(_INIT_NAME), ProcessMark())
 
     def _boot(self) -> int:
-        """In a thread of its own: become the host, and leave an init behind; its number.
+        """Runs in a thread of its own: create the host and start its init. Returns the pid of init.
 
-        From the init's `mount` on, `/proc` of this thread is the host's own, in which the thread itself does not occur.
+        After init has mounted `/proc`, this thread sees the host's `/proc`, in which the thread itself is missing.
         """
         syscalls.unshare(
             syscalls.FILE_SYSTEM | syscalls.NEW_MOUNT | syscalls.NEW_NET | syscalls.NEW_UTS | syscalls.NEW_IPC | syscalls.NEW_PID
@@ -295,7 +295,7 @@ class LinuxHost:
                     os.close(descriptor)
 
     def _enter(self) -> None:
-        """Move the calling thread onto the host, for good."""
+        """Move the calling thread into the host's namespaces; it cannot leave them."""
         pid = self.init.pid
         try:
             descriptors = [(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind) for name, kind in _NAMESPACES]
@@ -327,7 +327,7 @@ class LinuxHost:
 
     @contextmanager
     def _begun(self, process: str) -> Iterator[None]:
-        """While this region starts a program itself, its unfinished record is no riddle that an earlier region left."""
+        """Mark a program as being started by this region, so that its incomplete record is not taken for that of an earlier region."""
         self._progress.underway.add(process)
         try:
             yield
@@ -338,7 +338,7 @@ class LinuxHost:
         record = self._record(process)
         found = _read(record)
         if process not in self._progress.underway and record.exists() and not found.pid:
-            # A region was killed between starting the program and recording it.
+            # A region was killed between the start of the program and its record.
             found = find(_VARIABLE, f"{self.name}/{process}")
             if found.pid:
                 _write(record, found)
@@ -354,7 +354,7 @@ class LinuxHost:
 
 
 class Hosts:
-    """Every host that the region knows, powered on or not."""
+    """Every host of the fabric, powered on or off."""
 
     def __init__(self, zones: Zones, host_networking: HostNetworking, *, records: Path, state: Path) -> None:
         self._zones = zones
@@ -365,38 +365,38 @@ class Hosts:
         self._progress: defaultdict[str, _Progress] = defaultdict(_Progress)
 
     def load(self) -> None:
-        """Find again the hosts that an earlier region process knew."""
+        """Load the hosts of an earlier region process."""
         self._records.mkdir(parents=True, exist_ok=True)
         for path in sorted(self._records.glob("*/host.json")):
             self._add(msgspec.json.decode(path.read_bytes(), type=HostSpec))
 
     def host(self, spec: HostSpec) -> LinuxHost:
-        """The host of that name, known from now on. A changed spec takes effect when it is powered on the next time."""
+        """The host of that name, added if it is new. A changed spec takes effect at the next power-on."""
         known = self._hosts.get(spec.name)
         if known is not None and known.spec == spec:
             return known
         if "/" in spec.name or spec.name.startswith("."):
-            raise HostFailed(f"a host cannot be called {spec.name!r}")
+            raise HostFailed(f"{spec.name!r} is not a valid name of a host")
         path = self._records / spec.name / "host.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.encode(spec))
         return self._add(spec)
 
     def get(self, name: str) -> LinuxHost | None:
-        """The host of that name, or None where there is none."""
+        """The host of that name, or None."""
         return self._hosts.get(name)
 
     def all(self) -> list[LinuxHost]:
         return list(self._hosts.values())
 
     async def remove(self, name: str) -> None:
-        """Pull a host's plug and forget it; its directory stays. Nothing happens where there is none."""
+        """Power a host off and remove it, even in a lost zone; its directory stays. Does nothing when there is none."""
         host = self._hosts.get(name)
         if host is None:
             return
         host.is_removed = True
         await host.lose_power()
-        if self._hosts.get(name) is host:  # Somebody else may have removed it meanwhile, and made another of that name.
+        if self._hosts.get(name) is host:  # Another task may have removed it and added a new one of that name.
             del self._hosts[name]
             self._progress.pop(name, None)
             shutil.rmtree(self._records / name, ignore_errors=True)
@@ -413,7 +413,7 @@ _AS_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 
 
 def _prepare_network() -> None:
-    """Switch the loopback device of the calling thread's namespace on, and let ordinary users listen on low ports."""
+    """Switch on the loopback device of the calling thread's namespace, and let ordinary users listen on low ports."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with closing(Netlink(own)) as network:
@@ -448,6 +448,6 @@ def _read(path: Path) -> ProcessMark:
 
 
 def _write(path: Path, process: ProcessMark) -> None:
-    new = path.with_suffix(f".{threading.get_native_id()}")  # The fabric's own thread writes what it finds, too.
+    new = path.with_suffix(f".{threading.get_native_id()}")  # The fabric's thread writes records, too.
     new.write_bytes(msgspec.json.encode(process))
     new.replace(path)

@@ -11,7 +11,7 @@ The granted range is mapped in three pieces:
     65534               nobody
     3000000 .. 3005535  the ids that Samba gives to SIDs by default (idmap.ldb)
 
-A sandbox that root makes has every id of the machine and needs none of this.
+The sandbox of root has every id of the machine and needs no range.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SAMBA_FIRST, _SAMBA_IDS = 3000000, RANGE - _HOST_IDS - 1
 
 
 class IdRangeMissing(ZonalError):
-    """The sandbox maps one user id only; the message says what needs more and how they can be had."""
+    """The sandbox maps one user id only; the message names what needs more, and the remedy."""
 
 
 class MapRow(NamedTuple):
@@ -133,7 +133,8 @@ def _name(user: int) -> tuple[str, ...]:
 class MapWriter:
     """A forked helper that stays in the parent user namespace and writes the maps of the one that its parent makes meanwhile.
 
-    Fork it before `unshare`; call `write` after. A process inside a new namespace cannot do it: `newuidmap` has its privileges outside.
+    Fork it before `unshare` and call `write` afterwards. A process inside the new namespace cannot write them, because `newuidmap` has its
+    privileges outside.
     """
 
     def __init__(self, maps: IdMaps) -> None:
@@ -155,7 +156,7 @@ class MapWriter:
         os.close(result)
 
     def write(self) -> None:
-        """Have the maps written. Raises `IdRangeMissing`; the namespace is of no use then."""
+        """Let the helper write the maps. Raises `IdRangeMissing`; the namespace is unusable then."""
         os.write(self._begin, b"x")
         with os.fdopen(self._result) as result:
             refusal = result.read()

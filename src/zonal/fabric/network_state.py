@@ -1,9 +1,8 @@
-"""What a namespace's network shall look like, and making it so.
+"""The desired network state of a namespace, and its application.
 
-A `NetworkState` names the addresses, neighbours, routes and routing rules of one namespace; `Router.settle` reads what the kernel has,
-compares, and sends the difference in one batch: what is new first, then what is gone. Nothing that is right already is touched, so
-connections survive every change that is not about them. Routes over a device that is not there (the port of a host that is off) are left
-out.
+A `NetworkState` holds the addresses, neighbours, routes and routing rules of one namespace. `Router.settle` compares it with the kernel's
+and sends the difference in one batch: additions first, then removals. Entries that match are not touched, so connections survive every
+change that does not concern them. Routes over a missing device (the port of a host that is off) are left out.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ class Router:
         self.rules.close()
 
     def prepare(self) -> None:
-        """Make a new namespace forward packets, quietly and without opinions of its own."""
+        """Let a new namespace forward packets, without redirects and source filters of its own."""
         with inside(self.namespace):
             for name, value in FORWARDING.items():
                 set_kernel_variable(name, value)
         self.switch("lo")
 
     def switch(self, device: str, *, up: bool = True) -> None:
-        """Switch a device on or off; nothing happens where it is not there."""
+        """Switch a device on or off. Does nothing when it is missing."""
         found = self.netlink.devices().get(device)
         if found is not None and found.up != up:
             batch = NetlinkBatch()
@@ -52,7 +51,7 @@ class Router:
             self.netlink.run(batch, forgive=netlink.ABSENT_ERRNOS)
 
     def delete(self, *names: str) -> None:
-        """Remove devices; nothing happens where they are not there."""
+        """Remove devices; missing ones are ignored."""
         if not names:
             return
         devices = self.netlink.devices()
@@ -64,12 +63,12 @@ class Router:
             self.netlink.run(batch, forgive=netlink.ABSENT_ERRNOS)
 
     def settle(self, wanted: NetworkState, *, only_devices: frozenset[str] | None = None) -> None:
-        """Make the namespace look so; see the function."""
+        """Apply a state to the namespace; see the function `settle`."""
         settle(self.netlink, wanted, only_devices=only_devices)
 
 
 def settle(socket: Netlink, wanted: NetworkState, *, only_devices: frozenset[str] | None = None) -> None:
-    """Make a namespace look so. `only_devices` leaves alone what concerns other devices ("": what concerns none)."""
+    """Apply a state to a namespace. `only_devices` limits removals to entries of these devices ("": entries without one)."""
     devices = socket.devices()
     routes, rules = socket.routes(), socket.rules()
     addresses = {row for row in socket.addresses() if row.address != "127.0.0.1/8"}
@@ -98,14 +97,14 @@ def _add(
     for neighbour in wanted.neighbours:
         if neighbour.device in devices:
             netlink.neighbour(batch, neighbour, devices[neighbour.device].number)
-    for route in sorted(routes, key=lambda row: (bool(row.gateway), row)):  # A gateway must be reachable before it is named.
+    for route in sorted(routes, key=lambda row: (bool(row.gateway), row)):  # The kernel accepts a gateway only when it is reachable.
         netlink.route(batch, route, devices[route.device].number if route.device else None)
     for rule in sorted(rules):
         netlink.rule(batch, rule)
 
 
 def _remove(batch: NetlinkBatch, devices: dict[str, Device], rows: list[Address | KernelRoute | RoutingRule]) -> None:
-    for row in sorted(rows, key=lambda each: not isinstance(each, RoutingRule)):  # Rules go before the tables they lead to.
+    for row in sorted(rows, key=lambda each: not isinstance(each, RoutingRule)):  # Rules are removed before the tables that they refer to.
         index = devices[row.device].number if row.device in devices else None
         match row:
             case RoutingRule():
@@ -128,4 +127,4 @@ FORWARDING = {
     "net/ipv4/conf/default/accept_redirects": "0",
     "net/netfilter/nf_conntrack_tcp_be_liberal": "1",
 }
-"""Sources are checked by the firewall, so the kernel's reverse path filter is off; a router that has nothing to say sends no redirects."""
+"""The firewall checks sources, so the kernel's reverse path filter is off. AWS's router sends no redirects."""

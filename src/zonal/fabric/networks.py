@@ -1,7 +1,7 @@
-"""Making the kernel's networks match the plans: namespaces, links between them, ports into hosts, rules, routes.
+"""Makes the kernel's networks match the plans: namespaces, links between them, ports into hosts, rules, routes.
 
-Everything here is plain, blocking and repeatable: it looks at what the kernel has and does what is missing. `Fabric` calls it from one
-thread of its own. Rules are loaded before anything is plugged in or routed, so that no packet ever passes an unguarded port.
+All functions block and may be repeated: they read the kernel's state and add what is missing. `Fabric` calls them from one thread. Rules
+are loaded before any interface is connected and any route is set, so that no packet passes a port without rules.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from zonal.fabric.plan import InterfacePlan, SubnetPlan, VpcPlan
 from zonal.fabric.ruleset import Chain, Is, Masquerade, PacketRule, Ruleset, Verdict
 
 OpenNamespace = Callable[[str], int | None]
-"""Gives a new descriptor of the network namespace of the host with that name (the caller closes it), or None while it is off."""
+"""Returns a new descriptor of the network namespace of a host by its name (the caller closes it), or None while it is off."""
 
 
 class Networks:
@@ -47,20 +47,20 @@ class Networks:
         self._routers: dict[str, Router] = {}
 
     def close(self) -> None:
-        """Close every socket; what the kernel has stays."""
+        """Close every socket; the networks stay in the kernel."""
         while self._routers:
             self._routers.popitem()[1].close()
 
     def namespace(self, name: str) -> int:
-        """The descriptor of a kept namespace, for sockets that shall be made in it."""
+        """The descriptor of a kept namespace, for creating sockets in it."""
         return self._router(name).namespace
 
     def cores(self) -> list[str]:
-        """The networks whose cores are there, made by this region process or an earlier one."""
+        """The networks whose cores exist, created by this region process or an earlier one."""
         return [name for name in self._keep.names() if not set(name) & {"@", "+"} and name != INTERNET]
 
     def start_internet(self) -> None:
-        """The internet: a namespace with a router that is also where the outside world's own connections come from."""
+        """Create the internet: a namespace with a router, from which connections of the outside world come as well."""
         router = self._router(INTERNET)
         addresses = frozenset({Address("lo", f"{INTERNET_ROUTER}/32"), Address("lo", f"{INTERNET_RESOLVER}/32")})
         nowhere = frozenset({KernelRoute(MAIN, "0.0.0.0/0", "blackhole")})
@@ -69,7 +69,7 @@ class Networks:
     def apply(self, plan: VpcPlan) -> None:
         """Make one network match its plan."""
         core = self._router(core_name(plan.id))
-        self._core_made(plan.id, core.namespace)  # What is wrong with a zone is wrong here before anything is joined.
+        self._core_made(plan.id, core.namespace)  # Zone faults apply before the core is linked.
         for zone in self._zones:
             self._router(zone_name(plan.id, zone)).rules.apply(firewall.ruleset(plan, zone))
         self._join_zones(plan, core)
@@ -85,7 +85,7 @@ class Networks:
         self._forget_nats(plan)
 
     def remove(self, id: str) -> None:
-        """Remove a network; nothing happens where there is none."""
+        """Remove a network. Does nothing when there is none."""
         if INTERNET in self._routers:
             self._router(INTERNET).delete(internet_link_name(id))
         for name in self._keep.names():
@@ -95,15 +95,15 @@ class Networks:
                 self._keep.remove(name)
 
     def make_host_namespace(self, name: str) -> int:
-        """A kept namespace for something without processes of its own (a monitoring host)."""
+        """Create a kept namespace for a host without processes (a monitoring host). Returns its descriptor."""
         namespace = self._keep.make(name)
         with closing(Netlink(namespace)) as inner:
             _switch_on(inner, "lo")
         return namespace
 
     def plug(self, network: str, subnet: SubnetPlan, interface: InterfacePlan, host: int) -> None:
-        """Put an interface into the host whose namespace is given; nothing happens where it is in there."""
-        with closing(Netlink(host)) as inner:  # Kept no longer: a socket keeps its namespace alive.
+        """Connect an interface to the host with this namespace. Does nothing when it is connected."""
+        with closing(Netlink(host)) as inner:  # Closed at once, because a socket keeps its namespace alive.
             here = self._router(INTERNET if network == INTERNET else zone_name(network, subnet.zone))
             if not any(device.mac == interface.mac for device in inner.devices().values()):
                 here.delete(port_name(interface.id))
@@ -121,7 +121,7 @@ class Networks:
             _settle_host(network, subnet, interface, inner)
 
     def plug_into_internet(self, interface: InterfacePlan, host: int) -> None:
-        """An interface straight in the internet, outside every VPC."""
+        """Connect an interface to the internet, outside every VPC."""
         subnet = SubnetPlan(INTERNET, "", INTERNET_NETWORK, (), "")
         self.plug(INTERNET, subnet, interface, host)
         port = port_name(interface.id)
@@ -130,11 +130,11 @@ class Networks:
         self._router(INTERNET).settle(NetworkState(neighbours=neighbours, routes=routes), only_devices=frozenset({port}))
 
     def _router(self, name: str) -> Router:
-        """The namespace of that name, made and prepared if it is not there."""
+        """The namespace of that name, created and prepared if it is missing."""
         if name not in self._routers:
             is_new = self._keep.descriptor(name) is None
             router = Router(self._keep.make(name))
-            if is_new or not router.netlink.devices()["lo"].up:  # A crash may have come between making and preparing.
+            if is_new or not router.netlink.devices()["lo"].up:  # The region may have been killed between the two.
                 router.prepare()
             self._routers[name] = router
         return self._routers[name]
@@ -159,7 +159,7 @@ class Networks:
             self._router(zone_name(plan.id, zone)).switch(CORE_DEVICE)
 
     def _join_transits(self, plan: VpcPlan, core: Router) -> None:
-        """Make the links for routes to interfaces in other zones, and remove those that no route needs any more."""
+        """Create the links for routes to interfaces in other zones, and remove those without a route."""
         links = vpc_networks.transit_links(plan)
         for zone in self._zones:
             router, wanted = self._router(zone_name(plan.id, zone)), {transit_name(link.target.id) for link in links if link.zone == zone}
@@ -181,7 +181,7 @@ class Networks:
         for link in links:
             self._router(zone_name(plan.id, link.zone)).switch(transit_name(link.target.id))
         if missing:
-            self._core_made(plan.id, core.namespace)  # A zone that is delayed is delayed on the new links, too.
+            self._core_made(plan.id, core.namespace)  # Delays of zones apply to the new links, too.
 
     def _join_internet(self, plan: VpcPlan, core: Router) -> None:
         link, internet = internet_link_name(plan.id), self._router(INTERNET)
@@ -214,7 +214,7 @@ class Networks:
                 self._keep.remove(name)
 
     def _plug_all(self, plan: VpcPlan) -> None:
-        """Plug in every interface whose host is on, and pull every cable that the plan does not know."""
+        """Connect every interface whose host is on, and remove every port that is not in the plan."""
         subnets = {subnet.id: subnet for subnet in plan.subnets}
         nats = {gateway.interface_id: gateway.id for gateway in plan.nat_gateways}
         plugged: dict[str, set[str]] = {zone: set() for zone in self._zones}
@@ -248,7 +248,7 @@ def _settle_host(network: str, subnet: SubnetPlan, interface: InterfacePlan, inn
 
 
 def switch_off(host: int) -> None:
-    """Pull all cables out of the host whose namespace is given: nothing comes in or goes out any more."""
+    """Switch off all interfaces of the host with this namespace, except `lo`: it neither receives nor sends."""
     with closing(Netlink(host)) as inner:
         batch = NetlinkBatch()
         for name, device in inner.devices().items():

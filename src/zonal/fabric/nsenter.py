@@ -1,13 +1,13 @@
-"""How a command of this machine gets inside: the words that go before its own.
+"""The argv prefix that runs a command of this machine on a host of the region.
 
-The first `nsenter` goes from the host into the sandbox, by the number that init has on the host; the second from there onto a host, by the
-number its process 1 has in the sandbox. As an ordinary user the user namespace comes first, and the caller's identity is kept: there he is
-root, and only there. The command starts in the directory it was called from, where that is to be seen.
+The first `nsenter` enters the sandbox, by the pid of init on the host. The second enters a host of the region, by the pid of its process 1
+in the sandbox. For an ordinary user, the first enters the user namespace as well and keeps the caller's credentials: the user is root
+there, and only there. The command starts in the caller's directory, if the host sees it.
 
-Ctrl-C in a terminal reaches everything in the foreground, also the two `nsenter` that wait for the command, and would end them while the
-command goes on. So whoever starts them for a terminal has them ignore it. What stands last before the command's own words then waits for
-the command, to which it gives the signals that a command expects, and tells in its own status which one ended it: an `nsenter` that ignores
-a signal cannot.
+Ctrl-C in a terminal reaches every process in the foreground, also the two `nsenter` that wait for the command, and would end them while the
+command continues. A caller in a terminal therefore starts them with SIGINT ignored. The Python program at the end of the prefix then waits
+for the command, which it starts with the default signal handlers, and returns the signal that ended it in its own exit status; an `nsenter`
+that ignores a signal cannot do that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import sys
 
 INIT_VARIABLE = "ZONAL_INIT"
-"""Where the region finds the number that init has on the host."""
+"""The environment variable with the pid of init on the host, in the region."""
 
 _BEGIN = """
 import os, signal, sys
@@ -37,18 +37,16 @@ except OSError as error:
     print(f"zonal: {argv[0]}: {error.strerror}", file=sys.stderr)
     sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
 """
-"""How the command begins; its exit statuses are a shell's."""
+"""Starts the command; its exit statuses are those of a shell."""
 
 
 def enter_argv(
     init_pid_on_host: int, target: int, *, rootless: bool | None = None, directory: str | None = None, python: str = ""
 ) -> list[str]:
-    """What goes before a command's words. `target` is the process 1 of a host, as the sandbox numbers it (`LinuxHost.init.pid`).
+    """The argv prefix. `target` is the pid of a host's process 1 in the sandbox (`LinuxHost.init.pid`).
 
-    `python` is by default the interpreter that a virtual environment was made of: the environment itself may be in a directory that a host
-    does not see (`/tmp`).
-
-    `rootless` (default: whether the caller is not root) must be what the sandbox was started as.
+    `python` defaults to the base interpreter of a virtual environment, because the environment may be in a directory that a host does not
+    see (`/tmp`). `rootless` (default: whether the caller is not root) must be that of the sandbox.
     """
     rootless = os.geteuid() != 0 if rootless is None else rootless
     user = ["--user", "--preserve-credentials"] if rootless else []

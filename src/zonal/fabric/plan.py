@@ -1,9 +1,8 @@
-"""What the layers above may ask of the fabric: plain, frozen shapes, compared and applied as a whole.
+"""The desired state of networks and hosts, as the layers above pass it to the fabric: frozen structs, applied as a whole.
 
-A `VpcPlan` is the complete desired state of one VPC; `Fabric.apply_vpc(plan)` makes the kernel match it, however often it is called and
-whatever was there. A `HostSpec` is a computer that can be powered on: it lives in a zone, in namespaces of its own, with a
-directory that survives power-off. Addresses and networks are strings (`"10.0.1.5"`, `"10.0.0.0/16"`); protocols are
-`"tcp"`, `"udp"`, `"icmp"`, a protocol number as text, or `"-1"` for all.
+A `VpcPlan` is the complete desired state of one VPC; `Fabric.apply_vpc(plan)` makes the kernel match it and may be repeated. A `HostSpec`
+is a computer in a zone that can be powered on: a set of namespaces, with a directory that is kept through power-off. Addresses and networks
+are strings (`"10.0.1.5"`, `"10.0.0.0/16"`). Protocols are `"tcp"`, `"udp"`, `"icmp"`, a protocol number as text, or `"-1"` for all.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class PlannedRule(msgspec.Struct, frozen=True):
 
 
 class SecurityGroupPlan(msgspec.Struct, frozen=True):
-    """A stateful group: what may come in and what may go out, each an independent gate."""
+    """A stateful group: the rules for incoming and for outgoing connections are independent."""
 
     id: str
     ingress: tuple[PlannedRule, ...] = ()
@@ -33,7 +32,7 @@ class SecurityGroupPlan(msgspec.Struct, frozen=True):
 
 
 class AclEntry(msgspec.Struct, frozen=True):
-    """One numbered line of a stateless network ACL; the lowest number that matches decides."""
+    """One numbered entry of a stateless network ACL; the matching entry with the lowest number decides."""
 
     number: int
     allow: bool
@@ -68,10 +67,10 @@ class SubnetPlan(msgspec.Struct, frozen=True):
 
 
 class InterfacePlan(msgspec.Struct, frozen=True):
-    """A network interface. `host` is the name of the host it is plugged into, or None while it is in no host.
+    """A network interface. `host` is the name of the host that it is connected to, or None.
 
     `addresses` are its private addresses, the primary one first. `public` pairs (private, public) are translated one to one at the
-    internet gateway. `forwards` switches the source/destination check off.
+    internet gateway. `forwards` disables the source/destination check.
     """
 
     id: str
@@ -86,14 +85,14 @@ class InterfacePlan(msgspec.Struct, frozen=True):
 
 
 class NatGatewayPlan(msgspec.Struct, frozen=True):
-    """A NAT gateway: an interface of its own that masquerades what is routed to it."""
+    """A NAT gateway: an interface that masquerades the packets that are routed to it."""
 
     id: str
     interface_id: str
 
 
 class VpcPlan(msgspec.Struct, frozen=True):
-    """Everything about one VPC that packets can feel. Not existing is asked for by `Fabric.remove_vpc(id)`.
+    """Everything of one VPC that affects packets. `Fabric.remove_vpc(id)` removes it.
 
     `link_local_services` are the resolver and the metadata service, which every zone of a VPC has.
     """
@@ -119,10 +118,10 @@ class PortRange(msgspec.Struct, frozen=True):
 
 
 class ManagementGroup(msgspec.Struct, frozen=True):
-    """The hosts of one deployment, as the management network knows them: those with the same `id` belong together.
+    """Membership of a host in a group on the management network: hosts with the same `id` form a group.
 
-    `peer_ports` are where the host accepts connections of the other hosts of its group (replication), `probe_ports` where it accepts
-    those of the monitoring hosts.
+    The host accepts connections of the other hosts of its group on `peer_ports` (replication) and those of the monitoring hosts on
+    `probe_ports`.
     """
 
     id: str
@@ -134,12 +133,11 @@ class HostSpec(msgspec.Struct, frozen=True):
     """A computer. `name` is unique in the region (`db-orders-a`), `zone` a zone name.
 
     `directory` is its disk: an absolute path, seen at the same path from inside, created 0700 before power-on, kept through power-off.
-    `readable` are further paths seen inside, read-only (an engine's installation). `management_address` is its address on the
-    management network, over which zonal probes it and replicas replicate; None for a host that has none. `management_group` says with
-    whom it may talk there; without it, with nobody.
-    `vpc_id` is the VPC whose resolver it uses; its interfaces come from that VPC's plan (`InterfacePlan.host`). `internet_address` puts it
-    straight into the internet instead, outside every VPC. `machine_files` lets it see the machine's files as they are, writable, for
-    commands of this machine (`zonal exec`); every other host sees them read-only and without the region's state.
+    `readable` are further paths that it sees, read-only (an engine's installation). `management_address` is its address on the management
+    network, over which it is probed and replicates, or None. `management_group` decides which hosts reach it there; without one, none do.
+    `vpc_id` is the VPC whose resolver it uses; its interfaces come from that VPC's plan (`InterfacePlan.host`). `internet_address` places
+    it in the internet instead, outside every VPC. With `machine_files` it sees the machine's files as they are, writable, for commands of
+    this machine (`zonal exec`); every other host sees them read-only and without the region's state.
     """
 
     name: str
@@ -166,7 +164,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
 
 
 class Completed(msgspec.Struct, frozen=True):
-    """How a one-shot program on a host ended."""
+    """The result of a program that ran to its end on a host."""
 
     returncode: int
     stdout: bytes

@@ -1,9 +1,8 @@
-"""What a host sees of the machine's files: everything, read-only, except for what is its own.
+"""Builds a host's view of the machine's files: everything read-only, except for its own directory.
 
-Built by a thread that has a mount namespace of its own already. The host's directory and what it may read are taken aside as detached trees
-before anything is hidden; then all is made read-only, the places that programs write to become empty and its own, the region's state
-disappears, and the trees are put back at their paths. A host for commands of this machine sees the machine's files as they are and
-gets only its own name, addresses of names, and resolver.
+A thread builds it in its own mount namespace. It detaches copies of the host's directory and of the paths that the host may read. Then it
+makes all mounts read-only, mounts empty directories where programs write, hides the region's state, and attaches the copies at their paths.
+A host for commands of this machine sees the machine's files as they are, with its own `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _OWN_DIRECTORIES = (("/tmp", "1777"), ("/run", "755"), ("/dev/shm", "1777"))
 
 
 def build(spec: HostSpec, *, hidden: Path, files: Path) -> None:
-    """Make the calling thread's mount namespace the host's. `hidden` is the region's state, `files` has the host's own `/etc` files."""
+    """Turn the calling thread's mount namespace into the host's. `hidden` is the state directory, `files` holds the host's `/etc` files."""
     syscalls.mount("none", "/", flags=syscalls.RECURSIVE | syscalls.PRIVATE)
     own = {name: (files / name).read_bytes() for name in ("resolv.conf", "hosts", "hostname") if (files / name).exists()}
     trees = {f"/etc/{name}": syscalls.clone_tree(str(files / name)) for name in own}
@@ -58,7 +57,7 @@ def _attach(tree: int, path: str) -> None:
 
 
 def _cover(path: str, tree: int, content: bytes) -> None:
-    """Put the host's own file over one of `/etc`. Where that is a link into an emptied directory, the file is written at its end."""
+    """Mount the host's file over one in `/etc`. When that is a link into an emptied directory, the file is written at the link's target."""
     target = Path(os.path.realpath(path))
     if target.exists():
         syscalls.attach_tree(tree, str(target))
@@ -67,4 +66,4 @@ def _cover(path: str, tree: int, content: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     except OSError:
-        pass  # The machine has no such file and no place for one: nothing on it looks there.
+        pass  # The machine has neither the file nor a directory for it, so no program reads it.

@@ -1,8 +1,8 @@
-"""Packet rules as plain values: what `firewall` compiles, `linux.nftables` writes into the kernel, and tests evaluate.
+"""Packet rules as values: `firewall` compiles them, `linux.nftables` writes them into the kernel, and tests evaluate them.
 
-A `Ruleset` is one table of one network namespace and is always replaced as a whole, in one transaction. It holds chains (with a
-hook: where packets begin; without: where others jump to), sets (of addresses, device names or both joined) and maps from device names to
-verdicts. A rule is a row of matches, all of which must hold, and one statement. `text()` prints it in nft's own words.
+A `Ruleset` is one table of one network namespace and is always replaced as a whole, in one transaction. It holds chains (those with a hook
+are called by the kernel, the others by jumps), sets (of addresses, device names or both joined) and maps from device names to verdicts. A
+rule has matches, all of which must hold, and one statement. `text()` renders the table in the syntax of nft.
 
 Keys of matches: `iifname`, `oifname`, `saddr`, `daddr`, `protocol` (a number), `sport`, `dport`, `icmp_type`, `icmp_code`.
 """
@@ -54,7 +54,7 @@ class InSet(msgspec.Struct, frozen=True):
 
 
 class Established(msgspec.Struct, frozen=True):
-    """The packet belongs to a connection that was let through, or is an error message about one."""
+    """The packet belongs to an accepted connection, or is an ICMP error about one."""
 
 
 class Chance(msgspec.Struct, frozen=True):
@@ -74,25 +74,25 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Dispatch(msgspec.Struct, frozen=True):
-    """Look the key up in a verdict map; go on where it is not in it."""
+    """Look the key up in a verdict map; without an entry, continue with the next rule."""
 
     key: str
     map: str
 
 
 class Translate(msgspec.Struct, frozen=True):
-    """Change the source or destination address (`side`) to what the map says for it; go on where it is not in it."""
+    """Replace the source or destination address (`side`) by the map's entry; without one, continue with the next rule."""
 
     side: str
     map: str
 
 
 class Masquerade(msgspec.Struct, frozen=True):
-    """Send in the name of the device's own address."""
+    """Replace the source address by that of the outgoing device."""
 
 
 class Untracked(msgspec.Struct, frozen=True):
-    """Do not follow this packet's connection."""
+    """Exclude the packet from connection tracking."""
 
 
 RuleStatement: TypeAlias = Verdict | Dispatch | Translate | Masquerade | Untracked
@@ -104,7 +104,7 @@ class PacketRule(msgspec.Struct, frozen=True):
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """`hook` is prerouting, input, forward, output or postrouting; None for one that others jump to. `kind` is `filter` or `nat`."""
+    """`hook` is prerouting, input, forward, output or postrouting; None for a target of jumps. `kind` is `filter` or `nat`."""
 
     name: str
     rules: tuple[PacketRule, ...]
@@ -146,7 +146,7 @@ class Ruleset(msgspec.Struct, frozen=True):
     address_maps: tuple[AddressMap, ...] = ()
 
     def text(self) -> str:
-        """The table in nft's words."""
+        """The table in the syntax of nft."""
         lines = [f"table ip {self.name} {{"]
         for group in self.sets:
             kinds = " . ".join("ipv4_addr" if kind == "address" else "ifname" for kind in group.kinds)

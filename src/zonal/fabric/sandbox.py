@@ -1,12 +1,11 @@
-"""The sandbox: namespaces of its own in which the region lives, and the supervisor that stands at its door on the host.
+"""The sandbox: the namespaces in which the region runs, and the supervisor on the host that starts it.
 
-`run` is the supervisor. It holds the host's listeners, forks a helper that makes the namespaces (a user namespace too, where the caller is
-not root) and leaves process 1 behind in them, hands down the listeners, and waits. In front of the sandbox nothing changes: no device,
-route, rule, mount or name of the host. Behind it, process 1 is `init`; when it ends, by itself or because the supervisor is gone, the
-kernel removes everything.
+`run` is the supervisor. It holds the host's listeners, forks a helper that creates the namespaces (also a user namespace, unless the caller
+is root) and starts process 1 in them, passes on the listeners, and waits. It changes no device, route, rule, mount or name of the host.
+Process 1 of the sandbox is `init`; when it ends, by itself or because the supervisor ended, the kernel removes the sandbox.
 
-While it waits the supervisor does one more thing: it opens further listeners on loopback addresses of the host (`listener_broker`) for
-whatever of the region the internet may reach.
+While it waits, the supervisor serves the listener broker (`listener_broker`): it opens further listeners on loopback addresses of the host
+for public endpoints of the region.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ FAILED = "failed "
 
 
 class SandboxRefused(ZonalError):
-    """The sandbox cannot be made; the message says what refuses it."""
+    """The sandbox cannot be created; the message gives the reason."""
 
 
 class RegionFailed(ZonalError):
@@ -59,10 +58,10 @@ def run(
     on_ready: Callable[[], None] | None = None,
     log: Path | None = None,
 ) -> int:
-    """Run a region in a sandbox until it ends; the exit status of init. Blocking; to be called from the main thread.
+    """Run a region in a sandbox until it ends, and return the exit status of init. Blocks; must be called from the main thread.
 
     `region_argv` is run inside with the descriptors of `listeners` in `ZONAL_LISTENERS`; it is started again whenever it dies. SIGTERM and
-    SIGINT end it in order: the region gets SIGTERM and `grace_seconds`. `on_ready` is called once the region said that it serves.
+    SIGINT end it in order: the region gets SIGTERM and `grace_seconds`. `on_ready` is called once the region reports that it serves.
     `log` is a file that the region's processes append to; init keeps it bounded while it starts the region again and again.
     `STATE/zonal.pid` (see `init_pid`) names init while it runs. Raises `AlreadyRunning`, `SandboxRefused` and `RegionFailed`.
     """
@@ -89,7 +88,7 @@ def inherited_listeners(environment: Mapping[str, str] = os.environ) -> list[soc
 
 
 def report_ready(environment: Mapping[str, str] = os.environ) -> None:
-    """Tell the supervisor that the region serves; nothing happens where nobody waits for it."""
+    """Report to the supervisor that the region serves. Does nothing without a supervisor that waits."""
     word = environment.get(READY_VARIABLE)
     if word:
         os.set_inheritable(int(word), False)
@@ -97,22 +96,22 @@ def report_ready(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def tell_failure(reason: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Tell the supervisor why the region does not start; nothing happens where nobody waits for it."""
+    """Report to the supervisor why the region does not start. Does nothing without a supervisor that waits."""
     word = environment.get(READY_VARIABLE)
     if word:
         try:
             os.write(int(word), f"{FAILED}{' '.join(reason.split())[:2000]}\n".encode())
         except OSError:
-            pass  # The supervisor is gone, or the descriptor was never handed down.
+            pass  # The supervisor has ended, or the descriptor was not inherited.
 
 
 def identity() -> str:
-    """What tells this sandbox from every other one, inside it: the machine's boot, and when process 1 began (ticks since that boot)."""
+    """Identifies this sandbox from inside: the boot id of the machine, and the start of process 1 in ticks since that boot."""
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {mark(1).began}"
 
 
 def init_pid(state: Path) -> int | None:
-    """The host's number of the init of the region on `state`, or None where none runs."""
+    """The pid on the host of the init of the region on `state`, or None when none runs."""
     try:
         pid, began = (state / PID_FILE).read_text().split()
     except (FileNotFoundError, ValueError):
@@ -149,7 +148,7 @@ def _run(
 
 
 def _make(state: Path, order: dict[str, Any], handed: list[int], *, own: tuple[int, ...]) -> int:
-    """Fork, make the namespaces, and leave init behind in them: its number on the host. Raises `SandboxRefused`."""
+    """Fork a helper that creates the namespaces and starts init in them. Returns its pid on the host. Raises `SandboxRefused`."""
     report, report_writer = os.pipe2(os.O_CLOEXEC)
     go, go_writer = os.pipe2(os.O_CLOEXEC)
     helper = os.fork()
@@ -165,7 +164,7 @@ def _make(state: Path, order: dict[str, Any], handed: list[int], *, own: tuple[i
     first = os.read(report, 4096).decode().strip()
     if not first.isdigit():
         raise SandboxRefused(f"{first or 'the sandbox could not be made'}; `zonal doctor` says what to change")
-    os.write(go_writer, first.encode())  # Only now is init our child, as whose parent we may be missed.
+    os.write(go_writer, first.encode())  # Only now is init a child of this process, so that it can detect its end.
     os.close(go_writer)
     with os.fdopen(report) as lines:
         refusal = lines.read().strip()
@@ -176,7 +175,7 @@ def _make(state: Path, order: dict[str, Any], handed: list[int], *, own: tuple[i
 
 
 def _help(state: Path, order: dict[str, Any], handed: list[int], report: int, go: int) -> NoReturn:
-    """The helper: make namespaces, fork init into them, say its number, end. Never returns."""
+    """Runs in the helper: create the namespaces, fork init into them, report its pid, end the process."""
     try:
         make_namespaces()
         pid = os.fork()
@@ -190,9 +189,9 @@ def _help(state: Path, order: dict[str, Any], handed: list[int], report: int, go
 
 
 def make_namespaces() -> None:
-    """Give the calling process the sandbox's namespaces, a user namespace too where it is not root. Its next child is process 1.
+    """Move the calling process into new namespaces, also a user namespace unless it is root. Its next child is process 1.
 
-    An ordinary user's sandbox maps a range of ids where the machine grants one (`id_ranges`), else the user's own id alone.
+    The sandbox of an ordinary user maps a range of ids if the machine grants one (`id_ranges`), else the user's own id alone.
     """
     flags = syscalls.NEW_NET | syscalls.NEW_MOUNT | syscalls.NEW_PID | syscalls.NEW_IPC | syscalls.NEW_UTS
     user, group = os.geteuid(), os.getegid()
@@ -229,16 +228,16 @@ def _become_init(state: Path, order: dict[str, Any], handed: list[int], go: int)
     source = str(Path(__file__).parents[2])
     argv = [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {source!r}); {_INIT}", json.dumps(order)]
     os.setsid()
-    os.execve(sys.executable, argv, environment)  # Words are for everybody to see, an environment is not: it may hold secrets.
+    os.execve(sys.executable, argv, environment)  # Every user can read an argv, but not an environment, which may hold secrets.
 
 
 _INIT = "import json; from zonal.fabric.init import main; sys.exit(main(json.loads(sys.argv[1])))"
 
 
 def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, broker: ListenerBroker) -> int:
-    """Serve the supervisor's door and hand on signals until init has ended; its exit status.
+    """Serve the broker and forward signals until init has ended. Returns its exit status.
 
-    Raises `RegionFailed` where the region gave a reason for not starting and never served.
+    Raises `RegionFailed` when the region reported why it does not start, and never served.
     """
     forward_to(pid, signals=(signal.SIGTERM, signal.SIGINT))
     ended = os.pidfd_open(pid)
@@ -256,7 +255,7 @@ def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, broker: Lis
                         (on_ready or (lambda: None))()
                 else:
                     watched.remove(ready)
-            if ended in found and ready not in found:  # What the region reported last is read first.
+            if ended in found and ready not in found:  # The last reports of the region are read first.
                 break
     finally:
         os.close(ended)
@@ -268,7 +267,7 @@ def _wait(pid: int, ready: int, on_ready: Callable[[], None] | None, broker: Lis
 
 
 def _lock(state: Path) -> int:
-    """Hold the state directory for this region; the kernel lets go when the supervisor ends. Raises `AlreadyRunning`."""
+    """Lock the state directory for this region until the supervisor ends. Raises `AlreadyRunning`."""
     descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The networks: one core namespace for each VPC and one for each of its zones, and what joins them.
+"""Compiles the plan of a VPC into the network state of its namespaces: a core, and one in each zone. Pure.
 
 ```
    host ──port──▶ VPC@us-east-1a ──core──▶ VPC (core) ◀──core── VPC@us-east-1b ◀──port── host
@@ -6,14 +6,13 @@
                                              ▼
                                           internet
 ```
-No bridge: every interface is a routed port with a host route of its own in its zone's namespace, so that every packet, also one between
-neighbours in a subnet, is forwarded and meets the rules there. The links between core and zones are what faults cut.
+There is no bridge: every interface is a routed port with a host route in its zone's namespace, so that every packet, also one between
+neighbours in a subnet, is forwarded and passes the rules there. Zone faults cut the links between core and zones.
 
-Route tables: a subnet's own table is consulted by its addresses (`ip rule from SUBNET`); `local` is a `throw` back to the main table, which
-knows the ports; more special routes win by their length, as on AWS. A packet's way is chosen once, where it begins. Packets that come from
-the core therefore obey the main table only, and a route to an interface in *another* zone has links of its own, through the core to that
-zone: whatever comes in by them goes to that interface, so nothing on the way has to choose again. Whatever has no way is a blackhole: AWS
-answers nothing where a kernel would send ICMP errors.
+Route tables: the table of a subnet is selected by the source address (`ip rule from SUBNET`). `local` is a `throw` back to the main table,
+which has the routes to the ports. The longest prefix wins, as on AWS. The route of a packet is chosen once, in the zone of its source:
+packets from the core use the main table only. A route to an interface in *another* zone has links of its own, through the core to that
+zone, and every packet from them goes to that interface. Packets without a route are dropped by a blackhole: AWS sends no ICMP errors.
 """
 
 from __future__ import annotations
@@ -57,8 +56,10 @@ _EVERYWHERE = "0.0.0.0/0"
 
 
 class TransitLink(NamedTuple):
-    """A link between the core and a zone for packets that a route sends to an interface in another zone. It leads packets into the core,
-    or, where it is in the zone of its target, out of it."""
+    """A link between the core and a zone for packets that a route sends to an interface in another zone.
+
+    Packets pass it towards the core, or, in the zone of its target, out of the core.
+    """
 
     zone: str
     target: InterfacePlan
@@ -70,7 +71,7 @@ class TransitLink(NamedTuple):
 
 
 def zone_network_state(plan: VpcPlan, zone: str) -> NetworkState:
-    """The VPC's namespace in one zone."""
+    """The state of the VPC's namespace in one zone."""
     zones = _zones(plan)
     mine = [subnet for subnet in plan.subnets if subnet.zone == zone]
     interfaces = [each for each in plan.interfaces if zones[each.subnet_id] == zone]
@@ -91,7 +92,7 @@ def zone_network_state(plan: VpcPlan, zone: str) -> NetworkState:
     forwarding = _forwarding(plan)
     for port, table in [(port_name(each.id), table_number(each.subnet_id)) for each in interfaces if each.id in forwarding]:
         rules.add(RoutingRule(_FORWARDED, table, device=port))
-        rules.add(RoutingRule(_FORWARDED + 1, MAIN, device=port))  # The table of the source's subnet would send it back here.
+        rules.add(RoutingRule(_FORWARDED + 1, MAIN, device=port))  # The table of the source's subnet would send the packet back.
     for link in transit_links(plan):
         if link.zone == zone:
             device, table = transit_name(link.target.id), table_number(link.target.id)
@@ -103,7 +104,7 @@ def zone_network_state(plan: VpcPlan, zone: str) -> NetworkState:
 
 
 def core_network_state(plan: VpcPlan, zones: tuple[str, ...]) -> NetworkState:
-    """The VPC's core."""
+    """The state of the VPC's core."""
     cidrs = {subnet.cidr for subnet in plan.subnets}
     neighbours = [Neighbour(zone, NEXT_HOP, mac(plan.id, zone, "zone side")) for zone in zones]
     routes = {KernelRoute(MAIN, cidr, "blackhole") for cidr in plan.cidrs if cidr not in cidrs}
@@ -125,9 +126,9 @@ def core_network_state(plan: VpcPlan, zones: tuple[str, ...]) -> NetworkState:
 
 
 def host_network_state(subnet_cidr: str, interface: InterfacePlan, *, reaches: str = _EVERYWHERE) -> NetworkState:
-    """An interface inside its host. Everything, the subnet included, goes to the router: nobody is asked for by ARP.
+    """The state of an interface inside its host. All packets, also those within the subnet, go to the router, so that ARP is not needed.
 
-    `reaches` is the network that lies behind it: everything for a VPC's, the management network for that one's.
+    `reaches` is the network behind the router: everything in a VPC, the management network on that one.
     """
     device, network, primary = device_name(interface), IPv4Network(subnet_cidr), interface.addresses[0]
     router = str(network[1])
@@ -148,12 +149,12 @@ def host_network_state(subnet_cidr: str, interface: InterfacePlan, *, reaches: s
 
 
 def device_name(interface: InterfacePlan) -> str:
-    """What the interface is called inside its host. The management network's has no number."""
+    """The name of the interface inside its host. That of the management network has no number."""
     return f"eth{interface.device_index}" if interface.device_index >= 0 else "management"
 
 
 def internet_network_state(plan: VpcPlan, link: str) -> NetworkState:
-    """What the internet knows of a VPC: its public addresses."""
+    """The state of the internet for a VPC: routes to its public addresses."""
     if not plan.internet_gateway:
         return NetworkState()
     publics = [public for each in plan.interfaces for _, public in each.public]
@@ -162,9 +163,9 @@ def internet_network_state(plan: VpcPlan, link: str) -> NetworkState:
 
 
 def gateway_rules(plan: VpcPlan) -> Ruleset:
-    """The internet gateway: public and private addresses are translated one to one, and nobody without a public address passes.
+    """The rules of the internet gateway: addresses are translated one to one, and only interfaces with a public address pass.
 
-    Connections inside the VPC are not followed here; the zones do that.
+    Connections inside the VPC are not tracked here, but in the zones.
     """
     pairs = sorted(pair for each in plan.interfaces for pair in each.public)
     inner = tuple(
@@ -188,7 +189,7 @@ def gateway_rules(plan: VpcPlan) -> Ruleset:
 
 
 def resolver_addresses(plan: VpcPlan) -> tuple[str, ...]:
-    """Where the VPC's resolver answers ("DNS attributes for your VPC": the base of the VPC's primary range plus two, and a fixed one)."""
+    """The addresses of the VPC's resolver ("DNS attributes for your VPC": the base of its primary range plus two, and a fixed one)."""
     return (str(IPv4Network(plan.cidrs[0])[2]), RESOLVER) if plan.dns and plan.cidrs else ()
 
 
@@ -206,7 +207,7 @@ def transit_links(plan: VpcPlan) -> list[TransitLink]:
 
 
 def _forwarding(plan: VpcPlan) -> set[str]:
-    """The interfaces that may send in other names: their check is off, or they are a NAT gateway's."""
+    """The interfaces that may send packets with other sources: their check is off, or they belong to a NAT gateway."""
     return {each.id for each in plan.interfaces if each.forwards} | {gateway.interface_id for gateway in plan.nat_gateways}
 
 
@@ -218,7 +219,7 @@ def _zone_addresses(plan: VpcPlan, subnets: list[SubnetPlan]) -> Iterator[Addres
 
 
 def _subnet_routes(plan: VpcPlan, subnet: SubnetPlan, targets: dict[str, InterfacePlan], zones: dict[str, str]) -> Iterator[KernelRoute]:
-    """The subnet's own table, in its zone."""
+    """The table of a subnet, in its zone."""
     table = table_number(subnet.id)
     routes = {_EVERYWHERE: [KernelRoute(table, _EVERYWHERE, "blackhole")]}
     routes |= {cidr: [KernelRoute(table, cidr, "throw")] for cidr in plan.cidrs}
@@ -239,7 +240,7 @@ def _subnet_routes(plan: VpcPlan, subnet: SubnetPlan, targets: dict[str, Interfa
 
 
 def _to_port(table: int, cidr: str, target: InterfacePlan) -> Iterator[KernelRoute]:
-    """A route to an interface in this zone; while the interface's host is off, what it sends is dropped and takes no other way."""
+    """A route to an interface in this zone. While the interface's host is off, its packets are dropped and take no other route."""
     yield KernelRoute(table, cidr, device=port_name(target.id), gateway=target.addresses[0])
     yield KernelRoute(table, cidr, "blackhole", metric=1)
 

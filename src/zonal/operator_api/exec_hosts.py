@@ -38,7 +38,7 @@ REQUESTER = "zonal-exec"
 INTERNET = "internet"
 DEFAULT = "default"
 EXEC = "exec"
-"""The kind of owner of these hosts (`control.host_records.HostOwner`); the id is that of the `ExecHost`."""
+"""The kind of owner of these hosts; the owner's id is that of the `ExecHost`."""
 
 EMPTY_SECONDS = 60.0
 EMPTINESS_CHECK_SECONDS = 30.0

@@ -41,7 +41,7 @@ async def test_a_rule_that_names_a_group_admits_its_members_in_every_zone_and_no
 
 
 @sandboxed
-async def test_what_a_group_does_not_let_out_stays_in_though_the_other_side_would_let_it_in(harness: FabricHarness) -> None:
+async def test_traffic_that_the_egress_rules_reject_is_dropped_even_where_the_ingress_rules_admit_it(harness: FabricHarness) -> None:
     database, web, _, _ = await database_and_clients(harness, WEB, SecurityGroupPlan("sg-database", (ANYBODY,), ()))
     listening = harness.listen(web, 8080)
     assert await harness.reaches(web, "10.0.0.10", 5433)
@@ -50,7 +50,7 @@ async def test_what_a_group_does_not_let_out_stays_in_though_the_other_side_woul
 
 
 @sandboxed
-async def test_a_changed_group_is_felt_by_new_connections_and_spares_those_that_are_open(harness: FabricHarness) -> None:
+async def test_a_changed_group_applies_to_new_connections_only(harness: FabricHarness) -> None:
     _, web, _, stranger = await database_and_clients(harness)
     before = await harness.connect(web, "10.0.0.10", 5432)
     server = (await asyncio.get_running_loop().sock_accept(harness.listening[0]))[0]  # type: ignore[attr-defined]
@@ -81,7 +81,7 @@ async def test_icmp_is_admitted_by_its_type(harness: FabricHarness) -> None:
 
 
 @sandboxed
-async def test_an_acl_is_stateless_ordered_and_felt_only_at_the_subnets_edge(harness: FabricHarness) -> None:
+async def test_an_acl_is_stateless_and_ordered_and_applies_only_at_the_edge_of_its_subnet(harness: FabricHarness) -> None:
     one_way = NetworkAclPlan(
         "acl-strict",
         ingress=(
@@ -113,7 +113,7 @@ async def test_an_acl_is_stateless_ordered_and_felt_only_at_the_subnets_edge(har
 
 
 @sandboxed
-async def test_a_packet_in_another_name_is_dropped_unless_the_interface_forwards(harness: FabricHarness) -> None:
+async def test_a_packet_with_a_foreign_source_is_dropped_unless_the_interface_forwards(harness: FabricHarness) -> None:
     def plan(forwards: bool) -> object:
         return vpc(interface("target", PUBLIC_A, "10.0.0.10"), interface("liar", PUBLIC_A, "10.0.0.66", forwards=forwards))
 
@@ -129,7 +129,7 @@ async def test_a_packet_in_another_name_is_dropped_unless_the_interface_forwards
 
 
 @sandboxed
-async def test_a_router_in_a_vpc_is_mute_and_an_address_nobody_has_is_silent(harness: FabricHarness) -> None:
+async def test_neither_the_router_of_a_vpc_nor_an_unassigned_address_answers(harness: FabricHarness) -> None:
     _, web, _, _ = await database_and_clients(harness)
     assert not await answers_ping(harness, web, "10.0.0.1", within=SILENCE_SECONDS)
     assert await harness.is_silent(web, "10.0.0.1", 22)

@@ -88,7 +88,7 @@ async def test_a_host_whose_program_ends_at_once_can_be_powered_off(harness: Fab
 
 
 @sandboxed
-async def test_what_a_program_prints_is_appended_to_its_log(harness: FabricHarness) -> None:
+async def test_the_output_of_a_program_is_appended_to_its_log(harness: FabricHarness) -> None:
     host = await harness.host("host", A)
     log = harness.state / "program.log"
     for word in ("one", "two"):
@@ -152,7 +152,7 @@ async def test_a_region_that_is_killed_finds_its_hosts_and_programs_again(harnes
 
 
 @sandboxed
-async def test_a_number_that_belongs_to_another_process_now_is_not_taken_for_the_old_one(harness: FabricHarness) -> None:
+async def test_a_reused_pid_is_not_taken_for_the_process_that_had_it_before(harness: FabricHarness) -> None:
     host = await harness.host("host", A)
     await host.start(sleeper(harness))
     found = host._find("sleeper")
@@ -163,7 +163,7 @@ async def test_a_number_that_belongs_to_another_process_now_is_not_taken_for_the
 
 
 @sandboxed
-async def test_a_host_that_is_removed_is_forgotten_and_can_be_made_anew(harness: FabricHarness) -> None:
+async def test_a_removed_host_can_be_created_again(harness: FabricHarness) -> None:
     host = await harness.host("host", A)
     await asyncio.gather(harness.fabric.hosts.remove("host"), harness.fabric.hosts.remove("host"))
     await harness.fabric.hosts.remove("host")
@@ -219,7 +219,7 @@ def _pid_namespace(process: Path) -> str:
 
 
 @sandboxed
-async def test_what_a_hosts_init_prints_goes_nowhere_so_that_it_cannot_end_by_it(harness: FabricHarness) -> None:
+async def test_a_hosts_init_survives_its_own_output(harness: FabricHarness) -> None:
     host = await harness.host("host", A)
 
     def outputs() -> list[str]:

@@ -101,7 +101,7 @@ async def hears_datagram(harness: FabricHarness, sender: LinuxHost, receiver: Li
 
 
 @sandboxed
-async def test_monitoring_hosts_probe_every_node_on_its_port_and_hear_a_refusal_and_an_echo(harness: FabricHarness) -> None:
+async def test_monitoring_hosts_reach_every_node_on_its_port_and_get_refusals_and_echoes(harness: FabricHarness) -> None:
     first, second, third, _ = await two_deployments(harness)
     listening = [harness.listen(host, port) for host in (first, second) for port in (PORT, *OTHER_PORTS)]
     for zone in (A, B, C):
@@ -115,7 +115,7 @@ async def test_monitoring_hosts_probe_every_node_on_its_port_and_hear_a_refusal_
 
 
 @sandboxed
-async def test_nobody_but_a_monitoring_host_reaches_a_monitoring_host_or_a_router(harness: FabricHarness) -> None:
+async def test_only_monitoring_hosts_reach_a_monitoring_host_and_none_reaches_a_router(harness: FabricHarness) -> None:
     first, *_ = await two_deployments(harness)
     stranger = await harness.host("stranger", A, management_address=address(A, 30))
     command = await harness.host("command", A, internet_address="192.0.2.64", machine_files=True)

@@ -210,7 +210,7 @@ async def test_an_interface_and_a_secondary_address_are_plugged_into_a_running_h
 
 
 @sandboxed
-async def test_vpcs_with_the_same_addresses_do_not_meet(harness: FabricHarness) -> None:
+async def test_vpcs_with_the_same_addresses_are_isolated(harness: FabricHarness) -> None:
     await harness.fabric.apply_vpc(vpc(interface("one", PUBLIC_A, "10.0.0.10"), interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one"))
     await harness.fabric.apply_vpc(vpc(interface("two", PUBLIC_A, "10.0.0.10"), interface("stranger", PUBLIC_A, "10.0.0.12"), id="vpc-two"))
     one, stranger, client = await harness.host("one", A), await harness.host("stranger", A), await harness.host("client", A)
@@ -225,7 +225,7 @@ async def test_vpcs_with_the_same_addresses_do_not_meet(harness: FabricHarness) 
 
 
 @sandboxed
-async def test_callers_who_ask_for_a_new_vpc_at_once_get_one_and_its_resolver_once(harness: FabricHarness) -> None:
+async def test_concurrent_callers_create_a_vpc_and_its_resolver_once(harness: FabricHarness) -> None:
     await asyncio.gather(*(harness.fabric.apply_vpc(vpc(id=id)) for id in ("vpc-one", "vpc-two") for _ in range(4)))
     harness.fabric.names.set("db.zonal.internal", private="10.0.0.10")
     await harness.fabric.apply_vpc(vpc(interface("client", PUBLIC_A, "10.0.0.11"), id="vpc-one"))

@@ -32,7 +32,7 @@ async def pair(harness: FabricHarness) -> tuple[LinuxHost, LinuxHost, socket.soc
 
 
 @sandboxed
-async def test_a_cut_zone_is_silent_and_its_connections_live_on_when_it_is_healed_soon(harness: FabricHarness) -> None:
+async def test_a_cut_zone_is_silent_and_its_connections_survive_a_short_cut(harness: FabricHarness) -> None:
     _, client, listener = await pair(harness)
     connection = await harness.connect(client, "10.0.0.10", 80)
     accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
@@ -69,7 +69,7 @@ async def test_a_zone_that_loses_power_falls_silent_before_its_hosts_die(harness
 
 
 @sandboxed
-async def test_a_host_in_a_cut_zone_cannot_be_acted_on_and_lives(harness: FabricHarness) -> None:
+async def test_a_host_in_a_cut_zone_keeps_running_and_cannot_be_controlled(harness: FabricHarness) -> None:
     server, client, _ = await pair(harness)
     await harness.fabric.fail_zone(A, NETWORK)
     for act in (
@@ -85,7 +85,7 @@ async def test_a_host_in_a_cut_zone_cannot_be_acted_on_and_lives(harness: Fabric
 
 
 @sandboxed
-async def test_pulling_one_hosts_plug_is_silent_too(harness: FabricHarness) -> None:
+async def test_a_host_that_is_powered_off_is_silent_too(harness: FabricHarness) -> None:
     server, client, listener = await pair(harness)
     connection = await harness.connect(client, "10.0.0.10", 80)
     await server.power_off()
@@ -97,7 +97,7 @@ async def test_pulling_one_hosts_plug_is_silent_too(harness: FabricHarness) -> N
 
 
 @sandboxed
-async def test_the_monitor_of_a_cut_zone_sees_its_own_zone_only(harness: FabricHarness) -> None:
+async def test_the_monitoring_host_of_a_cut_zone_reaches_its_own_zone_only(harness: FabricHarness) -> None:
     server, client, _ = await pair(harness)
     listening = [harness.listen(host, 9000) for host in (server, client)]
 
@@ -121,7 +121,7 @@ async def test_the_monitor_of_a_cut_zone_sees_its_own_zone_only(harness: FabricH
 
 
 @sandboxed
-async def test_a_probe_that_hangs_is_given_up_and_the_next_one_is_not_held_up(harness: FabricHarness) -> None:
+async def test_a_probe_that_hangs_is_abandoned_and_does_not_delay_the_next_one(harness: FabricHarness) -> None:
     import time
 
     with pytest.raises(TimeoutError):
@@ -132,7 +132,7 @@ async def test_a_probe_that_hangs_is_given_up_and_the_next_one_is_not_held_up(ha
 
 
 @sandboxed
-async def test_a_vpc_that_is_made_while_a_zone_is_cut_is_cut_there_as_well(harness: FabricHarness) -> None:
+async def test_a_zone_fault_applies_to_a_vpc_that_is_created_later(harness: FabricHarness) -> None:
     await harness.fabric.fail_zone(A, NETWORK)
     await harness.fabric.apply_vpc(
         vpc(
@@ -153,7 +153,7 @@ async def test_a_vpc_that_is_made_while_a_zone_is_cut_is_cut_there_as_well(harne
 
 
 @sandboxed
-async def test_a_lossy_zone_loses_about_so_many_packets(harness: FabricHarness) -> None:
+async def test_a_lossy_zone_loses_the_given_share_of_packets(harness: FabricHarness) -> None:
     server, client, _ = await pair(harness)
     ear, mouth = (harness.socket(host, socket.SOCK_DGRAM) for host in (server, client))
     ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -196,7 +196,7 @@ async def test_a_delay_is_in_force_or_refused_with_what_is_missing_and_nothing_i
 
 
 @sandboxed
-async def test_a_fault_on_record_is_in_force_in_every_network_when_a_killed_region_starts_again(harness: FabricHarness) -> None:
+async def test_a_recorded_fault_is_in_force_in_every_network_when_a_killed_region_restarts(harness: FabricHarness) -> None:
     again = harness.state / "again"
     if not again.exists():
         server, client, listener = await pair(harness)

@@ -47,13 +47,13 @@ def test_a_name_without_a_public_address_is_private_outside_too(names: NameTable
     assert addresses(ask(Resolver(names), "hidden.zonal.internal")) == [("10.0.1.6", 60)]
 
 
-def test_names_are_asked_for_in_any_case_and_answered_as_asked(inside: Resolver) -> None:
+def test_names_are_case_insensitive_and_returned_as_queried(inside: Resolver) -> None:
     answer = ask(inside, ORDERS.upper())
     assert addresses(answer) == [("10.0.1.5", 5)]
     assert str(answer.rr[0].rname).rstrip(".") == ORDERS.upper()
 
 
-def test_a_name_that_is_changed_or_removed_is_so_for_the_next_question(names: NameTable, inside: Resolver) -> None:
+def test_a_change_of_a_name_is_in_force_for_the_next_query(names: NameTable, inside: Resolver) -> None:
     names.set(ORDERS, private="10.0.2.5")
     assert addresses(ask(inside, ORDERS)) == [("10.0.2.5", 5)]
     names.remove(ORDERS)
@@ -61,14 +61,14 @@ def test_a_name_that_is_changed_or_removed_is_so_for_the_next_question(names: Na
     assert ask(inside, ORDERS).header.rcode == dnslib.RCODE.NXDOMAIN
 
 
-def test_another_kind_of_record_is_no_data_and_says_how_long(inside: Resolver) -> None:
+def test_another_record_type_is_no_data_with_a_negative_ttl(inside: Resolver) -> None:
     for name in (ORDERS, "us-east-1.rds.zonal.internal"):
         answer = ask(inside, name, "AAAA")
         assert addresses(answer) == []
         assert [row.rtype for row in answer.auth] == [dnslib.QTYPE.SOA]
 
 
-def test_what_is_ours_and_not_there_does_not_exist_and_the_rest_is_refused(inside: Resolver) -> None:
+def test_an_unknown_name_of_our_domains_is_nxdomain_and_any_other_is_refused(inside: Resolver) -> None:
     missing = ask(inside, "nobody.zonal.internal")
     assert missing.header.rcode == dnslib.RCODE.NXDOMAIN
     assert missing.auth[0].ttl == 5
@@ -84,7 +84,7 @@ def test_addresses_have_names_and_names_have_addresses(names: NameTable, inside:
     assert ask(Resolver(names), "ip-10-0-1-5.ec2.internal").header.rcode == dnslib.RCODE.NXDOMAIN
 
 
-def test_no_news_reach_a_cut_zone(names: NameTable, inside: Resolver) -> None:
+def test_changes_do_not_reach_a_lost_zone(names: NameTable, inside: Resolver) -> None:
     names.freeze("us-east-1a")
     names.set(ORDERS, private="10.0.2.5")
     assert addresses(ask(inside, ORDERS)) == [("10.0.1.5", 5)]
@@ -93,7 +93,7 @@ def test_no_news_reach_a_cut_zone(names: NameTable, inside: Resolver) -> None:
     assert addresses(ask(inside, ORDERS)) == [("10.0.2.5", 5)]
 
 
-def test_what_a_cut_zone_knows_survives_a_restart_of_the_region(tmp_path: Path) -> None:
+def test_the_names_of_a_lost_zone_survive_a_restart_of_the_region(tmp_path: Path) -> None:
     before = NameTable(memory=tmp_path)
     before.set(ORDERS, private="10.0.1.5")
     before.freeze("us-east-1a")
@@ -123,6 +123,6 @@ def test_other_operations_are_not_implemented_and_answers_are_not_answered(insid
 
 
 @given(st.binary(max_size=80))
-def test_garbage_never_raises(data: bytes) -> None:
+def test_random_bytes_never_raise(data: bytes) -> None:
     answer = Resolver(NameTable()).answer(data)
     assert answer is None or answer[:2] == data[:2]

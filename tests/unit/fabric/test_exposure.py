@@ -24,6 +24,6 @@ def test_every_public_address_has_one_of_its_own_within_loopback(state: str) -> 
     assert not any(each.startswith("127.0.") for each in found)
 
 
-def test_two_hundred_regions_hardly_ever_meet() -> None:
+def test_two_hundred_regions_rarely_collide() -> None:
     found = [exposure(f"/srv/regions/{number}").address("203.0.113.5") for number in range(200)]
     assert len(set(found)) > 190

@@ -118,13 +118,13 @@ def interface(id: str, *groups: str) -> InterfacePlan:
     return InterfacePlan(id, "subnet-1", "02:00:00:00:00:01", ("10.0.0.5",), groups)
 
 
-def test_interfaces_with_the_same_groups_share_their_gates() -> None:
+def test_interfaces_with_the_same_groups_share_their_chains() -> None:
     few = firewall.ruleset(small(*(interface(f"eni-{number}", "sg-1") for number in range(2))), ZONES[0])
     many = firewall.ruleset(small(*(interface(f"eni-{number}", "sg-1") for number in range(50))), ZONES[0])
     assert len(few.chains) == len(many.chains)
 
 
-def test_a_packet_of_an_established_connection_meets_one_rule_only_before_it_is_accepted() -> None:
+def test_a_packet_of_an_established_connection_is_accepted_by_the_first_rule() -> None:
     rules_of_zone = firewall.ruleset(small(interface("eni-1", "sg-1")), ZONES[0])
     forward = next(chain for chain in rules_of_zone.chains if chain.name == "forward")
     assert forward.rules[0].statement.kind == "accept"  # type: ignore[union-attr]
@@ -185,7 +185,7 @@ def test_an_acl_that_is_open_on_one_side_only_still_guards_the_other() -> None:
     assert not passes(compiled, Packet(port_name("eni-1"), "core", "10.0.0.5", "10.0.1.1", 6, dport=22))
 
 
-def test_a_packet_in_the_name_of_another_interface_is_dropped_unless_its_sender_forwards() -> None:
+def test_a_packet_with_the_source_of_another_interface_is_dropped_unless_its_sender_forwards() -> None:
     open_group = SecurityGroupPlan("sg-1", (), (PlannedRule("-1", None, None, cidr="0.0.0.0/0"),))
     sender = interface("eni-1", "sg-1")
     spoofed = Packet(port_name("eni-1"), "core", "10.0.0.77", "10.0.1.1", 6, dport=22)
@@ -195,21 +195,21 @@ def test_a_packet_in_the_name_of_another_interface_is_dropped_unless_its_sender_
         assert passes(firewall.ruleset(plan, ZONES[0]), spoofed._replace(saddr="10.0.0.5"))
 
 
-def test_a_nat_gateway_has_no_gates_and_may_send_in_all_names() -> None:
+def test_a_nat_gateway_has_no_groups_and_may_send_with_any_source() -> None:
     gateway = small(interface("eni-1"), nat_gateways=(NatGatewayPlan("nat-1", "eni-1"),))
     rules_of_zone = firewall.ruleset(gateway, ZONES[0])
     assert passes(rules_of_zone, Packet(port_name("eni-1"), "core", "8.8.8.8", "10.0.1.1", 6, dport=22))
     assert passes(rules_of_zone, Packet("core", port_name("eni-1"), "10.0.1.1", "8.8.8.8", 6, dport=22))
 
 
-def test_the_rules_read_like_nft() -> None:
+def test_the_text_of_a_ruleset_has_the_syntax_of_nft() -> None:
     text = firewall.ruleset(small(interface("eni-1", "sg-1")), ZONES[0]).text()
     assert "ip saddr @members-sg-1 meta l4proto 6 th dport 5432 return" in text
     assert "ct state established,related accept" in text
     assert "set members-sg-1 { type ipv4_addr; elements = { 10.0.0.5 } }" in text
 
 
-def test_every_chain_and_set_that_is_named_is_there() -> None:
+def test_every_referenced_chain_and_set_is_defined() -> None:
     rules_of_zone = firewall.ruleset(small(interface("eni-1", "sg-1"), interface("eni-2", "sg-2")), ZONES[0])
     chains = {chain.name for chain in rules_of_zone.chains}
     maps = {each.name for each in rules_of_zone.verdict_maps}

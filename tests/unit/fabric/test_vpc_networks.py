@@ -39,7 +39,7 @@ def test_an_internet_route_leads_to_the_core_only_while_a_gateway_is_attached() 
     assert table(plan(route), "subnet-a", A)["0.0.0.0/0"].kind == "blackhole"
 
 
-def test_a_route_to_what_is_gone_is_a_blackhole() -> None:
+def test_a_route_to_a_missing_target_is_a_blackhole() -> None:
     assert table(plan(RoutePlan("0.0.0.0/0", "interface", "eni-gone")), "subnet-a", A)["0.0.0.0/0"].kind == "blackhole"
 
 
@@ -54,7 +54,7 @@ def test_a_route_to_a_nat_gateway_in_another_zone_has_links_of_its_own_through_t
     )
 
 
-def test_a_route_to_a_host_that_is_off_is_a_blackhole_and_not_the_way_around_it() -> None:
+def test_a_route_to_a_host_that_is_off_is_a_blackhole() -> None:
     wanted = plan(RoutePlan("10.0.1.0/24", "interface", "eni-a"))
     ways = {
         row
@@ -70,7 +70,7 @@ def test_the_names_of_a_cores_devices_begin_with_the_zone_that_they_lead_into_an
         assert name.startswith(zone.name) and len(name) <= 15
 
 
-def test_no_two_routes_of_a_table_are_about_the_same_network() -> None:
+def test_no_two_routes_of_a_table_have_the_same_network_and_metric() -> None:
     wanted = plan(RoutePlan("10.0.0.0/16", "local"), RoutePlan("0.0.0.0/0", "internet"), internet_gateway=True)
     for network_state in (
         *(vpc_networks.zone_network_state(wanted, zone.name) for zone in ZONES),
@@ -112,7 +112,7 @@ def test_the_remedy_names_the_setting_that_refuses() -> None:
     assert "root" in namespaces_remedy({}.get)
 
 
-def test_an_ordinary_user_enters_the_user_namespace_first_and_keeps_his_identity() -> None:
+def test_an_ordinary_user_enters_the_user_namespace_first_and_keeps_the_credentials() -> None:
     argv = enter_argv(100, 7, rootless=True, directory="/here")
     assert argv[:5] == ["nsenter", "--target", "100", "--user", "--preserve-credentials"]
     assert argv[-1] == "/here"

@@ -94,7 +94,7 @@ def database_view() -> tuple[DatabaseView, Fabric, Store]:
     return made, fabric, records
 
 
-async def test_a_node_is_named_by_its_part_and_its_end_is_on_record() -> None:
+async def test_a_node_is_addressed_by_its_role_and_its_fault_is_journalled() -> None:
     databases, fabric, records = database_view()
     await databases.fail("orders", "primary", "process")
     await databases.fail("orders", "standby", "host")
@@ -105,7 +105,7 @@ async def test_a_node_is_named_by_its_part_and_its_end_is_on_record() -> None:
     ]
 
 
-async def test_an_old_primary_that_is_not_fenced_is_shown_as_what_it_is() -> None:
+async def test_an_old_primary_that_is_not_fenced_is_displayed_as_old_primary() -> None:
     databases, fabric, records = database_view()
     with records.transaction() as tx:
         deployment_status = tx.require(DeploymentStatus, "db-1")
@@ -118,7 +118,7 @@ async def test_an_old_primary_that_is_not_fenced_is_shown_as_what_it_is() -> Non
     assert fabric.done == [("kill", "orders_b")], "an operator names it as before"
 
 
-async def test_a_fault_that_does_not_exist_leaves_no_trace_in_the_journal() -> None:
+async def test_an_unknown_fault_is_rejected_and_not_journalled() -> None:
     databases, fabric, records = database_view()
     with pytest.raises(NoSuchNode, match="process or host, not 'fire'"):
         await databases.fail("orders", "primary", "fire")
@@ -126,14 +126,14 @@ async def test_a_fault_that_does_not_exist_leaves_no_trace_in_the_journal() -> N
 
 
 @pytest.mark.parametrize(("database", "node"), [("other", "primary"), ("orders", "third")])
-async def test_what_is_not_there_is_not_failed(database: str, node: str) -> None:
+async def test_a_fault_of_an_unknown_database_or_node_is_rejected(database: str, node: str) -> None:
     databases, fabric, records = database_view()
     with pytest.raises(NoSuchNode, match=r"no database 'other'|orders has no node 'third'; it has orders_a, orders_b"):
         await databases.fail(database, node, "process")
     assert (fabric.done, records.journal()) == ([], [])
 
 
-async def test_nodes_are_told_as_recorded_until_there_is_somebody_who_has_seen_them() -> None:
+async def test_the_status_of_nodes_is_the_recorded_one_until_the_networks_are_built() -> None:
     databases, _, records = database_view()
     [seen] = databases.statuses()
     assert [(node.role, node.zone, node.state) for node in seen.nodes] == [
@@ -148,7 +148,7 @@ async def test_nodes_are_told_as_recorded_until_there_is_somebody_who_has_seen_t
         await DatabaseView(records).fail("orders", "primary", "process")
 
 
-def test_public_endpoints_are_in_the_order_of_their_names_whatever_the_order_of_their_records() -> None:
+def test_public_endpoints_are_ordered_by_name() -> None:
     records = store()
     names = ["orders", "billing", "audit"]
     with records.transaction() as tx:

@@ -106,7 +106,7 @@ async def test_two_commands_in_the_internet_have_different_addresses() -> None:
     )
 
 
-async def test_a_place_that_is_given_back_leaves_no_interface_and_no_host() -> None:
+async def test_a_released_host_leaves_no_interface_and_no_host() -> None:
     exec_hosts, fabric, store = make_exec_hosts()
     exec_host = await exec_hosts.prepare(CommandRequest())
     await exec_hosts.release(exec_host.id)
@@ -114,7 +114,7 @@ async def test_a_place_that_is_given_back_leaves_no_interface_and_no_host() -> N
     assert (store.select(NetworkInterface), store.select(ExecHost), fabric.on) == ([], [], {})
 
 
-async def test_a_place_whose_host_fails_leaves_nothing() -> None:
+async def test_a_host_that_cannot_be_powered_on_leaves_no_records() -> None:
     exec_hosts, _, store = make_exec_hosts()
     exec_hosts.fake_hosts.fails = True
     with pytest.raises(ZonalError, match="cannot be powered on"):
@@ -122,12 +122,12 @@ async def test_a_place_whose_host_fails_leaves_nothing() -> None:
     assert (store.select(NetworkInterface), store.select(ExecHost)) == ([], [])
 
 
-async def test_the_default_place_is_in_the_first_zone_that_can_be_reached() -> None:
+async def test_the_default_place_is_in_the_first_zone_that_is_not_lost() -> None:
     exec_hosts, _, _ = make_exec_hosts(lost=("us-east-1a",))
     assert (await exec_hosts.prepare(CommandRequest())).zone == "us-east-1b"
 
 
-async def test_a_place_in_a_lost_zone_is_refused_with_what_to_do() -> None:
+async def test_a_place_in_a_lost_zone_is_rejected_with_the_remedy() -> None:
     exec_hosts, _, store = make_exec_hosts(lost=("us-east-1a",))
     with pytest.raises(ExecHostUnknown, match="zonal recover us-east-1a"):
         await exec_hosts.prepare(CommandRequest(subnet_in(store, "us-east-1a").id))
@@ -139,7 +139,7 @@ async def test_the_internet_is_outside_every_vpc() -> None:
     assert exec_host.address == "192.0.2.64" and store.select(NetworkInterface) == []
 
 
-async def test_groups_that_are_not_there_are_refused_and_nothing_is_made() -> None:
+async def test_unknown_security_groups_are_rejected_and_nothing_is_created() -> None:
     exec_hosts, fabric, store = make_exec_hosts()
     with pytest.raises(ExecHostUnknown, match="sg-0123456789abcdef0"):
         await exec_hosts.prepare(CommandRequest("default", ("sg-0123456789abcdef0",)))
@@ -153,7 +153,7 @@ async def test_a_commands_own_groups_replace_the_default_one() -> None:
     assert [each.group_ids for each in store.select(NetworkInterface)] == [(group.id,)]
 
 
-async def test_groups_are_refused_where_they_would_not_hold() -> None:
+async def test_security_groups_are_rejected_where_they_cannot_apply() -> None:
     exec_hosts, fabric, store = make_exec_hosts()
     fabric.on["db-orders-1"] = SimpleNamespace(init=SimpleNamespace(pid=2**30), zone="us-east-1a", management_address="")
     [group] = store.select(SecurityGroup)
@@ -163,13 +163,13 @@ async def test_groups_are_refused_where_they_would_not_hold() -> None:
     assert store.select(ExecHost) == []
 
 
-async def test_a_name_that_is_no_place_is_told_with_what_is() -> None:
+async def test_the_error_for_an_unknown_place_names_the_valid_ones() -> None:
     exec_hosts, _, _ = make_exec_hosts()
     with pytest.raises(ExecHostUnknown, match="internet or default"):
         await exec_hosts.prepare(CommandRequest("nowhere"))
 
 
-def test_an_old_place_without_a_host_is_tidied_and_one_that_is_being_made_is_not() -> None:
+def test_an_old_record_without_a_host_is_removed_and_a_new_one_is_not() -> None:
     async def story() -> None:
         exec_hosts, fabric, store = make_exec_hosts()
         abandoned = await exec_hosts.prepare(CommandRequest())
@@ -184,7 +184,7 @@ def test_an_old_place_without_a_host_is_tidied_and_one_that_is_being_made_is_not
     virtual_time.run(story())
 
 
-async def test_a_place_whose_caller_ended_is_taken_back_and_one_whose_caller_lives_is_not(tmp_path: Path) -> None:
+async def test_a_host_is_removed_when_its_caller_ends_and_not_before(tmp_path: Path) -> None:
     exec_hosts, fabric, store = make_exec_hosts(leases=tmp_path)
     ended, living = Lease(tmp_path), Lease(tmp_path)
     await exec_hosts.prepare(CommandRequest(lease=ended.name))
@@ -198,7 +198,7 @@ async def test_a_place_whose_caller_ended_is_taken_back_and_one_whose_caller_liv
     assert os.listdir(tmp_path) == [living.name]  # noqa: PTH208
 
 
-async def test_a_place_that_is_still_being_made_is_taken_back_only_afterwards(tmp_path: Path) -> None:
+async def test_a_host_that_is_being_created_is_removed_only_afterwards(tmp_path: Path) -> None:
     exec_hosts, fabric, store = make_exec_hosts(leases=tmp_path)
     lease, powered = Lease(tmp_path), asyncio.Event()
     power_on = exec_hosts.fake_hosts.power_on
@@ -216,7 +216,7 @@ async def test_a_place_that_is_still_being_made_is_taken_back_only_afterwards(tm
     assert (store.select(ExecHost), fabric.on) == ([], {})
 
 
-async def test_a_command_in_a_host_that_was_there_is_ended_with_its_caller_and_the_host_stays(tmp_path: Path) -> None:
+async def test_a_command_on_an_existing_host_is_killed_with_its_caller_and_the_host_stays(tmp_path: Path) -> None:
     exec_hosts, fabric, store = make_exec_hosts(leases=tmp_path)
     ended: list[str] = []
 
@@ -236,7 +236,7 @@ async def test_a_command_in_a_host_that_was_there_is_ended_with_its_caller_and_t
     assert store.journal(event="place.abandoned")[-1].subject == exec_host.id
 
 
-async def test_a_place_that_cannot_be_taken_back_now_does_not_keep_the_others_and_is_tried_again(tmp_path: Path) -> None:
+async def test_a_host_that_cannot_be_removed_does_not_block_the_others_and_is_tried_again(tmp_path: Path) -> None:
     exec_hosts, _, store = make_exec_hosts(leases=tmp_path)
     stuck, other = Lease(tmp_path), Lease(tmp_path)
     first = await exec_hosts.prepare(CommandRequest(lease=stuck.name))
@@ -257,7 +257,7 @@ async def test_a_place_that_cannot_be_taken_back_now_does_not_keep_the_others_an
     assert store.select(ExecHost) == []
 
 
-async def test_a_lease_that_could_be_a_path_is_refused() -> None:
+async def test_a_lease_name_that_could_be_a_path_is_rejected() -> None:
     exec_hosts, _, store = make_exec_hosts()
     with pytest.raises(ExecHostUnknown, match="lease"):
         await exec_hosts.prepare(CommandRequest(lease="../region.db"))

@@ -41,12 +41,12 @@ def request(*argv: str, body: bytes = b"", **query: str) -> OperatorRequest:
     return OperatorRequest(argv, query, body)
 
 
-async def test_the_status_is_told_before_the_networks_are_built() -> None:
+async def test_the_status_is_returned_before_the_networks_are_built() -> None:
     seen = await routes().status(request())
     assert (seen.ready, [zone.state for zone in seen.zones], seen.databases, seen.vpcs) == (False, ["available"] * 3, (), 1)
 
 
-async def test_whoever_acts_early_waits_until_the_networks_are_built() -> None:
+async def test_a_request_that_acts_waits_until_the_networks_are_built() -> None:
     early = routes()
     acting = asyncio.create_task(early.fail_zone(request("us-east-1a", body=b'{"kind":"power"}')))
     await asyncio.sleep(0)
@@ -56,13 +56,13 @@ async def test_whoever_acts_early_waits_until_the_networks_are_built() -> None:
     assert (await early.status(request())).ready
 
 
-async def test_who_has_waited_in_vain_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_waited_in_vain_is_rejected_as_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "READY_SECONDS", 0.01)
     with pytest.raises(RegionNotReady, match="still building"):
         await routes().fail_zone(request("us-east-1a", body=b'{"kind":"power"}'))
 
 
-async def test_the_journal_is_filtered_as_asked() -> None:
+async def test_the_journal_is_filtered_by_the_query() -> None:
     here = routes()
     assert [entry.subject for entry in await here.journal(request(event="lamp.", limit="1"))] == ["lamp-2"]
     assert [entry.event for entry in await here.journal(request(subject="lamp-1"))] == ["lamp.lit"]
@@ -70,12 +70,12 @@ async def test_the_journal_is_filtered_as_asked() -> None:
         await here.journal(request(limit="many"))
 
 
-async def test_an_action_without_its_body_is_told_what_it_needs() -> None:
+async def test_the_error_for_a_missing_body_names_its_fields() -> None:
     here = routes()
     here.give(actions())
     with pytest.raises(BadRequest, match="kind"):
         await here.fail_zone(request("us-east-1a"))
 
 
-async def test_secrets_do_not_show_where_an_answer_is_printed() -> None:
+async def test_the_repr_of_a_response_hides_secrets() -> None:
     assert "secret" not in repr(ApiAccess("http://127.0.0.1", "key", "a secret", "ca.pem"))

@@ -39,23 +39,23 @@ async def say(state: Path, argv: bytes) -> str:
     return answer.decode()
 
 
-async def test_an_action_gets_the_open_segments_and_the_body_and_its_answer_travels_back(state: Path) -> None:
+async def test_a_handler_gets_the_segments_and_the_body_and_its_result_is_returned(state: Path) -> None:
     zone = await asyncio.to_thread(RegionClient(state).fail, "us-east-1a", ZoneFaultRequest("loss", 20.0))
     assert zone == ZoneStatus("us-east-1a", "use1-az1", "impaired", '{"kind":"loss","amount":20.0}')
 
 
-async def test_what_cannot_be_done_is_told_in_the_regions_own_message(state: Path) -> None:
+async def test_a_zonal_error_is_returned_with_its_message(state: Path) -> None:
     with pytest.raises(RegionRefused, match="there is no zone 'us-east-1x'"):
         await asyncio.to_thread(RegionClient(state).fail, "us-east-1x", ZoneFaultRequest("power"))
 
 
-async def test_a_failure_inside_is_not_shown(state: Path) -> None:
+async def test_the_message_of_an_unexpected_exception_is_not_returned(state: Path) -> None:
     with pytest.raises(RegionRefused) as refused:
         await asyncio.to_thread(RegionClient(state).fail, "broken", ZoneFaultRequest("power"))
     assert "secret" not in str(refused.value)
 
 
-async def test_an_absent_region_is_told_with_what_to_do(tmp_path: Path) -> None:
+async def test_the_error_for_an_absent_region_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(RegionAbsent, match="zonal start"):
         RegionClient(tmp_path).status()
 
@@ -65,7 +65,7 @@ def say_that_init_lives(state: Path) -> None:
     (state / PID_FILE).write_text(f"{os.getpid()} {mark(os.getpid()).began}\n")
 
 
-async def test_a_region_that_is_being_started_again_is_waited_for(tmp_path: Path) -> None:
+async def test_the_client_waits_for_a_region_that_restarts(tmp_path: Path) -> None:
     say_that_init_lives(tmp_path)
     asking = asyncio.create_task(asyncio.to_thread(RegionClient(tmp_path).fail, "us-east-1a", ZoneFaultRequest("power")))
     await asyncio.sleep(0.3)
@@ -75,7 +75,7 @@ async def test_a_region_that_is_being_started_again_is_waited_for(tmp_path: Path
     await server.close()
 
 
-async def test_a_region_that_died_in_the_middle_is_asked_again_unless_that_could_do_harm(tmp_path: Path) -> None:
+async def test_a_request_is_repeated_after_the_region_died_unless_it_must_take_effect_once(tmp_path: Path) -> None:
     say_that_init_lives(tmp_path)
     asked: list[bytes] = []
     was_asked_again = asyncio.Event()
@@ -134,7 +134,7 @@ async def test_a_socket_that_a_killed_region_left_is_replaced(tmp_path: Path) ->
         (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", 431),
     ],
 )
-async def test_a_request_that_is_not_understood_is_refused(state: Path, argv: bytes, status: int) -> None:
+async def test_an_invalid_request_is_rejected_with_its_status(state: Path, argv: bytes, status: int) -> None:
     assert (await say(state, argv)).startswith(f"HTTP/1.1 {status} ")
 
 
@@ -156,14 +156,14 @@ async def test_a_request_that_arrives_byte_by_byte_is_read_whole(state: Path) ->
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and b'"fault":"hi"' in answer
 
 
-async def test_somebody_who_hangs_up_in_the_middle_disturbs_nobody(state: Path) -> None:
+async def test_a_client_that_disconnects_during_its_request_does_not_affect_others(state: Path) -> None:
     _, writer = await asyncio.open_unix_connection(state / SOCKET)
     writer.write(b"POST /zones/us-east-1a/fail HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
     writer.close()
     assert "200" in await say(state, b"POST /zones/us-east-1a/fail HTTP/1.1\r\n\r\n")
 
 
-def test_a_star_in_a_path_stands_for_one_word() -> None:
+def test_a_star_in_a_path_matches_one_segment() -> None:
     assert match("/zones/*/fail", "/zones/us%2Deast/fail") == ("us-east",)
     assert match("/zones/*/fail", "/zones/fail") is None
     assert match("/status", "/status/") == ()

@@ -35,7 +35,7 @@ def zone_faults(wake: Callable[[], None] = lambda: None) -> tuple[ZoneFaults, Fa
     return ZoneFaults(store, fabric, wake=wake), fabric, store
 
 
-async def test_a_fault_is_on_record_before_it_is_made_and_off_only_after_it_is_undone() -> None:
+async def test_a_fault_is_recorded_before_it_is_injected_and_deleted_after_it_is_removed() -> None:
     zones, fabric, store = zone_faults()
     assert (await zones.fail("use1-az2", ZoneFaultRequest("power"))).fault == "no power"
     assert (await zones.recover("us-east-1b")).state == "available"
@@ -43,7 +43,7 @@ async def test_a_fault_is_on_record_before_it_is_made_and_off_only_after_it_is_u
     assert [entry.event for entry in store.journal()] == ["zone.failed", "zone.recovered"]
 
 
-async def test_whoever_waits_for_a_zone_is_woken_when_it_is_back() -> None:
+async def test_a_recovery_wakes_what_waits_for_the_zone() -> None:
     woken: list[bool] = []
     zones, _, _ = zone_faults(lambda: woken.append(True))
     await zones.recover("us-east-1a")
@@ -53,7 +53,7 @@ async def test_whoever_waits_for_a_zone_is_woken_when_it_is_back() -> None:
     assert woken == [True]
 
 
-async def test_a_region_that_starts_makes_recorded_faults_true_again() -> None:
+async def test_a_region_that_starts_injects_recorded_faults() -> None:
     zones, fabric, store = zone_faults()
     await zones.fail("us-east-1a", ZoneFaultRequest("power"))
     assert recorded_faults(store) == {"us-east-1a": fabric_zones.ZoneFault("power")}
@@ -61,7 +61,7 @@ async def test_a_region_that_starts_makes_recorded_faults_true_again() -> None:
     assert fabric.asked == [("us-east-1a", "power", True)] * 2
 
 
-async def test_a_fault_that_the_kernel_cannot_make_is_taken_back_to_what_was_before() -> None:
+async def test_a_fault_that_the_kernel_rejects_restores_the_record_of_the_one_before() -> None:
     zones, fabric, store = zone_faults()
     await zones.fail("us-east-1a", ZoneFaultRequest("loss", 20.0))
     fabric.refuses = ZonalError("this kernel cannot delay packets")
@@ -78,7 +78,7 @@ async def test_a_fault_that_the_kernel_cannot_make_is_taken_back_to_what_was_bef
         ("us-east-1a", ZoneFaultRequest("loss", 120.0), BadFault),
     ],
 )
-async def test_nonsense_leaves_no_record(zone: str, fault: ZoneFaultRequest, error: type[Exception]) -> None:
+async def test_an_invalid_fault_is_not_recorded(zone: str, fault: ZoneFaultRequest, error: type[Exception]) -> None:
     zones, fabric, store = zone_faults()
     with pytest.raises(error):
         await zones.fail(zone, fault)

@@ -1,8 +1,8 @@
 """Network namespaces that outlive the process that made them.
 
-A namespace is kept by a bind mount on a file below the keep, a directory on a tmpfs of the sandbox's mount namespace: a region that is
-started again finds it by its name, and when the sandbox ends the kernel forgets all of them. A socket belongs to the namespace in which it
-was made, so the calling thread steps inside, makes it, and steps out again; nothing may be awaited in between.
+A namespace is kept by a bind mount on a file below the keep, a directory on a tmpfs of the sandbox's mount namespace: a restarted region
+finds it by its name, and the kernel removes all of them with the sandbox. A socket belongs to the namespace in which it was created, so the
+calling thread enters the namespace, creates the socket and leaves again; nothing may be awaited in between.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OWN = "/proc/thread-self/ns/net"
 
 @contextmanager
 def inside(descriptor: int) -> Iterator[None]:
-    """Be in the network namespace behind `descriptor`; the calling thread only."""
+    """Move the calling thread into the network namespace behind `descriptor`, and back at the end."""
     own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.enter(descriptor, syscalls.NEW_NET)
@@ -40,11 +40,11 @@ class Keep:
         directory.mkdir(parents=True, exist_ok=True)
 
     def names(self) -> list[str]:
-        """Every namespace that is kept."""
+        """The names of all kept namespaces."""
         return sorted(path.name for path in self.directory.iterdir() if _is_kept(path))
 
     def descriptor(self, name: str) -> int | None:
-        """The namespace of that name, or None where there is none."""
+        """The descriptor of the namespace of that name, or None."""
         if name not in self._descriptors:
             path = self.directory / name
             if not _is_kept(path):
@@ -53,7 +53,7 @@ class Keep:
         return self._descriptors[name]
 
     def make(self, name: str) -> int:
-        """The namespace of that name, made if it is not there."""
+        """The descriptor of the namespace of that name, created if it is missing."""
         found = self.descriptor(name)
         if found is not None:
             return found
@@ -73,7 +73,7 @@ class Keep:
         return made
 
     def remove(self, name: str) -> None:
-        """Let go of a namespace; nothing happens where there is none."""
+        """Remove a namespace. Does nothing when there is none."""
         path = self.directory / name
         if name in self._descriptors:
             os.close(self._descriptors.pop(name))
@@ -89,7 +89,7 @@ class Keep:
 
 
 def set_kernel_variable(name: str, value: str) -> bool:
-    """Write `/proc/sys/NAME` for the namespace the calling thread is in; False where the kernel has no such variable or guards it."""
+    """Write `/proc/sys/NAME` for the calling thread's namespace. Returns False when the kernel has no such variable or protects it."""
     try:
         Path("/proc/sys", name).write_text(value)
     except (FileNotFoundError, PermissionError):

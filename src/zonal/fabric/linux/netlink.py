@@ -1,8 +1,8 @@
-"""Speaking netlink: devices, addresses, neighbours, routes and routing rules of one network namespace.
+"""A netlink client: devices, addresses, neighbours, routes and routing rules of one network namespace.
 
-A `Netlink` holds one socket, made inside its namespace and usable from anywhere. Changes are gathered into one batch: the messages go out
-in one `send`, the kernel does them in order, and each is acknowledged. What is there is read by dumps. The shapes of the rows (`Address`,
-`KernelRoute`, …) are the same in both directions, so that wanting and having can be compared as sets.
+A `Netlink` holds one socket, created inside its namespace and usable from anywhere. Changes are collected in a batch: the messages are sent
+in one `send`, and the kernel applies them in order and acknowledges each. The present state is read by dumps. The rows (`Address`,
+`KernelRoute`, …) are the same in both directions, so that desired and present state can be compared as sets.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ROUTE_NAMES = {number: name for name, number in _ROUTE_TYPES.items()}
 
 
 class KernelRefused(ZonalError):
-    """The kernel did not do what it was asked; `number` is its errno."""
+    """The kernel rejected a change; `number` is its errno."""
 
     def __init__(self, tried: str, number: int) -> None:
         super().__init__(f"the kernel refused to {tried}: {os.strerror(number)}")
@@ -64,7 +64,7 @@ class Address(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A permanent entry: who has `address` on `device`, so that nobody has to ask."""
+    """A permanent entry: the hardware address of `address` on `device`, so that ARP is not needed."""
 
     device: str
     address: str
@@ -72,8 +72,8 @@ class Neighbour(NamedTuple):
 
 
 class KernelRoute(NamedTuple):
-    """`kind` is `unicast`, `blackhole` (dropped in silence) or `throw` (go on with the next rule). Of two routes for one network the
-    one with the smaller `metric` is taken.
+    """`kind` is `unicast`, `blackhole` (dropped without an answer) or `throw` (continue with the next rule). Of two routes for
+    one network, the one with the smaller `metric` is used.
     """
 
     table: int
@@ -86,7 +86,7 @@ class KernelRoute(NamedTuple):
 
 
 class RoutingRule(NamedTuple):
-    """Packets from `cidr` (empty: all) that came in by `device` (empty: any) look into `table`."""
+    """Packets from `cidr` (empty: all) that arrive on `device` (empty: any) use `table`."""
 
     priority: int
     table: int
@@ -95,7 +95,7 @@ class RoutingRule(NamedTuple):
 
 
 class NetlinkBatch:
-    """Changes on their way. Devices are named; `Netlink.run` finds their numbers."""
+    """Changes that `Netlink.run` sends together, in order."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[int, int, bytes, str]] = []
@@ -139,7 +139,7 @@ class Netlink:
         return found
 
     def routes(self) -> set[KernelRoute]:
-        """Every route that was put there by hand, whichever table it is in."""
+        """Every static route, in all tables."""
         names = self._names()
         found = set()
         for body in self._dump(_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, *(0,) * 8)):
@@ -149,7 +149,7 @@ class Netlink:
         return found
 
     def rules(self) -> set[RoutingRule]:
-        """Every rule beyond the kernel's own three."""
+        """Every rule except the kernel's default three."""
         found = set()
         for body in self._dump(_GETRULE, struct.pack("=BBBBBBBBI", socket.AF_INET, *(0,) * 8)):
             length = body[2]
@@ -162,7 +162,7 @@ class Netlink:
         return found
 
     def run(self, batch: NetlinkBatch, *, forgive: tuple[int, ...] = ()) -> None:
-        """Do a batch, in order. Raises `KernelRefused` for the first refusal whose errno is not in `forgive`; the rest is still done."""
+        """Apply a batch in order. Raises `KernelRefused` for the first rejection whose errno is not in `forgive`; the rest is applied."""
         refused: list[tuple[str, int]] = []
         for start in range(0, len(batch.messages), 64):
             self._run_some(batch.messages[start : start + 64], forgive, refused)
@@ -202,7 +202,7 @@ class Netlink:
 
 
 def add_pair(batch: NetlinkBatch, name: str, *, mac: str, peer: str, peer_mac: str, peer_namespace: int, mtu: int) -> None:
-    """A veth pair: `name` here, up; `peer` in another namespace."""
+    """Create a veth pair: `name` here, up; `peer` in another namespace."""
     end = _link(0) + text(rt.IFLA_IFNAME, peer) + attribute(rt.IFLA_ADDRESS, _mac(peer_mac)) + number(rt.IFLA_MTU, mtu)
     end += number(rt.IFLA_NET_NS_FD, peer_namespace)
     kind = text(rt.IFLA_INFO_KIND, "veth") + nested(rt.IFLA_INFO_DATA, attribute(rt.VETH_INFO_PEER, end))
@@ -220,12 +220,12 @@ def delete_device(batch: NetlinkBatch, index: int) -> None:
 
 
 def address(batch: NetlinkBatch, row: Address, index: int, *, there: bool = True) -> None:
-    """Give a device an address, or take it away."""
+    """Add an address to a device, or remove it."""
     plain, _, length = row.address.partition("/")
     packed = IPv4Address(plain).packed
     body = struct.pack("=BBBBI", socket.AF_INET, int(length), 0, 0, index)
     body += attribute(rt.IFA_LOCAL, packed) + attribute(rt.IFA_ADDRESS, packed)
-    body += number(rt.IFA_FLAGS, _NO_PREFIX_ROUTE)  # Every route is ours; none comes with an address.
+    body += number(rt.IFA_FLAGS, _NO_PREFIX_ROUTE)  # No address adds a route: all routes are set explicitly.
     batch.add(_NEWADDR if there else _DELADDR, _CREATE | _REPLACE if there else 0, body, f"set the address {row.address}")
 
 
@@ -265,7 +265,7 @@ def rule(batch: NetlinkBatch, row: RoutingRule, *, there: bool = True) -> None:
 
 
 def delay(batch: NetlinkBatch, index: int, milliseconds: float | None) -> None:
-    """Hold back what leaves by a device for so long (None: no more). The kernel needs netem for it."""
+    """Delay the packets that leave by a device (None: no more). The kernel needs netem."""
     head = struct.pack("=BxHiIII", 0, 0, index, 0, 0xFFFFFFFF, 0)
     if milliseconds is None:
         batch.add(_DELQUEUE, 0, head, "end a delay")
@@ -340,4 +340,4 @@ def _mac_text(data: bytes) -> str:
 
 
 ABSENT_ERRNOS = (errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENOENT)
-"""What the kernel says when something that shall go is gone already."""
+"""The kernel's errors for removing something that is missing."""

@@ -1,8 +1,8 @@
-"""Writing a ruleset into the kernel: the encoding of `fabric.ruleset` for nf_tables, and the transaction that replaces a table.
+"""Writes rulesets into the kernel: encodes a `fabric.ruleset` for nf_tables and replaces a table in one transaction.
 
-One batch adds the table (so that deleting it cannot fail), deletes it, and builds it anew; the kernel switches from the old table to the
-new one between two packets. Connections that are followed stay followed. The table carries a digest of its ruleset as comment, so that
-whether the kernel has what is wanted can be asked of the kernel. Numbers are those of `linux/netfilter/nf_tables.h`.
+One batch adds the table (so that deleting it cannot fail), deletes it, and creates it anew; the kernel switches from the old table to the
+new one between two packets. Tracked connections stay tracked. The comment of the table holds a digest of its ruleset, so that the kernel
+can be asked whether it has this ruleset. Numbers are those of `linux/netfilter/nf_tables.h`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Nftables:
         self._socket.close()
 
     def apply(self, ruleset: Ruleset) -> bool:
-        """Make the kernel's table this ruleset; False where it is already. All of it or nothing, between two packets."""
+        """Replace the kernel's table by this ruleset, atomically. Returns False when the kernel has it already."""
         wanted = digest(ruleset)
         if self._digest(ruleset.name) == wanted:
             return False
@@ -90,7 +90,7 @@ class Nftables:
         return True
 
     def remove(self, name: str) -> None:
-        """Remove a table; nothing happens where there is none."""
+        """Remove a table. Does nothing when there is none."""
         self._commit([_table(_NEWTABLE, name), _table(_DELTABLE, name)], f"remove the rules of {name}")
 
     def _digest(self, name: str) -> str:
@@ -112,7 +112,7 @@ class Nftables:
         acknowledged = False
         while True:
             try:
-                answer = self._socket.recv(1 << 16, socket.MSG_DONTWAIT)  # Every answer is there when `send` returns.
+                answer = self._socket.recv(1 << 16, socket.MSG_DONTWAIT)  # All answers have arrived when `send` returns.
             except BlockingIOError:
                 break
             sequence, code = struct.unpack_from("=8xI4xi", answer)
@@ -124,7 +124,7 @@ class Nftables:
 
 
 def digest(ruleset: Ruleset) -> str:
-    """What the table's comment says when the kernel has this ruleset."""
+    """The comment of the table when the kernel has this ruleset."""
     return hashlib.sha256(msgspec.msgpack.encode(ruleset)).hexdigest()[:24]
 
 

@@ -1,4 +1,4 @@
-"""Processes, seen so that a number that was given to another process is not mistaken for the one that was meant."""
+"""Processes identified by pid and start time, so that a reused pid is not mistaken for the process that had it before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class ProcessMark(msgspec.Struct, frozen=True):
-    """A process: its number, and when it began in ticks since the machine started. Number 0: not known (yet)."""
+    """A process: its pid, and its start in ticks since the machine booted. Pid 0: not known (yet)."""
 
     pid: int = 0
     began: int = 0
@@ -20,7 +20,7 @@ class ProcessMark(msgspec.Struct, frozen=True):
         return self.pid > 0 and _stat(self.pid) == (True, self.began)
 
     def send(self, number: int) -> None:
-        """Send it a signal; nothing happens where it does not run."""
+        """Send it a signal. Does nothing when it does not run."""
         if self.is_alive():
             try:
                 os.kill(self.pid, number)
@@ -28,7 +28,7 @@ class ProcessMark(msgspec.Struct, frozen=True):
                 pass
 
     async def wait(self) -> None:
-        """Wait for its end, and collect it if it is a child of this process."""
+        """Wait for its end, and reap it if it is a child of this process."""
         try:
             descriptor = os.pidfd_open(self.pid)
         except (ProcessLookupError, OSError):
@@ -42,13 +42,13 @@ class ProcessMark(msgspec.Struct, frozen=True):
 
 
 def mark(pid: int) -> ProcessMark:
-    """The mark of a process that runs now (or of nobody, where it does not)."""
+    """The mark of a running process; the mark with pid 0 when it does not run."""
     alive, began = _stat(pid)
     return ProcessMark(pid, began) if alive else ProcessMark()
 
 
 def collect(pid: int) -> None:
-    """Take note of a child's end, so that it does not stay a zombie; nothing happens where it is no child, or lives."""
+    """Reap a child that has ended. Does nothing when it runs or is not a child of this process."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -56,7 +56,7 @@ def collect(pid: int) -> None:
 
 
 def find(variable: str, value: str) -> ProcessMark:
-    """The topmost process whose environment has `variable=value`, among all that can be seen."""
+    """The topmost visible process whose environment has `variable=value`."""
     word = f"{variable}={value}".encode()
     found = {}
     for path in Path("/proc").iterdir():
@@ -68,7 +68,7 @@ def find(variable: str, value: str) -> ProcessMark:
 
 
 def find_with_descendants(variable: str, value: str) -> list[ProcessMark]:
-    """Every process whose environment has `variable=value`, and every descendant of one, among all that can be seen."""
+    """Every visible process whose environment has `variable=value`, with all its descendants."""
     word = f"{variable}={value}".encode()
     parents, found = {}, set()
     for path in Path("/proc").iterdir():
@@ -90,13 +90,13 @@ def find_with_descendants(variable: str, value: str) -> list[ProcessMark]:
 
 
 def parent(pid: int) -> int:
-    """The number of a process's parent, 0 where there is none to be seen."""
+    """The pid of a process's parent, or 0 when it has none that is visible."""
     fields = _fields(pid)
     return int(fields[1]) if fields else 0
 
 
 def spawn(path: str, argv: tuple[str, ...], environment: dict[str, str], *, stdin: int, stdout: int, stderr: int | None = None) -> int:
-    """Start a program in the calling thread's namespaces and directory, in a session of its own; its number."""
+    """Start a program in the calling thread's namespaces and directory, in a new session. Returns its pid."""
     actions = [
         (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_DUP2, stdout, 1),
@@ -120,7 +120,7 @@ def _stat(pid: int) -> tuple[bool, int]:
 
 
 def _fields(pid: int) -> list[str]:
-    """What `/proc/PID/stat` says after the program's name; empty where there is no such process."""
+    """The fields of `/proc/PID/stat` after the program's name; empty when there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -128,7 +128,7 @@ def _fields(pid: int) -> list[str]:
 
 
 async def _readable(descriptor: int) -> None:
-    import asyncio  # Here, so that the supervisor, which never waits like this, does without it.
+    import asyncio  # Imported here, because the supervisor does not need it.
 
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()

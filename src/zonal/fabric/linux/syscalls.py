@@ -1,6 +1,6 @@
 """System calls that Python 3.11 does not offer: namespaces and mounts.
 
-Each raises `OSError` with what was tried. They act on the calling *thread*; `namespaces` and `hosts` say which thread that is.
+Each raises `OSError` with what was tried. They affect the calling *thread*; `namespaces` and `hosts` choose that thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NEW_USER = 0x10000000
 NEW_PID = 0x20000000
 NEW_NET = 0x40000000
 FILE_SYSTEM = 0x00000200
-"""Not a namespace: the thread's own working directory and root, needed before it may enter another mount namespace."""
+"""Not a namespace: the thread's own working directory and root, required before it may enter another mount namespace."""
 
 READ_ONLY = 1
 NO_SETUID = 2
@@ -39,12 +39,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def unshare(flags: int) -> None:
-    """Give the calling thread new namespaces."""
+    """Move the calling thread into new namespaces."""
     _check(_libc.unshare(ctypes.c_int(flags)), f"unshare({flags:#x})")
 
 
 def enter(descriptor: int, kind: int) -> None:
-    """Move the calling thread into the namespace behind a descriptor. `kind` is one of `NEW_…`; a pid namespace is for its children."""
+    """Move the calling thread into the namespace behind a descriptor. `kind` is one of `NEW_…`; a pid namespace applies to its children."""
     _check(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
 
 
@@ -56,12 +56,12 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def unmount(target: str) -> None:
-    """Take a mount away from view; what still uses it keeps it."""
+    """Detach a mount; processes that use it keep it."""
     _check(_libc.umount2(target.encode(), ctypes.c_int(DETACH)), f"unmount {target}")
 
 
 _BUSY_SECONDS = 1.0
-"""How long a mount may be busy with being written before it cannot be made read-only."""
+"""How long `make_read_only` repeats its call while a mount is being written."""
 
 
 def clone_tree(path: str) -> int:
@@ -78,7 +78,7 @@ def attach_tree(tree: int, path: str) -> None:
 def make_read_only(path: str | int) -> None:
     """Make every mount below `path` (or of a detached tree) read-only. Needs Linux 5.12.
 
-    The kernel refuses with EBUSY while anything writes through one of these mounts (seen under load, rarely), so it is asked again.
+    The kernel returns EBUSY while a file of one of these mounts is being written (rarely, under load), so the call is repeated.
     """
     attributes = struct.pack("=QQQQ", READ_ONLY, 0, 0, 0)
     name, flags = (path.encode(), _AT_RECURSIVE) if isinstance(path, str) else (b"", _AT_RECURSIVE | _AT_EMPTY_PATH)
@@ -98,7 +98,7 @@ def set_host_name(name: str) -> None:
 
 
 def die_with_parent(signal: int) -> None:
-    """Have the kernel send `signal` to the calling process when its parent ends."""
+    """Let the kernel send `signal` to the calling process when its parent ends."""
     _check(_libc.prctl(_DEATH_SIGNAL, ctypes.c_ulong(signal), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 

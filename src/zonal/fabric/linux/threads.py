@@ -1,4 +1,4 @@
-"""Threads for work that changes what its thread is: one that entered a host's namespaces is never used for anything else."""
+"""Threads for work that changes its thread: a thread that entered a host's namespaces is not used for anything else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 async def in_own_thread(work: Callable[[], T], *, name: str) -> T:
-    """Run `work` in a thread that is made for it and ends with it."""
+    """Run `work` in a new thread that ends with it."""
     done, run = handed_over(work)
     threading.Thread(target=run, name=name, daemon=True).start()
     return await done
 
 
 def handed_over(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], None]]:
-    """A future of the running loop, and what a thread calls to do `work` and settle it; nothing is done once it was cancelled."""
+    """A future of the running loop, and the function by which a thread runs `work` and completes it, unless it was cancelled."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -38,6 +38,6 @@ def handed_over(work: Callable[[], T]) -> tuple[asyncio.Future[T], Callable[[], 
         try:
             loop.call_soon_threadsafe(settle, outcome)
         except RuntimeError:
-            pass  # The loop has ended: nobody waits any more.
+            pass  # The loop has ended, so nothing waits for the future.
 
     return done, run
