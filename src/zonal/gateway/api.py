@@ -84,7 +84,7 @@ class Gateway:
             return self._health()
         known = self._operations.get(_target(request))
         dialect = known.located.dialect if known else self._catalog.recognise(request)
-        options = self._invoker.options_of(dialect.name)
+        options = known.options if known else self._invoker.options_of(dialect.name)
         response = await self._answer(request, dialect, options, known)
         if options.decorate:
             response = options.decorate(request, response)
@@ -110,7 +110,7 @@ class Gateway:
             if request.headers.get("content-encoding") == "gzip" and dialect.name != "s3":  # In S3 it describes the object.
                 held_bytes += await self._unpack(request, dialect, known)
             if options.authorize and request.body and request.stream is None:
-                known = self._authorized(request, dialect, options, identifier)
+                known = self._authorized(request, dialect, identifier)
             if len(request.body) > OFF_LOOP_BYTES:
                 loop = asyncio.get_running_loop()
                 route, parameters = await loop.run_in_executor(self._parsers, self._read, request, dialect, known)
@@ -144,19 +144,17 @@ class Gateway:
 
     def _check_key(self, request: HttpRequest, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
         """Raises `AwsError` where the holder of this key may not use the service, or not from a page of this origin."""
-        self._invoker.check_caller(dialect, self._callers[access_key] if access_key else ANONYMOUS)
+        self._invoker.check_caller(dialect, options, self._callers[access_key] if access_key else ANONYMOUS)
         if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, options.allows_origin)):
             raise signing.access_denied(dialect, refusal)
 
     def _caller(self, request: HttpRequest) -> Caller:
         return self._callers[request.signature.access_key] if request.signature else ANONYMOUS
 
-    def _authorized(self, request: HttpRequest, dialect: Dialect, options: ServiceOptions, identifier: str) -> ResolvedOperation:
+    def _authorized(self, request: HttpRequest, dialect: Dialect, identifier: str) -> ResolvedOperation:
         """The operation of a request whose caller may make the call as far as its head shows. Raises `AwsError`."""
         route = self._route(request, dialect)
-        if route.located.operation.name not in options.streams:
-            head = HttpRequest(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
-            self._invoker.authorize(route, self._caller(request), head, requests.read(route.located, head), identifier)
+        self._invoker.authorize_head(route, self._caller(request), request, identifier)
         return route
 
     # Bodies.
@@ -178,7 +176,7 @@ class Gateway:
             if operation in options.streams:
                 return 0
             if options.authorize:
-                self._authorized(request, dialect, options, "")
+                self._authorized(request, dialect, "")
         return await self._gather(request, dialect, self._limit(dialect, operation))
 
     def _limit(self, dialect: Dialect, operation: str) -> int:

@@ -18,16 +18,16 @@ STREAM_BUFFER_BYTES = 512 * 1024
 class BodyStream:
     """A queue of a body's pieces. The connection stops reading while the queue is full, which it is earlier when the budget is tight."""
 
-    def __init__(self, budget: BodyBudget, *, on_taken: Callable[[], None], on_wanted: Callable[[], None]) -> None:
-        """`on_taken` is called after a piece was taken, `on_wanted` when a reader waits for one."""
+    def __init__(self, budget: BodyBudget, *, on_taken: Callable[[], None], on_reader_waiting: Callable[[], None]) -> None:
+        """`on_taken` is called after a piece was taken, `on_reader_waiting` when a reader waits for one."""
         self._budget = budget
         self._on_taken = on_taken
-        self._on_wanted = on_wanted
+        self._on_reader_waiting = on_reader_waiting
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._ended = False
         self._broken: Exception | None = None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def put(self, piece: bytes) -> bool:
         """Add a piece. Returns False if the budget does not allow it."""
@@ -37,7 +37,7 @@ class BodyStream:
             return False
         self._pieces.append(piece)
         self._size += len(piece)
-        self._news.set()
+        self._changed.set()
         return True
 
     def end(self, error: Exception | None = None) -> None:
@@ -47,7 +47,7 @@ class BodyStream:
         self._ended, self._broken = True, error
         if error is not None:
             self._drop()
-        self._news.set()
+        self._changed.set()
 
     def close(self) -> None:
         """End the reading: drops the rest of the body."""
@@ -81,9 +81,9 @@ class BodyStream:
                 raise self._broken
             if self._ended:
                 return
-            self._news.clear()
-            self._on_wanted()
-            await self._news.wait()
+            self._changed.clear()
+            self._on_reader_waiting()
+            await self._changed.wait()
 
 
 def incomplete_body() -> AwsError:

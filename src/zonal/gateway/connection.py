@@ -105,7 +105,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._waiting: deque[_Pending] = deque()
-        self._news: asyncio.Future[None] | None = None  # The task waits for it while no request is queued.
+        self._next_request: asyncio.Future[None] | None = None  # The task waits for it while no request is queued.
         self._writable = asyncio.Event()
         self._writable.set()
         self._deadline: float | None = None
@@ -298,7 +298,7 @@ class HttpConnection(asyncio.Protocol):
         is_small = int(length) <= INLINE_BODY_BYTES and "transfer-encoding" not in headers
         self._body_left = int(length) if is_small else 0
         if has_body and (waits or not is_small):
-            self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_wanted=self.send_continue)
+            self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_reader_waiting=self.send_continue)
             self._unread = 0 if "transfer-encoding" in headers else int(length)
             self._request.stream = self._stream.pieces()
             self._continue = waits
@@ -336,7 +336,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def _is_idle(self) -> bool:
         """Whether no response is pending: the task waits for a request."""
-        return self._news is not None and not self._news.done()
+        return self._next_request is not None and not self._next_request.done()
 
     @property
     def idle_until(self) -> float | None:
@@ -344,8 +344,8 @@ class HttpConnection(asyncio.Protocol):
         return self._deadline if self._is_idle and not self._begun and not self._ending else None
 
     def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        if self._next_request is not None and not self._next_request.done():
+            self._next_request.set_result(None)
 
     async def _answer_pending(self) -> None:
         """Answer the queued requests one by one until the connection ends."""
@@ -377,10 +377,10 @@ class HttpConnection(asyncio.Protocol):
         while not self._waiting:
             if self._ending:
                 return False
-            self._news = self._loop.create_future()
+            self._next_request = self._loop.create_future()
             self._resume()
-            await self._news
-        self._news = None
+            await self._next_request
+        self._next_request = None
         if len(self._waiting) < 2:
             self._resume_parsing()
         return True

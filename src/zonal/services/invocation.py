@@ -3,7 +3,7 @@
 The gateway calls it with what it read off a socket; parts of the region that act for a caller (a stack, a console) call `invoke` with
 parameters in boto3's shape. Both take the same steps:
 
-    check_caller → resolve → read (parse, then validate by botocore's model) → authorize → run
+    check_caller → resolve → authorize_head → read (parse, then validate by botocore's model) → run
 
 `run` calls a control-plane handler inside one store transaction, and its answer is returned after the commit; the coroutine of an `async`
 handler is returned for the caller to await. Errors leave as `AwsError`: what the caller did wrong as the handler raised it, a store that
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,14 +50,23 @@ class ResolvedOperation(NamedTuple):
     is_async: bool
 
 
-class Invoker:
-    """Calls the operations of the region's services."""
+Authorizer = Callable[[Call, Any], None]
+"""Called with each call and its parameters before the handler; raises `AwsError` where the caller lacks a permission."""
 
-    def __init__(self, services: Iterable[Service], store: Store, clock: Clock) -> None:
+
+class Invoker:
+    """Calls the operations of the region's services.
+
+    `authorizer` is the one place for permissions of all services (IAM); None permits every call of an accepted caller. Checks of single
+    resources, such as S3's bucket policies, belong to the services.
+    """
+
+    def __init__(self, services: Iterable[Service], store: Store, clock: Clock, *, authorizer: Authorizer | None = None) -> None:
         self.services: Mapping[str, Service] = {each.name: each for each in services}
         self.catalog = ServiceCatalog(self.services)
         self._store = store
         self._clock = clock
+        self._authorizer = authorizer
         self._async = {
             handler for each in self.services.values() for handler in each.handlers.values() if inspect.iscoroutinefunction(handler)
         }
@@ -78,10 +87,11 @@ class Invoker:
                 request = request_writer.write(dialect, model, parameters)
             except Malformed as problem:
                 raise validation.wrong_type(Located(dialect, model, {}, {}, {}), problem) from None
-            self.check_caller(dialect, caller)
+            self.check_caller(dialect, self.options_of(service), caller)
             resolved = self.resolve(request, dialect)
+            if request.body:
+                self.authorize_head(resolved, caller, request, identifier)
             given = self.read(resolved, request)
-            self.authorize(resolved, caller, request, given, identifier)
             result = self.run(resolved, caller, request, given, identifier)
             return _members(resolved, await result if resolved.is_async else result)
         except Exception as error:
@@ -92,9 +102,8 @@ class Invoker:
         found = self.services.get(service)
         return found.options if found is not None else _PLAIN
 
-    def check_caller(self, dialect: Dialect, caller: Caller) -> None:
-        """Raises `AwsError` where the service does not accept anonymous callers, or keys of this account."""
-        options = self.options_of(dialect.name)
+    def check_caller(self, dialect: Dialect, options: ServiceOptions, caller: Caller) -> None:
+        """Raises `AwsError` where a service with these options does not accept anonymous callers, or keys of this account."""
         if caller.access_key is None:
             if not options.anonymous:
                 raise signing.missing(dialect)
@@ -114,18 +123,22 @@ class Invoker:
         """The request's parameters, validated by the model unless its service takes documents. Raises `AwsError`. Runs in any thread."""
         return requests.document(request.body) if resolved.options.documents else requests.parse(resolved.located, request)
 
-    def authorize(
-        self, resolved: ResolvedOperation, caller: Caller, request: HttpRequest, parameters: Mapping[str, Any], identifier: str
-    ) -> None:
-        """Raises `AwsError` where the caller may not make this call. `parameters` may lack what only the body holds."""
-        if resolved.options.authorize is not None and resolved.located.operation.name not in resolved.options.streams:
-            resolved.options.authorize(self._call(resolved, caller, request, identifier), parameters)
+    def authorize_head(self, resolved: ResolvedOperation, caller: Caller, request: HttpRequest, identifier: str) -> None:
+        """The service's own check of a request by its head, before its body is read or parsed. Raises `AwsError`."""
+        located, options = resolved.located, resolved.options
+        if options.authorize is None or located.operation.name in options.streams:
+            return
+        head = HttpRequest(request.method, request.path, request.query, request.headers, signature=request.signature, peer=request.peer)
+        options.authorize(self._call(resolved, caller, head, identifier), requests.read(located, head))
 
     def run(self, resolved: ResolvedOperation, caller: Caller, request: HttpRequest, parameters: Any, identifier: str) -> Any:
         """The result of a control-plane handler, once its transaction is committed; of an `async` handler its coroutine."""
-        if resolved.is_async:
-            return resolved.handler(self._call(resolved, caller, request, identifier), parameters)
         located, now = resolved.located, self._clock.now()
+        if resolved.is_async:
+            call = Call(located.dialect.name, located.operation.name, now, identifier, caller.access_key, caller.account, raw=request)
+            if self._authorizer is not None:
+                self._authorizer(call, parameters)
+            return resolved.handler(call, parameters)
         with self._store.transaction() as transaction:
             call = ControlCall(
                 located.dialect.name,
@@ -137,6 +150,8 @@ class Invoker:
                 raw=request,
                 transaction=transaction,
             )
+            if self._authorizer is not None:
+                self._authorizer(call, parameters)
             return resolved.handler(call, parameters)
 
     def _call(self, resolved: ResolvedOperation, caller: Caller, request: HttpRequest, identifier: str) -> Call:

@@ -96,7 +96,7 @@ class _Reader:
     def array(self, information: int, depth: int) -> list[Any]:
         if information != 31:
             count = self.length(information)
-            self.refuse_impossible(count)
+            self.reject_impossible(count)
             return [self.value(depth) for _ in range(count)]
         items = []
         while (item := self.item(depth + 1)) is not _BREAK:
@@ -107,7 +107,7 @@ class _Reader:
         values: dict[Any, Any] = {}
         if information != 31:
             count = self.length(information)
-            self.refuse_impossible(count)
+            self.reject_impossible(count)
             for _ in range(count):
                 key = _key(self.value(depth))
                 values[key] = self.value(depth)
@@ -122,7 +122,7 @@ class _Reader:
             raise NotCbor("malformed CBOR: it breaks off inside an item")
         return item
 
-    def refuse_impossible(self, count: int) -> None:
+    def reject_impossible(self, count: int) -> None:
         if count > len(self._raw) - self.position:
             raise NotCbor("malformed CBOR: it ends too early")
 

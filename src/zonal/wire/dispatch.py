@@ -61,12 +61,16 @@ class ServiceCatalog:
         target = request.headers.get("x-amz-target", "")
         if target and (known := self._by_target_prefix(target.partition(".")[0], request)):
             return known
-        said = scope_of(request) or self._target_service(target) or _host_service(request)
-        names = self._by_signing_name.get(said, [])
-        if not names and "s3" in self.names and (bucket_of(request.host) or (not said and _spoken(request) == REST_JSON)):
+        signing_name = scope_of(request) or self._target_service(target) or _host_service(request)
+        names = self._by_signing_name.get(signing_name, [])
+        if (
+            not names
+            and "s3" in self.names
+            and (bucket_of(request.host) or (not signing_name and _indicated_protocol(request) == REST_JSON))
+        ):
             names = ["s3"]  # Only S3 accepts unsigned requests.
         if not names:
-            return Dialect(_spoken(request), said, None, _json_version(request))
+            return Dialect(_indicated_protocol(request), signing_name, None, _json_version(request))
         name = names[0] if len(names) == 1 else self._narrow(names, request, target)
         return Dialect(_protocol(request, service_models.metadata(name)), name, service_models.service(name), _json_version(request))
 
@@ -74,7 +78,7 @@ class ServiceCatalog:
         """The dialect of a JSON request, from a cache, because JSON services are called often."""
         version = _json_version(request)
         known = self._json_dialects.get((prefix, version))
-        if known is None and prefix in self._by_target and JSON in service_models.metadata(self._by_target[prefix]).speaks:
+        if known is None and prefix in self._by_target and JSON in service_models.metadata(self._by_target[prefix]).all_protocols:
             name = self._by_target[prefix]
             known = self._json_dialects[prefix, version] = Dialect(JSON, name, service_models.service(name), version)
         return known
@@ -169,7 +173,7 @@ def bucket_of(host: str) -> str:
     return (match["bucket"] or "") if match else ""
 
 
-def _spoken(request: HttpRequest) -> str:
+def _indicated_protocol(request: HttpRequest) -> str:
     """The protocol that the request's headers and query indicate."""
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return CBOR
@@ -182,9 +186,9 @@ def _spoken(request: HttpRequest) -> str:
 
 def _protocol(request: HttpRequest, metadata: Metadata) -> str:
     """The protocol of a request to a service: the indicated one if the service has it, else the service's default."""
-    spoken = _spoken(request)
-    if spoken in metadata.speaks:
-        return spoken
+    indicated = _indicated_protocol(request)
+    if indicated in metadata.all_protocols:
+        return indicated
     return metadata.protocol
 
 

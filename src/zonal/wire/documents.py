@@ -168,23 +168,23 @@ def _bytes_reader(value: Any) -> bytes:
     return value
 
 
-def _unexpected(value: Any, wanted: str) -> Malformed:
+def _unexpected(value: Any, expected: str) -> Malformed:
     """The error for a value of another type, with the message of AWS's deserialiser."""
     if isinstance(value, dict):
         reason = "Start of structure or map found where not expected"
     elif isinstance(value, list):
         reason = "Start of list found where not expected"
-    elif wanted in ("structure", "list", "map"):
+    elif expected in ("structure", "list", "map"):
         reason = "Unexpected field type" if value is not None else "Expected non-null value"
     elif isinstance(value, bool):
-        reason = f"{'TRUE' if value else 'FALSE'}_VALUE cannot be converted to {wanted}"
+        reason = f"{'TRUE' if value else 'FALSE'}_VALUE cannot be converted to {expected}"
     elif isinstance(value, int):
-        reason = f"NUMBER_VALUE cannot be converted to {wanted}"
+        reason = f"NUMBER_VALUE cannot be converted to {expected}"
     elif isinstance(value, float):
-        reason = f"DECIMAL_VALUE cannot be converted to {wanted}"
+        reason = f"DECIMAL_VALUE cannot be converted to {expected}"
     else:
-        reason = f"STRING_VALUE cannot be converted to {wanted}"
-    return Malformed("", reason, type=wanted)
+        reason = f"STRING_VALUE cannot be converted to {expected}"
+    return Malformed("", reason, type=expected)
 
 
 @functools.cache

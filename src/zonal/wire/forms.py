@@ -58,7 +58,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     try:
         return [
             (unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict"))
-            for name, _, value in (word.partition("=") for word in text.split("&") if word)
+            for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)
         ]
     except UnicodeDecodeError:
         raise _malformed("a parameter is not UTF-8") from None
@@ -95,8 +95,8 @@ def grow(form: Mapping[str, str]) -> Branch:
         if name.count(".") > DEPTH_LIMIT:
             raise _malformed(f"a parameter is nested more than {DEPTH_LIMIT} deep")
         branch = root
-        for word in name.split("."):
-            branch = branch.below.setdefault(word, Branch())
+        for segment in name.split("."):
+            branch = branch.below.setdefault(segment, Branch())
         branch.value = value
     return root
 

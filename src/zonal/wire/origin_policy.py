@@ -85,8 +85,8 @@ class OriginPolicy:
         ):
             return None
         allowed = [("Access-Control-Allow-Methods", headers["access-control-request-method"]), ("Access-Control-Max-Age", "600")]
-        if wanted := headers.get("access-control-request-headers"):
-            allowed.append(("Access-Control-Allow-Headers", wanted))
+        if requested := headers.get("access-control-request-headers"):
+            allowed.append(("Access-Control-Allow-Headers", requested))
         return self.expose(request, HttpResponse(200, allowed, b""))
 
     def expose(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:

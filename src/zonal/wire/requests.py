@@ -149,8 +149,8 @@ def _structured(located: Located, request: HttpRequest, shape: Shape) -> Any:
         node = xml.tree(request.body)
     except xml.NotXml:
         raise _malformed_xml() from None
-    wanted = shape.location_name
-    if wanted and node.name != wanted and shape is not located.operation.input:
+    expected = shape.location_name
+    if expected and node.name != expected and shape is not located.operation.input:
         raise _malformed_xml()
     try:
         return xml.read(shape, node)

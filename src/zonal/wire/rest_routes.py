@@ -78,10 +78,10 @@ def _has(route: RestRoute, query: Mapping[str, list[str]], headers: Mapping[str,
 def _route(operation: Operation) -> RestRoute:
     path, _, constants = operation.http.request_uri.partition("?")
     pattern, labels, literals = _pattern(path)
-    wanted = tuple((name, value) for name, _, value in (word.partition("=") for word in constants.split("&") if word))
+    fixed = tuple((name, value) for name, _, value in (pair.partition("=") for pair in constants.split("&") if pair))
     queries, headers = _required(operation)
-    weight = (not operation.is_deprecated, literals, len(wanted), len(queries) + len(headers))
-    return RestRoute(operation, re.compile(pattern, re.DOTALL), labels, wanted, queries, headers, weight)
+    weight = (not operation.is_deprecated, literals, len(fixed), len(queries) + len(headers))
+    return RestRoute(operation, re.compile(pattern, re.DOTALL), labels, fixed, queries, headers, weight)
 
 
 def _required(operation: Operation) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -47,7 +47,7 @@ class Metadata(msgspec.Struct, rename="camel", frozen=True):
         return self.signing_name or self.endpoint_prefix
 
     @property
-    def speaks(self) -> tuple[str, ...]:
+    def all_protocols(self) -> tuple[str, ...]:
         """Every protocol that a client may use."""
         return self.protocols or (self.protocol,)
 
@@ -157,12 +157,12 @@ class Shape:
 
     @functools.cached_property
     def key(self) -> Shape:
-        assert self.definition.key is not None, f"{self.name} is no map"
+        assert self.definition.key is not None, f"{self.name} is not a map"
         return self._service.resolve(self.definition.key)
 
     @functools.cached_property
     def value(self) -> Shape:
-        assert self.definition.value is not None, f"{self.name} is no map"
+        assert self.definition.value is not None, f"{self.name} is not a map"
         return self._service.resolve(self.definition.value)
 
     @property

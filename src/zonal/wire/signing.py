@@ -235,9 +235,9 @@ _QUERY_NAMES = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz
 def _query_claim(request: HttpRequest, dialect: Dialect) -> _Claim:
     given = {name: unquote(value) for name, _, value in (word.partition("=") for word in request.query.split("&"))}
     s3 = _is_s3(dialect)
-    wanted = _QUERY_NAMES if s3 else _QUERY_NAMES[:5]
-    if any(not given.get(name) for name in wanted) or given["X-Amz-Algorithm"] != ALGORITHM:
-        names = f"{', '.join(wanted[:-1])}, and {wanted[-1]}"
+    required = _QUERY_NAMES if s3 else _QUERY_NAMES[:5]
+    if any(not given.get(name) for name in required) or given["X-Amz-Algorithm"] != ALGORITHM:
+        names = f"{', '.join(required[:-1])}, and {required[-1]}"
         raise _bad_query(dialect, f"Query-string authentication version 4 requires the {names} parameters.")
     segments = given["X-Amz-Credential"].split("/")
     if len(segments) != 5 or not re.fullmatch(r"\d{8}", segments[1], re.ASCII):

@@ -57,7 +57,7 @@ def wrong_type(located: Located, problem: Malformed) -> AwsError:
         name = problem.path.rpartition(".")[2]
         name = name[:1].lower() + name[1:]
         if problem.type:
-            return AwsError("InvalidParameterValue", f"Invalid value '{problem.text}' for {name}. {_wanted(problem)}")
+            return AwsError("InvalidParameterValue", f"Invalid value '{problem.text}' for {name}. {_valid_type_required(problem)}")
         return AwsError("InvalidParameterValue", f"Invalid value for {name}: {problem.reason}")
     if located.dialect.protocol == QUERY:
         return AwsError("MalformedInput", f"{problem.path}: {problem.reason}")
@@ -76,7 +76,7 @@ def _wrong_argument(located: Located, problem: Malformed) -> AwsError:
     return AwsError("InvalidArgument", message, fields={"ArgumentName": name, "ArgumentValue": problem.text})
 
 
-def _wanted(problem: Malformed) -> str:
+def _valid_type_required(problem: Malformed) -> str:
     return f"The value must be a valid {problem.type}."
 
 

@@ -1,4 +1,4 @@
-"""The region's authority vouches for its servers, and stays the same authority."""
+"""The certificate authority: its certificates, and its persistence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def shake_hands(directory: Path, credentials: ServerCredentials, *, name: str) -
         thread.join()
 
 
-def test_a_client_that_has_the_bundle_trusts_a_server_by_its_name(tmp_path: Path) -> None:
+def test_a_client_with_the_bundle_verifies_a_server_by_its_name(tmp_path: Path) -> None:
     credentials = Authority(tmp_path).issue(("orders.rds.zonal.internal", "other.internal"), ("127.0.0.9",))
     shake_hands(tmp_path, credentials, name="orders.rds.zonal.internal")
     shake_hands(tmp_path, credentials, name="127.0.0.9")
@@ -42,7 +42,7 @@ def test_a_client_that_has_the_bundle_trusts_a_server_by_its_name(tmp_path: Path
         shake_hands(tmp_path, credentials, name="orders.example")
 
 
-def test_the_authority_is_the_same_after_a_restart_and_its_key_is_the_owners_alone(tmp_path: Path) -> None:
+def test_the_authority_survives_a_restart_and_its_key_is_readable_by_the_owner_only(tmp_path: Path) -> None:
     first = Authority(tmp_path)
     credentials = Authority(tmp_path).issue(("a.internal",))
     assert Authority(tmp_path).certificate == first.certificate
@@ -51,7 +51,7 @@ def test_the_authority_is_the_same_after_a_restart_and_its_key_is_the_owners_alo
     assert credentials.valid_until < first.certificate.not_valid_after_utc
 
 
-def test_an_authority_that_was_interrupted_while_it_was_made_is_made_again(tmp_path: Path) -> None:
+def test_an_authority_whose_creation_was_interrupted_is_created_again(tmp_path: Path) -> None:
     Authority(tmp_path)
     (tmp_path / "ca.pem").unlink()
     shake_hands(tmp_path, Authority(tmp_path).issue(("a.internal",)), name="a.internal")

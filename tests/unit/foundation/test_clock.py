@@ -1,4 +1,4 @@
-"""Region time may run fast; the stopwatch never does; waiting waits for a value."""
+"""Region time, the stopwatch, and waiting for a condition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests import virtual_time
 from zonal.foundation.clock import RegionClock, wait_for
 
 
-def test_region_time_runs_as_fast_as_it_is_told_and_the_stopwatch_does_not() -> None:
+def test_region_time_runs_at_its_speed_and_the_stopwatch_in_real_time() -> None:
     async def story() -> tuple[timedelta, float]:
         clock = RegionClock(speed=60)
         began, reading = clock.now(), clock.monotonic()
@@ -24,12 +24,12 @@ def test_region_time_runs_as_fast_as_it_is_told_and_the_stopwatch_does_not() -> 
 
 
 @pytest.mark.parametrize("speed", [0, -1])
-def test_time_does_not_stand_or_run_backwards(speed: float) -> None:
+def test_time_always_advances(speed: float) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         RegionClock(speed)
 
 
-def test_waiting_returns_the_value_that_was_waited_for() -> None:
+def test_a_wait_returns_the_value_of_its_condition() -> None:
     async def story() -> str:
         seen: list[str] = []
         asyncio.get_running_loop().call_later(5, seen.append, "here")
@@ -38,7 +38,7 @@ def test_waiting_returns_the_value_that_was_waited_for() -> None:
     assert virtual_time.run(story()) == "here"
 
 
-def test_waiting_in_vain_says_what_was_last_seen() -> None:
+def test_a_wait_that_times_out_reports_the_last_value() -> None:
     async def story() -> None:
         await wait_for(list, within=timedelta(seconds=10))
 

@@ -1,4 +1,4 @@
-"""A file is replaced whole, and nobody else can read it."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from zonal.foundation.files import replace_file
 
 
-def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically_and_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     replace_file(path, "one")
     replace_file(path, b"two")
@@ -26,7 +26,7 @@ def test_a_file_that_a_crash_left_half_written_is_neither_read_nor_kept(tmp_path
     assert ((tmp_path / "file").read_text(), (tmp_path / "file").stat().st_mode & 0o777) == ("whole", 0o600)
 
 
-def test_content_is_on_the_disk_before_its_name_and_its_name_before_the_return(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_durable_before_its_name_and_its_name_before_the_return(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     sync, rename = os.fsync, Path.replace
 

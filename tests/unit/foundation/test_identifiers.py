@@ -1,4 +1,4 @@
-"""Names have AWS's shapes."""
+"""Identifiers have AWS's formats."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def test_an_arn_reads_back() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "orders", "arn:aws:rds", "arn:aws:rds:us-east-1:12:db:x"])
-def test_what_is_no_arn_is_not_read(text: str) -> None:
+def test_text_that_is_not_an_arn_is_not_parsed(text: str) -> None:
     assert parse_arn(text) is None

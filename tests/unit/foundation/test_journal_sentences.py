@@ -1,4 +1,4 @@
-"""The journal as people read it."""
+"""Journal entries as text."""
 
 import ast
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def entry(event: str, subject: str = "orders", **fields: Any) -> JournalEntry:
 
 
 def written_events() -> Iterator[str]:
-    """Every event that the code passes to a `note` method, by reading the code."""
+    """Every event that the source code passes to a `note` method."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and "note" in node.func.attr:
@@ -51,7 +51,7 @@ def test_every_event_that_the_code_writes_has_a_sentence() -> None:
     assert sorted(set(SENTENCES) - written - {"rds.event"}) == [], "sentences of events that nobody writes"
 
 
-def test_a_detection_names_the_votes_in_words_without_json() -> None:
+def test_a_detection_lists_the_votes_without_json() -> None:
     votes = {"us-east-1c": "silent, 3 in a row", "us-east-1b": "silent, 4 in a row"}
     text = sentence(entry("failover.detected", node="orders-1", zone="us-east-1a", condition="lost", leads=True, votes=votes, epoch=1))
     assert text == (
@@ -59,7 +59,7 @@ def test_a_detection_names_the_votes_in_words_without_json() -> None:
     )
 
 
-def test_an_event_that_another_version_wrote_is_shown_as_its_fields_each_quoted_once() -> None:
+def test_an_event_of_another_version_is_shown_as_its_fields_each_quoted_once() -> None:
     votes = {"b": 'says "no" twice', "a": "up"}
     assert sentence(entry("lamp.lit", why="a hand", votes=votes, node="lamp-1", hot=True)) == (
         'node=lamp-1 hot=yes why="a hand" votes.a=up votes.b="says \\"no\\" twice"'

@@ -1,4 +1,4 @@
-"""Leases tell whether their holders are there, however these end."""
+"""Leases detect the end of their holders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ time.sleep(1000)
 """
 
 
-def test_a_lease_ends_with_its_holder_though_a_child_lives_on(tmp_path: Path) -> None:
+def test_a_lease_ends_with_its_holder_even_if_a_child_survives(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         name, child = holder.stdout.readline().split()
@@ -44,7 +44,7 @@ def test_a_lease_that_is_released_or_was_never_there_is_not_held(tmp_path: Path)
     assert list((tmp_path / "leases").iterdir()) == []
 
 
-def test_old_files_that_no_holder_and_no_record_needs_are_removed_and_others_are_not(tmp_path: Path) -> None:
+def test_only_old_files_without_a_holder_and_a_record_are_removed(tmp_path: Path) -> None:
     held, known, stray, young = "0" * 16, "1" * 16, "2" * 16, "3" * 16
     lease = Lease(tmp_path)
     (tmp_path / lease.name).rename(tmp_path / held)

@@ -1,4 +1,4 @@
-"""A log that cannot be written ends nobody, and one that is written to stays bounded."""
+"""Log files stay bounded, and a failed write ends no process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_surrogate_in_a_message_is_written_escaped(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"\\udcff\n"
 
 
-def test_a_log_beyond_its_bound_starts_again_and_its_end_is_kept_beside_it(tmp_path: Path) -> None:
+def test_a_log_beyond_its_limit_is_truncated_and_its_end_is_kept_in_another_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
     writer = open_log(path)
     os.write(writer, b"old" * 10 + b"kept" * 10)
@@ -39,7 +39,7 @@ def test_a_log_beyond_its_bound_starts_again_and_its_end_is_kept_beside_it(tmp_p
     assert os.stat(tmp_path / "log.1").st_mode & 0o777 == 0o600  # noqa: PTH116
 
 
-def test_a_log_is_started_again_although_its_end_cannot_be_kept(tmp_path: Path) -> None:
+def test_a_log_is_truncated_even_if_its_end_cannot_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"x" * 100)
     (tmp_path / "log.1").mkdir()
@@ -48,12 +48,12 @@ def test_a_log_is_started_again_although_its_end_cannot_be_kept(tmp_path: Path) 
     assert path.read_bytes() == b""
 
 
-def test_a_log_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_log_is_not_created(tmp_path: Path) -> None:
     assert not bound(tmp_path / "log")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_program_starts_without_a_log_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_starts_without_a_log_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     really_open = os.open
 
     def refuse(path: str | Path, flags: int, mode: int = 0o777) -> int:

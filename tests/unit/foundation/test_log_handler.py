@@ -1,4 +1,4 @@
-"""The region's own messages: bounded, and never a reason to fail."""
+"""The log handler bounds its file and never raises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ print("done", flush=True)
 """
 
 
-def test_a_region_that_talks_much_keeps_its_log_bounded_and_the_last_messages(tmp_path: Path) -> None:
+def test_a_region_with_many_messages_keeps_its_log_bounded_and_the_last_messages(tmp_path: Path) -> None:
     descriptor = open_log(tmp_path / "log")
     subprocess.run([sys.executable, "-c", TALK, str(tmp_path / "log")], stderr=descriptor, check=True, timeout=120)
     os.close(descriptor)
@@ -29,7 +29,7 @@ def test_a_region_that_talks_much_keeps_its_log_bounded_and_the_last_messages(tm
     assert "".join(texts).splitlines()[-500:] == [f"WARNING:root:message {number}" for number in range(9_500, 10_000)]
 
 
-def test_a_message_that_cannot_be_written_is_lost_and_nothing_else(tmp_path: Path) -> None:
+def test_only_a_message_that_cannot_be_written_is_lost(tmp_path: Path) -> None:
     with open("/dev/full", "ab") as full:  # noqa: PTH123 (a device)
         done = subprocess.run([sys.executable, "-c", TALK, str(tmp_path / "log")], stdout=subprocess.PIPE, stderr=full, timeout=120)
     assert done.stdout == b"done\n"

@@ -1,4 +1,4 @@
-"""Background work that fails is done again."""
+"""Periodic work continues after a failure."""
 
 from __future__ import annotations
 

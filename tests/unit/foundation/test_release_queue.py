@@ -1,4 +1,4 @@
-"""What is collected is queued and nothing more happens; whoever drains the queue gets each item once."""
+"""The release queue: a finaliser only queues, and each item is drained once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Owner:
     pass
 
 
-def test_an_item_is_queued_when_its_owner_is_collected_and_not_before() -> None:
+def test_an_item_is_queued_only_when_its_owner_is_collected() -> None:
     queue: ReleaseQueue[str] = ReleaseQueue()
     first, second = Owner(), Owner()
     queue.add_when_collected(first, "first")

@@ -26,7 +26,7 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path
         ("port = ", {}, "settings.toml"),
     ],
 )
-def test_a_wrong_setting_is_refused_and_named(tmp_path: Path, text: str, environment: dict[str, str], named: str) -> None:
+def test_an_invalid_setting_is_rejected_by_name(tmp_path: Path, text: str, environment: dict[str, str], named: str) -> None:
     (tmp_path / "settings.toml").write_text(text)
     with pytest.raises(BadSetting, match=named):
         load(tmp_path, environment=environment)
@@ -45,7 +45,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load(tmp_path / "binary", environment={})
 
 
-def test_leaving_loopback_demands_own_credentials(tmp_path: Path) -> None:
+def test_a_non_loopback_address_requires_own_credentials(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="test/test is public"):
         load(tmp_path, environment={}, bind="0.0.0.0")
     assert load(tmp_path, environment={"ZONAL_ACCESS_KEY": "AK", "ZONAL_SECRET_KEY": "own"}, bind="0.0.0.0").bind == "0.0.0.0"
@@ -54,7 +54,7 @@ def test_leaving_loopback_demands_own_credentials(tmp_path: Path) -> None:
     assert not is_loopback("10.0.0.1")
 
 
-def test_secrets_do_not_show_in_the_settings_text(tmp_path: Path) -> None:
+def test_secrets_are_not_in_the_text_of_the_settings(tmp_path: Path) -> None:
     assert "very-secret" not in repr(load(tmp_path, environment={}, access_key="AK", secret_key="very-secret"))
 
 
@@ -79,14 +79,14 @@ def test_further_credentials_come_from_the_environment_or_a_file_that_others_can
 
 
 @pytest.mark.parametrize("text", ["[", '[{"access_key": "AK"}]', f"[{OTHER}, {OTHER}]", '[{"access_key": "test", "secret_key": "hidden"}]'])
-def test_credentials_that_are_wrong_are_refused_without_showing_secrets(tmp_path: Path, text: str) -> None:
+def test_invalid_credentials_are_rejected_without_showing_secrets(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadSetting) as refused:
         load(tmp_path, environment={"ZONAL_CREDENTIALS": text})
     assert "hidden" not in str(refused.value)
     assert "hidden" not in repr(load(tmp_path, environment={"ZONAL_CREDENTIALS": f"[{OTHER}]"}).credentials)
 
 
-def test_an_account_is_what_its_keys_say_and_else_made_from_its_number(tmp_path: Path) -> None:
+def test_an_account_is_described_by_its_keys_or_derived_from_its_number(tmp_path: Path) -> None:
     accounts = Accounts(load(tmp_path, environment={"ZONAL_CREDENTIALS": f"[{OTHER}]"}).credentials)
     other = accounts.by_email("O@example.com")
     assert other is not None and other.number == other.display_name == "111111111111"
@@ -95,7 +95,7 @@ def test_an_account_is_what_its_keys_say_and_else_made_from_its_number(tmp_path:
     assert accounts.of("222222222222").canonical_id not in (other.canonical_id, accounts.of(ACCOUNT).canonical_id)
 
 
-def test_the_settings_that_the_docs_show_for_a_suite_are_settings(tmp_path: Path) -> None:
+def test_the_settings_in_the_docs_for_a_test_suite_are_valid(tmp_path: Path) -> None:
     shown = [text.partition("```")[0] for text in (Path(__file__).parents[3] / "docs/s3.md").read_text().split("```toml\n")[1:]]
     path = tmp_path / "settings.toml"
     for text in shown:

@@ -1,4 +1,4 @@
-"""A SIGTERM reaches the child, also while its parent waits for it, and nobody else after its end."""
+"""SIGTERM is forwarded to the child, even while the parent waits for it, and to no other process after its end."""
 
 from __future__ import annotations
 

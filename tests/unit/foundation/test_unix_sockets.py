@@ -1,4 +1,4 @@
-"""Unix sockets work by paths longer than a socket's address."""
+"""Unix sockets at paths that are longer than a socket address."""
 
 from __future__ import annotations
 

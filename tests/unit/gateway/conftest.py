@@ -1,4 +1,4 @@
-"""A gateway on a free port with a few small services, and a wire into it."""
+"""A gateway with a few small services on a free port, and clients for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Lamp(Record):
 
 
 class Networks:
-    """Handlers of EC2's that do what a test needs."""
+    """EC2 handlers that succeed or fail as the tests require."""
 
     @operation("CreateVpc")
     def create(self, call: ControlCall, request: Any) -> Any:
@@ -50,7 +50,7 @@ class Networks:
 
 
 class Items:
-    """An async handler."""
+    """A data-plane handler."""
 
     @operation("GetItem")
     async def get(self, call: Call, request: Any) -> Any:
@@ -60,7 +60,7 @@ class Items:
 
 
 class Objects:
-    """Streams both ways."""
+    """Handlers that stream requests and responses."""
 
     @operation("PutObject")
     async def put(self, call: Call, request: Any) -> Any:
@@ -97,7 +97,7 @@ class Wire(NamedTuple):
         )
 
     async def say(self, data: bytes, *, whole: bool = True) -> bytes:
-        """Send bytes, and return all that comes back until the connection ends (or the first piece of it)."""
+        """Send bytes, and return everything received until the connection ends (or, without `whole`, the first piece)."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)

@@ -1,4 +1,4 @@
-"""Signed requests as bytes, so that a test can send a part of one, or one that is signed wrongly."""
+"""Signed requests as bytes, so that a test can send a part of a request or an invalid signature."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def signed_head(
     host: str = "localhost:4566",
     length: int | None = None,
 ) -> bytes:
-    """The head of a request with this body, signed for it. `length` is what its Content-Length says instead of the body's."""
+    """The head of a request with this body, signed for it. `length` replaces the body's length in Content-Length."""
     request: Any = AWSRequest(method, f"http://{host}{path}", headers=headers or {}, data=body)
     auth = S3SigV4Auth if service == "s3" else SigV4Auth
     auth(Credentials(*key), service, "us-east-1").add_auth(request)

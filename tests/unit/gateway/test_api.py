@@ -1,4 +1,4 @@
-"""Calls through the gateway with an ordinary client."""
+"""Calls of an ordinary client through the gateway."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def error_of(call: Callable[..., Any], **parameters: Any) -> tuple[str, st
     return response["Error"]["Code"], response["Error"]["Message"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-async def test_the_caller_learns_who_it_is(wire: Wire) -> None:
+async def test_get_caller_identity_returns_the_keys_account(wire: Wire) -> None:
     identity = await asyncio.to_thread(wire.client("sts").get_caller_identity)
     assert identity["Arn"] == "arn:aws:iam::000000000000:root"
     assert identity["ResponseMetadata"]["RequestId"]
@@ -39,7 +39,7 @@ async def test_an_async_handler_is_awaited(wire: Wire) -> None:
     assert (await asyncio.to_thread(wire.client("dynamodb").get_item, TableName="Users", Key=key))["Item"] == key
 
 
-async def test_what_is_not_built_answers_501_and_names_itself(wire: Wire) -> None:
+async def test_an_operation_that_is_not_implemented_is_answered_501_with_its_name(wire: Wire) -> None:
     code, message, status = await error_of(wire.client("ec2").describe_instances)
     assert (code, status) == ("NotImplemented", 501)
     assert "ec2:DescribeInstances" in message
@@ -51,7 +51,7 @@ async def test_what_is_not_built_answers_501_and_names_itself(wire: Wire) -> Non
 
 
 @pytest.mark.parametrize("how", ["broken", "ours"])
-async def test_a_failure_inside_is_logged_and_not_shown(wire: Wire, how: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_internal_error_is_logged_and_not_shown(wire: Wire, how: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         code, message, status = await error_of(wire.client("ec2").delete_vpc, VpcId=how)
     assert (code, status) == ("InternalError", 500)
@@ -59,16 +59,16 @@ async def test_a_failure_inside_is_logged_and_not_shown(wire: Wire, how: str, ca
     assert "a secret" in caplog.text
 
 
-async def test_an_answer_that_the_model_does_not_know_is_a_failure_inside(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_result_that_is_not_in_the_model_is_an_internal_error(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
     assert (await error_of(wire.client("ec2").describe_vpcs))[::2] == ("InternalError", 500)
     assert "Vpc has no member NoSuchMember" in caplog.text
 
 
-async def test_a_store_that_cannot_commit_is_unavailable(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_store_that_cannot_commit_is_reported_as_unavailable(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
     assert (await error_of(wire.client("ec2").delete_vpc, VpcId="disk"))[::2] == ("ServiceUnavailable", 503)
 
 
-async def test_missing_parameters_and_wrong_types_are_refused(wire: Wire) -> None:
+async def test_missing_parameters_and_wrong_types_are_rejected(wire: Wire) -> None:
     lax = wire.client("ec2", parameter_validation=False)
     assert (await error_of(lax.delete_vpc)) == ("MissingParameter", "The request must contain the parameter VpcId", 400)
     lax = wire.client("dynamodb", parameter_validation=False)
@@ -77,7 +77,7 @@ async def test_missing_parameters_and_wrong_types_are_refused(wire: Wire) -> Non
     assert "Value '' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal to 1" in message
 
 
-async def test_a_body_streams_in_and_a_changed_one_is_refused(wire: Wire) -> None:
+async def test_a_body_is_streamed_and_a_changed_one_is_rejected(wire: Wire) -> None:
     s3 = wire.client("s3", request_checksum_calculation="when_required")
     body = b"0123456789" * 300_000
     answer = await asyncio.to_thread(s3.put_object, Bucket="photos", Key="a/b c", Body=body)
@@ -92,12 +92,12 @@ async def test_a_body_streams_in_and_a_changed_one_is_refused(wire: Wire) -> Non
 
 
 @pytest.mark.parametrize("key", ["known", "unknown"])
-async def test_an_answer_streams_out(wire: Wire, key: str) -> None:
+async def test_a_response_is_streamed(wire: Wire, key: str) -> None:
     answer = await asyncio.to_thread(wire.client("s3").get_object, Bucket="photos", Key=key)
     assert await asyncio.to_thread(answer["Body"].read) == b"x" * 64 * 65536
 
 
-async def test_health_is_told_without_a_signature(wire: Wire) -> None:
+async def test_the_health_check_requires_no_signature(wire: Wire) -> None:
     answer = await wire.say(b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"status":"running"' in answer

@@ -1,4 +1,4 @@
-"""Bodies: who may send one at all, how large it may be, where it is parsed, and how much memory all of them take."""
+"""Request bodies: authorisation by the head, limits, the thread that parses them, and their memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class Endpoint:
-    """DynamoDB, RDS and S3 with operations that take what they are given, and a port to reach them at."""
+    """DynamoDB, RDS and S3 with operations that accept any body, on a port."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
@@ -60,7 +60,7 @@ class Endpoint:
             raise AwsError("AccessDenied", "Access Denied", status=403)
 
     async def send(self, *pieces: bytes) -> bytes:
-        """What comes back until the connection ends, or until an answer is complete."""
+        """The received bytes until the connection ends or a response is complete."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             for piece in pieces:
@@ -84,7 +84,7 @@ async def serving(**settings: Any) -> AsyncIterator[Endpoint]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own.
+        while not condition():  # noqa: ASYNC110 - there is no event for the condition.
             await asyncio.sleep(0.01)
 
 
@@ -111,7 +111,7 @@ DELETE = b"POST /photos?delete HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10
         (dynamodb_head("NoSuchThing", b"", length=16 * MIB), b"UnknownOperationException"),
     ],
 )
-async def test_a_request_that_is_refused_by_its_head_is_answered_before_its_body_comes(head: bytes, code: bytes) -> None:
+async def test_a_request_that_is_rejected_by_its_head_is_answered_before_its_body_arrives(head: bytes, code: bytes) -> None:
     async with serving() as service:
         answer = await service.send(head)
         assert status(answer) in (400, 403, 404) and code in answer
@@ -147,7 +147,7 @@ async def test_a_body_that_was_not_signed_is_never_parsed(monkeypatch: pytest.Mo
         (lambda size: signed_head("s3", "POST", "/photos?delete", b"<Delete/>".ljust(size)), 2 * MIB),
     ],
 )
-async def test_an_operation_takes_a_body_of_its_own_limit_and_no_larger_one(head: Callable[[int], bytes], limit: int) -> None:
+async def test_an_operation_accepts_a_body_up_to_its_own_limit(head: Callable[[int], bytes], limit: int) -> None:
     async with serving(body_budget_bytes=64 * MIB) as service:
         too_large = await service.send(head(limit + 1))
         assert status(too_large) in (400, 413)
@@ -218,7 +218,7 @@ async def test_all_bodies_together_stay_within_the_budget_which_is_free_again_af
         b"PUT /photos/key HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n",
     ],
 )
-async def test_the_unfinished_body_of_a_connection_that_is_gone_is_released_at_once(head: bytes, how: str) -> None:
+async def test_the_unfinished_body_of_a_lost_connection_is_released_at_once(head: bytes, how: str) -> None:
     async with serving(request_timeout_seconds=3600.0) as service:
         budget = service.gateway.body_budget
         writers = []
@@ -234,7 +234,7 @@ async def test_the_unfinished_body_of_a_connection_that_is_gone_is_released_at_o
         await until(lambda: budget.used_bytes == 0)
 
 
-def test_a_budget_refuses_what_does_not_fit_and_is_trimmed_once_it_is_empty_again() -> None:
+def test_a_budget_rejects_bytes_beyond_its_limit_and_is_trimmed_when_it_is_empty_again() -> None:
     trims: list[int] = []
     budget = BodyBudget(2 * TRIM_BYTES, trim=lambda: trims.append(budget.used_bytes))
     assert not budget.needs_trim
@@ -247,7 +247,7 @@ def test_a_budget_refuses_what_does_not_fit_and_is_trimmed_once_it_is_empty_agai
     assert trims == [0] and not budget.needs_trim
 
 
-async def test_memory_of_large_bodies_is_given_back_once_they_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_of_large_bodies_is_returned_to_the_system_after_the_response(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed = threading.Event()
     monkeypatch.setattr(body_budget, "release_free_memory", trimmed.set)
     body = b"{" + b" " * (TRIM_BYTES - 2) + b"}"

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand: order, limits, and what is no request."""
+"""HTTP/1.1 over a raw socket: order, limits, and invalid requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> Non
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_streamed_bodies_and_what_follows_them_are_told_apart_wherever_the_pieces_end(wire: Wire, seed: int) -> None:
+async def test_streamed_bodies_and_following_requests_are_separated_wherever_the_pieces_end(wire: Wire, seed: int) -> None:
     source = random.Random(seed)
     bodies = [source.randbytes(source.choice([INLINE_BODY_BYTES, INLINE_BODY_BYTES + 1, 70_000, 300_000])) for _ in range(4)]
     data = b""
@@ -59,7 +59,7 @@ async def test_streamed_bodies_and_what_follows_them_are_told_apart_wherever_the
     assert re.findall(rb"ETag: (\w+)", answer) == [hashlib.sha256(body).hexdigest().encode() for body in expected]
 
 
-async def test_a_chunked_body_is_put_together(wire: Wire) -> None:
+async def test_a_chunked_body_is_reassembled(wire: Wire) -> None:
     body = b"1a\r\nAction=GetCallerIdentity&V\r\n12\r\nersion=2011-06-15\x00\r\n0\r\n\r\n".replace(b"\x00", b"&")
     answer = await wire.say(
         b"POST / HTTP/1.1\r\nHost: sts.us-east-1.amazonaws.com\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -69,7 +69,7 @@ async def test_a_chunked_body_is_put_together(wire: Wire) -> None:
     assert b"<Code>MissingAuthenticationToken</Code>" in answer
 
 
-async def test_a_client_that_asks_first_is_told_to_continue(wire: Wire) -> None:
+async def test_a_client_that_expects_100_continue_receives_it(wire: Wire) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
     writer.write(b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -79,7 +79,7 @@ async def test_a_client_that_asks_first_is_told_to_continue(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("more", [b"", b"X-Amz-Target: DynamoDB_20120810.PutItem\r\n"])
-async def test_a_client_that_asks_first_is_refused_without_its_body(wire: Wire, more: bytes) -> None:
+async def test_a_client_that_expects_100_continue_is_rejected_without_its_body(wire: Wire, more: bytes) -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 2\r\nExpect: 100-continue\r\n\r\n" % more
     assert statuses(await wire.say(head)) == [400 if more else 405]
 
@@ -111,7 +111,9 @@ async def test_a_head_request_has_no_body(wire: Wire) -> None:
         (b"POST / HTTP/1.1\r\nConte", 400),
     ],
 )
-async def test_what_is_no_request_too_large_or_too_slow_is_refused_and_ends(wire: Wire, data: bytes, status: int) -> None:
+async def test_input_that_is_invalid_too_large_or_too_slow_is_rejected_and_ends_the_connection(
+    wire: Wire, data: bytes, status: int
+) -> None:
     assert statuses(await wire.say(data)) == [status]
 
 
@@ -124,12 +126,12 @@ async def test_what_is_no_request_too_large_or_too_slow_is_refused_and_ends(wire
         ("X-Amz-Target: DynamoDB_20120810.PutItem", "application/x-amz-json-1.0"),
     ],
 )
-async def test_what_comes_too_slowly_is_refused_in_its_services_form(wire: Wire, head: str, kind: str) -> None:
+async def test_a_request_that_arrives_too_slowly_is_rejected_in_its_services_format(wire: Wire, head: str, kind: str) -> None:
     answer = await wire.say(f"PUT /b/k HTTP/1.1\r\n{head}\r\nContent-Length: 9\r\n\r\nx".encode())
     assert f"Content-Type: {kind}\r\n".encode() in answer and b"RequestTimeout" in answer
 
 
-async def test_a_client_that_trickles_its_head_is_ended(wire: Wire) -> None:
+async def test_a_client_that_sends_its_head_too_slowly_is_disconnected(wire: Wire) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
     writer.write(b"GET / HTTP/1.1\r\n")
     async with asyncio.timeout(120):
@@ -142,7 +144,7 @@ async def test_a_client_that_trickles_its_head_is_ended(wire: Wire) -> None:
     writer.close()
 
 
-async def test_a_client_that_goes_away_in_the_middle_harms_nobody(wire: Wire) -> None:
+async def test_a_client_that_disconnects_within_a_request_affects_no_other(wire: Wire) -> None:
     for data in (b"POST /", b"PUT /b/k HTTP/1.1\r\nHost: photos.s3.amazonaws.com\r\nContent-Length: 9\r\n\r\nx", HEALTH * 20):
         _, writer = await asyncio.open_connection("127.0.0.1", wire.port)
         writer.write(data)
@@ -150,7 +152,7 @@ async def test_a_client_that_goes_away_in_the_middle_harms_nobody(wire: Wire) ->
     assert statuses(await wire.say(LAST)) == [200]
 
 
-async def test_noise_never_shows_a_traceback_nor_ends_the_gateway(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+async def test_random_input_never_shows_a_traceback_nor_ends_the_gateway(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
     source = random.Random(20261123)
     kinds = (b"application/x-www-form-urlencoded", b"application/x-amz-json-1.0", b"application/cbor", b"text/xml", b"")
     hosts = (b"ec2.localhost.x", b"s3.localhost.x", b"dynamodb.us-east-1.amazonaws.com", b"photos.localhost", b"")
@@ -176,7 +178,7 @@ async def test_noise_never_shows_a_traceback_nor_ends_the_gateway(wire: Wire, ca
     assert statuses(await wire.say(LAST)) == [200]
 
 
-async def test_too_many_connections_cost_the_one_that_is_idle_for_longest() -> None:
+async def test_too_many_connections_close_the_one_that_is_idle_longest() -> None:
     async def answer(request: HttpRequest) -> HttpResponse:
         return HttpResponse(200, [], b"{}")
 
@@ -207,7 +209,7 @@ LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_even
 
 
 @LOOPS
-def test_clients_that_pipeline_and_read_nothing_cost_another_client_a_few_answers_each(
+def test_clients_that_pipeline_and_read_nothing_delay_another_client_by_a_few_responses_each(
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     answered = 0
@@ -244,7 +246,7 @@ def test_clients_that_pipeline_and_read_nothing_cost_another_client_a_few_answer
         runner.run(scene())
 
 
-async def test_a_client_that_closes_its_side_is_answered_and_closed() -> None:
+async def test_a_client_that_closes_its_side_is_answered_and_the_connection_closed() -> None:
     async def answer(request: HttpRequest) -> HttpResponse:
         await asyncio.sleep(0.05)
         return HttpResponse(200, [], b"{}")

@@ -62,7 +62,7 @@ def presigned(headers: dict[str, str]) -> bytes:
 @pytest.mark.parametrize(
     "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}]
 )
-async def test_a_request_that_a_foreign_page_signed_with_the_well_known_key_is_refused(wire: Wire, headers: dict[str, str]) -> None:
+async def test_a_request_that_a_foreign_page_signed_with_a_well_known_key_is_rejected(wire: Wire, headers: dict[str, str]) -> None:
     for argv in (sts(headers), presigned(headers)):
         answer = await wire.say(argv)
         assert answer.startswith(b"HTTP/1.1 403 ") and b"<Code>AccessDenied</Code>" in answer and b"allowed_origins" in answer
@@ -80,7 +80,7 @@ async def test_a_program_and_a_page_of_the_region_or_of_an_allowed_origin_are_an
             assert (f"Access-Control-Allow-Origin: {PAGE}".encode() in answer) == (headers.get("Origin") == PAGE)
 
 
-async def test_a_browser_may_ask_first_for_an_allowed_origin_only(wire: Wire) -> None:
+async def test_a_preflight_is_answered_for_an_allowed_origin_only(wire: Wire) -> None:
     ask = "OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: {}\r\nAccess-Control-Request-Method: POST\r\nConnection: close\r\n\r\n"
     answer = await wire.say(ask.format(PAGE).encode())
     assert answer.startswith(b"HTTP/1.1 200 ") and b"Access-Control-Allow-Methods: POST" in answer
@@ -89,7 +89,7 @@ async def test_a_browser_may_ask_first_for_an_allowed_origin_only(wire: Wire) ->
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:4566", "photos.s3.evil.example"])
-async def test_a_foreign_host_is_refused_whatever_is_asked_and_however_it_is_signed(wire: Wire, host: str) -> None:
+async def test_a_foreign_host_is_rejected_for_every_operation_and_signature(wire: Wire, host: str) -> None:
     answer = await wire.say(sts({}, host=host))
     assert answer.startswith(b"HTTP/1.1 403 ") and b"allowed_hosts" in answer
     answer = await wire.say(dynamodb_head("PutItem", b"", host=host, length=1_000_000))

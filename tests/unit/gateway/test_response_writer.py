@@ -1,4 +1,4 @@
-"""A file by the kernel: whole and in order to a slow reader, and closed however it ends."""
+"""Files sent with `sendfile`: complete and in order to a slow reader, and always closed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def read_slowly(client: socket.socket, size: int) -> bytes:
 
 @LOOPS
 @pytest.mark.parametrize("is_cached", [True, False])
-def test_a_slow_reader_gets_what_was_asked_for(loop: Any, is_cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_reader_receives_the_whole_response(loop: Any, is_cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_writer, "_is_cached", lambda *_: is_cached)
 
     async def scene(transport: asyncio.Transport, client: socket.socket) -> None:
@@ -76,7 +76,7 @@ def test_a_slow_reader_gets_what_was_asked_for(loop: Any, is_cached: bool, tmp_p
 
 
 @LOOPS
-def test_a_transport_with_something_left_to_write_is_not_passed_by(loop: Any, tmp_path: Path) -> None:
+def test_sendfile_is_not_used_while_the_transport_has_data_to_write(loop: Any, tmp_path: Path) -> None:
     async def scene(transport: asyncio.Transport, client: socket.socket) -> None:
         _, file = written(tmp_path / "file", 10)
         transport.write(bytes(30_000_000))
@@ -87,7 +87,7 @@ def test_a_transport_with_something_left_to_write_is_not_passed_by(loop: Any, tm
 
 
 @LOOPS
-def test_a_client_that_takes_nothing_or_goes_away_ends_it_and_the_file_is_closed(loop: Any, tmp_path: Path) -> None:
+def test_a_client_that_reads_nothing_or_disconnects_ends_the_response_and_closes_the_file(loop: Any, tmp_path: Path) -> None:
     async def scene(transport: asyncio.Transport, client: socket.socket) -> None:
         _, file = written(tmp_path / "file", 50_000_000)
         with pytest.raises(TimeoutError):
@@ -116,7 +116,7 @@ def test_a_file_that_ends_early_ends_the_connection(loop: Any, tmp_path: Path) -
 
 
 @LOOPS
-def test_a_body_of_files_and_bytes_goes_out_in_order(loop: Any, tmp_path: Path) -> None:
+def test_a_body_of_files_and_bytes_is_sent_in_order(loop: Any, tmp_path: Path) -> None:
     async def scene(transport: asyncio.Transport, client: socket.socket) -> None:
         one, first = written(tmp_path / "one", 3_000_000)
         two, second = written(tmp_path / "two", 9_000)

@@ -1,4 +1,4 @@
-"""What a service may want beyond its model, and how serving ends."""
+"""The options of a service, and the end of serving."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def gateway(handler: Handler = echo) -> Gateway:
     return Gateway(Settings(), Invoker(services, Store(":memory:"), RegionClock()))
 
 
-async def test_documents_go_in_and_out_as_they_are() -> None:
+async def test_documents_are_passed_to_and_from_a_handler_unchanged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with gateway().serving([listener]):
             wire = Wire(listener.getsockname()[1], Store(":memory:"), Settings())
@@ -48,12 +48,12 @@ async def test_documents_go_in_and_out_as_they_are() -> None:
             assert answer["Item"] == {"id": {"B": b"\x00"}}
 
 
-async def test_a_service_may_answer_before_anything_else() -> None:
+async def test_a_service_may_intercept_a_request_before_authentication() -> None:
     request = HttpRequest("OPTIONS", "/", "", {"host": "dynamodb.us-east-1.amazonaws.com"})
     assert (await gateway().answer(request)).status == 204
 
 
-async def test_a_call_in_hand_is_answered_before_serving_ends() -> None:
+async def test_a_request_in_progress_is_answered_before_serving_ends() -> None:
     begun = asyncio.Event()
 
     async def slow(call: Call, request: Any) -> Any:
@@ -71,7 +71,7 @@ async def test_a_call_in_hand_is_answered_before_serving_ends() -> None:
         assert listener.fileno() != -1
 
 
-async def test_a_call_that_does_not_end_is_cut_off_after_the_grace() -> None:
+async def test_a_request_that_does_not_end_is_cancelled_after_the_grace_period() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         async with gateway().serving([listener], grace_seconds=0.05):
@@ -82,7 +82,7 @@ async def test_a_call_that_does_not_end_is_cut_off_after_the_grace() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 5_000_000])
-async def test_a_slow_reader_gets_everything_in_order(wire: Wire, size: int) -> None:
+async def test_a_slow_reader_receives_all_responses_in_order(wire: Wire, size: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", wire.port, limit=1024)
     writer.write(b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\n\r\n" * min(size, 3000))
     writer.write(b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -92,7 +92,7 @@ async def test_a_slow_reader_gets_everything_in_order(wire: Wire, size: int) -> 
     writer.close()
 
 
-async def test_a_key_of_another_account_opens_only_services_that_keep_accounts_apart() -> None:
+async def test_a_key_of_another_account_can_use_only_services_that_separate_accounts() -> None:
     other = Credential(access_key="AKOTHER", secret_key="theirs", account="111111111111")
     settings = Settings(credentials=(other,))
     services = [sts(), Service("dynamodb", {"GetItem": echo}), Service("ec2", {"DescribeVpcs": echo})]

@@ -1,4 +1,4 @@
-"""A lifecycle is a table that can be asked, drawn and checked."""
+"""Lifecycles: transitions, diagrams and dead ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_an_event_leads_to_the_next_state() -> None:
     assert DOOR.states == ("shut", "open", "gone")
 
 
-def test_an_impossible_event_says_what_is_possible() -> None:
+def test_an_impossible_event_is_rejected_with_the_possible_ones() -> None:
     with pytest.raises(NotPossible, match="door: 'remove' is not possible while 'open'; possible now: pull"):
         DOOR.next("open", "remove")
     with pytest.raises(NotPossible, match="possible now: nothing"):
@@ -37,12 +37,12 @@ def test_states_from_which_no_end_can_be_reached_are_found() -> None:
     assert trap.dead_ends() == {"b"}
 
 
-def test_a_table_with_two_answers_is_refused() -> None:
+def test_a_table_with_two_rows_for_an_event_is_rejected() -> None:
     with pytest.raises(ValueError, match="two rows share"):
         Lifecycle("doubt", initial="a", ends={"b"}, rows=[LifecycleRow("a", "go", "b", ""), LifecycleRow("a", "go", "a", "")])
 
 
-def test_the_diagram_draws_every_row() -> None:
+def test_the_diagram_contains_every_row() -> None:
     assert DOOR.diagram().splitlines()[1:] == [
         "    [*] --> shut",
         "    shut --> open: push",

@@ -1,4 +1,4 @@
-"""The store keeps what was committed, and nothing else."""
+"""The store: transactions, durability, generations, indexes, watchers and the journal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Door(Record, frozen=True, kw_only=True):
 
 
 class BrightLamp(Record, frozen=True, kw_only=True):
-    """What a later release might make of a `Lamp`."""
+    """A `Lamp` of a later release."""
 
     kind: ClassVar[str] = "lamp"
     version: ClassVar[int] = 2
@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "region.sqlite"
 
 
-def test_what_was_committed_is_there_after_opening_again(path: Path) -> None:
+def test_committed_records_exist_after_opening_again(path: Path) -> None:
     store = Store(path)
     with store.transaction() as tx:
         tx.put(Lamp(id="lamp-1", lit=True, room="hall"))
@@ -111,12 +111,12 @@ def test_generations_count_writes_and_a_stale_write_is_refused() -> None:
     assert store.require(Lamp, "lamp-1").lit is False
 
 
-def test_a_missing_record_that_must_be_there_is_an_error_that_names_it() -> None:
+def test_a_missing_required_record_is_an_error_that_names_it() -> None:
     with pytest.raises(NoSuchRecord, match="there is no lamp 'lamp-9'"):
         Store(":memory:").require(Lamp, "lamp-9")
 
 
-def test_watchers_wake_after_the_commit_for_their_kinds_only() -> None:
+def test_watchers_are_called_after_the_commit_for_their_kinds_only() -> None:
     store = Store(":memory:")
     seen: list[tuple[str, str, bool]] = []
     end = store.watch([Lamp], lambda kind, id: seen.append((kind, id, store.get(Lamp, id) is not None)))
@@ -157,7 +157,7 @@ def test_two_types_cannot_share_a_kind() -> None:
         store.select(BrightLamp)
 
 
-def test_a_full_disk_refuses_the_commit_and_the_store_goes_on_when_there_is_space(path: Path) -> None:
+def test_a_commit_on_a_full_disk_fails_and_succeeds_when_there_is_space(path: Path) -> None:
     store = Store(path)
     with store.transaction() as tx:
         tx.put(Lamp(id="lamp-1"))
@@ -173,14 +173,14 @@ def test_a_full_disk_refuses_the_commit_and_the_store_goes_on_when_there_is_spac
     assert [lamp.id for lamp in Store(path).select(Lamp)] == ["lamp-1", "lamp-2"]
 
 
-def test_a_file_that_is_no_store_is_refused_with_its_path(path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_rejected_with_its_path(path: Path) -> None:
     path.write_bytes(b"not a database, certainly not one that is long enough" * 100)
     with pytest.raises(StoreUnavailable, match=r"region\.sqlite"):
         Store(path)
 
 
 def test_a_commit_is_on_the_disk_before_it_returns(path: Path) -> None:
-    """A kill cannot show it (what was written survives it in the kernel), and pulling the plug is no unit test; so SQLite is asked."""
+    """A kill cannot show it, because written data survives in the kernel, so SQLite's settings are read."""
     opened = Store(path)
     assert opened._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert opened._database.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: the log is synced at every commit"
@@ -220,7 +220,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(path: Path, ackn
     assert lamps == {entry.subject for entry in store.journal()}, "records and journal commit together"
 
 
-def test_the_store_is_plain_sqlite(path: Path) -> None:
+def test_the_store_can_be_read_with_sqlite(path: Path) -> None:
     store = Store(path)
     with store.transaction() as tx:
         tx.put(Lamp(id="lamp-1", room="hall"))
@@ -259,7 +259,7 @@ def test_a_transaction_that_fails_leaves_the_index_as_it_was() -> None:
     assert len(store.lookup(Lamp, "room", "hall")) == 1 and store.lookup(Lamp, "room", "attic") == []
 
 
-def test_a_field_that_is_not_indexed_is_not_looked_up_by() -> None:
+def test_a_lookup_by_a_field_without_an_index_is_rejected() -> None:
     with pytest.raises(ValueError, match="lamp are not indexed by lit"):
         Store(":memory:").lookup(Lamp, "lit", "yes")
 

@@ -28,7 +28,7 @@ from zonal.services.dynamodb.service import open_dynamodb
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2.service import ec2
 from zonal.services.invocation import Caller, Invoker
-from zonal.services.operation import ControlCall
+from zonal.services.operation import Call, ControlCall
 from zonal.services.rds.service import rds
 from zonal.services.s3.service import open_s3
 from zonal.services.service import Service
@@ -202,6 +202,33 @@ async def test_what_a_rejected_call_wrote_is_rolled_back_and_the_cause_of_an_int
             await invoker.invoke(OWN, "ec2", "CreateVpc", {"CidrBlock": cidr})
         assert (caught.value.code, caught.value.status, "secret" in caught.value.message) == (code, status, False)
     assert store.get(Mark, "written") is None
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["control plane", "data plane"])
+async def test_the_authorizer_decides_before_the_handler_over_http_and_in_the_process(is_async: bool) -> None:
+    called: list[str] = []
+
+    def deny(call: Call, parameters: Any) -> None:
+        if parameters.get("VpcIds") == ["vpc-denied"]:
+            raise AwsError("UnauthorizedOperation", f"{call.account} may not call {call.service}:{call.operation}", status=403)
+
+    def describe(call: ControlCall, request: Any) -> Any:
+        called.append(request["VpcIds"][0])
+        return {"Vpcs": []}
+
+    async def describe_later(call: Call, request: Any) -> Any:
+        return describe(call, request)  # type: ignore[arg-type]
+
+    handler = describe_later if is_async else describe
+    invoker = Invoker([Service("ec2", {"DescribeVpcs": handler})], Store(":memory:"), RegionClock(), authorizer=deny)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with Gateway(Settings(), invoker).serving([listener]):
+            region = Region(invoker, listener.getsockname()[1])
+            for call in (region.over_http, region.in_process):
+                denied = await call(OWN, "ec2", "DescribeVpcs", {"VpcIds": ["vpc-denied"]})
+                assert denied == ("UnauthorizedOperation", "000000000000 may not call ec2:DescribeVpcs", 403)
+                assert not isinstance(await call(OWN, "ec2", "DescribeVpcs", {"VpcIds": ["vpc-allowed"]}), tuple)
+    assert called == ["vpc-allowed", "vpc-allowed"]
 
 
 def normal(value: Any) -> Any:

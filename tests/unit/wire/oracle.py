@@ -1,4 +1,4 @@
-"""botocore as the other side of the wire: it serialises what we parse, and parses what we render.
+"""botocore as the client: it serialises the requests that zonal parses, and parses the responses that zonal renders.
 
 `Values` makes a value for any shape from a seed: every member down to a depth, recursion ended where the model allows.
 """
@@ -30,7 +30,7 @@ def model(service: str) -> botocore.model.ServiceModel:
 
 
 def request_of(operation: botocore.model.OperationModel, parameters: dict[str, Any], *, protocol: str | None = None) -> HttpRequest:
-    """What botocore would send, with the credential scope that tells the service."""
+    """The request that botocore sends, with a credential scope that names the service."""
     service = operation.service_model
     protocol = protocol or service.resolved_protocol
     serializer = botocore.serialize.create_serializer(protocol, include_validation=False)
@@ -49,7 +49,7 @@ def request_of(operation: botocore.model.OperationModel, parameters: dict[str, A
 def parsed(
     operation: botocore.model.OperationModel, response: HttpResponse, *, protocol: str | None = None, shape: Any = None
 ) -> dict[str, Any]:
-    """What botocore makes of our answer, without its metadata. `shape` is an error's, to have its modelled fields."""
+    """The response as botocore parses it, without its metadata. With an error's `shape`, its modelled fields are included."""
     assert isinstance(response.body, bytes)
     headers = botocore.awsrequest.HeadersDict(dict(response.headers))
     message = {"body": response.body, "headers": headers, "status_code": response.status, "context": {}}
@@ -60,7 +60,7 @@ def parsed(
 
 
 class Values:
-    """Values for shapes, from a seed."""
+    """Generates values for shapes from a seed."""
 
     def __init__(self, seed: object, *, xml: bool) -> None:
         self._random = random.Random(f"{seed}")
@@ -95,7 +95,7 @@ class Values:
         return values
 
     def _is_sent(self, value: Any) -> bool:
-        """Forms and XML cannot tell an empty structure or list from none."""
+        """In forms and XML an empty structure or list equals an absent one."""
         return not self._xml or value not in ({}, [])
 
     def scalar(self, shape: Any, location: str | None) -> Any:
@@ -123,7 +123,7 @@ class Values:
         return "w" + "".join(self._random.choices(LETTERS, k=self._random.randint(1, 8)))
 
     def _ends(self, shape: Any, depth: int) -> bool:
-        """Whether a member is a scalar, or there is depth left."""
+        """Whether a member is a scalar, or may be nested further."""
         return depth < DEPTH or shape.type_name not in ("structure", "list", "map")
 
 

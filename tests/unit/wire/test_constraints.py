@@ -1,4 +1,4 @@
-"""Broken constraints in AWS's words."""
+"""AWS's messages for broken constraints."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from zonal.wire import constraints
         (7, float("-inf"), float("inf"), []),
     ],
 )
-def test_a_number_out_of_its_range_is_refused_with_the_bound_in_full(value: float, low: float, high: float, expected: list[str]) -> None:
+def test_a_number_out_of_its_range_is_reported_with_the_complete_bound(value: float, low: float, high: float, expected: list[str]) -> None:
     assert constraints.broken_range(value, low, high) == expected
 
 
-def test_a_length_out_of_its_bounds_is_refused_with_the_bound() -> None:
+def test_a_length_out_of_its_bounds_is_reported_with_the_bound() -> None:
     assert constraints.broken_length(3, 3, 255) == []
     assert constraints.broken_length(2, 3, 255) == ["Member must have length greater than or equal to 3"]
     assert constraints.broken_length(256, 3, 255) == ["Member must have length less than or equal to 255"]
 
 
-def test_all_broken_constraints_come_in_one_message() -> None:
+def test_all_broken_constraints_are_reported_in_one_message() -> None:
     first = constraints.failure("'a'", "tableName", constraints.pattern("[b]+"))
     second = constraints.failure("null", "key", constraints.NOT_NULL)
     assert constraints.summary([first]) == (

@@ -1,4 +1,4 @@
-"""Which service and operation a request means, however it says so."""
+"""The service and the operation of a request in every protocol."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_operation_is_located(sent: HttpRequest, operation: str, labels: dic
         (request(scope="kms", x_amz_target="TrentService.ListKeys"), "NotImplemented", 501),
     ],
 )
-def test_what_means_no_operation_is_refused_as_the_service_does(sent: HttpRequest, code: str, status: int) -> None:
+def test_a_request_without_a_known_operation_is_rejected_with_the_services_error(sent: HttpRequest, code: str, status: int) -> None:
     with pytest.raises(AwsError) as refused:
         CATALOGUE.locate(sent, CATALOGUE.recognise(sent))
     assert (refused.value.code, refused.value.status) == (code, status)

@@ -1,4 +1,4 @@
-"""Which hosts are the region's, and which web pages may use a well-known key."""
+"""The hosts of the region, and the web pages that may use a well-known key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def request(**headers: str) -> HttpRequest:
         "",
     ],
 )
-def test_names_of_the_region_are_taken(host: str) -> None:
+def test_names_of_the_region_are_accepted(host: str) -> None:
     assert OriginPolicy(Settings()).host_refusal(HttpRequest("GET", "/", "", {"host": host})) is None
 
 
@@ -41,12 +41,12 @@ def test_names_of_the_region_are_taken(host: str) -> None:
         *("localhost/evil.example", "evil.example,localhost", "[::1", "x", "::1", "2130706433"),
     ],
 )
-def test_any_other_host_is_refused_by_name(host: str) -> None:
+def test_any_other_host_is_rejected_by_name(host: str) -> None:
     refusal = OriginPolicy(Settings()).host_refusal(HttpRequest("GET", "/", "", {"host": host}))
     assert refusal is not None and host in refusal and "allowed_hosts" in refusal
 
 
-def test_hosts_can_be_added_by_name_below_a_name_or_all() -> None:
+def test_hosts_can_be_allowed_by_name_by_domain_or_all() -> None:
     policy = OriginPolicy(Settings(allowed_hosts=("zonal.internal", "*.dev.example", "10.0.0.7")))
     for host in ("zonal.internal:4566", "a.dev.example", "b.a.dev.example", "10.0.0.7:4566"):
         assert policy.allows_host(host), host
@@ -55,7 +55,7 @@ def test_hosts_can_be_added_by_name_below_a_name_or_all() -> None:
     assert OriginPolicy(Settings(allowed_hosts=("*",))).allows_host("evil.example")
 
 
-def test_an_address_that_the_region_listens_on_is_a_name_of_its() -> None:
+def test_an_address_that_the_region_listens_on_is_one_of_its_names() -> None:
     own = {"access_key": "AKOWN", "secret_key": "own"}
     assert OriginPolicy(Settings(bind="192.168.1.5", **own)).allows_host("192.168.1.5:4566")
     assert not OriginPolicy(Settings(bind="192.168.1.5", **own)).allows_host("192.168.1.6:4566")
@@ -99,7 +99,7 @@ def test_a_foreign_page_may_not_use_a_well_known_key_and_may_use_the_users_own(h
         {"referer": "https://evil.example"},
     ],
 )
-def test_a_program_an_address_that_was_typed_and_the_regions_own_page_are_not_foreign(headers: dict[str, str]) -> None:
+def test_programs_typed_addresses_and_the_regions_own_pages_are_not_foreign(headers: dict[str, str]) -> None:
     assert OriginPolicy(Settings()).origin_refusal(request(**headers), "test") is None
 
 
@@ -124,7 +124,7 @@ def test_an_origin_can_be_allowed_by_the_settings_or_by_the_service() -> None:
     assert asked == ["https://app.example", "https://evil.example"]
 
 
-def test_browsers_are_told_of_allowed_origins_only() -> None:
+def test_cors_headers_are_sent_for_allowed_origins_only() -> None:
     policy = OriginPolicy(Settings(allowed_origins=("http://localhost:3000",)))
     asked = {"access_control_request_method": "POST", "access_control_request_headers": "x-amz-target"}
     ask = request(origin="http://localhost:3000", **asked)

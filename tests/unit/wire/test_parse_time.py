@@ -1,4 +1,4 @@
-"""Parsers of untrusted bytes take time in proportion to their size, and bound what they make of them.
+"""Parsers of untrusted bytes take linear time and bound the size of their results.
 
 Each is given documents of some size and of twice that. A parser that is linear takes about twice as long, a quadratic one four times.
 What is measured is the processor time of this thread, the least of several runs, so that a busy machine changes little.
@@ -21,7 +21,7 @@ from zonal.wire import cbor, json_bodies, requests, xml
 from zonal.wire.dispatch import ServiceCatalog
 from zonal.wire.http_messages import HttpRequest
 
-SIZE = 160 * 1024  # More than what is decoded in one piece.
+SIZE = 160 * 1024  # More than is decoded in one piece.
 MOST_GROWTH = 3.5
 NEGLIGIBLE_SECONDS = 0.002
 SEEDS = range(10)
@@ -30,7 +30,7 @@ FORM = {"host": "ec2.us-east-1.amazonaws.com", "content-type": "application/x-ww
 
 
 def least_time(parse: Callable[[bytes], Any], raw: bytes) -> float:
-    """Seconds of processor time, without those of the garbage collector, which depend on what else there is."""
+    """Seconds of processor time, with the garbage collector disabled, whose time depends on other objects."""
     found = []
     gc.disable()
     for _ in range(3):
@@ -43,7 +43,7 @@ def least_time(parse: Callable[[bytes], Any], raw: bytes) -> float:
 
 
 def assert_linear(parse: Callable[[bytes], Any], make: Callable[[int], bytes]) -> None:
-    """A document of twice the size takes less than `MOST_GROWTH` times as long; what fails is measured again."""
+    """A document of twice the size takes less than `MOST_GROWTH` times as long; a failure is measured again."""
     small, large = make(SIZE), make(2 * SIZE)
     for _ in range(4):
         once, twice = least_time(parse, small), least_time(parse, large)
@@ -249,7 +249,7 @@ def test_a_head_is_recognised_in_linear_time(authorization: Callable[[int], str]
     assert_linear(recognise, lambda size: authorization(size // 4).encode())
 
 
-def test_what_is_made_of_a_document_is_bounded() -> None:
+def test_the_size_of_a_decoded_document_is_bounded() -> None:
     for raw in (
         b"<r>" + b"<a/>" * xml.NODE_LIMIT + b"</r>",
         b"<a>" * 65 + b"</a>" * 65,
@@ -276,7 +276,7 @@ def test_brackets_and_commas_in_texts_are_not_counted() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_document_decoded_in_pieces_is_what_it_is_decoded_whole(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_decoded_in_pieces_equals_the_document_decoded_at_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     source = random.Random(seed)
 
     def value(depth: int) -> Any:

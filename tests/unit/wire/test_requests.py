@@ -1,4 +1,4 @@
-"""Requests that are wrong: each with the service's own refusal."""
+"""Invalid requests, each with the service's own error."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def rpc(body: bytes) -> HttpRequest:
         (rpc(cbor.encode({"Period": "x"})), "SerializationException", "STRING_VALUE cannot be converted to Integer"),
     ],
 )
-def test_what_is_malformed_is_refused_in_the_services_messages(sent: HttpRequest, code: str, argv: str) -> None:
+def test_malformed_input_is_rejected_with_the_services_messages(sent: HttpRequest, code: str, argv: str) -> None:
     with pytest.raises(AwsError) as refused:
         parse(sent)
     assert refused.value.code == code
@@ -86,7 +86,7 @@ def test_what_is_malformed_is_refused_in_the_services_messages(sent: HttpRequest
     assert argv in refused.value.message
 
 
-def test_what_is_wrong_is_told_all_at_once_with_the_members_paths() -> None:
+def test_all_errors_are_reported_at_once_with_the_members_paths() -> None:
     schema = '"KeySchema":[{"AttributeName":"a","KeyType":"X"}]'
     body = f'{{"TableName":"t",{schema},"AttributeDefinitions":[{{"AttributeName":"","AttributeType":"S"}}]}}'
     with pytest.raises(AwsError) as refused:
@@ -96,11 +96,11 @@ def test_what_is_wrong_is_told_all_at_once_with_the_members_paths() -> None:
     assert "Value '' at 'attributeDefinitions.1.member.attributeName' failed" in refused.value.message
 
 
-def test_query_services_other_than_ec2_ignore_what_they_do_not_know() -> None:
+def test_query_services_other_than_ec2_ignore_unknown_parameters() -> None:
     assert parse(form("rds", "Action=DescribeDBInstances&Nonsense=1")) == {}
 
 
-def test_lists_go_by_number_not_by_place() -> None:
+def test_list_elements_are_ordered_by_number_not_by_position() -> None:
     assert parse(form("ec2", "Action=DescribeVpcs&VpcId.10=c&VpcId.2=b&VpcId.1=a")) == {"VpcIds": ["a", "b", "c"]}
     assert parse(form("rds", "Action=DescribeDBInstances&Filters.Filter.1.Name=x&Filters.Filter.1.Values.Value.1=y")) == {
         "Filters": [{"Name": "x", "Values": ["y"]}]
@@ -110,7 +110,7 @@ def test_lists_go_by_number_not_by_place() -> None:
     }
 
 
-def test_every_prefix_of_a_good_body_is_good_or_refused() -> None:
+def test_every_prefix_of_a_valid_body_is_valid_or_rejected() -> None:
     good = cbor.encode({"Namespace": "n", "MetricName": "m", "StartTime": 1.5, "EndTime": 2, "Period": 60, "Statistics": ["Sum"]})
     xml = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
     source = random.Random(7)
@@ -134,7 +134,7 @@ def test_entities_are_not_expanded_and_the_built_in_ones_are() -> None:
     assert xml_module.tree(b"<a>&lt;&#65;&amp;</a>").text == "<A&"
 
 
-def test_a_packed_body_is_unpacked_up_to_the_limit() -> None:
+def test_a_gzip_body_is_decompressed_up_to_the_limit() -> None:
     packed = request(body=gzip.compress(b"x" * 5000))
     assert requests.unpacked(packed, limit_bytes=5000) == b"x" * 5000
     for body, limit in ((packed.body, 4999), (packed.body[:-9], 9000), (b"plain", 9000)):

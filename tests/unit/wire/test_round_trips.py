@@ -1,4 +1,4 @@
-"""Every operation of the owned services, and some of each other protocol, there and back with botocore as the other side."""
+"""Round trips with botocore as the client, for every operation of the region's services and some of each other protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ XML = ("query", "ec2", "rest-xml")
 INDISTINCT = {
     "s3": {"GetBucketLifecycle", "PutBucketLifecycle", "GetBucketNotification", "PutBucketNotification", "ListDirectoryBuckets"},
 }
-"""Operations that share their way in with another, which is meant: deprecated ones, and S3's of another endpoint."""
+"""Operations that share a route with another one on purpose: deprecated ones, and those of S3's other endpoints."""
 
 
 def operations(service: str) -> list[str]:
@@ -46,7 +46,7 @@ def protocols(service: str) -> list[str]:
 
 
 @pytest.mark.parametrize("service", [*WHOLE, *SAMPLED])
-def test_what_botocore_sends_is_parsed_into_what_the_caller_gave(service: str) -> None:
+def test_a_request_of_botocore_is_parsed_into_the_callers_parameters(service: str) -> None:
     for protocol in protocols(service):
         for name in operations(service):
             operation = model(service).operation_model(name)
@@ -62,17 +62,17 @@ def test_what_botocore_sends_is_parsed_into_what_the_caller_gave(service: str) -
 
 
 @pytest.mark.parametrize("service", [*WHOLE, *SAMPLED])
-def test_what_is_rendered_is_parsed_by_botocore_into_what_the_handler_gave(service: str) -> None:
+def test_a_rendered_response_is_parsed_by_botocore_into_the_handlers_result(service: str) -> None:
     for protocol in protocols(service):
         if (service, protocol) == ("cloudwatch", "query"):
-            continue  # Today's model has no result wrappers any more, so botocore cannot read CloudWatch's forms' answers.
+            continue  # The present model has no result wrappers, so botocore cannot read CloudWatch's Query responses.
         for name in operations(service):
             operation = model(service).operation_model(name)
             shape = operation.output_shape
             if has_stream(shape):
                 continue
             if (service, name) == ("s3", "GetBucketLocation"):
-                continue  # Its root holds the text itself, which a handler of botocore's client reads, not the bare parser.
+                continue  # Its root contains the text itself, which a handler of botocore's client reads, not its parser.
             given = Values((service, name, "output"), xml=protocol in XML).of(shape) if shape else {}
             request = request_of(
                 operation, Values((service, name), xml=True).of(operation.input_shape) if operation.input_shape else {}, protocol=protocol
@@ -84,7 +84,7 @@ def test_what_is_rendered_is_parsed_by_botocore_into_what_the_handler_gave(servi
 
 
 def as_botocore_sees(operation: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """botocore's bare parser hands a blob that is the whole body over as text."""
+    """botocore's parser returns a blob that is the whole body as text."""
     shape = operation.output_shape
     result = dict(values)
     for name in shape.members if shape else ():
@@ -113,7 +113,7 @@ def test_every_modelled_error_reaches_botocore_with_its_code_its_messages_and_it
 
 
 def code_of(service: str, protocol: str, shape: Any) -> str:
-    """The code as botocore shows it: a document names the shape, unless the service was a Query service once."""
+    """The code that botocore reports: JSON has the shape's name, unless the service was a Query service before."""
     old = model(service).metadata.get("awsQueryCompatible") is not None
     named_by_shape = protocol in ("json", "rest-json", "smithy-rpc-v2-cbor") and not old
     name: str = shape.name if named_by_shape else shape.error_code

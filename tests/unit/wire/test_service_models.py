@@ -1,4 +1,4 @@
-"""Models are held as botocore holds them, only smaller."""
+"""Service models agree with botocore's."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zonal.wire.service_models import ModelMissing
 
 
 @pytest.mark.parametrize("name", ["ec2", "rds", "sts", "dynamodb", "s3", "elbv2", "cloudwatch", "lambda"])
-def test_the_head_of_a_file_says_the_same_as_the_whole(name: str) -> None:
+def test_metadata_from_the_head_of_a_file_equals_that_of_the_whole_file(name: str) -> None:
     whole = service_models.service(name)
     assert service_models.metadata(name) == whole.metadata
     assert whole.metadata.signs_as == model(name).signing_name
     assert whole.operation_names == model(name).operation_names
 
 
-def test_botocores_own_extras_are_laid_over() -> None:
+def test_botocores_sdk_extras_are_merged() -> None:
     put = service_models.service("s3").operation("PutObject")
     copy = service_models.service("rds").operation("CopyDBSnapshot")
     assert put is not None and put.input is not None and put.input.members["Expires"].type == "timestamp"
@@ -30,7 +30,7 @@ def test_an_unknown_service_is_named() -> None:
             service_models.metadata(name)
 
 
-def test_a_shape_that_holds_itself_is_one_shape() -> None:
+def test_a_recursive_shape_is_one_object() -> None:
     put = service_models.service("dynamodb").operation("PutItem")
     assert put is not None and put.input is not None
     value = put.input.members["Item"].value

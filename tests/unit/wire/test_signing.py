@@ -1,4 +1,4 @@
-"""SigV4 with botocore's own signers as the callers."""
+"""Signature verification with botocore's signers as clients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def signed(
     signer: Signer = botocore.auth.SigV4Auth,
     **options: Any,
 ) -> HttpRequest:
-    """A request that botocore has signed."""
+    """A request signed by botocore."""
     draft = AWSRequest(method, f"http://127.0.0.1:4566{target}", headers or {}, body)
     signer(credentials, service, region, **options).add_auth(draft)
     prepared = draft.prepare()
@@ -70,7 +70,7 @@ def refusal(request: HttpRequest, *, at: datetime | None = None) -> AwsError:
     ["/", "/a/b?x=1", "/a//b/../c/./d/", "/a%20b/%C3%A4?b=2&a=1&a=0&e=", "/x?q=a%2Bb%20c&list-type=2&uploads", "/~t-i_l.d*e"],
 )
 @pytest.mark.parametrize("service", ["ec2", "dynamodb", "lambda"])
-def test_what_botocore_signed_is_verified(service: str, target: str) -> None:
+def test_a_signature_of_botocore_is_verified(service: str, target: str) -> None:
     signature = verify(signed(service, target=target, headers={"X-Amz-Spaces": "  a   b ", **FORM}, body=b"Action=X"))
     assert (signature.access_key, signature.region, signature.service) == ("AKID", "us-east-1", service)
 
@@ -93,7 +93,7 @@ def test_s3s_paths_are_signed_as_they_are(target: str, body: bytes) -> None:
         ("lambda", {}, "InvalidSignatureException", 403),
     ],
 )
-def test_a_wrong_secret_a_changed_body_a_changed_header_and_a_wrong_region_are_refused(
+def test_a_wrong_secret_a_changed_body_a_changed_header_and_a_wrong_region_are_rejected(
     service: str, headers: dict[str, str], code: str, status: int
 ) -> None:
     wrong_secret = signed(service, headers=headers, body=b"x", credentials=Credentials("AKID", "other"))
@@ -116,13 +116,13 @@ def test_a_wrong_secret_a_changed_body_a_changed_header_and_a_wrong_region_are_r
         ("lambda", {}, "UnrecognizedClientException", 403),
     ],
 )
-def test_an_unknown_key_and_a_token_nobody_gave_out_are_refused(service: str, headers: dict[str, str], code: str, status: int) -> None:
+def test_an_unknown_key_and_an_unknown_token_are_rejected(service: str, headers: dict[str, str], code: str, status: int) -> None:
     for credentials in (Credentials("NOBODY", "secret"), Credentials("AKID", "secret", token="made-up")):
         error = refusal(signed(service, headers=headers, credentials=credentials))
         assert (error.code, error.status) == (code, status)
 
 
-def test_a_clock_that_is_wrong_is_told_so_in_each_services_messages() -> None:
+def test_a_skewed_clock_is_reported_with_each_services_message() -> None:
     rds, ec2, dynamodb = signed("rds", headers=FORM), signed("ec2", headers=FORM), signed("dynamodb", headers=JSON)
     assert refusal(rds, at=now() + timedelta(minutes=16)).message.startswith("Signature expired: ")
     assert refusal(rds, at=now() + timedelta(minutes=16)).message.endswith(" - 15 min.)")
@@ -132,7 +132,7 @@ def test_a_clock_that_is_wrong_is_told_so_in_each_services_messages() -> None:
     assert verify(rds, at=now() + timedelta(minutes=14))
 
 
-def test_a_header_that_lacks_something_is_told_what() -> None:
+def test_an_incomplete_authorization_header_is_rejected_with_what_is_missing() -> None:
     good = signed("rds", headers=FORM)
     for broken, message in [
         ("AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/rds/aws4_request", "requires 'Signature' parameter"),
@@ -165,7 +165,7 @@ def test_a_scope_must_be_of_this_day_and_this_service() -> None:
 
 
 class WithoutHost(botocore.auth.SigV4Auth):
-    """Signs everything but the host: such a request could be sent to another one."""
+    """Signs everything but the host, so that the request could be sent to another one."""
 
     def headers_to_sign(self, request: AWSRequest) -> Any:
         headers = super().headers_to_sign(request)
@@ -179,7 +179,7 @@ def test_the_host_must_be_signed() -> None:
     assert refused.message == "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
 
 
-def test_an_unsigned_request_carries_no_signature_and_is_refused_as_the_service_does() -> None:
+def test_an_unsigned_request_is_rejected_with_the_services_error() -> None:
     for headers, target, code in [
         (FORM, "/?Action=DescribeDBInstances", "MissingAuthenticationToken"),
         (JSON, "/", "MissingAuthenticationTokenException"),
@@ -191,7 +191,7 @@ def test_an_unsigned_request_carries_no_signature_and_is_refused_as_the_service_
         assert signing.missing(dialect).code == code
 
 
-def test_a_presigned_url_is_good_until_it_ends() -> None:
+def test_a_presigned_url_is_valid_until_it_expires() -> None:
     for service, signer in [("s3", botocore.auth.S3SigV4QueryAuth), ("rds", botocore.auth.SigV4QueryAuth)]:
         request = signed(service, method="GET", target="/bucket/k%20ey?versionId=1", signer=signer, expires=60)
         assert verify(request, at=now() + timedelta(seconds=50))
@@ -212,7 +212,7 @@ def test_a_presigned_url_is_good_until_it_ends() -> None:
         (("X-Amz-Expires=60", "X-Amz-Expires=61"), "SignatureDoesNotMatch", "does not match"),
     ],
 )
-def test_a_presigned_url_that_was_changed_is_refused(change: tuple[str, str], code: str, argv: str) -> None:
+def test_a_changed_presigned_url_is_rejected(change: tuple[str, str], code: str, argv: str) -> None:
     request = signed("s3", method="GET", target="/bucket/key", signer=botocore.auth.S3SigV4QueryAuth, expires=60)
     request.query = request.query.replace(*change)
     dialect = Dialect("rest-xml", "s3", CATALOGUE.recognise(signed("s3", signer=botocore.auth.S3SigV4Auth)).service)
@@ -221,7 +221,7 @@ def test_a_presigned_url_that_was_changed_is_refused(change: tuple[str, str], co
     assert refused.value.code == code
 
 
-def test_s3_has_refusals_of_its_own() -> None:
+def test_s3_has_its_own_errors() -> None:
     def make(**options: Any) -> HttpRequest:
         return signed("s3", method="PUT", target="/bucket/key", body=b"data", signer=botocore.auth.S3SigV4Auth, **options)
 
@@ -244,7 +244,7 @@ def test_s3_has_refusals_of_its_own() -> None:
     assert refusal(unsigned).fields == {"HeadersNotSigned": "x-amz-acl"}
 
 
-def test_chunks_are_signed_on_from_the_seed() -> None:
+def test_chunk_signatures_continue_from_the_seed() -> None:
     """The example of the S3 API Reference, "Transferring Payload in Multiple Chunks (Chunked Upload)"."""
     key = signing.signing_key("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20130524", "us-east-1", "s3")
     seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
@@ -258,7 +258,7 @@ def test_chunks_are_signed_on_from_the_seed() -> None:
     assert last == "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"
 
 
-async def test_a_streamed_body_that_is_not_what_was_signed_is_found_at_its_end() -> None:
+async def test_a_streamed_body_that_differs_from_the_signed_hash_is_rejected_at_its_end() -> None:
     async def pieces() -> Any:
         yield b"he"
         yield b"llo"
@@ -272,7 +272,7 @@ async def test_a_streamed_body_that_is_not_what_was_signed_is_found_at_its_end()
         [piece async for piece in signing.checked(pieces(), signature(hashlib.sha256(b"other").hexdigest()))]
 
 
-def test_s3s_old_presigned_urls_are_verified() -> None:
+def test_s3s_version_2_presigned_urls_are_verified() -> None:
     request = signed("s3", method="GET", target="/photos/a%20b?versionId=1&acl", signer=old_signer, expires=60)
     assert verify(request).access_key == "AKID"
     assert refusal(request, at=now() + timedelta(seconds=70)).message == "Request has expired"
@@ -283,10 +283,12 @@ def test_s3s_old_presigned_urls_are_verified() -> None:
     assert refusal(request).code == "AccessDenied"
 
 
-def test_s3s_old_signed_headers_are_verified() -> None:
+def test_s3s_version_2_headers_are_verified() -> None:
     parameters = {"x-amz-meta-place": "Zürich ", "content-type": "text/plain"}
     request = signed("s3", method="PUT", target="/photos/a%20b?versionId=1&acl", headers=parameters, signer=header_signer)
-    request.headers = {name: value.encode().decode("latin-1") for name, value in request.headers.items()}  # As they arrive.
+    request.headers = {
+        name: value.encode().decode("latin-1") for name, value in request.headers.items()
+    }  # In the form in which they arrive.
     assert (verify(request).access_key, verify(request).key) == ("AKID", b"")
     request.headers = {**request.headers, "content-type": "text/html"}
     assert refusal(request).code == "SignatureDoesNotMatch"
@@ -296,7 +298,7 @@ def test_s3s_old_signed_headers_are_verified() -> None:
 
 
 @pytest.mark.parametrize("authorization", ["AWS HAHAHA", "AWS ", "AWS :", "AWS AKID:"])
-def test_an_old_signed_header_that_is_none_is_refused(authorization: str) -> None:
+def test_a_malformed_version_2_header_is_rejected(authorization: str) -> None:
     request = signed("s3", target="/photos", signer=header_signer)
     request.headers = {**request.headers, "authorization": authorization}
     assert refusal(request).code == "InvalidArgument"
@@ -315,12 +317,12 @@ def test_an_old_signed_header_that_is_none_is_refused(authorization: str) -> Non
         ("Tue, 07 Jul 9999 21:53:04 GMT", "RequestTimeTooSkewed"),
     ],
 )
-def test_an_old_signed_header_needs_a_date_that_is_near(date: str, code: str) -> None:
+def test_a_version_2_header_requires_a_recent_date(date: str, code: str) -> None:
     assert refusal(signed("s3", target="/photos", headers={"x-amz-date": date}, signer=header_signer)).code == code
 
 
 @pytest.mark.parametrize("form", ["%Y%m%dT%H%M%SZ", "%a, %d %b %Y %H:%M:%S GMT"])
-def test_amazons_date_stands_in_an_old_signed_header_for_the_date(form: str) -> None:
+def test_x_amz_date_replaces_the_date_of_a_version_2_header(form: str) -> None:
     date = now().strftime(form)
     to_sign = f"GET\n\n\n\nx-amz-date:{date}\n/photos/cat.jpg"  # botocore signs the other date as well, which S3 does not.
     signature = base64.b64encode(hmac.digest(b"secret", to_sign.encode(), "sha1")).decode()
@@ -328,7 +330,7 @@ def test_amazons_date_stands_in_an_old_signed_header_for_the_date(form: str) -> 
     assert verify(HttpRequest("GET", "/cat.jpg", "", headers)).access_key == "AKID"
 
 
-def test_an_old_signed_header_without_a_date_is_refused() -> None:
+def test_a_version_2_header_without_a_date_is_rejected() -> None:
     request = signed("s3", target="/photos", signer=header_signer)
     request.headers = {name: value for name, value in request.headers.items() if name != "date"}
     assert refusal(request).code == "AccessDenied"

@@ -1,4 +1,4 @@
-"""Writing XML: what is written once and used again is what would have been written."""
+"""The XML writer: cached XML equals newly written XML."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def instances(count: int, group: dict[str, Any]) -> list[dict[str, Any]]:
 GROUP = {"DBSubnetGroupName": "a <b> & c", "Subnets": [{"SubnetIdentifier": "subnet-1"}, {"SubnetIdentifier": "subnet-2"}]}
 
 
-def test_a_lasting_structure_is_written_as_any_other_however_often() -> None:
+def test_a_cached_structure_is_written_like_any_other_every_time() -> None:
     lasting = [xml.CachedXml(each) for each in instances(5, xml.CachedXml(GROUP))]
     once, again, plain = written({"DBInstances": lasting}), written({"DBInstances": lasting}), written({"DBInstances": instances(5, GROUP)})
     assert once == again == plain
     assert plain.count("<DBSubnetGroupName>a &lt;b&gt; &amp; c</DBSubnetGroupName>") == 5
 
 
-def test_what_is_kept_of_a_lasting_structure_belongs_to_the_element_that_it_was_written_as() -> None:
+def test_the_cache_of_a_structure_is_separate_for_each_element_name() -> None:
     group = xml.CachedXml(GROUP)
     written({"DBInstances": instances(1, group)})
     operation = service_models.service("rds").operation("CreateDBSubnetGroup")

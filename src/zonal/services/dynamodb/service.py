@@ -95,7 +95,7 @@ class DynamoDb:
             await self.engine.close()
 
     def capacity(self, table: str) -> CapacityComparison | None:
-        """The cost of a table's recorded traffic in both capacity modes; None where there is no such table."""
+        """The cost of a table's recorded traffic in both capacity modes; None if the table does not exist."""
         found = self.engine.any_table(table)
         if found is None:
             return None
