@@ -154,7 +154,11 @@ class DeploymentReconciler:
     def _plan(self, id: str) -> Step:
         spec, status = self._store.get(DeploymentSpec, id), self._store.get(DeploymentStatus, id)
         seen = self._seen(id, status)
-        return plan(spec, status, seen, self.limits, resumed=self._memories[id].resumed)
+        memory = self._memories[id]
+        limits = self.limits
+        if status is not None and status.is_led and status.standby is not None:
+            limits = limits.after_rejoining(memory.again(Step(StepKind.REJOIN_STANDBY, status.standby.name)))
+        return plan(spec, status, seen, limits, resumed=memory.resumed)
 
     def _seen(self, id: str, status: DeploymentStatus | None) -> Observation:
         histories: dict[str, tuple[ProbeHistory, ...]] = {}

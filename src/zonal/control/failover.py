@@ -104,11 +104,16 @@ class FailoverView(msgspec.Struct, frozen=True):
     reachable: frozenset[str] = frozenset()
 
 
+LONGEST_ATTACH_SECONDS = 600.0
+"""Upper bound of `VoteLimits.attach_seconds`, however many attempts there were."""
+
+
 class VoteLimits(msgspec.Struct, frozen=True):
     """When an answer counts: so many silent looks or refusals in a row.
 
-    `patience_seconds` is for a required standby that lives but does not confirm, since writes wait for it; `attach_seconds` for one that
-    was started and is to follow, since it may have much to catch up with; `starting_seconds` for a leader that keeps starting.
+    `patience_seconds` bounds the wait for a required standby that is up but does not confirm, because writes wait for it.
+    `attach_seconds` bounds the wait for a standby that was started and has to recover before it streams. `starting_seconds` bounds the
+    wait for a leader that keeps starting.
     """
 
     misses: int = 3
@@ -116,6 +121,14 @@ class VoteLimits(msgspec.Struct, frozen=True):
     patience_seconds: float = 2.0
     attach_seconds: float = 10.0
     starting_seconds: float = 15.0
+
+    def after_rejoining(self, attempts: int) -> VoteLimits:
+        """The limits after so many attempts in a row to make the standby follow: `attach_seconds` doubles with each after the first.
+
+        A standby that recovers slowly (a busy machine, much WAL) would otherwise be restarted or copied again before it can stream.
+        """
+        attach_seconds = min(self.attach_seconds * float(2 ** max(0, min(attempts, 16) - 1)), LONGEST_ATTACH_SECONDS)
+        return msgspec.structs.replace(self, attach_seconds=attach_seconds)
 
 
 class NodeCondition(StrEnum):

@@ -15,13 +15,14 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from msgspec.structs import replace
 
-from zonal.control.failover import ProbeHistory
+from zonal.control.failover import LONGEST_ATTACH_SECONDS, ProbeHistory
 from zonal.engines.node import Monitors, Node, ProbeResult, ProbeStatus
 from zonal.foundation.clock import Clock
 
@@ -33,8 +34,10 @@ QUICK_PROBES = 40
 """After so many quick looks in a row a node that is still starting is asked at the ordinary pace."""
 GRACE_SECONDS = 5.0
 """How long a node that was just started may be silent or refuse without being judged for it."""
-LONGEST_SECONDS = 60.0
-"""Nobody asks for how much longer than this a leader has been without its standby."""
+LONGEST_SECONDS = LONGEST_ATTACH_SECONDS
+"""Cap for `detached_seconds`; larger values do not change any decision."""
+FINE_SECONDS = 60.0
+"""Up to here a change of `detached_seconds` by half a second is reported, beyond it a change by a fifth."""
 PING_PORT = 9
 
 
@@ -255,6 +258,11 @@ def is_news(before: ProbeHistory, after: ProbeHistory) -> bool:
     old, new, old_detached = before.latest, after.latest, before.detached_seconds
     if new.status is not ProbeStatus.SERVING or old.status is not ProbeStatus.SERVING:
         return True
-    if int(2 * old_detached) != int(2 * after.detached_seconds):
+    if _detached_step(old_detached) != _detached_step(after.detached_seconds):
         return True
     return (old.writable, old.required, old.synchronous, old.streaming) != (new.writable, new.required, new.synchronous, new.streaming)
+
+
+def _detached_step(seconds: float) -> int:
+    """A number that changes whenever a new value of `detached_seconds` has to be reported."""
+    return int(2 * seconds) if seconds < FINE_SECONDS else int(2 * FINE_SECONDS + math.log(seconds / FINE_SECONDS, 1.2))

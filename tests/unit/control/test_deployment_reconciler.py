@@ -465,6 +465,23 @@ def test_a_standby_lost_in_the_middle_of_its_copy_is_copied_again() -> None:
     run(test)
 
 
+def test_a_standby_that_recovers_for_longer_than_the_first_wait_gets_a_longer_one_after_each_attempt() -> None:
+    async def test(simulation: Simulation) -> None:
+        async with Region(simulation):
+            await made(simulation, A, B)
+            leader, standby = simulation.engines["orders_1"], simulation.engines["orders_2"]
+            standby.restart_seconds = 100.0
+            standby.calls.clear()
+            await standby.kill()
+            await until(redundancy_is(simulation, Redundancy.ALONE))
+            await until(redundancy_is(simulation, Redundancy.SYNCHRONOUS), within=900.0)
+            copies = standby.calls.count("clone")
+            assert 0 < copies <= 3, f"copied {copies} times"
+            assert leader.write(1)
+
+    run(test)
+
+
 def test_what_was_waited_for_is_not_told_any_more_while_the_standby_is_made_a_copy() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation) as region:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from tests import virtual_time
 from tests.unit.control.simulation import ZONES, A, B, C, Engine, Monitors, Simulation, place, until
 from zonal.control.deployment_records import Member, Preparation
-from zonal.control.health import GRACE_SECONDS, HealthMonitor, ProbeTiming
+from zonal.control.health import GRACE_SECONDS, LONGEST_SECONDS, HealthMonitor, ProbeTiming
 from zonal.engines.node import ProbeStatus, Secrets
 
 
@@ -56,7 +56,7 @@ def on(test: Callable[[Ward], Awaitable[None]]) -> None:
 def test_a_node_is_probed_from_every_other_zone_and_health_is_no_news() -> None:
     async def test(ward: Ward) -> None:
         assert {history.zone for history in ward.health.histories("d-1", "orders_1")} == {B, C} and ward.answers() == {ProbeStatus.SERVING}
-        await asyncio.sleep(60)
+        await asyncio.sleep(LONGEST_SECONDS)
         before = ward.changes
         await asyncio.sleep(60)
         assert ward.changes == before
