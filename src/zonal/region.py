@@ -22,6 +22,7 @@ from pathlib import Path
 
 from zonal.control.disk_monitor import HOSTS, DiskMonitor
 from zonal.control.log_retention import LogRetention
+from zonal.control.owners import Owners
 from zonal.control.sandbox_run import record_sandbox
 from zonal.engines.engine_store import EngineStore
 from zonal.fabric import sandbox
@@ -43,6 +44,7 @@ from zonal.services.dynamodb.service import open_dynamodb
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2 import service as ec2
 from zonal.services.operation import Handler, handlers
+from zonal.services.rds import deployment_owner
 from zonal.services.rds import service as rds
 from zonal.services.rds.logs import Logs
 from zonal.services.s3.service import STREAMS, open_s3
@@ -68,7 +70,8 @@ class Region:
             if record_sandbox(tx, sandbox.identity()):
                 rds.start_instances(tx)
         access = ApiAccess(settings.endpoint, settings.access_key, settings.secret_key, ca_bundle=str(state / CERTIFICATES))
-        self._disks = DiskMonitor(self.store, self.clock, state=state)
+        self._owners = Owners({deployment_owner.KIND: deployment_owner.DbInstanceOwner(self.store)})
+        self._disks = DiskMonitor(self.store, self._owners, self.clock, state=state)
         self.routes = OperatorRoutes(self.store, access, state=state, fabric=fabric, is_storage_full=self._disks.is_full)
         self.routes.failures = self._disks.warnings
         self._operator_server = OperatorServer(state / SOCKET, self.routes.routes())
@@ -132,7 +135,7 @@ class Region:
         fabric = Fabric(self.state, faults=recorded_faults(self.store), ttl_seconds=self.settings.dns_ttl_seconds)
         await fabric.start()
         stack.push_async_callback(fabric.stop)
-        runtime = Runtime(self.store, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
+        runtime = Runtime(self.store, self._owners, fabric, self._engines, self.clock, self.settings, self._dynamodb.reconcilers)
         self._database_logs.nodes = runtime.nodes
         await stack.enter_async_context(runtime.running())
         self.routes.give(OperatorActions(runtime.zones, runtime.exec_hosts, runtime.database_runtime))

@@ -17,6 +17,7 @@ from zonal.control.deployment_reconciler import DeploymentReconciler
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.disk_monitor import HOSTS
 from zonal.control.engine_nodes import EngineBuilder, EngineNodes
+from zonal.control.owners import NameAnnouncer, Owners
 from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import EngineFailed, HostUnreachable
@@ -47,6 +48,7 @@ class Runtime:
     def __init__(
         self,
         store: Store,
+        owners: Owners,
         fabric: Fabric,
         engines: EngineStore,
         clock: Clock,
@@ -61,7 +63,8 @@ class Runtime:
             store,
             self.nodes,
             fabric.monitors,
-            endpoints,
+            NameAnnouncer(owners, fabric.names),
+            owners,
             zones=zones,
             settings=settings,
             clock=clock,

@@ -128,7 +128,7 @@ def environment(state: Path, access: ApiAccess) -> dict[str, str]:
 @click.command()
 @state_option
 @click.option("--event", default="", metavar="PREFIX", help="Only events that begin so, e.g. failover.")
-@click.option("--subject", default="", help="Only what happened to this thing, also under its former names.")
+@click.option("--subject", default="", help="Only entries about this resource, by its name or ARN, also under its former names.")
 @click.option("-n", "--last", type=click.IntRange(min=1), default=100, show_default=True, help="How many entries at most.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens next.")
 @json_option

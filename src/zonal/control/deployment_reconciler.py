@@ -22,6 +22,7 @@ from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, M
 from zonal.control.failover import NodeCondition, ProbeHistory, Redundancy, VoteLimits, judge
 from zonal.control.failover_steps import FENCE_SECONDS
 from zonal.control.health import HealthMonitor, ProbeTiming
+from zonal.control.owners import Owners
 from zonal.control.step_context import Announcer, NodeProvider
 from zonal.control.step_table import StepTable
 from zonal.engines.node import HostUnreachable, Monitors
@@ -58,6 +59,7 @@ class DeploymentReconciler:
         nodes: NodeProvider,
         monitors: Monitors,
         announcer: Announcer,
+        owners: Owners,
         *,
         zones: Iterable[str],
         settings: Settings,
@@ -67,12 +69,13 @@ class DeploymentReconciler:
         self._store = store
         self._nodes = nodes
         self._clock = clock
+        self._owners = owners
         self.limits = VoteLimits(misses=settings.probe_misses)
         pace = ProbeTiming(interval=settings.probe_interval_seconds, timeout=settings.probe_timeout_seconds)
         self.health = HealthMonitor(
             monitors, zones=zones, pace=pace, clock=clock, changed=self._seen_anew, monitor_addresses=monitor_addresses
         )
-        self._steps = StepTable(store, nodes, self.health, announcer)
+        self._steps = StepTable(store, nodes, self.health, announcer, owners)
         self._memories: dict[str, _RetryState] = defaultdict(_RetryState)
         self._nudge: Callable[[str], None] = lambda _: None
 
@@ -257,7 +260,7 @@ class DeploymentReconciler:
             return
         with self._store.transaction() as tx:
             tx.put(replace(status, why=why))
-            tx.note("failover.waiting", spec.subject, node=step.node, why=why, epoch=status.epoch)
+            tx.note("failover.waiting", self._owners.arn(spec.owner), node=step.node, why=why, epoch=status.epoch)
 
     def _tell_failure(self, id: str, step: Step, memory: _RetryState, error: Exception) -> None:
         """Show what a step fails with that has failed before; the driver's journal has every failure."""
@@ -300,7 +303,7 @@ class DeploymentReconciler:
                 votes = {history.zone: f"{history.status}, {history.in_a_row} in a row" for history in each.histories}
                 fields = {"node": each.name, "zone": each.zone, "condition": condition, "leads": each.name == status.leader}
                 with self._store.transaction() as tx:
-                    tx.note("failover.detected", spec.subject, votes=votes, epoch=status.epoch, **fields)
+                    tx.note("failover.detected", self._owners.arn(spec.owner), votes=votes, epoch=status.epoch, **fields)
 
 
 class _RetryState:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from itertools import islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from zonal.control.failover import Redundancy
+from zonal.control.owners import Owner
 from zonal.foundation.errors import ZonalError
 from zonal.records.record_view import RecordView
 from zonal.records.store import Record
@@ -41,14 +42,15 @@ class Placement(msgspec.Struct, frozen=True):
 class DeploymentSpec(Record, frozen=True, kw_only=True):
     """What a service wants of a deployment. The first of `places` is where the leader is laid out; a second one is a standby.
 
-    `subject` is what the journal calls it. A node runs at `revision` (an older one is restarted with what is wanted now: version,
-    settings, memory). `restart`, `failover` and `password` count how often each was asked for. `master_user` and `database` are
-    those of the creation.
+    `owner` is the AWS resource that the deployment belongs to. A node that runs an older `revision` is restarted with the present version,
+    settings and memory. `restart`, `failover` and `password` count the requests of each. `master_user` and `database` are those of the
+    creation.
     """
 
     kind: ClassVar[str] = "deployment"
+    version: ClassVar[int] = 2
 
-    subject: str
+    owner: Owner
     engine: str
     engine_version: str
     port: int
@@ -63,6 +65,11 @@ class DeploymentSpec(Record, frozen=True, kw_only=True):
     restart: int = 0
     failover: int = 0
     password: int = 0
+
+    @classmethod
+    def upgrade(cls, body: dict[str, Any], version: int) -> dict[str, Any]:
+        """Version 1 had a bare `subject`, and only DB instances had deployments."""
+        return body | {"owner": {"kind": "rds:db", "id": body["subject"]}}
 
 
 class Preparation(StrEnum):

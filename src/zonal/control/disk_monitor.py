@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
+from zonal.control.owners import Owners
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.periodic import repeat
@@ -40,6 +41,8 @@ class FullDisk(Record, frozen=True, kw_only=True):
 
     subject: str
     directory: str
+    title: str = ""
+    """The subject as messages name it; empty in records of earlier versions."""
 
 
 class DiskSpace(NamedTuple):
@@ -50,10 +53,12 @@ class DiskSpace(NamedTuple):
 
 
 class DiskUse(NamedTuple):
-    """Who needs a directory: `key` is a deployment's id or `REGION`, `subject` what the journal calls it."""
+    """What uses a directory: `key` is a deployment's id or `REGION`, `subject` the journal's subject (an owner's ARN or `REGION`), `title`
+    the subject as messages name it."""
 
     key: str
     subject: str
+    title: str
     directory: Path
 
 
@@ -68,14 +73,18 @@ class DiskChange(NamedTuple):
 class DiskMonitor:
     """Watches the disks of one region whose state is in `state`."""
 
-    def __init__(self, store: Store, clock: Clock, *, state: Path, measure: Callable[[Path], DiskSpace | None] | None = None) -> None:
+    def __init__(
+        self, store: Store, owners: Owners, clock: Clock, *, state: Path, measure: Callable[[Path], DiskSpace | None] | None = None
+    ) -> None:
         self._store = store
+        self._owners = owners
         self._clock = clock
         self._state = state
         self._hosts = state / HOSTS
         self._measure = measure or disk_space
         self._full = {
-            record.id: (DiskUse(record.id, record.subject, Path(record.directory)), clock.monotonic()) for record in store.select(FullDisk)
+            record.id: (DiskUse(record.id, record.subject, record.title or record.subject, Path(record.directory)), clock.monotonic())
+            for record in store.select(FullDisk)
         }
         """The full disks by key, each with the stopwatch's reading when it was found full."""
         self._available: dict[str, int] = {}
@@ -91,7 +100,7 @@ class DiskMonitor:
             left = f"{self._available.get(REGION, 0) / (1 << 20):.1f} MiB are left"
             return (f"the disk of {self._state} is full ({left}): writes to databases, tables and buckets fail until there is room",)
         return tuple(
-            f"{use.subject}: the disk of {use.directory} is full: its writes fail until there is room" for use, _ in self._full.values()
+            f"{use.title}: the disk of {use.directory} is full: its writes fail until there is room" for use, _ in self._full.values()
         )
 
     async def run(self) -> None:
@@ -112,11 +121,12 @@ class DiskMonitor:
         self._journal(gone)
 
     def _uses(self) -> Iterator[DiskUse]:
-        yield DiskUse(REGION, REGION, self._state)
+        yield DiskUse(REGION, REGION, REGION, self._state)
         for spec in self._store.select(DeploymentSpec):
             status = self._store.get(DeploymentStatus, spec.id)
             for member in status.members if status else ():
-                yield DiskUse(spec.id, spec.subject, self._hosts / member.place.host)
+                subject, title = self._owners.arn(spec.owner), self._owners.describe(spec.owner)
+                yield DiskUse(spec.id, subject, title, self._hosts / member.place.host)
 
     def _judge(self, use: DiskUse, space: DiskSpace) -> None:
         now, was_full = self._clock.monotonic(), self.is_full(use.key)
@@ -144,7 +154,7 @@ class DiskMonitor:
                     else:
                         tx.note("database.disk_full" if full else "database.disk_recovered", use.subject, **fields)
                     if full:
-                        tx.put(FullDisk(id=use.key, subject=use.subject, directory=str(use.directory)))
+                        tx.put(FullDisk(id=use.key, subject=use.subject, directory=str(use.directory), title=use.title))
                     else:
                         tx.delete(FullDisk, use.key)
         except ZonalError:

@@ -39,7 +39,7 @@ class FailoverSteps(StepContext):
     async def promote(self, deployment: DeploymentAccess, step: Step) -> None:
         with deployment.change() as (tx, status):
             if not status.promoting:
-                assert status.redundancy is Redundancy.SYNCHRONOUS, f"{deployment.subject} is {status.redundancy}, nobody may be promoted"
+                assert status.redundancy is Redundancy.SYNCHRONOUS, f"{deployment.title} is {status.redundancy}: no node may be promoted"
                 status = replace(status, promoting=step.node, epoch=status.epoch + 1)
                 status = status.with_member(replace(status.leading, unfenced=True))
                 tx.put(status)
@@ -93,7 +93,7 @@ class FailoverSteps(StepContext):
 
     async def go_alone(self, deployment: DeploymentAccess, step: Step) -> None:
         with deployment.change() as (tx, status):
-            assert not status.promoting, f"{deployment.subject} is being failed over: its old leader must not be relaxed"
+            assert not status.promoting, f"{deployment.title} is being failed over: its old leader must not be relaxed"
             if status.redundancy is Redundancy.SYNCHRONOUS:
                 status = replace(status, redundancy=Redundancy.ALONE)
                 tx.put(status)

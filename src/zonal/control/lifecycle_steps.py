@@ -116,7 +116,7 @@ class LifecycleSteps(StepContext):
                 tx.note("deployment.stopped", deployment.subject, epoch=status.epoch)
             tx.put(replace(status, phase=Phase.STOPPED, why=""))
         if not all(reached):
-            raise HostUnreachable(f"a node of {deployment.subject} cannot be stopped while its zone is lost")
+            raise HostUnreachable(f"a node of {deployment.title} cannot be stopped while its zone is lost")
 
     async def _stop_one(self, deployment: DeploymentAccess, member: Member) -> bool:
         node = self.node(deployment.id, member)
@@ -147,7 +147,7 @@ class LifecycleSteps(StepContext):
                 tx.note("deployment.deleted", deployment.subject, epoch=status.epoch)
             tx.put(replace(status, phase=Phase.DELETED))
         if not all(reached):
-            raise HostUnreachable(f"a node of {deployment.subject} cannot be removed while its zone is lost")
+            raise HostUnreachable(f"a node of {deployment.title} cannot be removed while its zone is lost")
 
     async def _destroy_one(self, deployment: DeploymentAccess, member: Member) -> bool:
         node = self.node(deployment.id, member)

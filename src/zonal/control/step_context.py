@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Member
 from zonal.control.health import HealthMonitor
+from zonal.control.owners import Owners
 from zonal.engines.node import EngineFailed, HostUnreachable, Node, ProbeResult, ProbeStatus, Secrets
 from zonal.records.store import Store, Transaction
 
@@ -38,10 +39,11 @@ class Announcer(Protocol):
 class DeploymentAccess:
     """One deployment while a step is done: its records, read anew each time, and its changes."""
 
-    def __init__(self, store: Store, id: str, again: int) -> None:
+    def __init__(self, store: Store, owners: Owners, id: str, again: int) -> None:
         self.id = id
         self.again = again
         self._store = store
+        self._owners = owners
         status = store.get(DeploymentStatus, id)
         self.was_phase = status.phase if status else None
 
@@ -55,7 +57,13 @@ class DeploymentAccess:
 
     @property
     def subject(self) -> str:
-        return self.spec.subject
+        """The subject of the deployment's journal entries: its owner's ARN. Raises `UnknownOwner`."""
+        return self._owners.arn(self.spec.owner)
+
+    @property
+    def title(self) -> str:
+        """The deployment as messages name it: its owner's description."""
+        return self._owners.describe(self.spec.owner)
 
     @property
     def secrets(self) -> Secrets:

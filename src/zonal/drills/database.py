@@ -41,6 +41,10 @@ class Database:
         self.password = password
         self._client = client
 
+    def arn(self) -> str:
+        """Its ARN, which is the subject of its journal entries."""
+        return self.description()["DBInstanceArn"]
+
     def description(self) -> DBInstanceTypeDef:
         return self._client.describe_db_instances(DBInstanceIdentifier=self.identifier)["DBInstances"][0]
 
@@ -91,7 +95,7 @@ def create(client: RDSClient, operator: RegionOperator, *, engine_version: str |
     identifier, password = f"drill-{secrets.token_hex(3)}", secrets.token_urlsafe(18)
     report_progress(f"creating a Multi-AZ PostgreSQL, {identifier}")
     version = {"EngineVersion": engine_version} if engine_version else {}
-    client.create_db_instance(
+    created = client.create_db_instance(
         DBInstanceIdentifier=identifier,
         Engine="postgres",
         DBInstanceClass="db.t3.micro",
@@ -105,7 +109,13 @@ def create(client: RDSClient, operator: RegionOperator, *, engine_version: str |
     )
     database = Database(client, identifier, password)
     started = time.monotonic()
-    progress = Progress(operator, identifier, after=0, report_progress=report_progress, activity=lambda: "the database is being created")
+    progress = Progress(
+        operator,
+        created["DBInstance"]["DBInstanceArn"],
+        after=0,
+        report_progress=report_progress,
+        activity=lambda: "the database is being created",
+    )
     try:
         while (state := database.description()["DBInstanceStatus"]) != "available":
             if time.monotonic() - started > CREATION_SECONDS:

@@ -21,9 +21,10 @@ ZONE_FAULTS = ("power", "network")
 
 
 class Victim(NamedTuple):
-    """Whom a fault strikes. `force_failover` asks AWS's API for a reboot with failover."""
+    """What a fault hits. `subject` is the database's ARN; `force_failover` asks AWS's API for a reboot with failover."""
 
     database: str
+    subject: str
     node: str
     zone: str
     force_failover: Callable[[], None]

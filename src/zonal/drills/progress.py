@@ -30,12 +30,12 @@ class SleepingClock(Protocol):
 
 
 class Progress:
-    """Reports what the journal says about one database from the sequence `after` on. `activity` gives the sign of life."""
+    """Reports what the journal says about one database, by its ARN, from the sequence `after` on. `activity` gives the sign of life."""
 
     def __init__(
         self,
         operator: RegionOperator,
-        database: str,
+        subject: str,
         *,
         after: int,
         report_progress: Callable[[str], None],
@@ -43,7 +43,7 @@ class Progress:
         clock: SleepingClock = time,
     ) -> None:
         self._operator = operator
-        self._database = database
+        self._subject = subject
         self._sequence = after
         self._say = report_progress
         self._activity = activity
@@ -56,7 +56,7 @@ class Progress:
         if now - self._polled < POLL_SECONDS:
             return
         self._polled = now
-        for entry in self._operator.journal(after=self._sequence, subject=self._database):
+        for entry in self._operator.journal(after=self._sequence, subject=self._subject):
             self._sequence = entry.sequence
             if entry.event.startswith(PREFIXES) and entry.event != "failover.waiting":  # Most of what is waited for lasts a moment.
                 self._say(f"  {sentence(entry)}")
@@ -84,6 +84,6 @@ class ProgressWatch:
             self._progress.report()
 
 
-def last_sequence(operator: RegionOperator, database: str) -> int:
-    """The sequence of the last entry about a database; 0 where there is none."""
-    return max((entry.sequence for entry in operator.journal(subject=database)), default=0)
+def last_sequence(operator: RegionOperator, subject: str) -> int:
+    """The sequence of the last entry about a database, by its ARN; 0 where there is none."""
+    return max((entry.sequence for entry in operator.journal(subject=subject)), default=0)

@@ -65,10 +65,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A verdict with what it was computed from: the journal between first and last row, and the directory that holds the ledgers."""
+    """A verdict with what it was computed from: the journal between first and last row, and the directory that holds the ledgers.
+
+    `subject` is the database's ARN.
+    """
 
     verdict: DrillVerdict
     database: str
+    subject: str
     primary_zone: str
     standby_zone: str
     struck_zone: str
@@ -84,6 +88,7 @@ def run(
 ) -> Report:
     """Carry out the drill. Raises `DrillFailed` where it cannot be brought to a verdict."""
     directory.mkdir(parents=True, mode=0o700)
+    subject = database.arn()
     zone = options.zone or _wait_redundant(operator, database.identifier, time, within=options.settle_seconds).primary_zone
     if zone not in database.zones():
         raise DrillFailed(f"the database's subnets are in {', '.join(database.zones())}; '{zone}' is none of these zones")
@@ -92,13 +97,13 @@ def run(
         _create_table(workload, within=options.settle_seconds)
         before = _wait_redundant(operator, database.identifier, time, within=options.settle_seconds)
         zone = options.zone or before.primary_zone
-        victim = Victim(database.identifier, before.primary, zone, database.force_failover)
+        victim = Victim(database.identifier, subject, before.primary, zone, database.force_failover)
         report_progress(f"{database.identifier}: primary in {before.primary_zone}, standby in {before.standby_zone}, synchronous")
         report_progress(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
-        after = last_sequence(operator, database.identifier)
+        after = last_sequence(operator, subject)
         progress = Progress(
             operator,
-            database.identifier,
+            subject,
             after=after,
             report_progress=report_progress,
             activity=lambda: f"{workload.acknowledged()} writes acknowledged",
@@ -113,13 +118,14 @@ def run(
     witnesses = Witnesses(
         attempts=attempts,
         found=found,
-        milestones=milestones(outline, timeline, database=database.identifier),
+        milestones=milestones(outline, timeline, subject=subject),
         zones=tuple((client.number, client.zone) for client in clients),
         lost_zone=lost_zone,
     )
     return Report(
         verdict=judge(witnesses, drill=options.drill, fault=fault.name, seed=options.seed),
         database=database.identifier,
+        subject=subject,
         primary_zone=before.primary_zone,
         standby_zone=before.standby_zone,
         struck_zone=zone,
@@ -196,7 +202,7 @@ def _wait_noticed(operator: RegionOperator, victim: Victim, before: Pair, watch:
 
     def noticed() -> bool:
         now = operator.pair(victim.database)
-        acted = any(entry.event in DETECTED for entry in operator.journal(after=since, subject=victim.database))
+        acted = any(entry.event in DETECTED for entry in operator.journal(after=since, subject=victim.subject))
         return acted or now.primary != before.primary or now.redundancy != before.redundancy
 
     _wait(

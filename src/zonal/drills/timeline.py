@@ -30,9 +30,9 @@ class Outline(msgspec.Struct, frozen=True):
     healed: float | None
 
 
-def milestones(outline: Outline, timeline: Iterable[JournalEntry], *, database: str) -> Milestones:
-    """The drill's moments, with those of the region that concern this database. Redundancy counts from the heal on."""
-    mine = [entry for entry in timeline if entry.subject == database]
+def milestones(outline: Outline, timeline: Iterable[JournalEntry], *, subject: str) -> Milestones:
+    """The drill's moments, with those of the region about this database, by its ARN. Redundancy counts from the heal on."""
+    mine = [entry for entry in timeline if entry.subject == subject]
     detected = _first(mine, DETECTED, after=outline.struck)
     return Milestones(
         begun=outline.begun,

@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 
 from zonal.control.deployment_reconciler import DeploymentReconciler
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Member, Placement
+from zonal.control.owners import NameTarget, Owner, Owners
 from zonal.control.reconciler import Driver
 from zonal.engines.node import EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, ProbeResult, ProbeStatus, Rejoined, Secrets
 from zonal.foundation.clock import RegionClock
+from zonal.foundation.identifiers import arn
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
 
@@ -79,6 +81,22 @@ class Simulation:
         return [engine for engine in self.engines.values() if engine.can_acknowledge()]
 
 
+class FakeOwner:
+    """An owner whose resources are named by their kind and id; its names lead nowhere."""
+
+    def __init__(self, kind: str) -> None:
+        self.service, _, self.type = kind.partition(":")
+
+    def arn(self, id: str) -> str:
+        return arn(self.service, f"{self.type}:{id}")
+
+    def describe(self, id: str) -> str:
+        return f"{self.type} {id}"
+
+    def announce(self, spec: DeploymentSpec, status: DeploymentStatus) -> tuple[NameTarget, ...]:
+        return ()
+
+
 class Region:
     """What dies with `kill -9` and is built anew on the same world."""
 
@@ -89,6 +107,7 @@ class Region:
             self,
             Monitors(simulation),
             self,
+            Owners({"test:thing": FakeOwner("test:thing")}),
             zones=ZONES,
             settings=simulation.settings,
             clock=simulation.clock,
@@ -381,7 +400,14 @@ def place(number: int, zone: str) -> Placement:
 
 def spec(*zones: str, **more: Any) -> DeploymentSpec:
     places = tuple(place(number, zone) for number, zone in enumerate(zones, start=1))
-    fields = {"subject": "orders", "engine": "postgres", "engine_version": "18.1", "port": 5432, "vpc_id": "vpc-1", "master_user": "master"}
+    fields = {
+        "owner": Owner("test:thing", "orders"),
+        "engine": "postgres",
+        "engine_version": "18.1",
+        "port": 5432,
+        "vpc_id": "vpc-1",
+        "master_user": "master",
+    }
     return DeploymentSpec(id="d-1", places=places, **(fields | more))  # type: ignore[arg-type]
 
 

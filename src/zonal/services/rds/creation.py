@@ -21,6 +21,7 @@ from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import CertificateIssuer, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
 from zonal.services.rds.db_instance_description import answer_instance
+from zonal.services.rds.deployment_owner import owner
 from zonal.services.rds.engine_versions import LICENSE, EngineVersionCatalog, Installed
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
 from zonal.services.rds.lookups import UNSUPPORTED, find_subnet_group, instance_exists
@@ -120,7 +121,7 @@ class Creation:
         tx.put(
             DeploymentSpec(
                 id=instance.id,
-                subject=identifier,
+                owner=owner(identifier),
                 engine=instance.engine,
                 engine_version=version.version,
                 port=instance.port,

@@ -15,7 +15,7 @@ from zonal.records.store import Store, Transaction
 from zonal.services.common.events import EventLog, EventRules
 from zonal.services.operation import Call, ResponseMembers, operation
 from zonal.services.rds.lookups import filters, page
-from zonal.services.rds.model import instance_arn
+from zonal.services.rds.model import instance_arn, instance_identifier
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DescribeEventCategoriesMessageTypeDef, DescribeEventsMessageTypeDef, EventTypeDef
@@ -93,11 +93,18 @@ _RULES = EventRules(
 
 def note(transaction: Transaction, identifier: str, number: int) -> None:
     """Write an event about an instance."""
-    transaction.note(JOURNALLED, identifier, number=number, message=KINDS[number].message)
+    transaction.note(JOURNALLED, instance_arn(identifier), number=number, message=KINDS[number].message)
+
+
+def subjects(identifier: str) -> tuple[str, ...]:
+    """The journal's subjects of a DB instance: its ARN, and its bare identifier in entries that versions before ARNs wrote."""
+    return instance_arn(identifier), identifier
 
 
 def kind_of(entry: JournalEntry) -> Kind | None:
-    """The RDS event that a journal entry amounts to, if it does."""
+    """The RDS event of a journal entry; None where there is none, or where the subject is not a DB instance."""
+    if instance_identifier(entry.subject) is None:
+        return None
     if entry.event == JOURNALLED:
         return KINDS[entry.fields["number"]]
     if entry.event == "failover.decided" and entry.fields["action"] == "promote":
@@ -118,7 +125,10 @@ class Events:
 
     def __init__(self, store: Store) -> None:
         self._log = EventLog(
-            store, names=(JOURNALLED, "failover.", "node.restarted", "database.disk_full", "modification.failed"), kind_of=kind_of
+            store,
+            names=(JOURNALLED, "failover.", "node.restarted", "database.disk_full", "modification.failed"),
+            kind_of=kind_of,
+            subjects=subjects,
         )
 
     @operation("DescribeEvents")
@@ -141,11 +151,12 @@ class Events:
 
 
 def _answer(entry: JournalEntry, kind: Kind) -> EventTypeDef:
+    identifier = instance_identifier(entry.subject) or ""
     return {
-        "SourceIdentifier": entry.subject,
+        "SourceIdentifier": identifier,
         "SourceType": "db-instance",
         "Message": kind.message,
         "EventCategories": [kind.category],
         "Date": entry.at,
-        "SourceArn": instance_arn(entry.subject),
+        "SourceArn": instance_arn(identifier),
     }

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from zonal.foundation.identifiers import ACCOUNT, REGION, arn
+from zonal.foundation.identifiers import ACCOUNT, REGION, arn, parse_arn
 from zonal.records.store import Record
 from zonal.services.common.maintenance_windows import WindowRules
 from zonal.services.common.subnet_groups import SubnetGroupRecord
@@ -110,3 +110,15 @@ class DbInstance(Record, frozen=True, kw_only=True):
 
 def instance_arn(identifier: str) -> str:
     return arn("rds", f"db:{identifier}")
+
+
+def instance_identifier(subject: str) -> str | None:
+    """The identifier of the DB instance that is a journal entry's subject; None where the subject is another resource.
+
+    A subject that is not an ARN is an identifier: versions before ARNs wrote it so, and only DB instances had deployments then.
+    """
+    parsed = parse_arn(subject)
+    if parsed is None:
+        return subject
+    resource_type, _, identifier = parsed[3].partition(":")
+    return identifier if (parsed[0], resource_type) == ("rds", "db") else None

@@ -24,10 +24,11 @@ from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
 from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
 from zonal.services.rds.db_instance_description import answer_instance
+from zonal.services.rds.deployment_owner import owner
 from zonal.services.rds.engine_versions import EngineVersionCatalog
 from zonal.services.rds.instance_classes import check_class, check_storage
 from zonal.services.rds.lookups import UNSUPPORTED, find_instance, instance_exists
-from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges, SubnetGroup
+from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges, SubnetGroup, instance_arn
 from zonal.services.rds.subnet_groups import RULES, subnets_of
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ def apply(transaction: Transaction, instance: DbInstance, changes: PendingChange
         events.note(transaction, instance.identifier, 24 if changes.multi_az else 30)
         instance, wanted = _resized(transaction, instance, wanted, now, is_lost, multi_az=changes.multi_az)
     if changes.identifier is not None:
-        wanted = replace(wanted, subject=changes.identifier)
-        transaction.note("rds.renamed", changes.identifier, former=instance.identifier, identifier=changes.identifier)
+        wanted = replace(wanted, owner=owner(changes.identifier))
+        transaction.note("rds.renamed", instance_arn(changes.identifier), former=instance.identifier, identifier=changes.identifier)
         instance = replace(instance, former_identifier=instance.identifier, identifier=changes.identifier)
     transaction.put(wanted)
     event = "rename" if changes.identifier else "upgrade" if changes.engine_version else "modify"
