@@ -119,4 +119,4 @@ def _engine(name: str, engines: EngineStore) -> EngineBuilder:
         found = engines.find(name, version)
         return found.home if found else None
 
-    return EngineBuilder(home=home, build=ENGINES[name].build, ordered_settings=ENGINES[name].ordered_settings)
+    return EngineBuilder(ENGINES[name], home)

@@ -43,8 +43,8 @@ class DeploymentSpec(Record, frozen=True, kw_only=True):
     """What a service wants of a deployment. The first of `places` is where the leader is laid out; a second one is a standby.
 
     `owner` is the AWS resource that the deployment belongs to. A node that runs an older `revision` is restarted with the present version,
-    settings and memory. `restart`, `failover` and `password` count the requests of each. `master_user` and `database` are those of the
-    creation.
+    settings and memory. `restart`, `failover` and `password` count the requests of each. `options` are the JSON members of the
+    engine's own options (`engines.registry`).
     """
 
     kind: ClassVar[str] = "deployment"
@@ -56,8 +56,7 @@ class DeploymentSpec(Record, frozen=True, kw_only=True):
     port: int
     places: tuple[Placement, ...]
     vpc_id: str
-    master_user: str
-    database: str | None = None
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
     settings: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 1 << 30
     power: Power = Power.ON
@@ -68,8 +67,9 @@ class DeploymentSpec(Record, frozen=True, kw_only=True):
 
     @classmethod
     def upgrade(cls, body: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 1 had a bare `subject`, and only DB instances had deployments."""
-        return body | {"owner": {"kind": "rds:db", "id": body["subject"]}}
+        """Version 1 had a bare `subject` and PostgreSQL's options as members of its own, and only DB instances had deployments."""
+        options = {"master_user": body["master_user"], "database": body.get("database")}
+        return body | {"owner": {"kind": "rds:db", "id": body["subject"]}, "options": options}
 
 
 class Preparation(StrEnum):
@@ -178,15 +178,17 @@ class DeploymentStatus(Record, frozen=True, kw_only=True):
 
 
 class DeploymentSecrets(Record, frozen=True, kw_only=True):
-    """What only nodes may know, by the deployment's id. `master` is a verifier that the engine accepts in place of the password."""
+    """What only nodes may know, by the deployment's id: the JSON members of the engine's own secrets (`engines.registry`)."""
 
     kind: ClassVar[str] = "deployment-secrets"
+    version: ClassVar[int] = 2
 
-    operator: str
-    replication: str
-    master: str
-    certificate: bytes
-    private_key: bytes
+    members: dict[str, Any]
+
+    @classmethod
+    def upgrade(cls, body: dict[str, Any], version: int) -> dict[str, Any]:
+        """Version 1 had PostgreSQL's secrets as members of its own."""
+        return {"id": body.pop("id"), "members": body}
 
     def __repr__(self) -> str:
         return f"DeploymentSecrets(id={self.id!r}, …)"

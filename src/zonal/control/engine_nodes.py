@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, Member, Power, member_of
 from zonal.engines.node import Host, Node, NodeSpec
+from zonal.engines.options import EngineSecrets
+from zonal.engines.registry import EngineDefinition
 from zonal.fabric.plan import HostSpec, ManagementGroup, PortRange
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Store
@@ -28,15 +30,10 @@ class HostFactory(Protocol):
 
 
 class EngineBuilder(NamedTuple):
-    """How nodes of one engine are made: where a version is installed (None: it is not), and a node from its parts.
+    """How nodes of one engine are made: by its definition, with the home directory of a version (None: it is not installed)."""
 
-    The third argument of `build` is the password of the operator's account. `ordered_settings` declares the settings that must be at
-    least as large on a standby as on its primary, with the values that a spec gives them.
-    """
-
+    definition: EngineDefinition
     home: Callable[[str], Path | None]
-    build: Callable[[NodeSpec, Host, str], Node]
-    ordered_settings: Callable[[NodeSpec], Mapping[str, int]] = lambda _: {}
 
 
 class NotInstalled(ZonalError):
@@ -64,9 +61,14 @@ class EngineNodes:
 
     def ordered_settings(self, deployment_spec: DeploymentSpec) -> Mapping[str, int]:
         """What the ordered settings of the deployment's engine are to be, as it is wanted now."""
-        return self._engines[deployment_spec.engine].ordered_settings(
-            _spec(deployment_spec, member_of(deployment_spec, deployment_spec.places[0]), Path("/"))
-        )
+        definition = self._engines[deployment_spec.engine].definition
+        member = member_of(deployment_spec, deployment_spec.places[0])
+        return definition.ordered_settings(_spec(definition, deployment_spec, member, Path("/")))
+
+    def secrets(self, deployment_spec: DeploymentSpec) -> EngineSecrets:
+        """The deployment's secrets as its engine's own struct."""
+        stored = self._store.require(DeploymentSecrets, deployment_spec.id)
+        return self._engines[deployment_spec.engine].definition.secrets_from(stored.members)
 
     async def forget(self, deployment: str, name: str) -> None:
         """The member is gone for good: its host and its disk go too."""
@@ -94,18 +96,17 @@ class EngineNodes:
                 vpc_id=deployment_spec.vpc_id,
             )
         )
-        spec = _spec(deployment_spec, member, home or Path("/"))
-        return engine.build(spec, host, self._store.require(DeploymentSecrets, deployment_spec.id).operator)
+        spec = _spec(engine.definition, deployment_spec, member, home or Path("/"))
+        return engine.definition.build(spec, host, self.secrets(deployment_spec))
 
 
-def _spec(deployment_spec: DeploymentSpec, member: Member, home: Path) -> NodeSpec:
+def _spec(definition: EngineDefinition, deployment_spec: DeploymentSpec, member: Member, home: Path) -> NodeSpec:
     return NodeSpec(
         name=member.name,
         installation=home,
         version=member.engine_version,
         port=deployment_spec.port,
-        master_user=deployment_spec.master_user,
-        database=deployment_spec.database,
+        options=definition.options_from(deployment_spec.options),
         listen=(member.place.address, member.place.management_address),
         settings=member.settings,
         memory_bytes=member.memory_bytes,

@@ -276,7 +276,7 @@ class LifecycleSteps(StepContext):
 
     async def set_password(self, deployment: DeploymentAccess, _: Step) -> None:
         wished = deployment.spec.password
-        await self.node(deployment.id, deployment.status.leading).set_master_password(deployment.secrets.master)
+        await self.node(deployment.id, deployment.status.leading).change_password(deployment.secrets)
         with deployment.change() as (tx, status):
             tx.put(replace(status, password=wished))
 

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Member
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Member
 from zonal.control.health import HealthMonitor
 from zonal.control.owners import Owners
-from zonal.engines.node import EngineFailed, HostUnreachable, Node, ProbeResult, ProbeStatus, Secrets
+from zonal.engines.node import EngineFailed, HostUnreachable, Node, ProbeResult, ProbeStatus
+from zonal.engines.options import EngineSecrets
 from zonal.records.store import Store, Transaction
 
 RELAX_SECONDS = 10.0
@@ -26,8 +27,11 @@ class NodeProvider(Protocol):
     def ordered_settings(self, spec: DeploymentSpec) -> Mapping[str, int]:
         """The settings that must be at least as large on a standby as on its primary, with the values that are wanted."""
 
+    def secrets(self, spec: DeploymentSpec) -> EngineSecrets:
+        """The deployment's secrets as its engine's own struct."""
+
     async def forget(self, deployment: str, name: str) -> None:
-        """The member is gone for good."""
+        """The member was removed: remove its host and its disk."""
 
 
 class Announcer(Protocol):
@@ -39,10 +43,11 @@ class Announcer(Protocol):
 class DeploymentAccess:
     """One deployment while a step is done: its records, read anew each time, and its changes."""
 
-    def __init__(self, store: Store, owners: Owners, id: str, again: int) -> None:
+    def __init__(self, store: Store, nodes: NodeProvider, owners: Owners, id: str, again: int) -> None:
         self.id = id
         self.again = again
         self._store = store
+        self._nodes = nodes
         self._owners = owners
         status = store.get(DeploymentStatus, id)
         self.was_phase = status.phase if status else None
@@ -66,9 +71,8 @@ class DeploymentAccess:
         return self._owners.describe(self.spec.owner)
 
     @property
-    def secrets(self) -> Secrets:
-        kept = self._store.require(DeploymentSecrets, self.id)
-        return Secrets(kept.operator, kept.replication, kept.master, kept.certificate, kept.private_key)
+    def secrets(self) -> EngineSecrets:
+        return self._nodes.secrets(self.spec)
 
     @contextmanager
     def change(self) -> Iterator[tuple[Transaction, DeploymentStatus]]:

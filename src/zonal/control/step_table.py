@@ -18,6 +18,7 @@ class StepTable:
 
     def __init__(self, store: Store, nodes: NodeProvider, health: HealthMonitor, announcer: Announcer, owners: Owners) -> None:
         self._store = store
+        self._nodes = nodes
         self._owners = owners
         life = LifecycleSteps(store, nodes, health, announcer)
         succession = FailoverSteps(store, nodes, health, announcer)
@@ -47,4 +48,4 @@ class StepTable:
 
     async def run(self, id: str, step: Step, *, again: int = 0) -> None:
         """Do one step. `again` counts how often it was done in a row before without lasting effect. Raises what stands in the way."""
-        await self._do[step.work](DeploymentAccess(self._store, self._owners, id, again), step)
+        await self._do[step.work](DeploymentAccess(self._store, self._nodes, self._owners, id, again), step)

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from zonal.engines.options import EngineOptions, EngineSecrets
 from zonal.fabric.hosts import HostUnreachable as HostUnreachable
 from zonal.fabric.plan import Completed, ProcessSpec
 from zonal.foundation.errors import ZonalError
@@ -121,34 +122,18 @@ class Rejoined(NamedTuple):
     why: str = ""
 
 
-class Secrets(msgspec.Struct, frozen=True):
-    """What a node needs and no log may hold. `repr` hides it."""
-
-    operator: str
-    """Password of the engine's operator account (rdsadmin)."""
-    replication: str
-    master: str
-    certificate: bytes
-    """The server certificate chain, PEM."""
-    private_key: bytes
-
-    def __repr__(self) -> str:
-        return "Secrets(…)"
-
-
 class NodeSpec(msgspec.Struct, frozen=True):
     """How a node shall be. `name` is its replication name (`[a-z0-9_]`). `installation` is the engine's home (from the catalog).
 
-    `settings` are engine settings of the deployment, applied on start. `database` is created at the beginning, if
-    given. `memory_bytes` is what the node's instance class has; the engine sizes itself for a modest part of it.
+    `options` are the engine's own. `settings` are engine settings of the deployment, applied on start. `memory_bytes` is the memory of the
+    node's instance class; the engine sizes itself for a modest part of it.
     """
 
     name: str
     installation: Path
     version: str
     port: int
-    master_user: str
-    database: str | None
+    options: EngineOptions
     listen: tuple[str, ...]
     settings: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 1 << 30
@@ -160,13 +145,13 @@ class Node(Protocol):
     spec: NodeSpec
     host: Host
 
-    async def create(self, secrets: Secrets) -> None:
+    async def create(self, secrets: EngineSecrets) -> None:
         """Lay out an empty database with its accounts; nothing happens where that was completed before."""
 
-    async def clone(self, origin: Origin, secrets: Secrets) -> None:
+    async def clone(self, origin: Origin, secrets: EngineSecrets) -> None:
         """Replace whatever is here by a copy of the origin that will follow it when started; done again after a crash."""
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
+    async def rejoin(self, origin: Origin, secrets: EngineSecrets) -> Rejoined:
         """Make a former leader follow the origin: rewind where that is possible, else clone."""
 
     async def start(self) -> None:
@@ -190,11 +175,11 @@ class Node(Protocol):
     async def release_log(self) -> None:
         """Keep no log for a replica that is away: there is not to be one any more."""
 
-    async def follow(self, origin: Origin, secrets: Secrets) -> None:
+    async def follow(self, origin: Origin, secrets: EngineSecrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""
 
-    async def set_master_password(self, password: str) -> None:
-        """Change the master user's password on the leader."""
+    async def change_password(self, secrets: EngineSecrets) -> None:
+        """Put the customer's password of these secrets into force on the leader."""
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""

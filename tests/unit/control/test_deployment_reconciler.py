@@ -405,7 +405,7 @@ def test_a_password_is_changed_on_the_leader() -> None:
             await made(simulation, A, B)
             change(simulation, password=1)
             await until(lambda: status(simulation).password == 1)
-            assert "set_master_password" in simulation.engines["orders_1"].calls
+            assert "change_password" in simulation.engines["orders_1"].calls
 
     run(test)
 

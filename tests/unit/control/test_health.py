@@ -9,7 +9,8 @@ from tests import virtual_time
 from tests.unit.control.simulation import ZONES, A, B, C, Engine, Monitors, Simulation, place, until
 from zonal.control.deployment_records import Member, Preparation
 from zonal.control.health import GRACE_SECONDS, LONGEST_SECONDS, HealthMonitor, ProbeTiming
-from zonal.engines.node import ProbeStatus, Secrets
+from zonal.engines.node import ProbeStatus
+from zonal.engines.postgres.options import PostgresSecrets
 
 
 class Ward:
@@ -34,7 +35,7 @@ class Ward:
 
     async def run(self) -> None:
         await self.engine.host.power_on()
-        await self.engine.create(Secrets("o", "r", "m", b"", b""))
+        await self.engine.create(PostgresSecrets("o", "r", "m", b"", b""))
         await self.engine.start()
         self.health.watch("d-1", {"orders_1": self.engine})
         await asyncio.sleep(2)

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from tests.unit.control.simulation import A, FakeOwner, spec
-from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Phase, Preparation, member_of
+from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Phase, Preparation, member_of
 from zonal.control.failover import Redundancy
 from zonal.control.owners import NameAnnouncer, NameTarget, Owner, Owners, UnknownOwner
+from zonal.engines.postgres.options import PostgresOptions, PostgresSecrets
+from zonal.engines.registry import POSTGRES
 from zonal.records.store import Store
 
 TARGETS = (NameTarget("orders.internal", "172.31.0.1", "203.0.113.1"), NameTarget("orders-ro.internal", "172.31.0.2"))
@@ -65,13 +67,22 @@ def test_owners_of_two_kinds_with_the_same_id_have_different_arns() -> None:
     assert len({owners.arn(Owner(kind, "orders")) for kind in ("test:thing", "cache:group")}) == 2
 
 
-def test_a_deployment_recorded_before_owners_belongs_to_the_db_instance_of_its_subject(tmp_path: Path) -> None:
+def test_a_deployment_recorded_by_the_version_before_owners_and_options_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "region.db"
     Store(path).close()
     body = msgspec.to_builtins(spec(A))
-    del body["owner"]
+    del body["owner"], body["options"]
+    secrets = {"id": "d-1", "operator": "o", "replication": "r", "master": "m", "certificate": "Yw==", "private_key": "aw=="}
     with sqlite3.connect(path) as database:
-        row = ("deployment", "d-1", 1, 1, msgspec.json.encode(body | {"subject": "orders"}))
-        database.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", row)
+        for kind, members in (
+            ("deployment", body | {"subject": "orders", "master_user": "shop", "database": "sales"}),
+            ("deployment-secrets", secrets),
+        ):
+            database.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (kind, "d-1", 1, 1, msgspec.json.encode(members)))
     database.close()
-    assert Store(path).require(DeploymentSpec, "d-1").owner == Owner("rds:db", "orders")
+    store = Store(path)
+    upgraded = store.require(DeploymentSpec, "d-1")
+    assert upgraded.owner == Owner("rds:db", "orders")
+    assert POSTGRES.options_from(upgraded.options) == PostgresOptions("shop", "sales")
+    members = store.require(DeploymentSecrets, "d-1").members
+    assert POSTGRES.secrets_from(members) == PostgresSecrets("o", "r", "m", b"c", b"k")

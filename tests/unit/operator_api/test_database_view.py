@@ -84,7 +84,7 @@ def spec() -> DeploymentSpec:
         port=5432,
         places=PLACEMENTS,
         vpc_id="vpc-1",
-        master_user="shop",
+        options={"master_user": "shop"},
     )
 
 

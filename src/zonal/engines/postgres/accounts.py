@@ -12,9 +12,10 @@ import hashlib
 import hmac
 import os
 
-from zonal.engines.node import NodeSpec, Secrets
+from zonal.engines.node import NodeSpec
 from zonal.engines.postgres.configuration import OPERATOR, REPLICATION, major
 from zonal.engines.postgres.literals import identifier, literal
+from zonal.engines.postgres.options import PostgresOptions, PostgresSecrets
 
 _ITERATIONS = 4096
 
@@ -28,9 +29,10 @@ _GRANTED = (
 """The predefined roles that `rds_superuser` has, by the major version that brought them."""
 
 
-def layout_statements(spec: NodeSpec, secrets: Secrets) -> list[str]:
-    """What makes an empty cluster an RDS instance, in order."""
-    master = identifier(spec.master_user)
+def layout_statements(spec: NodeSpec, secrets: PostgresSecrets) -> list[str]:
+    """The SQL that makes an empty cluster an RDS instance, in order."""
+    options = options_of(spec)
+    master = identifier(options.master_user)
     granted = [role for version, roles in _GRANTED if version <= major(spec.version) for role in roles]
     statements = [
         "CREATE ROLE rds_superuser NOLOGIN",
@@ -45,9 +47,15 @@ def layout_statements(spec: NodeSpec, secrets: Secrets) -> list[str]:
         f"CREATE DATABASE {OPERATOR}",
         f"REVOKE ALL ON DATABASE {OPERATOR} FROM PUBLIC",
     ]
-    if spec.database and spec.database != "postgres":
-        statements.append(f"CREATE DATABASE {identifier(spec.database)} OWNER {master}")
+    if options.database and options.database != "postgres":
+        statements.append(f"CREATE DATABASE {identifier(options.database)} OWNER {master}")
     return statements
+
+
+def options_of(spec: NodeSpec) -> PostgresOptions:
+    """PostgreSQL's options of a node."""
+    assert isinstance(spec.options, PostgresOptions)
+    return spec.options
 
 
 def password_statement(user: str, verifier: str) -> str:

@@ -7,9 +7,10 @@ RDS"), and is modest otherwise, so that ten instances fit on a laptop. Since Pos
 
 from __future__ import annotations
 
-from zonal.engines.node import NodeSpec, Origin, Secrets
+from zonal.engines.node import NodeSpec, Origin
 from zonal.engines.postgres import literals, ordered_settings
 from zonal.engines.postgres.layout import Layout, Role, RoleState
+from zonal.engines.postgres.options import PostgresSecrets
 
 OPERATOR = "rdsadmin"
 """zonal's own superuser and its database, named as RDS names its own. Customers cannot enter that database, so nothing that they
@@ -67,7 +68,7 @@ def hba(spec: NodeSpec, role_state: RoleState) -> str:
     return "\n".join(rows) + "\n"
 
 
-def passwords(secrets: Secrets) -> str:
+def passwords(secrets: PostgresSecrets) -> str:
     """The password file of the node's own programs (`.pgpass` format)."""
     return f"*:*:*:{OPERATOR}:{_escaped(secrets.operator)}\n*:*:*:{REPLICATION}:{_escaped(secrets.replication)}\n"
 

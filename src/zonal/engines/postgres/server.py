@@ -21,11 +21,13 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, ProbeResult, Rejoined, Secrets
+from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, ProbeResult, Rejoined
+from zonal.engines.options import EngineSecrets
 from zonal.engines.postgres import accounts, configuration, ordered_settings
 from zonal.engines.postgres.commands import PROCESS, PostgresCommands
 from zonal.engines.postgres.layout import Layout, Role, RoleState
 from zonal.engines.postgres.literals import setting_value
+from zonal.engines.postgres.options import PostgresSecrets
 from zonal.engines.postgres.probe import Probe
 from zonal.foundation.files import replace_file
 
@@ -70,7 +72,7 @@ class PostgresNode:
         self._operator = operator
         self._probe = Probe(spec.name, self._reach)
 
-    async def create(self, secrets: Secrets) -> None:
+    async def create(self, secrets: EngineSecrets) -> None:
         """Lay out an empty database with its accounts; nothing happens where that was completed before."""
         layout = self._layout
         await self._acting()
@@ -78,18 +80,19 @@ class PostgresNode:
             return
         layout.discard_new()
         self._write_secrets(secrets)
+        own = _own(secrets)
         secret = layout.directory / "operator"
-        replace_file(secret, secrets.operator)
+        replace_file(secret, own.operator)
         try:
             await self._commands.lay_out(layout.new_data, secret)
-            await self._commands.single_user(layout.new_data, accounts.layout_statements(self.spec, secrets))
+            await self._commands.single_user(layout.new_data, accounts.layout_statements(self.spec, own))
             await self._commands.make_durable(layout.new_data)
         finally:
             secret.unlink()
         layout.write_role_state(RoleState(Role.LEADER))
         layout.install_new()
 
-    async def clone(self, origin: Origin, secrets: Secrets) -> None:
+    async def clone(self, origin: Origin, secrets: EngineSecrets) -> None:
         """Replace whatever is here by a copy of the origin that will follow it when started; done again after a crash."""
         layout = self._layout
         await self._acting()
@@ -100,7 +103,7 @@ class PostgresNode:
         layout.write_role_state(RoleState(Role.STANDBY, origin))
         layout.install_new()
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
+    async def rejoin(self, origin: Origin, secrets: EngineSecrets) -> Rejoined:
         """Make a former leader follow the origin: rewind where that is possible, else clone."""
         layout = self._layout
         await self._acting()
@@ -178,7 +181,7 @@ class PostgresNode:
         self._layout.write_role_state(role_state)
         await self._reload(role_state)
 
-    async def follow(self, origin: Origin, secrets: Secrets) -> None:
+    async def follow(self, origin: Origin, secrets: EngineSecrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""
         await self._acting()
         self._write_secrets(secrets)
@@ -189,9 +192,10 @@ class PostgresNode:
         if await self.host.is_running(PROCESS):
             await self._reload(role_state)
 
-    async def set_master_password(self, password: str) -> None:
-        """Change the master user's password on the leader. `password` may be a SCRAM verifier, and should."""
-        await self._commands.sql(f"{accounts.password_statement(self.spec.master_user, password)};")
+    async def change_password(self, secrets: EngineSecrets) -> None:
+        """Give the master user on the leader the verifier of these secrets."""
+        user = accounts.options_of(self.spec).master_user
+        await self._commands.sql(f"{accounts.password_statement(user, _own(secrets).master)};")
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
@@ -255,11 +259,18 @@ class PostgresNode:
         replace_file(layout.hba, configuration.hba(self.spec, role_state))
         replace_file(layout.identity, "")
 
-    def _write_secrets(self, secrets: Secrets) -> None:
+    def _write_secrets(self, secrets: EngineSecrets) -> None:
+        own = _own(secrets)
         os.chmod(self._layout.directory, 0o700)  # noqa: PTH101 (the host's directory is ours)
-        replace_file(self._layout.passwords, configuration.passwords(secrets))
-        replace_file(self._layout.certificate, secrets.certificate)
-        replace_file(self._layout.private_key, secrets.private_key)
+        replace_file(self._layout.passwords, configuration.passwords(own))
+        replace_file(self._layout.certificate, own.certificate)
+        replace_file(self._layout.private_key, own.private_key)
+
+
+def _own(secrets: EngineSecrets) -> PostgresSecrets:
+    """PostgreSQL's secrets; control passes those of the engine's definition."""
+    assert isinstance(secrets, PostgresSecrets)
+    return secrets
 
 
 _SINCE_PROMOTION = """

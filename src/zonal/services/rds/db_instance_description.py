@@ -14,7 +14,7 @@ from zonal.control.failover import Redundancy
 from zonal.records.record_view import RecordView
 from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import AUTHORITY
-from zonal.services.rds.engine_versions import LICENSE
+from zonal.services.rds.engines import ENGINES
 from zonal.services.rds.model import HOSTED_ZONE, DbInstance, SubnetGroup
 from zonal.services.rds.subnet_groups import answer_group
 from zonal.services.rds.tags import answer_tags
@@ -85,7 +85,7 @@ def shown_status(instance: DbInstance, *, is_storage_full: bool) -> str:
 
 def answer_instance(view: RecordView, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:
     """An instance as DescribeDBInstances shows it. `group` is its subnet group's answer, if that is known already."""
-    deployment_status = view.get(DeploymentStatus, instance.id)
+    engine, deployment_status = ENGINES[instance.engine], view.get(DeploymentStatus, instance.id)
     shown: DBInstanceTypeDef = {
         "DBInstanceIdentifier": instance.identifier,
         "DBInstanceClass": instance.instance_class,
@@ -105,8 +105,8 @@ def answer_instance(view: RecordView, instance: DbInstance, *, group: DBSubnetGr
         "EngineVersion": instance.engine_version,
         "AutoMinorVersionUpgrade": instance.auto_minor_version_upgrade,
         "ReadReplicaDBInstanceIdentifiers": [],
-        "LicenseModel": LICENSE,
-        "OptionGroupMemberships": [{"OptionGroupName": f"default:postgres-{_major(instance)}", "Status": "in-sync"}],
+        "LicenseModel": engine.license,
+        "OptionGroupMemberships": [{"OptionGroupName": engine.option_group(_major(instance)), "Status": "in-sync"}],
         "PubliclyAccessible": instance.publicly_accessible,
         "StorageType": instance.storage_type,
         "DbInstancePort": 0,
@@ -180,4 +180,4 @@ def _major(instance: DbInstance) -> str:
 
 
 def _parameter_group(instance: DbInstance) -> str:
-    return f"default.postgres{_major(instance)}"
+    return ENGINES[instance.engine].parameter_group(_major(instance))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from zonal.foundation.errors import AwsError
+from zonal.services.rds.engines import ENGINES
 
 GIBI = 1 << 30
 
@@ -59,8 +60,8 @@ def check_class(name: str, *, engine: str, version: str) -> InstanceClass:
         raise AwsError(
             "InvalidParameterCombination",
             f"RDS does not support creating a DB instance with the following combination: DBInstanceClass={name}, Engine={engine},"
-            f" EngineVersion={version}, LicenseModel=postgresql-license. For supported combinations of instance class and database engine"
-            " version, see the documentation.",
+            f" EngineVersion={version}, LicenseModel={ENGINES[engine].license}. For supported combinations of instance class and database"
+            " engine version, see the documentation.",
         )
     return found
 

@@ -14,7 +14,6 @@ import msgspec
 from msgspec.structs import replace
 
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus
-from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
@@ -22,10 +21,11 @@ from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Call, ResponseMembers, operation
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
-from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
+from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group, password_verifier
 from zonal.services.rds.db_instance_description import answer_instance
 from zonal.services.rds.deployment_owner import owner
 from zonal.services.rds.engine_versions import EngineVersionCatalog
+from zonal.services.rds.engines import ENGINES
 from zonal.services.rds.instance_classes import check_class, check_storage
 from zonal.services.rds.lookups import UNSUPPORTED, find_instance, instance_exists
 from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges, SubnetGroup, instance_arn
@@ -80,7 +80,7 @@ class Modification:
                 "InvalidDBInstanceState", f"Database instance is not in available state: {instance.identifier} is {instance.status}."
             )
         UNSUPPORTED.reject(request, MODIFY_REFUSED)
-        check_only(request)
+        check_only(request, ENGINES[instance.engine])
         changes = self._changes(call, request, instance)
         instance = self._at_once(call, request, instance)
         changes = _together(_not_named(instance.pending, request), changes)
@@ -116,7 +116,8 @@ class Modification:
     def _changes(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> PendingChanges:
         """The changes that wait for the window, checked; one to the present value is none."""
         version = self._version(request, instance)
-        check_parameter_group(request.get("DBParameterGroupName"), self._catalog.chosen(instance.engine, instance.engine_version))
+        installed = self._catalog.chosen(instance.engine, instance.engine_version)
+        check_parameter_group(request.get("DBParameterGroupName"), ENGINES[instance.engine], installed)
         name = request.get("DBInstanceClass")
         if name is not None:
             check_class(name, engine=instance.engine, version=instance.engine_version)
@@ -152,7 +153,7 @@ class Modification:
         wanted = self._catalog.chosen(instance.engine, asked)
         if wanted.version == now.version:
             return None
-        if wanted not in self._catalog.upgrades(now):
+        if wanted not in self._catalog.upgrades(instance.engine, now):
             raise AwsError("InvalidParameterCombination", f"Cannot upgrade {instance.engine} from {now.version} to {wanted.version}")
         return wanted.version
 
@@ -236,7 +237,8 @@ def _reset_password(transaction: Transaction, instance: DbInstance, password: st
     wanted = transaction.require(DeploymentSpec, instance.id)
     transaction.put(replace(wanted, password=wanted.password + 1))
     kept = transaction.require(DeploymentSecrets, instance.id)
-    transaction.put(replace(kept, master=scram_verifier(password)))
+    verifier = password_verifier(ENGINES[instance.engine], password)
+    transaction.put(replace(kept, members=kept.members | {"master": verifier}))
     status = lifecycle.LIFECYCLE.next(instance.status, "reset") if instance.status == lifecycle.AVAILABLE else instance.status
     return replace(instance, password_pending=wanted.password + 1, status=status)
 

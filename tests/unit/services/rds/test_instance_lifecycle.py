@@ -405,7 +405,7 @@ def test_an_upgrade_of_a_pair_ends_with_both_nodes_on_the_new_version() -> None:
 
 def test_a_new_password_is_pending_until_it_is_in_force() -> None:
     async def test(account: Account) -> None:
-        before = account.store.select(DeploymentSecrets)[0].master
+        before = account.store.select(DeploymentSecrets)[0].members["master"]
         shown = modify(account, MasterUserPassword="another-password")
         assert shown["DBInstanceStatus"] == "resetting-master-credentials" and shown["PendingModifiedValues"] == {
             "MasterUserPassword": "****"
@@ -413,7 +413,7 @@ def test_a_new_password_is_pending_until_it_is_in_force() -> None:
         await until(lambda: account.status() == "available")
         assert account.describe()["PendingModifiedValues"] == {}
         [engine] = account.simulation.engines.values()
-        assert engine.password == account.store.select(DeploymentSecrets)[0].master != before
+        assert engine.password == account.store.select(DeploymentSecrets)[0].members["master"] != before
 
     assert run(test)[-1] == "Reset master credentials"
 
