@@ -1,13 +1,13 @@
 """Detects that the disk under the region's state, or under a database's nodes, is full.
 
-Once a second `statvfs` is asked about the state directory and the directory of each node. A disk with less than `FULL_BYTES` available is
-full: that is one WAL segment of PostgreSQL, which a primary creates before it goes on writing, and it is what S3 leaves for its catalog
-(`buckets.file_writer.RESERVE_BYTES`). It is not full any more at `ROOM_BYTES`; the difference keeps a disk at the edge from filling the
-journal. A disk without a free inode is full as well. A limit that `statvfs` does not show (a quota) is not seen.
+Once a second `statvfs` measures the state directory and the directory of each node. A disk with less than `FULL_BYTES` available is full:
+that is one WAL segment of PostgreSQL, which a primary creates before it continues to write, and what S3 reserves for its catalog
+(`buckets.file_writer.RESERVE_BYTES`). The disk is recovered at `ROOM_BYTES`; the difference keeps a disk near the limit from filling the
+journal. A disk without a free inode is full too. A limit that `statvfs` does not report (a quota) is not detected.
 
 Each change is journalled once, also across restarts of the region: `disk.full` and `disk.recovered` about the region,
-`database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. What cannot be written
-because the disk is full is written when there is room again.
+`database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. An entry that cannot be
+written because the disk is full is written after the recovery.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class FullDisk(Record, frozen=True, kw_only=True):
 
 
 class DiskSpace(NamedTuple):
-    """What is left of a disk. `inodes` is None where the file system has no limit of them."""
+    """The space available on a disk. `inodes` is None where the file system does not limit them."""
 
     available_bytes: int
     inodes: int | None
@@ -63,7 +63,7 @@ class DiskUse(NamedTuple):
 
 
 class DiskChange(NamedTuple):
-    """A disk that became full, or has room again, and is not journalled yet."""
+    """A change that is not journalled yet: a disk became full or recovered."""
 
     use: DiskUse
     is_full: bool
@@ -95,7 +95,7 @@ class DiskMonitor:
         return key in self._full
 
     def warnings(self) -> tuple[str, ...]:
-        """What to tell the operator, or nothing. A full disk that the region and its databases share is told once."""
+        """The warnings for the operator. A full disk that the region and its databases share is reported once."""
         if self.is_full(REGION):
             left = f"{self._available.get(REGION, 0) / (1 << 20):.1f} MiB are left"
             return (f"the disk of {self._state} is full ({left}): writes to databases, tables and buckets fail until there is room",)
@@ -104,11 +104,11 @@ class DiskMonitor:
         )
 
     async def run(self) -> None:
-        """Check for ever."""
+        """Check until cancelled."""
         await repeat(self.check, what="watching the disk", pause_seconds=PAUSE_SECONDS)
 
     async def check(self) -> None:
-        """Look at each disk once, and journal what has changed as far as that can be written."""
+        """Measure each disk once, and journal the changes as far as the disk permits."""
         uses = list(self._uses())
         spaces = await asyncio.to_thread(lambda: {use.directory: self._measure(use.directory) for use in uses})
         for key in {use.key for use in uses}:
@@ -168,7 +168,7 @@ def is_full(space: DiskSpace, *, was_full: bool) -> bool:
 
 
 def disk_space(directory: Path) -> DiskSpace | None:
-    """What is left of the disk that holds a directory; None where there is none. Blocks: for a thread."""
+    """The space available on a directory's disk; None where the directory does not exist. Blocking."""
     try:
         disk = os.statvfs(directory)
     except OSError:

@@ -1,4 +1,4 @@
-"""From a step's name to what does it."""
+"""Maps each kind of step to the method that carries it out."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ class StepTable:
         }
 
     async def run(self, id: str, step: Step, *, again: int = 0) -> None:
-        """Do one step. `again` counts how often it was done in a row before without lasting effect. Raises what stands in the way."""
+        """Carry out one step. `again` counts its earlier runs since the deployment last rested. Raises what the step raises."""
         await self._do[step.work](DeploymentAccess(self._store, self._nodes, self._owners, id, again), step)
