@@ -1,4 +1,4 @@
-"""What a DB instance may be called, and what its master user, password, database and port may be.
+"""Validates a DB instance's identifier, master user, password, database and port.
 
 The rules are those of CreateDBInstance's parameters; the messages are RDS's.
 """
@@ -28,7 +28,7 @@ def checked_identifier(text: str, parameter: str = "DBInstanceIdentifier") -> st
 
 
 def check_password(password: str) -> None:
-    """Raises `InvalidParameterValue`; the message never holds the password."""
+    """Raise `InvalidParameterValue`, without the password in the message."""
     if len(password) < 8:
         raise AwsError(
             "InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters."

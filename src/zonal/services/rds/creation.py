@@ -1,6 +1,6 @@
-"""CreateDBInstance: everything asked for is checked, chosen and recorded; the rest is the reconcilers' work.
+"""CreateDBInstance: validates the request, chooses zones and addresses, and records the instance, its secrets and its deployment's spec.
 
-Each parameter is either honoured or refused: `REFUSED` says why for each of the latter.
+The reconcilers create the engines. Each parameter is either honoured or refused; `REFUSED` has the reason for each that is refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types_boto3_rds.type_defs import CreateDBInstanceMessageTypeDef
 
 MOST_INSTANCES = 1000
-"""AWS's default quota is 40 ("Quotas and constraints for Amazon RDS") and can be raised; here the machine is the limit."""
+"""AWS's default quota is 40 ("Quotas and constraints for Amazon RDS") and can be raised. zonal's limit is that of the machine."""
 
 _NO_BACKUPS = "zonal has no automated backups yet"
 REFUSED = {
@@ -85,11 +85,11 @@ ONLY = {
     "MasterUserAuthenticationType": "password",
     "EngineLifecycleSupport": "open-source-rds-extended-support",
 }
-"""Parameters that have one possible value here."""
+"""Parameters of which zonal supports one value only."""
 
 
 class Creation:
-    """The operation that makes a DB instance."""
+    """The operation that creates a DB instance."""
 
     def __init__(self, catalog: EngineVersionCatalog, authority: CertificateIssuer, is_lost: IsLost) -> None:
         self._catalog = catalog
@@ -135,7 +135,7 @@ class Creation:
     def _instance(
         self, call: Call, request: CreateDBInstanceMessageTypeDef, identifier: str, version: Installed, group: SubnetGroup
     ) -> DbInstance:
-        """The record; its secrets are put beside it, the password as a verifier only."""
+        """The instance's record. Also records the secrets, with a verifier in place of the password."""
         tx = call.transaction
         public = _is_public(request)
         if public:
@@ -195,7 +195,7 @@ class Creation:
 
 
 def check_only(request: Mapping[str, object], engine: RdsEngine) -> None:
-    """Raise `InvalidParameterCombination` for a parameter that has another value than the one that is possible here."""
+    """Raise `InvalidParameterCombination` for a parameter with another value than the one that zonal supports."""
     UNSUPPORTED.require_only(request, ONLY | {"LicenseModel": engine.license})
     check_authority(cast("str | None", request.get("CACertificateIdentifier")))
 
@@ -219,7 +219,7 @@ def new_resource_id() -> str:
 
 
 def _check_contents(request: CreateDBInstanceMessageTypeDef, version: Installed) -> None:
-    """Names, password, sizes: what can be judged by the request alone."""
+    """Validate names, password and sizes, which depend on the request alone."""
     for member in ("AllocatedStorage", "MasterUsername", "MasterUserPassword"):
         if request.get(member) is None:
             raise AwsError(
@@ -246,6 +246,6 @@ def _subnet_group(call: Call, request: CreateDBInstanceMessageTypeDef) -> Subnet
 
 
 def _is_public(request: CreateDBInstanceMessageTypeDef) -> bool:
-    """As asked for; else public in the default subnet group and private in any other (CreateDBInstance, PubliclyAccessible)."""
+    """The requested value; by default public in the default subnet group, private in any other (CreateDBInstance, PubliclyAccessible)."""
     asked = request.get("PubliclyAccessible")
     return asked if asked is not None else (request.get("DBSubnetGroupName") or DEFAULT).lower() == DEFAULT

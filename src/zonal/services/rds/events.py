@@ -1,9 +1,9 @@
-"""Events as RDS writes them: a view of the journal.
+"""DescribeEvents and DescribeEventCategories: RDS events as a view of the journal.
 
-What RDS itself does is noted in the journal as `rds.event` with the number of the event; what control does for a deployment (a failover, a
-restart) is translated from control's own entries. Texts and categories are those of "Amazon RDS event categories and event messages"
-in the RDS User Guide. Events belong to the name that an instance had at the time ("Renaming a DB instance" in the RDS User Guide: "Metrics
-and events associated with the name of a DB instance are maintained if you reuse a DB instance name").
+RDS's own actions are journalled as `rds.event` with the number of the event. Control's entries about a deployment whose owner is a DB
+instance (a failover, a restart) are translated into events. Texts and categories are those of "Amazon RDS event categories and event
+messages" in the RDS User Guide. Events belong to the name that an instance had at the time ("Renaming a DB instance" in the RDS User Guide:
+"Metrics and events associated with the name of a DB instance are maintained if you reuse a DB instance name").
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JOURNALLED = "rds.event"
 
 
 class Kind(NamedTuple):
-    """An event: its number in RDS's list, its category, and its text."""
+    """An event: its number in RDS's list (RDS-EVENT-0049 is 49), its category, and its text."""
 
     number: int
     category: str
@@ -92,7 +92,7 @@ _RULES = EventRules(
 
 
 def note(transaction: Transaction, identifier: str, number: int) -> None:
-    """Write an event about an instance."""
+    """Journal an event about an instance."""
     transaction.note(JOURNALLED, instance_arn(identifier), number=number, message=KINDS[number].message)
 
 
@@ -142,7 +142,7 @@ class Events:
 
     @operation("DescribeEventCategories")
     def categories(self, call: Call, request: DescribeEventCategoriesMessageTypeDef) -> ResponseMembers:
-        """The categories of what zonal has events about: DB instances."""
+        """The categories of the source types that zonal has events about: DB instances."""
         filters(request, ())
         kind = request.get("SourceType")
         _RULES.check_source_type(kind)

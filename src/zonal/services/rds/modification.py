@@ -1,8 +1,8 @@
-"""ModifyDBInstance: what is changed at once, what when AWS's maintenance window opens, and what `ApplyImmediately` brings forward.
+"""ModifyDBInstance: changes that are applied at once, and changes that wait for the maintenance window unless `ApplyImmediately`.
 
-At once, whatever is said: the master password, security groups, public access, deletion protection, windows, tags to snapshots. In the
+Always at once: the master password, security groups, public access, deletion protection, windows, tags to snapshots. In the
 window unless `ApplyImmediately`: Multi-AZ, class, storage, version, identifier ("Settings for DB instances" in the RDS User Guide).
-`apply` turns changes into what is wanted of the deployment; the reconcilers carry it out.
+`apply` turns changes into the spec of the deployment; the reconcilers carry it out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ CHANGED_BY = {
     "EngineVersion": "engine_version",
     "NewDBInstanceIdentifier": "identifier",
 }
-"""The parameters that wait for the window, and what waits."""
+"""The parameters that wait for the window, with the field of `PendingChanges`."""
 
 
 class Modification:
@@ -92,7 +92,7 @@ class Modification:
         return {"DBInstance": answer_instance(tx, instance)}
 
     def _at_once(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
-        """The changes that wait for nothing."""
+        """Apply the changes that do not wait for the window."""
         tx = call.transaction
         if (password := request.get("MasterUserPassword")) is not None:
             instance = _reset_password(tx, instance, password)
@@ -114,7 +114,7 @@ class Modification:
         )
 
     def _changes(self, call: Call, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> PendingChanges:
-        """The changes that wait for the window, checked; one to the present value is none."""
+        """The changes that wait for the window, validated. A parameter with the present value is not a change."""
         version = self._version(request, instance)
         installed = self._catalog.chosen(instance.engine, instance.engine_version)
         check_parameter_group(request.get("DBParameterGroupName"), ENGINES[instance.engine], installed)
@@ -148,7 +148,7 @@ class Modification:
         if asked is None or asked == (applying or instance.engine_version):
             return None
         if applying and asked == instance.engine_version:
-            return asked  # An upgrade that does not come to its end is taken back.
+            return asked  # This takes back an upgrade that does not complete.
         now = self._catalog.chosen(instance.engine, instance.engine_version)
         wanted = self._catalog.chosen(instance.engine, asked)
         if wanted.version == now.version:
@@ -159,9 +159,9 @@ class Modification:
 
 
 def apply(transaction: Transaction, instance: DbInstance, changes: PendingChanges, now: datetime, is_lost: IsLost) -> DbInstance:
-    """Have the deployment follow these changes from now on; the instance with the status that shows it."""
+    """Write these changes into the deployment's spec; returns the instance with the status that shows them."""
     if changes.identifier is not None and instance_exists(transaction, changes.identifier):
-        changes = replace(changes, identifier=None)  # Somebody else took the name while the change waited for the window.
+        changes = replace(changes, identifier=None)  # Another instance took the name while the change waited for the window.
     if changes == PendingChanges():
         return instance
     wanted = transaction.require(DeploymentSpec, instance.id)
@@ -185,7 +185,7 @@ def apply(transaction: Transaction, instance: DbInstance, changes: PendingChange
 
 
 def take_back(transaction: Transaction, instance: DbInstance, deployment_status: DeploymentStatus) -> DbInstance:
-    """Have the deployment run again what the instance was before a modification that failed; what else is being changed goes on."""
+    """Set the deployment's spec back to the instance before a modification that failed. Other changes in progress continue."""
     wanted = transaction.require(DeploymentSpec, instance.id)
     size = check_class(instance.instance_class, engine=instance.engine, version=instance.engine_version)
     before = replace(wanted, memory_bytes=size.memory_bytes, engine_version=instance.engine_version)
@@ -197,18 +197,18 @@ def take_back(transaction: Transaction, instance: DbInstance, deployment_status:
 
 
 def _next_revision(view: RecordView, wanted: DeploymentSpec) -> int:
-    """A revision that was never wanted before, not even by a modification that failed."""
+    """A revision number that no spec had before, not even that of a failed modification."""
     return max(wanted.revision, view.require(DeploymentStatus, wanted.id).failed_revision) + 1
 
 
 def _is_stuck(view: RecordView, instance: DbInstance) -> bool:
-    """Whether a change is being carried out and waits for something. Then it can be changed again, back or forward."""
+    """Whether a change in progress waits for something. Then another modification is permitted."""
     deployment_status = view.get(DeploymentStatus, instance.id)
     return instance.status in lifecycle.CHANGING and deployment_status is not None and bool(deployment_status.why)
 
 
 def _present(instance: DbInstance) -> PendingChanges:
-    """What the instance is, as changes would make it."""
+    """The present values of an instance, as changes."""
     return PendingChanges(
         instance_class=instance.instance_class,
         allocated_storage=instance.allocated_storage,
@@ -221,7 +221,7 @@ def _present(instance: DbInstance) -> PendingChanges:
 def _resized(
     transaction: Transaction, instance: DbInstance, wanted: DeploymentSpec, now: datetime, is_lost: IsLost, *, multi_az: bool
 ) -> tuple[DbInstance, DeploymentSpec]:
-    """With a second place in another zone, or with the leader's place only."""
+    """The instance and its spec with a second place in another zone, or with the leader's place only."""
     deployment_status = transaction.require(DeploymentStatus, instance.id)
     if not multi_az:
         return instance, replace(wanted, places=(deployment_status.leading.place,))
@@ -252,7 +252,7 @@ def _rewindowed(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -
 
 
 def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> int | None:
-    """More storage, rounded up to ten percent more at least (ModifyDBInstance, AllocatedStorage)."""
+    """The requested storage, raised to at least ten percent more than the present one (ModifyDBInstance, AllocatedStorage)."""
     asked = request.get("AllocatedStorage")
     if asked is None or asked == instance.allocated_storage:
         return None
@@ -265,12 +265,15 @@ def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> i
 
 
 def _not_named(pending: PendingChanges, request: ModifyDBInstanceMessageTypeDef) -> PendingChanges:
-    """What goes on waiting: whoever names a parameter again means its new value, also where that is the present one, which takes the
-    waiting change back ("Using the schedule modifications setting" in the RDS User Guide)."""
+    """The pending changes of the parameters that the request does not have.
+
+    A parameter in the request replaces its pending change; with the present value it cancels it ("Using the schedule modifications setting"
+    in the RDS User Guide).
+    """
     return replace(pending, **{field: None for name, field in CHANGED_BY.items() if name in request})
 
 
 def _together(first: PendingChanges, second: PendingChanges) -> PendingChanges:
-    """Both changes, the second one where they differ."""
+    """Both changes merged; the second one wins."""
     mine = {name: value for name, value in msgspec.structs.asdict(second).items() if value is not None}
     return replace(first, **mine)
