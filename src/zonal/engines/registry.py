@@ -1,7 +1,7 @@
-"""Every engine that zonal can run, one row each: where its versions come from, how one is recognised, and how a node of it is made.
+"""The engines that zonal runs, one row each: the sources of its versions, how a version is recognised, and how a node is built.
 
-The engine store, the command line, the services' `Describe…EngineVersions` and `control.engine_nodes` read this table; nothing else names
-an engine's package. An engine's own code is imported when its first node is made, so that `zonal engines list` does not pay for it.
+The engine store, the command line, the services' `Describe…EngineVersions` and `control.engine_nodes` read this table; no other module
+names an engine's package. An engine's code is imported when its first node is built, so that `zonal engines list` does not pay for it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=msgspec.Struct)
 
 Progress = Callable[[str], None]
-"""Takes a line for the person who waits."""
+"""Receives a line of progress for the user."""
 
 
 class EngineDefinition(NamedTuple):
-    """One engine. `programs` are paths below an installation's directory; one that lacks any of them is not offered.
+    """One engine. `programs` are paths below an installation's directory; an installation that lacks any of them is not offered.
 
-    `version_argv` prints the version when run there (its first element is a path below the directory), and `version_pattern` finds it in
-    what is printed. `distributions` are tried in order. `complete` adds what an unpacked installation lacks (None:
-    nothing), reports its progress and may be repeated; it raises `ZonalError`.
-    `build` makes a node from its spec, its host and its secrets.
-    `ordered_settings` are those that a replica needs at least as large as its primary, with a node's values.
-    `options` and `secrets` are the engine's own structs. `password_verifier` gives what the engine accepts in the place of a customer's
-    password, so that no record holds the password itself (None: the engine has no passwords).
+    `version_argv` prints the version (its first element is a path below the directory), and `version_pattern` finds it in the output.
+    `distributions` are tried in order. `complete` adds what an unpacked installation lacks (None: nothing), reports its progress and may be
+    repeated; it raises `ZonalError`. `build` builds a node from its spec, its host and its secrets. `ordered_settings` are those that a
+    replica needs at least as large as its primary, with a node's values. `options` and `secrets` are the engine's own structs.
+    `password_verifier` gives what the engine accepts in the place of a customer's password, so that no record holds the password itself
+    (None: the engine has no passwords).
     """
 
     name: str
