@@ -1,4 +1,4 @@
-"""A drill's report, for a person: what happened when, in sentences, and the verdict."""
+"""Prints the report of a drill: the timeline in sentences, and the verdict."""
 
 from __future__ import annotations
 
