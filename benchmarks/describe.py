@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from benchmarks.measurements import arguments, machine, region, tell
 from tests.running_region import RunningRegion, eventually
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
+from zonal.control.owners import Owner
 from zonal.foundation.identifiers import resource_id
 from zonal.records.store import Store
 from zonal.region import STORE
@@ -51,7 +52,7 @@ def _multiply(running: RunningRegion) -> None:
         for number in range(1, INSTANCES):
             id = resource_id("db")
             tx.put(replace(instance, id=id, identifier=f"bench-{number:03}", interfaces=()))
-            tx.put(replace(store.require(DeploymentSpec, instance.id), id=id, subject=f"bench-{number:03}"))
+            tx.put(replace(store.require(DeploymentSpec, instance.id), id=id, owner=Owner("rds:db", f"bench-{number:03}")))
             tx.put(replace(store.require(DeploymentStatus, instance.id), id=id))
     store.close()
 

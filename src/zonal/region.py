@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from zonal.control.disk_monitor import HOSTS, DiskMonitor
 from zonal.control.host_records import adopt_engine_hosts, power_all_off
 from zonal.control.log_retention import LogRetention
+from zonal.control.owners import Owners
 from zonal.control.sandbox_run import record_sandbox
 from zonal.engines.engine_store import EngineStore
 from zonal.fabric import sandbox
@@ -76,12 +77,13 @@ class Region:
             if record_sandbox(tx, sandbox.identity()):
                 power_all_off(tx)
                 start_instances(tx)
-        self._disks = DiskMonitor(self.store, self.clock, state=state)
         self._engines = EngineStore()
         self._controllers: Promise[RegionControllers] = Promise()
         s3 = open_s3(state / "s3", self.clock, settings)
         dynamodb = open_dynamodb(state / "dynamodb", self.store, self.clock, settings, s3.internal_objects)
         self.services = (ec2(self.store), self._rds(), s3.service, *dynamodb.services, sts())
+        self._owners = Owners({kind: owner for each in self.services for kind, owner in each.owners.items()})
+        self._disks = DiskMonitor(self.store, self._owners, self.clock, state=state)
         self.invoker = Invoker(self.services, self.store, self.clock)
         self._gateway = Gateway(settings, self.invoker)
         self._routes = OperatorRoutes(
@@ -105,8 +107,10 @@ class Region:
             fault = recorded_faults(self.store).get(zone)
             return fault is not None and fault.is_loss_of_zone
 
-        authority = Authority(self.state)
-        return rds(self.store, self._engines, authority, is_lost=is_lost, nodes=nodes, is_storage_full=self._disks.is_full)
+        def is_storage_full(id: str) -> bool:
+            return self._disks.is_full(id)
+
+        return rds(self.store, self._engines, Authority(self.state), is_lost=is_lost, nodes=nodes, is_storage_full=is_storage_full)
 
     def _failures(self) -> tuple[str, ...]:
         """What fails at present, for the status."""
@@ -146,7 +150,7 @@ class Region:
         fabric = Fabric(self.state, faults=recorded_faults(self.store), ttl_seconds=self.settings.dns_ttl_seconds)
         await fabric.start()
         stack.push_async_callback(fabric.stop)
-        controllers = RegionControllers(self.services, self.store, fabric, self._engines, self.clock, self.settings)
+        controllers = RegionControllers(self.services, self._owners, self.store, fabric, self._engines, self.clock, self.settings)
         self._controllers.set(controllers)
         await stack.enter_async_context(controllers.running())
         self._routes.give(OperatorActions(controllers.zones, controllers.exec_hosts, controllers.database_runtime))

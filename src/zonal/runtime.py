@@ -18,6 +18,7 @@ from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.engine_nodes import EngineBuilder, EngineNodes
 from zonal.control.host_reconciler import HostOwnerKind, HostReconciler
 from zonal.control.host_records import DEPLOYMENT, is_needed_by_deployment
+from zonal.control.owners import NameAnnouncer, Owners
 from zonal.control.reconciler import Driver, Reconciler
 from zonal.engines.engine_store import EngineStore
 from zonal.engines.node import EngineFailed, HostUnreachable
@@ -32,7 +33,6 @@ from zonal.operator_api.database_view import DatabaseRuntime
 from zonal.operator_api.exec_hosts import EXEC, ExecHost, ExecHosts, is_needed_by_command
 from zonal.operator_api.zone_faults import ZoneFaults
 from zonal.records.store import Store
-from zonal.services.rds.service import OWNER as DB_OWNER
 from zonal.services.service import Runtime, Service
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,14 @@ class RegionControllers:
     """The controllers of all services, on a fabric that has been started."""
 
     def __init__(
-        self, services: Iterable[Service], store: Store, fabric: Fabric, engines: EngineStore, clock: Clock, settings: Settings
+        self,
+        services: Iterable[Service],
+        owners: Owners,
+        store: Store,
+        fabric: Fabric,
+        engines: EngineStore,
+        clock: Clock,
+        settings: Settings,
     ) -> None:
         self._store = store
         host_owners = {
@@ -56,14 +63,13 @@ class RegionControllers:
         self.nodes = EngineNodes(store, self._hosts, {name: _engine(name, engines) for name in ENGINES})
         is_lost = fabric.zones.is_lost
         runtime = Runtime(store, clock, settings, self._hosts, fabric, fabric.names, fabric, self.nodes, is_lost)
-        controllers = [each.controllers(runtime) for each in services]
-        owners = {kind: owner for each in controllers for kind, owner in each.owners.items()}
         zones = tuple(zone.name for zone in ZONES)
         self._deployments = DeploymentReconciler(
             store,
             self.nodes,
             fabric.monitors,
-            owners[DB_OWNER],
+            NameAnnouncer(owners, fabric.names),
+            owners,
             zones=zones,
             settings=settings,
             clock=clock,
@@ -72,7 +78,7 @@ class RegionControllers:
         reconcilers: list[Reconciler] = [
             self._hosts,
             self._deployments,
-            *(reconciler for each in controllers for reconciler in each.reconcilers),
+            *(reconciler for each in services for reconciler in each.reconcilers(runtime)),
         ]
         self._driver = Driver(store, reconcilers, clock=clock)
         self._deployments.nudged_by(lambda id: self._driver.nudge(self._deployments.name, id))
@@ -121,4 +127,4 @@ def _engine(name: str, engines: EngineStore) -> EngineBuilder:
         found = engines.find(name, version)
         return found.home if found else None
 
-    return EngineBuilder(home=home, build=ENGINES[name].build, ordered_settings=ENGINES[name].ordered_settings)
+    return EngineBuilder(ENGINES[name], home)

@@ -128,8 +128,9 @@ def test_a_full_disk_is_reported_and_writes_succeed_again_when_there_is_space(fu
     region.empty()
     everything_works(region, database)
     events = disk_events(region)
+    arn = region.client("rds").describe_db_instances(DBInstanceIdentifier=database)["DBInstances"][0]["DBInstanceArn"]
     assert events.count(("disk.full", "region")) == events.count(("disk.recovered", "region")) == 1
-    assert events.count(("database.disk_full", database)) == events.count(("database.disk_recovered", database)) == 1
+    assert events.count(("database.disk_full", arn)) == events.count(("database.disk_recovered", arn)) == 1
     told = region.client("rds").describe_events(SourceIdentifier=database, SourceType="db-instance", EventCategories=["low storage"])
     assert [event["Message"] for event in told["Events"]] == ["Allocated storage has been exhausted"]
 

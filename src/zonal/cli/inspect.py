@@ -128,7 +128,7 @@ def environment(state: Path, access: ApiAccess) -> dict[str, str]:
 @click.command()
 @state_option
 @click.option("--event", default="", metavar="PREFIX", help="Only events with this prefix, e.g. failover.")
-@click.option("--subject", default="", help="Only events of this resource, also under its former names.")
+@click.option("--subject", default="", help="Only entries about this resource, by its name or ARN, also under its former names.")
 @click.option("-n", "--last", type=click.IntRange(min=1), default=100, show_default=True, help="Print at most so many entries.")
 @click.option("-f", "--follow", is_flag=True, help="Continue with new entries.")
 @json_option

@@ -1,9 +1,11 @@
-"""What makes the world match the records: the reconcilers' driver, deployments of engines over zones, and the failover brain.
+"""Makes engines and networks match the records: the reconcilers' driver, and deployments of engines over zones with failover.
 
-`reconciler` drives. A deployment is remembered by `deployment_records` (what is wanted, how it stands); `health` looks at its nodes over
-the network; `failover` decides, purely, who may lead and says why; `deployment_plan` turns that and the wishes into one step; `step_table`
-does it, by `lifecycle_steps` (made, changed, removed) and `failover_steps` (who leads next), with what `step_context` puts into their
-hands; `deployment_reconciler` is the reconciler that runs the circle. `engine_nodes` finds the engine that a record speaks of;
-`sandbox_run` notices that no engine can run yet. Knows nothing of AWS operations: RDS, and later ElastiCache, ALB and Directory Service,
-describe their deployments to it.
+`reconciler` is the driver. `deployment_records` holds the spec and the status of a deployment, `owners` the AWS resource that it belongs
+to. `deployment_reconciler` repeats one cycle: `health` probes the nodes over the network, `failover` decides purely which node may lead and
+why, `deployment_plan` turns that decision and the spec into one step, and `step_table` carries it out by `lifecycle_steps` (create, change,
+remove) or `failover_steps` (promote, rejoin, fence). `step_context` is what both have in common, `engine_nodes` builds a node from
+its record. `sandbox_run` detects that the sandbox is new, so that no engine runs.
+
+Imports `engines`, `fabric` protocols, `records` and `foundation`. It knows no AWS operation: a service writes the spec and reads the
+status.
 """

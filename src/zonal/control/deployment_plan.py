@@ -1,8 +1,8 @@
-"""What to do next about a deployment: one step, from what is wanted, how it stands, and what was seen. Nothing here does IO.
+"""Plans the next step of a deployment from its spec, its status and the latest probes. Pure: nothing here does IO.
 
-Health comes first: what `failover.decide` says is urgent precedes every wish. Wishes (a password, a second node, a restart, another
-version) are fulfilled while the leader is up. A wish that needs a standby restarted goes through the same safe states as a fault would:
-alone, rejoin, synchronous, promote.
+Health comes first: an urgent action of `failover.decide` precedes every change of the spec. Changes (a password, a second node, a restart,
+another version) are carried out while the leader is up. A change that needs the standby restarted passes through the same safe states as a
+fault: alone, rejoin, synchronous, promote.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class StepKind(StrEnum):
 
 
 URGENT = frozenset({StepKind.PROMOTE, StepKind.GO_ALONE, StepKind.RESTART_IN_PLACE, StepKind.FENCE, StepKind.DESTROY, StepKind.STOP})
-"""Steps for which a long copy of data is broken off; the copy begins anew afterwards."""
+"""Steps that interrupt a long copy of data; the copy starts over afterwards."""
 
 _KIND_OF_ACTION = {
     FailoverAction.NOTHING: StepKind.REST,
@@ -71,7 +71,7 @@ _KIND_OF_ACTION = {
 
 
 class Step(NamedTuple):
-    """One thing to do, about one node, for a reason. `quiet` ones are passing and nobody is told of them."""
+    """One step about one node, with its reason. The reason of a `quiet` step is not recorded, because the situation is short."""
 
     work: StepKind
     node: str = ""
@@ -80,8 +80,8 @@ class Step(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What was seen: the latest looks at each node by its name, the zones whose monitoring hosts hear anybody, and the nodes whose hosts
-    can be acted on. `ordered_settings` are the values that the engine's ordered settings are to have."""
+    """The input from outside the records: the latest probes of each node by its name, the zones whose monitoring hosts reach another zone,
+    and the nodes whose hosts are reachable. `ordered_settings` are the values that the spec gives the engine's ordered settings."""
 
     histories: dict[str, tuple[ProbeHistory, ...]]
     connected_zones: frozenset[str]
@@ -90,7 +90,7 @@ class Observation(NamedTuple):
 
 
 def plan(spec: DeploymentSpec | None, status: DeploymentStatus | None, seen: Observation, limits: VoteLimits, *, resumed: bool) -> Step:
-    """The next step. `resumed` says whether this process of the region has seen to it already that what should run does."""
+    """The next step. `resumed` is whether this region process has already started every node that should run."""
     if spec is None or spec.power is Power.DELETED:
         return _deletion_step(spec, status)
     if status is None:
@@ -113,7 +113,7 @@ def plan(spec: DeploymentSpec | None, status: DeploymentStatus | None, seen: Obs
 
 
 def failover_view(spec: DeploymentSpec, status: DeploymentStatus, seen: Observation) -> FailoverView:
-    """What the failover brain sees of a running deployment."""
+    """The input of `failover.decide` for a running deployment."""
     standby = status.standby if status.redundancy is not Redundancy.SINGLE else None
     return FailoverView(
         leader=_node(status.leading, seen),
@@ -156,40 +156,44 @@ def _step(health: FailoverDecision) -> Step:
 
 
 def _spec_change(spec: DeploymentSpec, status: DeploymentStatus, case: FailoverCase, ordered: Mapping[str, int]) -> Step | None:
-    """What the service wants and the deployment does not have yet; the leader is up."""
+    """The next change that the spec requires; None where the status matches the spec. The leader is up."""
     leader, standby = status.leading, status.standby
     if spec.password > status.password:
         return Step(StepKind.SET_PASSWORD, leader.name)
     if standby is not None and _is_surplus(spec, status, standby) and not _is_left(spec, status, case):
-        return Step(StepKind.LEAVE_STANDBY, standby.name, "this standby is not wanted any more")
+        return Step(StepKind.LEAVE_STANDBY, standby.name, "the deployment does not require this standby any more")
     if len(spec.places) > len(status.members):
-        return Step(StepKind.ADD_STANDBY, why="a standby is wanted")
+        return Step(StepKind.ADD_STANDBY, why="the deployment requires a standby")
     if spec.restart > status.restarted:
-        return Step(StepKind.RESTART, leader.name, "a restart was asked for")
+        return Step(StepKind.RESTART, leader.name, "a restart was requested")
     return _revision(spec, status, case, ordered)
 
 
 def _is_surplus(spec: DeploymentSpec, status: DeploymentStatus, standby: Member) -> bool:
-    """Whether there are too many nodes, or another standby is wanted in the place of this one."""
+    """Whether there are more nodes than the spec requires, or it requires another standby instead of this one."""
     too_many, as_many = len(status.members) > len(spec.places), len(status.members) == len(spec.places)
     return too_many or (as_many and standby.name not in {place.name for place in spec.places})
 
 
 def _is_left(spec: DeploymentSpec, status: DeploymentStatus, case: FailoverCase) -> bool:
-    """Whether there is to be a single node, and there is, but for a former standby that cannot be removed before its zone returns."""
+    """Whether the deployment has its single node and only a former standby remains, which cannot be removed before its zone returns."""
     standby = status.standby
     is_single = status.redundancy is Redundancy.SINGLE and len(spec.places) == 1
     return is_single and standby is not None and standby.name not in case.view.reachable
 
 
 def _revision(spec: DeploymentSpec, status: DeploymentStatus, case: FailoverCase, ordered: Mapping[str, int]) -> Step | None:
-    """Bring nodes to what is wanted now: the standby first, then it leads, then the other; and settings that only get lower the leader
-    first. A standby holds the ordered settings as large as its leader's, so lowered ones come into force on the leader first, whatever
-    else changes, and a revision is settled when they are in force everywhere. One that failed is not tried again."""
+    """The next step towards the present revision: the standby restarts first, then it is promoted, then the other node restarts.
+
+    Where ordered settings only get lower, the leader restarts first. A standby holds the ordered settings at least as large as its
+    leader's, so lowered ones come into force on the leader first, whatever else changes. A revision is settled when they are in force on
+    every node.
+    A revision that failed is not tried again.
+    """
     if spec.revision == status.failed_revision:
         return None
     leader, standby = status.leading, None if status.redundancy is Redundancy.SINGLE else status.standby
-    why = f"the deployment is to run {spec.engine} {spec.engine_version} with {spec.memory_bytes >> 20} MiB"
+    why = f"the deployment has to run {spec.engine} {spec.engine_version} with {spec.memory_bytes >> 20} MiB"
     lower, higher = _compared(case.report, ordered)
     only_lower = lower and not higher and leader.engine_version == spec.engine_version
     if leader.revision != spec.revision and (standby is None or only_lower):
@@ -210,12 +214,12 @@ def _revision(spec: DeploymentSpec, status: DeploymentStatus, case: FailoverCase
 
 
 def _restart_standby(status: DeploymentStatus, standby: Member, why: str) -> Step:
-    """A standby is restarted only while nothing waits for it."""
+    """A standby is restarted only while the leader does not require it."""
     return Step(StepKind.GO_ALONE if status.redundancy is Redundancy.SYNCHRONOUS else StepKind.REVISE, standby.name, why)
 
 
 class _Compared(NamedTuple):
-    """Whether what is wanted is lower, and whether it is higher, than what a node has in force, in any of the ordered settings."""
+    """Whether any ordered setting of the spec is lower, and whether any is higher, than the value in force on a node."""
 
     lower: bool
     higher: bool

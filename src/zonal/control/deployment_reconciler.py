@@ -1,11 +1,11 @@
-"""Deployments: one engine's nodes in several zones, with roles, kept as they are wanted whatever happens to them.
+"""Reconciles deployments: one engine's nodes in several zones, with roles.
 
-The story of a convergence: read what is wanted and how it stands; take what was seen of the nodes; `deployment_plan.plan` gives one step
-and the reason; `step_table.StepTable` does it; again, until there is nothing to do or something to wait for. Between two steps nothing is
-remembered that is not in the store, except what is only a matter of patience: so a region may be killed anywhere and the next one goes on.
+A convergence repeats one cycle until nothing is left to do or something has to be waited for: read spec and status, take the latest probes,
+plan one step (`deployment_plan.plan`), carry it out (`step_table.StepTable`). Between two steps all state is in the store, except counters
+for back-off and waiting, so a region may be killed anywhere and the next one continues.
 
-A long copy of data is watched while it runs: when the plan turns to something urgent (the leader dies), the copy is broken off.
-A step that failed is not tried again before a pause, however often the looks at its nodes say that nothing has changed.
+While a long copy of data runs, the plan is computed again after each change; an urgent step (the leader died) interrupts the copy. A step
+that failed is tried again only after a pause, however many probes arrive meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, M
 from zonal.control.failover import NodeCondition, ProbeHistory, Redundancy, VoteLimits, judge
 from zonal.control.failover_steps import FENCE_SECONDS
 from zonal.control.health import HealthMonitor, ProbeTiming
+from zonal.control.owners import Owners
 from zonal.control.step_context import Announcer, NodeProvider
 from zonal.control.step_table import StepTable
 from zonal.engines.node import HostUnreachable, Monitors
@@ -33,10 +34,10 @@ from zonal.records.store import Record, Store
 _log = logging.getLogger(__name__)
 
 LONG = frozenset({StepKind.LAY_OUT, StepKind.REJOIN_STANDBY, StepKind.RESTORE_SYNCHRONOUS})
-"""Steps that may take long and are broken off for something urgent."""
+"""Steps that may take long and are interrupted by an urgent one."""
 
 MOST_STEPS = 60
-"""More steps than this in one convergence cannot be right."""
+"""Bound of the steps in one convergence; more mean that the steps have no effect."""
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -58,6 +59,7 @@ class DeploymentReconciler:
         nodes: NodeProvider,
         monitors: Monitors,
         announcer: Announcer,
+        owners: Owners,
         *,
         zones: Iterable[str],
         settings: Settings,
@@ -67,17 +69,18 @@ class DeploymentReconciler:
         self._store = store
         self._nodes = nodes
         self._clock = clock
+        self._owners = owners
         self.limits = VoteLimits(misses=settings.probe_misses)
         pace = ProbeTiming(interval=settings.probe_interval_seconds, timeout=settings.probe_timeout_seconds)
         self.health = HealthMonitor(
             monitors, zones=zones, pace=pace, clock=clock, changed=self._seen_anew, monitor_addresses=monitor_addresses
         )
-        self._steps = StepTable(store, nodes, self.health, announcer)
+        self._steps = StepTable(store, nodes, self.health, announcer, owners)
         self._memories: dict[str, _RetryState] = defaultdict(_RetryState)
         self._nudge: Callable[[str], None] = lambda _: None
 
     def nudged_by(self, nudge: Callable[[str], None]) -> None:
-        """What to call with a deployment's id when something about it was seen: the driver's nudge for this reconciler."""
+        """Register the driver's nudge, which is called with a deployment's id after a probe with news."""
         self._nudge = nudge
 
     def key_of(self, kind: str, id: str) -> str | None:
@@ -85,7 +88,7 @@ class DeploymentReconciler:
         return id
 
     def zone_changed(self) -> None:
-        """A zone was recovered: what could not be reached may be reachable now, so nothing pauses any longer."""
+        """End every pause, because hosts in the recovered zone may be reachable again."""
         for id, memory in list(self._memories.items()):
             memory.not_before = 0.0
             memory.obstacle = ""
@@ -93,7 +96,7 @@ class DeploymentReconciler:
             self._seen_anew(id)
 
     async def close(self) -> None:
-        """Stop looking. What runs goes on."""
+        """Stop probing. The engines keep running."""
         await self.health.close()
 
     async def converge(self, key: str) -> float | None:
@@ -113,7 +116,7 @@ class DeploymentReconciler:
                 await self._fence(key, step, memory)
                 continue
             pause = memory.pause(step, self._clock.monotonic())
-            if pause > 0.001:  # A rest of rounding is no pause.
+            if pause > 0.001:  # Less is a rounding error.
                 return pause
             try:
                 await self._do(key, step, memory)
@@ -127,13 +130,12 @@ class DeploymentReconciler:
                 self._tell_failure(key, step, memory, error)
                 raise
             memory.done(step, self._clock.monotonic())
-        raise ZonalError(f"{key} took {MOST_STEPS} steps and is not done; the last was '{step.work}' ({step.why})")
+        raise ZonalError(f"{key} is not reconciled after {MOST_STEPS} steps; the last step was '{step.work}' ({step.why})")
 
     def why(self, id: str) -> str:
-        """What a deployment does or waits for at present, in words, or nothing.
+        """The reason of the step that a deployment carries out or waits for at present; empty where it rests.
 
-        It comes from the latest plan, not from the record: `DeploymentStatus.why` is the reason that the journal was last given, and may be
-        over.
+        It comes from the latest plan: `DeploymentStatus.why` is the reason journalled last and may not hold any more.
         """
         memory = self._memories.get(id)
         if memory is None or memory.step is None or memory.step.work is StepKind.REST:
@@ -141,7 +143,7 @@ class DeploymentReconciler:
         return "; ".join(part for part in (memory.step.why, memory.obstacle) if part)
 
     def condition(self, id: str, node: str) -> NodeCondition:
-        """How a node was last seen, by vote."""
+        """The condition of a node by the vote of the latest probes."""
         spec, status = self._store.get(DeploymentSpec, id), self._store.get(DeploymentStatus, id)
         if spec is None or status is None or not status.is_led:
             return NodeCondition.UNSURE
@@ -154,7 +156,11 @@ class DeploymentReconciler:
     def _plan(self, id: str) -> Step:
         spec, status = self._store.get(DeploymentSpec, id), self._store.get(DeploymentStatus, id)
         seen = self._seen(id, status)
-        return plan(spec, status, seen, self.limits, resumed=self._memories[id].resumed)
+        memory = self._memories[id]
+        limits = self.limits
+        if status is not None and status.is_led and status.standby is not None:
+            limits = limits.after_rejoining(memory.again(Step(StepKind.REJOIN_STANDBY, status.standby.name)))
+        return plan(spec, status, seen, limits, resumed=memory.resumed)
 
     def _seen(self, id: str, status: DeploymentStatus | None) -> Observation:
         histories: dict[str, tuple[ProbeHistory, ...]] = {}
@@ -165,9 +171,9 @@ class DeploymentReconciler:
         return Observation(histories, self.health.connected_zones(), self._reachable(id, status), ordered)
 
     def _reachable(self, id: str, status: DeploymentStatus | None) -> frozenset[str]:
-        """The nodes that may have to be fenced or removed and whose hosts can be acted on, except those for which that has just failed.
+        """The nodes that may have to be fenced or removed and whose hosts are reachable, except those for which that has just failed.
 
-        Nobody else is asked: a node that is being revised is another one than what is recorded of it.
+        Other nodes are not looked up: while a node is being revised, its record still describes the former revision.
         """
         spec = self._store.get(DeploymentSpec, id)
         if spec is None or status is None:
@@ -178,7 +184,7 @@ class DeploymentReconciler:
         return frozenset(member.name for member in members if self._nodes.node(spec, member).host.is_reachable)
 
     def _watch(self, id: str) -> None:
-        """Look at the nodes of a deployment while it runs, and not otherwise."""
+        """Probe the nodes of a deployment exactly while it runs."""
         spec, status = self._store.get(DeploymentSpec, id), self._store.get(DeploymentStatus, id)
         watched = (Phase.CREATING, Phase.STARTING, Phase.RUNNING)
         if spec is None or spec.power is Power.DELETED or status is None or status.phase not in watched:
@@ -194,15 +200,15 @@ class DeploymentReconciler:
         return takes_writes or status.redundancy is Redundancy.SINGLE
 
     async def _fence(self, id: str, step: Step, memory: _RetryState) -> None:
-        """Cut a node off. Where that fails it is tried again after a pause, in which everything else goes on: no failover waits for it."""
+        """Fence a node. After a failure it is tried again after a pause, and other steps run meanwhile: no failover waits for it."""
         try:
             await self._steps.run(id, step)
-        except Exception as error:  # Whatever it is, it must not hold up the deployment.
+        except Exception as error:  # No failure to fence may block the deployment.
             _log.warning("%s could not be fenced", step.node, exc_info=not isinstance(error, HostUnreachable))
             memory.fence_not_before[step.node] = self._clock.monotonic() + UNREACHABLE_PAUSE_SECONDS
 
     def _fence_pause(self, id: str) -> float | None:
-        """When to look again whether a node can be fenced; None where none has to be."""
+        """Seconds until the next attempt to fence a node; None where none has to be fenced."""
         status = self._store.get(DeploymentStatus, id)
         return UNREACHABLE_PAUSE_SECONDS if status and any(member.unfenced for member in status.members) else None
 
@@ -214,8 +220,10 @@ class DeploymentReconciler:
             memory.resumed = True
 
     async def _do_watched(self, id: str, step: Step, memory: _RetryState, again: int) -> None:
-        """Do a step. A long one is broken off as soon as something urgent is planned instead; beside any other, a node that has to be
-        fenced is. A promotion begins with an attempt to cut the old leader off, and is left alone for as long as that takes."""
+        """Carry out a step. An urgent plan interrupts a long step; fencing runs beside any other step.
+
+        A promotion begins with its own attempt to fence the old leader, so no second one runs within `CUT_OFF_SECONDS`.
+        """
         alone_until = self._clock.monotonic() + (CUT_OFF_SECONDS if step.work is StepKind.PROMOTE else 0.0)
         task = asyncio.create_task(self._steps.run(id, step, again=again), name=f"{step.work} {step.node}")
         change: asyncio.Task[bool] | None = None
@@ -244,7 +252,7 @@ class DeploymentReconciler:
         self._nudge(id)
 
     def _record_reason(self, id: str, step: Step, why: str = "") -> None:
-        """Record what is waited for, once; passing situations are not worth a record."""
+        """Record the reason for waiting, once; that of a quiet step is not recorded."""
         status, spec = self._store.get(DeploymentStatus, id), self._store.get(DeploymentSpec, id)
         if step.quiet and not why:
             return
@@ -253,10 +261,10 @@ class DeploymentReconciler:
             return
         with self._store.transaction() as tx:
             tx.put(replace(status, why=why))
-            tx.note("failover.waiting", spec.subject, node=step.node, why=why, epoch=status.epoch)
+            tx.note("failover.waiting", self._owners.arn(spec.owner), node=step.node, why=why, epoch=status.epoch)
 
     def _tell_failure(self, id: str, step: Step, memory: _RetryState, error: Exception) -> None:
-        """Show what a step fails with that has failed before; the driver's journal has every failure."""
+        """Record the error of a step that failed at least twice; the driver journals every failure."""
         status = self._store.get(DeploymentStatus, id)
         why = f"{step.why or step.work}: {error or type(error).__name__}"
         if status is not None and memory.fails_again() and status.why != why:
@@ -264,7 +272,7 @@ class DeploymentReconciler:
                 tx.put(replace(status, why=why))
 
     def _clear_reason(self, id: str, step: Step) -> None:
-        """What was waited for earlier is not what keeps a long step busy: tell what it does. One that is tried again has told already."""
+        """Replace the former reason for waiting by the reason of a long step that begins, unless it is a repetition of the same step."""
         status = self._store.get(DeploymentStatus, id)
         if status is not None and status.why and step.why and not status.why.startswith(step.why):
             with self._store.transaction() as tx:
@@ -280,7 +288,7 @@ class DeploymentReconciler:
                 tx.put(replace(status, why=""))
 
     def _note_removed(self, id: str, memory: _RetryState) -> None:
-        """Journal, once each time, that the monitoring hosts agree that a node is gone."""
+        """Journal that the monitoring hosts agree that a node is dead or lost, once each time."""
         spec, status = self._store.get(DeploymentSpec, id), self._store.get(DeploymentStatus, id)
         if spec is None or status is None or status.phase is not Phase.RUNNING or not memory.resumed:
             return
@@ -296,11 +304,11 @@ class DeploymentReconciler:
                 votes = {history.zone: f"{history.status}, {history.in_a_row} in a row" for history in each.histories}
                 fields = {"node": each.name, "zone": each.zone, "condition": condition, "leads": each.name == status.leader}
                 with self._store.transaction() as tx:
-                    tx.note("failover.detected", spec.subject, votes=votes, epoch=status.epoch, **fields)
+                    tx.note("failover.detected", self._owners.arn(spec.owner), votes=votes, epoch=status.epoch, **fields)
 
 
 class _RetryState:
-    """What this process remembers of a deployment: only matters of patience, nothing that must not be lost."""
+    """A deployment's counters for back-off and waiting. They are lost with the process, which is safe."""
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
@@ -310,24 +318,24 @@ class _RetryState:
         self.not_before = 0.0
         self.step: Step | None = None
         self.obstacle = ""
-        """Why the host that the step needs cannot be reached; empty as soon as a zone was recovered or another step is planned."""
+        """Why the step's host is unreachable; empty once a zone is recovered or another step is planned."""
         self.fence_not_before: dict[str, float] = {}
         self._failed: tuple[StepKind, str] | None = None
         self._failures = 0
         self._went_alone: deque[float] = deque(maxlen=16)
 
     def plans(self, step: Step) -> None:
-        """The latest plan."""
+        """Record the latest plan."""
         if self.step is None or _key(self.step) != _key(step):
             self.obstacle = ""
         self.step = step
 
     def again(self, step: Step) -> int:
-        """How often this step was done since the deployment last had nothing to do."""
+        """How often this step was carried out since the deployment last rested."""
         return self.repeats.get((step.work, step.node), 0)
 
     def pause(self, step: Step, now: float) -> float:
-        """How long to wait before this step, if it failed a moment ago or the deployment flaps."""
+        """Seconds to wait before this step, because it failed a moment ago or the standby flaps."""
         if step.work is StepKind.RESTORE_SYNCHRONOUS:
             return max(self._hold_until() - now, self.not_before - now if self._failed == _key(step) else 0.0)
         return self.not_before - now if self._failed == _key(step) else 0.0
@@ -353,7 +361,7 @@ class _RetryState:
             self._went_alone.append(now)
 
     def _hold_until(self) -> float:
-        """A standby that keeps going away stalls writes each time: after the first time, it is required again later and later."""
+        """When a flapping standby may be required again: each loss of a required standby stalls writes, so the wait doubles."""
         if len(self._went_alone) < 2:
             return 0.0
         latest = self._went_alone[-1]

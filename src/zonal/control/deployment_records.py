@@ -1,23 +1,24 @@
-"""What is remembered of a deployment: what is wanted of it, how it stands, and its secrets.
+"""The records of a deployment: its spec, its status and its secrets.
 
-A service (RDS, later ElastiCache and others) writes `DeploymentSpec` and never touches the rest. Control writes `DeploymentStatus` and
-never touches `DeploymentSpec`. So neither can lose the other's change, and every wish is level-triggered: "restart" is a number that has
-grown beyond the one that was done, not a message that could get lost.
+A service (RDS, later ElastiCache and others) writes `DeploymentSpec` only. Control writes `DeploymentStatus` only. So neither overwrites
+the other's change, and every request is level-triggered: a restart is pending while `DeploymentSpec.restart` is greater than
+`DeploymentStatus.restarted`, and there is no message that could get lost.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from zonal.control.failover import Redundancy
+from zonal.control.owners import Owner
 from zonal.records.store import Record
 
 
 class Power(StrEnum):
-    """Whether a deployment is to run, to rest with its data, or not to be."""
+    """Whether a deployment runs, is stopped with its data, or is deleted."""
 
     ON = "on"
     OFF = "off"
@@ -25,7 +26,7 @@ class Power(StrEnum):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where a node is to be. `name` is its replication name, `host` the fabric's name of its host, `address` its customers' address."""
+    """The place of a node. `name` is its replication name, `host` the fabric's name of its host, `address` its address in the VPC."""
 
     name: str
     host: str
@@ -35,23 +36,23 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 class DeploymentSpec(Record, frozen=True, kw_only=True):
-    """What a service wants of a deployment. The first of `places` is where the leader is laid out; a second one is a standby.
+    """The desired state of a deployment. The first of `places` is where the first leader is created; a second one is a standby.
 
-    `subject` is what the journal calls it. A node runs at `revision` (an older one is restarted with what is wanted now: version,
-    settings, memory). `restart`, `failover` and `password` count how often each was asked for. `master_user` and `database` are
-    those of the creation.
+    `owner` is the AWS resource that the deployment belongs to. A node that runs an older `revision` is restarted with the present version,
+    settings and memory. `restart`, `failover` and `password` count the requests of each. `options` are the JSON members of the
+    engine's own options (`engines.registry`).
     """
 
     kind: ClassVar[str] = "deployment"
+    version: ClassVar[int] = 2
 
-    subject: str
+    owner: Owner
     engine: str
     engine_version: str
     port: int
     places: tuple[Placement, ...]
     vpc_id: str
-    master_user: str
-    database: str | None = None
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
     settings: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 1 << 30
     power: Power = Power.ON
@@ -60,24 +61,30 @@ class DeploymentSpec(Record, frozen=True, kw_only=True):
     failover: int = 0
     password: int = 0
 
+    @classmethod
+    def upgrade(cls, body: dict[str, Any], version: int) -> dict[str, Any]:
+        """Version 1 had a bare `subject` and PostgreSQL's options as members of its own, and only DB instances had deployments."""
+        options = {"master_user": body["master_user"], "database": body.get("database")}
+        return body | {"owner": {"kind": "rds:db", "id": body["subject"]}, "options": options}
+
 
 class Preparation(StrEnum):
-    """What a node has to go through before it can play its part."""
+    """What has to happen to a node before it can take its role."""
 
     NOTHING = ""
     CREATE = "create"
-    """It is the first node and has no data yet."""
+    """The first node, which has no data yet."""
     CLONE = "clone"
-    """It has to become a copy of the leader."""
+    """The node has to become a copy of the leader."""
     REJOIN = "rejoin"
-    """It led before: what it has beyond the new leader's history has to go."""
+    """A former leader: writes beyond the new leader's history have to be discarded."""
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A node that exists, or may. `engine_version` and `revision` are what it runs.
+    """A node that exists or is being created. `engine_version` and `revision` are those that it runs.
 
-    `is_on` means that it was started and not stopped since. `unfenced` means that it was replaced as leader, or is being replaced, and that
-    its engine was not ended through its host yet: it may still answer clients in its zone.
+    `is_on` means that the node was started and not stopped since. `unfenced` means that it was replaced as leader, or is being replaced,
+    and its engine was not ended through its host yet: it may still answer clients in its zone.
     """
 
     place: Placement
@@ -95,12 +102,12 @@ class Member(msgspec.Struct, frozen=True):
 
 
 def member_of(spec: DeploymentSpec, place: Placement, needs: Preparation = Preparation.CLONE) -> Member:
-    """A new member at this place, as the deployment is wanted now."""
+    """A new member at this place, by the present spec."""
     return Member(place, needs, spec.engine_version, spec.revision, spec.memory_bytes, settings=spec.settings)
 
 
 class Phase(StrEnum):
-    """Where a deployment is in its life. `creating` and `starting` end when the leader answers. Nothing is judged while it is stopped."""
+    """The life-cycle phase of a deployment. `creating` and `starting` end when the leader answers. A stopped deployment is not probed."""
 
     CREATING = "creating"
     STARTING = "starting"
@@ -109,17 +116,17 @@ class Phase(StrEnum):
     STOPPED = "stopped"
     DELETING = "deleting"
     DELETED = "deleted"
-    """Everything that can be reached is gone; what cannot is removed when its zone returns."""
+    """Every reachable node is removed; the others are removed when their zones return."""
 
 
 class DeploymentStatus(Record, frozen=True, kw_only=True):
-    """How a deployment stands: the only truth about who leads.
+    """The observed state of a deployment, and the authority on which node leads.
 
     `epoch` grows with every promotion. `promoting` names the node whose promotion has begun, and is empty otherwise. `announced` names the
-    node that the endpoint's name leads to. `restarted`, `failed_over` and `password` are the wishes of `DeploymentSpec` that were done.
-    `why` is the reason to wait that the journal was last given; `DeploymentReconciler.why` tells what holds at present. `settled_revision`
-    is the last revision whose settings are in force on every node. `failed_revision` is one with which a node did not start, and `failure`
-    says why: that node runs what it ran before, and the revision is not tried again.
+    node to which the endpoint's name resolves. `restarted`, `failed_over` and `password` count the requests of `DeploymentSpec` that were
+    carried out. `why` is the latest reason to wait that was journalled; `DeploymentReconciler.why` returns the present one.
+    `settled_revision` is the last revision whose settings are in force on every node. `failed_revision` is a revision with which a node did
+    not start, and `failure` the reason: that node runs its former revision, and the failed one is not tried again.
     """
 
     kind: ClassVar[str] = "deployment-standing"
@@ -148,7 +155,7 @@ class DeploymentStatus(Record, frozen=True, kw_only=True):
 
     @property
     def is_led(self) -> bool:
-        """Whether the leader is still there: the nodes of a deployment that is deleted are removed one by one."""
+        """Whether the leader is still a member: the nodes of a deleted deployment are removed one by one."""
         return any(member.name == self.leader for member in self.members)
 
     @property
@@ -158,7 +165,7 @@ class DeploymentStatus(Record, frozen=True, kw_only=True):
 
     @property
     def leader_first(self) -> tuple[Member, ...]:
-        """The members in the order in which they are stopped, so that the leader's last words reach the standby."""
+        """The members in the order in which they are stopped, so that the leader's last WAL reaches the standby."""
         return tuple(sorted(self.members, key=lambda member: member.name != self.leader))
 
     def with_member(self, member: Member) -> DeploymentStatus:
@@ -167,15 +174,17 @@ class DeploymentStatus(Record, frozen=True, kw_only=True):
 
 
 class DeploymentSecrets(Record, frozen=True, kw_only=True):
-    """What only nodes may know, by the deployment's id. `master` is a verifier that the engine accepts in place of the password."""
+    """The secrets of a deployment's nodes, by the deployment's id: the JSON members of the engine's own secrets (`engines.registry`)."""
 
     kind: ClassVar[str] = "deployment-secrets"
+    version: ClassVar[int] = 2
 
-    operator: str
-    replication: str
-    master: str
-    certificate: bytes
-    private_key: bytes
+    members: dict[str, Any]
+
+    @classmethod
+    def upgrade(cls, body: dict[str, Any], version: int) -> dict[str, Any]:
+        """Version 1 had PostgreSQL's secrets as members of its own."""
+        return {"id": body.pop("id"), "members": body}
 
     def __repr__(self) -> str:
         return f"DeploymentSecrets(id={self.id!r}, …)"

@@ -1,13 +1,13 @@
 """Detects that the disk under the region's state, or under a database's nodes, is full.
 
-Once a second `statvfs` is asked about the state directory and the directory of each node. A disk with less than `FULL_BYTES` available is
-full: that is one WAL segment of PostgreSQL, which a primary creates before it goes on writing, and it is what S3 leaves for its catalog
-(`buckets.file_writer.RESERVE_BYTES`). It is not full any more at `ROOM_BYTES`; the difference keeps a disk at the edge from filling the
-journal. A disk without a free inode is full as well. A limit that `statvfs` does not show (a quota) is not seen.
+Once a second `statvfs` measures the state directory and the directory of each node. A disk with less than `FULL_BYTES` available is full:
+that is one WAL segment of PostgreSQL, which a primary creates before it continues to write, and what S3 reserves for its catalog
+(`buckets.file_writer.RESERVE_BYTES`). The disk is recovered at `ROOM_BYTES`; the difference keeps a disk near the limit from filling the
+journal. A disk without a free inode is full too. A limit that `statvfs` does not report (a quota) is not detected.
 
 Each change is journalled once, also across restarts of the region: `disk.full` and `disk.recovered` about the region,
-`database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. What cannot be written
-because the disk is full is written when there is room again.
+`database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. An entry that cannot be
+written because the disk is full is written after the recovery.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
+from zonal.control.owners import Owners
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.periodic import repeat
@@ -40,25 +41,29 @@ class FullDisk(Record, frozen=True, kw_only=True):
 
     subject: str
     directory: str
+    title: str = ""
+    """The subject as messages name it; empty in records of earlier versions."""
 
 
 class DiskSpace(NamedTuple):
-    """What is left of a disk. `inodes` is None where the file system has no limit of them."""
+    """The space available on a disk. `inodes` is None where the file system does not limit them."""
 
     available_bytes: int
     inodes: int | None
 
 
 class DiskUse(NamedTuple):
-    """Who needs a directory: `key` is a deployment's id or `REGION`, `subject` what the journal calls it."""
+    """What uses a directory: `key` is a deployment's id or `REGION`, `subject` the journal's subject (an owner's ARN or `REGION`), `title`
+    the subject as messages name it."""
 
     key: str
     subject: str
+    title: str
     directory: Path
 
 
 class DiskChange(NamedTuple):
-    """A disk that became full, or has room again, and is not journalled yet."""
+    """A change that is not journalled yet: a disk became full or recovered."""
 
     use: DiskUse
     is_full: bool
@@ -68,14 +73,18 @@ class DiskChange(NamedTuple):
 class DiskMonitor:
     """Watches the disks of one region whose state is in `state`."""
 
-    def __init__(self, store: Store, clock: Clock, *, state: Path, measure: Callable[[Path], DiskSpace | None] | None = None) -> None:
+    def __init__(
+        self, store: Store, owners: Owners, clock: Clock, *, state: Path, measure: Callable[[Path], DiskSpace | None] | None = None
+    ) -> None:
         self._store = store
+        self._owners = owners
         self._clock = clock
         self._state = state
         self._hosts = state / HOSTS
         self._measure = measure or disk_space
         self._full = {
-            record.id: (DiskUse(record.id, record.subject, Path(record.directory)), clock.monotonic()) for record in store.select(FullDisk)
+            record.id: (DiskUse(record.id, record.subject, record.title or record.subject, Path(record.directory)), clock.monotonic())
+            for record in store.select(FullDisk)
         }
         """The full disks by key, each with the stopwatch's reading when it was found full."""
         self._available: dict[str, int] = {}
@@ -86,20 +95,20 @@ class DiskMonitor:
         return key in self._full
 
     def warnings(self) -> tuple[str, ...]:
-        """What to tell the operator, or nothing. A full disk that the region and its databases share is told once."""
+        """The warnings for the operator. A full disk that the region and its databases share is reported once."""
         if self.is_full(REGION):
             left = f"{self._available.get(REGION, 0) / (1 << 20):.1f} MiB are left"
             return (f"the disk of {self._state} is full ({left}): writes to databases, tables and buckets fail until there is room",)
         return tuple(
-            f"{use.subject}: the disk of {use.directory} is full: its writes fail until there is room" for use, _ in self._full.values()
+            f"{use.title}: the disk of {use.directory} is full: its writes fail until there is room" for use, _ in self._full.values()
         )
 
     async def run(self) -> None:
-        """Check for ever."""
+        """Check until cancelled."""
         await repeat(self.check, what="watching the disk", pause_seconds=PAUSE_SECONDS)
 
     async def check(self) -> None:
-        """Look at each disk once, and journal what has changed as far as that can be written."""
+        """Measure each disk once, and journal the changes as far as the disk permits."""
         uses = list(self._uses())
         spaces = await asyncio.to_thread(lambda: {use.directory: self._measure(use.directory) for use in uses})
         for key in {use.key for use in uses}:
@@ -112,11 +121,12 @@ class DiskMonitor:
         self._journal(gone)
 
     def _uses(self) -> Iterator[DiskUse]:
-        yield DiskUse(REGION, REGION, self._state)
+        yield DiskUse(REGION, REGION, REGION, self._state)
         for spec in self._store.select(DeploymentSpec):
             status = self._store.get(DeploymentStatus, spec.id)
             for member in status.members if status else ():
-                yield DiskUse(spec.id, spec.subject, self._hosts / member.place.host)
+                subject, title = self._owners.arn(spec.owner), self._owners.describe(spec.owner)
+                yield DiskUse(spec.id, subject, title, self._hosts / member.place.host)
 
     def _judge(self, use: DiskUse, space: DiskSpace) -> None:
         now, was_full = self._clock.monotonic(), self.is_full(use.key)
@@ -144,7 +154,7 @@ class DiskMonitor:
                     else:
                         tx.note("database.disk_full" if full else "database.disk_recovered", use.subject, **fields)
                     if full:
-                        tx.put(FullDisk(id=use.key, subject=use.subject, directory=str(use.directory)))
+                        tx.put(FullDisk(id=use.key, subject=use.subject, directory=str(use.directory), title=use.title))
                     else:
                         tx.delete(FullDisk, use.key)
         except ZonalError:
@@ -158,7 +168,7 @@ def is_full(space: DiskSpace, *, was_full: bool) -> bool:
 
 
 def disk_space(directory: Path) -> DiskSpace | None:
-    """What is left of the disk that holds a directory; None where there is none. Blocks: for a thread."""
+    """The space available on a directory's disk; None where the directory does not exist. Blocking."""
     try:
         disk = os.statvfs(directory)
     except OSError:

@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, Member, Power, member_of
 from zonal.control.host_records import HostRecord, engine_host_record
 from zonal.engines.node import Node, NodeSpec
+from zonal.engines.options import EngineSecrets
+from zonal.engines.registry import EngineDefinition
 from zonal.fabric.host_protocol import Host
 from zonal.fabric.plan import ManagementGroup, PortRange
 from zonal.foundation.errors import ZonalError
@@ -31,15 +33,10 @@ class RecordedHosts(Protocol):
 
 
 class EngineBuilder(NamedTuple):
-    """Builds nodes of one engine. `home` returns where a version is installed, or None.
+    """How nodes of one engine are made: by its definition, with the home directory of a version (None: it is not installed)."""
 
-    The third argument of `build` is the password of the operator's account. `ordered_settings` declares the settings that must be at
-    least as large on a standby as on its primary, with the values that a spec gives them.
-    """
-
+    definition: EngineDefinition
     home: Callable[[str], Path | None]
-    build: Callable[[NodeSpec, Host, str], Node]
-    ordered_settings: Callable[[NodeSpec], Mapping[str, int]] = lambda _: {}
 
 
 class NotInstalled(ZonalError):
@@ -65,10 +62,15 @@ class EngineNodes:
         return known[1]
 
     def ordered_settings(self, deployment_spec: DeploymentSpec) -> Mapping[str, int]:
-        """The values that the ordered settings of the deployment's engine have by its present spec."""
-        return self._engines[deployment_spec.engine].ordered_settings(
-            _spec(deployment_spec, member_of(deployment_spec, deployment_spec.places[0]), Path("/"))
-        )
+        """What the ordered settings of the deployment's engine are to be, as it is wanted now."""
+        definition = self._engines[deployment_spec.engine].definition
+        member = member_of(deployment_spec, deployment_spec.places[0])
+        return definition.ordered_settings(_spec(definition, deployment_spec, member, Path("/")))
+
+    def secrets(self, deployment_spec: DeploymentSpec) -> EngineSecrets:
+        """The deployment's secrets as its engine's own struct."""
+        stored = self._store.require(DeploymentSecrets, deployment_spec.id)
+        return self._engines[deployment_spec.engine].definition.secrets_from(stored.members)
 
     async def forget(self, deployment: str, name: str) -> None:
         """Remove the host and the disk of a member that is deleted."""
@@ -83,8 +85,8 @@ class EngineNodes:
             hint = f"bring it back with `zonal engines install {deployment_spec.engine} {member.engine_version}`"
             raise NotInstalled(f"{member.name} needs {deployment_spec.engine} {member.engine_version}, which is not installed: {hint}")
         record = self._record_host(deployment_spec, member, home)
-        spec = _spec(deployment_spec, member, home or Path("/"))
-        return engine.build(spec, self._hosts.host(record.id), self._store.require(DeploymentSecrets, deployment_spec.id).operator)
+        spec = _spec(engine.definition, deployment_spec, member, home or Path("/"))
+        return engine.definition.build(spec, self._hosts.host(record.id), self.secrets(deployment_spec))
 
     def _record_host(self, deployment_spec: DeploymentSpec, member: Member, home: Path | None) -> HostRecord:
         """Complete the record of the member's host; it is written anew only where it changes."""
@@ -103,14 +105,13 @@ class EngineNodes:
         return record
 
 
-def _spec(deployment_spec: DeploymentSpec, member: Member, home: Path) -> NodeSpec:
+def _spec(definition: EngineDefinition, deployment_spec: DeploymentSpec, member: Member, home: Path) -> NodeSpec:
     return NodeSpec(
         name=member.name,
         installation=home,
         version=member.engine_version,
         port=deployment_spec.port,
-        master_user=deployment_spec.master_user,
-        database=deployment_spec.database,
+        options=definition.options_from(deployment_spec.options),
         listen=(member.place.address, member.place.management_address),
         settings=member.settings,
         memory_bytes=member.memory_bytes,

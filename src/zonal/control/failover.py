@@ -1,20 +1,20 @@
-"""Who may lead, and when that changes.
+"""Decides which node leads a replicated deployment. Pure: nothing here does IO.
 
-A deployment has one leader and, if it is redundant, one standby in another zone. Monitoring hosts in every zone look at both nodes over
-the network. `decide` takes what the record says and what was seen, and gives one action with its reason; nothing here does IO.
+A deployment has one leader and, if it is redundant, one standby in another zone. Monitoring hosts in every zone probe both nodes over the
+network. `decide` turns the recorded status and the probe histories into one action with its reason, by the first row of `TABLE` that holds.
 
-1. *Monitors vote.* A node is judged by the monitoring hosts of the other zones. A host that hears nobody outside its own zone is itself
-   cut off and does not count. A node is **dead** if most of those that count were refused twice in a row (the host answers, the engine
-   does not listen), **lost** if most of them heard nothing several times in a row.
-2. *The record limits what may be done.* The leader of a deployment that is recorded as `synchronous` acknowledges nothing that its
-   standby does not hold, so the standby may take over at any moment. Recorded as `alone`, the leader acknowledges without it; then
-   nobody else is ever promoted, however long the leader stays away.
-3. *The order of writing keeps the record true.* `alone` is recorded before the leader is relaxed; `synchronous` only after the leader
-   requires the standby and the standby holds everything; a promotion with its new epoch before anything is done. A recorded
-   promotion is always completed, because the standby may already have acknowledged something.
+1. *Monitoring hosts vote.* The monitoring hosts of the other zones judge a node. A monitoring host that reaches no other zone is itself
+   isolated and does not count. A node is **dead** if most of the hosts that count were refused twice in a row (the host answers, the
+   engine does not listen), **lost** if most of them got no answer several times in a row.
+2. *The record limits the actions.* The leader of a deployment recorded as `synchronous` acknowledges nothing that its standby does not
+   hold, so the standby may be promoted at any moment. Recorded as `alone`, the leader acknowledges without its standby; then no other node
+   is promoted, however long the leader is away.
+3. *The order of writes keeps the record true.* `alone` is recorded before the leader is relaxed, `synchronous` only after the leader
+   requires the standby and the standby holds everything, a promotion with its new epoch before it begins. A recorded promotion is always
+   completed, because the standby may already have acknowledged a write.
 
-The old leader of a promotion still requires the standby that left it, so it can acknowledge nothing, fenced or not. It can be read, though,
-so it is fenced as soon as its host can be reached, whatever else is known: that row stands first.
+After a promotion the old leader still requires its former standby, so it acknowledges nothing, fenced or not. It can still be read, so it
+is fenced as soon as its host is reachable, whatever else is known: this is the first row of the table.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class Redundancy(StrEnum):
     """What the record promises about acknowledged writes."""
 
     SINGLE = "single"
-    """There is one node, and no second one is wanted."""
+    """There is one node, and the spec requires no second one."""
     BUILDING = "building"
-    """The first standby is being made; the leader acknowledges alone."""
+    """The first standby is being created; the leader acknowledges alone."""
     SYNCHRONOUS = "synchronous"
     """The leader acknowledges nothing that the standby does not hold."""
     ALONE = "alone"
-    """The leader acknowledges without its standby, which therefore may miss writes."""
+    """The leader acknowledges without its standby, which may therefore lack writes."""
 
 
 class FailoverAction(StrEnum):
-    """What to do next about a deployment's health."""
+    """The actions of the failover table."""
 
     NOTHING = "nothing"
     WAIT = "wait"
@@ -56,10 +56,10 @@ class FailoverAction(StrEnum):
 
 
 class ProbeHistory(msgspec.Struct, frozen=True):
-    """What one zone's monitoring host has seen of one node: its latest sighting, and how many in a row gave the same answer.
+    """One zone's probe results of one node: the latest one, and how many in a row had the same status.
 
-    `answer_seconds` is for how long the answer has been the same; `detached_seconds` for how long a serving leader has said that its
-    standby does not confirm (0 where it does, or where nothing is known).
+    `answer_seconds` is how long the status has been the same. `detached_seconds` is how long a serving leader has reported that its standby
+    does not confirm (0 where the standby confirms, or where nothing is known).
     """
 
     latest: ProbeResult
@@ -77,7 +77,7 @@ class ProbeHistory(msgspec.Struct, frozen=True):
 
 
 class NodeView(msgspec.Struct, frozen=True):
-    """A node as recorded, with the latest look from each zone. `needs` says what it must go through before it can be a standby."""
+    """A node as recorded, with the latest history from each zone. `needs` is its recorded `Preparation`, empty for none."""
 
     name: str
     zone: str
@@ -86,12 +86,12 @@ class NodeView(msgspec.Struct, frozen=True):
 
 
 class FailoverView(msgspec.Struct, frozen=True):
-    """All that a decision rests on. `connected_zones` are the zones whose monitoring host's latest look at anything in another zone was
-    answered.
+    """The input of a decision. `connected_zones` are the zones whose monitoring host got an answer from another zone to its latest probe or
+    ping.
 
-    `promoting` means that the promotion of the standby is recorded; `forced` that somebody asked for a failover. `unfenced` are the nodes
-    that led before (with a recorded promotion also the one that still leads on record) and were not ended since; `reachable` the nodes
-    whose hosts can be acted on.
+    `promoting` means that the promotion of the standby is recorded, `forced` that a failover was requested. `unfenced` are the former
+    leaders (with a recorded promotion also the leader on record) whose engines were not ended since; `reachable` are the nodes whose hosts
+    are reachable.
     """
 
     leader: NodeView
@@ -104,11 +104,16 @@ class FailoverView(msgspec.Struct, frozen=True):
     reachable: frozenset[str] = frozenset()
 
 
-class VoteLimits(msgspec.Struct, frozen=True):
-    """When an answer counts: so many silent looks or refusals in a row.
+LONGEST_ATTACH_SECONDS = 600.0
+"""Upper bound of `VoteLimits.attach_seconds`, however many attempts there were."""
 
-    `patience_seconds` is for a required standby that lives but does not confirm, since writes wait for it; `attach_seconds` for one that
-    was started and is to follow, since it may have much to catch up with; `starting_seconds` for a leader that keeps starting.
+
+class VoteLimits(msgspec.Struct, frozen=True):
+    """When results count: the number of silent probes (`misses`) or refusals in a row.
+
+    `patience_seconds` bounds the wait for a required standby that is up but does not confirm, because writes wait for it.
+    `attach_seconds` bounds the wait for a standby that was started and has to recover before it streams. `starting_seconds` bounds the
+    wait for a leader that keeps starting.
     """
 
     misses: int = 3
@@ -117,22 +122,30 @@ class VoteLimits(msgspec.Struct, frozen=True):
     attach_seconds: float = 10.0
     starting_seconds: float = 15.0
 
+    def after_rejoining(self, attempts: int) -> VoteLimits:
+        """The limits after so many attempts in a row to make the standby follow: `attach_seconds` doubles with each after the first.
+
+        A standby that recovers slowly (a busy machine, much WAL) would otherwise be restarted or copied again before it can stream.
+        """
+        attach_seconds = min(self.attach_seconds * float(2 ** max(0, min(attempts, 16) - 1)), LONGEST_ATTACH_SECONDS)
+        return msgspec.structs.replace(self, attach_seconds=attach_seconds)
+
 
 class NodeCondition(StrEnum):
-    """What the vote says about a node."""
+    """The result of the vote about a node."""
 
     UP = "up"
     STARTING = "starting"
     DEAD = "dead"
     LOST = "lost"
     UNSURE = "unsure"
-    """The monitoring hosts do not agree, or have not looked often enough."""
+    """The monitoring hosts do not agree, or have not probed often enough."""
     UNOBSERVED = "unheard"
-    """There are looks, but no monitoring host counts."""
+    """There are probe results, but no monitoring host counts."""
 
 
 class FailoverDecision(NamedTuple):
-    """What to do, about which node, and why. `situation` is the name of the table's row."""
+    """An action, its node and its reason. `situation` is the name of the table's row."""
 
     action: FailoverAction
     node: str
@@ -153,7 +166,7 @@ def decide(view: FailoverView, limits: VoteLimits) -> FailoverDecision:
 
 
 class FailoverCase:
-    """A view with the votes counted, in the words that the table uses."""
+    """A view with the votes counted: the terms that the rows of the table use."""
 
     def __init__(self, view: FailoverView, limits: VoteLimits) -> None:
         self.view = view
@@ -181,17 +194,17 @@ class FailoverCase:
 
     @property
     def may_promote(self) -> bool:
-        """The standby holds every acknowledged write, and can be seen."""
+        """Whether the standby holds every acknowledged write and is up."""
         return self.is_synchronous and self.view.standby is not None and not self.view.standby.needs and self.standby is NodeCondition.UP
 
     @cached_property
     def report(self) -> ProbeHistory | None:
-        """What the leader last said of itself to a host that counts."""
+        """The leader's latest report to a monitoring host that counts."""
         return newest(history for history in counted(self.view.leader, self.view.connected_zones) if history.status is ProbeStatus.SERVING)
 
     @cached_property
     def standby_report(self) -> ProbeHistory | None:
-        """What the standby last said of itself to a host that counts."""
+        """The standby's latest report to a monitoring host that counts."""
         histories = counted(self.view.standby, self.view.connected_zones) if self.view.standby else []
         return newest(history for history in histories if history.status is ProbeStatus.SERVING)
 
@@ -205,12 +218,12 @@ class FailoverCase:
 
     @property
     def standby_is_detached(self) -> bool:
-        """The leader has long been saying that the standby does not confirm."""
+        """Whether the leader has reported for `patience_seconds` that the standby does not confirm."""
         return self.report is not None and self.report.detached_seconds >= self.limits.patience_seconds
 
     @property
     def standby_does_not_follow(self) -> bool:
-        """The leader has been without the standby for longer than it takes one to attach."""
+        """Whether the leader has been without its standby for `attach_seconds`."""
         return self.report is not None and self.report.detached_seconds >= self.limits.attach_seconds
 
     @property
@@ -220,7 +233,7 @@ class FailoverCase:
 
     @cached_property
     def to_fence(self) -> str:
-        """A node that must not take writes, may take them, and whose host can be reached; empty where there is none."""
+        """A node that must not take writes, but may take them, and whose host is reachable; empty where there is none."""
         suspects = list(self.view.unfenced)
         if self.view.standby is not None and self.standby_takes_writes and not self.view.promoting:
             suspects.append(self.view.standby.name)
@@ -233,7 +246,7 @@ class FailoverCase:
 
 
 def judge(node: NodeView, connected_zones: frozenset[str], limits: VoteLimits) -> NodeCondition:
-    """What the monitoring hosts of other zones, as far as they count, say of a node by majority."""
+    """The condition of a node by a majority of the monitoring hosts of other zones that count."""
     histories = counted(node, connected_zones)
     if not histories:
         return NodeCondition.UNOBSERVED if node.histories else NodeCondition.UNSURE
@@ -251,7 +264,7 @@ def judge(node: NodeView, connected_zones: frozenset[str], limits: VoteLimits) -
 
 
 def counted(node: NodeView, connected_zones: frozenset[str]) -> list[ProbeHistory]:
-    """The looks that count: from other zones than the node's own, by hosts that hear somebody."""
+    """The histories that count: from other zones than the node's own, by monitoring hosts that reach another zone."""
     return [history for history in node.histories if history.zone != node.zone and history.zone in connected_zones]
 
 
@@ -260,7 +273,7 @@ def newest(histories: Iterable[ProbeHistory]) -> ProbeHistory | None:
 
 
 class FailoverRow(NamedTuple):
-    """One line of the table: in this situation do this, for this reason."""
+    """One row of the table: a situation, the action in it, and the reason."""
 
     situation: str
     holds: Callable[[FailoverCase], bool]
@@ -268,21 +281,21 @@ class FailoverRow(NamedTuple):
     why: str
     about_standby: bool = False
     quiet: bool = False
-    """Whether the situation is a passing one that nobody needs to be told of."""
+    """Whether the situation is short, so that its reason is not recorded."""
 
 
 TABLE: tuple[FailoverRow, ...] = (
     FailoverRow(
-        "a node that is not to lead may take writes, and its host can be reached",
+        "a node that must not lead may take writes, and its host is reachable",
         lambda case: bool(case.to_fence),
         FailoverAction.FENCE,
-        "it led before; whoever is still connected to it must be cut off",
+        "it led before, and clients may still be connected to it",
     ),
     FailoverRow(
         "a promotion is recorded, the standby is dead or lost",
         lambda case: case.view.promoting and case.standby_is_gone,
         FailoverAction.RESTART_IN_PLACE,
-        "the node being promoted is away, and it may already have acknowledged writes that nobody else holds",
+        "the node being promoted is away, and it may already have acknowledged writes that no other node holds",
         True,
     ),
     FailoverRow(
@@ -293,10 +306,10 @@ TABLE: tuple[FailoverRow, ...] = (
         True,
     ),
     FailoverRow(
-        "a failover is asked for; the standby is up and holds every acknowledged write",
+        "a failover is requested; the standby is up and holds every acknowledged write",
         lambda case: case.view.forced and case.may_promote,
         FailoverAction.PROMOTE,
-        "a failover was asked for",
+        "a failover was requested",
         True,
     ),
     FailoverRow(
@@ -330,7 +343,7 @@ TABLE: tuple[FailoverRow, ...] = (
         "the leader is dead or lost, and recorded as synchronous; the standby is not up",
         lambda case: case.leader_is_gone and case.is_synchronous,
         FailoverAction.RESTART_IN_PLACE,
-        "the standby cannot take over because it is not seen serving; the leader is started where it is",
+        "the standby cannot be promoted because it is not serving; the leader is started where it is",
     ),
     FailoverRow(
         "the leader is dead or lost, and there is no standby",
@@ -342,7 +355,7 @@ TABLE: tuple[FailoverRow, ...] = (
         "no monitoring host counts for the leader",
         lambda case: case.leader is NodeCondition.UNOBSERVED,
         FailoverAction.WAIT,
-        "no monitoring host that hears another zone has seen the leader, so nobody can tell who is cut off",
+        "no monitoring host that reaches another zone has probed the leader, so the vote cannot tell which side is isolated",
     ),
     FailoverRow(
         "the leader is starting, or the monitoring hosts disagree about it",
@@ -359,7 +372,7 @@ TABLE: tuple[FailoverRow, ...] = (
         True,
     ),
     FailoverRow(
-        "the leader is up and synchronous; the standby lives but does not confirm",
+        "the leader is up and synchronous; the standby is up but does not confirm",
         lambda case: case.is_synchronous and case.standby_is_detached,
         FailoverAction.GO_ALONE,
         "the standby does not confirm, and writes wait for it",
@@ -378,7 +391,7 @@ TABLE: tuple[FailoverRow, ...] = (
         "the record lets the leader acknowledge alone, and writes wait",
     ),
     FailoverRow(
-        "the leader is up and no standby is wanted",
+        "the leader is up and no standby is required",
         lambda case: case.view.standby is None,
         FailoverAction.NOTHING,
         "all is well",
@@ -391,7 +404,7 @@ TABLE: tuple[FailoverRow, ...] = (
         True,
     ),
     FailoverRow(
-        "the leader is up; the standby has to be made, rewound or copied",
+        "the leader is up; the standby has to be created, rewound or copied",
         lambda case: bool(_needs(case)),
         FailoverAction.REJOIN_STANDBY,
         "the standby has to become a copy of the leader",
@@ -413,7 +426,7 @@ TABLE: tuple[FailoverRow, ...] = (
         quiet=True,
     ),
 )
-"""Every situation, the first that holds decides."""
+"""Every situation; the first row that holds decides."""
 
 
 def _needs(case: FailoverCase) -> str:

@@ -1,13 +1,13 @@
-"""Who leads next, done: each step acts and records in the order that keeps the record true.
+"""Carries out the failover steps: each acts and records in the order that keeps the record true.
 
-| step | recorded before | done | recorded after |
+| step | recorded before | action | recorded after |
 |---|---|---|---|
 | go alone | `alone` | the leader is relaxed | |
 | restore synchronous | | the leader requires the standby; the standby holds all that the leader has | `synchronous` |
-| promote | new epoch, who is promoted | the old leader is fenced, the standby promoted | who leads, `alone`, who has to rejoin |
-| rejoin | | the node is rewound or copied, and started | it needs nothing any more |
+| promote | the new epoch and the node to promote | the old leader is fenced, the standby promoted | the new leader, `alone` |
+| rejoin | | the node is rewound or copied, and started | the node needs no preparation any more |
 
-`failover.decide` said which step; here is how. Every step may be broken off anywhere and be done again, by this process or the next one.
+`failover.decide` chooses the step. Every step may be interrupted anywhere and repeated, by this process or the next one.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ CONFIRM_SECONDS = 2.0
 
 
 class NotConfirmed(ZonalError):
-    """The standby does not hold all that the leader has, or does not say so in time."""
+    """The standby did not confirm in time that it holds everything that the leader has."""
 
 
 class FailoverSteps(StepContext):
-    """The steps that change who leads and what the leader waits for."""
+    """The steps that change the leader and what the leader requires."""
 
     async def promote(self, deployment: DeploymentAccess, step: Step) -> None:
         with deployment.change() as (tx, status):
             if not status.promoting:
-                assert status.redundancy is Redundancy.SYNCHRONOUS, f"{deployment.subject} is {status.redundancy}, nobody may be promoted"
+                assert status.redundancy is Redundancy.SYNCHRONOUS, f"{deployment.title} is {status.redundancy}: no node may be promoted"
                 status = replace(status, promoting=step.node, epoch=status.epoch + 1)
                 status = status.with_member(replace(status.leading, unfenced=True))
                 tx.put(status)
@@ -61,8 +61,10 @@ class FailoverSteps(StepContext):
             self.health.forget(deployment.id, name)
 
     async def _cut_off(self, deployment: DeploymentAccess, old: Member, why: str) -> None:
-        """Kill the old leader if its host can be reached; else it cannot acknowledge anything, because it requires the standby, and is
-        fenced when its host can be reached again."""
+        """Kill the old leader where its host is reachable.
+
+        Elsewhere the old leader still requires the standby and so acknowledges nothing; it is fenced when its host is reachable again.
+        """
         try:
             how = await self._end(deployment, old)
         except (HostUnreachable, TimeoutError):
@@ -70,9 +72,9 @@ class FailoverSteps(StepContext):
         self._record_fence(deployment, old.name, how, why)
 
     async def _end(self, deployment: DeploymentAccess, member: Member) -> str:
-        """End a node's engine, by the power of its host where the engine does not end: `killed` or `off`.
+        """Kill a node's engine (`killed`), or power its host off where the engine does not end (`off`).
 
-        Raises `HostUnreachable`, and `TimeoutError` where not even that has an effect.
+        Raises `HostUnreachable`, and `TimeoutError` where powering off has no effect either.
         """
         node = self.node(deployment.id, member)
         try:
@@ -80,7 +82,7 @@ class FailoverSteps(StepContext):
                 await node.kill()
         except (HostUnreachable, EngineFailed, TimeoutError):
             async with asyncio.timeout(FENCE_SECONDS):
-                await node.host.power_off()  # A host that was off already says so with `HostUnreachable` to a kill, and is off.
+                await node.host.power_off()  # A kill on a host that is off raises `HostUnreachable` too; powering off then does nothing.
             return "off"
         return "killed"
 
@@ -93,7 +95,7 @@ class FailoverSteps(StepContext):
 
     async def go_alone(self, deployment: DeploymentAccess, step: Step) -> None:
         with deployment.change() as (tx, status):
-            assert not status.promoting, f"{deployment.subject} is being failed over: its old leader must not be relaxed"
+            assert not status.promoting, f"{deployment.title} is being failed over: its old leader must not be relaxed"
             if status.redundancy is Redundancy.SYNCHRONOUS:
                 status = replace(status, redundancy=Redundancy.ALONE)
                 tx.put(status)
@@ -102,7 +104,7 @@ class FailoverSteps(StepContext):
         await self.relax(deployment, status)
 
     async def restart_in_place(self, deployment: DeploymentAccess, step: Step) -> None:
-        """Start the node where it is, and the other one too where it has its data: whichever comes back may be the one that can lead."""
+        """Start the node where it is, and the other one too where it has its data: either may turn out to be able to lead."""
         status = deployment.status
         member = status.member(step.node)
         others = [each for each in status.members if each.name not in (member.name, status.leader) and each.needs is Preparation.NOTHING]
@@ -111,7 +113,7 @@ class FailoverSteps(StepContext):
         node = self.node(deployment.id, member)
         await node.host.power_on()
         if deployment.again:
-            await node.kill()  # It was started before and still does not answer: it hangs.
+            await node.kill()  # The start of an earlier attempt had no effect, so the engine hangs.
         self.health.expect(deployment.id, member.name)
         await node.start()
         with deployment.change() as (tx, status):
@@ -119,11 +121,11 @@ class FailoverSteps(StepContext):
             tx.note("failover.restarted", deployment.subject, node=member.name, epoch=status.epoch, why=step.why)
 
     async def rejoin(self, deployment: DeploymentAccess, step: Step) -> None:
-        """Make the standby follow the leader: by starting it, by rewinding it, or by copying the leader anew."""
+        """Make the standby follow the leader by starting it, by rewinding it, or by copying the leader."""
         status = deployment.status
         member = status.member(step.node)
         if status.redundancy is Redundancy.SYNCHRONOUS or status.promoting or member.name == status.leader:
-            raise ZonalError(f"{member.name} must keep its data: it may be the only one to hold an acknowledged write")
+            raise ZonalError(f"{member.name} must keep its data: it may be the only node that holds an acknowledged write")
         needs = Preparation.CLONE if member.needs is Preparation.NOTHING and deployment.again >= 2 else member.needs
         node = self.node(deployment.id, member)
         await node.host.power_on()
@@ -133,7 +135,7 @@ class FailoverSteps(StepContext):
             done = Rejoined(done.how, "it was started again and does not follow")
         revised = deployment.revised(member) if needs is not Preparation.NOTHING else member
         if revised != member:
-            await node.host.power_off()  # A host sees another installation from its next power-on.
+            await node.host.power_off()  # A host mounts another installation at its next power-on.
             node = self.node(deployment.id, revised)
             await node.host.power_on()
         with deployment.change() as (tx, status):
@@ -160,7 +162,7 @@ class FailoverSteps(StepContext):
         return Rejoined("started")
 
     async def restore(self, deployment: DeploymentAccess, step: Step) -> None:
-        """Have the leader wait for the standby, see that the standby holds everything, and only then record it."""
+        """Make the leader require the standby, wait until the standby holds everything, and only then record `synchronous`."""
         status = deployment.status
         assert not status.promoting
         leader = self.node(deployment.id, status.leading)
@@ -170,7 +172,7 @@ class FailoverSteps(StepContext):
             await self._confirm(deployment.id, status.leader, step.node)
         except (NotConfirmed, TimeoutError) as error:
             await self.relax(deployment, status)
-            raise NotConfirmed(f"{step.node} does not confirm that it holds all that {status.leader} has: {error}") from error
+            raise NotConfirmed(f"{step.node} does not confirm that it holds everything that {status.leader} has: {error}") from error
         with deployment.change() as (tx, now):
             assert (now.leader, now.epoch, now.promoting) == (status.leader, status.epoch, "")
             now = replace(now, redundancy=Redundancy.SYNCHRONOUS, why="")
@@ -178,7 +180,7 @@ class FailoverSteps(StepContext):
             deployment.note_redundancy(tx, now, f"{step.node} holds every write that {now.leader} acknowledged, and is required")
 
     async def _confirm(self, id: str, leader: str, standby: str) -> None:
-        """Wait until the leader says that it requires the standby and is confirmed, and the standby has come as far as the leader then was.
+        """Wait until the leader reports the standby as required and confirming, and the standby has reached the leader's position of then.
 
         Raises `NotConfirmed`.
         """
@@ -194,10 +196,10 @@ class FailoverSteps(StepContext):
                             return
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise NotConfirmed(f"not within {CONFIRM_SECONDS:g} s") from None
+            raise NotConfirmed(f"timed out after {CONFIRM_SECONDS:g} s") from None
 
     async def fence(self, deployment: DeploymentAccess, step: Step) -> None:
-        """End the engine of a node that does not lead, however it came to take writes; it has to rejoin."""
+        """End the engine of a node that must not take writes; the node has to rejoin."""
         member = deployment.status.member(step.node)
         how = await self._end(deployment, member)
         self.health.forget(deployment.id, member.name)

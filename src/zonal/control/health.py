@@ -1,12 +1,11 @@
-"""Looking: every node, from every other zone, again and again; and remembering what was seen.
+"""Probes every node from every other zone, and keeps the history of the results.
 
-For each node and each other zone a task asks the node over the network from that zone's monitoring host. What it saw is kept as the
-latest `ProbeHistory`, with how many in a row gave the same answer. A healthy node is asked every interval; one that has just refused is
-asked again at once, so that a dead engine is certain within a twentieth of a second; one that is silent is asked again as soon as the look
-has timed out.
-The monitoring hosts also knock at each other, so that one that is itself cut off is known even where there is nothing else to hear.
+For each node and each other zone a task probes the node over the network from that zone's monitoring host. The latest result is kept as a
+`ProbeHistory`, with the number of equal results in a row. A healthy node is probed every interval. A node that has just refused is probed
+again at once, so that a dead engine is confirmed within a twentieth of a second. A silent node is probed again as soon as its probe has
+timed out. The monitoring hosts also ping each other, so that an isolated one is detected where no node answers either.
 
-Nothing is decided here. Whoever is interested is told that something about a deployment has changed, without data.
+Nothing is decided here. A callback reports that something about a deployment has changed, without data.
 """
 
 from __future__ import annotations
@@ -15,31 +14,34 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from msgspec.structs import replace
 
-from zonal.control.failover import ProbeHistory
+from zonal.control.failover import LONGEST_ATTACH_SECONDS, ProbeHistory
 from zonal.engines.node import Monitors, Node, ProbeResult, ProbeStatus
 from zonal.foundation.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 0.05
-"""The pause before a look that may confirm a first refusal, and between looks at a node that is starting."""
+"""The pause before a probe that may confirm a first refusal, and between probes of a starting node."""
 QUICK_PROBES = 40
-"""After so many quick looks in a row a node that is still starting is asked at the ordinary pace."""
+"""After so many quick probes in a row a node that is still starting is probed at the ordinary interval."""
 GRACE_SECONDS = 5.0
-"""How long a node that was just started may be silent or refuse without being judged for it."""
-LONGEST_SECONDS = 60.0
-"""Nobody asks for how much longer than this a leader has been without its standby."""
+"""How long a started node may be silent or refuse before that counts."""
+LONGEST_SECONDS = LONGEST_ATTACH_SECONDS
+"""Cap for `detached_seconds`; larger values do not change any decision."""
+FINE_SECONDS = 60.0
+"""Up to here a change of `detached_seconds` by half a second is reported, beyond it a change by a fifth."""
 PING_PORT = 9
 
 
 class ProbeTiming:
-    """How often to look, and how long to wait for an answer, in seconds."""
+    """The interval between probes and the time-out of one, in seconds."""
 
     def __init__(self, *, interval: float, timeout: float) -> None:
         self.interval = interval
@@ -47,7 +49,7 @@ class ProbeTiming:
 
 
 class HealthMonitor:
-    """The looks at all watched deployments. `changed` is called with a deployment's id when something about it has changed.
+    """Probes all watched deployments. `changed` is called with a deployment's id after a result with news.
 
     `monitor_addresses` are the addresses of the monitoring hosts by zone.
     """
@@ -73,7 +75,7 @@ class HealthMonitor:
         self._ping_tasks: list[asyncio.Task[None]] = []
 
     def watch(self, deployment: str, nodes: Mapping[str, Node]) -> None:
-        """Look at exactly these nodes of a deployment from now on. A node that is watched already goes on being so."""
+        """Probe exactly these nodes of a deployment from now on. A node that is watched already stays watched."""
         watched = self._watched.setdefault(deployment, {})
         for name in [name for name, each in watched.items() if nodes.get(name) is not each.node]:
             watched.pop(name).stop()
@@ -86,12 +88,12 @@ class HealthMonitor:
         self._begin_pings()
 
     def histories(self, deployment: str, node: str) -> tuple[ProbeHistory, ...]:
-        """The latest look from each zone."""
+        """The latest history from each zone."""
         watched = self._watched.get(deployment, {}).get(node)
         return tuple(watched.histories.values()) if watched else ()
 
     def connected_zones(self) -> frozenset[str]:
-        """The zones whose monitoring host's latest look at, or knock on, something in another zone was answered."""
+        """The zones whose monitoring host got an answer from another zone to its latest probe or ping."""
         heard = {zone for (zone, _), answered in self._pings.items() if answered}
         for watched in (each for nodes in self._watched.values() for each in nodes.values()):
             heard |= {
@@ -102,7 +104,7 @@ class HealthMonitor:
         return frozenset(heard)
 
     def expect(self, deployment: str, node: str) -> None:
-        """The node is about to be started: forget what was seen, and be patient with it for a while. It is not detached yet, either."""
+        """Reset a node's histories before its start, and begin its grace period. The deployment's `detached_seconds` start over."""
         for name, watched in self._watched.get(deployment, {}).items():
             if name == node:
                 watched.histories.clear()
@@ -111,14 +113,14 @@ class HealthMonitor:
             watched.histories = {zone: replace(history, detached_seconds=0.0) for zone, history in watched.histories.items()}
 
     def forget(self, deployment: str, node: str) -> None:
-        """The node is not what it was: what was seen of it says nothing any more."""
+        """Discard a node's histories, because its role or its data have changed."""
         watched = self._watched.get(deployment, {}).get(node)
         if watched:
             watched.histories.clear()
             watched.patient_until = 0.0
 
     async def probe_now(self, deployment: str, node: str) -> tuple[ProbeResult, ...]:
-        """Look at a watched node from every other zone at once, now; the sightings are remembered too."""
+        """Probe a watched node from every other zone now; the results enter its histories."""
         watched = self._watched.get(deployment, {}).get(node)
         if watched is None:
             return ()
@@ -126,7 +128,7 @@ class HealthMonitor:
         return tuple(await asyncio.gather(*(self._probe(deployment, watched, zone) for zone in zones)))
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop probing."""
         tasks = [task for nodes in self._watched.values() for each in nodes.values() for task in each.tasks] + self._ping_tasks
         self._watched.clear()
         self._ping_tasks = []
@@ -147,7 +149,7 @@ class HealthMonitor:
                     await watched.woken.wait()
 
     def _pause(self, history: ProbeHistory | None) -> float:
-        """How long from the beginning of a look to the beginning of the next."""
+        """Seconds from the beginning of a probe to the beginning of the next."""
         if history is None:
             return QUICK_SECONDS
         if history.latest.status in (ProbeStatus.REFUSED, ProbeStatus.STARTING) and history.in_a_row <= QUICK_PROBES:
@@ -157,17 +159,17 @@ class HealthMonitor:
     async def _probe(self, deployment: str, watched: _ProbedNode, zone: str) -> ProbeResult:
         try:
             result = await watched.node.probe(self._monitors, zone, within=timedelta(seconds=self._pace.timeout))
-        except Exception as error:  # A look must not end the looking; what it could not tell is silence.
+        except Exception as error:  # An error must not end the task; it counts as silence.
             _log.warning("a probe of %s from %s failed", watched.node.spec.name, zone, exc_info=True)
             result = ProbeResult(watched.node.spec.name, zone, self._clock.monotonic(), ProbeStatus.SILENT, str(error))
         before = watched.histories.get(zone)
         if before is not None and before.latest.monotonic > result.monotonic:
-            return result  # It was overtaken by a later one.
+            return result  # A later probe has ended before it.
         watched.histories[zone] = after = next_history(before, watched.judged(result, self._clock.monotonic()))
         if before is None or is_news(before, after):
             self._changed(deployment)
         if before is not None and before.status is ProbeStatus.SERVING and after.status is not ProbeStatus.SERVING:
-            watched.wake()  # The other zones need not wait for their turn to confirm it or not.
+            watched.wake()  # The other zones confirm or refute it at once.
         return result
 
     def _begin_pings(self) -> None:
@@ -177,7 +179,7 @@ class HealthMonitor:
         self._ping_tasks = [asyncio.create_task(self._keep_pinging(*pair), name=f"ping from {pair[0]} to {pair[1]}") for pair in pairs]
 
     async def _keep_pinging(self, here: str, there: str) -> None:
-        """Ask one monitoring host from another; a refusal is an answer, since somebody must have sent it."""
+        """Ping one monitoring host from another; a refusal is an answer too."""
         within = self._pace.timeout
         ping = functools.partial(tcp_ping, self._monitor_addresses[there], within)
         while True:
@@ -198,7 +200,7 @@ class HealthMonitor:
 
 
 def tcp_ping(address: str, within: float) -> bool:
-    """Whether anything at this address answers, if only to refuse. Blocks; for a monitoring host's thread."""
+    """Whether anything at this address answers, also with a refusal. Blocking, for a monitoring host's thread."""
     try:
         socket.create_connection((address, PING_PORT), timeout=within).close()
     except ConnectionRefusedError:
@@ -212,7 +214,7 @@ _GRACE = "has just been started"
 
 
 class _ProbedNode:
-    """One node with the tasks that look at it and what they saw."""
+    """One node with its probe tasks and their histories."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -222,7 +224,7 @@ class _ProbedNode:
         self.woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Have everybody look again now, however long the pause was to be."""
+        """Probe from every zone now, without waiting for the end of the pause."""
         self.woken.set()
         self.woken = asyncio.Event()
 
@@ -231,7 +233,7 @@ class _ProbedNode:
             task.cancel()
 
     def judged(self, result: ProbeResult, now: float) -> ProbeResult:
-        """The sighting, unless it would be held against a node that was only just started."""
+        """The result; silence and refusals of a node in its grace period become `starting`."""
         if result.status in (ProbeStatus.SERVING, ProbeStatus.STARTING):
             self.patient_until = 0.0
         elif now < self.patient_until:
@@ -240,7 +242,7 @@ class _ProbedNode:
 
 
 def next_history(before: ProbeHistory | None, result: ProbeResult) -> ProbeHistory:
-    """The look that comes after another one."""
+    """The history after one more result."""
     if before is None or before.latest.status is not result.status:
         return ProbeHistory(result, 1, 0.0, 0.0)
     elapsed = max(result.monotonic - before.latest.monotonic, 0.0)
@@ -251,10 +253,15 @@ def next_history(before: ProbeHistory | None, result: ProbeResult) -> ProbeHisto
 
 
 def is_news(before: ProbeHistory, after: ProbeHistory) -> bool:
-    """Whether the later look says anything that the earlier one did not. Trouble is news each time, since its counts matter."""
+    """Whether the later history differs in anything that a decision uses. Any result but `serving` is news, because it is counted."""
     old, new, old_detached = before.latest, after.latest, before.detached_seconds
     if new.status is not ProbeStatus.SERVING or old.status is not ProbeStatus.SERVING:
         return True
-    if int(2 * old_detached) != int(2 * after.detached_seconds):
+    if _detached_step(old_detached) != _detached_step(after.detached_seconds):
         return True
     return (old.writable, old.required, old.synchronous, old.streaming) != (new.writable, new.required, new.synchronous, new.streaming)
+
+
+def _detached_step(seconds: float) -> int:
+    """A number that changes whenever a new value of `detached_seconds` has to be reported."""
+    return int(2 * seconds) if seconds < FINE_SECONDS else int(2 * FINE_SECONDS + math.log(seconds / FINE_SECONDS, 1.2))

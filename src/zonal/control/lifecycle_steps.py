@@ -1,6 +1,6 @@
-"""A deployment's life: laid out, opened, stopped, started, changed as is wanted, and removed.
+"""Carries out the life-cycle steps of a deployment: create, open, stop, start, change, remove.
 
-Whatever wants a node restarted while a standby is there has been brought into a safe state by `failover_steps` before.
+Before a step restarts a node of a pair, `failover_steps` has brought the pair into a safe state.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from zonal.foundation.errors import ZonalError
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 60.0
 START_ATTEMPTS = 2
-"""A node that ends or hangs after its start is started once more before it is held against what it was to run."""
+"""A node that ends or hangs after its start is started once more before the revision counts as failed."""
 
 
 class NotServing(ZonalError):
-    """A node that was restarted does not answer (yet, or to nobody who could hear it)."""
+    """A restarted node has not answered yet, or no monitoring host could receive its answer."""
 
 
 class NotStarted(ZonalError):
-    """A node's engine ended as soon as it was started, or does not answer although it could be heard."""
+    """A node's engine ended right after its start, or does not answer although monitoring hosts could receive an answer."""
 
 
 class LifecycleSteps(StepContext):
-    """The steps of a deployment's life."""
+    """The steps of a deployment's life cycle."""
 
     async def begin(self, deployment: DeploymentAccess, _: Step) -> None:
         spec = deployment.spec
@@ -77,14 +77,14 @@ class LifecycleSteps(StepContext):
             deployment.note(tx, "node.created", status.leading)
 
     async def open(self, deployment: DeploymentAccess, _: Step) -> None:
-        """The leader answers: its name leads to it, and the deployment is there."""
+        """Announce the leader, which answers, and record the deployment as running."""
         await self.announcer.announce(deployment.spec, deployment.status)
         with deployment.change() as (tx, status):
             tx.put(replace(status, phase=Phase.RUNNING, announced=status.leader, why=""))
             tx.note("deployment.available", deployment.subject, epoch=status.epoch)
 
     async def announce(self, deployment: DeploymentAccess, _: Step) -> None:
-        """The name leads to the new leader."""
+        """Point the names to the new leader."""
         await self.announcer.announce(deployment.spec, deployment.status)
         with deployment.change() as (tx, status):
             tx.put(replace(status, announced=status.leader))
@@ -92,7 +92,7 @@ class LifecycleSteps(StepContext):
             tx.note("failover.renamed", deployment.subject, node=status.leader, address=address, epoch=status.epoch)
 
     async def resume(self, deployment: DeploymentAccess, _: Step) -> None:
-        """See to it that every node that should run does: after a start of the region or of the deployment."""
+        """Start every node that should run, after a start of the region or of the deployment."""
         status = deployment.status
         resting = {status.leader} if status.promoting else set()
         able = [member for member in status.members if member.needs is Preparation.NOTHING and member.name not in resting]
@@ -106,7 +106,7 @@ class LifecycleSteps(StepContext):
             await self.announcer.announce(deployment.spec, status)
 
     async def stop(self, deployment: DeploymentAccess, _: Step) -> None:
-        """The leader first, so that its last words reach the standby. What cannot be reached is stopped when its zone is back."""
+        """Stop the leader first, so that its last WAL reaches the standby. An unreachable node is stopped when its zone returns."""
         with deployment.change() as (tx, status):
             tx.put(replace(status, phase=Phase.STOPPING))
         self.health.watch(deployment.id, {})
@@ -116,7 +116,7 @@ class LifecycleSteps(StepContext):
                 tx.note("deployment.stopped", deployment.subject, epoch=status.epoch)
             tx.put(replace(status, phase=Phase.STOPPED, why=""))
         if not all(reached):
-            raise HostUnreachable(f"a node of {deployment.subject} cannot be stopped while its zone is lost")
+            raise HostUnreachable(f"a node of {deployment.title} cannot be stopped while its zone is lost")
 
     async def _stop_one(self, deployment: DeploymentAccess, member: Member) -> bool:
         node = self.node(deployment.id, member)
@@ -137,7 +137,7 @@ class LifecycleSteps(StepContext):
         await self.resume(deployment, step)
 
     async def destroy(self, deployment: DeploymentAccess, _: Step) -> None:
-        """Remove every node that can be reached; the others when their zones are back."""
+        """Remove every reachable node; the others are removed when their zones return."""
         with deployment.change() as (tx, status):
             tx.put(status if status.phase is Phase.DELETED else replace(status, phase=Phase.DELETING))
         self.health.watch(deployment.id, {})
@@ -147,7 +147,7 @@ class LifecycleSteps(StepContext):
                 tx.note("deployment.deleted", deployment.subject, epoch=status.epoch)
             tx.put(replace(status, phase=Phase.DELETED))
         if not all(reached):
-            raise HostUnreachable(f"a node of {deployment.subject} cannot be removed while its zone is lost")
+            raise HostUnreachable(f"a node of {deployment.title} cannot be removed while its zone is lost")
 
     async def _destroy_one(self, deployment: DeploymentAccess, member: Member) -> bool:
         node = self.node(deployment.id, member)
@@ -198,7 +198,7 @@ class LifecycleSteps(StepContext):
             deployment.note(tx, "node.restarted", member)
 
     async def revise(self, deployment: DeploymentAccess, step: Step) -> None:
-        """Have a node run what is wanted now. If its engine does not start so, it runs again what it ran before."""
+        """Restart a node at the present revision. If its engine does not start, the node returns to its former revision."""
         member = deployment.status.member(step.node)
         revised = deployment.revised(member)
         try:
@@ -212,12 +212,12 @@ class LifecycleSteps(StepContext):
         self.watch_again(deployment)
 
     async def settle(self, deployment: DeploymentAccess, _: Step) -> None:
-        """Every node has the settings in force that are wanted."""
+        """Record that the settings of the present revision are in force on every node."""
         with deployment.change() as (tx, status):
             tx.put(replace(status, settled_revision=deployment.spec.revision))
 
     async def _take_back(self, deployment: DeploymentAccess, member: Member, revised: Member, why: str) -> None:
-        """Record that a revision failed, so that it is not tried again, and start the node as it was before."""
+        """Record that a revision failed, so that it is not tried again, and start the node at its former revision."""
         with deployment.change() as (tx, status):
             tx.put(replace(status, failed_revision=revised.revision, failure=why))
             deployment.note(tx, "modification.failed", member, revision=revised.revision, version=revised.engine_version, why=why)
@@ -231,31 +231,31 @@ class LifecycleSteps(StepContext):
                 deployment.note(tx, "node.started", member)
 
     async def _cycle(self, deployment: DeploymentAccess, before: Member, after: Member) -> None:
-        """Stop a node and start it again, maybe as something newer; wait until it answers.
+        """Stop a node, start it as `after`, and wait until it answers.
 
-        Raises `NotStarted` where its engine ended at once, twice in a row, and `NotServing` where it may yet answer.
+        Raises `NotStarted` where its engine ended or hung twice in a row, and `NotServing` where it may still answer.
         """
         node = self.node(deployment.id, before)
         try:
             await node.stop(within=timedelta(seconds=STOP_SECONDS))
         except HostUnreachable:
-            await node.host.power_off()  # It was off already; in a lost zone this raises again.
+            await node.host.power_off()  # The host was off already; in a lost zone this raises again.
         if after != before:
-            await node.host.power_off()  # A host sees another installation from its next power-on.
+            await node.host.power_off()  # A host mounts another installation at its next power-on.
         node = self.node(deployment.id, after)
         await node.host.power_on()
         for attempt in range(START_ATTEMPTS):
             if attempt:
-                await node.kill()  # It may hang.
+                await node.kill()  # The engine may hang.
             self.health.expect(deployment.id, after.name)
             await node.start()
             if await self._answers(deployment, node):
                 return
             if attempt + 1 == START_ATTEMPTS:
-                raise NotStarted(f"{after.name} does not start or does not answer: {await node.failure()}")
+                raise NotStarted(f"{after.name} does not start, or does not answer: {await node.failure()}")
 
     async def _answers(self, deployment: DeploymentAccess, node: Node) -> bool:
-        """Wait for a node that was just started; False where its process ended or hangs. Raises `NotServing`."""
+        """Wait until a started node answers; False where its process ended or hangs. Raises `NotServing`."""
         name = node.spec.name
         seen: tuple[ProbeResult, ...] = ()
         try:
@@ -268,7 +268,7 @@ class LifecycleSteps(StepContext):
                         return False
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            waited = f"{name} was started and does not answer within {RESTART_SECONDS:g} s"
+            waited = f"{name} was started and did not answer within {RESTART_SECONDS:g} s"
             heard = bool(self.health.connected_zones() - {node.host.zone})
             if heard and not any(result.status is ProbeStatus.STARTING for result in seen):
                 return False
@@ -276,7 +276,7 @@ class LifecycleSteps(StepContext):
 
     async def set_password(self, deployment: DeploymentAccess, _: Step) -> None:
         wished = deployment.spec.password
-        await self.node(deployment.id, deployment.status.leading).set_master_password(deployment.secrets.master)
+        await self.node(deployment.id, deployment.status.leading).change_password(deployment.secrets)
         with deployment.change() as (tx, status):
             tx.put(replace(status, password=wished))
 
@@ -287,7 +287,7 @@ async def _power_on_if_possible(node: Node) -> None:
 
 
 async def _is_off(node: Node) -> bool:
-    """Whether a host that could not be acted on is merely off, which is what a stop is for."""
+    """Whether an unreachable host is off already."""
     try:
         await node.host.power_off()
     except HostUnreachable:
@@ -296,6 +296,6 @@ async def _is_off(node: Node) -> bool:
 
 
 def _contents(member: Member) -> dict[str, Any]:
-    """What a member runs."""
+    """The fields of a member that a revision changes."""
     names = ("engine_version", "revision", "memory_bytes", "settings")
     return {name: getattr(member, name) for name in names}

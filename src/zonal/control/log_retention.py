@@ -1,10 +1,10 @@
 """Keeps the log files of the hosts and of the forwarder bounded.
 
-An engine's log files are kept for three days, as RDS keeps them (`rds.log_retention_period`: 4,320 minutes), and no longer than
-all of one node's together take `ENGINE_LOG_BYTES`; the oldest go first. A single file that grows beyond `ENGINE_FILE_BYTES` starts again
-(`foundation.log_files.bound`). The file that the engine writes is never removed, because the engine would go on writing into nothing.
+An engine's log files are kept for three days, as in RDS (`rds.log_retention_period`: 4,320 minutes), and up to `ENGINE_LOG_BYTES` for one
+node; the oldest are removed first. A file that grows beyond `ENGINE_FILE_BYTES` starts over (`foundation.log_files.bound`). The file that
+the engine writes is never removed, because the engine would keep writing to the removed file.
 
-The region's own log is bounded by its handler (`foundation.log_handler`), and by init while there is no region.
+The region's own log is bounded by its handler (`foundation.log_handler`), and by init while no region runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEPT_SECONDS = 3 * 24 * 3600.0
 ENGINE_FILE_BYTES = 32 * 1024 * 1024
 ENGINE_LOG_BYTES = 128 * 1024 * 1024
 CONSOLE_LOG, LOG_DIRECTORY = "console.log", "log"
-"""What a host's directory has: what its engine printed before it opened its log, and its log files."""
+"""In a host's directory: the output of its engine before the log was open, and the directory of its log files."""
 
 
 class LogRetention:
@@ -33,7 +33,7 @@ class LogRetention:
         self._hosts = hosts
 
     async def run(self) -> None:
-        """Enforce the limits for ever."""
+        """Enforce the limits until cancelled."""
 
         async def enforce() -> None:
             await asyncio.to_thread(self.enforce, time.time())
@@ -41,7 +41,7 @@ class LogRetention:
         await repeat(enforce, what="bounding the logs", pause_seconds=PAUSE_SECONDS)
 
     def enforce(self, now: float) -> None:
-        """Enforce the limits once. `now` is the time of the machine's files. Blocks: for a thread."""
+        """Enforce the limits once. `now` is the time of the machine's files. Blocking."""
         bound(self._state / FORWARDER_LOG)
         with contextlib.suppress(FileNotFoundError):
             for host in self._hosts.iterdir():

@@ -1,13 +1,13 @@
-"""The driver: it sees to it that the world comes to match the records, whatever fails on the way.
+"""The driver of the reconcilers: runs them until the real state matches the records, and retries what fails.
 
-A *reconciler* makes one kind of noun true: `converge(key)` looks at the records, looks at the world, and does what is missing. The driver
-calls it when a record that concerns the key has changed, when somebody nudges, when an earlier call failed and has waited
-long enough, and now and then for no reason at all. A nudge carries no data: whatever happened, the answer is to look again. So a lost nudge
-costs time, a repeated one costs nothing, and a region that was killed goes on where it was by nudging every key once at its start.
+A *reconciler* owns one kind of resource: `converge(key)` reads the records, observes the real state, and carries out what is missing. The
+driver calls it after a change of a record that concerns the key, after a nudge, after the back-off of a failed call, and periodically. A
+nudge carries no data, because `converge` observes everything again. So a lost nudge costs time, a repeated one costs nothing, and a
+restarted region continues by nudging every key once.
 
-One key has one convergence at a time; different keys run at the same time, so many of each reconciler. What a convergence raises is
-journalled as `reconcile.failed` (again only when the reason changes or half a minute has passed) and tried again after a pause that
-doubles, with jitter, so that a crowd of failures does not march in step.
+One key has one convergence at a time; different keys run concurrently, up to `at_a_time` of each reconciler. An error is journalled as
+`reconcile.failed` (again only when the reason changes or half a minute has passed), and the key is tried again after a pause that doubles,
+with jitter, so that many failures do not retry at the same time.
 
 >>> driver = Driver(store, [Lamps(store)], clock=clock)
 >>> async with driver:
@@ -40,7 +40,7 @@ SHUTDOWN_SECONDS = 5.0
 
 
 class Reconciler(Protocol):
-    """What makes one kind of noun true. `kinds` are the record types whose changes concern it."""
+    """Makes one kind of resource match its records. `kinds` are the record types whose changes concern it."""
 
     @property
     def name(self) -> str: ...
@@ -49,17 +49,17 @@ class Reconciler(Protocol):
     def kinds(self) -> Sequence[type[Record]]: ...
 
     def key_of(self, kind: str, id: str) -> str | Iterable[str] | None:
-        """The key (or keys) that a change of this record concerns; the record may be gone already. None: none."""
+        """The key or keys that a change of this record concerns, or None. The record may be deleted already."""
 
     async def converge(self, key: str) -> float | None:
-        """Make the noun true. Raises whatever stands in the way, to be called again after a pause; may be cancelled.
+        """Make the resource match its records. After an error it is called again after a pause; it may be cancelled.
 
-        Returns after how many real seconds it wants to look again although nothing changes, or None.
+        Returns the real seconds after which it has to be called again although no record changes, or None.
         """
 
 
 class KeyPhase(Enum):
-    """What the driver is doing about a key."""
+    """The state of a key in the driver."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -108,7 +108,7 @@ class Driver:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Stop at once: convergences that run are cancelled and waited for; each is repeatable, so nothing is half done for good."""
+        """Cancel the running convergences and wait for their end; each may be repeated, so a cancelled one is completed later."""
         self._closing = True
         for end in self._unwatch:
             end()
@@ -122,18 +122,18 @@ class Driver:
             await asyncio.wait(tasks, timeout=SHUTDOWN_SECONDS)
 
     def nudge(self, reconciler: str, key: str) -> None:
-        """Look at this key soon. A key that backs off is tried at once: something may have changed."""
+        """Converge this key soon. A key that backs off is tried at once, because its obstacle may be gone."""
         if not self._closing:
             self._lanes[reconciler].nudge(self, key)
 
     def nudge_all(self) -> None:
-        """Look at every key that a record speaks of."""
+        """Converge every key that a record concerns."""
         for lane in self._lanes.values():
             for key in lane.known_keys(self._store):
                 self.nudge(lane.reconciler.name, key)
 
     def retry_all(self) -> None:
-        """The world has changed: what failed before is tried again at once, and its reason counts only once it has failed again."""
+        """Try every failed key again at once, after a change outside the records. A failure is reported again only if it recurs."""
         for lane in self._lanes.values():
             for work in lane.works.values():
                 work.outdated = True
@@ -142,11 +142,11 @@ class Driver:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs, waits for its turn, or backs off."""
+        """Whether no key runs, is queued, or backs off."""
         return all(work.state is KeyPhase.RESTING for lane in self._lanes.values() for work in lane.works.values())
 
     async def idle(self, within: float = 60.0) -> None:
-        """Wait until nothing runs, waits or backs off. Raises `TimeoutError` saying what still does."""
+        """Wait until no key runs, is queued, or backs off. Raises `TimeoutError` with the keys that still do."""
         try:
             async with asyncio.timeout(within):
                 while not self.is_idle:
@@ -172,7 +172,7 @@ class Driver:
         return [(lane, work) for lane in self._lanes.values() for work in lane.works.values() if work.state is not KeyPhase.RESTING]
 
     def begin(self, lane: _ReconcilerQueue, work: _KeyState) -> None:
-        """Run a queued key; its lane has room."""
+        """Run a queued key; its queue has capacity."""
         if self._closing:
             return
         work.state = KeyPhase.RUNNING
@@ -240,18 +240,18 @@ class Driver:
 
 
 def pause_seconds(failures: int, source: random.Random) -> float:
-    """How long to wait after so many failures in a row: doubling to a bound, and up to a half of it less or more."""
+    """The pause after so many failures in a row: doubling up to a bound, with a jitter of half of it."""
     pause = min(FIRST_PAUSE_SECONDS * float(2 ** min(failures - 1, 16)), LONGEST_PAUSE_SECONDS)
     return pause * source.uniform(0.5, 1.5)
 
 
 def reason(error: BaseException) -> str:
-    """An error as the journal tells it; of a group, its first leaf."""
+    """An error as the journal records it; of an exception group, its first leaf."""
     return describe(error) or "no reason given"
 
 
 class _KeyState:
-    """What the driver knows of one key. A key at rest that wants no later look is forgotten."""
+    """The driver's state of one key. A resting key without a timer is dropped."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -259,9 +259,9 @@ class _KeyState:
         self.again = False
         self.failures = 0
         self.outdated = False
-        """Whether the world has changed since `why`."""
+        """Whether `retry_all` was called since `why` was recorded."""
         self.run_outdated = False
-        """Whether it has changed since the present run began."""
+        """Whether `retry_all` was called since the present run began."""
         self.why = ""
         self.journalled = float("-inf")
         self.timer: asyncio.TimerHandle | None = None

@@ -1,9 +1,9 @@
-"""Notices that a region runs in a new sandbox, in which no engine runs yet.
+"""Detects that a region runs in a new sandbox, in which no engine runs yet.
 
-The engines of a region end with its sandbox: at `zonal stop`, when init dies, when the machine restarts. The records outlive it and would
-go on calling a deployment `running`. So the region compares its sandbox with the recorded one before it answers the first request. In a new
-one, every deployment that ran is `starting` until its leader answers, and no node is on. A region process that was only started anew finds
-its sandbox on record and changes nothing, since the engines went on.
+The engines of a region end with its sandbox: at `zonal stop`, when init dies, when the machine restarts. The records remain and would still
+call a deployment `running`. So the region compares its sandbox with the recorded one before it answers the first request. In a new sandbox,
+every deployment that was running is `starting` until its leader answers, and no node is on. A restarted region process finds the same
+sandbox recorded and changes nothing, because the engines kept running.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SandboxRun(Record, frozen=True, kw_only=True):
 
 
 def record_sandbox(transaction: Transaction, sandbox: str) -> bool:
-    """Record the sandbox; True where it is a new one, with every deployment that ran put back to `starting`."""
+    """Record the sandbox. True where it is new; then every running deployment is set to `starting`."""
     before = transaction.get(SandboxRun, _ID)
     if before is not None and before.sandbox == sandbox:
         return False

@@ -1,4 +1,4 @@
-"""What every step of a deployment has in its hands: its records, read anew each time, its nodes, and who looks at them."""
+"""What the steps of a deployment have in common: access to its records, its nodes, its probes and its announcer."""
 
 from __future__ import annotations
 
@@ -9,39 +9,46 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Member
+from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Member
 from zonal.control.health import HealthMonitor
-from zonal.engines.node import EngineFailed, HostUnreachable, Node, ProbeResult, ProbeStatus, Secrets
+from zonal.control.owners import Owners
+from zonal.engines.node import EngineFailed, HostUnreachable, Node, ProbeResult, ProbeStatus
+from zonal.engines.options import EngineSecrets
 from zonal.records.store import Store, Transaction
 
 RELAX_SECONDS = 10.0
 
 
 class NodeProvider(Protocol):
-    """Gives the node that a member is; the same object for the same member and revision."""
+    """Builds nodes from members; returns the same object for the same member and revision."""
 
     def node(self, spec: DeploymentSpec, member: Member) -> Node: ...
 
     def ordered_settings(self, spec: DeploymentSpec) -> Mapping[str, int]:
-        """The settings that must be at least as large on a standby as on its primary, with the values that are wanted."""
+        """The settings that must be at least as large on a standby as on its primary, with the values of the spec."""
+
+    def secrets(self, spec: DeploymentSpec) -> EngineSecrets:
+        """The deployment's secrets as its engine's own struct."""
 
     async def forget(self, deployment: str, name: str) -> None:
-        """The member is gone for good."""
+        """The member was removed: remove its host and its disk."""
 
 
 class Announcer(Protocol):
-    """Points a deployment's name to its leader."""
+    """Points the names of a deployment's owner to its leader."""
 
     async def announce(self, spec: DeploymentSpec, status: DeploymentStatus) -> None: ...
 
 
 class DeploymentAccess:
-    """One deployment while a step is done: its records, read anew each time, and its changes."""
+    """One deployment while a step runs. Every property reads the records again; `change` writes them."""
 
-    def __init__(self, store: Store, id: str, again: int) -> None:
+    def __init__(self, store: Store, nodes: NodeProvider, owners: Owners, id: str, again: int) -> None:
         self.id = id
         self.again = again
         self._store = store
+        self._nodes = nodes
+        self._owners = owners
         status = store.get(DeploymentStatus, id)
         self.was_phase = status.phase if status else None
 
@@ -55,21 +62,26 @@ class DeploymentAccess:
 
     @property
     def subject(self) -> str:
-        return self.spec.subject
+        """The subject of the deployment's journal entries: its owner's ARN. Raises `UnknownOwner`."""
+        return self._owners.arn(self.spec.owner)
 
     @property
-    def secrets(self) -> Secrets:
-        kept = self._store.require(DeploymentSecrets, self.id)
-        return Secrets(kept.operator, kept.replication, kept.master, kept.certificate, kept.private_key)
+    def title(self) -> str:
+        """The deployment as messages name it: its owner's description."""
+        return self._owners.describe(self.spec.owner)
+
+    @property
+    def secrets(self) -> EngineSecrets:
+        return self._nodes.secrets(self.spec)
 
     @contextmanager
     def change(self) -> Iterator[tuple[Transaction, DeploymentStatus]]:
-        """A transaction with the standing as it is now."""
+        """A transaction and the present status."""
         with self._store.transaction() as tx:
             yield tx, tx.require(DeploymentStatus, self.id)
 
     def revised(self, member: Member) -> Member:
-        """The member as it is wanted now."""
+        """The member at the revision of the spec."""
         spec = self.spec
         return replace(
             member,
@@ -87,7 +99,7 @@ class DeploymentAccess:
 
 
 class StepContext:
-    """What acts on deployments; `lifecycle_steps` and `failover_steps` say what with."""
+    """Base of `LifecycleSteps` and `FailoverSteps`."""
 
     def __init__(self, store: Store, nodes: NodeProvider, health: HealthMonitor, announcer: Announcer) -> None:
         self.store = store
@@ -96,12 +108,12 @@ class StepContext:
         self.announcer = announcer
 
     def node(self, id: str, member: Member) -> Node:
-        """The node that a member is."""
+        """The node of a member."""
         spec = self.store.require(DeploymentSpec, id)
         return self.nodes.node(spec, member)
 
     async def start_if_possible(self, deployment: DeploymentAccess, member: Member) -> bool:
-        """Start a node that has its data; False where it cannot be reached or does not start."""
+        """Start a node that has its data; False where its host is unreachable or the engine does not start."""
         node = self.node(deployment.id, member)
         try:
             await node.host.power_on()
@@ -113,17 +125,17 @@ class StepContext:
         return True
 
     async def relax(self, deployment: DeploymentAccess, status: DeploymentStatus) -> None:
-        """Have the leader acknowledge alone. The record must allow it already."""
+        """Make the leader acknowledge without its standby. The record must permit it already."""
         async with asyncio.timeout(RELAX_SECONDS):
             await self.node(deployment.id, status.leading).require(())
         await self.health.probe_now(deployment.id, status.leader)
 
     def watch_again(self, deployment: DeploymentAccess) -> None:
-        """Look at the nodes as they are now: a revised node is another object."""
+        """Probe the nodes of the present members: a revised node is another object."""
         spec, status = deployment.spec, deployment.status
         self.health.watch(deployment.id, {member.name: self.nodes.node(spec, member) for member in status.members})
 
 
 def serving(results: tuple[ProbeResult, ...]) -> ProbeResult | None:
-    """The first of these that had an answer, or None."""
+    """The first result of a serving node, or None."""
     return next((result for result in results if result.status is ProbeStatus.SERVING), None)

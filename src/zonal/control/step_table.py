@@ -1,4 +1,4 @@
-"""From a step's name to what does it."""
+"""Maps each kind of step to the method that carries it out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from zonal.control.deployment_plan import Step, StepKind
 from zonal.control.failover_steps import FailoverSteps
 from zonal.control.health import HealthMonitor
 from zonal.control.lifecycle_steps import LifecycleSteps
+from zonal.control.owners import Owners
 from zonal.control.step_context import Announcer, DeploymentAccess, NodeProvider
 from zonal.records.store import Store
 
@@ -15,8 +16,10 @@ from zonal.records.store import Store
 class StepTable:
     """Carries out steps for the deployments of one region."""
 
-    def __init__(self, store: Store, nodes: NodeProvider, health: HealthMonitor, announcer: Announcer) -> None:
+    def __init__(self, store: Store, nodes: NodeProvider, health: HealthMonitor, announcer: Announcer, owners: Owners) -> None:
         self._store = store
+        self._nodes = nodes
+        self._owners = owners
         life = LifecycleSteps(store, nodes, health, announcer)
         succession = FailoverSteps(store, nodes, health, announcer)
         self._do: dict[StepKind, Callable[[DeploymentAccess, Step], Awaitable[None]]] = {
@@ -44,5 +47,5 @@ class StepTable:
         }
 
     async def run(self, id: str, step: Step, *, again: int = 0) -> None:
-        """Do one step. `again` counts how often it was done in a row before without lasting effect. Raises what stands in the way."""
-        await self._do[step.work](DeploymentAccess(self._store, id, again), step)
+        """Carry out one step. `again` counts its earlier runs since the deployment last rested. Raises what the step raises."""
+        await self._do[step.work](DeploymentAccess(self._store, self._nodes, self._owners, id, again), step)

@@ -1,5 +1,6 @@
-"""Breaking things on purpose and telling the truth about it: faults, workload, verdict, scenario.
+"""Drills: inject a fault into a Multi-AZ database under load, and judge what its clients saw.
 
-A scenario starts clients with a ledger, lets a fault strike, heals it, reads everything back, and a verdict is computed from the ledger
-and the journal. Reaches the region only as an operator would: through its API and its operator's socket.
+`scenario` runs one drill: `workload` starts clients that write rows and keep ledgers (`client`, `ledger`), a fault of `faults` is injected
+and healed, and all rows are read back. `verdict` computes the result from ledgers, rows and the journal; `report` prints it. A drill
+reaches the region as an operator does: through AWS's API (`database`) and the operator API (`region_operator`).
 """

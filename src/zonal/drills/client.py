@@ -1,10 +1,10 @@
-"""A client of the database, as light and as honest as one can be: `python -m zonal.drills.client`.
+"""A client of the drill's database: `python -m zonal.drills.client`.
 
 It runs inside the VPC, in a subnet of its zone. Every few milliseconds it inserts one numbered row in a transaction of its own and
-writes the outcome into its ledger. After any trouble it drops the connection, asks the resolver for the name again, and connects anew,
-as AWS advises for Multi-AZ databases. It never repeats a row: the next attempt has the next number.
+records the outcome in its ledger. After any error it closes the connection, resolves the name again, and connects again, as AWS advises for
+Multi-AZ databases. It never repeats a row: the next attempt has the next number.
 
-It ends when its standard input ends, or on SIGTERM, with the attempt in hand written down.
+It ends when its standard input ends, or on SIGTERM, after recording the attempt in progress.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from zonal.drills.ledger import Attempt, Ledger, Outcome
 from zonal.foundation.signal_forwarding import StopRequest
 
 REST_SECONDS = 0.02
-"""How long a client waits after it could not connect, before it tries again."""
+"""The pause after a failed connection attempt."""
 
 
 def write_rows(target: DatabaseTarget, ledger: Ledger, stop: Stop, *, client: int, pause_seconds: float) -> None:
-    """Write rows until told to stop, connecting again after any trouble."""
+    """Write rows until `stop` is requested, connecting again after any error."""
     connection: ClientConnection | None = None
     number = 0
     while not stop.is_asked(pause_seconds):
@@ -48,7 +48,7 @@ def write_rows(target: DatabaseTarget, ledger: Ledger, stop: Stop, *, client: in
 
 
 def write_row(connection: ClientConnection, *, client: int, number: int) -> tuple[Outcome, str]:
-    """Write one row; how it ended, and why where it was not acknowledged."""
+    """Write one row; returns the outcome, and the reason where it was not acknowledged."""
     try:
         connection.insert(client, number)
     except WriteRejected as error:
@@ -59,7 +59,7 @@ def write_row(connection: ClientConnection, *, client: int, number: int) -> tupl
 
 
 class Stop:
-    """Whether the drill has asked the client to end: standard input ended, or a SIGTERM came."""
+    """Whether the drill has requested the client's end: standard input ended, or SIGTERM was received."""
 
     def __init__(self) -> None:
         self._input_ended = False
@@ -68,7 +68,7 @@ class Stop:
         self._poll.register(sys.stdin.fileno(), select.POLLIN | select.POLLHUP)
 
     def is_asked(self, seconds: float) -> bool:
-        """Wait so long for being asked, and tell."""
+        """Wait up to `seconds` for the request; returns whether it was made."""
         if not self._request.is_received and self._poll.poll(seconds * 1000):
             self._input_ended = not os.read(sys.stdin.fileno(), 4096)
         return self._input_ended or self._request.is_received

@@ -1,8 +1,8 @@
-"""One customer's connection to a PostgreSQL server that may fall silent at any moment.
+"""A client's connection to a PostgreSQL server that may stop answering at any moment.
 
-Every wait is bounded (`engines.postgres.session`), so nothing hides a silence. A server's answer is told apart in three: it said yes, it
-said no (`WriteRejected`: the row is not there), or nothing can be known (`OutcomeUnknown`: the connection broke, the time ran out, or the
-commit came with a warning).
+Every wait is bounded (`engines.postgres.session`), so no silence is hidden. A write has three outcomes: acknowledged, rejected
+(`WriteRejected`: the row was not written), or unknown (`OutcomeUnknown`: the connection broke, the time ran out, or the commit had a
+warning).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _HELLO = "select host(inet_server_addr()), ('x' || substr(pg_walfile_name(pg_cur
 
 
 class OutcomeUnknown(Exception):
-    """The server did not answer in time, or the connection broke: nothing is known."""
+    """The server did not answer in time, or the connection broke: the row may have been written."""
 
 
 class WriteRejected(Exception):
-    """The server answered, and said no."""
+    """The server rejected the write or the connection: the row was not written."""
 
 
 class DatabaseTarget(NamedTuple):
-    """Whom to write to. `patience_seconds` bounds every connect and every write."""
+    """The database to write to. `patience_seconds` bounds every connection attempt and every write."""
 
     host: str
     port: int
@@ -42,10 +42,10 @@ class DatabaseTarget(NamedTuple):
 
 
 class ClientConnection:
-    """A connection to whichever server the name means now. `server` (its address) and `timeline` are what it said of itself.
+    """A connection to the server to which the name resolves now. The server reports its address (`server`) and its `timeline`.
 
-    Opening raises `WriteRejected`, `OutcomeUnknown`, or `OSError` where the name cannot be resolved; so it does for a standby, which admits
-    nobody.
+    Opening raises `WriteRejected` (also for a standby, which admits no customer), `OutcomeUnknown`, or `OSError` where the name cannot be
+    resolved.
     """
 
     def __init__(self, target: DatabaseTarget) -> None:
@@ -59,8 +59,7 @@ class ClientConnection:
         self.server, self.timeline = address or "", int(timeline or 0)
 
     def insert(self, client: int, number: int) -> None:
-        """Write a row and return once its commit is acknowledged. Raises `WriteRejected` (it is not there) or `OutcomeUnknown` (it may
-        be)."""
+        """Write a row and return once its commit is acknowledged. Raises `WriteRejected` (the row was not written) or `OutcomeUnknown`."""
         query = f"insert into {TABLE} (client, number) values ({client:d}, {number:d})"
         self._asked(lambda: self._session.rows(query, deadline=self._deadline()))
         if self._session.warnings:
@@ -82,7 +81,7 @@ class ClientConnection:
 
 
 def _conninfo(target: DatabaseTarget) -> dict[str, str]:
-    """libpq's words, with the address that the resolver gives now: the name is asked anew for each connection."""
+    """libpq's keywords and values, with the present address: the name is resolved again for each connection."""
     address = socket.getaddrinfo(target.host, target.port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
     conninfo = {"host": target.host, "hostaddr": str(address), "port": str(target.port), "user": target.user, "password": target.password}
     return conninfo | {"dbname": target.database, "application_name": "zonal-drill"}

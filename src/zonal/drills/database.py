@@ -1,6 +1,6 @@
-"""The database that a drill is about, seen as its customer sees it: through AWS's API.
+"""The database of a drill, through AWS's API as a customer uses it.
 
-A drill makes a Multi-AZ PostgreSQL of its own and removes it in the end, or takes one that is there.
+A drill creates a Multi-AZ PostgreSQL of its own and deletes it at the end, or uses an existing one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ USER = "drill"
 
 
 class Endpoint(NamedTuple):
-    """Where the API is and with what it is signed."""
+    """The URL of the API and the access key for it."""
 
     url: str
     access_key: str
@@ -41,18 +41,22 @@ class Database:
         self.password = password
         self._client = client
 
+    def arn(self) -> str:
+        """Its ARN, which is the subject of its journal entries."""
+        return self.description()["DBInstanceArn"]
+
     def description(self) -> DBInstanceTypeDef:
         return self._client.describe_db_instances(DBInstanceIdentifier=self.identifier)["DBInstances"][0]
 
     def target(self, *, patience_seconds: float) -> DatabaseTarget:
-        """Whom clients connect to."""
+        """The target of the clients' connections."""
         seen = self.description()
         endpoint = seen["Endpoint"]
         database = seen.get("DBName", "postgres")
         return DatabaseTarget(endpoint["Address"], endpoint["Port"], seen["MasterUsername"], self.password, database, patience_seconds)
 
     def clients(self, count: int, *, first_zone: str) -> tuple[Client, ...]:
-        """So many clients, spread over the zones of the database's subnet group; `first_zone` gets one only where there are enough."""
+        """`count` clients, distributed over the zones of the database's subnet group, over `first_zone` last."""
         subnets = self._subnets()
         zones = sorted(subnets, key=lambda zone: (zone == first_zone, zone))
         return tuple(Client(number + 1, zones[number % len(zones)], subnets[zones[number % len(zones)]]) for number in range(count))
@@ -87,11 +91,11 @@ def connect(endpoint: Endpoint) -> RDSClient:
 
 
 def create(client: RDSClient, operator: RegionOperator, *, engine_version: str | None, report_progress: Callable[[str], None]) -> Database:
-    """Make a Multi-AZ PostgreSQL and wait until it is available; its nodes are reported as they come up. Raises `DrillFailed`."""
+    """Create a Multi-AZ PostgreSQL and wait until it is available, with progress reports. Raises `DrillFailed`."""
     identifier, password = f"drill-{secrets.token_hex(3)}", secrets.token_urlsafe(18)
     report_progress(f"creating a Multi-AZ PostgreSQL, {identifier}")
     version = {"EngineVersion": engine_version} if engine_version else {}
-    client.create_db_instance(
+    created = client.create_db_instance(
         DBInstanceIdentifier=identifier,
         Engine="postgres",
         DBInstanceClass="db.t3.micro",
@@ -105,15 +109,21 @@ def create(client: RDSClient, operator: RegionOperator, *, engine_version: str |
     )
     database = Database(client, identifier, password)
     started = time.monotonic()
-    progress = Progress(operator, identifier, after=0, report_progress=report_progress, activity=lambda: "the database is being created")
+    progress = Progress(
+        operator,
+        created["DBInstance"]["DBInstanceArn"],
+        after=0,
+        report_progress=report_progress,
+        activity=lambda: "the database is being created",
+    )
     try:
         while (state := database.description()["DBInstanceStatus"]) != "available":
             if time.monotonic() - started > CREATION_SECONDS:
-                raise DrillFailed(f"{identifier} is still '{state}' after {CREATION_SECONDS:g} s; `zonal status` says what it waits for")
+                raise DrillFailed(f"{identifier} is still '{state}' after {CREATION_SECONDS:g} s; `zonal status` shows what it waits for")
             progress.report()
             time.sleep(0.05)
     except BaseException:
-        database.delete()  # Nobody else knows of it, also where Ctrl-C ends the waiting.
+        database.delete()  # Only this process knows it, so it is deleted also after Ctrl-C.
         raise
     report_progress(f"{identifier} is available after {time.monotonic() - started:.1f} s")
     return database

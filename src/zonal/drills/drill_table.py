@@ -1,6 +1,6 @@
-"""The drill's table, made and read back from inside the VPC: `python -m zonal.drills.drill_table create|rows`.
+"""Creates the drill's table and reads it back, from inside the VPC: `python -m zonal.drills.drill_table create|rows`.
 
-`rows` prints one JSON array `[client, number]` a line, as many lines as the primary holds rows, from one connection of its own.
+`rows` prints one JSON array `[client, number]` a line for each row on the primary, from one connection of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CREATE = f"create table if not exists {TABLE} (client int, number int, written t
 
 
 def create(connection: psycopg.Connection) -> None:
-    """Make the table empty, new."""
+    """Drop the table and create it again."""
     connection.execute(f"drop table if exists {TABLE}")
     connection.execute(CREATE)
 
@@ -30,7 +30,7 @@ def rows(connection: psycopg.Connection) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="zonal.drills.drill_table", description="Make the drill's table, or read it back.")
+    parser = argparse.ArgumentParser(prog="zonal.drills.drill_table", description="Create the drill's table, or read it back.")
     parser.add_argument("what", choices=("create", "rows"))
     for name in ("host", "user", "database"):
         parser.add_argument(f"--{name}", required=True)

@@ -1,12 +1,12 @@
-"""What can be done to a Multi-AZ database, and how it is undone.
+"""The faults of a drill: how each is injected into a Multi-AZ database, and how it is healed.
 
 | fault | what happens | what peers notice |
 |---|---|---|
 | `reboot` | `RebootDBInstance` with `ForceFailover=true` | a clean end of their connections |
-| `process` | the primary's engine is killed; its host lives | a reset: the kernel tells them |
-| `host` | the plug of the primary's host is pulled | silence |
-| `power` | its zone: links cut, then everything in it killed | silence |
-| `network` | its zone: links cut, everything in it lives on | silence, and an old primary that still runs |
+| `process` | the primary's engine is killed; its host stays up | a reset by the kernel |
+| `host` | the primary's host loses power | silence |
+| `power` | its zone: links cut, then every process in it killed | silence |
+| `network` | its zone: links cut, processes keep running | silence, and an old primary that still runs |
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ ZONE_FAULTS = ("power", "network")
 
 
 class Victim(NamedTuple):
-    """Whom a fault strikes. `force_failover` asks AWS's API for a reboot with failover."""
+    """The target of a fault. `subject` is the database's ARN; `force_failover` asks AWS's API for a reboot with failover."""
 
     database: str
+    subject: str
     node: str
     zone: str
     force_failover: Callable[[], None]
 
 
 class Fault(NamedTuple):
-    """`strike` returns when the fault is in force, `heal` when it is undone; None where nothing needs to be."""
+    """`strike` returns when the fault is in force, `heal` when it is undone; None where a fault needs no healing."""
 
     name: str
     strike: Callable[[RegionOperator, Victim], None]

@@ -1,15 +1,15 @@
-"""What a client knows about each of its writes, kept so that no kill can make it forget.
+"""The ledger of a client: a file with the outcome of each of its writes, which survives a kill of the client.
 
-A client numbers its rows. Before it sends row *n* it writes down "row n: unknown", and when it knows more it writes the row's end behind
-that: acknowledged, failed, or still unknown. The last line about a row is the truth. So a client that dies in the middle of a write
-leaves an honest ledger: the row may or may not be there. Lines go out with one `write` each and survive the death of the process; they
-are not flushed to the disk, because the machine itself is not what a drill breaks.
+A client numbers its rows. Before it sends row *n* it appends "row n: unknown", and after the answer the row's outcome: acknowledged,
+failed, or still unknown. The last line about a row is its outcome. So the ledger of a client that was killed in the middle of
+a write is correct: the row may or may not exist. Each line is one `write` and survives the death of the process; it is not flushed to the
+disk, because a drill does not fail the machine.
 
-There are three outcomes, as in Jepsen, because a database that falls silent has neither said yes nor no:
+There are three outcomes, as in Jepsen, because a database that does not answer may have committed or not:
 
-- *acknowledged*: the commit's answer arrived, without a warning. This row must be there for ever.
-- *failed*: the server refused the row, or it was never sent. This row must never appear.
-- *unknown*: the connection broke, the time ran out, or the commit came with a warning (a cancelled wait for the standby). Either is right.
+- *acknowledged*: the commit was answered without a warning. This row must exist from then on.
+- *failed*: the server rejected the row, or it was never sent. This row must never exist.
+- *unknown*: the connection broke, the time ran out, or the commit had a warning (a cancelled wait for the standby). Both are correct.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import msgspec
 
 
 class Outcome(StrEnum):
-    """What the client may conclude about a write."""
+    """The outcome of a write, as far as the client can know."""
 
     ACKNOWLEDGED = "acknowledged"
     FAILED = "failed"
@@ -32,9 +32,9 @@ class Outcome(StrEnum):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One write of one row. `begun` and `ended` are stopwatch readings in seconds (`Entry.monotonic` of the journal is the same watch).
+    """One write of one row. `begun` and `ended` are stopwatch readings in seconds (the same stopwatch as `JournalEntry.monotonic`).
 
-    `server` is the address of the server that was asked and `timeline` the timeline it wrote on; both are empty where no connection stood.
+    `server` is the address of the server and `timeline` its timeline; both are empty where there was no connection.
     `detail` is the reason where the row was not acknowledged.
     """
 
@@ -49,13 +49,13 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """One client's file of attempts, being written."""
+    """The ledger of one client, open for writing."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def write(self, attempt: Attempt) -> None:
-        """Add a line; the last line about a row is what counts."""
+        """Append a line; the last line about a row counts."""
         os.write(self._descriptor, msgspec.json.encode(attempt) + b"\n")
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Ledger:
 
 
 def read(paths: Iterable[Path]) -> list[Attempt]:
-    """The attempts in these ledgers, by client and number. A last line that a kill cut short is left out: its row has an earlier one."""
+    """The attempts in these ledgers, by client and number. A last line that a kill truncated is ignored: its row has an earlier one."""
     decoder = msgspec.json.Decoder(Attempt)
     rows: dict[tuple[int, int], Attempt] = {}
     for path in paths:

@@ -1,7 +1,7 @@
-"""Reports a drill while it runs: every journal entry about the database as a sentence, and a sign of life where none comes.
+"""Reports the progress of a drill: every journal entry about the database as a sentence, and the activity where there is none for a while.
 
-`ProgressWatch` is the scenario's stopwatch; it reports in every wait, so that the scenario itself has nothing to do for it. Reports go to
-the drill's `report_progress` (standard error of the command line) and change nothing about the drill.
+`ProgressWatch` is the scenario's stopwatch and reports during every wait, so that the scenario has no code for it. Reports go to the
+drill's `report_progress` (standard error of the command line) and do not change the drill.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from zonal.foundation.journal_sentences import sentence
 
 POLL_SECONDS = 0.25
 SILENT_SECONDS = 2.0
-"""How long nothing may be reported before there is a sign of life."""
+"""After so long without a report the activity is reported."""
 
 PREFIXES = ("failover.", "node.", "redundancy.", "deployment.")
-"""Events that are reported; RDS's own events tell the same a second time."""
+"""Events that are reported; RDS's own events would repeat them."""
 
 
 class SleepingClock(Protocol):
@@ -30,12 +30,13 @@ class SleepingClock(Protocol):
 
 
 class Progress:
-    """Reports what the journal says about one database from the sequence `after` on. `activity` gives the sign of life."""
+    """Reports what the journal says about one database, by its ARN, from the sequence `after` on. `activity` returns the report for
+    times without an entry."""
 
     def __init__(
         self,
         operator: RegionOperator,
-        database: str,
+        subject: str,
         *,
         after: int,
         report_progress: Callable[[str], None],
@@ -43,26 +44,26 @@ class Progress:
         clock: SleepingClock = time,
     ) -> None:
         self._operator = operator
-        self._database = database
+        self._subject = subject
         self._sequence = after
-        self._say = report_progress
+        self._report_progress = report_progress
         self._activity = activity
         self._clock = clock
         self._polled = self._reported = clock.monotonic()
 
     def report(self) -> None:
-        """Report what is new; cheap where it was called a moment ago."""
+        """Report the new entries. Polls at most every `POLL_SECONDS`."""
         now = self._clock.monotonic()
         if now - self._polled < POLL_SECONDS:
             return
         self._polled = now
-        for entry in self._operator.journal(after=self._sequence, subject=self._database):
+        for entry in self._operator.journal(after=self._sequence, subject=self._subject):
             self._sequence = entry.sequence
-            if entry.event.startswith(PREFIXES) and entry.event != "failover.waiting":  # Most of what is waited for lasts a moment.
-                self._say(f"  {sentence(entry)}")
+            if entry.event.startswith(PREFIXES) and entry.event != "failover.waiting":  # Most waits last a moment.
+                self._report_progress(f"  {sentence(entry)}")
                 self._reported = now
         if now - self._reported >= SILENT_SECONDS:
-            self._say(f"  {self._activity()}")
+            self._report_progress(f"  {self._activity()}")
             self._reported = now
 
 
@@ -77,13 +78,13 @@ class ProgressWatch:
         return self._clock.monotonic()
 
     def sleep(self, seconds: float, /) -> None:
-        """Wait, in pieces; what the reports take counts as waiting."""
+        """Wait in short pieces, with reports between them; their duration counts."""
         deadline = self._clock.monotonic() + seconds
         while (left := deadline - self._clock.monotonic()) > 0:
             self._clock.sleep(min(left, POLL_SECONDS))
             self._progress.report()
 
 
-def last_sequence(operator: RegionOperator, database: str) -> int:
-    """The sequence of the last entry about a database; 0 where there is none."""
-    return max((entry.sequence for entry in operator.journal(subject=database)), default=0)
+def last_sequence(operator: RegionOperator, subject: str) -> int:
+    """The sequence of the last entry about a database, by its ARN; 0 where there is none."""
+    return max((entry.sequence for entry in operator.journal(subject=subject)), default=0)

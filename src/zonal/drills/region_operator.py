@@ -1,6 +1,6 @@
-"""What a drill needs of the region it breaks, declared by the drill: an operator's hands, and a place to put clients.
+"""The operator actions that a drill needs, as a protocol.
 
-The command line fulfils it through the operator's door; a test may fulfil it with a fake.
+`cli.socket_operator` implements it by the operator API; tests implement it by fakes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from zonal.foundation.journal import JournalEntry
 
 
 class DrillFailed(ZonalError):
-    """The drill could not be carried out, so there is no verdict; the message says at which step and why."""
+    """The drill could not be completed, so there is no verdict; the message has the step and the reason."""
 
 
 class ClientPlace(msgspec.Struct, frozen=True):
-    """Where a client's process may run: the argv that goes before its command's, and what its environment needs."""
+    """Where a client's process runs: the argv that precedes its command, and additional environment variables."""
 
     prefix: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
@@ -43,19 +43,19 @@ class RegionOperator(Protocol):
     """The region's operator."""
 
     def pair(self, database: str) -> Pair:
-        """How the database stands now."""
+        """The present state of the database."""
 
     def fail_zone(self, zone: str, kind: str) -> None:
-        """Pull a zone: `power` or `network`. Returns once it is done."""
+        """Fail a zone (`power` or `network`). Returns once the fault is in force."""
 
     def recover_zone(self, zone: str) -> None:
-        """Put it back."""
+        """Recover a zone."""
 
     def fail_node(self, database: str, node: str, kind: str) -> None:
-        """Kill a node's `process` or pull the plug of its `host`."""
+        """Kill a node's `process`, or power its `host` off."""
 
     def journal(self, *, after: int = 0, subject: str = "") -> list[JournalEntry]:
-        """What happened since the entry `after`."""
+        """The journal entries after the sequence `after`, about `subject` if it is given."""
 
     def place(self, subnet: str) -> AbstractContextManager[ClientPlace]:
-        """A place in a subnet, there until the context ends."""
+        """A host in a subnet, which exists until the context ends."""

@@ -1,4 +1,4 @@
-"""A drill's report, for a person: what happened when, in sentences, and the verdict."""
+"""Prints the report of a drill: the timeline in sentences, and the verdict."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def timeline(report: Report) -> Table:
     rows = [(report.struck, f"[red]fault: {report.verdict.fault}, {report.struck_zone}[/]")]
     rows += [(report.healed, f"[green]healed: {report.struck_zone}[/]")] if report.healed is not None else []
     rows += [
-        (entry.monotonic, escape(sentence(entry)))
-        for entry in report.timeline
-        if entry.subject == report.database and entry.event in EVENTS
+        (entry.monotonic, escape(sentence(entry))) for entry in report.timeline if entry.subject == report.subject and entry.event in EVENTS
     ]
     for moment, text in sorted(rows, key=lambda row: row[0]):
         table.add_row(f"{moment - report.struck:+.2f}", text)

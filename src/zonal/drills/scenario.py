@@ -1,8 +1,8 @@
-"""One drill from the first row to the verdict.
+"""Runs one drill from the first row to the verdict.
 
-Clients in every zone begin to write. When all of them are heard, the fault strikes at a moment that the seed chose. The drill waits for the
-failover, lets the outage last, heals it, waits until the pair is synchronous again and the clients are heard again, ends the clients, and
-reads every row back. Whatever happens in between, the fault is healed before the drill returns.
+Clients in every zone begin to write. When all of them have acknowledged writes, the fault is injected at a moment that the seed determines.
+The drill waits for the failover and for the duration of the outage, heals the fault, waits until the pair is synchronous and the clients
+have acknowledged writes again, ends the clients, and reads every row back. The fault is healed on every way out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ReportProgress = Callable[[str], None]
 
 
 class Stopwatch(Protocol):
-    """The stopwatch, and a way to wait: the module `time`, or a test's own."""
+    """A stopwatch with a wait: the module `time`, or a test's own."""
 
     def monotonic(self) -> float: ...
 
@@ -37,7 +37,7 @@ class Stopwatch(Protocol):
 
 
 class Clients(Protocol):
-    """What a scenario asks of its clients; `workload.Workload` is the real one."""
+    """The clients of a scenario (`workload.Workload`)."""
 
     @property
     def clients(self) -> tuple[Client, ...]: ...
@@ -52,7 +52,7 @@ class Clients(Protocol):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a drill is to run. `zone` is the zone to lose, or empty for the primary's; `seconds` is how long the outage lasts."""
+    """The options of a drill. `zone` is the zone to lose, or empty for the primary's; `seconds` is how long the outage lasts."""
 
     drill: str
     seed: int
@@ -65,10 +65,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A verdict with what it was computed from: the journal between first and last row, and the directory that holds the ledgers."""
+    """A verdict with its evidence: the journal between first and last row, and the directory that holds the ledgers.
+
+    `subject` is the database's ARN.
+    """
 
     verdict: DrillVerdict
     database: str
+    subject: str
     primary_zone: str
     standby_zone: str
     struck_zone: str
@@ -82,8 +86,9 @@ class Report(msgspec.Struct, frozen=True):
 def run(
     database: Database, operator: RegionOperator, fault: Fault, options: Options, *, directory: Path, report_progress: ReportProgress
 ) -> Report:
-    """Carry out the drill. Raises `DrillFailed` where it cannot be brought to a verdict."""
+    """Carry out the drill. Raises `DrillFailed` where there is no verdict."""
     directory.mkdir(parents=True, mode=0o700)
+    subject = database.arn()
     zone = options.zone or _wait_redundant(operator, database.identifier, time, within=options.settle_seconds).primary_zone
     if zone not in database.zones():
         raise DrillFailed(f"the database's subnets are in {', '.join(database.zones())}; '{zone}' is none of these zones")
@@ -92,13 +97,13 @@ def run(
         _create_table(workload, within=options.settle_seconds)
         before = _wait_redundant(operator, database.identifier, time, within=options.settle_seconds)
         zone = options.zone or before.primary_zone
-        victim = Victim(database.identifier, before.primary, zone, database.force_failover)
+        victim = Victim(database.identifier, subject, before.primary, zone, database.force_failover)
         report_progress(f"{database.identifier}: primary in {before.primary_zone}, standby in {before.standby_zone}, synchronous")
         report_progress(f"{len(clients)} clients write, in {', '.join(sorted({client.zone for client in clients}))}")
-        after = last_sequence(operator, database.identifier)
+        after = last_sequence(operator, subject)
         progress = Progress(
             operator,
-            database.identifier,
+            subject,
             after=after,
             report_progress=report_progress,
             activity=lambda: f"{workload.acknowledged()} writes acknowledged",
@@ -113,13 +118,14 @@ def run(
     witnesses = Witnesses(
         attempts=attempts,
         found=found,
-        milestones=milestones(outline, timeline, database=database.identifier),
+        milestones=milestones(outline, timeline, subject=subject),
         zones=tuple((client.number, client.zone) for client in clients),
         lost_zone=lost_zone,
     )
     return Report(
         verdict=judge(witnesses, drill=options.drill, fault=fault.name, seed=options.seed),
         database=database.identifier,
+        subject=subject,
         primary_zone=before.primary_zone,
         standby_zone=before.standby_zone,
         struck_zone=zone,
@@ -132,7 +138,7 @@ def run(
 
 
 def _create_table(workload: Workload, *, within: float) -> None:
-    """Make the table, again while that fails: the database may be in the middle of a failover that nobody has noticed yet."""
+    """Create the table; retries, because the database may be in a failover that is not detected yet."""
     deadline = time.monotonic() + within
     while True:
         try:
@@ -153,7 +159,7 @@ def carry_out(
     report_progress: ReportProgress,
     watch: Stopwatch,
 ) -> Outline:
-    """Strike, heal, and wait for the end, while the clients write. Returns when each was."""
+    """Inject the fault, heal it, and wait for the end, while the clients write. Returns the times."""
     sequence = max((entry.sequence for entry in operator.journal()), default=0)
     before = operator.pair(victim.database)
     begun = watch.monotonic()
@@ -178,7 +184,7 @@ def carry_out(
 def _struck(
     fault: Fault, operator: RegionOperator, victim: Victim, report_progress: ReportProgress, watch: Stopwatch
 ) -> Iterator[dict[str, float]]:
-    """The time in which the fault is in force; it is healed on every way out. Gives the moments `struck` and, in the end, `healed`."""
+    """A context in which the fault is in force; it is healed on every way out. Yields the times `struck` and, at the end, `healed`."""
     report_progress(f"{fault.name}: {victim.zone if fault.takes_zone else victim.node}")
     times = {"struck": watch.monotonic()}
     try:
@@ -192,23 +198,23 @@ def _struck(
 
 
 def _wait_noticed(operator: RegionOperator, victim: Victim, before: Pair, watch: Stopwatch, *, since: int, within: float) -> None:
-    """Wait until the region has acted on the fault: another node leads, or the pair is not redundant any more."""
+    """Wait until the region has reacted to the fault: another node leads, or the pair is not redundant any more."""
 
     def noticed() -> bool:
         now = operator.pair(victim.database)
-        acted = any(entry.event in DETECTED for entry in operator.journal(after=since, subject=victim.database))
+        acted = any(entry.event in DETECTED for entry in operator.journal(after=since, subject=victim.subject))
         return acted or now.primary != before.primary or now.redundancy != before.redundancy
 
     _wait(
         noticed,
         watch,
         within=within,
-        timeout_message=lambda: f"the region did not notice the fault on {victim.database} within {within:g} s",
+        timeout_message=lambda: f"the region did not detect the fault on {victim.database} within {within:g} s",
     )
 
 
 def _wait_acknowledged(workload: Clients, clients: tuple[Client, ...], watch: Stopwatch, *, since: float, within: float) -> None:
-    """Wait until each of these clients has had a write acknowledged since."""
+    """Wait until each of these clients has had a write acknowledged since that time."""
     _wait(
         lambda: workload.have_acknowledged_since(since, clients),
         watch,
@@ -218,7 +224,7 @@ def _wait_acknowledged(workload: Clients, clients: tuple[Client, ...], watch: St
 
 
 def _wait_redundant(operator: RegionOperator, database: str, watch: Stopwatch, *, within: float) -> Pair:
-    """Wait until the database is available and its standby holds every acknowledged write; how it stands then."""
+    """Wait until the database is available and its standby holds every acknowledged write; returns its state."""
     pair = operator.pair(database)
 
     def redundant() -> bool:

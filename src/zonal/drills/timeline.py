@@ -1,6 +1,6 @@
-"""When what happened, found in the journal.
+"""Finds the milestones of a drill in the journal.
 
-The drill knows when it struck and when it healed; when the region noticed, promoted and was redundant again is for the journal to say.
+The drill itself records the times of the fault and of its healing. The journal has the times of detection, promotion and redundancy.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from zonal.drills.verdict import Milestones
 from zonal.foundation.journal import JournalEntry
 
 DETECTED = ("failover.detected", "failover.decided")
-"""Events that say that the region has noticed; a failover that somebody asked for is only decided."""
+"""Events of detection. A requested failover has `failover.decided` only."""
 PROMOTED = ("failover.promoted",)
-"""Events that say that another node takes writes."""
+"""Events of promotion: another node takes writes."""
 REDUNDANT = ("redundancy.synchronous",)
-"""Events that say that the standby holds every acknowledged write again."""
+"""Events of redundancy: the standby holds every acknowledged write."""
 
 
 class Outline(msgspec.Struct, frozen=True):
-    """What the drill itself did when, by the stopwatch. `sequence` is the journal's last entry before the first row."""
+    """The times of the drill's own actions, by the stopwatch. `sequence` is the journal's last entry before the first row."""
 
     sequence: int
     begun: float
@@ -30,9 +30,9 @@ class Outline(msgspec.Struct, frozen=True):
     healed: float | None
 
 
-def milestones(outline: Outline, timeline: Iterable[JournalEntry], *, database: str) -> Milestones:
-    """The drill's moments, with those of the region that concern this database. Redundancy counts from the heal on."""
-    mine = [entry for entry in timeline if entry.subject == database]
+def milestones(outline: Outline, timeline: Iterable[JournalEntry], *, subject: str) -> Milestones:
+    """The times of the drill and of the region's entries about this database, by its ARN. Redundancy counts from the heal on."""
+    mine = [entry for entry in timeline if entry.subject == subject]
     detected = _first(mine, DETECTED, after=outline.struck)
     return Milestones(
         begun=outline.begun,

@@ -1,15 +1,14 @@
-"""What a drill proved, computed from what the clients wrote down, what was read back, and the journal.
+"""Computes the verdict of a drill from the clients' ledgers, the rows read back, and the journal. Pure.
 
-Nothing here does IO. `judge` compares three independent witnesses:
+`judge` compares three independent witnesses:
 
 1. the clients' ledgers (`Attempt`): what was acknowledged, refused or left open, and when;
 2. the rows that the database holds after everything has healed;
-3. the journal: when the fault struck, when it was noticed, when the standby led, when the pair was synchronous again.
+3. the journal: the times of the fault, its detection, the promotion, and the return to synchronous replication.
 
-An acknowledged row that is missing is *lost*: that is the failure a Multi-AZ database exists to prevent. A row that is there although its
-client was told no is a *phantom*. *Two primaries* acknowledged if a server that had been followed by another one still
-acknowledged a write begun after the follower's first acknowledgement. Silence is measured where it is felt: for each client, the longest
-time between two acknowledgements in a row.
+An acknowledged row that is missing is *lost*: the failure that a Multi-AZ database exists to prevent. A row that exists although its write
+was rejected is a *phantom*. *Two primaries* acknowledged if a server with a successor acknowledged a write that began after the successor's
+first acknowledgement. Silence is measured for each client: the longest time between two consecutive acknowledgements.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from zonal.drills.ledger import Attempt, Outcome
 
 
 class ReadBackRow(msgspec.Struct, frozen=True, order=True):
-    """A row as it was read back."""
+    """A row that was read back."""
 
     client: int
     number: int
 
 
 class Milestones(msgspec.Struct, frozen=True):
-    """When what happened, as stopwatch readings; None where it did not happen (or does not belong to this fault).
+    """The times of the milestones, as stopwatch readings; None where one did not happen or does not belong to this fault.
 
-    `begun` and `ended` bound the time in which the clients wrote. `detected` is the decision to act, `promoted` the moment the new primary
-    took writes, `redundant` the moment the pair was synchronous again after the fault was healed.
+    `begun` and `ended` bound the time in which the clients wrote. `detected` is the time of the detection or decision,
+    `promoted` that of the promotion, `redundant` the time at which the pair was synchronous again after the healing.
     """
 
     begun: float
@@ -47,20 +46,20 @@ class Milestones(msgspec.Struct, frozen=True):
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """The longest time a client went without an acknowledgement, from the fault on, and whether it came back after all that happened."""
+    """A client's longest time without an acknowledgement, from the fault on, and whether it recovered."""
 
     client: int
     zone: str
     seconds: float
     recovered: bool
     counted: bool
-    """False for a client in the zone that was lost: it went down with its zone, as a web server there would."""
+    """False for a client in the lost zone, which is down with its zone."""
 
 
 class DrillVerdict(msgspec.Struct, frozen=True):
-    """The outcome of one drill. Times are in seconds, None where the thing did not happen; rows are counted.
+    """The outcome of one drill. Times are in seconds, None where there is no such milestone; rows are counted.
 
-    `redundancy_seconds` runs from the heal (from the strike, for a fault that needs none) to the return of synchronous replication.
+    `redundancy_seconds` runs from the healing (from the fault, where it needs none) to the return of synchronous replication.
     """
 
     passed: bool
@@ -82,7 +81,7 @@ class DrillVerdict(msgspec.Struct, frozen=True):
 
 
 class Witnesses(msgspec.Struct, frozen=True):
-    """Everything a verdict is computed from. `zones` gives each client's zone; `lost_zone` is the zone that the fault took, if any."""
+    """The input of a verdict. `zones` has each client's zone; `lost_zone` is the zone that the fault took, or empty."""
 
     attempts: tuple[Attempt, ...]
     found: frozenset[ReadBackRow]
@@ -123,33 +122,33 @@ def judge(witnesses: Witnesses, *, drill: str, fault: str, seed: int) -> DrillVe
 
 
 def lost_rows(attempts: Iterable[Attempt], found: frozenset[ReadBackRow]) -> list[ReadBackRow]:
-    """Rows whose client was told that they are safe, and that are not there."""
+    """Acknowledged rows that were not read back."""
     acknowledged = {ReadBackRow(a.client, a.number) for a in attempts if a.outcome is Outcome.ACKNOWLEDGED}
     return sorted(acknowledged - found)
 
 
 def phantom_rows(attempts: Iterable[Attempt], found: frozenset[ReadBackRow]) -> list[ReadBackRow]:
-    """Rows that are there although their client was told no, or never asked."""
+    """Rows that were read back although their write was rejected or never sent."""
     possible = {ReadBackRow(a.client, a.number) for a in attempts if a.outcome is not Outcome.FAILED}
     return sorted(found - possible)
 
 
 def overlapping_primaries(attempts: Iterable[Attempt]) -> list[str]:
-    """Pairs of servers that cannot have led one after the other, each as a sentence.
+    """Pairs of servers that led at the same time, each as a sentence.
 
-    A server's reign is its acknowledgements on one timeline. Of two reigns the one with the higher timeline is the later. They overlap
-    if the earlier one acknowledged a write that began after the later one had acknowledged its first; on one timeline, always.
+    A server's term is the set of its acknowledgements on one timeline. Of two terms the one with the higher timeline is the later. They
+    overlap if the earlier one acknowledged a write that began after the first acknowledgement of the later one; on one timeline, always.
     """
-    reigns: dict[tuple[int, str], list[Attempt]] = defaultdict(list)
+    terms: dict[tuple[int, str], list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         if attempt.outcome is Outcome.ACKNOWLEDGED and attempt.server:
-            reigns[attempt.timeline, attempt.server].append(attempt)
+            terms[attempt.timeline, attempt.server].append(attempt)
     overlaps = []
-    order = sorted(reigns)
+    order = sorted(terms)
     for index, earlier in enumerate(order):
         for later in order[index + 1 :]:
-            first = min(attempt.ended for attempt in reigns[later])
-            last = max(attempt.begun for attempt in reigns[earlier])
+            first = min(attempt.ended for attempt in terms[later])
+            last = max(attempt.begun for attempt in terms[earlier])
             if earlier[0] == later[0]:
                 overlaps.append(f"{earlier[1]} and {later[1]} both acknowledged on timeline {later[0]}")
             elif last > first:
@@ -161,10 +160,10 @@ def overlapping_primaries(attempts: Iterable[Attempt]) -> list[str]:
 
 
 def silence(attempts: Iterable[Attempt], milestones: Milestones, *, client: int, zone: str, counted: bool = True) -> Silence:
-    """The longest gap between two acknowledgements of this client that lies after the fault, wholly or in part.
+    """The longest gap between two acknowledgements of this client that ends after the fault.
 
-    A client that never wrote anything is silent from the begin to the end. One has recovered that has an acknowledgement later than the
-    strike, the promotion and the heal.
+    A client without any acknowledgement is silent from the beginning to the end. A client has recovered if it has an acknowledgement later
+    than the fault, the promotion and the healing.
     """
     times = sorted(a.ended for a in attempts if a.client == client and a.outcome is Outcome.ACKNOWLEDGED)
     heard = [milestones.begun, *(time for time in times if milestones.begun <= time <= milestones.ended), milestones.ended]

@@ -1,7 +1,7 @@
 """Clients in several zones, each a process inside a subnet with a ledger of its own.
 
-The drill's process only starts and ends them; what they know is in their ledgers, which outlive them. A client is told to end by closing
-its standard input, so that clients never outlive the drill, however it ends.
+The drill's process only starts and ends them; their results are in their ledgers, which outlive them. Closing a client's standard input
+ends it, so that clients never outlive the drill, however it ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TABLE_SECONDS = 60.0
 
 
 class Client(NamedTuple):
-    """A client: its number, the zone and subnet it runs in."""
+    """A client: its number, its zone and its subnet."""
 
     number: int
     zone: str
@@ -34,7 +34,7 @@ class Client(NamedTuple):
 
 
 class Workload:
-    """The clients of one drill. A context: leaving it ends them all and gives their places back."""
+    """The clients of one drill. Leaving the context ends all of them and releases their hosts."""
 
     def __init__(self, operator: RegionOperator, target: DatabaseTarget, clients: tuple[Client, ...], directory: Path) -> None:
         self.clients = clients
@@ -55,7 +55,7 @@ class Workload:
         self._stack.close()
 
     def create_table(self) -> None:
-        """Make the table. Raises `DrillFailed`."""
+        """Create the table. Raises `DrillFailed`."""
         self._table("create", self.clients[0])
 
     def start(self, *, pause_seconds: float) -> None:
@@ -68,7 +68,7 @@ class Workload:
                 self._processes[client.number] = self._spawn(client, argv, stdout=log, stderr=log)
 
     def stop(self) -> None:
-        """Ask every client to end, and make sure that it has."""
+        """End every client: by closing its standard input, then by a kill."""
         for process in self._processes.values():
             if process.stdin:
                 process.stdin.close()
@@ -80,20 +80,20 @@ class Workload:
                 process.wait()
 
     def attempts(self) -> list[Attempt]:
-        """What all ledgers say now."""
+        """The attempts in all ledgers."""
         return read(path for path in map(self.ledger, self.clients) if path.exists())
 
     def acknowledged(self) -> int:
-        """How many writes have been acknowledged so far."""
+        """The number of acknowledged writes so far."""
         return sum(each.outcome is Outcome.ACKNOWLEDGED for each in self.attempts())
 
     def have_acknowledged_since(self, moment: float, clients: tuple[Client, ...]) -> bool:
-        """Whether each of these clients has an acknowledgement that is later."""
+        """Whether each of these clients has an acknowledgement later than `moment`."""
         heard = {each.client for each in self.attempts() if each.outcome is Outcome.ACKNOWLEDGED and each.ended > moment}
         return heard >= {client.number for client in clients}
 
     def last_output(self) -> str:
-        """What went wrong last for each client, for the message of a drill that got nowhere."""
+        """The last error of each client, for the message of a drill without a verdict."""
         last = {each.client: each.detail for each in self.attempts() if each.detail}
         for client in self.clients:
             printed = Path(f"{self.ledger(client)}.log")
@@ -102,7 +102,7 @@ class Workload:
         return "; ".join(f"client {number}: {detail}" for number, detail in sorted(last.items())) or "they said nothing"
 
     def read_back(self, client: Client) -> frozenset[ReadBackRow]:
-        """Every row of the table, read by a new connection from a client's place. Raises `DrillFailed`."""
+        """Every row of the table, read by a new connection from a client's host. Raises `DrillFailed`."""
         printed = self._table("rows", client)
         return frozenset(ReadBackRow(*msgspec.json.decode(line, type=tuple[int, int])) for line in printed.splitlines())
 

@@ -1,5 +1,8 @@
-"""Real engines behind AWS's API: where they come from (`engine_store`), what every one of them can do (`node`), and each engine.
+"""The engines behind AWS's API, such as PostgreSQL.
 
-An engine module knows how to lay out, start, observe, clone and promote its own program on a host; it decides nothing. Engines are
-unaware of each other. Imports `fabric`, `records` and `foundation` only.
+`registry` has one row for each engine. `engine_store` installs versions from the sources in `distributions`. `node` is the protocol that
+control uses: create, start, probe, clone, promote; `options` are the options and secrets that an engine declares. Each engine's package
+(`postgres`) implements the protocol with the engine's own programs on a host, and decides nothing.
+
+Engines do not import each other. Imports `fabric`, `records` and `foundation` only.
 """

@@ -1,9 +1,9 @@
-"""The engine store: which versions of each engine are installed, and how another one is installed or removed.
+"""The engine store: lists, installs and removes versions of the engines.
 
 Versions lie side by side in a directory of the user's (`$ZONAL_ENGINES`, else `$XDG_DATA_HOME/zonal/engines`), as `postgres/18.6/bin/…`.
 They are fetched from the distributions of the engine's row in `engines.registry`. A version is unpacked beside its final path, tried,
-synced and renamed, so it is there whole or not at all, and two processes may install at once. `.provenance.json` in its directory records
-the packages it was made from with their SHA-256 digests. Complete installations of the machine are offered too.
+synced and renamed, so it is installed completely or not at all, and two processes may install at once. `.provenance.json` in its directory
+records the packages it was made from with their SHA-256 digests. Complete installations of the machine are offered too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROVENANCE = ".provenance.json"
 
 
 class Installation(NamedTuple):
-    """One installed version of an engine. `removable` means that it lies in the store and does not belong to the machine."""
+    """One installed version of an engine. `removable` means that it is in the store and does not belong to the machine."""
 
     engine: str
     version: str
@@ -48,7 +48,7 @@ class Installation(NamedTuple):
 
 
 class EngineStoreError(ZonalError):
-    """A version cannot be found, installed or removed; the message says what is possible."""
+    """A version cannot be found, installed or removed; the message names the alternatives."""
 
 
 class EngineStore:
@@ -84,7 +84,7 @@ class EngineStore:
         ]
 
     def provenance(self, installation: Installation) -> Provenance | None:
-        """What an installation was made from; None for the machine's own."""
+        """The provenance of an installation; None for the machine's own."""
         try:
             return msgspec.json.decode((installation.home / PROVENANCE).read_bytes(), type=Provenance)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Which shared libraries an engine loads, and from where.
+"""The shared libraries that an engine loads, and where it finds them.
 
 An engine's programs are started with the library directory of their own installation (`environment`). The modules in PostgreSQL's
 wheel have a run path that exists on the machine that built them only (`/opt/postgresql/lib`), so without it `libpqwalreceiver` loads
@@ -22,14 +22,14 @@ _ANSWER_SECONDS = 20
 
 
 def environment(home: Path) -> tuple[tuple[str, str], ...]:
-    """The variables that programs of the installation at `home` are started with."""
+    """The environment variables of programs of the installation at `home`."""
     return (("LD_LIBRARY_PATH", str(home / "lib")),)
 
 
 def missing(home: Path, files: Iterable[Path]) -> set[str]:
-    """The names of the libraries that these files of an installation need and neither it nor this machine has."""
+    """The libraries that these files need and that neither the installation nor this machine has."""
     names: set[str] = set()
-    variables = dict(environment(home)) | {"LD_TRACE_LOADED_OBJECTS": "1"}  # What `ldd` does: load, print, and run nothing.
+    variables = dict(environment(home)) | {"LD_TRACE_LOADED_OBJECTS": "1"}  # As `ldd` does: load, print, and run nothing.
     for path in files:
         with (home / "bin/postgres").open("rb") as program:
             loader = _LOADER.search(program.read(4096))

@@ -32,7 +32,7 @@ _NAMES = (
 
 
 def candidates(library: str) -> tuple[str, ...]:
-    """The packages that may have a library (`libxml2.so.2`), the likeliest first; none for a library that is not known."""
+    """The packages that may have a library (`libxml2.so.2`), the likeliest first; empty for an unknown library."""
     for pattern, names in _NAMES:
         found = re.fullmatch(pattern, library)
         if found:
@@ -48,7 +48,7 @@ class LibraryPackages:
         self._apt = apt.Apt(scratch / "apt")
 
     def unpack_libraries(self, libraries: Iterable[str], target: Path) -> None:
-        """Put these libraries, with what else their packages have in library directories, into `target`."""
+        """Copy these libraries, with everything else in the library directories of their packages, into `target`."""
         for package in sorted({self._package(library) for library in libraries}):
             tree = Path(tempfile.mkdtemp(dir=self._scratch))
             for file in self._apt.download((package,)):
@@ -64,7 +64,7 @@ class LibraryPackages:
 
 
 def _put(source: Path, target: Path) -> None:
-    """Copy a library or a link to one beside it; a link that leads elsewhere is left out."""
+    """Copy a library or a link to one beside it; a link to another directory is left out."""
     if target.exists():
         return
     if source.is_symlink():

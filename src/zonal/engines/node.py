@@ -1,8 +1,8 @@
-"""What the failover brain may ask of any engine, and what an engine may ask of its host.
+"""The protocols between control, an engine and its host.
 
-A *node* is one engine with its data on one host, in one zone. Everything here may be repeated: after a crash in the middle the same
-call is made again and ends the same. Acting goes through the host and fails with `HostUnreachable` while its zone is lost;
-seeing goes over the network, from a monitoring host in another zone, and never fails: silence is an answer too.
+A *node* is one engine with its data on one host, in one zone. Every method may be repeated: after a crash in the middle the same call is
+made again and has the same result. Actions go through the host and raise `HostUnreachable` while its zone is lost. Probes go over the
+network, from a monitoring host in another zone, and never raise: silence is a result too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from zonal.engines.options import EngineOptions, EngineSecrets
 from zonal.fabric.host_protocol import Host as Host
 from zonal.fabric.host_protocol import HostUnreachable as HostUnreachable
 from zonal.fabric.host_protocol import Monitors as Monitors
@@ -21,28 +22,28 @@ from zonal.foundation.errors import ZonalError
 
 
 class EngineFailed(ZonalError):
-    """An engine's program did not do what it was asked; the message carries the end of what it printed."""
+    """An engine's program failed; the message has the end of its output."""
 
 
 class ProbeStatus(StrEnum):
-    """What a look at a node over the network gave."""
+    """The result of a probe."""
 
     SERVING = "serving"
-    """It answered a query."""
+    """The engine answered a query."""
     STARTING = "starting"
-    """It is there but does not take queries yet (or is shutting down)."""
+    """The engine accepts connections but no queries: it is starting, recovering or shutting down."""
     REFUSED = "refused"
-    """Its host answered that nothing listens: the engine is dead, the host alive."""
+    """The host refused the connection: the engine is dead, the host is up."""
     SILENT = "silent"
-    """Nothing came back in time: host, zone or network lost, or the engine hangs."""
+    """No answer in time: the host, zone or network is lost, or the engine hangs."""
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """One look at one node from one zone. `monotonic` is the stopwatch at its end. What follows `status` is known only when serving.
+    """One probe of one node from one zone. `monotonic` is the stopwatch at its end. The fields after `status` are known only when serving.
 
-    `position` is how far the node's log is durable (written and flushed), in the engine's own monotonic unit (bytes of WAL).
-    `writable` tells a leader from a replica. `required` are the names of the replicas that the leader waits for before it
-    acknowledges; `synchronous` those of them that are connected, caught up and confirming now; `streaming` every connected one.
+    `position` is the end of the node's durable log (written and flushed), in the engine's own monotonic unit (bytes of WAL).
+    `writable` is True for a leader, False for a replica. `required` are the names of the replicas that must confirm a write before the
+    leader acknowledges it; `synchronous` are those of them that are connected and confirm now; `streaming` are all connected ones.
     `ordered_settings` are the values in force of the settings that must be at least as large on a standby as on its primary.
     """
 
@@ -69,40 +70,24 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Rejoined(NamedTuple):
-    """How a former leader was made a copy of the new one: `rewound`, or `cloned` and `why` it could not be rewound."""
+    """How a former leader became a copy of the new one: `rewound`, or `cloned` with `why` it could not be rewound."""
 
     how: str
     why: str = ""
 
 
-class Secrets(msgspec.Struct, frozen=True):
-    """What a node needs and no log may hold. `repr` hides it."""
-
-    operator: str
-    """Password of the engine's operator account (rdsadmin)."""
-    replication: str
-    master: str
-    certificate: bytes
-    """The server certificate chain, PEM."""
-    private_key: bytes
-
-    def __repr__(self) -> str:
-        return "Secrets(…)"
-
-
 class NodeSpec(msgspec.Struct, frozen=True):
-    """How a node shall be. `name` is its replication name (`[a-z0-9_]`). `installation` is the engine's home (from the catalog).
+    """The desired configuration of a node. `name` is its replication name (`[a-z0-9_]`). `installation` is the engine's home directory.
 
-    `settings` are engine settings of the deployment, applied on start. `database` is created at the beginning, if
-    given. `memory_bytes` is what the node's instance class has; the engine sizes itself for a modest part of it.
+    `options` are the engine's own. `settings` are engine settings of the deployment, applied on start. `memory_bytes` is the memory of the
+    node's instance class; the engine sizes itself for a modest part of it.
     """
 
     name: str
     installation: Path
     version: str
     port: int
-    master_user: str
-    database: str | None
+    options: EngineOptions
     listen: tuple[str, ...]
     settings: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 1 << 30
@@ -114,17 +99,17 @@ class Node(Protocol):
     spec: NodeSpec
     host: Host
 
-    async def create(self, secrets: Secrets) -> None:
-        """Lay out an empty database with its accounts; nothing happens where that was completed before."""
+    async def create(self, secrets: EngineSecrets) -> None:
+        """Create an empty database with its accounts; nothing happens where that was completed before."""
 
-    async def clone(self, origin: Origin, secrets: Secrets) -> None:
-        """Replace whatever is here by a copy of the origin that will follow it when started; done again after a crash."""
+    async def clone(self, origin: Origin, secrets: EngineSecrets) -> None:
+        """Replace the data by a copy of the origin, which follows the origin when started. Starts over after a crash."""
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
-        """Make a former leader follow the origin: rewind where that is possible, else clone."""
+    async def rejoin(self, origin: Origin, secrets: EngineSecrets) -> Rejoined:
+        """Make a former leader follow the origin: rewind it where that is possible, else clone."""
 
     async def start(self) -> None:
-        """Start the engine; returns once its process runs (whether it answers is for `probe` to say).
+        """Start the engine; returns once its process runs. `probe` reports whether it answers.
 
         A replica holds the ordered settings at least as large as its origin's, whatever its spec says.
         """
@@ -139,25 +124,25 @@ class Node(Protocol):
         """Make a running replica the leader; returns once it takes writes. Nothing happens where it already does."""
 
     async def require(self, replicas: tuple[str, ...]) -> None:
-        """Make the leader wait for these replicas before it acknowledges a write (none: acknowledge alone). In force on return."""
+        """Make the leader require these replicas to confirm each write (none: acknowledge alone). In force on return."""
 
     async def release_log(self) -> None:
-        """Keep no log for a replica that is away: there is not to be one any more."""
+        """Stop keeping log for an absent replica, because the deployment has no replica any more."""
 
-    async def follow(self, origin: Origin, secrets: Secrets) -> None:
+    async def follow(self, origin: Origin, secrets: EngineSecrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""
 
-    async def set_master_password(self, password: str) -> None:
-        """Change the master user's password on the leader."""
+    async def change_password(self, secrets: EngineSecrets) -> None:
+        """Put the customer's password of these secrets into force on the leader."""
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
-        """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
+        """Probe the node over the network from the monitoring host in `zone`. Never raises; silence is a result."""
 
     async def is_running(self) -> bool:
-        """Whether the engine's process runs. For acting (start, stop), never for judging health."""
+        """Whether the engine's process runs. Used for actions (start, stop), never to judge health."""
 
     async def failure(self) -> str:
-        """What the engine printed last of why it ended."""
+        """The last line that the engine printed about why it ended."""
 
     async def logs(self) -> list[LogFile]:
         """The engine's log files, oldest first."""
@@ -167,7 +152,7 @@ class Node(Protocol):
 
 
 class LogFile(msgspec.Struct, frozen=True):
-    """A log file of an engine. `name` is as RDS shows it (`error/postgresql.log.2026-11-23-07`)."""
+    """A log file of an engine. `name` is as RDS lists it (`error/postgresql.log.2026-11-23-07`)."""
 
     name: str
     path: str

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from zonal.foundation.identifiers import parse_arn
 from zonal.foundation.journal import JournalEntry, ordered
 
 Fields = Mapping[str, Any]
@@ -128,9 +129,15 @@ def sentence(entry: JournalEntry) -> str:
     return " ".join(f"{name}={value}" for name, value in _flat("", entry.fields))
 
 
+def _short_subject(subject: str) -> str:
+    """An ARN of this region without what all of them share: `rds:db:orders`."""
+    parsed = parse_arn(subject)
+    return subject if parsed is None else f"{parsed[0]}:{parsed[3]}"
+
+
 def line(entry: JournalEntry, *, width: int | None = None) -> str:
     """An entry with its region time, event and subject. With `width`, it is wrapped between words, and indented below the first line."""
-    head = f"{entry.at:%H:%M:%S.%f}"[:-3] + f"  {entry.event:<{EVENT_WIDTH}}  {entry.subject:<{SUBJECT_WIDTH}}  "
+    head = f"{entry.at:%H:%M:%S.%f}"[:-3] + f"  {entry.event:<{EVENT_WIDTH}}  {_short_subject(entry.subject):<{SUBJECT_WIDTH}}  "
     text = f"{head}{sentence(entry)}".rstrip()
     if width is None or len(text) <= width:
         return text

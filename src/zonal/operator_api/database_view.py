@@ -99,7 +99,7 @@ class DatabaseView:
             raise NoSuchNode(f"{database} has no node '{node}'; it has {', '.join(each.name for each in deployment_status.members)}")
         found = self.database_runtime.nodes.node(self._store.require(DeploymentSpec, instance.id), member)
         with self._store.transaction() as tx:
-            tx.note("node.failed", instance.identifier, node=member.name, zone=member.place.zone, fault=kind)
+            tx.note("node.failed", instance.arn, node=member.name, zone=member.place.zone, fault=kind)
         if kind == "process":
             await found.kill()
         else:

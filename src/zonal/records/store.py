@@ -155,6 +155,13 @@ class Store:
             for s, at, m, e, who, fields in reversed(rows)
         ]
 
+    def journal_subjects(self, *, prefix: str) -> list[str]:
+        """Every subject of the journal that begins with `prefix`, in order."""
+        rows = self._database.execute(
+            "SELECT DISTINCT subject FROM journal WHERE subject >= ? AND subject < ? ORDER BY subject", (prefix, prefix + chr(0x10FFFF))
+        )
+        return [subject for (subject,) in rows]
+
     def close(self) -> None:
         self._database.close()
 

@@ -1,8 +1,8 @@
 """The descriptor of a service: everything that the region has to know of it.
 
 `region.Region` holds a list of these. The gateway and the `Invoker` call a service's `handlers` under its `options`; the region enters its
-`running` context before it answers. When the networks are built, `controllers` builds the service's reconcilers and the owners of its
-deployments from a `Runtime`, and the driver runs them. `resources` is its section of `zonal status`.
+`running` context before it answers. `owners` describe the resources that its deployments belong to. When the networks are built,
+`reconcilers` builds the service's reconcilers from a `Runtime`, and the driver runs them. `resources` is its section of `zonal status`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 from zonal.control.engine_nodes import RecordedHosts
+from zonal.control.owners import DeploymentOwner
 from zonal.control.reconciler import Reconciler
-from zonal.control.step_context import Announcer, NodeProvider
+from zonal.control.step_context import NodeProvider
 from zonal.fabric.plan import VpcPlan
 from zonal.foundation.clock import Clock
 from zonal.foundation.settings import Settings
@@ -85,15 +86,8 @@ class Runtime(NamedTuple):
     is_lost: Callable[[str], bool]
 
 
-class ServiceControllers(NamedTuple):
-    """A service's reconcilers, and its deployment owners by their kind (`rds:db`)."""
-
-    reconcilers: Sequence[Reconciler] = ()
-    owners: Mapping[str, Announcer] = {}
-
-
-def _no_controllers(_runtime: Runtime) -> ServiceControllers:
-    return ServiceControllers()
+def _no_reconcilers(_runtime: Runtime) -> Sequence[Reconciler]:
+    return ()
 
 
 class Service(NamedTuple):
@@ -107,6 +101,7 @@ class Service(NamedTuple):
     name: str
     handlers: Mapping[str, Handler]
     options: ServiceOptions = ServiceOptions()
-    controllers: Callable[[Runtime], ServiceControllers] = _no_controllers
+    reconcilers: Callable[[Runtime], Sequence[Reconciler]] = _no_reconcilers
+    owners: Mapping[str, DeploymentOwner] = {}
     running: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     resources: Callable[[], Mapping[str, int]] = dict

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tests.contract.fabric.sandboxed import FabricHarness
 from zonal.engines.engine_store import EngineStore
-from zonal.engines.node import NodeSpec, Origin, ProbeResult, ProbeStatus, Secrets
+from zonal.engines.node import NodeSpec, Origin, ProbeResult, ProbeStatus
 from zonal.engines.postgres.accounts import scram_verifier
+from zonal.engines.postgres.options import PostgresOptions, PostgresSecrets
 from zonal.engines.postgres.server import PostgresNode
 from zonal.fabric.plan import ManagementGroup, PortRange
 from zonal.fabric.zones import ZONES
@@ -61,14 +62,16 @@ class Pair:
         self.harness = harness
         self.version, self.home = installation(major)
         credentials = Authority(harness.state).issue(("orders.zonal.internal",))
-        self.secrets = Secrets("op:era\\tor", "repli'cation", scram_verifier(PASSWORD), credentials.certificate, credentials.private_key)
+        self.secrets = PostgresSecrets(
+            "op:era\\tor", "repli'cation", scram_verifier(PASSWORD), credentials.certificate, credentials.private_key
+        )
 
     async def node(self, name: str, zone: str, place: int) -> PostgresNode:
         address = f"100.64.{(A, B, C).index(zone) * 16 + 1}.{place}"
         ports = (PortRange("tcp", PORT, PORT),)
         group = ManagementGroup("orders", peer_ports=ports, probe_ports=ports)
         host = await self.harness.host(f"db-{name}", zone, management_address=address, management_group=group, readable=(str(self.home),))
-        spec = NodeSpec(name, self.home, self.version, PORT, "master", "orders", ())
+        spec = NodeSpec(name, self.home, self.version, PORT, PostgresOptions("master", "orders"), ())
         return PostgresNode(spec, host, self.secrets.operator)
 
     async def led(self) -> PostgresNode:

@@ -204,7 +204,7 @@ async def test_the_master_user_has_what_rds_gives_and_no_more(harness: FabricHar
     assert "permission denied" in await master("select 1", database="rdsadmin")
     assert (await master("show ssl")) == "on"
     assert await master("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == "t"
-    await leader.set_master_password(scram_verifier("another horse"))
+    await leader.change_password(replace(pair.secrets, master=scram_verifier("another horse")))
     assert "password authentication failed" in await master("select 1")
     assert await ask(leader, "select 1", user="master", password="another horse") == "1"
 
@@ -227,7 +227,7 @@ async def test_a_standby_admits_no_customer_and_a_promoted_one_does(harness: Fab
 async def test_no_password_stands_in_any_log(harness: FabricHarness) -> None:
     pair = Pair(harness)
     leader, standby = await pair.synchronous()
-    await leader.set_master_password(scram_verifier("another horse"))
+    await leader.change_password(replace(pair.secrets, master=scram_verifier("another horse")))
     await ask(leader, "nonsense")
     assert [file.name.partition("/")[0] for file in await leader.logs()] == ["error"]
     for node in (leader, standby):

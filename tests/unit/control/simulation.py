@@ -16,9 +16,14 @@ from typing import Any, TypeVar
 
 from zonal.control.deployment_reconciler import DeploymentReconciler
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Member, Placement
+from zonal.control.owners import NameTarget, Owner, Owners
 from zonal.control.reconciler import Driver
-from zonal.engines.node import EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, ProbeResult, ProbeStatus, Rejoined, Secrets
+from zonal.engines.node import EngineFailed, HostUnreachable, LogFile, NodeSpec, Origin, ProbeResult, ProbeStatus, Rejoined
+from zonal.engines.options import EngineSecrets
+from zonal.engines.postgres.options import PostgresOptions, PostgresSecrets
+from zonal.engines.registry import POSTGRES
 from zonal.foundation.clock import RegionClock
+from zonal.foundation.identifiers import arn
 from zonal.foundation.settings import Settings
 from zonal.records.store import Store
 
@@ -79,6 +84,22 @@ class Simulation:
         return [engine for engine in self.engines.values() if engine.can_acknowledge()]
 
 
+class FakeOwner:
+    """An owner whose resources are named by their kind and id; its names lead nowhere."""
+
+    def __init__(self, kind: str) -> None:
+        self.service, _, self.type = kind.partition(":")
+
+    def arn(self, id: str) -> str:
+        return arn(self.service, f"{self.type}:{id}")
+
+    def describe(self, id: str) -> str:
+        return f"{self.type} {id}"
+
+    def announce(self, spec: DeploymentSpec, status: DeploymentStatus) -> tuple[NameTarget, ...]:
+        return ()
+
+
 class Region:
     """What dies with `kill -9` and is built anew on the same world."""
 
@@ -89,6 +110,7 @@ class Region:
             self,
             Monitors(simulation),
             self,
+            Owners({"test:thing": FakeOwner("test:thing")}),
             zones=ZONES,
             settings=simulation.settings,
             clock=simulation.clock,
@@ -121,6 +143,9 @@ class Region:
 
     def ordered_settings(self, spec: DeploymentSpec) -> dict[str, int]:
         return {"max_connections": connections(spec.memory_bytes)}
+
+    def secrets(self, spec: DeploymentSpec) -> EngineSecrets:
+        return POSTGRES.secrets_from(self.simulation.store.require(DeploymentSecrets, spec.id).members)
 
     async def forget(self, deployment: str, name: str) -> None:
         self.simulation.engines.pop(name, None)
@@ -183,6 +208,12 @@ def connections(memory_bytes: int) -> int:
     return memory_bytes >> 20
 
 
+def password_of(secrets: EngineSecrets) -> str:
+    """What a node keeps of the customer's password."""
+    assert isinstance(secrets, PostgresSecrets)
+    return secrets.master
+
+
 class EngineAsOf:
     """An engine that is started as a member has it: its version, revision and memory."""
 
@@ -205,7 +236,7 @@ class Engine:
         self.simulation = simulation
         self.wrapped: Any = self
         place = member.place
-        self.spec = NodeSpec(place.name, Path("/nowhere"), member.engine_version, 5432, "master", None, ())
+        self.spec = NodeSpec(place.name, Path("/nowhere"), member.engine_version, 5432, PostgresOptions("master"), ())
         self.host = FakeHost(simulation, place)
         self.host.engine = self
         self.has_data = False
@@ -261,16 +292,16 @@ class Engine:
         self.simulation.settle()
         return self.can_acknowledge()
 
-    async def create(self, secrets: Secrets) -> None:
+    async def create(self, secrets: EngineSecrets) -> None:
         await self._act("create", 0.5)
         if not self.has_data:
             self.has_data, self.is_leader, self.log, self.timeline = True, True, [], 1
-            self.password = secrets.master
+            self.password = password_of(secrets)
 
-    async def clone(self, origin: Origin, secrets: Secrets) -> None:
+    async def clone(self, origin: Origin, secrets: EngineSecrets) -> None:
         await self._copy("clone", origin, 0.6)
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
+    async def rejoin(self, origin: Origin, secrets: EngineSecrets) -> Rejoined:
         assert not self.running, "a running engine cannot be rewound"
         await self._copy("rejoin", origin, 0.3)
         return Rejoined("cloned", self.cannot_rewind) if self.cannot_rewind else Rejoined("rewound")
@@ -326,13 +357,13 @@ class Engine:
     async def release_log(self) -> None:
         await self._act("release_log", 0.01)
 
-    async def follow(self, origin: Origin, secrets: Secrets) -> None:
+    async def follow(self, origin: Origin, secrets: EngineSecrets) -> None:
         await self._act("follow", 0.01)
         self.origin = origin.node
 
-    async def set_master_password(self, password: str) -> None:
-        await self._act("set_master_password", 0.02)
-        self.password = password
+    async def change_password(self, secrets: EngineSecrets) -> None:
+        await self._act("change_password", 0.02)
+        self.password = password_of(secrets)
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
         def result(probe_status: ProbeStatus, **more: Any) -> ProbeResult:
@@ -381,7 +412,14 @@ def place(number: int, zone: str) -> Placement:
 
 def spec(*zones: str, **more: Any) -> DeploymentSpec:
     places = tuple(place(number, zone) for number, zone in enumerate(zones, start=1))
-    fields = {"subject": "orders", "engine": "postgres", "engine_version": "18.1", "port": 5432, "vpc_id": "vpc-1", "master_user": "master"}
+    fields = {
+        "owner": Owner("test:thing", "orders"),
+        "engine": "postgres",
+        "engine_version": "18.1",
+        "port": 5432,
+        "vpc_id": "vpc-1",
+        "options": {"master_user": "master"},
+    }
     return DeploymentSpec(id="d-1", places=places, **(fields | more))  # type: ignore[arg-type]
 
 
@@ -389,7 +427,8 @@ def want(simulation: Simulation, deployment: DeploymentSpec) -> None:
     with simulation.store.transaction() as tx:
         tx.put(deployment)
         if tx.get(DeploymentSecrets, deployment.id) is None:
-            tx.put(DeploymentSecrets(id=deployment.id, operator="o", replication="r", master="m", certificate=b"c", private_key=b"k"))
+            members = POSTGRES.stored_secrets(operator="o", replication="r", master="m", certificate=b"c", private_key=b"k")
+            tx.put(DeploymentSecrets(id=deployment.id, members=members))
 
 
 async def until(history: Callable[[], Any], within: float = 60.0, every: float = 0.02) -> Any:

@@ -405,7 +405,7 @@ def test_a_password_is_changed_on_the_leader() -> None:
             await made(simulation, A, B)
             change(simulation, password=1)
             await until(lambda: status(simulation).password == 1)
-            assert "set_master_password" in simulation.engines["orders_1"].calls
+            assert "change_password" in simulation.engines["orders_1"].calls
 
     run(test)
 
@@ -465,6 +465,23 @@ def test_a_standby_lost_in_the_middle_of_its_copy_is_copied_again() -> None:
     run(test)
 
 
+def test_a_standby_that_recovers_for_longer_than_the_first_wait_gets_a_longer_one_after_each_attempt() -> None:
+    async def test(simulation: Simulation) -> None:
+        async with Region(simulation):
+            await made(simulation, A, B)
+            leader, standby = simulation.engines["orders_1"], simulation.engines["orders_2"]
+            standby.restart_seconds = 100.0
+            standby.calls.clear()
+            await standby.kill()
+            await until(redundancy_is(simulation, Redundancy.ALONE))
+            await until(redundancy_is(simulation, Redundancy.SYNCHRONOUS), within=900.0)
+            copies = standby.calls.count("clone")
+            assert 0 < copies <= 3, f"copied {copies} times"
+            assert leader.write(1)
+
+    run(test)
+
+
 def test_what_was_waited_for_is_not_told_any_more_while_the_standby_is_made_a_copy() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation) as region:
@@ -472,7 +489,7 @@ def test_what_was_waited_for_is_not_told_any_more_while_the_standby_is_made_a_co
             simulation.fail(A, "power")
             await until(lambda: simulation.name == "orders_2", within=10)
             simulation.fail(C, "network")
-            await until(lambda: "nobody can tell who is cut off" in region.deployments.why("d-1"))
+            await until(lambda: "cannot tell which side is isolated" in region.deployments.why("d-1"))
             simulation.recover(A)
             region.deployments.zone_changed()
             await until(lambda: "rejoin" in simulation.engines["orders_1"].calls)
@@ -490,7 +507,7 @@ def test_a_zone_that_is_back_is_not_given_as_the_reason_any_more(lost: tuple[str
             await made(simulation, A, B)
             for zone in lost:
                 simulation.fail(zone, "power")
-            reason = "is lost" if len(lost) == 1 else "nobody can tell who is cut off"
+            reason = "is lost" if len(lost) == 1 else "cannot tell which side is isolated"
             await until(lambda: reason in region.deployments.why("d-1"))
             for zone in lost:
                 simulation.recover(zone)
@@ -699,7 +716,7 @@ def test_without_a_second_zone_to_hear_nobody_is_promoted() -> None:
             simulation.fail(A, "network")
             await asyncio.sleep(60)
             assert status(simulation).leader == "orders_1" and not simulation.engines["orders_2"].is_leader
-            assert "nobody can tell who is cut off" in region.deployments.why("d-1")
+            assert "cannot tell which side is isolated" in region.deployments.why("d-1")
             simulation.recover(C)
             await until(lambda: simulation.name == "orders_2", within=10)
 

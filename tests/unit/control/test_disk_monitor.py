@@ -13,10 +13,13 @@ import pytest
 from tests.unit.operator_api.test_database_view import store as store_with_a_database
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.disk_monitor import FULL_BYTES, REGION, ROOM_BYTES, DiskMonitor, DiskSpace, disk_space, is_full
+from zonal.control.owners import Owners
 from zonal.foundation.clock import RegionClock
 from zonal.operator_api.database_view import DatabaseView
 from zonal.records.store import Store, StoreUnavailable
+from zonal.services.rds.deployment_owner import KIND, DbInstanceOwner
 from zonal.services.rds.events import kind_of
+from zonal.services.rds.model import instance_arn
 
 STATE = Path("/state")
 HOST_A, HOST_B = STATE / "hosts" / "host-a", STATE / "hosts" / "host-b"
@@ -34,7 +37,7 @@ class Disks:
 
 
 def monitor(store: Store, disks: Disks) -> DiskMonitor:
-    return DiskMonitor(store, RegionClock(), state=STATE, measure=disks.measure)
+    return DiskMonitor(store, Owners({KIND: DbInstanceOwner(store)}), RegionClock(), state=STATE, measure=disks.measure)
 
 
 def told(store: Store) -> list[tuple[str, str]]:
@@ -106,13 +109,13 @@ async def test_a_database_with_a_full_disk_is_storage_full_with_an_event_and_a_r
     await watching.check()
     assert desk.statuses()[0].state == "storage-full" and "disk is full" in desk.statuses()[0].why
     assert len(watching.warnings()) == 1 and str(full) in watching.warnings()[0]
-    assert told(store) == [("database.disk_full", "orders")]
+    assert told(store) == [("database.disk_full", instance_arn("orders"))]
     kinds = [kind_of(entry) for entry in store.journal()]
     assert [(kind.number, kind.category) for kind in kinds if kind] == [(7, "low storage")]
     disks.spaces[full] = ROOMY
     await watching.check()
     assert desk.statuses()[0].state == "available" and watching.warnings() == ()
-    assert told(store) == [("database.disk_full", "orders"), ("database.disk_recovered", "orders")]
+    assert told(store) == [("database.disk_full", instance_arn("orders")), ("database.disk_recovered", instance_arn("orders"))]
 
 
 async def test_a_disk_that_everybody_shares_is_warned_of_once() -> None:

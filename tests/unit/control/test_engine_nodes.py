@@ -10,7 +10,10 @@ from msgspec.structs import replace
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, Member, Placement, Power, member_of
 from zonal.control.engine_nodes import EngineBuilder, EngineNodes, NotInstalled
 from zonal.control.host_records import HostPower, HostRecord, create_engine_host
+from zonal.control.owners import Owner
 from zonal.engines.node import NodeSpec
+from zonal.engines.options import EngineSecrets
+from zonal.engines.registry import POSTGRES
 from zonal.fabric.host_protocol import Host
 from zonal.fabric.plan import PortRange
 from zonal.records.store import Store
@@ -31,7 +34,7 @@ class Hosts:
         self.removed.append(id)
 
 
-def _build(spec: NodeSpec, host: Host, operator: str) -> Any:
+def _build(spec: NodeSpec, host: Host, secrets: EngineSecrets) -> Any:
     return SimpleNamespace(spec=spec, host=host)
 
 
@@ -39,23 +42,24 @@ class Bench:
     def __init__(self) -> None:
         self.store = Store(":memory:")
         self.hosts = Hosts()
-        self.engine = EngineBuilder(home=HOMES.get, build=_build)
+        self.engine = EngineBuilder(POSTGRES._replace(build=_build), HOMES.get)
         self.nodes = EngineNodes(self.store, self.hosts, {"postgres": self.engine})
         with self.store.transaction() as tx:
             host = create_engine_host(tx, name="db-a", deployment_id="db-1", zone="us-east-1a", vpc_id="vpc-1", interface_ids=("eni-1",))
             place = Placement("orders_a", "db-a", "us-east-1a", "10.0.0.4", host.management_address)
             self.spec = DeploymentSpec(
                 id="db-1",
-                subject="orders",
+                owner=Owner("rds:db", "orders"),
                 engine="postgres",
                 engine_version="18.1",
                 port=5433,
                 places=(place,),
                 vpc_id="vpc-1",
-                master_user="m",
+                options=POSTGRES.stored_options(master_user="m", database=None),
             )
             tx.put(self.spec)
-            tx.put(DeploymentSecrets(id="db-1", operator="o", replication="r", master="m", certificate=b"", private_key=b""))
+            secrets = POSTGRES.stored_secrets(operator="o", replication="r", master="m", certificate=b"", private_key=b"")
+            tx.put(DeploymentSecrets(id="db-1", members=secrets))
         self.member: Member = member_of(self.spec, place)
 
     def record(self) -> HostRecord:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from tests import virtual_time
 from tests.unit.control.simulation import ZONES, A, B, C, Engine, Monitors, Simulation, place, until
 from zonal.control.deployment_records import Member, Preparation
-from zonal.control.health import GRACE_SECONDS, HealthMonitor, ProbeTiming
-from zonal.engines.node import ProbeStatus, Secrets
+from zonal.control.health import GRACE_SECONDS, LONGEST_SECONDS, HealthMonitor, ProbeTiming
+from zonal.engines.node import ProbeStatus
+from zonal.engines.postgres.options import PostgresSecrets
 
 
 class Ward:
@@ -34,7 +35,7 @@ class Ward:
 
     async def run(self) -> None:
         await self.engine.host.power_on()
-        await self.engine.create(Secrets("o", "r", "m", b"", b""))
+        await self.engine.create(PostgresSecrets("o", "r", "m", b"", b""))
         await self.engine.start()
         self.health.watch("d-1", {"orders_1": self.engine})
         await asyncio.sleep(2)
@@ -56,7 +57,7 @@ def on(test: Callable[[Ward], Awaitable[None]]) -> None:
 def test_a_node_is_probed_from_every_other_zone_and_health_is_no_news() -> None:
     async def test(ward: Ward) -> None:
         assert {history.zone for history in ward.health.histories("d-1", "orders_1")} == {B, C} and ward.answers() == {ProbeStatus.SERVING}
-        await asyncio.sleep(60)
+        await asyncio.sleep(LONGEST_SECONDS)
         before = ward.changes
         await asyncio.sleep(60)
         assert ward.changes == before

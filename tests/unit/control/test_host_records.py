@@ -22,6 +22,7 @@ from zonal.control.host_records import (
     is_needed_by_deployment,
     power_all_off,
 )
+from zonal.control.owners import Owner
 from zonal.fabric.internet import INTERNET_HOSTS
 from zonal.fabric.management import management_network
 from zonal.records.store import Store, Transaction
@@ -51,7 +52,7 @@ def create(store: Store, name: str, zone: str = A) -> HostRecord:
 def deployment(*names: str, id: str = "db-1") -> DeploymentSpec:
     places = tuple(Placement(name, f"host-{name}", A, "10.0.0.4", f"100.64.0.{17 + place}") for place, name in enumerate(names))
     return DeploymentSpec(
-        id=id, subject="orders", engine="postgres", engine_version="18.1", port=5432, places=places, vpc_id="vpc-1", master_user="m"
+        id=id, owner=Owner("rds:db", "orders"), engine="postgres", engine_version="18.1", port=5432, places=places, vpc_id="vpc-1"
     )
 
 

@@ -14,8 +14,8 @@ class Account:
         self.states = states
         self.deleted: list[str] = []
 
-    def create_db_instance(self, **_: Any) -> None:
-        """Nothing is to be remembered: the drill chose the name."""
+    def create_db_instance(self, **asked: Any) -> dict[str, Any]:
+        return {"DBInstance": {"DBInstanceArn": f"arn:aws:rds:us-east-1:000000000000:db:{asked['DBInstanceIdentifier']}"}}
 
     def describe_db_instances(self, **asked: str) -> dict[str, Any]:
         state = self.states.pop(0)

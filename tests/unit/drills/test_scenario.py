@@ -12,9 +12,10 @@ from zonal.drills.scenario import Options, carry_out
 from zonal.drills.timeline import Outline, milestones
 from zonal.drills.workload import Client
 from zonal.foundation.journal import JournalEntry
+from zonal.services.rds.model import instance_arn
 
 CLIENTS = (Client(1, "us-east-1b", "subnet-b"), Client(2, "us-east-1c", "subnet-c"), Client(3, "us-east-1a", "subnet-a"))
-VICTIM = Victim("orders", "orders-1", "us-east-1a", force_failover=lambda: None)
+VICTIM = Victim("orders", instance_arn("orders"), "orders-1", "us-east-1a", force_failover=lambda: None)
 
 
 class Watch:
@@ -127,16 +128,18 @@ def test_the_seed_chooses_the_moment_of_the_strike() -> None:
 
 
 def test_moments_are_those_of_this_database_and_in_their_order() -> None:
-    def entry(sequence: int, monotonic: float, event: str, subject: str = "orders") -> JournalEntry:
+    orders, cache = instance_arn("orders"), "arn:aws:elasticache:us-east-1:000000000000:replicationgroup:orders"
+
+    def entry(sequence: int, monotonic: float, event: str, subject: str = orders) -> JournalEntry:
         return JournalEntry(sequence, datetime.now(UTC), monotonic, event, subject, {})
 
     timeline = [
         entry(1, 1.0, "failover.decided"),
-        entry(2, 11.0, "failover.decided", "another"),
+        entry(2, 11.0, "failover.decided", cache),
         entry(3, 12.0, "failover.decided"),
         entry(4, 12.5, "failover.promoted"),
         entry(5, 13.0, "redundancy.synchronous"),
         entry(6, 30.0, "redundancy.synchronous"),
     ]
-    found = milestones(Outline(sequence=0, begun=0.0, ended=40.0, struck=10.0, healed=20.0), timeline, database="orders")
+    found = milestones(Outline(sequence=0, begun=0.0, ended=40.0, struck=10.0, healed=20.0), timeline, subject=orders)
     assert (found.detected, found.promoted, found.redundant) == (12.0, 12.5, 30.0)

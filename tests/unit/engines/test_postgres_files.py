@@ -11,14 +11,15 @@ import pytest
 from msgspec.structs import replace
 from psycopg.conninfo import conninfo_to_dict
 
-from zonal.engines.node import NodeSpec, Origin, Secrets
+from zonal.engines.node import NodeSpec, Origin
 from zonal.engines.postgres import accounts, configuration, literals
 from zonal.engines.postgres.layout import Layout, Role, RoleState
+from zonal.engines.postgres.options import PostgresOptions, PostgresSecrets
 from zonal.engines.postgres.server import SincePromotion
 
-SPEC = NodeSpec("orders_a", Path("/engines/postgres/18.6"), "18.6", 5433, "master", "orders", ())
+SPEC = NodeSpec("orders_a", Path("/engines/postgres/18.6"), "18.6", 5433, PostgresOptions("master", "orders"), ())
 ORIGIN = Origin("orders_b", "100.64.17.0", 5433)
-SECRETS = Secrets("op:er", "re'pl", accounts.scram_verifier("pencil"), b"certificate", b"key")
+SECRETS = PostgresSecrets("op:er", "re'pl", accounts.scram_verifier("pencil"), b"certificate", b"key")
 
 
 def settings(spec: NodeSpec, role_state: RoleState, directory: Path) -> dict[str, str]:
@@ -113,7 +114,7 @@ def test_a_verifier_checks_the_password_and_does_not_tell_it() -> None:
 
 
 def test_names_and_texts_cannot_leave_their_quotes() -> None:
-    statements = accounts.layout_statements(replace(SPEC, master_user='a"; drop', database="b'c"), SECRETS)
+    statements = accounts.layout_statements(replace(SPEC, options=PostgresOptions('a"; drop', "b'c")), SECRETS)
     assert any(statement.startswith('CREATE ROLE "a""; drop" LOGIN') for statement in statements)
     assert 'CREATE DATABASE "b\'c" OWNER "a""; drop"' in statements
     assert literals.literal("it's") == "'it''s'"
@@ -144,4 +145,4 @@ def test_a_part_is_remembered(tmp_path: Path) -> None:
 
 
 def test_secrets_do_not_show(tmp_path: Path) -> None:
-    assert repr(SECRETS) == "Secrets(…)"
+    assert repr(SECRETS) == "PostgresSecrets(…)"

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus, Member, Phase, Placement, Preparation
 from zonal.control.failover import NodeCondition, Redundancy
+from zonal.control.owners import Owner
 from zonal.operator_api.database_view import DatabaseRuntime, DatabaseView, NoSuchNode
 from zonal.operator_api.errors import RegionNotReady
 from zonal.records.store import Store
@@ -77,13 +78,13 @@ def store() -> Store:
 def spec() -> DeploymentSpec:
     return DeploymentSpec(
         id="db-1",
-        subject="orders",
+        owner=Owner("rds:db", "orders"),
         engine="postgres",
         engine_version="18.1",
         port=5432,
         places=PLACEMENTS,
         vpc_id="vpc-1",
-        master_user="shop",
+        options={"master_user": "shop"},
     )
 
 

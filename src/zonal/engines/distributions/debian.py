@@ -18,7 +18,7 @@ from zonal.engines.distributions.distribution import DistributionError, Fetched,
 
 
 class DebianPackages(NamedTuple):
-    """Packages of the machine's Debian release. The first one carries the engine and its version."""
+    """Packages of the machine's Debian release. The first one contains the engine and has its version."""
 
     packages: tuple[str, ...]
     closure: bool = False
@@ -30,7 +30,7 @@ class DebianPackages(NamedTuple):
         return f"the Debian package {self.packages[0]}"
 
     def fetch(self, version: str, scratch: Path) -> Fetched:
-        """See `Distribution`. The machine's release offers one version; another one is refused with what there is."""
+        """See `Distribution`. The machine's release offers one version; another one is refused, with the one that there is."""
         if reason := self.unavailable():
             raise DistributionError(reason)
         try:

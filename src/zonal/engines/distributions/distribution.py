@@ -1,4 +1,4 @@
-"""What every distribution offers: fetch a version into a scratch directory, with a record of what exactly was fetched."""
+"""The protocol of distributions: fetch a version into a scratch directory, with the provenance of every file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zonal.foundation.errors import ZonalError
 
 
 class DistributionError(ZonalError):
-    """A version cannot be fetched from a distribution; the message says why and what is possible instead."""
+    """A version cannot be fetched from a distribution; the message has the reason and the alternatives."""
 
 
 class Package(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Installations that the machine has already (Debian's paths, `PATH`). They are offered as they are and never removed."""
+"""The machine's own installations (Debian's paths, `PATH`). They are offered unchanged and never removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MachineInstallations(NamedTuple):
     program: str
 
     def homes(self) -> list[Path]:
-        """Every candidate directory; whether it is complete and runs is for the engine store to verify."""
+        """Every candidate directory; the engine store verifies that it is complete and runs."""
         homes = [home for pattern in self.patterns for home in sorted(Path("/").glob(pattern.removeprefix("/")))]
         program = shutil.which(self.program)
         if program is not None:

@@ -1,8 +1,8 @@
 """The roles and databases that RDS gives a new PostgreSQL instance.
 
 The master user is not a superuser: it is a member of `rds_superuser`, may create databases and roles, and can neither read files nor run
-programs on the host ("Understanding the rds_superuser role", Amazon RDS user guide). `rdsadmin` is zonal's own. Passwords go in as
-SCRAM verifiers, so that neither the engine's log nor its catalogue ever holds a clear one.
+programs on the host ("Understanding the rds_superuser role", Amazon RDS user guide). `rdsadmin` is zonal's own. Passwords are set as
+SCRAM verifiers, so that neither the engine's log nor its catalogue holds a clear one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import hashlib
 import hmac
 import os
 
-from zonal.engines.node import NodeSpec, Secrets
+from zonal.engines.node import NodeSpec
 from zonal.engines.postgres.configuration import OPERATOR, REPLICATION, major
 from zonal.engines.postgres.literals import identifier, literal
+from zonal.engines.postgres.options import PostgresOptions, PostgresSecrets
 
 _ITERATIONS = 4096
 
@@ -25,12 +26,13 @@ _GRANTED = (
     (17, ("pg_maintain",)),
     (18, ("pg_signal_autovacuum_worker",)),
 )
-"""The predefined roles that `rds_superuser` has, by the major version that brought them."""
+"""The predefined roles that `rds_superuser` has, by the major version that introduced them."""
 
 
-def layout_statements(spec: NodeSpec, secrets: Secrets) -> list[str]:
-    """What makes an empty cluster an RDS instance, in order."""
-    master = identifier(spec.master_user)
+def layout_statements(spec: NodeSpec, secrets: PostgresSecrets) -> list[str]:
+    """The SQL that makes an empty cluster an RDS instance, in order."""
+    options = options_of(spec)
+    master = identifier(options.master_user)
     granted = [role for version, roles in _GRANTED if version <= major(spec.version) for role in roles]
     statements = [
         "CREATE ROLE rds_superuser NOLOGIN",
@@ -45,18 +47,24 @@ def layout_statements(spec: NodeSpec, secrets: Secrets) -> list[str]:
         f"CREATE DATABASE {OPERATOR}",
         f"REVOKE ALL ON DATABASE {OPERATOR} FROM PUBLIC",
     ]
-    if spec.database and spec.database != "postgres":
-        statements.append(f"CREATE DATABASE {identifier(spec.database)} OWNER {master}")
+    if options.database and options.database != "postgres":
+        statements.append(f"CREATE DATABASE {identifier(options.database)} OWNER {master}")
     return statements
 
 
+def options_of(spec: NodeSpec) -> PostgresOptions:
+    """PostgreSQL's options of a node."""
+    assert isinstance(spec.options, PostgresOptions)
+    return spec.options
+
+
 def password_statement(user: str, verifier: str) -> str:
-    """Change a password without a trace in the log."""
+    """The SQL that changes a password; with a verifier, the log has no password."""
     return f"ALTER ROLE {identifier(user)} PASSWORD {literal(verifier)}"
 
 
 def scram_verifier(password: str) -> str:
-    """What PostgreSQL keeps of a password (RFC 5803): enough to check it, not enough to know it. Its salt is new each time."""
+    """What PostgreSQL stores of a password (RFC 5803): enough to verify it, not enough to recover it. Its salt is new each time."""
     salt = os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

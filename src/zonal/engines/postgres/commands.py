@@ -1,4 +1,4 @@
-"""The engine's own programs, run on its host: psql, initdb, pg_basebackup, pg_rewind and the server in single-user mode.
+"""Runs PostgreSQL's own programs on a node's host: psql, initdb, pg_basebackup, pg_rewind and the server in single-user mode.
 
 A program that fails raises `EngineFailed` with the end of what it printed. SQL goes in by standard input, never as an argument, because
 arguments can be read by others.
@@ -16,7 +16,7 @@ from zonal.engines.postgres.layout import Layout
 from zonal.fabric.plan import Completed, ProcessSpec
 
 PROCESS = "postgres"
-"""The server's name among the processes of its host."""
+"""The name of the server's process on its host."""
 QUICK = timedelta(seconds=10)
 LONG = timedelta(hours=6)
 _QUIET = "set log_statement = 'none'; set log_min_error_statement = 'panic'; set log_min_duration_statement = -1;\n"
@@ -39,7 +39,8 @@ class PostgresCommands:
         return ProcessSpec(PROCESS, argv, str(self._layout.console), environment=self._environment)
 
     async def sql(self, statements: str, *, within: timedelta = QUICK) -> str:
-        """Run statements on this node as the operator, over the host's own socket; what they print, unaligned. Nothing of it is logged."""
+        """Run statements on this node as the operator, over the host's own socket; returns their unaligned output. The statements are not
+        logged."""
         socket = {
             "host": "/tmp",
             "port": self._port,
@@ -55,7 +56,7 @@ class PostgresCommands:
         return await self._psql(where, statements, within)
 
     async def lay_out(self, target: Path, passwords: Path) -> None:
-        """Make an empty cluster, as the operator's."""
+        """Create an empty cluster, owned by the operator."""
         await self._run(
             ("initdb", "-D", str(target), "-U", configuration.OPERATOR, "--pwfile", str(passwords), "--auth=scram-sha-256"),
             ("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-sync"),
@@ -63,34 +64,34 @@ class PostgresCommands:
         )
 
     async def single_user(self, target: Path, statements: list[str]) -> None:
-        """Run statements in a cluster that nobody serves and that is not durable yet. The server reports errors in its output only."""
+        """Run statements in a cluster that no server runs on and that is not durable yet. Errors are reported in the output only."""
         text = "".join(f"{statement};\n\n" for statement in statements)
         argv = ("postgres", "--single", "-j", "-D", str(target), "-c", "log_min_error_statement=panic", "-c", "fsync=off", "postgres")
         done = await self._run(argv, within=timedelta(minutes=2), input=text.encode())
         if b"ERROR:" in done.stderr or b"FATAL:" in done.stderr:
-            raise EngineFailed(f"the accounts could not be laid out: {_end(done)}")
+            raise EngineFailed(f"the accounts could not be created: {_end(done)}")
 
     async def control_data(self, target: Path) -> str:
-        """What stands in the control file of a cluster."""
+        """The output of `pg_controldata` for a cluster."""
         done = await self._run(("pg_controldata", "-D", str(target)), within=QUICK)
         return done.stdout.decode()
 
     async def copy(self, origin: Origin, target: Path) -> None:
-        """Copy a running node, with the log that is written meanwhile."""
+        """Copy a running node, including the log that is written meanwhile."""
         source = configuration.connection_string(origin, configuration.REPLICATION, self._layout)
         await self._run(("pg_basebackup", "-D", str(target), "-d", source, "-X", "stream", "-c", "fast", "-w", "--no-sync"), within=LONG)
         await self.make_durable(target)
 
     async def rewind(self, origin: Origin, target: Path) -> None:
-        """Take back what this cluster has beyond the origin's history. The origin first writes its new timeline down."""
+        """Rewind this cluster to the origin's history. A checkpoint on the origin first records its new timeline."""
         await self.sql_at(origin, "checkpoint;", within=timedelta(minutes=5))
         source = configuration.connection_string(origin, configuration.OPERATOR, self._layout, database=configuration.OPERATOR)
-        recovery = (f"--config-file={self._layout.rewind_configuration}",) if self._version >= 15 else ()  # 14 does not have the option.
+        recovery = (f"--config-file={self._layout.rewind_configuration}",) if self._version >= 15 else ()  # Version 14 lacks the option.
         await self._run(("pg_rewind", "-D", str(target), f"--source-server={source}", "--no-sync"), recovery, within=LONG)
         await self.make_durable(target)
 
     async def make_durable(self, target: Path) -> None:
-        """Have everything below `target` on the disk: one call, where the programs would sync a thousand files."""
+        """Make everything below `target` durable by one call, where the programs would sync a thousand files."""
         done = await self._host.run(("sync", "--file-system", str(target)), within=timedelta(minutes=10))
         if done.returncode:
             raise EngineFailed(f"{target} could not be made durable: {_end(done)}")

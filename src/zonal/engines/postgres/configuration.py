@@ -1,27 +1,28 @@
-"""What stands in `postgresql.conf`, `pg_hba.conf` and the password file of a node. Pure: a spec and a part in, text out.
+"""Renders `postgresql.conf`, `pg_hba.conf` and the password file of a node from its spec and its role. Pure.
 
 Sizing follows RDS where it has a formula (`max_connections = DBInstanceClassMemory / 9531392`, "Quotas and constraints for Amazon
-RDS"), and is modest otherwise, so that ten instances fit on a laptop. Since PostgreSQL 15, RDS demands TLS of clients
+RDS"), and is modest otherwise, so that ten instances fit on a laptop. Since PostgreSQL 15, RDS requires TLS of clients
 (`rds.force_ssl` is 1 by default, "Using SSL with a PostgreSQL DB instance"); so does this.
 """
 
 from __future__ import annotations
 
-from zonal.engines.node import NodeSpec, Origin, Secrets
+from zonal.engines.node import NodeSpec, Origin
 from zonal.engines.postgres import literals, ordered_settings
 from zonal.engines.postgres.layout import Layout, Role, RoleState
+from zonal.engines.postgres.options import PostgresSecrets
 
 OPERATOR = "rdsadmin"
-"""zonal's own superuser and its database, named as RDS names its own. Customers cannot enter that database, so nothing that they
-define can get into the way of what the superuser runs there."""
+"""zonal's own superuser and its database, named as RDS names its own. Customers cannot connect to that database, so no object of
+theirs can interfere with what the superuser runs there."""
 REPLICATION = "rdsrepladmin"
-"""The account that standbys stream with."""
+"""The account of streaming standbys."""
 MANAGEMENT = "100.64.0.0/16"
-"""The management network; only from there may the operator and replicas come."""
+"""The management network. The operator and replicas are admitted from there only."""
 
 KEPT_LOG = "2GB"
-"""How much log a leader keeps for a replica that is away; after more the replica is copied anew. A replication slot would keep it as well,
-but its bound, `max_slot_wal_keep_size`, holds for the customer's own slots too."""
+"""How much log a leader keeps for an absent replica; after more log the replica is copied. A replication slot would keep the log too, but
+its bound, `max_slot_wal_keep_size`, applies to the customer's own slots as well."""
 
 _FIXED = {"max_wal_senders": "10"}
 _KIBI = 1024
@@ -29,8 +30,8 @@ _MEBI = 1024 * 1024
 
 
 def configuration(spec: NodeSpec, role_state: RoleState, layout: Layout) -> str:
-    """`postgresql.conf`. A later line wins, so the deployment's own settings come before those that carry durability and failover, and what
-    a standby has to hold comes last."""
+    """`postgresql.conf`. A later setting wins, so the deployment's settings precede those of durability and failover, and the ordered
+    settings that a standby has to raise come last."""
     lines: dict[str, str] = {}
     for settings in (_sizing(spec), _logging(layout), dict(spec.settings), _network(spec, layout), _replication(spec, role_state, layout)):
         lines |= settings
@@ -42,19 +43,19 @@ def configuration(spec: NodeSpec, role_state: RoleState, layout: Layout) -> str:
 def rewind_configuration(spec: NodeSpec, role_state: RoleState, layout: Layout) -> str:
     """The configuration that a crashed former leader recovers with before it is rewound.
 
-    Recovery ends with a checkpoint, which removes the log before it but for `wal_keep_size`; the rewind reads that log back to where the
-    histories part, so all of it is kept.
+    Recovery ends with a checkpoint, which removes the log before it except `wal_keep_size`. The rewind reads that log back to the point
+    where the histories diverge, so all of it is kept.
     """
     return configuration(spec, role_state, layout) + "wal_keep_size = '1TB'\n"
 
 
 def ordered(spec: NodeSpec) -> dict[str, int]:
-    """The values that the settings of `ordered_settings` are to have on a node."""
+    """The values of the ordered settings of a node by its spec."""
     return ordered_settings.configured(_sizing(spec) | dict(spec.settings) | _FIXED)
 
 
 def hba(spec: NodeSpec, role_state: RoleState) -> str:
-    """`pg_hba.conf`: zonal over the management network and the host's own socket; customers only while this node leads."""
+    """`pg_hba.conf`: zonal over the management network and the host's own socket; customers only on the leader."""
     rows = [
         f"local all {OPERATOR} scram-sha-256",
         f"host all {OPERATOR} {MANAGEMENT} scram-sha-256",
@@ -67,13 +68,13 @@ def hba(spec: NodeSpec, role_state: RoleState) -> str:
     return "\n".join(rows) + "\n"
 
 
-def passwords(secrets: Secrets) -> str:
+def passwords(secrets: PostgresSecrets) -> str:
     """The password file of the node's own programs (`.pgpass` format)."""
     return f"*:*:*:{OPERATOR}:{_escaped(secrets.operator)}\n*:*:*:{REPLICATION}:{_escaped(secrets.replication)}\n"
 
 
 def connection_string(origin: Origin, user: str, layout: Layout, *, name: str = "", database: str = "") -> str:
-    """How a node's program reaches the origin over the management network."""
+    """The connection string of a node's program to the origin over the management network."""
     conninfo: dict[str, object] = {"host": origin.address, "port": origin.port, "user": user, "passfile": layout.passwords}
     conninfo |= {"application_name": name} if name else {}
     conninfo |= {"dbname": database} if database else {}
@@ -141,7 +142,7 @@ def _replication(spec: NodeSpec, role_state: RoleState, layout: Layout) -> dict[
         "hot_standby": "on",
         **_FIXED,
         "max_replication_slots": "10",
-        "wal_keep_size": KEPT_LOG if role_state.keeps_log else "128MB",  # A rewind copies all of it, so more would make coming back slower.
+        "wal_keep_size": KEPT_LOG if role_state.keeps_log else "128MB",  # A rewind copies all of it, so more would slow a rejoin.
         "wal_sender_timeout": "5s",
         "wal_receiver_timeout": "5s",
         "wal_receiver_status_interval": "1s",

@@ -1,4 +1,4 @@
-"""Completes an unpacked installation of PostgreSQL: brings what the wheel lacks, and offers the extensions that RDS offers.
+"""Completes an unpacked installation of PostgreSQL: adds libraries that the wheel lacks, and offers the extensions that RDS offers.
 
 | what | from |
 |---|---|
@@ -48,18 +48,18 @@ _MOST_ROUNDS = 8
 
 
 class IncompleteInstallation(ZonalError):
-    """The machine lacks something that PostgreSQL needs and that cannot be brought; the message says what."""
+    """The machine lacks something that PostgreSQL needs and that zonal cannot add; the message names it."""
 
 
 def complete(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> None:
-    """Make the installation at `home` one that runs here and offers what RDS offers. Raises `IncompleteInstallation`."""
+    """Complete the installation at `home`, so that it runs here and offers RDS's extensions. Raises `IncompleteInstallation`."""
     complete_libraries(home, progress=progress)
     check_machine_files()
     complete_extensions(home)
 
 
 def complete_libraries(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> None:
-    """Bring the libraries that neither the installation nor the machine has. Raises `IncompleteInstallation`."""
+    """Add the libraries that neither the installation nor the machine has. Raises `IncompleteInstallation`."""
     lacking = libraries.missing(home, _loaded_files(home))
     if not lacking:
         return
@@ -68,7 +68,7 @@ def complete_libraries(home: Path, *, progress: Callable[[str], None] = lambda _
     progress(f"fetching libraries that this machine lacks: {', '.join(sorted(lacking))}")
     with tempfile.TemporaryDirectory(prefix=".libraries-", dir=home) as scratch:
         packages = library_packages.LibraryPackages(Path(scratch))
-        for _ in range(_MOST_ROUNDS):  # A library that was brought may need others.
+        for _ in range(_MOST_ROUNDS):  # An added library may need others.
             try:
                 packages.unpack_libraries(lacking, home / "lib")
             except apt.AptError as error:
@@ -82,7 +82,7 @@ def complete_libraries(home: Path, *, progress: Callable[[str], None] = lambda _
 
 
 def check_machine_files() -> None:
-    """Raises `IncompleteInstallation` where the machine lacks the data that PostgreSQL reads from fixed places."""
+    """Raise `IncompleteInstallation` where the machine lacks the data that PostgreSQL reads from fixed places."""
     if not (TIME_ZONES / "UTC").exists():
         raise IncompleteInstallation(f"PostgreSQL reads time zones from {TIME_ZONES}, which has none: install the package tzdata")
     if not _has_locale():
@@ -121,7 +121,7 @@ def _lacking_message(lacking: set[str]) -> str:
 
 
 def _has_locale() -> bool:
-    """Whether the C library has the locale that clusters are made with; a child tries it, because a locale is the whole process's."""
+    """Whether the C library has the locale of the clusters. A child process tries it, because a locale applies to the whole process."""
     code = f"import locale; locale.setlocale(locale.LC_ALL, {_LOCALE!r})"
     return subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, timeout=20, check=False).returncode == 0
 

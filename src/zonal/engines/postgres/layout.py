@@ -1,7 +1,7 @@
-"""Where a PostgreSQL node keeps what, and what it remembers of its part.
+"""The files of a PostgreSQL node, and the role that it keeps in one of them.
 
-Everything lies in the host's directory. Configuration, key and passwords lie beside the data, not in it, so that copying or rewinding
-the data leaves them alone. A step that takes long works in `data.new` and renames: there is never half a data directory.
+All files are in the host's directory. Configuration, key and passwords are beside the data directory, not in it, so that copying or
+rewinding the data does not change them. A long step works in `data.new` and renames it, so a data directory is always complete.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from zonal.foundation.files import replace_file, sync_directory
 
 
 class Role(StrEnum):
-    """The part a node plays. `LEADER` admits customers, `STANDBY` admits nobody but zonal."""
+    """The role of a node. A `LEADER` admits customers, a `STANDBY` only zonal itself."""
 
     LEADER = "leader"
     STANDBY = "standby"
 
 
 class RoleState(msgspec.Struct, frozen=True):
-    """What a node does: lead, waiting for `required` replicas; or follow `origin`.
+    """A node's role: a leader that requires the replicas `required`, or a standby that follows `origin`.
 
-    `keeps_log`: it keeps log for a replica that is away, so that the replica can follow again without being copied.
+    `keeps_log` means that it keeps log for an absent replica, which then can follow again without a copy.
     """
 
     role: Role
@@ -60,22 +60,22 @@ class Layout:
         return self.data / "standby.signal"
 
     def exists(self) -> bool:
-        """Whether a data directory was completed here."""
+        """Whether the host has a complete data directory."""
         return (self.data / "PG_VERSION").exists()
 
     def role_state(self) -> RoleState:
-        """The part that was last written; a node without one leads, waiting for nobody."""
+        """The role written last; a node without one is a leader that requires no replica."""
         try:
             return msgspec.json.decode(self._role_state.read_bytes(), type=RoleState)
         except FileNotFoundError:
             return RoleState(Role.LEADER)
 
     def has_log_to_recover(self) -> bool:
-        """Whether the segment with which the recovery of copied or rewound data begins (`backup_label`) is here."""
+        """Whether the segment with which the recovery of copied or rewound data begins (`backup_label`) exists."""
         try:
             label = (self.data / "backup_label").read_text()
         except FileNotFoundError:
-            return True  # Nothing had to be rewound.
+            return True  # The data were neither copied nor rewound.
         first = re.search(r"^START WAL LOCATION: .* \(file ([0-9A-F]{24})\)", label, re.MULTILINE)
         return first is None or (self.data / "pg_wal" / first[1]).exists()
 
@@ -83,7 +83,7 @@ class Layout:
         replace_file(self._role_state, msgspec.json.encode(role_state))
 
     def least(self) -> dict[str, int]:
-        """What settings must not go below while this node is a standby, as of its last start."""
+        """The minimum values of the ordered settings on a standby, as of its last start."""
         try:
             return msgspec.json.decode(self._least.read_bytes(), type=dict[str, int])
         except FileNotFoundError:
@@ -93,11 +93,11 @@ class Layout:
         replace_file(self._least, msgspec.json.encode(least))
 
     def discard_new(self) -> None:
-        """Remove what an interrupted step left behind."""
+        """Remove the incomplete data of an interrupted step."""
         shutil.rmtree(self.new_data, ignore_errors=True)
 
     def install_new(self) -> None:
-        """Put the completed new data in the place of the old, so that after a crash either one or the other is there."""
+        """Replace the old data by the complete new data. After a crash one of them is there completely."""
         shutil.rmtree(self.data, ignore_errors=True)
         self.new_data.rename(self.data)
         sync_directory(self.directory)

@@ -1,4 +1,4 @@
-"""How names, texts and connection strings are quoted: for SQL, for PostgreSQL's own files, and for libpq."""
+"""Quotes names, texts and connection strings for SQL, for PostgreSQL's own files, and for libpq."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def setting_value(quoted: str) -> str:
     return quoted[1:-1].replace("''", "'").replace("\\\\", "\\")
 
 
-def connection_string(argv: Mapping[str, object]) -> str:
+def connection_string(conninfo: Mapping[str, object]) -> str:
     """libpq's keywords and values as one string ("Connection Strings" in the PostgreSQL documentation)."""
-    return " ".join(f"{name}={_quoted(str(value))}" for name, value in argv.items())
+    return " ".join(f"{name}={_quoted(str(value))}" for name, value in conninfo.items())
 
 
 def _quoted(value: str) -> str:

@@ -1,9 +1,9 @@
 """The settings that must be at least as large on a standby as on its primary.
 
 PostgreSQL reserves shared memory for them at its start, and a standby needs as much as the primary that wrote its WAL (section 26.4.3,
-"Administrator's Overview", of the PostgreSQL documentation): a smaller one does not start, or stops replaying. The values that a standby
-must not go below are in its own control file, where replay has put them. So a standby starts with the larger of what is wanted and what is
-recorded there; a raised setting has to reach the standby first, a lowered one the primary first (`control.deployment_plan`).
+"Administrator's Overview", of the PostgreSQL documentation): a smaller one does not start, or stops replaying. Replay writes the minimum of
+each into the standby's control file. So a standby starts with the larger of the configured value and that minimum; a raised setting has to
+reach the standby first, a lowered one the primary first (`control.deployment_plan`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CONTROL_FILE = {
     "max_prepared_transactions": "max_prepared_xacts setting",
     "max_locks_per_transaction": "max_locks_per_xact setting",
 }
-"""Each setting, and what `pg_controldata` calls it."""
+"""Each setting with its label in the output of `pg_controldata`."""
 
 _DEFAULTS = {"max_connections": 100, "max_worker_processes": 8, "max_wal_senders": 10, "max_prepared_transactions": 0}
 _DEFAULTS |= {"max_locks_per_transaction": 64}
@@ -26,17 +26,17 @@ NAMES = tuple(_CONTROL_FILE)
 
 
 def configured(settings: Mapping[str, str]) -> dict[str, int]:
-    """The values that a configuration gives them."""
+    """The values of the ordered settings in a configuration."""
     return {name: int(settings.get(name, _DEFAULTS[name])) for name in NAMES}
 
 
 def recorded(control_data: str) -> dict[str, int]:
-    """The values that a standby must not go below, from what `pg_controldata` printed of its data."""
+    """A standby's minimum values, from the output of `pg_controldata`."""
     lines = dict(line.split(":", 1) for line in control_data.splitlines() if ":" in line)
     return {name: int(lines[label]) for name, label in _CONTROL_FILE.items()}
 
 
 def raised(settings: Mapping[str, str], least: Mapping[str, int]) -> dict[str, str]:
-    """The settings that have to be larger than configured."""
+    """The settings whose minimum is larger than their configured value, with the minimum."""
     values = configured(settings)
     return {name: str(value) for name, value in least.items() if value > values[name]}

@@ -1,8 +1,8 @@
-"""How a PostgreSQL node is seen over the network.
+"""Probes a PostgreSQL node over the network.
 
-From each zone one connection is kept and asked again and again, because asking costs a fraction of connecting. Every two seconds a fresh
-connection must be possible too: a postmaster that hangs while its old children answer would go unnoticed otherwise. Whatever
-goes wrong closes the kept connection, so the next look has to knock.
+Each zone keeps one connection and sends its query again and again, because a query costs a fraction of a connection. Every two seconds a
+new connection has to succeed too, so that a postmaster that hangs while its old children answer is detected. Any error closes the kept
+connection, so the next probe connects.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from zonal.engines.postgres import ordered_settings
 from zonal.engines.postgres.session import NoResponse, Rejected, ServerNotReady, Session, Unreachable
 
 FRESH_SECONDS = 2.0
-"""How old a kept connection may get before a look has to make a new one."""
+"""The age of a kept connection from which on a probe makes a new one."""
 
 CONFIRMED_SECONDS = 3.0
-"""A replica that has not reported for so long (three times its reporting interval) does not confirm anything."""
+"""A replica that has not reported for so long (three times its reporting interval) counts as not confirming."""
 
 _STATUS = f"""
 select pg_is_in_recovery(),
@@ -37,23 +37,23 @@ select pg_is_in_recovery(),
 
 
 class Probe:
-    """Looks at one node. `words` are libpq's words for reaching it; connections are kept by zone."""
+    """Probes one node. `conninfo` returns libpq's keywords and values for it; connections are kept by zone."""
 
-    def __init__(self, node: str, argv: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, node: str, conninfo: Callable[[], dict[str, str]]) -> None:
         self._node = node
-        self._conninfo = argv
+        self._conninfo = conninfo
         self._kept: dict[str, Session] = {}
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
-        """See the node from a zone; silence is an answer."""
+        """Probe the node from a zone. Never raises; silence is a result."""
         seconds = within.total_seconds()
         try:
             return await monitors.probe(zone, lambda: self._probe_once(zone, seconds), within=within + timedelta(milliseconds=50))
         except TimeoutError:
-            return self._result(zone, ProbeStatus.SILENT, "the look did not end in time")
+            return self._result(zone, ProbeStatus.SILENT, "the probe timed out")
 
     def forget(self) -> None:
-        """Drop the kept connections, as before the node's end."""
+        """Close the kept connections, before the node is destroyed."""
         for zone in list(self._kept):
             self._drop(zone)
 
@@ -69,7 +69,7 @@ class Probe:
             return self._result(zone, ProbeStatus.SILENT, str(error))
 
     def _ask(self, zone: str, deadline: float) -> list[str | None]:
-        """One row of status, over the kept connection or a new one. A kept one that broke says nothing: the new one does."""
+        """One row of status, over the kept connection or a new one. Where the kept one fails, the result is that of the new one."""
         kept = self._kept.get(zone)
         if kept is not None and time.monotonic() - kept.opened < FRESH_SECONDS:
             try:
@@ -116,4 +116,4 @@ class Probe:
 
 def _required(setting: str) -> tuple[str, ...]:
     """The names in `FIRST 1 ("a", "b")`, as `configuration` writes it."""
-    return tuple(role_state for role_state in setting.split('"')[1::2] if role_state)
+    return tuple(name for name in setting.split('"')[1::2] if name)

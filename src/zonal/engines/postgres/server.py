@@ -1,12 +1,12 @@
-"""A PostgreSQL server as a node of a deployment.
+"""A PostgreSQL server as a node of a deployment (`engines.node.Node`).
 
-The node's part (lead, or follow whom; wait for whom) is kept in a file beside its data; configuration and admission are written from it.
-Changing the part is: write the files, have the server read them, see that it did. So every method may be repeated, and a node that was
-killed anywhere starts with the part it last had.
+The node's role (leader with its required replicas, or standby with its origin) is kept in a file beside its data; `postgresql.conf` and
+`pg_hba.conf` are written from it. A change of the role writes the files, reloads the server, and waits until the change is in force. So
+every method may be repeated, and a node that was killed anywhere starts with its last role.
 
-Whether a leader waits for its standby is decided by a flag that the *checkpointer* sets when it reads the configuration, not by the session
-that commits. So `require` ends with a checkpoint: the checkpointer takes up one only after it has read what was written before, and
-from then on no commit passes without the standby.
+Whether a leader waits for its standby depends on a flag that the *checkpointer* sets when it reads the configuration, not on the session
+that commits. So `require` ends with a checkpoint: the checkpointer begins one only after it has read the new configuration, and from then
+on no commit is acknowledged without the standby.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, ProbeResult, Rejoined, Secrets
+from zonal.engines.node import EngineFailed, Host, LogFile, Monitors, NodeSpec, Origin, ProbeResult, Rejoined
+from zonal.engines.options import EngineSecrets
 from zonal.engines.postgres import accounts, configuration, ordered_settings
 from zonal.engines.postgres.commands import PROCESS, PostgresCommands
 from zonal.engines.postgres.layout import Layout, Role, RoleState
 from zonal.engines.postgres.literals import setting_value
+from zonal.engines.postgres.options import PostgresSecrets
 from zonal.engines.postgres.probe import Probe
 from zonal.foundation.files import replace_file
 
@@ -35,18 +37,18 @@ KILL_SECONDS_LIMIT = timedelta(seconds=10)
 FORCE = timedelta(seconds=30)
 READY = timedelta(seconds=60)
 WORTH_COMPARING = 256 << 20
-"""Below so many bytes of log a rewind is quick, whatever the size of the data."""
+"""With less log than this a rewind is quick, whatever the size of the data."""
 
 
 class SincePromotion(msgspec.Struct, frozen=True):
-    """What a leader has written since it was promoted, and what all of its data comes to."""
+    """The log that a leader has written since its promotion, and the size of all its data."""
 
     has_log: bool
     log_bytes: int
     data_bytes: int
 
     def reason_to_clone(self) -> str:
-        """Why a copy is to be made instead of a rewind; empty where a rewind is possible and quicker.
+        """Why a copy is made instead of a rewind; empty where a rewind is possible and quicker.
 
         A rewind copies the blocks that changed and the log, and recovery reads the log again: after 1 GB of log in a database of 1 GB it
         takes longer than a copy (docs/performance.md).
@@ -70,27 +72,28 @@ class PostgresNode:
         self._operator = operator
         self._probe = Probe(spec.name, self._reach)
 
-    async def create(self, secrets: Secrets) -> None:
-        """Lay out an empty database with its accounts; nothing happens where that was completed before."""
+    async def create(self, secrets: EngineSecrets) -> None:
+        """Create an empty database with its accounts; nothing happens where that was completed before."""
         layout = self._layout
         await self._acting()
         if layout.exists():
             return
         layout.discard_new()
         self._write_secrets(secrets)
+        own = _own(secrets)
         secret = layout.directory / "operator"
-        replace_file(secret, secrets.operator)
+        replace_file(secret, own.operator)
         try:
             await self._commands.lay_out(layout.new_data, secret)
-            await self._commands.single_user(layout.new_data, accounts.layout_statements(self.spec, secrets))
+            await self._commands.single_user(layout.new_data, accounts.layout_statements(self.spec, own))
             await self._commands.make_durable(layout.new_data)
         finally:
             secret.unlink()
         layout.write_role_state(RoleState(Role.LEADER))
         layout.install_new()
 
-    async def clone(self, origin: Origin, secrets: Secrets) -> None:
-        """Replace whatever is here by a copy of the origin that will follow it when started; done again after a crash."""
+    async def clone(self, origin: Origin, secrets: EngineSecrets) -> None:
+        """Replace the data by a copy of the origin, which follows the origin when started. Starts over after a crash."""
         layout = self._layout
         await self._acting()
         layout.discard_new()
@@ -100,8 +103,8 @@ class PostgresNode:
         layout.write_role_state(RoleState(Role.STANDBY, origin))
         layout.install_new()
 
-    async def rejoin(self, origin: Origin, secrets: Secrets) -> Rejoined:
-        """Make a former leader follow the origin: rewind where that is possible, else clone."""
+    async def rejoin(self, origin: Origin, secrets: EngineSecrets) -> Rejoined:
+        """Make a former leader follow the origin: rewind it where that is possible, else clone."""
         layout = self._layout
         await self._acting()
         self._write_secrets(secrets)
@@ -123,7 +126,7 @@ class PostgresNode:
         return Rejoined("rewound")
 
     async def start(self) -> None:
-        """Start the engine; returns once its process runs (whether it answers is for `probe` to say)."""
+        """Start the engine; returns once its process runs. `probe` reports whether it answers."""
         layout = self._layout
         await self._acting()
         if not layout.exists():
@@ -143,8 +146,8 @@ class PostgresNode:
     async def kill(self) -> None:
         """End the engine at once, as a crash does; the host stays on.
 
-        An immediate shutdown takes the postmaster's children with it, so that none is left to hold the shared memory; a postmaster
-        that hangs is killed, and its children end when they notice.
+        An immediate shutdown ends the postmaster's children too, so that none of them keeps the shared memory. A postmaster that hangs is
+        killed, and its children end when they detect that.
         """
         await self.host.signal(PROCESS, signal.SIGQUIT)
         if await self.host.wait_until_gone(PROCESS, IMMEDIATE):
@@ -163,7 +166,7 @@ class PostgresNode:
         await self.host.signal(PROCESS, signal.SIGHUP)
 
     async def require(self, replicas: tuple[str, ...]) -> None:
-        """Make the leader wait for these replicas before it acknowledges a write (none: acknowledge alone). In force on return."""
+        """Make the leader require these replicas to confirm each write (none: acknowledge alone). In force on return."""
         before = self._layout.role_state()
         keeps_log = not replicas and (before.keeps_log or bool(before.required))
         role_state = replace(before, required=replicas, keeps_log=keeps_log)
@@ -173,12 +176,12 @@ class PostgresNode:
             await self._commands.sql("checkpoint;", within=FORCE)
 
     async def release_log(self) -> None:
-        """Keep no log for a replica that is away: there is not to be one any more."""
+        """Stop keeping log for an absent replica, because the deployment has no replica any more."""
         role_state = replace(self._layout.role_state(), keeps_log=False)
         self._layout.write_role_state(role_state)
         await self._reload(role_state)
 
-    async def follow(self, origin: Origin, secrets: Secrets) -> None:
+    async def follow(self, origin: Origin, secrets: EngineSecrets) -> None:
         """Point a replica at another origin (after a failover); nothing happens where it follows it already."""
         await self._acting()
         self._write_secrets(secrets)
@@ -189,20 +192,21 @@ class PostgresNode:
         if await self.host.is_running(PROCESS):
             await self._reload(role_state)
 
-    async def set_master_password(self, password: str) -> None:
-        """Change the master user's password on the leader. `password` may be a SCRAM verifier, and should."""
-        await self._commands.sql(f"{accounts.password_statement(self.spec.master_user, password)};")
+    async def change_password(self, secrets: EngineSecrets) -> None:
+        """Give the master user on the leader the verifier of these secrets."""
+        user = accounts.options_of(self.spec).master_user
+        await self._commands.sql(f"{accounts.password_statement(user, _own(secrets).master)};")
 
     async def probe(self, monitors: Monitors, zone: str, *, within: timedelta) -> ProbeResult:
-        """See the node over the network from the monitoring host in `zone`. Never raises; silence is an answer."""
+        """Probe the node over the network from the monitoring host in `zone`. Never raises; silence is a result."""
         return await self._probe.probe(monitors, zone, within=within)
 
     async def is_running(self) -> bool:
-        """Whether the engine's process runs. For acting, never for judging health."""
+        """Whether the engine's process runs. Used for actions, never to judge health."""
         return await self.host.is_running(PROCESS)
 
     async def failure(self) -> str:
-        """What the engine printed last of why it ended; customers' errors are left out."""
+        """The last line that the engine printed about why it ended, without errors of customers' sessions."""
         logs = [Path(file.path) for file in (await self.logs())[-1:]]
         lines = [line for path in (*logs, self._layout.console) for line in _tail(path).splitlines() if line.strip()]
         ends = [line for line in lines if _END.search(line)]
@@ -231,17 +235,17 @@ class PostgresNode:
         return conninfo | {"sslmode": "disable", "gssencmode": "disable", "tcp_user_timeout": "1000"}
 
     async def _acting(self) -> None:
-        """Raise `HostUnreachable` before files are touched that a host in a lost zone could not have changed."""
+        """Raise `HostUnreachable` in a lost zone, before the files of the host are changed."""
         await self.host.is_running(PROCESS)
 
     async def _reload(self, role_state: RoleState) -> None:
-        """Write the files and return once a new session sees what stands in them."""
+        """Write the files, reload the server, and return once a new session sees the new values."""
         self._write_files(role_state)
         await self.host.signal(PROCESS, signal.SIGHUP)
         text = configuration.configuration(self.spec, role_state, self._layout)
         wanted = _setting(text, "synchronous_standby_names"), _setting(text, "primary_conninfo")
         async with asyncio.timeout(READY.total_seconds()):
-            while await self._in_force() != wanted:  # noqa: ASYNC110 (only the server can tell)
+            while await self._in_force() != wanted:  # noqa: ASYNC110 (the server has no event for it)
                 await asyncio.sleep(0.02)
 
     async def _in_force(self) -> tuple[str, str]:
@@ -255,11 +259,18 @@ class PostgresNode:
         replace_file(layout.hba, configuration.hba(self.spec, role_state))
         replace_file(layout.identity, "")
 
-    def _write_secrets(self, secrets: Secrets) -> None:
+    def _write_secrets(self, secrets: EngineSecrets) -> None:
+        own = _own(secrets)
         os.chmod(self._layout.directory, 0o700)  # noqa: PTH101 (the host's directory is ours)
-        replace_file(self._layout.passwords, configuration.passwords(secrets))
-        replace_file(self._layout.certificate, secrets.certificate)
-        replace_file(self._layout.private_key, secrets.private_key)
+        replace_file(self._layout.passwords, configuration.passwords(own))
+        replace_file(self._layout.certificate, own.certificate)
+        replace_file(self._layout.private_key, own.private_key)
+
+
+def _own(secrets: EngineSecrets) -> PostgresSecrets:
+    """PostgreSQL's secrets; control passes those of the engine's definition."""
+    assert isinstance(secrets, PostgresSecrets)
+    return secrets
 
 
 _SINCE_PROMOTION = """
@@ -273,7 +284,7 @@ select json_build_object(
     'data_bytes', (select sum(pg_database_size(oid))::bigint from pg_database))
   from parting;
 """
-"""What a leader has written since it was promoted. Segments of all timelines are compared by their numbers alone."""
+"""The query of `SincePromotion`. Segments of all timelines are compared by their numbers alone."""
 
 _PROMOTE = """
 do $$ begin
@@ -283,16 +294,16 @@ do $$ begin
   end if;
 end $$;
 """
-"""`pg_promote(true)` would look every tenth of a second only."""
+"""`pg_promote(true)` would poll only every tenth of a second."""
 
 
 _END = re.compile(r"^(?:\S+ \S+ UTC::@:\[\d+\]:)?\s*(?:FATAL|PANIC):")
-"""A line in which a server's own process says why it ends: one of a customer's session has a user and a database in its prefix."""
+"""A line in which a process of the server logs why it ends. A line of a customer's session has a user and a database in its prefix."""
 _PREFIX = re.compile(r"^\S+ \S+ UTC::@:\[\d+\]:")
 
 
 def _tail(path: Path) -> str:
-    """The end of a log."""
+    """The last 8 KiB of a log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))

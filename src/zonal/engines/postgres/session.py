@@ -1,8 +1,8 @@
-"""One connection to a PostgreSQL server that may fall silent at any moment.
+"""One connection to a PostgreSQL server that may stop answering at any moment.
 
-Straight on libpq, every wait bounded by a deadline, so that nothing hides a silence: no retry inside a driver, no cancel request sent to a
-server that is gone, no blocking read. What can go wrong is told apart: nothing listens (`Unreachable`), it is there but does not take
-queries yet (`ServerNotReady`), nothing came back in time or the connection broke (`NoResponse`), it said no (`Rejected`).
+Uses libpq directly, with a deadline for every wait, so that no silence is hidden: no retry inside a driver, no cancel request to a lost
+server, no blocking read. Errors are distinguished: the host refuses the connection (`Unreachable`), the server does not take queries yet
+(`ServerNotReady`), there is no answer in time or the connection broke (`NoResponse`), the server returned an error (`Rejected`).
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from zonal.foundation.errors import ZonalError
 
 
 class Unreachable(ZonalError):
-    """The host answered that nothing listens."""
+    """The host refused the connection: no server listens."""
 
 
 class ServerNotReady(ZonalError):
-    """The server is there, but it is starting, stopping or recovering."""
+    """The server is starting, stopping or recovering."""
 
 
 class NoResponse(ZonalError):
-    """Nothing came back in time, or the connection broke."""
+    """There was no answer in time, or the connection broke."""
 
 
 class Rejected(ZonalError):
-    """The server answered, and said no."""
+    """The server returned an error."""
 
 
 class Session:
     """An open connection. Opening raises `Unreachable`, `ServerNotReady`, `NoResponse` or `Rejected`.
 
-    `warnings` are those that came with the last query; a commit that comes with one may not have reached the standby.
+    `warnings` are those of the last query; a commit with a warning may not have reached the standby.
     """
 
-    def __init__(self, argv: dict[str, str], *, deadline: float) -> None:
-        self._handle: PGconn = pq.PGconn.connect_start(connection_string(argv).encode())
+    def __init__(self, conninfo: dict[str, str], *, deadline: float) -> None:
+        self._handle: PGconn = pq.PGconn.connect_start(connection_string(conninfo).encode())
         self._handle.notice_handler = self._notice
         self.opened = time.monotonic()
         self.warnings: list[str] = []
@@ -115,7 +115,7 @@ def _connect_failure(message: bytes) -> ZonalError:
 
 
 def _query_failure(result: PGresult) -> ZonalError:
-    """An error while the server goes on is a no; one that ends the connection leaves open what became of the query."""
+    """An error on a connection that stays open is a rejection. After one that ends the connection, the outcome of the query is unknown."""
     text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode(errors="replace").strip()
     return Rejected(text) if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) == b"ERROR" else NoResponse(text)
 

@@ -71,18 +71,30 @@ class EventRules(NamedTuple):
 class EventLog(Generic[K]):
     """A service's events in the journal. `kind_of` maps a journal entry to the service's event, or to None.
 
-    `names` are the prefixes of journal event names that can be events of the service.
+    `names` are the prefixes of journal event names that can be events of the service. `subjects` returns the subjects of the entries
+    about a source.
     """
 
-    def __init__(self, store: Store, *, names: tuple[str, ...], kind_of: Callable[[JournalEntry], K | None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        names: tuple[str, ...],
+        kind_of: Callable[[JournalEntry], K | None],
+        subjects: Callable[[str], tuple[str, ...]] = lambda source: (source,),
+    ) -> None:
         self._store = store
         self._names = names
         self._kind_of = kind_of
+        self._subjects = subjects
 
     def matching(self, query: EventQuery) -> Iterator[tuple[JournalEntry, K]]:
         """The events that match the query, grouped by event name, each group in journal order."""
+        subjects = self._subjects(query.source) if query.source else ("",)
         for name in self._names:
-            for entry in self._store.journal(event=name, subject=query.source):
+            for entry in sorted(
+                (each for subject in subjects for each in self._store.journal(event=name, subject=subject)), key=lambda each: each.sequence
+            ):
                 kind = self._kind_of(entry)
                 if kind is not None and query.begin <= entry.at <= query.end:
                     yield entry, kind

@@ -33,7 +33,7 @@ from zonal.services.dynamodb.time_to_live import TimeToLive, TimeToLiveReconcile
 from zonal.services.dynamodb.transactions import Transactions
 from zonal.services.object_storage import ObjectStorage
 from zonal.services.operation import Handler, handlers
-from zonal.services.service import Service, ServiceControllers, ServiceOptions
+from zonal.services.service import Service, ServiceOptions
 
 NAMES = ("dynamodb", "dynamodbstreams")
 
@@ -79,7 +79,7 @@ class DynamoDb:
                 "dynamodb",
                 self.handlers["dynamodb"],
                 ServiceOptions(documents=True),
-                controllers=lambda runtime: ServiceControllers(self.reconcilers),
+                reconcilers=lambda runtime: self.reconcilers,
                 running=self._running,
                 resources=lambda: {"tables": len(engine.store.select(TableRecord))},
             ),

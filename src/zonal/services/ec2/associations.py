@@ -16,10 +16,10 @@ from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
 from zonal.services.ec2.model import NetworkAcl, RouteTable, Subnet
 
-Owner = TypeVar("Owner", RouteTable, NetworkAcl)
+Associable = TypeVar("Associable", RouteTable, NetworkAcl)
 
 
-def owner_of(view: RecordView, kind: type[Owner], association_id: str) -> Owner:
+def owner_of(view: RecordView, kind: type[Associable], association_id: str) -> Associable:
     """The route table or network ACL that holds an association. Raises `InvalidAssociationID.NotFound`."""
     for owner in view.select(kind):
         if any(each.id == association_id for each in owner.associations):
@@ -32,12 +32,12 @@ def subnet_id_of(owner: RouteTable | NetworkAcl, association_id: str) -> str | N
     return next(each.subnet_id for each in owner.associations if each.id == association_id)
 
 
-def without(owner: Owner, association_id: str) -> Owner:
+def without(owner: Associable, association_id: str) -> Associable:
     """The owner without one of its associations."""
     return replace(owner, associations=tuple(each for each in owner.associations if each.id != association_id))
 
 
-def move(transaction: Transaction, source: Owner, association_id: str, target: Owner) -> str:
+def move(transaction: Transaction, source: Associable, association_id: str, target: Associable) -> str:
     """Move an association to another owner, which may be the same one. Returns its new id."""
     moved = next(each for each in source.associations if each.id == association_id)
     renewed = replace(moved, id=resource_id(moved.id.rpartition("-")[0]))
@@ -47,7 +47,7 @@ def move(transaction: Transaction, source: Owner, association_id: str, target: O
     return renewed.id
 
 
-def remove_subnet(transaction: Transaction, kind: type[Owner], subnet: Subnet) -> None:
+def remove_subnet(transaction: Transaction, kind: type[Associable], subnet: Subnet) -> None:
     """Remove the association of a deleted subnet."""
     for owner in transaction.lookup(kind, "vpc_id", subnet.vpc_id):
         kept = tuple(each for each in owner.associations if each.subnet_id != subnet.id)

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import wraps
 from typing import Any
 
+from zonal.control.reconciler import Reconciler
 from zonal.foundation.errors import AwsError
 from zonal.records.store import Store
 from zonal.services.ec2.addresses import Addresses
@@ -28,16 +30,16 @@ from zonal.services.ec2.tags import Ec2Tags
 from zonal.services.ec2.vpc_reconciler import VpcReconciler
 from zonal.services.ec2.vpcs import Vpcs
 from zonal.services.operation import ControlCall, Handler, handlers
-from zonal.services.service import Runtime, Service, ServiceControllers
+from zonal.services.service import Runtime, Service
 
 
 def ec2(store: Store) -> Service:
     """The service descriptor."""
 
-    def controllers(runtime: Runtime) -> ServiceControllers:
-        return ServiceControllers([VpcReconciler(runtime.store, runtime.networks, runtime.clock)])
+    def reconcilers(runtime: Runtime) -> Sequence[Reconciler]:
+        return (VpcReconciler(runtime.store, runtime.networks, runtime.clock),)
 
-    return Service("ec2", operations(), controllers=controllers, resources=lambda: {"vpcs": len(store.select(Vpc))})
+    return Service("ec2", operations(), reconcilers=reconcilers, resources=lambda: {"vpcs": len(store.select(Vpc))})
 
 
 def operations() -> dict[str, Handler]:

@@ -1,4 +1,4 @@
-"""What the account may have of RDS in this region, and what it has."""
+"""DescribeAccountAttributes: the account's quotas of RDS, and their use."""
 
 from __future__ import annotations
 

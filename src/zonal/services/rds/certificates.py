@@ -1,4 +1,4 @@
-"""The certificate authority that vouches for the endpoints, as DescribeCertificates shows it: the region's own."""
+"""DescribeCertificates: the region's certificate authority, which issues the certificates of the endpoints."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CertificateCredentials(Protocol):
 
 
 class CertificateIssuer(Protocol):
-    """What issues certificates (`foundation.authority.Authority`)."""
+    """Issues server certificates (`foundation.authority.Authority`)."""
 
     @property
     def certificate(self) -> x509.Certificate: ...
@@ -64,7 +64,7 @@ class Certificates:
 
 
 def check_authority(identifier: str | None) -> None:
-    """Raises `CertificateNotFound` for an authority that is not the region's."""
+    """Raise `CertificateNotFound` for an authority that is not the region's."""
     if identifier not in (None, "", AUTHORITY):
         raise AwsError("CertificateNotFound", f"Certificate not found: {identifier}; there is {AUTHORITY}", status=404)
 

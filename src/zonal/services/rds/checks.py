@@ -1,4 +1,4 @@
-"""What a DB instance may be called, and what its master user, password, database and port may be.
+"""Validates a DB instance's identifier, master user, password, database and port.
 
 The rules are those of CreateDBInstance's parameters; the messages are RDS's.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 
 from zonal.foundation.errors import AwsError
+from zonal.services.rds.engines import RdsEngine
 
 _IDENTIFIER = re.compile(r"[a-zA-Z](?:-?[a-zA-Z0-9])*")
 _LONGEST_IDENTIFIER = 63
 _FORBIDDEN_IN_PASSWORDS = '/@" '
-_RESERVED_USERS = frozenset({"admin", "public", "none", "rdsadmin", "rdsrepladmin", "user", "current_user", "session_user", "zonal"})
-_RESERVED_DATABASES = frozenset({"rdsadmin", "template0", "template1", "public"})
 SMALLEST_PORT, LARGEST_PORT = 1150, 65535
 
 
@@ -29,7 +28,7 @@ def checked_identifier(text: str, parameter: str = "DBInstanceIdentifier") -> st
 
 
 def check_password(password: str) -> None:
-    """Raises `InvalidParameterValue`; the message never holds the password."""
+    """Raise `InvalidParameterValue`, without the password in the message."""
     if len(password) < 8:
         raise AwsError(
             "InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is shorter than 8 characters."
@@ -46,7 +45,7 @@ def check_password(password: str) -> None:
         )
 
 
-def check_master_username(name: str) -> None:
+def check_master_username(name: str, engine: RdsEngine) -> None:
     """Raises `InvalidParameterValue`."""
     if not re.fullmatch(r"[a-zA-Z_]\w{0,62}", name, re.ASCII) or name[0] == "_":
         raise AwsError(
@@ -54,15 +53,15 @@ def check_master_username(name: str) -> None:
             f"The parameter MasterUsername must begin with a letter and contain only alphanumeric characters: {name}",
         )
     lowered = name.lower()
-    if lowered in _RESERVED_USERS or lowered.startswith(("pg_", "rds_")):
+    if lowered in engine.reserved_users or lowered.startswith(engine.reserved_prefixes):
         raise AwsError("InvalidParameterValue", f"MasterUsername {name} cannot be used as it is a reserved word used by the engine")
 
 
-def check_database(name: str) -> None:
+def check_database(name: str, engine: RdsEngine) -> None:
     """Raises `InvalidParameterValue`."""
     if not re.fullmatch(r"[a-zA-Z]\w{0,62}", name, re.ASCII):
         raise AwsError("InvalidParameterValue", "DBName must begin with a letter and contain only alphanumeric characters.")
-    if name.lower() in _RESERVED_DATABASES:
+    if name.lower() in engine.reserved_databases:
         raise AwsError("InvalidParameterValue", f"DBName {name} cannot be used. It is a reserved word for this engine")
 
 

@@ -1,6 +1,6 @@
-"""CreateDBInstance: everything asked for is checked, chosen and recorded; the rest is the reconcilers' work.
+"""CreateDBInstance: validates the request, chooses zones and addresses, and records the instance, its secrets and its deployment's spec.
 
-Each parameter is either honoured or refused: `REFUSED` says why for each of the latter.
+The reconcilers create the engines. Each parameter is either honoured or refused; `REFUSED` has the reason for each that is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec
-from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.ec2.availability_zones import ZONES
@@ -21,7 +20,9 @@ from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import CertificateIssuer, check_authority
 from zonal.services.rds.checks import check_database, check_master_username, check_password, check_port, checked_identifier
 from zonal.services.rds.db_instance_description import answer_instance
-from zonal.services.rds.engine_versions import LICENSE, EngineVersionCatalog, Installed
+from zonal.services.rds.deployment_owner import owner
+from zonal.services.rds.engine_versions import EngineVersionCatalog, Installed
+from zonal.services.rds.engines import ENGINES, RdsEngine
 from zonal.services.rds.instance_classes import DEFAULT_STORAGE_TYPE, check_class, check_storage
 from zonal.services.rds.lookups import UNSUPPORTED, find_subnet_group, instance_exists
 from zonal.services.rds.model import DOMAIN, WINDOWS, DbInstance, SubnetGroup
@@ -32,9 +33,8 @@ from zonal.services.rds.tags import merged
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import CreateDBInstanceMessageTypeDef
 
-DEFAULT_PORT = 5432
 MOST_INSTANCES = 1000
-"""AWS's default quota is 40 ("Quotas and constraints for Amazon RDS") and can be raised; here the machine is the limit."""
+"""AWS's default quota is 40 ("Quotas and constraints for Amazon RDS") and can be raised. zonal's limit is that of the machine."""
 
 _NO_BACKUPS = "zonal has no automated backups yet"
 REFUSED = {
@@ -81,16 +81,15 @@ REFUSED = {
 ONLY = {
     "NetworkType": "IPV4",
     "BackupTarget": "region",
-    "LicenseModel": LICENSE,
     "DatabaseInsightsMode": "standard",
     "MasterUserAuthenticationType": "password",
     "EngineLifecycleSupport": "open-source-rds-extended-support",
 }
-"""Parameters that have one possible value here."""
+"""Parameters of which zonal supports one value only."""
 
 
 class Creation:
-    """The operation that makes a DB instance."""
+    """The operation that creates a DB instance."""
 
     def __init__(self, catalog: EngineVersionCatalog, authority: CertificateIssuer, is_lost: IsLost) -> None:
         self._catalog = catalog
@@ -102,8 +101,9 @@ class Creation:
         tx = call.transaction
         identifier = checked_identifier(request["DBInstanceIdentifier"])
         UNSUPPORTED.reject(request, REFUSED)
-        check_only(request)
         version = self._catalog.chosen(request["Engine"], request.get("EngineVersion"))
+        engine = ENGINES[request["Engine"]]
+        check_only(request, engine)
         _check_contents(request, version)
         if instance_exists(tx, identifier):
             raise AwsError("DBInstanceAlreadyExists", "DB instance already exists")
@@ -120,14 +120,13 @@ class Creation:
         tx.put(
             DeploymentSpec(
                 id=instance.id,
-                subject=identifier,
+                owner=owner(identifier),
                 engine=instance.engine,
                 engine_version=version.version,
                 port=instance.port,
                 places=tuple(places),
                 vpc_id=group.vpc_id,
-                master_user=instance.master_username,
-                database=instance.database,
+                options=engine.definition.stored_options(master_user=instance.master_username, database=instance.database),
                 memory_bytes=memory,
             )
         )
@@ -136,7 +135,7 @@ class Creation:
     def _instance(
         self, call: ControlCall, request: CreateDBInstanceMessageTypeDef, identifier: str, version: Installed, group: SubnetGroup
     ) -> DbInstance:
-        """The record; its secrets are put beside it, the password as a verifier only."""
+        """The instance's record. Also records the secrets, with a verifier in place of the password."""
         tx = call.transaction
         public = _is_public(request)
         if public:
@@ -144,16 +143,18 @@ class Creation:
         maintenance, backup = WINDOWS.settled(
             request.get("PreferredMaintenanceWindow"), request.get("PreferredBackupWindow"), random.Random()
         )
-        id = new_resource_id()
+        id, engine = new_resource_id(), ENGINES[request["Engine"]]
         credentials = self._authority.issue((f"{identifier}.{DOMAIN}", f"*.{DOMAIN}"))
         tx.put(
             DeploymentSecrets(
                 id=id,
-                operator=secrets.token_urlsafe(24),
-                replication=secrets.token_urlsafe(24),
-                master=scram_verifier(request["MasterUserPassword"]),
-                certificate=credentials.certificate,
-                private_key=credentials.private_key,
+                members=engine.definition.stored_secrets(
+                    operator=secrets.token_urlsafe(24),
+                    replication=secrets.token_urlsafe(24),
+                    master=password_verifier(engine, request["MasterUserPassword"]),
+                    certificate=credentials.certificate,
+                    private_key=credentials.private_key,
+                ),
             )
         )
         return DbInstance(
@@ -167,7 +168,7 @@ class Creation:
             allocated_storage=request["AllocatedStorage"],
             storage_type=request.get("StorageType") or DEFAULT_STORAGE_TYPE,
             master_username=request["MasterUsername"],
-            port=request.get("Port") or DEFAULT_PORT,
+            port=request.get("Port") or engine.port,
             subnet_group=group.id,
             group_ids=INTERFACES.checked_groups(tx, group.vpc_id, request.get("VpcSecurityGroupIds")),
             multi_az=bool(request.get("MultiAZ")),
@@ -193,15 +194,22 @@ class Creation:
         return chosen_zones(call.transaction, group, count=2 if multi_az else 1, is_lost=self._is_lost, wanted=zone)
 
 
-def check_only(request: Mapping[str, object]) -> None:
-    """Raise `InvalidParameterCombination` for a parameter that has another value than the one that is possible here."""
-    UNSUPPORTED.require_only(request, ONLY)
+def check_only(request: Mapping[str, object], engine: RdsEngine) -> None:
+    """Raise `InvalidParameterCombination` for a parameter with another value than the one that zonal supports."""
+    UNSUPPORTED.require_only(request, ONLY | {"LicenseModel": engine.license})
     check_authority(cast("str | None", request.get("CACertificateIdentifier")))
 
 
-def check_parameter_group(name: str | None, version: Installed) -> None:
+def password_verifier(engine: RdsEngine, password: str) -> str:
+    """What the engine's nodes keep of the master user's password."""
+    verifier = engine.definition.password_verifier
+    assert verifier is not None, f"{engine.name} has no passwords"
+    return verifier(password)
+
+
+def check_parameter_group(name: str | None, engine: RdsEngine, version: Installed) -> None:
     """Raises `DBParameterGroupNotFound` for any but the version's default group."""
-    if name not in (None, "", f"default.postgres{version.major}"):
+    if name not in (None, "", engine.parameter_group(version.major)):
         raise AwsError("DBParameterGroupNotFound", f"DBParameterGroup not found: {name}", status=404)
 
 
@@ -211,22 +219,23 @@ def new_resource_id() -> str:
 
 
 def _check_contents(request: CreateDBInstanceMessageTypeDef, version: Installed) -> None:
-    """Names, password, sizes: what can be judged by the request alone."""
+    """Validate names, password and sizes, which depend on the request alone."""
     for member in ("AllocatedStorage", "MasterUsername", "MasterUserPassword"):
         if request.get(member) is None:
             raise AwsError(
                 "InvalidParameterValue" if member != "AllocatedStorage" else "MissingParameter",
                 f"The parameter {member} must be provided and must not be blank.",
             )
-    check_master_username(request["MasterUsername"])
+    engine = ENGINES[request["Engine"]]
+    check_master_username(request["MasterUsername"], engine)
     check_password(request["MasterUserPassword"])
     if (name := request.get("DBName")) is not None:
-        check_database(name)
+        check_database(name, engine)
     if (port := request.get("Port")) is not None:
         check_port(port)
     check_class(request["DBInstanceClass"], engine=request["Engine"], version=version.version)
     check_storage(request.get("StorageType") or DEFAULT_STORAGE_TYPE, request["AllocatedStorage"], engine=request["Engine"])
-    check_parameter_group(request.get("DBParameterGroupName"), version)
+    check_parameter_group(request.get("DBParameterGroupName"), engine, version)
 
 
 def _subnet_group(call: ControlCall, request: CreateDBInstanceMessageTypeDef) -> SubnetGroup:
@@ -237,6 +246,6 @@ def _subnet_group(call: ControlCall, request: CreateDBInstanceMessageTypeDef) ->
 
 
 def _is_public(request: CreateDBInstanceMessageTypeDef) -> bool:
-    """As asked for; else public in the default subnet group and private in any other (CreateDBInstance, PubliclyAccessible)."""
+    """The requested value; by default public in the default subnet group, private in any other (CreateDBInstance, PubliclyAccessible)."""
     asked = request.get("PubliclyAccessible")
     return asked if asked is not None else (request.get("DBSubnetGroupName") or DEFAULT).lower() == DEFAULT

@@ -1,7 +1,7 @@
-"""A DB instance as RDS shows it: what was asked for, and how it stands now.
+"""Renders DB instances as DescribeDBInstances answers them, from the instance's record and its deployment.
 
-People and programs ask again and again, and little changes in between: a description is made anew only when one of the records that it
-shows was written.
+Clients poll, and little changes between two requests. So a description is rendered again only after one of the records that it shows has
+changed; that is known by identity, because a changed record is another object.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zonal.control.failover import Redundancy
 from zonal.records.record_view import RecordView
 from zonal.services.rds import lifecycle
 from zonal.services.rds.certificates import AUTHORITY
-from zonal.services.rds.engine_versions import LICENSE
+from zonal.services.rds.engines import ENGINES
 from zonal.services.rds.model import HOSTED_ZONE, DbInstance, SubnetGroup
 from zonal.services.rds.subnet_groups import answer_group
 from zonal.services.rds.tags import answer_tags
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 HIDDEN = "****"
 STORAGE_FULL = "storage-full"
-"""An available instance whose storage is exhausted ("Viewing Amazon RDS DB instance status"). It is shown, not recorded: the disk decides
-it, and nothing that is allowed in `available` is refused because of it."""
+"""The status of an available instance whose storage is exhausted ("Viewing Amazon RDS DB instance status"). It is not recorded: it follows
+the disk, and every operation that `available` permits is still permitted."""
 
 IsStorageFull = Callable[[str], bool]
 """Whether the disk of an instance, by its resource id, is full."""
 
 
 class _Known(NamedTuple):
-    """A description, and the records that it shows: records do not change, but are replaced."""
+    """A rendered description and the records that it shows. A changed record is another object."""
 
     records: tuple[object, ...]
     shown: CachedXml
@@ -43,7 +43,7 @@ class _Known(NamedTuple):
 
 
 class Descriptions:
-    """The descriptions of DB instances that were asked for last."""
+    """Cache of rendered descriptions, one for each DB instance."""
 
     def __init__(self, is_storage_full: IsStorageFull) -> None:
         self._is_storage_full = is_storage_full
@@ -51,7 +51,7 @@ class Descriptions:
         self._groups: dict[str, CachedXml] = {}
 
     def of(self, view: RecordView) -> Callable[[DbInstance], Mapping[str, Any]]:
-        """What describes an instance in this view."""
+        """The function that describes an instance in this view."""
         self._refresh(view)
 
         def describe(instance: DbInstance) -> CachedXml:
@@ -69,7 +69,7 @@ class Descriptions:
         return describe
 
     def _refresh(self, view: RecordView) -> None:
-        """Describe the subnet groups (they show EC2's subnets too), and forget instances that are no more."""
+        """Render the subnet groups, which show EC2's subnets too, and drop the descriptions of deleted instances."""
         for group in view.select(SubnetGroup):
             shown = answer_group(view, group)
             if self._groups.get(group.id) != shown:
@@ -79,13 +79,13 @@ class Descriptions:
 
 
 def shown_status(instance: DbInstance, *, is_storage_full: bool) -> str:
-    """The status that RDS shows: the recorded one, but for an available instance that cannot write."""
+    """The status that RDS answers: the recorded one, or `storage-full` for an available instance that cannot write."""
     return STORAGE_FULL if is_storage_full and instance.status == lifecycle.AVAILABLE else instance.status
 
 
 def answer_instance(view: RecordView, instance: DbInstance, *, group: DBSubnetGroupTypeDef | None = None) -> DBInstanceTypeDef:
-    """An instance as DescribeDBInstances shows it. `group` is its subnet group's answer, if that is known already."""
-    deployment_status = view.get(DeploymentStatus, instance.id)
+    """An instance as DescribeDBInstances answers it. `group` is the description of its subnet group, if it is rendered already."""
+    engine, deployment_status = ENGINES[instance.engine], view.get(DeploymentStatus, instance.id)
     shown: DBInstanceTypeDef = {
         "DBInstanceIdentifier": instance.identifier,
         "DBInstanceClass": instance.instance_class,
@@ -105,8 +105,8 @@ def answer_instance(view: RecordView, instance: DbInstance, *, group: DBSubnetGr
         "EngineVersion": instance.engine_version,
         "AutoMinorVersionUpgrade": instance.auto_minor_version_upgrade,
         "ReadReplicaDBInstanceIdentifiers": [],
-        "LicenseModel": LICENSE,
-        "OptionGroupMemberships": [{"OptionGroupName": f"default:postgres-{_major(instance)}", "Status": "in-sync"}],
+        "LicenseModel": engine.license,
+        "OptionGroupMemberships": [{"OptionGroupName": engine.option_group(_major(instance)), "Status": "in-sync"}],
         "PubliclyAccessible": instance.publicly_accessible,
         "StorageType": instance.storage_type,
         "DbInstancePort": 0,
@@ -143,7 +143,7 @@ def answer_instance(view: RecordView, instance: DbInstance, *, group: DBSubnetGr
 
 
 def _show_zones(shown: DBInstanceTypeDef, instance: DbInstance, deployment_status: DeploymentStatus | None) -> None:
-    """Where the leader is; and where the standby is, but only while it holds every acknowledged write."""
+    """Add the leader's zone, and the standby's zone while the standby holds every acknowledged write."""
     if deployment_status is None or not deployment_status.members:
         if instance.interfaces:
             shown["AvailabilityZone"] = instance.interfaces[0].zone
@@ -180,4 +180,4 @@ def _major(instance: DbInstance) -> str:
 
 
 def _parameter_group(instance: DbInstance) -> str:
-    return f"default.postgres{_major(instance)}"
+    return ENGINES[instance.engine].parameter_group(_major(instance))

@@ -1,7 +1,7 @@
-"""What makes a DB instance true: its status follows its deployment, its name its leader, and changes that wait their window.
+"""Reconciles DB instances with their deployments: the status, the endpoint's name, and the changes that wait for the maintenance window.
 
-`observe` reads the records, `plan` says purely what is missing, and each step is one transaction or one call that may be repeated. The
-engines themselves are `control.deployment_reconciler`' work; here is only what RDS adds to them.
+`_observe` reads the records, `plan` returns purely the missing steps, and each step is one transaction or one call that may be repeated.
+`control.deployment_reconciler` reconciles the engines.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from zonal.services.rds.modification import apply, take_back
 
 
 class InstanceStep(Enum):
-    """What can be missing."""
+    """The steps. The values are for people who debug."""
 
-    POINT = "let the name lead to the leader"
-    DROP = "forget the name it had before"
-    EXPOSE = "have its public addresses reachable"
-    TRIM = "remove interfaces of nodes that are gone"
-    FINISH = "what was asked for is done"
-    APPLY = "the maintenance window is open"
-    TAKE_BACK = "a modification failed, so it is taken back"
-    WITHDRAW = "have its public addresses reachable no more"
-    REMOVE = "the deployment is gone"
+    POINT = "set the endpoint's name to the leader"
+    DROP = "remove the former identifier's name"
+    EXPOSE = "make its public addresses reachable from this machine"
+    TRIM = "delete the interfaces of removed nodes"
+    FINISH = "end its status: the deployment matches the spec"
+    APPLY = "apply pending changes: the maintenance window is open"
+    TAKE_BACK = "take back a modification that failed"
+    WITHDRAW = "withdraw its public addresses from this machine"
+    REMOVE = "delete its record: the deployment is deleted"
 
 
 class Observed(NamedTuple):
@@ -75,16 +75,16 @@ class DbInstanceReconciler:
         observed = self._observe(key)
         if observed is None:
             return None
-        troubles: list[ZonalError] = []
+        failures: list[ZonalError] = []
         for step in plan(observed):
             try:
                 await self._run(step, observed)
             except ZonalError as error:
                 if step is not InstanceStep.EXPOSE:
                     raise
-                troubles.append(error)  # This machine's own way in must not hold up what concerns the region.
-        if troubles:
-            raise troubles[0]
+                failures.append(error)  # The access from this machine must not block the steps that concern the region.
+        if failures:
+            raise failures[0]
         if observed.instance.pending == PendingChanges() or not observed.opens_in_seconds:
             return None
         return observed.opens_in_seconds / self._clock_speed
@@ -116,7 +116,7 @@ class DbInstanceReconciler:
             self._write(step, instance.id)
 
     def _write(self, step: InstanceStep, id: str) -> None:
-        """The steps that only change records; the instance is read again, since it may have changed meanwhile."""
+        """Carry out a step that only changes records. The instance is read again, because it may have changed meanwhile."""
         with self._store.transaction() as tx:
             instance, deployment_status = tx.require(DbInstance, id), tx.get(DeploymentStatus, id)
             if step is InstanceStep.REMOVE:
@@ -137,7 +137,7 @@ class DbInstanceReconciler:
 
 
 def plan(observed: Observed) -> tuple[InstanceStep, ...]:
-    """What is missing, in the order in which it is done."""
+    """The missing steps, in order."""
     instance, deployment_spec, deployment_status, opens_in_seconds, left = observed
     if instance.status == lifecycle.DELETING:
         return (InstanceStep.WITHDRAW, InstanceStep.REMOVE) if deployment_status is None or deployment_status.phase is Phase.DELETED else ()
@@ -158,7 +158,10 @@ def plan(observed: Observed) -> tuple[InstanceStep, ...]:
 
 
 def is_done(instance: DbInstance, deployment_spec: DeploymentSpec, deployment_status: DeploymentStatus, left: frozenset[str]) -> bool:
-    """Whether the deployment is what the instance's status waits for. A node in a lost zone is not waited for where none is wanted."""
+    """Whether the deployment has reached the state that the instance's status waits for.
+
+    A surplus node in a lost zone does not count.
+    """
     if instance.status == lifecycle.STOPPING:
         return deployment_status.phase is Phase.STOPPED
     if (
@@ -186,7 +189,7 @@ def is_done(instance: DbInstance, deployment_spec: DeploymentSpec, deployment_st
 
 
 def finished(instance: DbInstance) -> DbInstance:
-    """The instance after what its status was about: changes that were being applied are facts."""
+    """The instance at the end of its status, with the applied changes."""
     applied = instance.applying
     return replace(
         instance,
@@ -203,7 +206,7 @@ def finished(instance: DbInstance) -> DbInstance:
 
 
 def finished_events(instance: DbInstance) -> tuple[int, ...]:
-    """The numbers of the events that tell it."""
+    """The numbers of the events that report the end of its status."""
     applied = instance.applying
     by_status = {lifecycle.CREATING: (5,), lifecycle.STOPPING: (4, 87), lifecycle.STARTING: (6, 88)}
     numbers = by_status.get(instance.status, ())
@@ -217,7 +220,7 @@ def finished_events(instance: DbInstance) -> tuple[int, ...]:
 
 
 def _names(deployment_status: DeploymentStatus, deployment_spec: DeploymentSpec | None) -> set[str]:
-    """The nodes that there are or shall be."""
+    """The names of the nodes that exist or that the spec requires."""
     return {member.name for member in deployment_status.members} | {
         place.name for place in (deployment_spec.places if deployment_spec else ())
     }

@@ -1,7 +1,7 @@
-"""Looking at DB instances, and rebooting, stopping, starting and deleting them.
+"""DescribeDBInstances, RebootDBInstance, StopDBInstance, StartDBInstance and DeleteDBInstance.
 
-Each of these is a wish written down (`control.deployment_records.DeploymentSpec`) and a status that shows it; `db_instance_reconciler` ends
-the status when the wish is fulfilled.
+Each change is written into the deployment's spec (`control.deployment_records.DeploymentSpec`), with a status that shows it;
+`db_instance_reconciler` ends the status when the deployment matches the spec.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "eng
 
 
 class DbInstances:
-    """The operations on DB instances that are there."""
+    """The operations on existing DB instances."""
 
     def __init__(self, is_storage_full: IsStorageFull) -> None:
         self._descriptions = Descriptions(is_storage_full)
@@ -96,7 +96,7 @@ class DbInstances:
 
 
 def _in(call: ControlCall, identifier: str, status: str) -> DbInstance:
-    """The instance, which must have this status. Raises `InvalidDBInstanceState`."""
+    """The instance; it must have this status. Raises `InvalidDBInstanceState`."""
     instance = find_instance(call.transaction, identifier)
     if instance.status != status:
         raise AwsError("InvalidDBInstanceState", f"Instance {instance.identifier} is not in {status} state.")

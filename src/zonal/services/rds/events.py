@@ -1,9 +1,9 @@
-"""Events as RDS writes them: a view of the journal.
+"""DescribeEvents and DescribeEventCategories: RDS events as a view of the journal.
 
-What RDS itself does is noted in the journal as `rds.event` with the number of the event; what control does for a deployment (a failover, a
-restart) is translated from control's own entries. Texts and categories are those of "Amazon RDS event categories and event messages"
-in the RDS User Guide. Events belong to the name that an instance had at the time ("Renaming a DB instance" in the RDS User Guide: "Metrics
-and events associated with the name of a DB instance are maintained if you reuse a DB instance name").
+RDS's own actions are journalled as `rds.event` with the number of the event. Control's entries about a deployment whose owner is a DB
+instance (a failover, a restart) are translated into events. Texts and categories are those of "Amazon RDS event categories and event
+messages" in the RDS User Guide. Events belong to the name that an instance had at the time ("Renaming a DB instance" in the RDS User Guide:
+"Metrics and events associated with the name of a DB instance are maintained if you reuse a DB instance name").
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zonal.records.store import Store, Transaction
 from zonal.services.common.events import EventLog, EventRules
 from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds.lookups import filters, page
-from zonal.services.rds.model import instance_arn
+from zonal.services.rds.model import instance_arn, instance_identifier
 
 if TYPE_CHECKING:
     from types_boto3_rds.type_defs import DescribeEventCategoriesMessageTypeDef, DescribeEventsMessageTypeDef, EventTypeDef
@@ -24,7 +24,7 @@ JOURNALLED = "rds.event"
 
 
 class Kind(NamedTuple):
-    """An event: its number in RDS's list, its category, and its text."""
+    """An event: its number in RDS's list (RDS-EVENT-0049 is 49), its category, and its text."""
 
     number: int
     category: str
@@ -92,12 +92,19 @@ _RULES = EventRules(
 
 
 def note(transaction: Transaction, identifier: str, number: int) -> None:
-    """Write an event about an instance."""
-    transaction.note(JOURNALLED, identifier, number=number, message=KINDS[number].message)
+    """Journal an event about an instance."""
+    transaction.note(JOURNALLED, instance_arn(identifier), number=number, message=KINDS[number].message)
+
+
+def subjects(identifier: str) -> tuple[str, ...]:
+    """The journal's subjects of a DB instance: its ARN, and its bare identifier in entries that versions before ARNs wrote."""
+    return instance_arn(identifier), identifier
 
 
 def kind_of(entry: JournalEntry) -> Kind | None:
-    """The RDS event that a journal entry amounts to, if it does."""
+    """The RDS event of a journal entry; None where there is none, or where the subject is not a DB instance."""
+    if instance_identifier(entry.subject) is None:
+        return None
     if entry.event == JOURNALLED:
         return KINDS[entry.fields["number"]]
     if entry.event == "failover.decided" and entry.fields["action"] == "promote":
@@ -118,7 +125,10 @@ class Events:
 
     def __init__(self, store: Store) -> None:
         self._log = EventLog(
-            store, names=(JOURNALLED, "failover.", "node.restarted", "database.disk_full", "modification.failed"), kind_of=kind_of
+            store,
+            names=(JOURNALLED, "failover.", "node.restarted", "database.disk_full", "modification.failed"),
+            kind_of=kind_of,
+            subjects=subjects,
         )
 
     @operation("DescribeEvents")
@@ -132,7 +142,7 @@ class Events:
 
     @operation("DescribeEventCategories")
     def categories(self, call: ControlCall, request: DescribeEventCategoriesMessageTypeDef) -> ResponseMembers:
-        """The categories of what zonal has events about: DB instances."""
+        """The categories of the source types that zonal has events about: DB instances."""
         filters(request, ())
         kind = request.get("SourceType")
         _RULES.check_source_type(kind)
@@ -141,11 +151,12 @@ class Events:
 
 
 def _answer(entry: JournalEntry, kind: Kind) -> EventTypeDef:
+    identifier = instance_identifier(entry.subject) or ""
     return {
-        "SourceIdentifier": entry.subject,
+        "SourceIdentifier": identifier,
         "SourceType": "db-instance",
         "Message": kind.message,
         "EventCategories": [kind.category],
         "Date": entry.at,
-        "SourceArn": instance_arn(entry.subject),
+        "SourceArn": instance_arn(identifier),
     }

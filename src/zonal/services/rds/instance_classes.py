@@ -1,7 +1,7 @@
-"""DB instance classes: how much memory and how many virtual processors each promises, and what storage goes with it.
+"""DB instance classes with their memory and virtual processors, and the storage types.
 
-The figures are AWS's (`instance_classes.json` names the page). Memory is honoured: the engine sizes itself by it. Processors are those
-of this machine, shared by all; zonal does not measure them out.
+The figures are AWS's (`instance_classes.json` names the page). The engine sizes itself by the class's memory. All instances share this
+machine's processors; zonal does not limit them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from zonal.foundation.errors import AwsError
+from zonal.services.rds.engines import ENGINES
 
 GIBI = 1 << 30
 
@@ -51,7 +52,8 @@ def instance_classes() -> dict[str, InstanceClass]:
 
 
 def check_class(name: str, *, engine: str, version: str) -> InstanceClass:
-    """The class. Raises `InvalidParameterValue` for what is none, `InvalidParameterCombination` for one that is not offered."""
+    """The class. Raises `InvalidParameterValue` for a name that is not a class's, `InvalidParameterCombination` for a class that is not
+    offered."""
     if not name.startswith("db."):
         raise AwsError("InvalidParameterValue", f"Invalid DB Instance class: {name}")
     found = instance_classes().get(name)
@@ -59,8 +61,8 @@ def check_class(name: str, *, engine: str, version: str) -> InstanceClass:
         raise AwsError(
             "InvalidParameterCombination",
             f"RDS does not support creating a DB instance with the following combination: DBInstanceClass={name}, Engine={engine},"
-            f" EngineVersion={version}, LicenseModel=postgresql-license. For supported combinations of instance class and database engine"
-            " version, see the documentation.",
+            f" EngineVersion={version}, LicenseModel={ENGINES[engine].license}. For supported combinations of instance class and database"
+            " engine version, see the documentation.",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""The log files of a DB instance's leader: which there are, and portions of them.
+"""DescribeDBLogFiles and DownloadDBLogFilePortion: the log files of a DB instance's leader.
 
 A portion is addressed by a marker: `0` is the beginning, and each answer gives the marker of what follows. Without a marker the end
 of the file is answered. A portion ends at a whole line and is at most a mebibyte (DownloadDBLogFilePortion).
@@ -29,13 +29,13 @@ _FILES = PAGING.bounded(fewest=1, most=1000)
 
 
 class NodeLookup(Protocol):
-    """Gives the node that a member of a deployment is (`control.engine_nodes.Nodes`)."""
+    """Builds the node of a deployment's member (`control.engine_nodes.EngineNodes`)."""
 
     def node(self, deployment_spec: DeploymentSpec, member: Member) -> Node: ...
 
 
 class Logs:
-    """The operations on log files. They read files and no records, so they wait outside of transactions.
+    """The operations on log files. They wait for file reads, so they run outside of transactions.
 
     `nodes` returns None until the networks are built.
     """
@@ -81,7 +81,7 @@ class Logs:
 
 
 def portion(path: Path, marker: str | None, lines: int | None) -> ResponseMembers:
-    """A portion of a file. Raises `InvalidParameterValue` for a marker that is none."""
+    """A portion of a file. Raises `InvalidParameterValue` for an invalid marker."""
     if marker is not None and not marker.isdecimal():
         raise AwsError("InvalidParameterValue", f"The marker '{marker}' is not valid for this log file")
     with path.open("rb") as file:

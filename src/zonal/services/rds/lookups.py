@@ -1,4 +1,4 @@
-"""Finding RDS's things by name or ARN, and answering in pages and through filters as RDS does.
+"""Lookups of RDS's resources by name or ARN, and RDS's rules of pages and filters.
 
 Pages come by `MaxRecords` (20 to 100 in most operations, 100 by default) and `Marker`; the marker names the last thing that was
 answered, so that pages neither repeat nor skip what stays.

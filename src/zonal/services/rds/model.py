@@ -1,7 +1,7 @@
-"""What RDS remembers: DB subnet groups and DB instances, and nothing that changes them.
+"""The records of RDS: DB subnet groups and DB instances.
 
-A DB instance is what a customer asked for, with AWS's status. The engines behind it are a deployment of the same id
-(`control.deployment_records`): `RequestedParts` says what RDS wants of them, `DeploymentStatus` how they stand.
+A DB instance records the customer's request and AWS's status. Its engines are a deployment of the same id (`control.deployment_records`):
+`DeploymentSpec` is their desired state, `DeploymentStatus` their observed one.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import ClassVar
 
 import msgspec
 
-from zonal.foundation.identifiers import ACCOUNT, REGION, arn
+from zonal.foundation.identifiers import ACCOUNT, REGION, arn, parse_arn
 from zonal.records.store import Record
 from zonal.services.common.maintenance_windows import WindowRules
 from zonal.services.common.subnet_groups import SubnetGroupRecord
 
 ENDPOINT_HASH = "c" + hashlib.sha256(f"{ACCOUNT}/{REGION}".encode()).hexdigest()[:11]
-"""The part of every endpoint's name that AWS gives an account in a region."""
+"""The part of every endpoint's name that is specific to the account and the region."""
 
 DOMAIN = f"{ENDPOINT_HASH}.{REGION}.rds.zonal.internal"
 HOSTED_ZONE = "Z2R2ITUGPM61AM"
@@ -40,7 +40,7 @@ class SubnetGroup(SubnetGroupRecord, frozen=True, kw_only=True):
 
 
 class NodeInterface(msgspec.Struct, frozen=True):
-    """The customers' network interface of one node of the deployment."""
+    """The network interface of one node in the customer's VPC."""
 
     node: str
     interface_id: str
@@ -62,10 +62,10 @@ class PendingChanges(msgspec.Struct, frozen=True, omit_defaults=True):
 class DbInstance(Record, frozen=True, kw_only=True):
     """A DB instance, by its DbiResourceId. `status` follows `lifecycle.LIFECYCLE`.
 
-    `identifier` may change; it is unique. `numbers` counts the nodes ever made, so that no name is used twice. `pending` waits for
-    the maintenance window, `applying` is being done now; both show as pending. `password_pending` is the count of `RequestedParts.password`
-    that shows as pending until it was done. `former_identifier` is what its name was until the renaming is done. `certificate_until` is
-    when the server's certificate ends.
+    `identifier` is unique and may change. `numbers` counts all nodes ever created, so that no node's name is used twice. `pending` waits
+    for the maintenance window, `applying` is being carried out; both are answered as pending. `password_pending` is the value of
+    `DeploymentSpec.password` whose change is answered as pending until it is carried out. `former_identifier` is the identifier before a
+    rename that is not finished. `certificate_until` is the end of the server certificate's validity.
     """
 
     kind: ClassVar[str] = "db-instance"
@@ -110,3 +110,15 @@ class DbInstance(Record, frozen=True, kw_only=True):
 
 def instance_arn(identifier: str) -> str:
     return arn("rds", f"db:{identifier}")
+
+
+def instance_identifier(subject: str) -> str | None:
+    """The identifier of the DB instance that is a journal entry's subject; None where the subject is another resource.
+
+    A subject that is not an ARN is an identifier: versions before ARNs wrote it so, and only DB instances had deployments then.
+    """
+    parsed = parse_arn(subject)
+    if parsed is None:
+        return subject
+    resource_type, _, identifier = parsed[3].partition(":")
+    return identifier if (parsed[0], resource_type) == ("rds", "db") else None

@@ -1,8 +1,8 @@
-"""ModifyDBInstance: what is changed at once, what when AWS's maintenance window opens, and what `ApplyImmediately` brings forward.
+"""ModifyDBInstance: changes that are applied at once, and changes that wait for the maintenance window unless `ApplyImmediately`.
 
-At once, whatever is said: the master password, security groups, public access, deletion protection, windows, tags to snapshots. In the
+Always at once: the master password, security groups, public access, deletion protection, windows, tags to snapshots. In the
 window unless `ApplyImmediately`: Multi-AZ, class, storage, version, identifier ("Settings for DB instances" in the RDS User Guide).
-`apply` turns changes into what is wanted of the deployment; the reconcilers carry it out.
+`apply` turns changes into the spec of the deployment; the reconcilers carry it out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import msgspec
 from msgspec.structs import replace
 
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus
-from zonal.engines.postgres.accounts import scram_verifier
 from zonal.foundation.errors import AwsError
 from zonal.records.record_view import RecordView
 from zonal.records.store import Transaction
@@ -22,12 +21,14 @@ from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import ControlCall, ResponseMembers, operation
 from zonal.services.rds import events, lifecycle, placement
 from zonal.services.rds.checks import check_password, checked_identifier
-from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group
+from zonal.services.rds.creation import REFUSED, check_only, check_parameter_group, password_verifier
 from zonal.services.rds.db_instance_description import answer_instance
+from zonal.services.rds.deployment_owner import owner
 from zonal.services.rds.engine_versions import EngineVersionCatalog
+from zonal.services.rds.engines import ENGINES
 from zonal.services.rds.instance_classes import check_class, check_storage
 from zonal.services.rds.lookups import UNSUPPORTED, find_instance, instance_exists
-from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges, SubnetGroup
+from zonal.services.rds.model import WINDOWS, DbInstance, PendingChanges, SubnetGroup, instance_arn
 from zonal.services.rds.subnet_groups import RULES, subnets_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ CHANGED_BY = {
     "EngineVersion": "engine_version",
     "NewDBInstanceIdentifier": "identifier",
 }
-"""The parameters that wait for the window, and what waits."""
+"""The parameters that wait for the window, with the field of `PendingChanges`."""
 
 
 class Modification:
@@ -79,7 +80,7 @@ class Modification:
                 "InvalidDBInstanceState", f"Database instance is not in available state: {instance.identifier} is {instance.status}."
             )
         UNSUPPORTED.reject(request, MODIFY_REFUSED)
-        check_only(request)
+        check_only(request, ENGINES[instance.engine])
         changes = self._changes(call, request, instance)
         instance = self._at_once(call, request, instance)
         changes = _together(_not_named(instance.pending, request), changes)
@@ -91,7 +92,7 @@ class Modification:
         return {"DBInstance": answer_instance(tx, instance)}
 
     def _at_once(self, call: ControlCall, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> DbInstance:
-        """The changes that wait for nothing."""
+        """Apply the changes that do not wait for the window."""
         tx = call.transaction
         if (password := request.get("MasterUserPassword")) is not None:
             instance = _reset_password(tx, instance, password)
@@ -113,9 +114,10 @@ class Modification:
         )
 
     def _changes(self, call: ControlCall, request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> PendingChanges:
-        """The changes that wait for the window, checked; one to the present value is none."""
+        """The changes that wait for the window, validated. A parameter with the present value is not a change."""
         version = self._version(request, instance)
-        check_parameter_group(request.get("DBParameterGroupName"), self._catalog.chosen(instance.engine, instance.engine_version))
+        installed = self._catalog.chosen(instance.engine, instance.engine_version)
+        check_parameter_group(request.get("DBParameterGroupName"), ENGINES[instance.engine], installed)
         name = request.get("DBInstanceClass")
         if name is not None:
             check_class(name, engine=instance.engine, version=instance.engine_version)
@@ -146,20 +148,20 @@ class Modification:
         if asked is None or asked == (applying or instance.engine_version):
             return None
         if applying and asked == instance.engine_version:
-            return asked  # An upgrade that does not come to its end is taken back.
+            return asked  # This takes back an upgrade that does not complete.
         now = self._catalog.chosen(instance.engine, instance.engine_version)
         wanted = self._catalog.chosen(instance.engine, asked)
         if wanted.version == now.version:
             return None
-        if wanted not in self._catalog.upgrades(now):
+        if wanted not in self._catalog.upgrades(instance.engine, now):
             raise AwsError("InvalidParameterCombination", f"Cannot upgrade {instance.engine} from {now.version} to {wanted.version}")
         return wanted.version
 
 
 def apply(transaction: Transaction, instance: DbInstance, changes: PendingChanges, now: datetime, is_lost: IsLost) -> DbInstance:
-    """Have the deployment follow these changes from now on; the instance with the status that shows it."""
+    """Write these changes into the deployment's spec; returns the instance with the status that shows them."""
     if changes.identifier is not None and instance_exists(transaction, changes.identifier):
-        changes = replace(changes, identifier=None)  # Somebody else took the name while the change waited for the window.
+        changes = replace(changes, identifier=None)  # Another instance took the name while the change waited for the window.
     if changes == PendingChanges():
         return instance
     wanted = transaction.require(DeploymentSpec, instance.id)
@@ -173,8 +175,8 @@ def apply(transaction: Transaction, instance: DbInstance, changes: PendingChange
         events.note(transaction, instance.identifier, 24 if changes.multi_az else 30)
         instance, wanted = _resized(transaction, instance, wanted, now, is_lost, multi_az=changes.multi_az)
     if changes.identifier is not None:
-        wanted = replace(wanted, subject=changes.identifier)
-        transaction.note("rds.renamed", changes.identifier, former=instance.identifier, identifier=changes.identifier)
+        wanted = replace(wanted, owner=owner(changes.identifier))
+        transaction.note("rds.renamed", instance_arn(changes.identifier), former=instance.identifier, identifier=changes.identifier)
         instance = replace(instance, former_identifier=instance.identifier, identifier=changes.identifier)
     transaction.put(wanted)
     event = "rename" if changes.identifier else "upgrade" if changes.engine_version else "modify"
@@ -183,7 +185,7 @@ def apply(transaction: Transaction, instance: DbInstance, changes: PendingChange
 
 
 def take_back(transaction: Transaction, instance: DbInstance, deployment_status: DeploymentStatus) -> DbInstance:
-    """Have the deployment run again what the instance was before a modification that failed; what else is being changed goes on."""
+    """Set the deployment's spec back to the instance before a modification that failed. Other changes in progress continue."""
     wanted = transaction.require(DeploymentSpec, instance.id)
     size = check_class(instance.instance_class, engine=instance.engine, version=instance.engine_version)
     before = replace(wanted, memory_bytes=size.memory_bytes, engine_version=instance.engine_version)
@@ -195,18 +197,18 @@ def take_back(transaction: Transaction, instance: DbInstance, deployment_status:
 
 
 def _next_revision(view: RecordView, wanted: DeploymentSpec) -> int:
-    """A revision that was never wanted before, not even by a modification that failed."""
+    """A revision number that no spec had before, not even that of a failed modification."""
     return max(wanted.revision, view.require(DeploymentStatus, wanted.id).failed_revision) + 1
 
 
 def _is_stuck(view: RecordView, instance: DbInstance) -> bool:
-    """Whether a change is being carried out and waits for something. Then it can be changed again, back or forward."""
+    """Whether a change in progress waits for something. Then another modification is permitted."""
     deployment_status = view.get(DeploymentStatus, instance.id)
     return instance.status in lifecycle.CHANGING and deployment_status is not None and bool(deployment_status.why)
 
 
 def _present(instance: DbInstance) -> PendingChanges:
-    """What the instance is, as changes would make it."""
+    """The present values of an instance, as changes."""
     return PendingChanges(
         instance_class=instance.instance_class,
         allocated_storage=instance.allocated_storage,
@@ -219,7 +221,7 @@ def _present(instance: DbInstance) -> PendingChanges:
 def _resized(
     transaction: Transaction, instance: DbInstance, wanted: DeploymentSpec, now: datetime, is_lost: IsLost, *, multi_az: bool
 ) -> tuple[DbInstance, DeploymentSpec]:
-    """With a second place in another zone, or with the leader's place only."""
+    """The instance and its spec with a second place in another zone, or with the leader's place only."""
     deployment_status = transaction.require(DeploymentStatus, instance.id)
     if not multi_az:
         return instance, replace(wanted, places=(deployment_status.leading.place,))
@@ -235,7 +237,8 @@ def _reset_password(transaction: Transaction, instance: DbInstance, password: st
     wanted = transaction.require(DeploymentSpec, instance.id)
     transaction.put(replace(wanted, password=wanted.password + 1))
     kept = transaction.require(DeploymentSecrets, instance.id)
-    transaction.put(replace(kept, master=scram_verifier(password)))
+    verifier = password_verifier(ENGINES[instance.engine], password)
+    transaction.put(replace(kept, members=kept.members | {"master": verifier}))
     status = lifecycle.LIFECYCLE.next(instance.status, "reset") if instance.status == lifecycle.AVAILABLE else instance.status
     return replace(instance, password_pending=wanted.password + 1, status=status)
 
@@ -249,7 +252,7 @@ def _rewindowed(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -
 
 
 def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> int | None:
-    """More storage, rounded up to ten percent more at least (ModifyDBInstance, AllocatedStorage)."""
+    """The requested storage, raised to at least ten percent more than the present one (ModifyDBInstance, AllocatedStorage)."""
     asked = request.get("AllocatedStorage")
     if asked is None or asked == instance.allocated_storage:
         return None
@@ -262,12 +265,15 @@ def _storage(request: ModifyDBInstanceMessageTypeDef, instance: DbInstance) -> i
 
 
 def _not_named(pending: PendingChanges, request: ModifyDBInstanceMessageTypeDef) -> PendingChanges:
-    """What goes on waiting: whoever names a parameter again means its new value, also where that is the present one, which takes the
-    waiting change back ("Using the schedule modifications setting" in the RDS User Guide)."""
+    """The pending changes of the parameters that the request does not have.
+
+    A parameter in the request replaces its pending change; with the present value it cancels it ("Using the schedule modifications setting"
+    in the RDS User Guide).
+    """
     return replace(pending, **{field: None for name, field in CHANGED_BY.items() if name in request})
 
 
 def _together(first: PendingChanges, second: PendingChanges) -> PendingChanges:
-    """Both changes, the second one where they differ."""
+    """Both changes merged; the second one wins."""
     mine = {name: value for name, value in msgspec.structs.asdict(second).items() if value is not None}
     return replace(first, **mine)

@@ -1,4 +1,4 @@
-"""Where the nodes of a DB instance are: zones, subnets, interfaces, addresses.
+"""Chooses the zones, subnets, interfaces and addresses of a DB instance's nodes.
 
 Each node is a host of its own in a zone of the DB subnet group, with a requester-managed interface there (in the instance's security
 groups, as customers see it) and an address on the management network, over which replication and probes go.
@@ -34,13 +34,13 @@ INTERFACES = ManagedInterfaces(
         f" group is in {group_vpc}",
     ),
 )
-"""The interfaces of DB instances as customers see them."""
+"""The rules of the requester-managed interfaces of DB instances."""
 
 
 def chosen_zones(
     view: RecordView, group: SubnetGroup, *, count: int, is_lost: IsLost, wanted: str | None = None, but: Collection[str] = ()
 ) -> list[str]:
-    """Zones for so many new nodes: those of the group with the fewest nodes first, none of `but`; `wanted` first, if named.
+    """The zones of `count` new nodes: of the group's zones except `but`, `wanted` first if it is given, then those with the fewest nodes.
 
     Raises `InvalidVPCNetworkStateFault` and `InsufficientDBInstanceCapacity`.
     """
@@ -70,7 +70,7 @@ def chosen_zones(
 
 
 def check_public(view: RecordView, vpc_id: str) -> None:
-    """Raises `InvalidVPCNetworkStateFault` where nothing in the VPC can be public."""
+    """Raises `InvalidVPCNetworkStateFault` where the VPC has no internet gateway."""
     if gateway_of(view, vpc_id) is None:
         raise AwsError(
             "InvalidVPCNetworkStateFault",
@@ -80,7 +80,7 @@ def check_public(view: RecordView, vpc_id: str) -> None:
 
 
 def add_node(transaction: Transaction, instance: DbInstance, group: SubnetGroup, zone: str, now: datetime) -> tuple[DbInstance, Placement]:
-    """A place for a new node: its interface plugged into its host to be, its addresses, a name that was never used."""
+    """Create the interface of a new node; returns the instance with it, and the node's placement under a name that was never used."""
     number = instance.numbers + 1
     tail = f"{instance.identifier[:40]}-{instance.id[-4:].lower()}-{number}"
     subnet = next(subnet for subnet in subnets_of(transaction, group) if subnet.zone == zone)
@@ -100,7 +100,7 @@ def add_node(transaction: Transaction, instance: DbInstance, group: SubnetGroup,
 
 
 def set_public(transaction: Transaction, instance: DbInstance, *, public: bool) -> None:
-    """Lend each interface a public address, or take it back."""
+    """Associate a public address with each interface, or release it."""
     managed_interfaces.set_public(transaction, _ids(instance), public=public)
 
 
@@ -114,7 +114,7 @@ def public_addresses(view: RecordView, instance: DbInstance) -> tuple[str, ...]:
 
 
 def remove_interfaces(transaction: Transaction, instance: DbInstance, *, kept: Collection[str] = ()) -> DbInstance:
-    """Remove the interfaces of all nodes that are not kept, by the nodes' names."""
+    """Delete the interfaces of all nodes whose names are not in `kept`."""
     for interface in instance.interfaces:
         if interface.node not in kept:
             network_interfaces.delete(transaction, interface.interface_id)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from zonal.control.reconciler import Reconciler
 from zonal.records.store import Store, Transaction
 from zonal.services.common.blank_parameters import without_blanks
 from zonal.services.common.subnet_groups import IsLost
 from zonal.services.operation import Handler, handlers
-from zonal.services.rds import events, lifecycle
+from zonal.services.rds import deployment_owner, events, lifecycle
 from zonal.services.rds.account_attributes import AccountAttributes
 from zonal.services.rds.certificates import CertificateIssuer, Certificates
 from zonal.services.rds.creation import Creation
@@ -25,10 +26,7 @@ from zonal.services.rds.model import DbInstance
 from zonal.services.rds.modification import Modification
 from zonal.services.rds.subnet_groups import SubnetGroups
 from zonal.services.rds.tags import RdsTags
-from zonal.services.service import Runtime, Service, ServiceControllers
-
-OWNER = "rds:db"
-"""The kind of owner that a DB instance's deployment has."""
+from zonal.services.service import Runtime, Service
 
 
 def rds(
@@ -43,13 +41,16 @@ def rds(
     """The service descriptor. `nodes` returns None until the networks are built; for the rest see `operations`."""
     handlers = operations(store, engines, authority, is_lost=is_lost, logs=Logs(store, nodes), is_storage_full=is_storage_full)
 
-    def controllers(runtime: Runtime) -> ServiceControllers:
+    def reconcilers(runtime: Runtime) -> Sequence[Reconciler]:
         endpoints = Endpoints(runtime.store, runtime.names, runtime.exposure)
         clock, clock_speed = runtime.clock, runtime.settings.clock_speed
         instances = DbInstanceReconciler(runtime.store, endpoints, clock=clock, clock_speed=clock_speed, is_lost=runtime.is_lost)
-        return ServiceControllers([instances], {OWNER: endpoints})
+        return (instances,)
 
-    return Service("rds", handlers, controllers=controllers, resources=lambda: {"db instances": len(store.select(DbInstance))})
+    owners = {deployment_owner.KIND: deployment_owner.DbInstanceOwner(store)}
+    return Service(
+        "rds", handlers, reconcilers=reconcilers, owners=owners, resources=lambda: {"db instances": len(store.select(DbInstance))}
+    )
 
 
 def operations(

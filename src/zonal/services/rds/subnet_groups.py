@@ -1,7 +1,7 @@
-"""DB subnet groups: the subnets, at least in two zones, in which a DB instance's nodes may be.
+"""DB subnet groups: the subnets, in at least two zones, in which a DB instance's nodes may be placed.
 
-A group named `default` with the default subnets of the default VPC appears when the first instance is made that names no group, as
-in AWS ("Working with DB subnet groups" in the RDS User Guide).
+A group named `default` with the default subnets of the default VPC is created with the first instance that names no group, as in
+AWS ("Working with DB subnet groups" in the RDS User Guide).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def subnets_of(view: RecordView, group: SubnetGroup) -> list[Subnet]:
 
 
 def default_group(transaction: Transaction) -> SubnetGroup:
-    """The group `default`, made if it is not there. Raises `DBSubnetGroupNotFoundFault` where there is no default VPC."""
+    """The group `default`, created if it does not exist. Raises `DBSubnetGroupNotFoundFault` where there is no default VPC."""
     group = transaction.get(SubnetGroup, DEFAULT)
     if group is not None:
         return group
@@ -64,7 +64,7 @@ def default_group(transaction: Transaction) -> SubnetGroup:
 
 
 def answer_group(view: RecordView, group: SubnetGroup) -> DBSubnetGroupTypeDef:
-    """A group as RDS shows it."""
+    """A group as DescribeDBSubnetGroups answers it."""
     return {
         "DBSubnetGroupName": group.id,
         "DBSubnetGroupDescription": group.description,
@@ -148,7 +148,7 @@ class SubnetGroups:
 
 
 def _chosen(view: RecordView, ids: Sequence[str]) -> list[Subnet]:
-    """These subnets, of one VPC and in two zones at least. Raises `InvalidSubnet`, `DBSubnetGroupDoesNotCoverEnoughAZs`."""
+    """The subnets, which must be of one VPC and in at least two zones. Raises `InvalidSubnet`, `DBSubnetGroupDoesNotCoverEnoughAZs`."""
     return RULES.chosen(ids, lambda id: view.get(Subnet, id))
 
 

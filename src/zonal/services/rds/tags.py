@@ -1,4 +1,4 @@
-"""Tags of RDS's things: AddTagsToResource, RemoveTagsFromResource, ListTagsForResource, by ARN.
+"""AddTagsToResource, RemoveTagsFromResource and ListTagsForResource: tags of RDS's resources, by ARN.
 
 The rules are those of every AWS service (`common.tags`; "Tagging Amazon RDS resources" in the RDS User Guide).
 """
@@ -47,7 +47,7 @@ _RULES = TagRules(
 
 
 def answer_tags(tags: Mapping[str, str]) -> list[TagTypeDef]:
-    """Tags as every answer shows them, in the order of their keys."""
+    """Tags as every response lists them, in the order of their keys."""
     return cast("list[TagTypeDef]", common_tags.shown(tags))
 
 

@@ -13,15 +13,17 @@ from typing import Any, NamedTuple
 import botocore.session
 from botocore.model import Shape
 
-from tests.unit.control.simulation import ZONES, Monitors, Simulation
+from tests.unit.control.simulation import ZONES, FakeOwner, Monitors, Simulation
 from tests.unit.control.simulation import Region as Engines
 from zonal.control.deployment_reconciler import DeploymentReconciler
+from zonal.control.owners import NameAnnouncer, Owners
 from zonal.control.reconciler import Driver
 from zonal.foundation.authority import Authority
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import default_vpc
 from zonal.services.ec2.model import SecurityGroup, Vpc
 from zonal.services.operation import ControlCall
+from zonal.services.rds import deployment_owner
 from zonal.services.rds.db_instance_reconciler import DbInstanceReconciler
 from zonal.services.rds.endpoints import Endpoints
 from zonal.services.rds.logs import Logs
@@ -109,12 +111,15 @@ class Account:
 
     async def __aenter__(self) -> Account:
         self.engines = Engines(self.simulation)
+        owners = {deployment_owner.KIND: deployment_owner.DbInstanceOwner(self.store), "test:thing": FakeOwner("test:thing")}
+        self.owners = Owners(owners)
         self.endpoints = Endpoints(self.store, self.names, self.exposed)
         self.deployments = DeploymentReconciler(
             self.store,
             self.engines,
             Monitors(self.simulation),
-            self.endpoints,
+            NameAnnouncer(self.owners, self.names),
+            self.owners,
             zones=ZONES,
             settings=self.simulation.settings,
             clock=self.clock,

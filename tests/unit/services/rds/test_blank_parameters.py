@@ -44,7 +44,7 @@ def test_an_instance_created_with_every_optional_string_empty_is_one_created_wit
     differing = {name for name in plain if plain[name] != empty[name]} - {"CertificateDetails"}
     assert differing <= CREATED_ANEW
     assert all(instance.database is None for instance in account.store.select(DbInstance))
-    assert all(wanted.database is None for wanted in account.store.select(DeploymentSpec))
+    assert all(wanted.options["database"] is None for wanted in account.store.select(DeploymentSpec))
 
 
 @pytest.mark.parametrize("member", ["MasterUsername", "MasterUserPassword"])

@@ -72,7 +72,7 @@ def test_the_master_password_is_nowhere_in_clear_text() -> None:
                 f"{account.store.select(DeploymentSpec)} {account.store.select(DeploymentStatus)} {account.store.select(DeploymentSecrets)}"
             )
             assert "correct-horse" not in everything
-            assert account.store.select(DeploymentSecrets)[0].master.startswith("SCRAM-SHA-256$")
+            assert account.store.select(DeploymentSecrets)[0].members["master"].startswith("SCRAM-SHA-256$")
 
     run(test)
 

@@ -9,9 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.unit.services.rds.region import MODEL, Account, authority
+from zonal.engines.registry import POSTGRES
 from zonal.foundation.errors import AwsError
+from zonal.services.rds.engines import ENGINES
 from zonal.services.rds.instance_classes import instance_classes
 from zonal.services.rds.logs import portion
+from zonal.services.rds.model import DbInstance
+
+MARIADB = {
+    "DBInstanceIdentifier": "sales",
+    "Engine": "mariadb",
+    "DBInstanceClass": "db.t3.micro",
+    "AllocatedStorage": 20,
+    "MasterUsername": "master",
+    "MasterUserPassword": "password-of-master",
+}
 
 
 def versions(account: Account, **request: object) -> list[str]:
@@ -32,6 +44,25 @@ def test_a_newer_minor_version_is_an_upgrade_target() -> None:
     account = Account("17.6", "17.10", "18.0")
     [shown] = account.call("DescribeDBEngineVersions", EngineVersion="17.6")["DBEngineVersions"]
     assert [(target["EngineVersion"], target["IsMajorVersionUpgrade"]) for target in shown["ValidUpgradeTarget"]] == [("17.10", False)]
+
+
+def test_an_engine_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = POSTGRES._replace(name="mariadb", title="MariaDB", default_major="11")
+    row = ENGINES["postgres"]._replace(definition=definition, license="general-public-license", port=3306, reserved_prefixes=("maria_",))
+    account = Account("18.0")
+    assert account.call("DescribeDBEngineVersions", Engine="mariadb")["DBEngineVersions"] == []
+    assert "does not run mariadb yet" in account.error("CreateDBInstance", **MARIADB)[1]
+    monkeypatch.setitem(ENGINES, "mariadb", row)
+    [shown] = account.call("DescribeDBEngineVersions", Engine="mariadb")["DBEngineVersions"]
+    assert (shown["Engine"], shown["DBParameterGroupFamily"], shown["DBEngineDescription"]) == ("mariadb", "mariadb18", "MariaDB")
+    assert len(account.call("DescribeDBEngineVersions")["DBEngineVersions"]) == 2
+    option = account.call("DescribeOrderableDBInstanceOptions", Engine="mariadb")["OrderableDBInstanceOptions"][0]
+    assert option["LicenseModel"] == "general-public-license"
+    made = account.call("CreateDBInstance", **MARIADB)["DBInstance"]
+    assert made["LicenseModel"] == "general-public-license"
+    assert account.store.select(DbInstance)[0].port == 3306
+    assert account.error("CreateDBInstance", **(MARIADB | {"MasterUsername": "maria_x"}))[0] == "InvalidParameterValue"
+    assert account.error("CreateDBInstance", **(MARIADB | {"LicenseModel": "postgresql-license"}))[0] == "InvalidParameterCombination"
 
 
 def test_a_version_that_another_process_installs_is_found() -> None:

@@ -6,6 +6,9 @@ from datetime import timedelta
 
 from tests.unit.services.rds.region import Account
 from zonal.services.rds import events
+from zonal.services.rds.model import instance_arn
+
+ORDERS = instance_arn("orders")
 
 
 def told(account: Account, **request: object) -> list[str]:
@@ -15,9 +18,9 @@ def told(account: Account, **request: object) -> list[str]:
 def write(account: Account) -> None:
     with account.store.transaction() as tx:
         events.note(tx, "orders", 5)
-        tx.note("failover.decided", "orders", action="promote", node="n", why="w", epoch=2)
-        tx.note("failover.decided", "orders", action="go-alone", node="n", why="w", epoch=2)
-        tx.note("failover.renamed", "orders", node="n", address="a", epoch=2)
+        tx.note("failover.decided", ORDERS, action="promote", node="n", why="w", epoch=2)
+        tx.note("failover.decided", ORDERS, action="go-alone", node="n", why="w", epoch=2)
+        tx.note("failover.renamed", ORDERS, node="n", address="a", epoch=2)
         events.note(tx, "sales", 3)
 
 
@@ -81,7 +84,28 @@ def test_a_filter_that_an_operation_does_not_have_is_refused() -> None:
 def test_a_full_disk_of_a_database_is_an_event_of_low_storage() -> None:
     account = Account()
     with account.store.transaction() as tx:
-        tx.note("database.disk_full", "orders", directory="d", available_bytes=0)
+        tx.note("database.disk_full", ORDERS, directory="d", available_bytes=0)
         tx.note("disk.full", "region", directory="d", available_bytes=0)
-        tx.note("database.disk_recovered", "orders", directory="d", available_bytes=1, full_seconds=1.0)
+        tx.note("database.disk_recovered", ORDERS, directory="d", available_bytes=1, full_seconds=1.0)
     assert told(account, EventCategories=["low storage"]) == told(account) == ["Allocated storage has been exhausted"]
+
+
+def test_what_happens_to_another_owner_of_the_same_name_is_not_an_event_of_the_db_instance() -> None:
+    account = Account()
+    write(account)
+    before = account.call("DescribeEvents")["Events"]
+    with account.store.transaction() as tx:
+        for event, fields in (("failover.decided", {"action": "promote"}), ("failover.renamed", {}), ("node.restarted", {})):
+            tx.note(event, "arn:aws:elasticache:us-east-1:000000000000:replicationgroup:orders", node="n", **fields)
+            tx.note(event, "arn:aws:rds:us-east-1:000000000000:cluster:orders", node="n", **fields)
+    assert account.call("DescribeEvents")["Events"] == before
+    assert len(account.events()) == 3
+
+
+def test_events_that_were_journalled_under_the_bare_identifier_are_still_answered() -> None:
+    account = Account()
+    with account.store.transaction() as tx:
+        tx.note("failover.renamed", "orders", node="n", address="a", epoch=2)
+        tx.note("rds.event", ORDERS, number=5, message="DB instance created")
+    found = account.call("DescribeEvents", SourceIdentifier="orders", SourceType="db-instance")["Events"]
+    assert [(each["SourceIdentifier"], each["SourceArn"]) for each in found] == [("orders", ORDERS)] * 2

@@ -8,11 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests import virtual_time
-from tests.unit.control.simulation import connections, until
+from tests.unit.control.simulation import A, B, connections, place, until, want
+from tests.unit.control.simulation import spec as deployment_spec
 from tests.unit.services.rds.region import Account
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Phase
+from zonal.control.owners import Owner
 from zonal.control.sandbox_run import record_sandbox
 from zonal.foundation.settings import Settings
 from zonal.operator_api.journal_history import subject_journal
@@ -402,7 +405,7 @@ def test_an_upgrade_of_a_pair_ends_with_both_nodes_on_the_new_version() -> None:
 
 def test_a_new_password_is_pending_until_it_is_in_force() -> None:
     async def test(account: Account) -> None:
-        before = account.store.select(DeploymentSecrets)[0].master
+        before = account.store.select(DeploymentSecrets)[0].members["master"]
         shown = modify(account, MasterUserPassword="another-password")
         assert shown["DBInstanceStatus"] == "resetting-master-credentials" and shown["PendingModifiedValues"] == {
             "MasterUserPassword": "****"
@@ -410,7 +413,7 @@ def test_a_new_password_is_pending_until_it_is_in_force() -> None:
         await until(lambda: account.status() == "available")
         assert account.describe()["PendingModifiedValues"] == {}
         [engine] = account.simulation.engines.values()
-        assert engine.password == account.store.select(DeploymentSecrets)[0].master != before
+        assert engine.password == account.store.select(DeploymentSecrets)[0].members["master"] != before
 
     assert run(test)[-1] == "Reset master credentials"
 
@@ -442,6 +445,30 @@ def test_events_stay_with_the_name_as_on_aws_and_the_journal_follows_the_instanc
         assert account.events("orders") == ["DB instance created"], "DescribeEvents: events belong to the name, as on AWS"
         history = [entry.event for entry in subject_journal(account.store, "sales")]
         assert history.index("deployment.available") < history.index("rds.renamed") < history.index("node.restarted")
+
+    run(test)
+
+
+def test_a_deployment_of_another_owner_with_the_same_name_is_never_reported_as_the_db_instance() -> None:
+    thing = Owner("test:thing", "orders")
+
+    async def test(account: Account) -> None:
+        before, names, arn = account.events(), dict(account.names.table), account.describe()["DBInstanceArn"]
+        written = len(subject_journal(account.store, arn))
+        places = tuple(replace(place(number, zone), name=f"thing_{number}") for number, zone in enumerate((A, B), start=1))
+        want(account.simulation, replace(deployment_spec(A, B), places=places, owner=thing))
+
+        def standing() -> DeploymentStatus | None:
+            return account.store.get(DeploymentStatus, "d-1")
+
+        await until(lambda: (found := standing()) is not None and found.redundancy == "synchronous")
+        await account.simulation.engines["thing_1"].kill()
+        await until(lambda: (found := standing()) is not None and found.leader == "thing_2" and found.redundancy == "synchronous")
+        assert account.events() == before and account.names.table == names
+        assert len(subject_journal(account.store, arn)) == written
+        history = subject_journal(account.store, account.owners.arn(thing))
+        assert "failover.promoted" in [entry.event for entry in history]
+        assert {entry.subject for entry in history} == {"arn:aws:test:us-east-1:000000000000:thing:orders"}
 
     run(test)
 
