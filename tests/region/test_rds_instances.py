@@ -88,7 +88,7 @@ def test_the_certificate_is_the_regions(region: RunningRegion, database: str) ->
     assert "OperationalError" in ask(region, database, "select 1", sslmode="disable"), "TLS is demanded, as rds.force_ssl does"
 
 
-def test_the_master_user_is_no_superuser(region: RunningRegion, database: str) -> None:
+def test_the_master_user_is_not_a_superuser(region: RunningRegion, database: str) -> None:
     assert (
         ask(region, database, "select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = current_user") == "False True True"
     )
@@ -139,7 +139,7 @@ def test_a_stopped_instance_refuses_and_a_started_one_has_its_data(region: Runni
     assert ask(region, database, "select n from kept") == "7"
 
 
-def test_a_reboot_ends_connections_and_is_told(region: RunningRegion, database: str) -> None:
+def test_a_reboot_ends_connections_and_is_an_event(region: RunningRegion, database: str) -> None:
     begun = ask(region, database, "select pg_postmaster_start_time()")
     region.client("rds").reboot_db_instance(DBInstanceIdentifier=database)
     available(region, database)
@@ -236,7 +236,7 @@ def test_the_versions_are_those_that_are_installed(region: RunningRegion) -> Non
     assert "db.t3.micro" in {option["DBInstanceClass"] for page in options for option in page["OrderableDBInstanceOptions"]}
 
 
-def test_what_is_not_built_says_so(region: RunningRegion, database: str) -> None:
+def test_an_operation_or_a_parameter_that_is_not_implemented_is_refused(region: RunningRegion, database: str) -> None:
     rds = region.client("rds")
     with pytest.raises(ClientError, match="NotImplemented"):
         rds.create_db_snapshot(DBInstanceIdentifier=database, DBSnapshotIdentifier="one")
@@ -244,7 +244,7 @@ def test_what_is_not_built_says_so(region: RunningRegion, database: str) -> None
         rds.modify_db_instance(DBInstanceIdentifier=database, BackupRetentionPeriod=7)
 
 
-def test_a_multi_az_database_is_made_smaller_and_larger_again(region: RunningRegion) -> None:
+def test_the_class_of_a_multi_az_database_is_lowered_and_raised_again(region: RunningRegion) -> None:
     identifier = region.create_database(DBInstanceClass="db.t3.small", MultiAZ=True)
     try:
         ask(region, identifier, "create table kept as select generate_series(1, 1000) as n")

@@ -1,4 +1,4 @@
-"""A small world to fail in: zones, hosts and engines that hold lists of writes, in virtual time.
+"""A simulation with faults: zones, hosts and engines that hold lists of writes, in virtual time.
 
 An engine is the essence of a replicated database: a durable list of writes, a role, whom it requires, whom it follows. What it has
 written survives everything; whether it may tell its client so depends on those that it requires. Faults are those of the real

@@ -1,4 +1,4 @@
-"""Deployments on fakes in virtual time: made, broken in every way, mended, changed, removed."""
+"""Deployments on fakes in virtual time: creation, every fault, recovery, changes, removal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def made(simulation: Simulation, *zones: str) -> None:
     await until(lambda: redundancy_is(simulation, goal)() and status(simulation).phase is Phase.RUNNING)
 
 
-def test_a_single_node_is_made_and_its_name_leads_to_it() -> None:
+def test_a_single_node_is_created_and_its_name_leads_to_it() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation):
             await made(simulation, A)
@@ -204,7 +204,7 @@ def test_a_forced_failover_changes_the_roles_within_a_second() -> None:
     run(test)
 
 
-def test_a_restart_is_no_failover() -> None:
+def test_a_restart_does_not_fail_over() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation):
             await made(simulation, A, B)
@@ -437,7 +437,7 @@ def test_what_cannot_be_reached_is_removed_when_its_zone_returns() -> None:
     run(test)
 
 
-def test_a_node_is_told_of_though_the_leader_is_removed_already() -> None:
+def test_the_condition_of_a_node_is_reported_after_the_leader_was_removed() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation) as region:
             await made(simulation, A, B)
@@ -482,7 +482,7 @@ def test_a_standby_that_recovers_for_longer_than_the_first_wait_gets_a_longer_on
     run(test)
 
 
-def test_what_was_waited_for_is_not_told_any_more_while_the_standby_is_made_a_copy() -> None:
+def test_the_reason_for_waiting_is_replaced_while_the_standby_is_copied() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation) as region:
             await made(simulation, A, B)
@@ -518,7 +518,7 @@ def test_a_zone_that_is_back_is_not_given_as_the_reason_any_more(lost: tuple[str
             await until(lambda: region.deployments.why("d-1") == "")
 
 
-def test_the_journal_has_the_reason_of_a_copy_that_is_made_instead_of_a_rewind() -> None:
+def test_the_journal_has_the_reason_of_a_copy_instead_of_a_rewind() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation) as region:
             await made(simulation, A, B)
@@ -615,7 +615,7 @@ def test_an_old_leader_is_fenced_when_its_zone_returns_while_the_new_leaders_is_
     run(test)
 
 
-def test_an_old_leader_is_fenced_though_no_standby_is_wanted_any_more() -> None:
+def test_an_old_leader_is_fenced_after_the_spec_has_dropped_the_standby() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation) as region:
             await taken_over(simulation)
@@ -707,7 +707,7 @@ def test_a_single_node_that_hangs_is_killed_and_started() -> None:
     run(test)
 
 
-def test_without_a_second_zone_to_hear_nobody_is_promoted() -> None:
+def test_no_node_is_promoted_where_no_monitoring_host_reaches_another_zone() -> None:
     async def test(simulation: Simulation) -> None:
         async with Region(simulation) as region:
             await made(simulation, A, B)

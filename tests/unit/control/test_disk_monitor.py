@@ -1,4 +1,4 @@
-"""A full disk is told: at once, in the journal once per change, and no longer than it is full."""
+"""A full disk is reported at once, once per change in the journal, and as long as it is full."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_a_disk_that_everybody_shares_is_warned_of_once() -> None:
     assert len(watching.warnings()) == 1 and watching.is_full("db-1")
 
 
-async def test_a_database_that_is_gone_is_not_full_any_more() -> None:
+async def test_a_deleted_database_is_not_full_any_more() -> None:
     store, disks = store_with_a_database(), Disks()
     disks.spaces[HOST_A] = FULL
     watching = monitor(store, disks)
@@ -138,7 +138,7 @@ async def test_a_database_that_is_gone_is_not_full_any_more() -> None:
     assert not watching.is_full("db-1") and not monitor(store, disks).is_full("db-1")
 
 
-async def test_a_directory_that_does_not_exist_yet_says_nothing(tmp_path: Path) -> None:
+async def test_a_directory_that_does_not_exist_yet_is_ignored(tmp_path: Path) -> None:
     assert disk_space(tmp_path / "not there") is None
     space = disk_space(tmp_path)
     assert space is not None and space.available_bytes > 0

@@ -1,4 +1,4 @@
-"""Who may lead: the table row by row, and what holds for every view."""
+"""The failover table row by row, and properties that hold for every view."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_one_monitor_that_sees_the_leader_keeps_it_in_office() -> None:
     assert action(view(one, standby(SERVING))) is FailoverAction.WAIT
 
 
-def test_a_monitor_that_hears_nobody_does_not_count() -> None:
+def test_a_monitoring_host_that_reaches_no_other_zone_does_not_count() -> None:
     one = NodeView(
         "one", A, (history("one", B, SILENT), history("one", C, SERVING, writable=True, required=("two",), synchronous=("two",)))
     )
@@ -172,7 +172,7 @@ def test_the_old_leader_of_a_recorded_promotion_is_fenced_though_the_new_one_is_
     assert decide(completed, LIMITS)[:2] == (FailoverAction.PROMOTE, "two"), "the node being promoted is to take writes"
 
 
-def test_a_node_that_is_no_member_of_the_pair_any_more_is_fenced_too() -> None:
+def test_a_former_member_of_the_pair_is_fenced_too() -> None:
     seen = view(leader(SILENT), None, Redundancy.SINGLE, unfenced=("two",), reachable=frozenset({"two"}))
     assert decide(seen, LIMITS)[:2] == (FailoverAction.FENCE, "two")
 
@@ -235,7 +235,7 @@ def test_there_is_an_answer_to_every_view(seen: FailoverView) -> None:
 
 
 @given(views())
-def test_nobody_is_promoted_who_may_miss_an_acknowledged_write(seen: FailoverView) -> None:
+def test_a_node_that_may_lack_an_acknowledged_write_is_never_promoted(seen: FailoverView) -> None:
     if decide(seen, LIMITS).action is FailoverAction.PROMOTE:
         assert seen.redundancy is Redundancy.SYNCHRONOUS and seen.standby is not None
         assert seen.promoting or not seen.standby.needs

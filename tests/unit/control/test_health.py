@@ -1,4 +1,4 @@
-"""Looking: quick where something is wrong, patient with what was just started, and deaf monitors are known."""
+"""Probing: quick after a failure, with a grace period after a start; isolated monitoring hosts are detected."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def on(test: Callable[[Ward], Awaitable[None]]) -> None:
     virtual_time.run(main())
 
 
-def test_a_node_is_probed_from_every_other_zone_and_health_is_no_news() -> None:
+def test_a_node_is_probed_from_every_other_zone_and_health_is_not_news() -> None:
     async def test(ward: Ward) -> None:
         assert {history.zone for history in ward.health.histories("d-1", "orders_1")} == {B, C} and ward.answers() == {ProbeStatus.SERVING}
         await asyncio.sleep(LONGEST_SECONDS)
@@ -99,7 +99,7 @@ def test_a_node_that_was_just_started_is_not_judged_for_a_while() -> None:
     on(test)
 
 
-def test_a_monitor_whose_zone_is_cut_hears_nobody() -> None:
+def test_a_monitoring_host_in_a_cut_zone_reaches_no_other_zone() -> None:
     async def test(ward: Ward) -> None:
         assert ward.health.connected_zones() == {A, B, C}
         ward.simulation.fail(B, "network")

@@ -1,4 +1,4 @@
-"""Logs of engines are kept for a while and within a bound; the one that is written is never taken from its writer."""
+"""Log files of engines are kept for three days and within a bound; the file being written is never removed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_current_file_starts_again_when_it_is_too_large(tmp_path: Path) -> N
     assert names(tmp_path) == {"log", "log.1"}
 
 
-def test_every_host_and_the_forwarder_are_looked_at(tmp_path: Path) -> None:
+def test_the_logs_of_every_host_and_of_the_forwarder_are_bounded(tmp_path: Path) -> None:
     retention = LogRetention(tmp_path, tmp_path / "hosts")
     retention.enforce(NOW)
     console = log(tmp_path / "hosts" / "one", "console.log", age=0, size=LOG_BYTES + 1)

@@ -1,4 +1,4 @@
-"""What a look adds to the one before it."""
+"""How a probe result extends the history before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def seen(moment: float, *, required: tuple[str, ...] = ("two",), synchronous: tu
 
 
 @pytest.mark.parametrize("required", [("two",), ()])
-def test_a_leader_without_its_standby_is_detached_for_as_long_as_it_says_so(required: tuple[str, ...]) -> None:
+def test_a_leader_without_its_standby_is_detached_for_as_long_as_it_reports_that(required: tuple[str, ...]) -> None:
     history: ProbeHistory | None = None
     for moment in (10.0, 10.5, 12.0):
         history = next_history(history, seen(moment, required=required))

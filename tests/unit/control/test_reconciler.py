@@ -1,4 +1,4 @@
-"""The driver: one convergence for each key at a time, again after failures, and nothing forgotten."""
+"""The driver: one convergence of a key at a time, retries after failures, and no lost change."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_leaving_cancels_what_runs_and_nothing_runs_afterwards() -> None:
     run(test)
 
 
-def test_waiting_for_idleness_says_what_is_still_going_on() -> None:
+def test_a_timeout_of_idle_names_the_busy_keys() -> None:
     async def converge(key: str) -> None:
         raise ZonalError("the lamp is hot")
 

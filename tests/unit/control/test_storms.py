@@ -1,4 +1,4 @@
-"""Storms: any order of faults, repairs, wishes and regions killed anywhere, with clients writing all the while.
+"""Storms: any order of faults, repairs, changes and killed regions, while clients write.
 
 Clients write through the name, and stubborn ones keep writing to whatever node they can still reach in its own zone. At no moment may two
 nodes be able to acknowledge, and a node that can be reached takes writes without leading for no longer than a fence takes. When the

@@ -20,7 +20,7 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
-def test_a_server_that_says_nothing_is_silent_after_the_patience(listener: socket.socket) -> None:
+def test_a_server_that_does_not_answer_is_silent_after_the_patience(listener: socket.socket) -> None:
     started = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         ClientConnection(target(listener.getsockname()[1]))

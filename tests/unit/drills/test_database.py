@@ -1,4 +1,4 @@
-"""A drill's own database is removed whatever happens while it is made."""
+"""A drill's own database is deleted whatever happens during its creation."""
 
 from typing import Any
 

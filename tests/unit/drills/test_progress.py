@@ -1,4 +1,4 @@
-"""What a drill reports while it runs, in made-up time."""
+"""The progress reports of a drill, in simulated time."""
 
 from datetime import UTC, datetime
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The order of a drill, in made-up time, with a region that answers from a script."""
+"""The order of a drill's actions, in simulated time, with a scripted region."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

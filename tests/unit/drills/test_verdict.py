@@ -58,7 +58,7 @@ def test_a_row_whose_end_is_unknown_may_be_there_or_not(there: bool) -> None:
     assert result.passed and result.unknown == 1
 
 
-def test_a_row_that_nobody_tried_to_write_is_a_phantom() -> None:
+def test_a_row_that_no_client_tried_to_write_is_a_phantom() -> None:
     attempts = acknowledged(WHOLE)
     assert verdict(attempts, rows(attempts) | {ReadBackRow(9, 1)}).phantom == 1
 
@@ -78,7 +78,7 @@ def test_a_server_that_leads_again_on_a_later_timeline_is_a_new_reign() -> None:
     assert overlapping_primaries(acknowledged([(1.0, OLD, 1), (2.0, NEW, 2), (3.0, OLD, 3)])) == []
 
 
-def test_an_acknowledgement_that_was_under_way_when_the_new_primary_began_is_no_overlap() -> None:
+def test_an_acknowledgement_in_flight_when_the_new_primary_began_is_not_an_overlap() -> None:
     slow = Attempt(1, 1, 9.9, 12.5, Outcome.ACKNOWLEDGED, OLD, 1)
     assert overlapping_primaries([slow, Attempt(2, 1, 11.9, 12.0, Outcome.ACKNOWLEDGED, NEW, 2)]) == []
 
@@ -90,7 +90,7 @@ def test_a_client_that_never_comes_back_fails_the_drill() -> None:
     assert "still silent" in result.reasons[0]
 
 
-def test_a_client_that_was_heard_during_the_outage_but_never_after_the_heal_has_not_come_back() -> None:
+def test_a_client_with_acknowledgements_during_the_outage_but_none_after_the_healing_has_not_recovered() -> None:
     attempts = acknowledged([row for row in WHOLE if row[0] < MILESTONES.healed])  # type: ignore[operator]
     result = verdict(attempts, rows(attempts))
     assert not result.passed and "still silent" in result.reasons[0]
@@ -130,7 +130,7 @@ FOUND = st.frozensets(st.builds(ReadBackRow, client=st.integers(1, 3), number=st
 
 
 @given(ATTEMPTS, FOUND)
-def test_every_row_is_judged_once_and_only_by_what_its_client_was_told(attempts: list[Attempt], found: frozenset[ReadBackRow]) -> None:
+def test_every_row_is_judged_once_and_only_by_the_outcome_in_its_ledger(attempts: list[Attempt], found: frozenset[ReadBackRow]) -> None:
     told = {ReadBackRow(each.client, each.number): each.outcome for each in attempts}
     result = verdict(attempts, found)
     assert result.acknowledged + result.failed + result.unknown == len(attempts)

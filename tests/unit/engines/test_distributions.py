@@ -1,4 +1,4 @@
-"""Distributions name what they cannot do, and unpack nothing outside their directory."""
+"""Distributions report why they cannot fetch a version, and unpack nothing outside their directory."""
 
 from __future__ import annotations
 

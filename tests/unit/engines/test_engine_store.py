@@ -1,4 +1,4 @@
-"""The engine store offers what is there and runs, and installs whole versions or none."""
+"""The engine store offers the versions that run, and installs a version completely or not at all."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_installation_that_lacks_a_program_or_does_not_run_is_not_offered(sto
     assert store.installed() == []
 
 
-def test_removing_takes_a_version_away_and_says_what_is_there_instead(store: EngineStore) -> None:
+def test_a_removed_version_is_gone_and_the_error_for_it_lists_the_installed_ones(store: EngineStore) -> None:
     lay_out(store.root / "postgres" / "17.1", "17.1")
     with pytest.raises(EngineStoreError, match=r"postgres 16 is not installed; installed: 17\.1"):
         store.remove("postgres", "16")
@@ -124,7 +124,7 @@ def test_a_version_that_does_not_exist_is_refused_with_the_reason(store: EngineS
 
 
 @pytest.mark.parametrize(("engine", "version"), [("oracle", "19"), ("postgres", "latest"), ("postgres", "17; rm")])
-def test_nonsense_is_refused_before_anything_is_asked(store: EngineStore, index: list[str], engine: str, version: str) -> None:
+def test_an_invalid_version_is_refused_before_any_download(store: EngineStore, index: list[str], engine: str, version: str) -> None:
     with pytest.raises(EngineStoreError):
         store.install(engine, version)
     assert index == []

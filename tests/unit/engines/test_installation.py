@@ -100,13 +100,15 @@ def test_a_library_that_no_package_has_is_refused_by_name(home: Path, machine: s
         installation.complete_libraries(home)
 
 
-def test_a_machine_without_apt_is_told_which_libraries_it_lacks(home: Path, machine: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_on_a_machine_without_apt_names_the_missing_libraries(
+    home: Path, machine: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(apt, "unavailable", lambda: "apt-get not found")
     with pytest.raises(IncompleteInstallation, match=r"needs libraries that this machine lacks: libxml2\.so\.2"):
         installation.complete_libraries(home)
 
 
-def test_a_machine_without_time_zones_is_told_which_package_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_on_a_machine_without_time_zones_names_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "TIME_ZONES", tmp_path)
     with pytest.raises(IncompleteInstallation, match="install the package tzdata"):
         installation.check_machine_files()

@@ -33,7 +33,7 @@ def test_what_a_standby_must_hold_is_read_from_its_control_file() -> None:
     }
 
 
-def test_a_standby_is_configured_with_the_larger_of_what_is_wanted_and_recorded_and_a_leader_with_what_is_wanted(tmp_path: Path) -> None:
+def test_a_standby_has_the_larger_of_the_configured_and_the_minimum_value_and_a_leader_the_configured_one(tmp_path: Path) -> None:
     spec = replace(SPEC, settings=(("max_worker_processes", "9"), ("max_locks_per_transaction", "128")))
     Layout(tmp_path).write_least(ordered_settings.recorded(CONTROL_DATA))
     standby, leader = settings(spec, RoleState(Role.STANDBY, ORIGIN), tmp_path), settings(spec, RoleState(Role.LEADER), tmp_path)

@@ -1,4 +1,4 @@
-"""What stands in a node's files, and what a node remembers of its part."""
+"""The content of a node's files, and the role that it keeps."""
 
 from __future__ import annotations
 

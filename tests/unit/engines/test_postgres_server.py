@@ -1,4 +1,4 @@
-"""A PostgreSQL node without a server: in which order its programs are asked."""
+"""A PostgreSQL node without a server: the order in which its programs run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_a_leader_waits_for_its_standby_only_after_a_checkpoint(tmp_path: 
     assert commands.asked[1:] == (["checkpoint;"] if replicas else [])
 
 
-async def test_a_leader_keeps_log_for_a_standby_that_it_lost_until_it_is_back_or_none_is_wanted(tmp_path: Path) -> None:
+async def test_a_leader_keeps_log_for_a_lost_standby_until_it_returns_or_is_dropped(tmp_path: Path) -> None:
     host: Any = Host(tmp_path)
     node = PostgresNode(SPEC, host, "password")
     node._commands = Programs(tmp_path)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""CreateDBInstance: what it makes, and what it refuses, in AWS's words."""
+"""CreateDBInstance: what it creates, and what it refuses with AWS's errors."""
 
 from __future__ import annotations
 

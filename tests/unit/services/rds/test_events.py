@@ -24,7 +24,7 @@ def write(account: Account) -> None:
         events.note(tx, "sales", 3)
 
 
-def test_controls_entries_are_told_in_rds_messages() -> None:
+def test_entries_of_control_are_answered_with_rds_messages() -> None:
     account = Account()
     write(account)
     assert told(account, SourceIdentifier="orders", SourceType="db-instance") == [

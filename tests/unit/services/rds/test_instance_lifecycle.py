@@ -1,4 +1,4 @@
-"""A DB instance's life after its creation: rebooted, failed over, changed, renamed, stopped, started, deleted."""
+"""A DB instance after its creation: rebooted, failed over, changed, renamed, stopped, started, deleted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_status_can_reach_its_end() -> None:
     assert LIFECYCLE.dead_ends() == frozenset()
 
 
-def test_a_forced_failover_swaps_the_zones_and_says_so_in_events() -> None:
+def test_a_forced_failover_swaps_the_zones_and_is_an_event() -> None:
     async def test(account: Account) -> None:
         before = account.describe()
         address = account.names.table[before["Endpoint"]["Address"]]
@@ -68,7 +68,7 @@ def test_a_forced_failover_swaps_the_zones_and_says_so_in_events() -> None:
     assert events == ["DB instance created", "Multi-AZ instance failover started.", "Multi-AZ instance failover completed"]
 
 
-def test_an_automatic_failover_is_told_as_well() -> None:
+def test_an_automatic_failover_is_an_event_too() -> None:
     async def test(account: Account) -> None:
         account.simulation.fail(account.describe()["AvailabilityZone"], "power")
         await asyncio.sleep(5)
@@ -163,7 +163,7 @@ def test_an_instance_whose_zone_is_lost_at_the_start_of_the_region_stays_startin
     virtual_time.run(main())
 
 
-def test_a_region_process_that_is_started_anew_in_its_sandbox_leaves_an_instance_available() -> None:
+def test_a_region_process_restarted_in_its_sandbox_leaves_an_instance_available() -> None:
     account = Account()
     start_region(account, "first")
 
@@ -308,7 +308,7 @@ def connections_in_force(account: Account) -> set[int]:
 
 
 @pytest.mark.parametrize("multi_az", [False, True])
-def test_an_instance_is_made_smaller_and_larger_again(multi_az: bool) -> None:
+def test_the_class_of_an_instance_is_lowered_and_raised_again(multi_az: bool) -> None:
     async def test(account: Account) -> None:
         for name, memory in (("db.t3.micro", 1), ("db.t3.medium", 4), ("db.t3.small", 2)):
             assert modify(account, DBInstanceClass=name, ApplyImmediately=True)["DBInstanceStatus"] == "modifying"
@@ -321,7 +321,7 @@ def test_an_instance_is_made_smaller_and_larger_again(multi_az: bool) -> None:
 
 @pytest.mark.parametrize("multi_az", [False, True])
 @pytest.mark.parametrize("changes", [{"DBInstanceClass": "db.t3.micro"}, {"DBInstanceClass": "db.t3.medium"}, {"EngineVersion": "18.1"}])
-def test_a_change_with_which_the_engine_does_not_start_is_taken_back_and_told(changes: dict[str, Any], multi_az: bool) -> None:
+def test_a_change_with_which_the_engine_does_not_start_is_taken_back_with_an_event(changes: dict[str, Any], multi_az: bool) -> None:
     async def test(account: Account) -> None:
         before = account.describe()
         runs = {engine.runs.revision for engine in account.simulation.engines.values()}
@@ -502,7 +502,7 @@ def test_security_groups_and_public_access_change_at_once() -> None:
         ({"DBParameterGroupName": "mine"}, "DBParameterGroupNotFound"),
     ],
 )
-def test_a_change_that_cannot_be_made_is_refused_as_a_whole(parameters: dict[str, Any], code: str) -> None:
+def test_a_modification_with_one_invalid_change_is_refused_as_a_whole(parameters: dict[str, Any], code: str) -> None:
     async def test(account: Account) -> None:
         before = account.describe()
         assert (

@@ -1,4 +1,4 @@
-"""DB subnet groups: two zones at least, one VPC, and not gone while they are used."""
+"""DB subnet groups: at least two zones, one VPC, and no deletion while they are used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make(account: Account, name: str = "mine", **more: object) -> dict[str, obje
     return account.call("CreateDBSubnetGroup", **(asked | more))["DBSubnetGroup"]  # type: ignore[no-any-return]
 
 
-def test_a_group_is_made_changed_described_and_deleted() -> None:
+def test_a_group_is_created_modified_described_and_deleted() -> None:
     account = Account()
     shown = make(account, "Mine")
     assert shown["DBSubnetGroupName"] == "mine" and shown["SubnetGroupStatus"] == "Complete"
