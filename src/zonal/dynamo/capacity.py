@@ -134,9 +134,9 @@ class ThroughputLimiter:
             return
         now = self._seconds()
         if not self._limit(table, kind, index, now).has_any(now):
-            self._refuse(table, kind, index)
+            self._throttle(table, kind, index)
         if partition is not None and (bucket := self._partitions.get((partition, kind))) is not None and not bucket.has_any(now):
-            self._refuse(table, kind, index, by_partition=True)
+            self._throttle(table, kind, index, by_partition=True)
 
     def admit_write(self, table: Table, partition: bytes, cost: Cost) -> None:
         """Admit a write to the table and to each global index that it changes, or raise AWS's throttling error."""
@@ -203,7 +203,7 @@ class ThroughputLimiter:
             bucket = self._partitions[partition, kind] = TokenBucket(PARTITION_LIMITS[kind], now, burst_seconds=1)
         bucket.take(units, now)
 
-    def _refuse(self, table: Table, kind: str, index: str | None, *, by_partition: bool = False) -> None:
+    def _throttle(self, table: Table, kind: str, index: str | None, *, by_partition: bool = False) -> None:
         self._tally(table.name, int(self._seconds()) // 60).throttled += 1
         resource = arn("dynamodb", f"table/{table.name}" + (f"/index/{index}" if index else ""))
         where = "Index" if index else "Table"

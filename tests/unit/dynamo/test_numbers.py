@@ -67,7 +67,7 @@ def test_sizes_are_those_that_aws_counts() -> None:
     assert numbers.size("-1") == numbers.size("1") + 1
 
 
-def test_a_sum_that_would_need_rounding_is_refused() -> None:
+def test_a_sum_that_would_need_rounding_is_rejected() -> None:
     assert numbers.add("0.1", "0.2") == "0.3"
     assert numbers.subtract("1", "3") == "-2"
     with pytest.raises(AwsError) as caught:

@@ -55,7 +55,7 @@ class ParsedCondition:
     reserved: str | None = None
     operators: int = 0
 
-    def complain(self) -> None:
+    def raise_first_error(self) -> None:
         """Raise the first error that depends on the text alone, in AWS's order."""
         if self.redundant:
             raise ExpressionError("The expression has redundant parentheses;")
@@ -78,7 +78,7 @@ def parse(text: str) -> ParsedCondition:
 
 def bind(draft: ParsedCondition, names: AttributeNames) -> ast.Condition:
     """The tree of a parsed condition with these names and values. Raises `ExpressionError` with AWS's first error."""
-    draft.complain()
+    draft.raise_first_error()
     for condition in draft.simple:
         _check(condition, names)
     return _condition(draft.root, names)
@@ -216,38 +216,38 @@ class _ConditionParser:
 _Read = tuple[ConditionNode | RawOperand, bool]
 
 
-class _Complaints:
+class _ConditionErrors:
     """The errors of one condition. AWS reports the first of: operand count, equal operands, operand type."""
 
     count: str | None = None
     distinct: str | None = None
     type: str | None = None
 
-    def tell(self) -> None:
-        for complaint in (self.count, self.distinct, self.type):
-            if complaint is not None:
-                raise ExpressionError(complaint)
+    def raise_first(self) -> None:
+        for message in (self.count, self.distinct, self.type):
+            if message is not None:
+                raise ExpressionError(message)
 
 
 def _check(condition: Simple, names: AttributeNames) -> None:
     for operand in condition.operands:
         _resolve(operand, names)
-    complaints = _Complaints()
+    errors = _ConditionErrors()
     for operand in condition.operands:
-        _check_operand(operand, names, complaints)
+        _check_operand(operand, names, errors)
     if condition.operator in FUNCTIONS:
-        _check_function(condition.operator, condition.operands, names, complaints)
+        _check_function(condition.operator, condition.operands, names, errors)
     elif condition.operator == "BETWEEN":
-        complaints.type = complaints.type or _order_complaint("BETWEEN", condition.operands, names)
-        complaints.type = complaints.type or _between_complaint(condition.operands[1:], names)
+        errors.type = errors.type or _order_error("BETWEEN", condition.operands, names)
+        errors.type = errors.type or _between_error(condition.operands[1:], names)
     elif condition.operator == "IN":
         if len(condition.operands) - 1 > MAX_CHOICES:
-            complaints.count = _count_complaint("IN", len(condition.operands) - 1)
+            errors.count = _count_error("IN", len(condition.operands) - 1)
     else:
-        _check_distinct(condition.operator, condition.operands, names, complaints)
+        _check_distinct(condition.operator, condition.operands, names, errors)
         if condition.operator not in ("=", "<>"):
-            complaints.type = complaints.type or _order_complaint(condition.operator, condition.operands, names)
-    complaints.tell()
+            errors.type = errors.type or _order_error(condition.operator, condition.operands, names)
+    errors.raise_first()
 
 
 def _resolve(operand: RawOperand, names: AttributeNames) -> None:
@@ -260,39 +260,39 @@ def _resolve(operand: RawOperand, names: AttributeNames) -> None:
             _resolve(inner, names)
 
 
-def _check_operand(operand: RawOperand, names: AttributeNames, complaints: _Complaints) -> None:
+def _check_operand(operand: RawOperand, names: AttributeNames, errors: _ConditionErrors) -> None:
     if isinstance(operand, RawFunction):
         for inner in operand.operands:
-            _check_operand(inner, names, complaints)
-        _check_function(operand.name, operand.operands, names, complaints)
+            _check_operand(inner, names, errors)
+        _check_function(operand.name, operand.operands, names, errors)
 
 
-def _check_function(name: str, operands: tuple[RawOperand, ...], names: AttributeNames, complaints: _Complaints) -> None:
-    if complaints.count is not None:
+def _check_function(name: str, operands: tuple[RawOperand, ...], names: AttributeNames, errors: _ConditionErrors) -> None:
+    if errors.count is not None:
         return
     if len(operands) != FUNCTIONS[name]:
-        complaints.count = _count_complaint(name, len(operands))
+        errors.count = _count_error(name, len(operands))
         return
-    _check_distinct(name, operands, names, complaints)
-    complaints.type = complaints.type or _type_complaint(name, operands, names)
+    _check_distinct(name, operands, names, errors)
+    errors.type = errors.type or _type_error(name, operands, names)
 
 
-def _count_complaint(name: str, count: int) -> str:
+def _count_error(name: str, count: int) -> str:
     return f"Incorrect number of operands for operator or function; operator or function: {name}, number of operands: {count}"
 
 
-def _check_distinct(name: str, operands: tuple[RawOperand, ...], names: AttributeNames, complaints: _Complaints) -> None:
-    if complaints.distinct is not None or len(operands) != 2:
+def _check_distinct(name: str, operands: tuple[RawOperand, ...], names: AttributeNames, errors: _ConditionErrors) -> None:
+    if errors.distinct is not None or len(operands) != 2:
         return
     first, second = operands
     if isinstance(first, RawPath) and isinstance(second, RawPath) and names.path(first) == names.path(second):
-        complaints.distinct = (
+        errors.distinct = (
             "The first operand must be distinct from the remaining operands for this operator or function;"
             f" operator: {name}, first operand: {names.path(first)}"
         )
 
 
-def _type_complaint(name: str, operands: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
+def _type_error(name: str, operands: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
     first = operands[0]
     if name in ("attribute_exists", "attribute_not_exists"):
         if not isinstance(first, RawPath):
@@ -300,26 +300,26 @@ def _type_complaint(name: str, operands: tuple[RawOperand, ...], names: Attribut
     elif name == "begins_with":
         for operand in operands:
             if _type_of(operand, names) not in (None, "S", "B"):
-                return _operand_complaint(name, _type_of(operand, names))
+                return _operand_error(name, _type_of(operand, names))
     elif name == "attribute_type":
         if _type_of(operands[1], names) != "S":
-            return _operand_complaint(name, _type_of(operands[1], names) or "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")
+            return _operand_error(name, _type_of(operands[1], names) or "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")
         wanted = names.value(operands[1])["S"]  # type: ignore[arg-type]
         if wanted not in TYPES:
             return f"Invalid attribute type name found; type: {wanted}, valid types: {{B,NULL,SS,BOOL,L,BS,N,NS,S,M}}"
     elif name == "size" and _type_of(first, names) in ("N", "BOOL", "NULL"):
-        return _operand_complaint(name, _type_of(first, names))
+        return _operand_error(name, _type_of(first, names))
     return None
 
 
-def _order_complaint(operator: str, operands: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
+def _order_error(operator: str, operands: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
     for operand in operands:
         if (type := _type_of(operand, names)) not in (None, "S", "N", "B"):
-            return _operand_complaint(operator, type)
+            return _operand_error(operator, type)
     return None
 
 
-def _operand_complaint(name: str, type: str | None) -> str:
+def _operand_error(name: str, type: str | None) -> str:
     return f"Incorrect operand type for operator or function; operator or function: {name}, operand type: {type}"
 
 
@@ -331,7 +331,7 @@ def _type_of(operand: RawOperand, names: AttributeNames) -> str | None:
     return None
 
 
-def _between_complaint(bounds: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
+def _between_error(bounds: tuple[RawOperand, ...], names: AttributeNames) -> str | None:
     if not all(isinstance(bound, RawValue) for bound in bounds):
         return None
     low, high = (names.value(bound) for bound in bounds)  # type: ignore[arg-type]

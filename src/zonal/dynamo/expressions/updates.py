@@ -82,7 +82,7 @@ class ParsedUpdate:
     unknown: str | None = None
     repeated: str | None = None
 
-    def complain(self) -> None:
+    def raise_first_error(self) -> None:
         if self.reserved is not None:
             raise ExpressionError(f"Attribute name is a reserved keyword; reserved keyword: {self.reserved}")
         if self.unknown is not None:
@@ -98,7 +98,7 @@ def parse(text: str) -> ParsedUpdate:
 
 def bind(draft: ParsedUpdate, names: AttributeNames) -> Update:
     """The update with these names and values. Raises `ExpressionError` with AWS's first error."""
-    draft.complain()
+    draft.raise_first_error()
     for raw in draft.actions:
         names.path(raw.path)
         _each_path(raw.value, names)

@@ -132,14 +132,14 @@ class _StatementParser(ConditionReader):
         elif tokens.takes_keyword("EXISTS"):
             statement = self._exists()
         else:
-            self._refuse_expression()
+            self._reject_expression()
         if tokens.next.kind != END:
             raise validation(_LEFT_OVER)
         if self.used != len(self.parameters):
             raise validation("Number of parameters in request and statement don't match.")
         return statement
 
-    def _refuse_expression(self) -> NoReturn:
+    def _reject_expression(self) -> NoReturn:
         """Reject an expression in place of a statement; AWS has another message for a type test."""
         if self.tokens.next.kind == "name" and self.tokens.following.text.upper() == "IS":
             run(self._condition())

@@ -85,7 +85,7 @@ def _keep(socket: int, environment: lmdb.Environment, durable: bool) -> None:
         _answer(socket, problem)
         unsynced = not durable
         if problem and _is_broken(environment):
-            return  # The next group gets a new writer process, which opens the store anew.
+            return  # The next group gets a new writer process, which opens the store again.
 
 
 def _is_synced(environment: lmdb.Environment) -> bool:

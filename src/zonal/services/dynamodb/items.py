@@ -129,7 +129,7 @@ class Items:
     async def make(self, call: Call, request: Parameters, write: Write) -> dict[str, Any]:
         """Make a checked write. Returns the response that the request asks for."""
         engine, table = self._engine, write.table
-        refuse_conflict(engine, write.key)
+        reject_conflict(engine, write.key)
         before = engine.storage.latest(write.key)
         returns = request.get("ReturnValues") or "NONE"
         try:
@@ -159,7 +159,7 @@ class Items:
         await engine.settled()
 
 
-def refuse_conflict(engine: DynamoEngine, key: bytes) -> None:
+def reject_conflict(engine: DynamoEngine, key: bytes) -> None:
     """Raise `TransactionConflictException` if a transaction on the item is in flight."""
     if key in engine.in_transaction:
         raise AwsError("TransactionConflictException", "Transaction is ongoing for the item")

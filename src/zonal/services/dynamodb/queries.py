@@ -118,7 +118,7 @@ class Queries:
             needed = _heads(wanted)
             beyond = select == "ALL_ATTRIBUTES" or (select != "COUNT" and not needed <= index.attributes)
             if beyond and index.is_global:
-                _refuse_fetch(index, select, needed)
+                _reject_fetch(index, select, needed)
             if beyond:
                 view = self._engine.view(table, consistent=request.get("ConsistentRead", False))
                 fetch = Fetch(table, view.get)
@@ -249,11 +249,11 @@ def _segment(request: Parameters) -> tuple[int, int]:
 
 
 def _check_select(request: Parameters, expressions: Expressions) -> None:
-    if (complaint := _select_complaint(request, expressions)) is not None:
-        raise enveloped(validation(complaint))
+    if (message := _select_error(request, expressions)) is not None:
+        raise enveloped(validation(message))
 
 
-def _select_complaint(request: Parameters, expressions: Expressions) -> str | None:
+def _select_error(request: Parameters, expressions: Expressions) -> str | None:
     select = request.get("Select")
     named = expressions.projection is not None or request.get("AttributesToGet") is not None
     if select == "SPECIFIC_ATTRIBUTES" and not named:
@@ -268,7 +268,7 @@ def _select_complaint(request: Parameters, expressions: Expressions) -> str | No
     return None
 
 
-def _refuse_fetch(index: Index, select: str | None, needed: frozenset[str]) -> None:
+def _reject_fetch(index: Index, select: str | None, needed: frozenset[str]) -> None:
     if select == "ALL_ATTRIBUTES":
         raise validation(
             f"{_INVALID}Select type ALL_ATTRIBUTES is not supported for global secondary index {index.name}"

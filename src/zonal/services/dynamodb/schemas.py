@@ -69,13 +69,13 @@ def _check_billing(request: ReadParameters) -> None:
     elif throughput is None:
         raise validation(BOTH_UNITS)
     else:
-        _refuse_on_demand(request, "")
+        _reject_on_demand(request, "")
         for index in request.get("GlobalSecondaryIndexes") or ():
-            _refuse_on_demand(index, f" for index: {index['IndexName']}")
+            _reject_on_demand(index, f" for index: {index['IndexName']}")
     check_units(throughput)
 
 
-def _refuse_on_demand(request: ReadParameters, where: str) -> None:
+def _reject_on_demand(request: ReadParameters, where: str) -> None:
     if maxima := request.get("OnDemandThroughput"):
         member = "MaxReadRequestUnits" if "MaxReadRequestUnits" in maxima else "MaxWriteRequestUnits"
         raise validation(f"{_INVALID}{member} for OnDemandThroughput{where} cannot be specified when table BillingMode is PROVISIONED.")

@@ -249,7 +249,7 @@ def test_add_and_delete_change_numbers_and_sets() -> None:
         ("SET a = n + :one", "An operand in the update expression has an incorrect data type"),
     ],
 )
-def test_an_update_that_does_not_fit_the_item_is_refused(text: str, message: str) -> None:
+def test_an_update_that_does_not_fit_the_item_is_rejected(text: str, message: str) -> None:
     with pytest.raises(AwsError) as caught:
         updated(text, {"n": {"S": "text"}}, **({"one": {"N": "1"}} if ":one" in text else {}))
     assert caught.value.message == message

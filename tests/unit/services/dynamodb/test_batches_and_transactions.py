@@ -37,7 +37,7 @@ async def test_a_batch_writes_and_reads_in_several_tables(call: Caller) -> None:
     }
 
 
-async def test_a_batch_with_the_same_key_twice_is_refused(call: Caller) -> None:
+async def test_a_batch_with_the_same_key_twice_is_rejected(call: Caller) -> None:
     await call.table("things")
     entry = {"PutRequest": {"Item": {"a": {"S": "1"}}}}
     message = "Provided list of item keys contains duplicates"
@@ -95,7 +95,7 @@ async def test_items_of_a_transaction_in_flight_reject_other_writes(call: Caller
     await call("PutItem", TableName="things", Item={"a": {"S": "1"}, "later": {"BOOL": True}})
 
 
-async def test_one_item_twice_in_a_transaction_is_refused(call: Caller) -> None:
+async def test_one_item_twice_in_a_transaction_is_rejected(call: Caller) -> None:
     await call.table("things")
     assert await call.complaint("TransactWriteItems", TransactItems=[put(1), put(1)]) == (
         "Transaction request cannot include multiple operations on one item"
@@ -110,7 +110,7 @@ async def test_a_cancelled_transaction_reports_only_the_first_invalid_entry(call
     assert [reason["Code"] for reason in error.fields["CancellationReasons"]] == ["ValidationError", "None", "None"]
 
 
-async def test_a_transaction_that_writes_more_than_four_megabytes_is_refused(call: Caller) -> None:
+async def test_a_transaction_that_writes_more_than_four_megabytes_is_rejected(call: Caller) -> None:
     await call.table("things")
     large = {"x": {"S": "x" * 390_000}}
     puts = [{"Put": {"TableName": "things", "Item": {"a": {"S": str(number)}} | large}} for number in range(11)]

@@ -111,7 +111,7 @@ async def test_the_reason_of_a_rejected_large_request_is_found_in_a_thread(
 
 
 @pytest.mark.parametrize("action", ["SET v = :v", "SET v = list_append(:v, :v)"])
-async def test_an_update_whose_values_alone_are_too_large_is_refused_before_it_is_made(
+async def test_an_update_whose_values_alone_are_too_large_is_rejected_before_it_is_made(
     call: Caller, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     await call.table("things")

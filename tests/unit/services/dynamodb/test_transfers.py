@@ -165,7 +165,7 @@ async def test_a_client_token_asks_for_one_export_only(call: Caller) -> None:
     assert (await call.error("ExportTableToPointInTime", **request)).code == "ExportConflictException"
 
 
-async def test_too_short_an_export_period_is_refused(call: Caller) -> None:
+async def test_too_short_an_export_period_is_rejected(call: Caller) -> None:
     await recovering_table(call)
     now = call.clock.now().timestamp()
     request = {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": {"ExportFromTime": now - 2, "ExportToTime": now}}
