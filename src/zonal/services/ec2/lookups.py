@@ -100,11 +100,6 @@ def subnets(view: RecordView, vpc_id: str) -> list[model.Subnet]:
     return sorted(view.lookup(model.Subnet, "vpc_id", vpc_id), key=lambda subnet: (subnet.zone, subnet.id))
 
 
-def subnet_in_zone(subnets: Iterable[model.Subnet], zone: str) -> model.Subnet | None:
-    """The first of these subnets in a zone, given by name, or None."""
-    return next((subnet for subnet in subnets if subnet.zone == zone), None)
-
-
 def default_security_group(view: RecordView, vpc_id: str) -> model.SecurityGroup:
     """The group named `default`, which every VPC has."""
     return next(group for group in view.lookup(model.SecurityGroup, "vpc_id", vpc_id) if group.name == "default")
@@ -137,20 +132,6 @@ def gateway_of(view: RecordView, vpc_id: str) -> model.InternetGateway | None:
 def main_route_table(view: RecordView, vpc_id: str) -> model.RouteTable:
     """The route table of subnets without an association."""
     return next(table for table in view.lookup(model.RouteTable, "vpc_id", vpc_id) if table.is_main)
-
-
-def route_table_of(view: RecordView, subnet: model.Subnet) -> model.RouteTable:
-    """A subnet's route table: the associated one, else the main one."""
-    for table in view.lookup(model.RouteTable, "vpc_id", subnet.vpc_id):
-        if any(association.subnet_id == subnet.id for association in table.associations):
-            return table
-    return main_route_table(view, subnet.vpc_id)
-
-
-def network_acl_of(view: RecordView, subnet_id: str) -> model.NetworkAcl:
-    """A subnet's network ACL; every subnet has exactly one."""
-    acls = view.lookup(model.NetworkAcl, "vpc_id", view.require(model.Subnet, subnet_id).vpc_id)
-    return next(acl for acl in acls if any(association.subnet_id == subnet_id for association in acl.associations))
 
 
 def group_named(view: RecordView, request: Mapping[str, object]) -> model.SecurityGroup:

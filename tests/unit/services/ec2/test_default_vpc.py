@@ -6,7 +6,7 @@ import pytest
 
 from zonal.foundation.errors import AwsError
 from zonal.services.ec2 import default_vpc
-from zonal.services.ec2.lookups import default_security_group, route_table_of, subnet_in_zone, subnets
+from zonal.services.ec2.lookups import default_security_group, main_route_table, subnets
 
 from .harness import Ec2, code
 
@@ -90,14 +90,11 @@ def test_a_default_subnet_needs_a_default_vpc(ec2: Ec2) -> None:
     assert code(error) == "VPCIdNotSpecified"
 
 
-def test_services_find_the_default_vpcs_parts(ec2: Ec2) -> None:
-    here = subnets(ec2.store, ec2.default_vpc_id)
-    assert [subnet.zone for subnet in here] == ["us-east-1a", "us-east-1b", "us-east-1c"]
-    middle = subnet_in_zone(here, "us-east-1b")
-    assert middle is not None and middle.cidr == "172.31.16.0/20"
-    assert subnet_in_zone(here, "us-east-1f") is None
+def test_lookups_return_the_default_vpcs_subnets_group_and_route_table(ec2: Ec2) -> None:
+    found = [(subnet.zone, subnet.cidr) for subnet in subnets(ec2.store, ec2.default_vpc_id)]
+    assert found == [("us-east-1a", "172.31.0.0/20"), ("us-east-1b", "172.31.16.0/20"), ("us-east-1c", "172.31.32.0/20")]
     assert default_security_group(ec2.store, ec2.default_vpc_id).name == "default"
-    assert route_table_of(ec2.store, middle).is_main
+    assert main_route_table(ec2.store, ec2.default_vpc_id).vpc_id == ec2.default_vpc_id
 
 
 def delete_default_vpc(ec2: Ec2) -> None:
