@@ -192,7 +192,7 @@ class Gateway:
         assert request.stream is not None
         if int(request.headers.get("content-length", "0")) > limit_bytes:
             raise _too_large(dialect, limit_bytes)
-        pieces: list[bytes] = []
+        body = bytearray()  # Not a list of pieces: each may be small, and takes more memory than its content.
         size, digest = 0, hashlib.sha256()
         try:
             async for piece in request.stream:
@@ -201,13 +201,12 @@ class Gateway:
                 if not self.body_budget.reserve(len(piece)):
                     raise too_many_bodies(dialect.name)
                 size += len(piece)
-                pieces.append(piece)
+                body += piece
                 digest.update(piece)
-            request.body, request.payload_hash, request.stream = b"".join(pieces), digest.hexdigest(), None
-            pieces.clear()
+            request.body, request.payload_hash, request.stream = bytes(body), digest.hexdigest(), None
         except BaseException as error:
             self.body_budget.release(size)
-            pieces.clear()  # The error's traceback refers to them, and the stream to the error.
+            body.clear()  # The error's traceback refers to it, and the stream to the error.
             if isinstance(error, AwsError) and error.code == "RequestTimeout" and dialect.name != "s3":
                 raise AwsError(error.code, "The request did not arrive in time", status=408) from None
             raise

@@ -13,6 +13,10 @@ from zonal.foundation.errors import AwsError
 from zonal.gateway.body_budget import BodyBudget
 
 STREAM_BUFFER_BYTES = 512 * 1024
+JOIN_BYTES = 4 * 1024
+"""Pieces smaller than this are joined while nobody takes them: each is an object of some 40 bytes beside its content."""
+JOINED_BYTES = 64 * 1024
+"""The size at which a joined piece is complete."""
 
 
 class BodyStream:
@@ -24,6 +28,7 @@ class BodyStream:
         self._on_taken = on_taken
         self._on_wanted = on_wanted
         self._pieces: deque[bytes] = deque()
+        self._joined = bytearray()  # Small pieces, behind the others.
         self._size = 0
         self._ended = False
         self._broken: Exception | None = None
@@ -35,10 +40,21 @@ class BodyStream:
             return True  # Nobody will take it.
         if not self._budget.reserve(len(piece)):
             return False
-        self._pieces.append(piece)
         self._size += len(piece)
+        if len(piece) < JOIN_BYTES:
+            self._joined += piece
+            if len(self._joined) >= JOINED_BYTES:
+                self._complete_joined()
+        else:
+            self._complete_joined()
+            self._pieces.append(piece)
         self._news.set()
         return True
+
+    def _complete_joined(self) -> None:
+        if self._joined:
+            self._pieces.append(bytes(self._joined))
+            self._joined = bytearray()
 
     def end(self, error: Exception | None = None) -> None:
         """No more comes: the body is complete, or what went wrong; then what has come and was not taken is dropped."""
@@ -56,6 +72,7 @@ class BodyStream:
 
     def _drop(self) -> None:
         self._pieces.clear()
+        self._joined = bytearray()
         self._budget.release(self._size)
         self._size = 0
 
@@ -71,7 +88,9 @@ class BodyStream:
     async def pieces(self) -> AsyncIterator[bytes]:
         """The pieces; raises `AwsError` where the client went away or stopped sending in the middle."""
         while True:
-            while self._pieces:
+            while self._size:
+                if not self._pieces:
+                    self._complete_joined()
                 piece = self._pieces.popleft()
                 self._size -= len(piece)
                 self._budget.release(len(piece))

@@ -26,6 +26,7 @@ from typing import Any, cast
 import httptools
 import msgspec
 
+from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway.body_budget import BodyBudget, too_many_bodies
@@ -40,6 +41,10 @@ INLINE_BODY_BYTES = 16 * 1024
 """Bodies of up to this arrive with their request, unless the client waits to be asked: waiting for them costs less than streaming them."""
 PARSE_BYTES = 4 * 1024
 """What is parsed at a time: at most some two hundred requests, which takes about two milliseconds."""
+TURN_PIECES = 500
+"""The share of one connection of a turn of the event loop while it parses a chunked body, in pieces of the body."""
+FRAMING_LIMIT_BYTES = 1024 * 1024
+"""By how much the framing of a chunked body (sizes, extensions, trailers) may exceed its payload."""
 IDLE_SECONDS = 300.0
 OPEN_SHARE = 0.5
 """The share of the process's file descriptors that callers may hold; the rest is for what answers them."""
@@ -120,8 +125,11 @@ class HttpConnection(asyncio.Protocol):
         self._body_left = 0  # What is to come of a body that arrives with its request: in it no other request can begin.
         self._unparsed = b""  # What came while two requests waited, of which `_parsed` bytes have been parsed meanwhile.
         self._parsed = 0
-        self._pieces: list[bytes] = []
-        self._size = 0  # Of the pieces, which the budget counts.
+        self._body = bytearray()  # Of a body that arrives with its request; the budget counts it.
+        self._is_chunked = False  # The streamed body is chunked: the parser removes its framing.
+        self._payload = bytearray()  # What one call of the parser has found of a chunked body. Joined, because a chunk may have one byte.
+        self._framing_excess = 0  # By how much the framing of the chunked body exceeds its payload so far.
+        self._turn_pieces = 0  # Pieces of a chunked body that were parsed in this turn of the event loop.
         self._to_discard = LINGER_BYTES
         self._linger_until = float("inf")
         self._request: HttpRequest | None = None
@@ -155,13 +163,13 @@ class HttpConnection(asyncio.Protocol):
         self._wake()
         if self._stream is not None:
             self._stream.end(incomplete_body())
-        self._drop_pieces()
+        self._drop_body()
         self._keep_unparsed(b"", 0)
         self._parser = self._request = self._stream = None
 
-    def _drop_pieces(self) -> None:
-        self._shared.budget.release(self._size)
-        self._pieces, self._size = [], 0
+    def _drop_body(self) -> None:
+        self._shared.budget.release(len(self._body))
+        self._body = bytearray()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -191,7 +199,7 @@ class HttpConnection(asyncio.Protocol):
         while position < len(data) and not self._ending:
             if self._unread:
                 position = self._pass_body(data, position)
-            elif len(self._waiting) > 1:
+            elif len(self._waiting) > 1 or self._turn_pieces >= TURN_PIECES:
                 break
             else:
                 size = max(PARSE_BYTES, self._body_left)
@@ -219,15 +227,27 @@ class HttpConnection(asyncio.Protocol):
                 self.abort()
         self._parsed = position
 
+    def _next_turn(self) -> None:
+        """Go on with a chunked body whose connection has used its share of the last turn of the event loop."""
+        self._turn_pieces = 0
+        if not self._ending:
+            self._resume_parsing()
+
     def _feed(self, data: bytes) -> None:
         """Give data to the parser."""
         message, had_begun = self._messages, self._begun
+        if self._is_chunked:
+            self._framing_excess += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(400, "BadRequest", "this endpoint speaks HTTP/1.1 only")
         except httptools.HttpParserError:
             self._refuse(400, "BadRequest", "this is not a request that HTTP/1.1 knows")
+        if self._payload:
+            self._take_payload()
+        if self._is_chunked and self._framing_excess > FRAMING_LIMIT_BYTES and self._stream is not None:
+            self._refuse_body(AwsError("BadRequest", "the chunks of the body are too small"))
         if self._in_head and self._messages - message == (0 if had_begun else 1):  # All of the data belongs to this one head.
             self._head_bytes += len(data)
             self._check_head(self._head_bytes)
@@ -243,14 +263,27 @@ class HttpConnection(asyncio.Protocol):
             self.on_message_complete()
         return end
 
+    def _take_payload(self) -> None:
+        """Hand on what one call of the parser has found of a chunked body."""
+        piece, self._payload = bytes(self._payload), bytearray()
+        self._framing_excess -= 2 * len(piece)
+        self._take_piece(piece)
+
+    def _refuse_body(self, error: AwsError) -> None:
+        """End the streamed body with an error, which answers its request, and read no further."""
+        assert self._stream is not None
+        self._stream.end(error)
+        self._ending = True
+        self._deadline = None
+        self._keep_unparsed(b"", 0)
+
     def _take_piece(self, piece: bytes) -> None:
         """Keep a piece of a body, where the budget allows it."""
         if self._stream is not None:
             if not self._stream.put(piece):
                 self._stream.end(too_many_bodies(_service(self._request)))
         elif self._shared.budget.reserve(len(piece)):
-            self._pieces.append(piece)
-            self._size += len(piece)
+            self._body += piece
         else:
             error = too_many_bodies(_service(self._request))
             self._refuse(error.status, error.code, error.message)
@@ -261,7 +294,7 @@ class HttpConnection(asyncio.Protocol):
         if self._begun:
             if self._stream is not None:
                 self._stream.end(incomplete_body())
-            self._drop_pieces()
+            self._drop_body()
         return not self._is_idle
 
     # What the parser calls.
@@ -276,13 +309,17 @@ class HttpConnection(asyncio.Protocol):
         self._request = None
         self._unread = 0
         self._stream = None
+        self._is_chunked = False
         self._continue = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        if self._in_head:  # Trailers are not kept.
+            self._fields.append((name, value))
+        else:
+            self._count_piece()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -299,7 +336,8 @@ class HttpConnection(asyncio.Protocol):
         self._body_left = int(length) if is_small else 0
         if has_body and (waits or not is_small):
             self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_wanted=self.send_continue)
-            self._unread = 0 if "transfer-encoding" in headers else int(length)
+            self._is_chunked, self._framing_excess = "transfer-encoding" in headers, 0
+            self._unread = 0 if self._is_chunked else int(length)
             self._request.stream = self._stream.pieces()
             self._continue = waits
             self._accept(self._request)
@@ -307,21 +345,33 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         if self._ending:
             return
+        if self._is_chunked:
+            self._payload += piece
+            self._count_piece()
+            return
         self._unread = max(0, self._unread - len(piece))
         self._body_left = max(0, self._body_left - len(piece))
         self._take_piece(piece)
 
+    def _count_piece(self) -> None:
+        """Count a piece of a chunked body toward the connection's share of this turn of the event loop."""
+        if not self._turn_pieces:
+            self._loop.call_soon(self._next_turn)
+        self._turn_pieces += 1
+
     def on_message_complete(self) -> None:
         if self._ending:
             return
+        if self._payload:
+            self._take_payload()
+        self._is_chunked = False
         self._begun = self._continue = False
         self._deadline = None
         if self._stream is not None:
             self._stream.end()
         elif self._request is not None:
-            self._request.body = b"".join(self._pieces)
-            held, self._pieces, self._size = self._size, [], 0
-            self._accept(self._request, held)
+            self._request.body, self._body = bytes(self._body), bytearray()
+            self._accept(self._request, len(self._request.body))
 
     # Answering.
 
@@ -447,7 +497,7 @@ class HttpConnection(asyncio.Protocol):
         self._deadline = None
         if self._stream is not None:
             self._stream.end(incomplete_body())
-        self._drop_pieces()
+        self._drop_body()
         refusal = _refusal(self._request.headers if self._request is not None else {}, status, code, message)
         self._take_pending(_Pending(HttpRequest("POST", "/", "", {}), refusal, None, False, 0))
 
@@ -473,7 +523,7 @@ class HttpConnection(asyncio.Protocol):
         if self._ending:
             self.abort()
         elif self._stream is not None:
-            if not self._stream.is_full:
+            if not self._stream.is_full and not self._unparsed:
                 self._stream.end(too_slow())
         elif self._begun and self._is_idle:
             self._refuse(408, "RequestTimeout", "the request did not arrive in time")
