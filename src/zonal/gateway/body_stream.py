@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from zonal.foundation.errors import AwsError
-from zonal.gateway.body_budget import BodyBudget
+from zonal.gateway.body_budget import BodyBudget, share_of
 
 STREAM_BUFFER_BYTES = 512 * 1024
 JOIN_BYTES = 4 * 1024
@@ -22,8 +22,12 @@ JOINED_BYTES = 64 * 1024
 class BodyStream:
     """A body that is handed over while it arrives. Reading pauses while nobody takes it, the earlier the tighter the budget is."""
 
-    def __init__(self, budget: BodyBudget, *, on_taken: Callable[[], None], on_wanted: Callable[[], None]) -> None:
-        """`on_taken` is called whenever a piece was taken, `on_wanted` when somebody waits for one."""
+    def __init__(self, budget: BodyBudget, *, is_verified: bool, on_taken: Callable[[], None], on_wanted: Callable[[], None]) -> None:
+        """`on_taken` is called whenever a piece was taken, `on_wanted` when somebody waits for one.
+
+        `is_verified`: the head has the whole signature, as S3's has.
+        """
+        self._is_verified = is_verified
         self._budget = budget
         self._on_taken = on_taken
         self._on_wanted = on_wanted
@@ -38,7 +42,7 @@ class BodyStream:
         """Add a piece; False where the budget does not allow it."""
         if self._ended:
             return True  # Nobody will take it.
-        if not self._budget.reserve(len(piece)):
+        if not self._budget.reserve(len(piece), share_of(is_verified=self._is_verified, size_bytes=self._size + len(piece))):
             return False
         self._size += len(piece)
         if len(piece) < JOIN_BYTES:

@@ -29,7 +29,7 @@ import msgspec
 from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import request_id
 from zonal.foundation.settings import Settings
-from zonal.gateway.body_budget import BodyBudget, too_many_bodies
+from zonal.gateway.body_budget import UNVERIFIED_SMALL, BodyBudget, too_many_bodies
 from zonal.gateway.body_stream import TOO_SLOW, BodyStream, incomplete_body, too_slow
 from zonal.gateway.response_writer import head_of, send_body
 from zonal.wire.http_messages import HttpRequest, HttpResponse
@@ -48,6 +48,8 @@ FRAMING_LIMIT_BYTES = 1024 * 1024
 IDLE_SECONDS = 300.0
 OPEN_SHARE = 0.5
 """The share of the process's file descriptors that callers may hold; the rest is for what answers them."""
+MOST_EVICTIONS = 16
+"""How many unfinished small bodies may have to go for a new one."""
 LINGER_SECONDS = 2.0
 MOST_LINGER_SECONDS = 20.0
 """How long a client may go on sending after its last answer: a pause of `LINGER_SECONDS` ends the connection, and this ends it anyway."""
@@ -75,6 +77,14 @@ class HttpConnections:
         if len(self.open) > self.most:
             oldest = min((each for each in self.open if each.idle_until is not None), key=lambda each: each.idle_until or 0.0, default=None)
             (oldest or connection).abort()
+
+    def evict_unfinished_body(self, keep: HttpConnection) -> bool:
+        """Refuse the request whose small body has been unfinished for longest; False where there is none but that of `keep`."""
+        unfinished = (each for each in self.open if each is not keep and each.body_until is not None)
+        oldest = min(unfinished, key=lambda each: each.body_until or 0.0, default=None)
+        if oldest is not None:
+            oldest.refuse_body()
+        return oldest is not None
 
     async def sweep(self) -> None:
         """End connections whose time ran out, and return freed memory to the operating system, for ever."""
@@ -185,7 +195,7 @@ class HttpConnection(asyncio.Protocol):
             self._parse(self._unparsed[self._parsed :] + data, 0)
         else:
             self._parse(data, 0)
-        if self._begun and not self._in_head and not self._ending:
+        if self._begun and not self._in_head and not self._ending and self._stream is not None:
             self._deadline = self._loop.time() + self._shared.timeout_seconds
 
     def _discard(self, size: int) -> None:
@@ -222,7 +232,7 @@ class HttpConnection(asyncio.Protocol):
         if data is not self._unparsed:
             self._shared.budget.release(len(self._unparsed))
             self._unparsed = data
-            if not self._shared.budget.reserve(len(data)):
+            if not self._shared.budget.reserve(len(data), UNVERIFIED_SMALL):
                 self._unparsed = b""
                 self.abort()
         self._parsed = position
@@ -282,11 +292,29 @@ class HttpConnection(asyncio.Protocol):
         if self._stream is not None:
             if not self._stream.put(piece):
                 self._stream.end(too_many_bodies(_service(self._request)))
-        elif self._shared.budget.reserve(len(piece)):
+        elif self._reserve(len(piece)):
             self._body += piece
         else:
-            error = too_many_bodies(_service(self._request))
-            self._refuse(error.status, error.code, error.message)
+            self.refuse_body()
+
+    def _reserve(self, size_bytes: int) -> bool:
+        """Count a piece of a small body, in place of unfinished ones that are older where it does not fit."""
+        for _ in range(MOST_EVICTIONS):
+            if self._shared.budget.reserve(size_bytes):
+                return True
+            if not self._shared.evict_unfinished_body(self):
+                return False
+        return self._shared.budget.reserve(size_bytes)
+
+    @property
+    def body_until(self) -> float | None:
+        """The end of the time that an unfinished small body has to arrive; None where there is none."""
+        return self._deadline if self._body and not self._ending else None
+
+    def refuse_body(self) -> None:
+        """Answer a request that its body does not fit into the budget."""
+        error = too_many_bodies(_service(self._request))
+        self._refuse(error.status, error.code, error.message)
 
     def eof_received(self) -> bool:
         """An answer on its way is still written to a client that closed its own side, but what it has begun to send cannot come."""
@@ -334,8 +362,13 @@ class HttpConnection(asyncio.Protocol):
         waits = headers.get("expect", "").lower() == "100-continue"
         is_small = int(length) <= INLINE_BODY_BYTES and "transfer-encoding" not in headers
         self._body_left = int(length) if is_small else 0
+        if has_body:
+            self._deadline = self._loop.time() + self._shared.timeout_seconds  # Of a small body: all of it. Of another: its next piece.
         if has_body and (waits or not is_small):
-            self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_wanted=self.send_continue)
+            is_verified = _is_for_s3(headers)
+            self._stream = BodyStream(
+                self._shared.budget, is_verified=is_verified, on_taken=self.update_reading, on_wanted=self.send_continue
+            )
             self._is_chunked, self._framing_excess = "transfer-encoding" in headers, 0
             self._unread = 0 if self._is_chunked else int(length)
             self._request.stream = self._stream.pieces()
