@@ -150,7 +150,14 @@ class Gateway:
     def _check_key(self, request: HttpRequest, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
         """Raises `AwsError` where the holder of this key may not use the service, or not from a page of this origin."""
         self._invoker.check_caller(dialect, self._callers[access_key] if access_key else ANONYMOUS)
-        if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, options.allows_origin)):
+        if access_key is None:
+            return
+
+        def allows(request: HttpRequest, origin: str) -> bool:
+            located = self._catalog.locate(request, dialect)
+            return options.allows_origin is not None and options.allows_origin(request, origin, located.operation)
+
+        if refusal := self._origins.origin_refusal(request, access_key, allows if options.allows_origin else None):
             raise signing.access_denied(dialect, refusal)
 
     def _caller(self, request: HttpRequest) -> Caller:

@@ -14,11 +14,13 @@ from msgspec.structs import replace
 
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
+from zonal.services.s3.access import source_of
 from zonal.services.s3.bucket_address import bucket_and_key
 from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, invalid_request, malformed_xml
 from zonal.wire.http_messages import HttpRequest as HttpRequest
 from zonal.wire.http_messages import HttpResponse
+from zonal.wire.service_models import Operation
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     )
 
 CorsHeaders = list[tuple[str, str]]
+OBJECT_PATH = "{Key+}"
+"""What the URI template of an operation on an object contains in S3's model."""
+_ALSO_ON_OBJECTS = frozenset(("DeleteObjects", "HeadBucket", "ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2"))
+"""Operations that name a bucket only, but read or delete its objects."""
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 
 
@@ -60,11 +66,29 @@ class Cors:
 
         await self._s3_context.change_bucket(request["Bucket"], lambda one: replace(one, settings=without(one.settings)))
 
-    def allows(self, request: HttpRequest, origin: str) -> bool:
-        """Whether the bucket that a request names has a rule for pages of this origin."""
+    def allows(self, request: HttpRequest, origin: str, operation: Operation) -> bool:
+        """Whether the buckets that a request works on let pages of this origin send it. Raises `AwsError` for a malformed copy source.
+
+        A rule allows operations on objects. The configuration of a bucket, its rules among it, stays out of reach, and the source of a
+        copy needs a rule of its own bucket for GET.
+        """
+        if OBJECT_PATH not in operation.http.request_uri and operation.name not in _ALSO_ON_OBJECTS:
+            return False
         name, _ = bucket_and_key(request)
+        if (copy_source := request.headers.get("x-amz-copy-source")) is not None:
+            source_bucket, _, _ = source_of(copy_source)
+            if not self._has_rule(source_bucket, origin, "GET"):
+                return False
+        return self._has_rule(name, origin, request.method)
+
+    def allows_form(self, request: HttpRequest, origin: str) -> bool:
+        """Whether the bucket that a browser's form is sent to has a rule for pages of this origin."""
+        name, _ = bucket_and_key(request)
+        return self._has_rule(name, origin, "POST")
+
+    def _has_rule(self, name: str, origin: str, method: str) -> bool:
         bucket = self._s3_context.catalog.view.bucket(name) if name else None
-        return bucket is not None and _fitting(bucket.settings.get("cors", []), origin, request.method, []) is not None
+        return bucket is not None and _fitting(bucket.settings.get("cors", []), origin, method, []) is not None
 
     def preflight(self, request: HttpRequest) -> HttpResponse:
         """The answer to an OPTIONS request. Raises `AwsError`."""
