@@ -64,7 +64,7 @@ def test_a_foreign_page_may_not_use_a_presigned_address_of_the_well_known_key(en
     url = presigned(endpoint, bucket, signature_version=version)
     assert ask(endpoint, "GET", url, {}) == (200, b"private")
     assert ask(endpoint, "GET", url, {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}) == (200, b"private")
-    for headers in (EVIL, IMAGE, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}):
+    for headers in (EVIL, IMAGE, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}, {"Referer": "https://evil.example/page"}):
         status, body = ask(endpoint, "GET", url, headers)
         assert status == 403 and b"<Code>AccessDenied</Code>" in body and b"allowed_origins" in body
         assert ask(endpoint, "PUT", presigned(endpoint, bucket, "put_object", signature_version=version), headers, b"x")[0] == 403
@@ -84,6 +84,7 @@ def test_a_buckets_cors_rules_allow_their_origins(endpoint: Endpoint, bucket: st
     url = presigned(endpoint, bucket, signature_version="s3v4")
     assert ask(endpoint, "GET", url, {"Origin": APP, "Sec-Fetch-Site": "cross-site"}) == (200, b"private")
     assert ask(endpoint, "GET", url, IMAGE | {"Referer": f"{APP}/page"}) == (200, b"private")
+    assert ask(endpoint, "GET", url, {"Referer": f"{APP}/page"}) == (200, b"private")
     assert ask(endpoint, "PUT", presigned(endpoint, bucket, "put_object", signature_version="s3v4"), {"Origin": APP}, b"new")[0] == 200
     assert ask(endpoint, "DELETE", presigned(endpoint, bucket, "delete_object"), {"Origin": APP})[0] == 403
     assert ask(endpoint, "GET", url, EVIL)[0] == 403
@@ -163,6 +164,8 @@ def test_a_form_that_the_well_known_key_signed_is_taken_from_allowed_pages_only(
     assert post(("test", "test"), {}) == 204
     assert post(("test", "test"), {"Origin": f"http://127.0.0.1:{endpoint.port}", "Sec-Fetch-Site": "same-origin"}) == 204
     assert post(("test", "test"), EVIL) == 403
+    assert post(("test", "test"), {"Referer": "https://evil.example/form"}) == 403
+    assert post(("test", "test"), {"Referer": f"http://127.0.0.1:{endpoint.port}/form"}) == 204
     assert post(("AKOWN", "own"), EVIL) == 204
     rule = {"AllowedMethods": ["POST"], "AllowedOrigins": [APP]}
     endpoint.client().put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
