@@ -6,9 +6,13 @@ import http.client
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from tests.s3_endpoint import Endpoint, resolve_localhost
 from zonal.foundation.credentials import Credential
@@ -60,7 +64,7 @@ def test_a_page_of_another_origin_may_not_use_a_presigned_url_of_the_well_known_
     url = presigned(endpoint, bucket, signature_version=version)
     assert ask(endpoint, "GET", url, {}) == (200, b"private")
     assert ask(endpoint, "GET", url, {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}) == (200, b"private")
-    for headers in (EVIL, IMAGE, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}):
+    for headers in (EVIL, IMAGE, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}, {"Referer": "https://evil.example/page"}):
         status, body = ask(endpoint, "GET", url, headers)
         assert status == 403 and b"<Code>AccessDenied</Code>" in body and b"allowed_origins" in body
         assert ask(endpoint, "PUT", presigned(endpoint, bucket, "put_object", signature_version=version), headers, b"x")[0] == 403
@@ -80,10 +84,59 @@ def test_a_buckets_cors_rules_allow_their_origins(endpoint: Endpoint, bucket: st
     url = presigned(endpoint, bucket, signature_version="s3v4")
     assert ask(endpoint, "GET", url, {"Origin": APP, "Sec-Fetch-Site": "cross-site"}) == (200, b"private")
     assert ask(endpoint, "GET", url, IMAGE | {"Referer": f"{APP}/page"}) == (200, b"private")
+    assert ask(endpoint, "GET", url, {"Referer": f"{APP}/page"}) == (200, b"private")
     assert ask(endpoint, "PUT", presigned(endpoint, bucket, "put_object", signature_version="s3v4"), {"Origin": APP}, b"new")[0] == 200
     assert ask(endpoint, "DELETE", presigned(endpoint, bucket, "delete_object"), {"Origin": APP})[0] == 403
     assert ask(endpoint, "GET", url, EVIL)[0] == 403
     assert ask(endpoint, "GET", url, IMAGE)[0] == 403
+
+
+def page_signed(endpoint: Endpoint, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """A request that a foreign page signs with the well-known key."""
+    request: Any = AWSRequest(method, f"http://127.0.0.1:{endpoint.port}{path}", headers=headers or {}, data=body)
+    S3SigV4Auth(Credentials("test", "test"), "s3", "us-east-1").add_auth(request)
+    return ask(endpoint, method, path, dict(request.headers.items()) | {"Origin": APP, "Sec-Fetch-Site": "cross-site"}, body)
+
+
+def test_a_cors_rule_lets_a_page_work_on_the_objects_of_its_own_bucket_alone(endpoint: Endpoint, bucket: str) -> None:
+    client = endpoint.client()
+    rule = {"AllowedMethods": ["GET", "PUT", "POST", "DELETE", "HEAD"], "AllowedOrigins": [APP]}
+    client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    other = f"{bucket}-other"
+    client.create_bucket(Bucket=other)
+    client.put_object(Bucket=other, Key="secret", Body=b"secret")
+    page = partial(page_signed, endpoint)
+    assert page("PUT", f"/{bucket}/new", b"new")[0] == 200
+    assert page("GET", f"/{bucket}/new") == (200, b"new")
+    assert page("GET", f"/{bucket}?list-type=2")[0] == 200
+    assert page("PUT", f"/{bucket}/copy", headers={"x-amz-copy-source": f"/{bucket}/private"})[0] == 200
+    assert page("DELETE", f"/{bucket}/copy")[0] == 204
+    policy = json.dumps({"Version": "2012-10-17", "Statement": []}).encode()
+    for method, path, body in (
+        ("PUT", f"/{bucket}?policy", policy),
+        ("PUT", f"/{bucket}?cors", b"<CORSConfiguration/>"),
+        ("PUT", f"/{bucket}?acl", b""),
+        ("PUT", f"/{bucket}?versioning", b"<VersioningConfiguration/>"),
+        ("GET", f"/{bucket}?policy", b""),
+        ("DELETE", f"/{bucket}?cors", b""),
+        ("DELETE", f"/{bucket}", b""),
+        ("PUT", f"/{bucket}", b""),
+        ("GET", "/", b""),
+    ):
+        status, answer = page(method, path, body)
+        assert status == 403 and b"allowed_origins" in answer, (method, path, answer)
+    for source in (f"/{other}/secret", f"{other}/secret", f"/{other}%2Fsecret", f"{other}/secret?versionId=x", "/no-such-bucket/key"):
+        status, answer = page("PUT", f"/{bucket}/leak", headers={"x-amz-copy-source": source})
+        assert status == 403 and b"allowed_origins" in answer, source
+        status, answer = page("PUT", f"/{bucket}/leak?partNumber=1&uploadId=x", headers={"x-amz-copy-source": source})
+        assert status == 403 and b"allowed_origins" in answer, source
+    signer = endpoint.client(signature_version="s3v4")
+    source = {"Bucket": other, "Key": "secret"}
+    presigned_copy = signer.generate_presigned_url("copy_object", Params={"Bucket": bucket, "Key": "leak", "CopySource": source})
+    assert ask(endpoint, "PUT", presigned_copy, {"Origin": APP, "x-amz-copy-source": f"{other}/secret"})[0] == 403
+    assert page("GET", f"/{bucket}/leak")[0] == 404
+    client.put_bucket_cors(Bucket=other, CORSConfiguration={"CORSRules": [rule | {"AllowedMethods": ["GET"]}]})
+    assert page("PUT", f"/{bucket}/leak", headers={"x-amz-copy-source": f"/{other}/secret"})[0] == 200
 
 
 def test_anonymous_requests_and_websites_depend_only_on_the_buckets_policy(endpoint: Endpoint, bucket: str) -> None:
@@ -111,6 +164,8 @@ def test_a_form_signed_by_the_well_known_key_is_accepted_from_allowed_origins_on
     assert post(("test", "test"), {}) == 204
     assert post(("test", "test"), {"Origin": f"http://127.0.0.1:{endpoint.port}", "Sec-Fetch-Site": "same-origin"}) == 204
     assert post(("test", "test"), EVIL) == 403
+    assert post(("test", "test"), {"Referer": "https://evil.example/form"}) == 403
+    assert post(("test", "test"), {"Referer": f"http://127.0.0.1:{endpoint.port}/form"}) == 204
     assert post(("AKOWN", "own"), EVIL) == 204
     rule = {"AllowedMethods": ["POST"], "AllowedOrigins": [APP]}
     endpoint.client().put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})

@@ -64,10 +64,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(ge=1024, description="Largest request body of an operation that does not stream; most operations have a smaller limit."),
     ] = 16 * 1024 * 1024
     body_budget_bytes: Annotated[
-        int, Meta(ge=1024 * 1024, description="Maximum bytes of all request bodies in memory; requests beyond it are answered 503.")
+        int,
+        Meta(
+            ge=1024 * 1024,
+            description="Maximum bytes of all request bodies in memory; requests beyond it are answered 503. "
+            "One document may have a fourth.",
+        ),
     ] = 128 * 1024 * 1024
     request_timeout_seconds: Annotated[
-        float, Meta(gt=0, description="Time that a client has to send a request's head, and the next piece of its body.")
+        float,
+        Meta(
+            gt=0,
+            description="Time that a client has to send a request's head, a body of up to 16 KiB, and the next piece of a larger body.",
+        ),
     ] = 30.0
     s3_new_buckets: Annotated[
         Literal["current", "before-2023"],

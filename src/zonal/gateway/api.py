@@ -24,7 +24,9 @@ from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import REGION, request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway import body_limits
-from zonal.gateway.body_budget import BodyBudget, too_many_bodies
+from zonal.gateway.body_budget import DOCUMENT_SHARE, STREAMED, BodyBudget, share_of, too_many_bodies
+from zonal.gateway.body_pace import BodyPace
+from zonal.gateway.body_stream import too_slow
 from zonal.gateway.connection import HttpConnection, HttpConnections
 from zonal.services.invocation import Caller, Invoker, ResolvedOperation, as_aws_error
 from zonal.services.operation import HandlerResponse
@@ -145,7 +147,14 @@ class Gateway:
     def _check_key(self, request: HttpRequest, access_key: str | None, dialect: Dialect, options: ServiceOptions) -> None:
         """Raises `AwsError` where the holder of this key may not use the service, or not from a page of this origin."""
         self._invoker.check_caller(dialect, options, self._callers[access_key] if access_key else ANONYMOUS)
-        if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, options.allows_origin)):
+        if access_key is None:
+            return
+
+        def allows(request: HttpRequest, origin: str) -> bool:
+            located = self._catalog.locate(request, dialect)
+            return options.allows_origin is not None and options.allows_origin(request, origin, located.operation)
+
+        if refusal := self._origins.origin_refusal(request, access_key, allows if options.allows_origin else None):
             raise signing.access_denied(dialect, refusal)
 
     def _caller(self, request: HttpRequest) -> Caller:
@@ -180,29 +189,34 @@ class Gateway:
         return await self._gather(request, dialect, self._limit(dialect, operation))
 
     def _limit(self, dialect: Dialect, operation: str) -> int:
-        return min(body_limits.limit_of(dialect.name, operation), self._settings.body_limit_bytes)
+        most = min(self._settings.body_limit_bytes, self.body_budget.limit_bytes // DOCUMENT_SHARE)
+        return min(body_limits.limit_of(dialect.name, operation), most)
 
     async def _gather(self, request: HttpRequest, dialect: Dialect, limit_bytes: int) -> int:
         """Read a streamed body and compute its hash. Returns its size in bytes. Raises `AwsError`."""
         assert request.stream is not None
         if int(request.headers.get("content-length", "0")) > limit_bytes:
             raise _too_large(dialect, limit_bytes)
-        pieces: list[bytes] = []
+        body = bytearray()  # Not a list of pieces: each may be small, and takes more memory than its content.
         size, digest = 0, hashlib.sha256()
+        is_verified = request.signature is not None or dialect.name == "s3"
+        loop = asyncio.get_running_loop()
+        pace = BodyPace(loop.time(), self._settings.request_timeout_seconds)
         try:
             async for piece in request.stream:
                 if size + len(piece) > limit_bytes:
                     raise _too_large(dialect, limit_bytes)
-                if not self.body_budget.reserve(len(piece)):
+                if not self.body_budget.reserve(len(piece), share_of(is_verified=is_verified, size_bytes=size + len(piece))):
                     raise too_many_bodies(dialect.name)
                 size += len(piece)
-                pieces.append(piece)
+                body += piece
                 digest.update(piece)
-            request.body, request.payload_hash, request.stream = b"".join(pieces), digest.hexdigest(), None
-            pieces.clear()
+                if pace.is_too_slow(loop.time(), size):
+                    raise too_slow()
+            request.body, request.payload_hash, request.stream = bytes(body), digest.hexdigest(), None
         except BaseException as error:
             self.body_budget.release(size)
-            pieces.clear()  # Break the reference cycle: the error's traceback refers to them, and the stream to the error.
+            body.clear()  # Break the reference cycle: the error's traceback refers to it, and the stream to the error.
             if isinstance(error, AwsError) and error.code == "RequestTimeout" and dialect.name != "s3":
                 raise AwsError(error.code, "The request did not arrive in time", status=408) from None
             raise
@@ -213,7 +227,7 @@ class Gateway:
         limit = self._limit(dialect, known.located.operation.name if known else "")
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._parsers, lambda: requests.unpacked(request, limit_bytes=limit))
-        if not self.body_budget.reserve(len(body)):
+        if not self.body_budget.reserve(len(body), STREAMED):
             raise too_many_bodies(dialect.name)
         request.body = body
         return len(body)

@@ -10,20 +10,31 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from zonal.foundation.errors import AwsError
-from zonal.gateway.body_budget import BodyBudget
+from zonal.gateway.body_budget import BodyBudget, share_of
 
 STREAM_BUFFER_BYTES = 512 * 1024
+JOIN_BYTES = 4 * 1024
+"""Pieces smaller than this are joined while nobody takes them: each is an object of some 40 bytes beside its content."""
+JOINED_BYTES = 64 * 1024
+"""The size at which a joined piece is complete."""
 
 
 class BodyStream:
     """A queue of a body's pieces. The connection stops reading while the queue is full, which it is earlier when the budget is tight."""
 
-    def __init__(self, budget: BodyBudget, *, on_taken: Callable[[], None], on_reader_waiting: Callable[[], None]) -> None:
-        """`on_taken` is called after a piece was taken, `on_reader_waiting` when a reader waits for one."""
+    def __init__(
+        self, budget: BodyBudget, *, is_verified: bool, on_taken: Callable[[], None], on_reader_waiting: Callable[[], None]
+    ) -> None:
+        """`on_taken` is called after a piece was taken, `on_reader_waiting` when a reader waits for one.
+
+        `is_verified`: the head contains the whole signature, as S3's does.
+        """
+        self._is_verified = is_verified
         self._budget = budget
         self._on_taken = on_taken
         self._on_reader_waiting = on_reader_waiting
         self._pieces: deque[bytes] = deque()
+        self._joined = bytearray()  # Small pieces, behind the others.
         self._size = 0
         self._ended = False
         self._broken: Exception | None = None
@@ -33,12 +44,23 @@ class BodyStream:
         """Add a piece. Returns False if the budget does not allow it."""
         if self._ended:
             return True  # The reader has ended.
-        if not self._budget.reserve(len(piece)):
+        if not self._budget.reserve(len(piece), share_of(is_verified=self._is_verified, size_bytes=self._size + len(piece))):
             return False
-        self._pieces.append(piece)
         self._size += len(piece)
+        if len(piece) < JOIN_BYTES:
+            self._joined += piece
+            if len(self._joined) >= JOINED_BYTES:
+                self._complete_joined()
+        else:
+            self._complete_joined()
+            self._pieces.append(piece)
         self._changed.set()
         return True
+
+    def _complete_joined(self) -> None:
+        if self._joined:
+            self._pieces.append(bytes(self._joined))
+            self._joined = bytearray()
 
     def end(self, error: Exception | None = None) -> None:
         """End the body: it is complete, or broken by an error, which drops the pieces that were not taken."""
@@ -56,6 +78,7 @@ class BodyStream:
 
     def _drop(self) -> None:
         self._pieces.clear()
+        self._joined = bytearray()
         self._budget.release(self._size)
         self._size = 0
 
@@ -71,7 +94,9 @@ class BodyStream:
     async def pieces(self) -> AsyncIterator[bytes]:
         """The pieces. Raises `AwsError` if the client disconnected or stopped sending."""
         while True:
-            while self._pieces:
+            while self._size:
+                if not self._pieces:
+                    self._complete_joined()
                 piece = self._pieces.popleft()
                 self._size -= len(piece)
                 self._budget.release(len(piece))

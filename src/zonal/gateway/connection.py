@@ -26,9 +26,10 @@ from typing import Any, cast
 import httptools
 import msgspec
 
+from zonal.foundation.errors import AwsError
 from zonal.foundation.identifiers import request_id
 from zonal.foundation.settings import Settings
-from zonal.gateway.body_budget import BodyBudget, too_many_bodies
+from zonal.gateway.body_budget import UNVERIFIED_SMALL, BodyBudget, too_many_bodies
 from zonal.gateway.body_stream import TOO_SLOW, BodyStream, incomplete_body, too_slow
 from zonal.gateway.response_writer import head_of, send_body
 from zonal.wire.http_messages import HttpRequest, HttpResponse
@@ -40,9 +41,15 @@ INLINE_BODY_BYTES = 16 * 1024
 """Bodies up to this size are read with their request, unless the client expects `100 Continue`; that costs less than a stream."""
 PARSE_BYTES = 4 * 1024
 """The bytes that are parsed at a time: at most some two hundred requests, which takes about two milliseconds."""
+TURN_PIECES = 500
+"""The pieces of a chunked body that one connection parses in one iteration of the event loop."""
+FRAMING_LIMIT_BYTES = 1024 * 1024
+"""By how much the framing of a chunked body (sizes, extensions, trailers) may exceed its payload."""
 IDLE_SECONDS = 300.0
 OPEN_SHARE = 0.5
 """The share of the process's file descriptors that connections may use."""
+MOST_EVICTIONS = 16
+"""How many unfinished small bodies may be rejected for a new one."""
 LINGER_SECONDS = 2.0
 MOST_LINGER_SECONDS = 20.0
 """The maximum time that a client may continue to send after its last response. A pause of `LINGER_SECONDS` ends the connection earlier."""
@@ -70,6 +77,14 @@ class HttpConnections:
         if len(self.open) > self.most:
             oldest = min((each for each in self.open if each.idle_until is not None), key=lambda each: each.idle_until or 0.0, default=None)
             (oldest or connection).abort()
+
+    def evict_unfinished_body(self, keep: HttpConnection) -> bool:
+        """Refuse the request whose small body has been unfinished for longest; False where there is none but that of `keep`."""
+        unfinished = (each for each in self.open if each is not keep and each.body_until is not None)
+        oldest = min(unfinished, key=lambda each: each.body_until or 0.0, default=None)
+        if oldest is not None:
+            oldest.refuse_body()
+        return oldest is not None
 
     async def sweep(self) -> None:
         """End connections that exceed their timeouts, and return freed memory to the operating system, for ever."""
@@ -120,8 +135,11 @@ class HttpConnection(asyncio.Protocol):
         self._body_left = 0  # The missing bytes of a body that is read with its request; no other request begins within them.
         self._unparsed = b""  # Data received while two requests were queued; `_parsed` bytes of it have been parsed since.
         self._parsed = 0
-        self._pieces: list[bytes] = []
-        self._size = 0  # Of the pieces; the budget counts it.
+        self._body = bytearray()  # Of a body that arrives with its request; the budget counts it.
+        self._is_chunked = False  # The streamed body is chunked: the parser removes its framing.
+        self._payload = bytearray()  # What one call of the parser has found of a chunked body. Joined, because a chunk may have one byte.
+        self._framing_excess = 0  # By how much the framing of the chunked body exceeds its payload so far.
+        self._turn_pieces = 0  # Pieces of a chunked body that were parsed in this turn of the event loop.
         self._to_discard = LINGER_BYTES
         self._linger_until = float("inf")
         self._request: HttpRequest | None = None
@@ -155,13 +173,13 @@ class HttpConnection(asyncio.Protocol):
         self._wake()
         if self._stream is not None:
             self._stream.end(incomplete_body())
-        self._drop_pieces()
+        self._drop_body()
         self._keep_unparsed(b"", 0)
         self._parser = self._request = self._stream = None
 
-    def _drop_pieces(self) -> None:
-        self._shared.budget.release(self._size)
-        self._pieces, self._size = [], 0
+    def _drop_body(self) -> None:
+        self._shared.budget.release(len(self._body))
+        self._body = bytearray()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -177,7 +195,7 @@ class HttpConnection(asyncio.Protocol):
             self._parse(self._unparsed[self._parsed :] + data, 0)
         else:
             self._parse(data, 0)
-        if self._begun and not self._in_head and not self._ending:
+        if self._begun and not self._in_head and not self._ending and self._stream is not None:
             self._deadline = self._loop.time() + self._shared.timeout_seconds
 
     def _discard(self, size: int) -> None:
@@ -191,7 +209,7 @@ class HttpConnection(asyncio.Protocol):
         while position < len(data) and not self._ending:
             if self._unread:
                 position = self._pass_body(data, position)
-            elif len(self._waiting) > 1:
+            elif len(self._waiting) > 1 or self._turn_pieces >= TURN_PIECES:
                 break
             else:
                 size = max(PARSE_BYTES, self._body_left)
@@ -214,20 +232,32 @@ class HttpConnection(asyncio.Protocol):
         if data is not self._unparsed:
             self._shared.budget.release(len(self._unparsed))
             self._unparsed = data
-            if not self._shared.budget.reserve(len(data)):
+            if not self._shared.budget.reserve(len(data), UNVERIFIED_SMALL):
                 self._unparsed = b""
                 self.abort()
         self._parsed = position
 
+    def _next_turn(self) -> None:
+        """Go on with a chunked body whose connection has used its share of the last turn of the event loop."""
+        self._turn_pieces = 0
+        if not self._ending:
+            self._resume_parsing()
+
     def _feed(self, data: bytes) -> None:
         """Pass data to the parser."""
         message, had_begun = self._messages, self._begun
+        if self._is_chunked:
+            self._framing_excess += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(400, "BadRequest", "this endpoint supports HTTP/1.1 only")
         except httptools.HttpParserError:
             self._refuse(400, "BadRequest", "this is not a valid HTTP/1.1 request")
+        if self._payload:
+            self._take_payload()
+        if self._is_chunked and self._framing_excess > FRAMING_LIMIT_BYTES and self._stream is not None:
+            self._refuse_body(AwsError("BadRequest", "the chunks of the body are too small"))
         if self._in_head and self._messages - message == (0 if had_begun else 1):  # All of the data belongs to one head.
             self._head_bytes += len(data)
             self._check_head(self._head_bytes)
@@ -243,17 +273,48 @@ class HttpConnection(asyncio.Protocol):
             self.on_message_complete()
         return end
 
+    def _take_payload(self) -> None:
+        """Hand on what one call of the parser has found of a chunked body."""
+        piece, self._payload = bytes(self._payload), bytearray()
+        self._framing_excess -= 2 * len(piece)
+        self._take_piece(piece)
+
+    def _refuse_body(self, error: AwsError) -> None:
+        """End the streamed body with an error, which answers its request, and read no further."""
+        assert self._stream is not None
+        self._stream.end(error)
+        self._ending = True
+        self._deadline = None
+        self._keep_unparsed(b"", 0)
+
     def _take_piece(self, piece: bytes) -> None:
         """Store a piece of a body, or reject the request if the budget does not allow it."""
         if self._stream is not None:
             if not self._stream.put(piece):
                 self._stream.end(too_many_bodies(_service(self._request)))
-        elif self._shared.budget.reserve(len(piece)):
-            self._pieces.append(piece)
-            self._size += len(piece)
+        elif self._reserve(len(piece)):
+            self._body += piece
         else:
-            error = too_many_bodies(_service(self._request))
-            self._refuse(error.status, error.code, error.message)
+            self.refuse_body()
+
+    def _reserve(self, size_bytes: int) -> bool:
+        """Count a piece of a small body, in place of unfinished ones that are older where it does not fit."""
+        for _ in range(MOST_EVICTIONS):
+            if self._shared.budget.reserve(size_bytes):
+                return True
+            if not self._shared.evict_unfinished_body(self):
+                return False
+        return self._shared.budget.reserve(size_bytes)
+
+    @property
+    def body_until(self) -> float | None:
+        """The end of the time that an unfinished small body has to arrive; None where there is none."""
+        return self._deadline if self._body and not self._ending else None
+
+    def refuse_body(self) -> None:
+        """Answer a request that its body does not fit into the budget."""
+        error = too_many_bodies(_service(self._request))
+        self._refuse(error.status, error.code, error.message)
 
     def eof_received(self) -> bool:
         """A client that has closed its side still gets pending responses, but a request that it has begun cannot be completed."""
@@ -261,7 +322,7 @@ class HttpConnection(asyncio.Protocol):
         if self._begun:
             if self._stream is not None:
                 self._stream.end(incomplete_body())
-            self._drop_pieces()
+            self._drop_body()
         return not self._is_idle
 
     # Called by the parser.
@@ -276,13 +337,17 @@ class HttpConnection(asyncio.Protocol):
         self._request = None
         self._unread = 0
         self._stream = None
+        self._is_chunked = False
         self._continue = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        if self._in_head:  # Trailers are not kept.
+            self._fields.append((name, value))
+        else:
+            self._count_piece()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -297,9 +362,15 @@ class HttpConnection(asyncio.Protocol):
         waits = headers.get("expect", "").lower() == "100-continue"
         is_small = int(length) <= INLINE_BODY_BYTES and "transfer-encoding" not in headers
         self._body_left = int(length) if is_small else 0
+        if has_body:
+            self._deadline = self._loop.time() + self._shared.timeout_seconds  # Of a small body: all of it. Of another: its next piece.
         if has_body and (waits or not is_small):
-            self._stream = BodyStream(self._shared.budget, on_taken=self.update_reading, on_reader_waiting=self.send_continue)
-            self._unread = 0 if "transfer-encoding" in headers else int(length)
+            is_verified = _is_for_s3(headers)
+            self._stream = BodyStream(
+                self._shared.budget, is_verified=is_verified, on_taken=self.update_reading, on_reader_waiting=self.send_continue
+            )
+            self._is_chunked, self._framing_excess = "transfer-encoding" in headers, 0
+            self._unread = 0 if self._is_chunked else int(length)
             self._request.stream = self._stream.pieces()
             self._continue = waits
             self._accept(self._request)
@@ -307,21 +378,33 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         if self._ending:
             return
+        if self._is_chunked:
+            self._payload += piece
+            self._count_piece()
+            return
         self._unread = max(0, self._unread - len(piece))
         self._body_left = max(0, self._body_left - len(piece))
         self._take_piece(piece)
 
+    def _count_piece(self) -> None:
+        """Count a piece of a chunked body toward the connection's share of this turn of the event loop."""
+        if not self._turn_pieces:
+            self._loop.call_soon(self._next_turn)
+        self._turn_pieces += 1
+
     def on_message_complete(self) -> None:
         if self._ending:
             return
+        if self._payload:
+            self._take_payload()
+        self._is_chunked = False
         self._begun = self._continue = False
         self._deadline = None
         if self._stream is not None:
             self._stream.end()
         elif self._request is not None:
-            self._request.body = b"".join(self._pieces)
-            held, self._pieces, self._size = self._size, [], 0
-            self._accept(self._request, held)
+            self._request.body, self._body = bytes(self._body), bytearray()
+            self._accept(self._request, len(self._request.body))
 
     # Answering.
 
@@ -447,7 +530,7 @@ class HttpConnection(asyncio.Protocol):
         self._deadline = None
         if self._stream is not None:
             self._stream.end(incomplete_body())
-        self._drop_pieces()
+        self._drop_body()
         refusal = _refusal(self._request.headers if self._request is not None else {}, status, code, message)
         self._take_pending(_Pending(HttpRequest("POST", "/", "", {}), refusal, None, False, 0))
 
@@ -473,7 +556,7 @@ class HttpConnection(asyncio.Protocol):
         if self._ending:
             self.abort()
         elif self._stream is not None:
-            if not self._stream.is_full:
+            if not self._stream.is_full and not self._unparsed:
                 self._stream.end(too_slow())
         elif self._begun and self._is_idle:
             self._refuse(408, "RequestTimeout", "the request did not arrive in time")

@@ -21,6 +21,7 @@ from zonal.foundation.settings import Settings
 from zonal.records.store import Store
 from zonal.services.operation import Call, Handler
 from zonal.wire.http_messages import HttpRequest, HttpResponse
+from zonal.wire.service_models import Operation
 
 
 class ServiceOptions(NamedTuple):
@@ -34,7 +35,7 @@ class ServiceOptions(NamedTuple):
     - `intercept` may answer a request before it is authenticated (CORS preflights, websites, browser forms).
     - `authorize` raises `AwsError` where the caller may not do what the head of a request asks for. The gateway calls it before it reads
       or parses a document in the body.
-    - `allows_origin` returns whether web pages of an origin may send a request (a bucket's CORS rules).
+    - `allows_origin` returns whether web pages of an origin may send a request for an operation (a bucket's CORS rules).
     - `decorate` receives every response, errors included, and returns the one to send (CORS headers).
     """
 
@@ -44,7 +45,7 @@ class ServiceOptions(NamedTuple):
     accounts: bool = False
     intercept: Callable[[HttpRequest], Awaitable[HttpResponse | None]] | None = None
     authorize: Callable[[Call, Mapping[str, Any]], None] | None = None
-    allows_origin: Callable[[HttpRequest, str], bool] | None = None
+    allows_origin: Callable[[HttpRequest, str, Operation], bool] | None = None
     decorate: Callable[[HttpRequest, HttpResponse], HttpResponse] | None = None
 
 

@@ -1,4 +1,4 @@
-"""Rejects requests of foreign web pages, by `Host`, `Origin` and `Sec-Fetch-Site`.
+"""Rejects requests of foreign web pages, by `Host`, `Origin`, `Sec-Fetch-Site` and `Referer`.
 
 The default access key is public, so any web page can sign requests with it and let a browser on this machine send them. Two rules reject
 such requests. Ordinary clients send only `Host` of these headers, so only the first rule concerns them.
@@ -7,9 +7,11 @@ such requests. Ordinary clients send only `Host` of these headers, so only the f
   the region listens on, or a name in the setting `allowed_hosts`. A name that a foreign page resolves to 127.0.0.1 (DNS
   rebinding) is not among them.
 - A request that is signed with a well-known key must not come from a foreign page: its `Origin` must be the region's own or in the setting
-  `allowed_origins`, and `Sec-Fetch-Site` neither `cross-site` nor `same-site` (as `http://localhost:3000` is to `http://localhost:4566`).
+  `allowed_origins`, and `Sec-Fetch-Site` either `same-origin` or `none`; `same-site` is what `http://localhost:3000` is to
+  `http://localhost:4566`. If a browser sends neither (an image in a browser without Fetch Metadata), `Referer` must be the region's own.
   A bucket's CORS rules may allow an origin too. The user's own keys are not restricted, and S3's policies decide about unsigned
   requests.
+
 
 (Fetch Metadata Request Headers, W3C; "Origin" and "Host": RFC 6454, RFC 9110.)
 """
@@ -26,7 +28,8 @@ from zonal.foundation.settings import Settings
 from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 _AWS_SUFFIXES = ("amazonaws.com", "amazonaws.com.cn", "api.aws", "on.aws")
-_FOREIGN_SITES = ("cross-site", "same-site")
+_OWN_SITES = ("same-origin", "none")
+"""Values of `Sec-Fetch-Site` that no request of a foreign page has. Any other value, one that is not known yet included, is foreign."""
 
 
 class OriginPolicy:
@@ -54,7 +57,7 @@ class OriginPolicy:
         `allowed` may allow an origin beyond the settings (a bucket's CORS rules).
         """
         headers = request.headers
-        if "origin" not in headers and "sec-fetch-site" not in headers:
+        if "origin" not in headers and "sec-fetch-site" not in headers and "referer" not in headers:
             return None
         if access_key not in self._well_known_keys or not self.is_foreign(request):
             return None
@@ -66,10 +69,13 @@ class OriginPolicy:
 
     def is_foreign(self, request: HttpRequest) -> bool:
         """Whether the headers show that a page of another origin sent the request."""
-        origin = request.headers.get("origin")
+        headers = request.headers
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is not None and not _is_own(origin, request):
             return True
-        return request.headers.get("sec-fetch-site", "").strip().lower() in _FOREIGN_SITES
+        if site is not None:
+            return site.strip().lower() not in _OWN_SITES
+        return origin is None and bool(headers.get("referer")) and not _is_own(source_of(request), request)
 
     def allows_origin(self, origin: str) -> bool:
         """Whether the setting `allowed_origins` contains this origin."""

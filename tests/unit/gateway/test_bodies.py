@@ -190,7 +190,7 @@ async def test_a_large_document_is_parsed_in_a_thread_and_a_small_one_is_not(mon
 
 async def test_all_bodies_together_stay_within_the_budget_which_is_free_again_afterwards() -> None:
     body = b"{" + b" " * (MIB - 2) + b"}"
-    async with serving(body_budget_bytes=4 * MIB) as service:
+    async with serving(body_budget_bytes=8 * MIB) as service:
         service.may_go_on.clear()
         head = dynamodb_head("PutItem", body)
         first = [asyncio.create_task(service.send(head, body)) for _ in range(3)]
@@ -200,13 +200,77 @@ async def test_all_bodies_together_stay_within_the_budget_which_is_free_again_af
         refused = [each for each in answers if isinstance(each, bytes)]
         assert refused and {status(each) for each in refused} == {503} and b"ThrottlingException" in refused[0]
         tagging = b"<Tagging/>".ljust(MIB)
-        slow_down = await asyncio.gather(*(service.send(signed_head("s3", "PUT", "/p?tagging", tagging), tagging) for _ in range(4)))
+        slow_down = await asyncio.gather(*(service.send(signed_head("s3", "PUT", "/p?tagging", tagging), tagging) for _ in range(8)))
         assert any(status(each) == 503 and b"<Code>SlowDown</Code>" in each for each in slow_down)
-        assert service.gateway.body_budget.used_bytes <= 4 * MIB
+        assert service.gateway.body_budget.used_bytes <= 8 * MIB
         service.may_go_on.set()
         assert [status(each) for each in await asyncio.gather(*first)] == [200] * 3
         await until(lambda: service.gateway.body_budget.used_bytes == 0)
         assert status(await service.send(head, body)) == 200
+
+
+async def test_stalled_bodies_with_wrong_signatures_do_not_keep_signed_requests_out() -> None:
+    stalled_head = dynamodb_head("BatchWriteItem", b"", length=2 * MIB)
+    async with serving(body_budget_bytes=8 * MIB, request_timeout_seconds=3600.0) as service:
+        budget = service.gateway.body_budget
+        writers = []
+        for index in range(8):
+            _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+            writer.write(stalled_head + bytes(2 * MIB - 100))
+            writers.append(writer)
+            if index < 2:
+                await until(lambda: budget.used_bytes >= len(writers) * (2 * MIB - 100))
+        for size in (8 * 1024, INLINE_BODY_BYTES, 40_000):
+            body = b"{" + b" " * (size - 2) + b"}"
+            for _ in range(5):
+                assert status(await service.send(dynamodb_head("PutItem", body), body)) == 200
+        content = bytes(MIB)
+        assert status(await service.send(signed_head("s3", "PUT", "/photos/key", content), content)) == 200
+        assert budget.used_bytes <= 4 * MIB
+        for writer in writers:
+            writer.close()
+        await until(lambda: budget.used_bytes == 0)
+
+
+async def test_stalled_small_bodies_make_room_for_a_signed_small_body() -> None:
+    async with serving(body_budget_bytes=MIB, request_timeout_seconds=3600.0) as service:
+        budget = service.gateway.body_budget
+        writers = []
+        for _ in range(MIB // INLINE_BODY_BYTES):
+            _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+            writer.write(dynamodb_head("PutItem", b"", length=INLINE_BODY_BYTES) + bytes(INLINE_BODY_BYTES - 1))
+            writers.append(writer)
+        await until(lambda: budget.used_bytes == len(writers) * (INLINE_BODY_BYTES - 1))
+        body = b"{" + b" " * 8190 + b"}"
+        for _ in range(5):
+            assert status(await service.send(dynamodb_head("PutItem", body), body)) == 200
+        assert budget.used_bytes >= (len(writers) - 2) * (INLINE_BODY_BYTES - 1), "no more had to go than was needed"
+        for writer in writers:
+            writer.close()
+        await until(lambda: budget.used_bytes == 0)
+
+
+@pytest.mark.parametrize("size", [INLINE_BODY_BYTES, 2 * MIB])
+async def test_a_body_of_which_a_byte_comes_now_and_then_is_refused(size: int) -> None:
+    async with serving(request_timeout_seconds=0.5) as service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(dynamodb_head("PutItem", b"", length=size) + bytes(size - 100_000 if size > 100_000 else 10))
+        answered = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        for _ in range(600):  # Half a minute, of which half a second is needed.
+            if answered.done():
+                break
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+        assert answered.done() and status(await answered) == 408
+        assert service.gateway.body_budget.used_bytes == 0
+        writer.close()
+
+
+async def test_one_document_may_have_a_fourth_of_the_budget() -> None:
+    async with serving(body_budget_bytes=4 * MIB) as service:
+        assert status(await service.send(dynamodb_head("BatchWriteItem", b"", length=MIB + 1))) == 413
+        body = b"{" + b" " * (MIB - 2) + b"}"
+        assert status(await service.send(dynamodb_head("BatchWriteItem", body), body)) == 200
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])

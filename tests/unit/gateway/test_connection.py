@@ -7,6 +7,7 @@ import hashlib
 import random
 import re
 import socket
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from tests.unit.gateway.conftest import Wire
 from tests.unit.gateway.raw_client import dynamodb_head
 from zonal.foundation.settings import Settings
 from zonal.gateway.body_budget import BodyBudget
-from zonal.gateway.connection import INLINE_BODY_BYTES, HttpConnection, HttpConnections
+from zonal.gateway.connection import FRAMING_LIMIT_BYTES, INLINE_BODY_BYTES, TURN_PIECES, HttpConnection, HttpConnections
 from zonal.wire.http_messages import HttpRequest, HttpResponse
 
 HEALTH = b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -24,6 +25,7 @@ LAST = b"GET /_zonal/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n
 
 
 CHUNKED = dynamodb_head("GetItem", b"").replace(b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n")
+PUT_CHUNKED = b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def statuses(answer: bytes) -> list[int]:
@@ -261,3 +263,99 @@ async def test_a_client_that_closes_its_side_is_answered_and_the_connection_clos
         writer.close()
     server.close()
     await shared.close(0)
+
+
+class _Transport(asyncio.Transport):
+    """Records what a connection does with its transport."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_reading = True
+        self.written = b""
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.is_reading = False
+
+    def abort(self) -> None:
+        self.is_reading = False
+
+
+class _CountedConnection(HttpConnection):
+    """Counts the pieces of bodies."""
+
+    count = 0
+
+    def on_body(self, piece: bytes) -> None:
+        self.count += 1
+        super().on_body(piece)
+
+
+@pytest.mark.parametrize("unit", [b"1\r\na\r\n", b"2\r\naa\r\n", b"1;" + b"x" * 20 + b"\r\na\r\n"])
+async def test_a_chunked_body_takes_a_bounded_share_of_each_turn_of_the_event_loop(unit: bytes) -> None:
+    bodies: list[bytes] = []
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        bodies.append(b"".join([piece async for piece in request.pieces()]))
+        return HttpResponse(200, [], b"")
+
+    budget = BodyBudget(1 << 24)
+    connection, transport = _CountedConnection(HttpConnections(Settings(), answer, budget)), _Transport()
+    connection.connection_made(transport)
+    connection.data_received(CHUNKED + unit * 10_000)
+    assert connection.count < 2 * TURN_PIECES and not transport.is_reading
+    while not transport.is_reading:
+        before = connection.count
+        await asyncio.sleep(0)
+        assert connection.count - before < 2 * TURN_PIECES
+    assert connection.count >= 10_000, "a chunk may be parsed in two pieces"
+    connection.data_received(b"0\r\n\r\n")
+    while not transport.written:  # noqa: ASYNC110 - the transport has no event.
+        await asyncio.sleep(0)
+    assert statuses(transport.written) == [200]
+    assert len(bodies[0]) == 10_000 * unit.count(b"a") and budget.used_bytes == 0
+    connection.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    ("start", "unit"),
+    [(b"", b"1\r\na\r\n"), (b"", b"1;" + b"x" * 1000 + b"\r\na\r\n"), (b"0\r\n", b"a: b\r\n"), (b"0\r\na: ", b"zzzz"), (b"1;a=", b"zzzz")],
+)
+@pytest.mark.parametrize("head", [CHUNKED, PUT_CHUNKED], ids=["document", "stream"])
+async def test_a_chunked_body_of_almost_nothing_but_framing_is_refused(wire: Wire, head: bytes, start: bytes, unit: bytes) -> None:
+    answer = await wire.say(head + start + unit * (2 * FRAMING_LIMIT_BYTES // len(unit)))
+    if head == CHUNKED and unit == b"1\r\na\r\n":
+        assert statuses(answer) == [413], "its payload exceeds the limit before"
+    else:
+        assert statuses(answer) == [400] and b"chunks of the body are too small" in answer
+
+
+async def test_trailers_of_a_chunked_body_are_not_kept(wire: Wire) -> None:
+    answer = await wire.say(PUT_CHUNKED + b"1\r\na\r\n0\r\n" + b"a: b\r\n" * 30_000 + b"\r\n" + LAST)
+    assert statuses(answer) == [200, 200]
+
+
+async def test_a_document_in_tiny_chunks_takes_no_more_memory_than_in_one_piece(wire: Wire) -> None:
+    size = 60_000
+    tracemalloc.start()
+    try:
+        answer = await wire.say(CHUNKED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + b"1\r\na\r\n" * size + b"0\r\n\r\n")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert b"InvalidSignatureException" in answer
+    assert peak < 20 * size, "a list of its pieces takes 41 bytes for each"

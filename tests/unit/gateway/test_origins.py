@@ -60,7 +60,11 @@ def presigned(headers: dict[str, str]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}]
+    "headers",
+    [
+        *({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Referer": "https://evil.example/page"}),
+        *({"Sec-Fetch-Site": value} for value in ("cross-site", "same-site", "unknown")),
+    ],
 )
 async def test_a_request_that_a_foreign_page_signed_with_a_well_known_key_is_rejected(wire: Wire, headers: dict[str, str]) -> None:
     for argv in (sts(headers), presigned(headers)):
@@ -73,7 +77,13 @@ async def test_a_request_that_a_foreign_page_signed_with_a_well_known_key_is_rej
 
 
 async def test_a_program_and_a_page_of_the_region_or_of_an_allowed_origin_are_answered(wire: Wire) -> None:
-    for headers in ({}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://localhost:4566", "Sec-Fetch-Site": "same-origin"}, {"Origin": PAGE}):
+    for headers in (
+        {},
+        {"Referer": "http://localhost:4566/page"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://localhost:4566", "Sec-Fetch-Site": "same-origin"},
+        {"Origin": PAGE},
+    ):
         for argv in (sts(headers), presigned(headers)):
             answer = await wire.say(argv)
             assert answer.startswith(b"HTTP/1.1 200 ")

@@ -77,6 +77,17 @@ def test_an_address_that_the_region_listens_on_is_one_of_its_names() -> None:
         {"sec_fetch_site": "Cross-Site", "sec_fetch_mode": "navigate"},
         {"sec_fetch_site": "cross-site", "referer": "https://evil.example/page"},
         {"sec_fetch_site": "cross-site", "origin": f"http://{HOST}"},
+        *({"sec_fetch_site": value} for value in ("", "cross-origin", "none,cross-site", "same-origin,cross-site", "unknown")),
+        {"sec_fetch_site": "unknown", "origin": f"http://{HOST}"},
+        {"referer": "https://evil.example/page"},
+        {"referer": "https://evil.example"},
+        {"referer": "http://localhost:3000/"},
+        {"referer": f"http://{HOST}.evil.example/"},
+        {"referer": f"http://{HOST}@evil.example/"},
+        {"referer": f"https://evil.example/http://{HOST}/"},
+        {"referer": "android-app://example"},
+        {"referer": "http://[bad"},
+        {"referer": "page"},
     ],
 )
 def test_a_foreign_page_may_not_use_a_well_known_key_and_may_use_the_users_own(headers: dict[str, str]) -> None:
@@ -96,7 +107,12 @@ def test_a_foreign_page_may_not_use_a_well_known_key_and_may_use_the_users_own(h
         {"origin": f"http://{HOST}", "sec_fetch_site": "same-origin"},
         {"sec_fetch_site": "none"},
         {"sec_fetch_site": "same-origin"},
-        {"referer": "https://evil.example"},
+        {"sec_fetch_site": " Same-Origin "},
+        {"referer": f"http://{HOST}/photos/index.html"},
+        {"referer": ""},
+        {"sec_fetch_site": "none", "referer": "https://evil.example/"},
+        {"sec_fetch_site": "same-origin", "referer": f"http://{HOST}/page"},
+        {"origin": f"http://{HOST}", "referer": f"http://{HOST}/page"},
     ],
 )
 def test_programs_typed_addresses_and_the_regions_own_pages_are_not_foreign(headers: dict[str, str]) -> None:
@@ -109,6 +125,7 @@ def test_an_origin_can_be_allowed_by_the_settings_or_by_the_service() -> None:
         {"origin": "http://localhost:3000"},
         {"origin": "http://localhost:3000", "sec_fetch_site": "same-site"},
         {"sec_fetch_site": "same-site", "referer": "http://localhost:3000/app?x=1"},
+        {"referer": "http://localhost:3000/app?x=1"},
     ):
         assert policy.origin_refusal(request(**headers), "test") is None, headers
     assert policy.origin_refusal(request(origin="http://localhost:3001"), "test") is not None

@@ -17,7 +17,11 @@ from zonal.wire import signing
 from zonal.wire.http_messages import Signature
 
 CHUNK_LIMIT_BYTES = 16 * 1024 * 1024
+SMALLEST_CHUNK_BYTES = 8192
+"""Only the last chunk may be smaller (S3 API Reference, as above; the error as recorded in versitygw issues 1683 and 2085)."""
 LINE_LIMIT_BYTES = 16 * 1024
+"""The limit of the line before a chunk, and of all trailers together."""
+TRAILERS_LIMIT = 64
 _HEAD = re.compile(rb"([0-9a-fA-F]{1,8})(?:;chunk-signature=([0-9a-f]{64}))?\s*")
 
 
@@ -36,9 +40,13 @@ class ChunkedBody:
 
     async def decoded(self) -> AsyncIterator[bytes]:
         """The content. Raises `AwsError` if the framing, the size or a signature is wrong."""
-        total = 0
+        total = count = previous_size = 0
         while True:
             size, claimed = self._head(await self._line())
+            count += 1
+            if size and count > 1 and previous_size < SMALLEST_CHUNK_BYTES:
+                raise _too_small(count, previous_size)
+            previous_size = size
             total += size
             if total > self._size:
                 raise _incomplete()
@@ -78,7 +86,11 @@ class ChunkedBody:
     async def _finish(self) -> None:
         """Read the trailers and the end of the body, which are short."""
         lines: list[bytes] = []
+        size_bytes = 0
         while line := await self._line(may_end=True):
+            size_bytes += len(line)
+            if size_bytes > LINE_LIMIT_BYTES or len(lines) > TRAILERS_LIMIT:
+                raise _malformed_trailers()
             lines.append(line.strip())
         if self._has_trailers:
             self._read_trailers(lines)
@@ -138,6 +150,15 @@ class ChunkedBody:
 
 def _malformed() -> AwsError:
     return AwsError("InvalidRequest", "The body is not encoded in chunks as its x-amz-content-sha256 header declares.")
+
+
+def _malformed_trailers() -> AwsError:
+    return AwsError("MalformedTrailerError", "The request contained trailing data that was not well-formed or did not conform.")
+
+
+def _too_small(count: int, size_bytes: int) -> AwsError:
+    message = f"Only the last chunk is allowed to have a size less than {SMALLEST_CHUNK_BYTES} bytes"
+    return AwsError("InvalidChunkSizeError", message, status=403, fields={"Chunk": count, "BadChunkSize": size_bytes})
 
 
 def _incomplete() -> AwsError:

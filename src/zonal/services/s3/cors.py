@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from zonal.foundation.errors import AwsError
 from zonal.services.operation import Call, operation
+from zonal.services.s3.access import source_of
 from zonal.services.s3.bucket_address import bucket_and_key
 from zonal.services.s3.context import S3Context
 from zonal.services.s3.errors import absent, invalid_request, malformed_xml
 from zonal.wire.http_messages import HttpRequest as HttpRequest
 from zonal.wire.http_messages import HttpResponse
+from zonal.wire.service_models import Operation
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import (
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     )
 
 CorsHeaders = list[tuple[str, str]]
+OBJECT_PATH = "{Key+}"
+"""What the URI template of an operation on an object contains in S3's model."""
+_ALSO_ON_OBJECTS = frozenset(("DeleteObjects", "HeadBucket", "ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2"))
+"""Operations that name a bucket only, but read or delete its objects."""
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 
 
@@ -55,11 +61,29 @@ class Cors:
     async def delete(self, call: Call, request: DeleteBucketCorsRequestTypeDef) -> None:
         await self._s3_context.set_configuration(request["Bucket"], "cors", None)
 
-    def allows(self, request: HttpRequest, origin: str) -> bool:
-        """Whether the request's bucket has a rule that allows this origin and the request's method."""
+    def allows(self, request: HttpRequest, origin: str, operation: Operation) -> bool:
+        """Whether the buckets of a request allow pages of this origin to send it. Raises `AwsError` for a malformed copy source.
+
+        A rule allows operations on objects, not changes of a bucket's configuration (its rules included). The source of a copy needs a rule
+        of its own bucket for GET.
+        """
+        if OBJECT_PATH not in operation.http.request_uri and operation.name not in _ALSO_ON_OBJECTS:
+            return False
         name, _ = bucket_and_key(request)
+        if (copy_source := request.headers.get("x-amz-copy-source")) is not None:
+            source_bucket, _, _ = source_of(copy_source)
+            if not self._has_rule(source_bucket, origin, "GET"):
+                return False
+        return self._has_rule(name, origin, request.method)
+
+    def allows_form(self, request: HttpRequest, origin: str) -> bool:
+        """Whether the bucket that a browser's form is sent to has a rule for pages of this origin."""
+        name, _ = bucket_and_key(request)
+        return self._has_rule(name, origin, "POST")
+
+    def _has_rule(self, name: str, origin: str, method: str) -> bool:
         bucket = self._s3_context.catalog.view.bucket(name) if name else None
-        return bucket is not None and _matching_rule(bucket.settings.get("cors", []), origin, request.method, []) is not None
+        return bucket is not None and _matching_rule(bucket.settings.get("cors", []), origin, method, []) is not None
 
     def preflight(self, request: HttpRequest) -> HttpResponse:
         """The response to an OPTIONS request. Raises `AwsError`."""

@@ -69,7 +69,7 @@ class Forms:
         if not fields.get("key"):
             raise invalid_argument(f"Bucket POST must contain a field named 'key'.  {_ORDER}", "key")
         access_key = self._signer(fields)
-        if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, self._cors.allows)):
+        if access_key is not None and (refusal := self._origins.origin_refusal(request, access_key, self._cors.allows_form)):
             raise AwsError("AccessDenied", refusal, status=403)
         bounds = Bounds() if access_key is None else check(fields, bucket, datetime.now(UTC))
         file = bounds.watched(form.file())

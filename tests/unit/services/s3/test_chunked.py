@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zonal.foundation.errors import AwsError
-from zonal.services.s3.chunked import ChunkedBody
+from zonal.services.s3.chunked import LINE_LIMIT_BYTES, SMALLEST_CHUNK_BYTES, ChunkedBody
 from zonal.wire.http_messages import Signature
 from zonal.wire.signing import chunk_signature, signing_key, trailer_signature
 
@@ -48,10 +48,17 @@ def decode(body: bytes, size: int, *, is_signed: bool, trailers: bool = False, s
     return asyncio.run(run())
 
 
-CHUNKS = st.lists(st.binary(min_size=1, max_size=60), max_size=5)
+@st.composite
+def chunk_lists(draw: st.DrawFn) -> list[bytes]:
+    """Chunks of which only the last is small."""
+    large = st.binary(min_size=1, max_size=60).map(lambda start: start.ljust(SMALLEST_CHUNK_BYTES, b"x"))
+    return draw(st.lists(large, max_size=2)) + draw(st.lists(st.binary(min_size=1, max_size=60), max_size=1))
 
 
-@given(CHUNKS, st.booleans(), st.integers(1, 90))
+CHUNKS = chunk_lists()
+
+
+@given(CHUNKS, st.booleans(), st.integers(1, 900))
 def test_a_body_decodes_to_the_sent_content_whatever_its_pieces(chunks: list[bytes], is_signed: bool, step: int) -> None:
     content = b"".join(chunks)
     trailer = "x-amz-checksum-crc32:AAAAAA=="
@@ -84,6 +91,25 @@ def test_a_body_without_chunks_is_rejected(body: bytes) -> None:
     with pytest.raises(AwsError) as refused:
         decode(body, 4, is_signed=False, step=500)
     assert refused.value.code in ("InvalidRequest", "IncompleteBody")
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_only_the_last_chunk_may_be_smaller_than_8_kib(is_signed: bool) -> None:
+    pack = signed if is_signed else unsigned
+    full = bytes(SMALLEST_CHUNK_BYTES)
+    assert decode(pack([full, b"x"]), len(full) + 1, is_signed=is_signed, step=500)[0] == full + b"x"
+    for chunks, number, size in (([b"hel", b"lo"], 2, 3), ([full, full[1:], b"x"], 3, len(full) - 1), ([b"a"] * 100_000, 2, 1)):
+        with pytest.raises(AwsError) as refused:
+            decode(pack(chunks[:50]), sum(map(len, chunks)), is_signed=is_signed, step=500)
+        assert (refused.value.code, refused.value.status) == ("InvalidChunkSizeError", 403)
+        assert refused.value.fields == {"Chunk": number, "BadChunkSize": size}
+
+
+@pytest.mark.parametrize("line", ["a:b\r\n", "a:" + "b" * 1000 + "\r\n"])
+def test_trailers_are_held_up_to_a_limit(line: str) -> None:
+    body = b"0\r\n" + line.encode() * (4 * LINE_LIMIT_BYTES // len(line)) + b"\r\n"
+    with pytest.raises(AwsError, match="MalformedTrailerError"):
+        decode(body, 0, is_signed=False, trailers=True, step=500)
 
 
 def test_a_trailer_with_a_wrong_signature_is_detected() -> None:
