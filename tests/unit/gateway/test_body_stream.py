@@ -10,7 +10,7 @@ from zonal.gateway.body_stream import JOIN_BYTES, BodyStream
 
 
 def stream_of(budget: BodyBudget) -> BodyStream:
-    return BodyStream(budget, is_verified=True, on_taken=lambda: None, on_wanted=lambda: None)
+    return BodyStream(budget, is_verified=True, on_taken=lambda: None, on_reader_waiting=lambda: None)
 
 
 async def taken(stream: BodyStream) -> bytes:
