@@ -163,3 +163,33 @@ def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_
             region.empty()
             region.start()
             region.stop()
+
+
+def test_everything_can_be_deleted_without_a_free_byte(tmp_path: Path) -> None:
+    with region_on_small_disk(tmp_path, "400m") as region:
+        region.start()
+        dynamodb, s3, rds = region.client("dynamodb"), region.client("s3"), region.client("rds")
+        dynamodb.create_table(**TABLE)
+        dynamodb.get_waiter("table_exists").wait(TableName="notes", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        for number in range(20):
+            dynamodb.put_item(TableName="notes", Item={"id": {"S": str(number)}, "text": {"S": "x" * 10_000}})
+        s3.create_bucket(Bucket="crowded")
+        s3.put_object(Bucket="crowded", Key="large", Body=b"x" * 1_000_000)
+        s3.put_object(Bucket="crowded", Key="small", Body=b"x")
+        database = region.create_database()
+        region.fill()
+
+        s3.delete_object(Bucket="crowded", Key="small")
+        for number in range(10):
+            dynamodb.delete_item(TableName="notes", Key={"id": {"S": str(number)}})
+        assert not is_done(dynamodb.put_item, TableName="notes", Item={"id": {"S": "full"}, "text": {"S": "x" * 300_000}})
+        assert dynamodb.scan(TableName="notes", Select="COUNT")["Count"] == 10
+        dynamodb.delete_table(TableName="notes")
+        dynamodb.get_waiter("table_not_exists").wait(TableName="notes", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        assert region.available_bytes == 0
+        s3.delete_object(Bucket="crowded", Key="large")
+        s3.delete_bucket(Bucket="crowded")
+        region.fill()
+        rds.delete_db_instance(DBInstanceIdentifier=database, SkipFinalSnapshot=True)
+        eventually(lambda: not rds.describe_db_instances()["DBInstances"], within=PATIENCE_SECONDS)
+        eventually(lambda: region.available_bytes > 30_000_000, within=PATIENCE_SECONDS)

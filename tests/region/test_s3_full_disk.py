@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.s3_process import on_small_disk
+from tests.full_disk import fill
+from tests.s3_process import on_reachable_small_disk, on_small_disk
 
 PIECE_BYTES = 3 * 1024 * 1024
 
@@ -62,4 +63,32 @@ def test_a_disk_that_is_too_small_from_the_start_is_told_too(tmp_path: Path) -> 
         assert is_refused(client.put_object, Bucket="full", Key="k", Body=b"x")
         with pytest.raises(ClientError, match="404"):
             client.head_object(Bucket="full", Key="k")
+        client.delete_bucket(Bucket="full")
+
+
+def test_objects_versions_uploads_and_buckets_are_deleted_without_a_free_byte(tmp_path: Path) -> None:
+    with on_reachable_small_disk(tmp_path, "96m") as (client, inside):
+        for bucket in ("full", "versioned"):
+            client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+        for number in range(300):
+            client.put_object(Bucket="full", Key=f"small/{number:03d}", Body=b"x" * 2000)
+        client.put_object(Bucket="full", Key="large", Body=os.urandom(PIECE_BYTES))
+        version = client.put_object(Bucket="versioned", Key="key", Body=b"x")["VersionId"]
+        upload = client.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]
+
+        fill(inside / "ballast")
+        for number in range(100):
+            client.delete_object(Bucket="full", Key=f"small/{number:03d}")
+        rest = [{"Key": f"small/{number:03d}"} for number in range(100, 300)]
+        assert len(client.delete_objects(Bucket="full", Delete={"Objects": rest})["Deleted"]) == 200
+        marker = client.delete_object(Bucket="versioned", Key="key")["VersionId"]
+        for each in (marker, version):
+            client.delete_object(Bucket="versioned", Key="key", VersionId=each)
+        client.abort_multipart_upload(Bucket="full", Key="parts", UploadId=upload)
+        client.delete_bucket(Bucket="versioned")
+        assert is_refused(client.put_object, Bucket="full", Key="new", Body=b"x")
+        assert [one["Key"] for one in client.list_objects_v2(Bucket="full")["Contents"]] == ["large"]
+        assert os.statvfs(inside).f_bavail == 0, "nothing of it has used or freed space of the disk"
+        client.delete_object(Bucket="full", Key="large")
         client.delete_bucket(Bucket="full")
