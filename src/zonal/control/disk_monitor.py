@@ -7,7 +7,8 @@ journal. A disk without a free inode is full as well. A limit that `statvfs` doe
 
 Each change is journalled once, also across restarts of the region: `disk.full` and `disk.recovered` about the region,
 `database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. What cannot be written
-because the disk is full is written when there is room again.
+because the disk is full is written when there is room again, with the time of the change in `since`. A change that took place before the
+first check (while the region was not running) has no known time: `how` says so, and a recovery has no `full_seconds` then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -22,7 +24,7 @@ from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.periodic import repeat
-from zonal.records.store import Record, Store
+from zonal.records.store import Record, Store, Transaction
 
 FULL_BYTES = 16 * 1024 * 1024
 ROOM_BYTES = 24 * 1024 * 1024
@@ -31,6 +33,7 @@ HOSTS = "hosts"
 """The directory of the state in which each host has its own."""
 REGION = "region"
 """The key and the subject of the region's own state directory."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class FullDisk(Record, frozen=True, kw_only=True):
@@ -40,6 +43,10 @@ class FullDisk(Record, frozen=True, kw_only=True):
 
     subject: str
     directory: str
+    boot: str = ""
+    """The boot of the machine whose stopwatch `monotonic` is a reading of."""
+    monotonic: float | None = None
+    """When the disk became full; None if that is not known."""
 
 
 class DiskSpace(NamedTuple):
@@ -62,7 +69,9 @@ class DiskChange(NamedTuple):
 
     use: DiskUse
     is_full: bool
+    at: datetime
     fields: dict[str, object]
+    began: float | None
 
 
 class DiskMonitor:
@@ -74,12 +83,18 @@ class DiskMonitor:
         self._state = state
         self._hosts = state / HOSTS
         self._measure = measure or disk_space
+        self._boot = BOOT_ID.read_text().strip()
         self._full = {
-            record.id: (DiskUse(record.id, record.subject, Path(record.directory)), clock.monotonic()) for record in store.select(FullDisk)
+            record.id: (DiskUse(record.id, record.subject, Path(record.directory)), record.monotonic if record.boot == self._boot else None)
+            for record in store.select(FullDisk)
         }
-        """The full disks by key, each with the stopwatch's reading when it was found full."""
+        """The full disks by key, each with the stopwatch's reading when it became full, if that is known."""
+        self._checked: set[str] = set()
+        """The keys that this monitor has checked before, so that it has seen a change of them."""
         self._available: dict[str, int] = {}
         self._unwritten: list[DiskChange] = []
+        self._is_late = False
+        """Whether a commit of the unwritten changes has failed."""
 
     def is_full(self, key: str) -> bool:
         """Whether the disk of a deployment, by its id, or of `REGION` is full."""
@@ -109,6 +124,7 @@ class DiskMonitor:
         gone = self._full.keys() - {use.key for use in uses}
         for key in gone:
             del self._full[key]
+        self._checked &= {use.key for use in uses}
         self._journal(gone)
 
     def _uses(self) -> Iterator[DiskUse]:
@@ -119,17 +135,24 @@ class DiskMonitor:
                 yield DiskUse(spec.id, spec.subject, self._hosts / member.place.host)
 
     def _judge(self, use: DiskUse, space: DiskSpace) -> None:
-        now, was_full = self._clock.monotonic(), self.is_full(use.key)
+        was_full, was_checked = self.is_full(use.key), use.key in self._checked
         full = is_full(space, was_full=was_full)
+        self._checked.add(use.key)
         self._available[use.key] = space.available_bytes
         if full == was_full:
             return
+        now = self._clock.monotonic()
         fields: dict[str, object] = {"directory": str(use.directory), "available_bytes": space.available_bytes}
+        if not was_checked:
+            fields["how"] = "found at the first check"
         if full:
-            self._full[use.key] = use, now
+            began = now if was_checked else None
+            self._full[use.key] = use, began
         else:
-            fields["full_seconds"] = round(now - self._full.pop(use.key)[1], 1)
-        self._unwritten.append(DiskChange(use, full, fields))
+            _, began = self._full.pop(use.key)
+            if began is not None and was_checked:
+                fields["full_seconds"] = round(now - began, 1)
+        self._unwritten.append(DiskChange(use, full, self._clock.now(), fields, began))
 
     def _journal(self, gone: set[str]) -> None:
         if not self._unwritten and not gone:
@@ -138,18 +161,26 @@ class DiskMonitor:
             with self._store.transaction() as tx:
                 for key in gone:
                     tx.delete(FullDisk, key)
-                for use, full, fields in self._unwritten:
-                    if use.key == REGION:
-                        tx.note("disk.full" if full else "disk.recovered", use.subject, **fields)
-                    else:
-                        tx.note("database.disk_full" if full else "database.disk_recovered", use.subject, **fields)
-                    if full:
-                        tx.put(FullDisk(id=use.key, subject=use.subject, directory=str(use.directory)))
-                    else:
-                        tx.delete(FullDisk, use.key)
+                for change in self._unwritten:
+                    self._note(tx, change)
         except ZonalError:
+            self._is_late = True
             return  # There is no room for it; the next check tries again.
         self._unwritten.clear()
+        self._is_late = False
+
+    def _note(self, tx: Transaction, change: DiskChange) -> None:
+        use, full = change.use, change.is_full
+        fields = change.fields | ({"since": change.at.isoformat()} if self._is_late else {})
+        if use.key == REGION:
+            tx.note("disk.full" if full else "disk.recovered", use.subject, **fields)
+        else:
+            tx.note("database.disk_full" if full else "database.disk_recovered", use.subject, **fields)
+        if full:
+            directory = str(use.directory)
+            tx.put(FullDisk(id=use.key, subject=use.subject, directory=directory, boot=self._boot, monotonic=change.began))
+        else:
+            tx.delete(FullDisk, use.key)
 
 
 def is_full(space: DiskSpace, *, was_full: bool) -> bool:

@@ -84,5 +84,5 @@ class EventLog(Generic[K]):
         for name in self._names:
             for entry in self._store.journal(event=name, subject=query.source):
                 kind = self._kind_of(entry)
-                if kind is not None and query.begin <= entry.at <= query.end:
+                if kind is not None and query.begin <= entry.happened_at <= query.end:
                     yield entry, kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from tests.unit.services.rds.region import Account
 from zonal.services.rds import events
@@ -85,3 +85,13 @@ def test_a_full_disk_of_a_database_is_an_event_of_low_storage() -> None:
         tx.note("disk.full", "region", directory="d", available_bytes=0)
         tx.note("database.disk_recovered", "orders", directory="d", available_bytes=1, full_seconds=1.0)
     assert told(account, EventCategories=["low storage"]) == told(account) == ["Allocated storage has been exhausted"]
+
+
+def test_an_event_that_was_recorded_late_has_the_time_at_which_it_happened() -> None:
+    account = Account()
+    since = datetime.now(UTC) - timedelta(minutes=30)
+    with account.store.transaction() as tx:
+        tx.note("database.disk_full", "orders", directory="d", available_bytes=0, since=since.isoformat())
+    [event] = account.call("DescribeEvents")["Events"]
+    assert event["Date"] == since
+    assert account.call("DescribeEvents", Duration=10)["Events"] == []
