@@ -173,4 +173,4 @@ def test_commands_directly_after_the_first_start_of_a_region_run(own_region: Run
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda _: own_region.zonal("exec", "--", "true", check=False), range(4)))
     assert [(each.returncode, each.stderr) for each in outcomes] == [(0, "")] * 4
-    assert json.loads(own_region.zonal("status", "--json").stdout)["trouble"] == []
+    assert json.loads(own_region.zonal("status", "--json").stdout)["failures"] == []

@@ -86,7 +86,7 @@ def everything_works(region: SmallDiskRegion, database: str) -> None:
 def is_healthy(region: SmallDiskRegion) -> bool:
     status = region.status()
     [shown] = status["databases"]
-    return not status["trouble"] and shown["redundancy"] == "synchronous" and shown["state"] == "available"
+    return not status["failures"] and shown["redundancy"] == "synchronous" and shown["state"] == "available"
 
 
 def shown_status(region: SmallDiskRegion, database: str) -> str:
@@ -116,7 +116,7 @@ def disk_events(region: SmallDiskRegion) -> list[tuple[str, str]]:
 def test_a_full_disk_is_shown_refused_and_over_when_there_is_space(full: tuple[SmallDiskRegion, str]) -> None:
     region, database = full
     dynamodb, s3 = region.client("dynamodb"), region.client("s3")
-    [warning] = eventually(lambda: region.status()["trouble"], within=PATIENCE_SECONDS)
+    [warning] = eventually(lambda: region.status()["failures"], within=PATIENCE_SECONDS)
     assert str(region.state) in warning and "is full" in warning
     assert "is full" in region.zonal("status").stdout
     assert shown_status(region, database) == region.status()["databases"][0]["state"] == "storage-full"
@@ -136,7 +136,7 @@ def test_a_full_disk_is_shown_refused_and_over_when_there_is_space(full: tuple[S
 
 @pytest.mark.parametrize(
     "argv",
-    [("zonal.region",), ("storage.keeper",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
+    [("zonal.region",), ("storage.writer_process",), ("zonal.fabric.forwarder",), ("bin/postgres -D",), ("init -c mount",)],
     ids=["region", "dynamodb-writer", "forwarder", "engines", "host-inits"],
 )
 def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_space(full: tuple[SmallDiskRegion, str], argv: tuple[str, ...]) -> None:
