@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,28 @@ def test_a_process_that_dies_on_a_full_disk_is_back_when_there_is_space(full: tu
     region.empty()
     everything_works(region, database)
     assert init(region) == first and set(processes(region, *argv)).isdisjoint(killed)
+
+
+def test_a_region_that_is_killed_on_a_full_disk_records_when_the_disk_became_full_and_for_how_long(
+    full: tuple[SmallDiskRegion, str],
+) -> None:
+    region, database = full
+    eventually(lambda: region.status()["failures"], within=PATIENCE_SECONDS)
+    killed_at = datetime.now(UTC)
+    killed = processes(region, "zonal.region")
+    for process in killed:
+        os.kill(process, signal.SIGKILL)
+    eventually(
+        lambda: processes(region, "zonal.region") and not set(killed) & set(processes(region, "zonal.region")), within=PATIENCE_SECONDS
+    )
+    eventually(lambda: region.zonal("status", check=False).returncode in (0, 1), within=PATIENCE_SECONDS)
+    region.empty()
+    everything_works(region, database)
+    for full_event, recovered_event in (("disk.full", "disk.recovered"), ("database.disk_full", "database.disk_recovered")):
+        began, ended = region.journal(event=full_event)[-1], region.journal(event=recovered_event)[-1]
+        assert datetime.fromisoformat(began["at"]) < killed_at < datetime.fromisoformat(ended["at"])
+        assert "since" not in began["fields"] and "since" not in ended["fields"]
+        assert ended["fields"]["full_seconds"] == pytest.approx(ended["monotonic"] - began["monotonic"], abs=0.5)
 
 
 def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_works_when_there_is_space(tmp_path: Path) -> None:
