@@ -92,3 +92,16 @@ def test_objects_versions_uploads_and_buckets_are_deleted_without_a_free_byte(tm
         assert os.statvfs(inside).f_bavail == 0, "nothing of it has used or freed space of the disk"
         client.delete_object(Bucket="full", Key="large")
         client.delete_bucket(Bucket="full")
+
+
+def test_any_number_of_small_objects_is_deleted_without_a_free_byte(tmp_path: Path) -> None:
+    with on_reachable_small_disk(tmp_path, "96m") as (client, inside):
+        client.create_bucket(Bucket="full")
+        for number in range(1500):
+            client.put_object(Bucket="full", Key=f"{number:04d}", Body=b"x" * 2000)
+        fill(inside / "ballast")
+        client.delete_object(Bucket="full", Key="0000")
+        fill(inside / "ballast")
+        for number in range(1, 1500):
+            client.delete_object(Bucket="full", Key=f"{number:04d}")
+        client.delete_bucket(Bucket="full")

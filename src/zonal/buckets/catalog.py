@@ -308,9 +308,8 @@ class BucketCatalog:
         self._on_removed = on_removed
         self._database = _open(path)
         self._database.executescript(_SCHEMA)
-        self._reserve = WalReserve(str(path))
         self._cache = Cache()
-        self._commits = GroupCommit(self._database)
+        self._commits = GroupCommit(self._database, WalReserve(str(path)))
         self.view = CatalogView(_open(path), self._cache)
 
     async def change(self, work: Callable[[CatalogChanges], T]) -> T:
@@ -326,7 +325,6 @@ class BucketCatalog:
                 self._on_removed(blob)
 
         try:
-            self._reserve.restore()
             return await self._commits.run(lambda: work(changes), settle)
         except StoreUnavailable:
             self._cache.forget_all()  # It is unknown whether the commit reached the disk.

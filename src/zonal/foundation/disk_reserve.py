@@ -11,44 +11,64 @@ LMDB takes the number of used pages from its meta page, not from the size of the
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+
+from zonal.foundation.allocation import allocate
 
 WAL_BYTES = 8 * 1024 * 1024
 """Twice the size at which SQLite begins to checkpoint (1,000 pages), because a checkpoint may fail on a full disk."""
-LEFT_BYTES = 16 * 1024 * 1024
-"""A reserve is made only if this much is left beside it: PostgreSQL needs a WAL segment of 16 MiB to continue."""
+SPARE_BYTES = 5 * 1024 * 1024
+"""A little more than the pages that wait in the WAL for a checkpoint."""
+FULL_BYTES = 1024 * 1024
 
 
 class WalReserve:
-    """The WAL of the SQLite database at `database`, allocated up to `size_bytes`. The database must be open."""
+    """The reserve of the SQLite database at `database`, which must be open: its WAL, allocated up to `WAL_BYTES`, and a spare file.
 
-    def __init__(self, database: str, *, size_bytes: int = WAL_BYTES) -> None:
-        self._path = f"{database}-wal"
-        self._size_bytes = size_bytes
+    The WAL alone would be used up after some hundred deletions: new pages that were committed before cannot be moved to the database,
+    which has to grow for them, so the WAL does not begin again. The spare file gives the space for that checkpoint. Deletions need no
+    further growth, so after it any number of them can be committed.
+    """
+
+    def __init__(self, database: str) -> None:
+        self._wal = f"{database}-wal"
+        self._spare = f"{database}-spare"
+        self._directory = os.path.dirname(database) or "."  # noqa: PTH120
         self.is_complete = False
-        self.restore()
+        self._restore()
 
-    def restore(self) -> None:
-        """Allocate what is missing, if the disk has the space. Otherwise `is_complete` stays false; try again later."""
+    def maintain(self, database: sqlite3.Connection) -> None:
+        """Call before each transaction. Makes the reserve where it is missing; on a full disk, empties the WAL."""
+        try:
+            disk = os.statvfs(self._directory)
+        except OSError:
+            return
+        if disk.f_bavail * disk.f_frsize >= FULL_BYTES:
+            self._restore()
+        elif not _is_checkpointed(database) and self._release_spare():
+            _is_checkpointed(database)
+
+    def _restore(self) -> None:
         if not self.is_complete:
-            self.is_complete = allocate(self._path, self._size_bytes)
+            with contextlib.suppress(OSError):
+                os.close(os.open(self._spare, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self.is_complete = allocate(self._wal, WAL_BYTES) and allocate(self._spare, SPARE_BYTES)
 
-
-def allocate(path: str, size_bytes: int) -> bool:
-    """Give an existing file blocks up to `size_bytes`; report whether it has them. The content does not change, a shorter file grows."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        size, disk = os.fstat(descriptor).st_size, os.fstatvfs(descriptor)
-        if size >= size_bytes:
-            return True
-        if disk.f_bavail * disk.f_frsize < size_bytes - size + LEFT_BYTES:
+    def _release_spare(self) -> bool:
+        self.is_complete = False
+        try:
+            os.unlink(self._spare)  # noqa: PTH108
+        except OSError:
             return False
-        os.posix_fallocate(descriptor, size, size_bytes - size)
-    except OSError:
+        return True
+
+
+def _is_checkpointed(database: sqlite3.Connection) -> bool:
+    """Move the WAL's pages to the database; report whether all are there."""
+    try:
+        _, pages, moved = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.Error:
         return False
-    finally:
-        os.close(descriptor)
-    return True
+    return bool(pages == moved)

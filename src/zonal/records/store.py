@@ -177,7 +177,7 @@ class Store:
         if not transaction.changes and not transaction.notes:
             return
         if self._reserve is not None:
-            self._reserve.restore()
+            self._reserve.maintain(self._database)
         try:
             with self._database:
                 for (kind, id), record in transaction.changes.items():

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from zonal.buckets.catalog import BucketCatalog
-from zonal.foundation import disk_reserve
-from zonal.foundation.disk_reserve import WAL_BYTES, WalReserve, allocate
+from zonal.foundation import allocation
+from zonal.foundation.allocation import allocate
+from zonal.foundation.disk_reserve import SPARE_BYTES, WAL_BYTES, WalReserve
 from zonal.records.store import Record, Store
 
 
@@ -23,7 +24,7 @@ class Note(Record, frozen=True, kw_only=True):
 @contextmanager
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr(disk_reserve, "LEFT_BYTES", 1 << 62)
+        patch.setattr(allocation, "LEFT_BYTES", 1 << 62)
         yield
 
 
@@ -60,7 +61,7 @@ def test_a_wal_keeps_its_reserve_through_checkpoints_and_loses_no_commit_at_a_ki
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("CREATE TABLE numbers (number INTEGER, content BLOB)")
-        assert WalReserve(str(path)).is_complete
+        assert WalReserve(str(path)).is_complete and allocated_bytes(Path(f"{path}-spare")) >= SPARE_BYTES
         for number in range(2000):
             database.execute("INSERT INTO numbers VALUES (?, ?)", (number, b"x" * 3000))
         wal = Path(f"{path}-wal")

@@ -22,7 +22,7 @@ import select
 
 import lmdb
 
-from zonal.foundation.disk_reserve import allocate
+from zonal.foundation.allocation import allocate
 
 READY = b""
 LENGTH = 8
