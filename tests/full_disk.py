@@ -34,14 +34,7 @@ class SmallDiskRegion(RunningRegion):
 
     def fill(self) -> None:
         """Use all free space, to the last page, and to the last byte of the pages that the logs already have."""
-        for path in (self._ballast, *self.inside.glob("*.log"), *self.inside.glob("hosts/*/*.log")):
-            with path.open("ab", buffering=0) as file:
-                for size in (PIECE_BYTES, 4096, 1):
-                    try:
-                        while True:
-                            file.write(b"\n" * size)
-                    except OSError:
-                        continue
+        fill(self._ballast, *self.inside.glob("*.log"), *self.inside.glob("hosts/*/*.log"))
 
     def empty(self, *, missing_ok: bool = False) -> None:
         """Free the space."""
@@ -50,6 +43,18 @@ class SmallDiskRegion(RunningRegion):
     def log(self) -> str:
         path = self.inside / "region.log"
         return path.read_text(errors="replace")[-4000:] if path.exists() else ""
+
+
+def fill(*paths: Path) -> None:
+    """Append to each file in turn until the disk takes no byte more."""
+    for path in paths:
+        with path.open("ab", buffering=0) as file:
+            for size in (PIECE_BYTES, 4096, 1):
+                try:
+                    while True:
+                        file.write(b"\n" * size)
+                except OSError:
+                    continue
 
 
 @contextmanager

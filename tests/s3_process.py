@@ -66,13 +66,21 @@ def _live(directory: Path, port: int, link: Connection) -> None:
 @contextmanager
 def on_small_disk(directory: Path, size: str) -> Iterator[Any]:
     """A client of S3 on a separate disk of this size, which exists only in the mount namespace of its process."""
+    with on_reachable_small_disk(directory, size) as (s3, _):
+        yield s3
+
+
+@contextmanager
+def on_reachable_small_disk(directory: Path, size: str) -> Iterator[tuple[Any, Path]]:
+    """Like `on_small_disk`, and the path under which this process reaches the directory."""
     serve = f'mount -t tmpfs -o size={size} small "$0" && exec "$1" -m tests.s3_process "$0"'
     whose = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     command = ["unshare", "--mount", *whose, "sh", "-c", serve, str(directory), sys.executable]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield client(int(process.stdout.readline()), retries={"total_max_attempts": 1})
+            port = int(process.stdout.readline())
+            yield client(port, retries={"total_max_attempts": 1}), Path(f"/proc/{process.pid}/root{directory}")
         finally:
             process.kill()
 

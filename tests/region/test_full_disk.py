@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,28 @@ def test_a_process_that_dies_on_a_full_disk_is_restarted_when_there_is_space(
     assert init(region) == first and set(processes(region, *argv)).isdisjoint(killed)
 
 
+def test_a_region_that_is_killed_on_a_full_disk_records_when_the_disk_became_full_and_for_how_long(
+    full: tuple[SmallDiskRegion, str],
+) -> None:
+    region, database = full
+    eventually(lambda: region.status()["failures"], within=PATIENCE_SECONDS)
+    killed_at = datetime.now(UTC)
+    killed = processes(region, "zonal.region")
+    for process in killed:
+        os.kill(process, signal.SIGKILL)
+    eventually(
+        lambda: processes(region, "zonal.region") and not set(killed) & set(processes(region, "zonal.region")), within=PATIENCE_SECONDS
+    )
+    eventually(lambda: region.zonal("status", check=False).returncode in (0, 1), within=PATIENCE_SECONDS)
+    region.empty()
+    everything_works(region, database)
+    for full_event, recovered_event in (("disk.full", "disk.recovered"), ("database.disk_full", "database.disk_recovered")):
+        began, ended = region.journal(event=full_event)[-1], region.journal(event=recovered_event)[-1]
+        assert datetime.fromisoformat(began["at"]) < killed_at < datetime.fromisoformat(ended["at"])
+        assert "since" not in began["fields"] and "since" not in ended["fields"]
+        assert ended["fields"]["full_seconds"] == pytest.approx(ended["monotonic"] - began["monotonic"], abs=0.5)
+
+
 def test_a_start_on_a_full_disk_fails_with_the_reason_and_succeeds_when_there_is_space(tmp_path: Path) -> None:
     with region_on_small_disk(tmp_path, "100m") as region:
         for _ in ("new", "stopped"):
@@ -166,3 +189,33 @@ def test_a_start_on_a_full_disk_fails_with_the_reason_and_succeeds_when_there_is
             region.empty()
             region.start()
             region.stop()
+
+
+def test_everything_can_be_deleted_without_a_free_byte(tmp_path: Path) -> None:
+    with region_on_small_disk(tmp_path, "400m") as region:
+        region.start()
+        dynamodb, s3, rds = region.client("dynamodb"), region.client("s3"), region.client("rds")
+        dynamodb.create_table(**TABLE)
+        dynamodb.get_waiter("table_exists").wait(TableName="notes", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        for number in range(20):
+            dynamodb.put_item(TableName="notes", Item={"id": {"S": str(number)}, "text": {"S": "x" * 10_000}})
+        s3.create_bucket(Bucket="crowded")
+        s3.put_object(Bucket="crowded", Key="large", Body=b"x" * 1_000_000)
+        s3.put_object(Bucket="crowded", Key="small", Body=b"x")
+        database = region.create_database()
+        region.fill()
+
+        s3.delete_object(Bucket="crowded", Key="small")
+        for number in range(10):
+            dynamodb.delete_item(TableName="notes", Key={"id": {"S": str(number)}})
+        assert not is_done(dynamodb.put_item, TableName="notes", Item={"id": {"S": "full"}, "text": {"S": "x" * 300_000}})
+        assert dynamodb.scan(TableName="notes", Select="COUNT")["Count"] == 10
+        dynamodb.delete_table(TableName="notes")
+        dynamodb.get_waiter("table_not_exists").wait(TableName="notes", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        region.fill()
+        s3.delete_object(Bucket="crowded", Key="large")
+        s3.delete_bucket(Bucket="crowded")
+        region.fill()
+        rds.delete_db_instance(DBInstanceIdentifier=database, SkipFinalSnapshot=True)
+        eventually(lambda: not rds.describe_db_instances()["DBInstances"], within=PATIENCE_SECONDS)
+        eventually(lambda: region.available_bytes > 30_000_000, within=PATIENCE_SECONDS)

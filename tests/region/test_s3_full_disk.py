@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.s3_process import on_small_disk
+from tests.full_disk import fill
+from tests.s3_process import on_reachable_small_disk, on_small_disk
+from zonal.foundation.disk_reserve import SPARE_BYTES
 
 PIECE_BYTES = 3 * 1024 * 1024
 
@@ -28,7 +30,7 @@ def is_refused(call: Any, /, **parameters: Any) -> bool:
 
 
 def test_a_full_disk_rejects_writes_and_s3_recovers_when_there_is_space(tmp_path: Path) -> None:
-    with on_small_disk(tmp_path, "64m") as client:
+    with on_small_disk(tmp_path, "80m") as client:
         client.create_bucket(Bucket="full")
         upload = client.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]
         kept: dict[str, bytes] = {}
@@ -62,4 +64,47 @@ def test_a_disk_that_is_too_small_from_the_start_rejects_writes(tmp_path: Path) 
         assert is_refused(client.put_object, Bucket="full", Key="k", Body=b"x")
         with pytest.raises(ClientError, match="404"):
             client.head_object(Bucket="full", Key="k")
+        client.delete_bucket(Bucket="full")
+
+
+def test_objects_versions_uploads_and_buckets_are_deleted_without_a_free_byte(tmp_path: Path) -> None:
+    with on_reachable_small_disk(tmp_path, "96m") as (client, inside):
+        for bucket in ("full", "versioned"):
+            client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+        for number in range(300):
+            client.put_object(Bucket="full", Key=f"small/{number:03d}", Body=b"x" * 2000)
+        client.put_object(Bucket="full", Key="large", Body=os.urandom(PIECE_BYTES))
+        version = client.put_object(Bucket="versioned", Key="key", Body=b"x")["VersionId"]
+        upload = client.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]
+
+        fill(inside / "ballast")
+        for number in range(100):
+            client.delete_object(Bucket="full", Key=f"small/{number:03d}")
+        rest = [{"Key": f"small/{number:03d}"} for number in range(100, 300)]
+        assert len(client.delete_objects(Bucket="full", Delete={"Objects": rest})["Deleted"]) == 200
+        marker = client.delete_object(Bucket="versioned", Key="key")["VersionId"]
+        for each in (marker, version):
+            client.delete_object(Bucket="versioned", Key="key", VersionId=each)
+        client.abort_multipart_upload(Bucket="full", Key="parts", UploadId=upload)
+        client.delete_bucket(Bucket="versioned")
+        assert is_refused(client.put_object, Bucket="full", Key="new", Body=b"x")
+        assert [one["Key"] for one in client.list_objects_v2(Bucket="full")["Contents"]] == ["large"]
+        disk = os.statvfs(inside)
+        assert disk.f_bavail * disk.f_frsize <= SPARE_BYTES, "at most the spare file is given back"
+        fill(inside / "ballast")
+        client.delete_object(Bucket="full", Key="large")
+        client.delete_bucket(Bucket="full")
+
+
+def test_any_number_of_small_objects_is_deleted_without_a_free_byte(tmp_path: Path) -> None:
+    with on_reachable_small_disk(tmp_path, "96m") as (client, inside):
+        client.create_bucket(Bucket="full")
+        for number in range(1500):
+            client.put_object(Bucket="full", Key=f"{number:04d}", Body=b"x" * 2000)
+        fill(inside / "ballast")
+        client.delete_object(Bucket="full", Key="0000")
+        fill(inside / "ballast")
+        for number in range(1, 1500):
+            client.delete_object(Bucket="full", Key=f"{number:04d}")
         client.delete_bucket(Bucket="full")

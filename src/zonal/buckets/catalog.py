@@ -6,6 +6,7 @@ order.
 
 Reads run on the event loop's thread; each takes a few index look-ups. Changes are functions that run there too, in order, in one
 transaction for all that are waiting (`group_commit`). A change is acknowledged when the transaction is durable (WAL, `synchronous=FULL`).
+The WAL has a reserve (`foundation.disk_reserve`), so that a full disk can still record deletions.
 
 >>> entry = await catalog.change(lambda changes: changes.put(bucket, entry))
 """
@@ -21,6 +22,7 @@ import msgspec
 
 from zonal.buckets.group_commit import GroupCommit
 from zonal.buckets.records import NULL, Bucket, ObjectVersion, Part, Upload
+from zonal.foundation.disk_reserve import WalReserve
 from zonal.records.store import StoreUnavailable
 
 K = TypeVar("K")
@@ -307,7 +309,7 @@ class BucketCatalog:
         self._database = _open(path)
         self._database.executescript(_SCHEMA)
         self._cache = Cache()
-        self._commits = GroupCommit(self._database)
+        self._commits = GroupCommit(self._database, WalReserve(str(path)))
         self.view = CatalogView(_open(path), self._cache)
 
     async def change(self, work: Callable[[CatalogChanges], T]) -> T:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from zonal.buckets.blobs import DiskFull
+from zonal.foundation.disk_reserve import WalReserve
 from zonal.records.store import StoreUnavailable
 
 T = TypeVar("T")
@@ -32,8 +33,9 @@ class QueuedChange(NamedTuple):
 class GroupCommit:
     """The one writer of a database."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, reserve: WalReserve) -> None:
         self._database = database
+        self._reserve = reserve
         self._waiting: list[QueuedChange] = []
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-commit")
@@ -67,6 +69,7 @@ class GroupCommit:
 
     async def _commit(self, batch: list[QueuedChange]) -> None:
         try:
+            self._reserve.maintain(self._database)
             self._database.execute("BEGIN IMMEDIATE")
             outcomes = [self._outcome(each.work, alone=len(batch) == 1) for each in batch]
             if self._database.in_transaction:

@@ -6,8 +6,9 @@ that is one WAL segment of PostgreSQL, which a primary creates before it continu
 journal. A disk without a free inode is full too. A limit that `statvfs` does not report (a quota) is not detected.
 
 Each change is journalled once, also across restarts of the region: `disk.full` and `disk.recovered` about the region,
-`database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. An entry that cannot be
-written because the disk is full is written after the recovery.
+`database.disk_full` and `database.disk_recovered` about a database, whose RDS status is `storage-full` meanwhile. What cannot be written
+because the disk is full is written when there is room again, with the time of the change in `since`. A change that took place before the
+first check (while the region was not running) has no known time: `how` says so, and a recovery has no `full_seconds` then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -23,7 +25,7 @@ from zonal.control.owners import Owners
 from zonal.foundation.clock import Clock
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.periodic import repeat
-from zonal.records.store import Record, Store
+from zonal.records.store import Record, Store, Transaction
 
 FULL_BYTES = 16 * 1024 * 1024
 ROOM_BYTES = 24 * 1024 * 1024
@@ -32,6 +34,7 @@ HOSTS = "hosts"
 """The directory of the state in which each host has its own."""
 REGION = "region"
 """The key and the subject of the region's own state directory."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class FullDisk(Record, frozen=True, kw_only=True):
@@ -43,6 +46,10 @@ class FullDisk(Record, frozen=True, kw_only=True):
     directory: str
     title: str = ""
     """The subject as messages name it; empty in records of earlier versions."""
+    boot: str = ""
+    """The boot of the machine whose stopwatch `monotonic` is a reading of."""
+    monotonic: float | None = None
+    """When the disk became full; None if that is not known."""
 
 
 class DiskSpace(NamedTuple):
@@ -67,7 +74,9 @@ class DiskChange(NamedTuple):
 
     use: DiskUse
     is_full: bool
+    at: datetime
     fields: dict[str, object]
+    began: float | None
 
 
 class DiskMonitor:
@@ -82,13 +91,21 @@ class DiskMonitor:
         self._state = state
         self._hosts = state / HOSTS
         self._measure = measure or disk_space
+        self._boot = BOOT_ID.read_text().strip()
         self._full = {
-            record.id: (DiskUse(record.id, record.subject, record.title or record.subject, Path(record.directory)), clock.monotonic())
+            record.id: (
+                DiskUse(record.id, record.subject, record.title or record.subject, Path(record.directory)),
+                record.monotonic if record.boot == self._boot else None,
+            )
             for record in store.select(FullDisk)
         }
-        """The full disks by key, each with the stopwatch's reading when it was found full."""
+        """The full disks by key, each with the stopwatch's reading when it became full, if that is known."""
+        self._checked: set[str] = set()
+        """The keys that this monitor has checked before, so that it has seen a change of them."""
         self._available: dict[str, int] = {}
         self._unwritten: list[DiskChange] = []
+        self._is_late = False
+        """Whether a commit of the unwritten changes has failed."""
 
     def is_full(self, key: str) -> bool:
         """Whether the disk of a deployment, by its id, or of `REGION` is full."""
@@ -118,6 +135,7 @@ class DiskMonitor:
         gone = self._full.keys() - {use.key for use in uses}
         for key in gone:
             del self._full[key]
+        self._checked &= {use.key for use in uses}
         self._journal(gone)
 
     def _uses(self) -> Iterator[DiskUse]:
@@ -129,17 +147,24 @@ class DiskMonitor:
                 yield DiskUse(spec.id, subject, title, self._hosts / member.place.host)
 
     def _judge(self, use: DiskUse, space: DiskSpace) -> None:
-        now, was_full = self._clock.monotonic(), self.is_full(use.key)
+        was_full, was_checked = self.is_full(use.key), use.key in self._checked
         full = is_full(space, was_full=was_full)
+        self._checked.add(use.key)
         self._available[use.key] = space.available_bytes
         if full == was_full:
             return
+        now = self._clock.monotonic()
         fields: dict[str, object] = {"directory": str(use.directory), "available_bytes": space.available_bytes}
+        if not was_checked:
+            fields["how"] = "found at the first check"
         if full:
-            self._full[use.key] = use, now
+            began = now if was_checked else None
+            self._full[use.key] = use, began
         else:
-            fields["full_seconds"] = round(now - self._full.pop(use.key)[1], 1)
-        self._unwritten.append(DiskChange(use, full, fields))
+            _, began = self._full.pop(use.key)
+            if began is not None and was_checked:
+                fields["full_seconds"] = round(now - began, 1)
+        self._unwritten.append(DiskChange(use, full, self._clock.now(), fields, began))
 
     def _journal(self, gone: set[str]) -> None:
         if not self._unwritten and not gone:
@@ -148,18 +173,26 @@ class DiskMonitor:
             with self._store.transaction() as tx:
                 for key in gone:
                     tx.delete(FullDisk, key)
-                for use, full, fields in self._unwritten:
-                    if use.key == REGION:
-                        tx.note("disk.full" if full else "disk.recovered", use.subject, **fields)
-                    else:
-                        tx.note("database.disk_full" if full else "database.disk_recovered", use.subject, **fields)
-                    if full:
-                        tx.put(FullDisk(id=use.key, subject=use.subject, directory=str(use.directory), title=use.title))
-                    else:
-                        tx.delete(FullDisk, use.key)
+                for change in self._unwritten:
+                    self._note(tx, change)
         except ZonalError:
+            self._is_late = True
             return  # There is no room for it; the next check tries again.
         self._unwritten.clear()
+        self._is_late = False
+
+    def _note(self, tx: Transaction, change: DiskChange) -> None:
+        use, full = change.use, change.is_full
+        fields = change.fields | ({"since": change.at.isoformat()} if self._is_late else {})
+        if use.key == REGION:
+            tx.note("disk.full" if full else "disk.recovered", use.subject, **fields)
+        else:
+            tx.note("database.disk_full" if full else "database.disk_recovered", use.subject, **fields)
+        if full:
+            directory = str(use.directory)
+            tx.put(FullDisk(id=use.key, subject=use.subject, directory=directory, title=use.title, boot=self._boot, monotonic=change.began))
+        else:
+            tx.delete(FullDisk, use.key)
 
 
 def is_full(space: DiskSpace, *, was_full: bool) -> bool:

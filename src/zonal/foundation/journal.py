@@ -29,6 +29,12 @@ class JournalEntry(msgspec.Struct, frozen=True):
     subject: str
     fields: dict[str, Any]
 
+    @property
+    def happened_at(self) -> datetime:
+        """Region time of the fact: `at`, or the field `since` if it could be recorded only later (on a full disk)."""
+        since = self.fields.get("since")
+        return datetime.fromisoformat(since) if since else self.at
+
 
 FIRST_FIELDS = ("node", "zone", "action", "condition", "fault", "how")
 LAST_FIELDS = ("why", "votes", "epoch")

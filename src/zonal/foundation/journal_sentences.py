@@ -50,16 +50,31 @@ def _times(f: Fields) -> str:
     return "1 attempt" if f["attempts"] == 1 else f"{f['attempts']} attempts"
 
 
+def _disk_full(f: Fields) -> str:
+    return f"the disk of {f['directory']} is full{_since(f)}"
+
+
+def _disk_recovered(f: Fields) -> str:
+    duration = f" after {f['full_seconds']} s" if "full_seconds" in f else ""
+    return f"the disk of {f['directory']} has room again{duration}{_since(f)}"
+
+
+def _since(f: Fields) -> str:
+    """The time of a change that could be recorded only later, or that it is not known."""
+    known = f", {f['how']}" if f.get("how") else ""
+    return f"{known}, since {f['since']}" if f.get("since") else known
+
+
 _FENCED = {"killed": "killed", "off": "off", "unreachable": "out of reach; it cannot acknowledge alone"}
 
 SENTENCES: dict[str, Callable[[Fields], str]] = {
-    "database.disk_full": lambda f: f"the disk of {f['directory']} is full: writes fail until there is room",
-    "database.disk_recovered": lambda f: f"the disk of {f['directory']} has room again after {f['full_seconds']} s",
+    "database.disk_full": lambda f: f"{_disk_full(f)}: writes fail until there is room",
+    "database.disk_recovered": _disk_recovered,
     "deployment.available": lambda f: "the primary answers and its name resolves",
     "deployment.deleted": lambda f: "every node that can be reached is removed",
     "deployment.stopped": lambda f: "every node that can be reached is stopped",
-    "disk.full": lambda f: f"the disk of {f['directory']} is full: writes to databases, tables and buckets fail until there is room",
-    "disk.recovered": lambda f: f"the disk of {f['directory']} has room again after {f['full_seconds']} s",
+    "disk.full": lambda f: f"{_disk_full(f)}: writes to databases, tables and buckets fail until there is room",
+    "disk.recovered": _disk_recovered,
     "dynamodb.backup.available": lambda f: f"backup {f['backup']} is available",
     "dynamodb.backup.created": lambda f: f"backup {f['backup']} is created",
     "dynamodb.export.completed": lambda f: f"the export to bucket {f['bucket']} is completed",

@@ -127,17 +127,20 @@ def load(state: Path, *, environment: Mapping[str, str] | None = None, **given: 
     environment = os.environ if environment is None else environment
     path = state / "settings.toml"
     values = _written(path)
-    values |= {name: environment[f"ZONAL_{name.upper()}"] for name in Settings.__struct_fields__ if f"ZONAL_{name.upper()}" in environment}
-    if isinstance(values.get("credentials"), str):
+    sources = dict.fromkeys(values, str(path))
+    variables = {name: f"ZONAL_{name.upper()}" for name in Settings.__struct_fields__}
+    values |= {name: environment[variable] for name, variable in variables.items() if variable in environment}
+    sources |= {name: variable for name, variable in variables.items() if variable in environment}
+    if sources.get("credentials") == variables["credentials"]:
         values["credentials"] = _listed(values["credentials"])
     for name in ("allowed_hosts", "allowed_origins"):
         if isinstance(values.get(name), str):
             values[name] = [each.strip() for each in values[name].split(",") if each.strip()]
-    values |= {name: value for name, value in given.items() if value is not None}
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadSetting(f"a setting (command line, ZONAL_… or {path}) is wrong: {error}") from error
+    options = {name: value for name, value in given.items() if value is not None}
+    values |= options
+    sources |= {name: f"--{name.replace('_', '-')}" for name in options}
+    _check_values(values, sources)
+    settings = msgspec.convert(values, Settings, strict=False)
     _check_keys(settings)
     return settings
 
@@ -165,6 +168,69 @@ def _listed(text: str) -> Any:
         raise BadSetting("ZONAL_CREDENTIALS is not JSON") from None  # The message must not contain its secrets.
 
 
+def _check_values(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """Check that each setting exists and has an allowed value. `sources` has where each comes from."""
+    types = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    for name, value in values.items():
+        if name not in types:
+            raise BadSetting(f"{sources[name]}: there is no setting {name!r}")
+        if name == "credentials":
+            _check_credentials(value, sources[name])
+        elif not _is_valid(value, types[name]):
+            shown = "its value" if name == "secret_key" else _shown(value)
+            raise BadSetting(f"{sources[name]}: {shown} is not valid for the setting {name!r}; allowed: {_allowed(types[name])}")
+
+
+def _check_credentials(value: Any, source: str) -> None:
+    """Like `_check_values`, for each table of `credentials`. No value is shown."""
+    fields = {field.name: field for field in msgspec.structs.fields(Credential)}
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise BadSetting(
+            f"{source}: the value is not valid for the setting 'credentials'; allowed: a list of tables with {', '.join(fields)}"
+        )
+    for number, table in enumerate(value, start=1):
+        where = f"{source}: credentials, table {number}"
+        for name in table:
+            if name not in fields:
+                raise BadSetting(f"{where}: there is no {name!r}; allowed: {', '.join(fields)}")
+        for name, field in fields.items():
+            if field.required and name not in table:
+                raise BadSetting(f"{where}: {name!r} is missing")
+            if name in table and not _is_valid(table[name], field.type):
+                raise BadSetting(f"{where}: the value of {name!r} is not valid; allowed: {_allowed(field.type)}")
+
+
+def _is_valid(value: Any, annotated: Any) -> bool:
+    try:
+        msgspec.convert(value, annotated, strict=False)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    """A value as in TOML, shortened."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else f"{value[:60]}…")
+    if isinstance(value, list):
+        return "a list"
+    return "a table" if isinstance(value, dict) else str(value)
+
+
+def _allowed(annotated: Any) -> str:
+    """What a setting or a field of a credential allows, for a message."""
+    meta = next((each for each in get_args(annotated) if isinstance(each, Meta)), None)
+    if meta is None:
+        return "text"
+    if meta.pattern is not None:
+        return "text of 12 digits"
+    if meta.min_length is not None:
+        return f"text of {meta.min_length} to {meta.max_length} characters" if meta.max_length else "text that is not empty"
+    return _values(annotated, meta).replace("`", "")
+
+
 def _check_keys(settings: Settings) -> None:
     """An API that other machines can reach requires a key of its own, and each key has one secret. Raises `BadSetting`."""
     if not settings.bind.strip():
@@ -179,6 +245,16 @@ def _check_keys(settings: Settings) -> None:
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach an address that the API binds to."""
     return address.startswith("127.") or address in ("::1", "localhost")
+
+
+VALUES_OF_TYPE: dict[Any, str] = {
+    bool: "`true`, `false`",
+    str: "text",
+    int: "whole numbers",
+    float: "numbers",
+    tuple[str, ...]: "a list of strings",
+    tuple[Credential, ...]: "a list of tables",
+}
 
 
 def table() -> str:
@@ -197,7 +273,5 @@ def _values(annotated: Any, meta: Meta) -> str:
         return ", ".join(f"`{each}`" for each in get_args(kind))
     lower = f"from {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}" if meta.gt is not None else ""
     upper = f"to {meta.le:,}" if meta.le is not None else ""
-    named = {bool: "`true`, `false`", str: "text", int: "whole numbers", float: "numbers", tuple[str, ...]: "a list of text"}.get(
-        kind, "a list of tables"
-    )
+    named = VALUES_OF_TYPE[kind]
     return " ".join(part for part in (named, lower, upper) if part)

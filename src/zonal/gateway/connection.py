@@ -19,18 +19,17 @@ import asyncio
 import logging
 import resource
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import httptools
 import msgspec
 
 from zonal.foundation.errors import AwsError
-from zonal.foundation.identifiers import request_id
 from zonal.foundation.settings import Settings
 from zonal.gateway.body_budget import UNVERIFIED_SMALL, BodyBudget, too_many_bodies
-from zonal.gateway.body_stream import TOO_SLOW, BodyStream, incomplete_body, too_slow
+from zonal.gateway.body_stream import BodyStream, incomplete_body, too_slow
+from zonal.gateway.request_head import headers_of, is_for_s3, refusal_of, target_of
 from zonal.gateway.response_writer import head_of, send_body
 from zonal.wire.http_messages import HttpRequest, HttpResponse
 
@@ -351,11 +350,11 @@ class HttpConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        headers, size = _headers(self._fields)
+        headers, size = headers_of(self._fields)
         self._check_head(len(self._url) + size)
         if self._ending:
             return
-        path, query = _target(self._url)
+        path, query = target_of(self._url)
         self._request = HttpRequest(self._parser.get_method().decode(), path, query, headers, peer=self._peer)
         length = headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in headers
@@ -365,7 +364,7 @@ class HttpConnection(asyncio.Protocol):
         if has_body:
             self._deadline = self._loop.time() + self._shared.timeout_seconds  # Of a small body: all of it. Of another: its next piece.
         if has_body and (waits or not is_small):
-            is_verified = _is_for_s3(headers)
+            is_verified = is_for_s3(headers)
             self._stream = BodyStream(
                 self._shared.budget, is_verified=is_verified, on_taken=self.update_reading, on_reader_waiting=self.send_continue
             )
@@ -531,7 +530,7 @@ class HttpConnection(asyncio.Protocol):
         if self._stream is not None:
             self._stream.end(incomplete_body())
         self._drop_body()
-        refusal = _refusal(self._request.headers if self._request is not None else {}, status, code, message)
+        refusal = refusal_of(self._request.headers if self._request is not None else {}, status, code, message)
         self._take_pending(_Pending(HttpRequest("POST", "/", "", {}), refusal, None, False, 0))
 
     def _end(self, *, is_read: bool) -> None:
@@ -578,55 +577,6 @@ class _Pending(msgspec.Struct, frozen=True):
     held_bytes: int
 
 
-def _headers(fields: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], int]:
-    """The headers by name, repeated ones joined with commas, and their size in bytes."""
-    headers: dict[str, str] = {}
-    repeated: dict[str, list[str]] = {}
-    size = 0
-    for name, value in fields:
-        size += len(name) + len(value)
-        key, text = _header_name(name), value.strip().decode("latin-1")
-        if key in headers:
-            repeated.setdefault(key, [headers[key]]).append(text)
-        else:
-            headers[key] = text
-    for key, texts in repeated.items():
-        headers[key] = ",".join(texts)
-    return headers, size
-
-
-@lru_cache(512)
-def _header_name(name: bytes) -> str:
-    return name.decode("latin-1").lower()
-
-
-def _target(url: bytes) -> tuple[str, str]:
-    """The percent-encoded path and query of a request's target."""
-    path, _, query = url.decode("latin-1").partition("?")
-    if not path.startswith("/"):  # The form that proxies receive: http://host/path
-        path = "/" + path.partition("://")[2].partition("/")[2]
-    return path, query
-
-
 def _service(request: HttpRequest | None) -> str:
     """The service whose error format a rejected request gets, from its head."""
-    return "s3" if request is None or _is_for_s3(request.headers) else ""
-
-
-def _is_for_s3(headers: Mapping[str, str]) -> bool:
-    """Whether a request is probably for S3, which accepts unsigned requests."""
-    signed = headers.get("authorization", "")
-    by_another = signed.startswith("AWS4") and "/s3/" not in signed
-    return not (by_another or "x-amz-target" in headers or "urlencoded" in headers.get("content-type", ""))
-
-
-def _refusal(headers: Mapping[str, str], status: int, code: str, message: str) -> HttpResponse:
-    """The response to an invalid request: XML if it is probably for S3, else JSON."""
-    if not _is_for_s3(headers):
-        body = f'{{"__type":"{code}","message":"{message}"}}'.encode()
-        return HttpResponse(status, [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", code)], body)
-    if status == 408:
-        status, message = 400, TOO_SLOW
-    inside = f"<Code>{code}</Code><Message>{message}</Message><RequestId>{request_id()}</RequestId>"
-    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inside}</Error>'
-    return HttpResponse(status, [("Content-Type", "application/xml")], xml.encode())
+    return "s3" if request is None or is_for_s3(request.headers) else ""

@@ -3,7 +3,7 @@
 The region process is the only writer, so every record is also held decoded in memory and a read is a dictionary look-up; SQLite makes
 acknowledged changes durable. A transaction collects changes and journal entries, writes them in one commit with `synchronous=FULL`,
 then updates memory, then calls the watchers. A commit that fails (on a full disk, for example) changes nothing and raises
-`StoreUnavailable`; the next one may succeed.
+`StoreUnavailable`; the next one may succeed. SQLite's WAL has a reserve (`foundation.disk_reserve`) for commits on a full disk.
 
 >>> class Lamp(Record):
 ...     kind: ClassVar[str] = "lamp"
@@ -29,6 +29,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from zonal.foundation.clock import Clock, RegionClock
+from zonal.foundation.disk_reserve import WalReserve
 from zonal.foundation.errors import ZonalError
 from zonal.foundation.journal import JournalEntry, ordered
 from zonal.records.index import RecordIndex
@@ -75,6 +76,7 @@ class Store:
     def __init__(self, path: Path | str, *, clock: Clock | None = None) -> None:
         self._clock = clock or RegionClock()
         self._database = _open(path)
+        self._reserve = None if path == ":memory:" else WalReserve(str(path))
         self._records: dict[str, dict[str, _Held]] = {}
         self._indexes: dict[str, RecordIndex] = {}
         self._types: dict[str, type[Record]] = {}
@@ -180,6 +182,8 @@ class Store:
     def _commit(self, transaction: Transaction) -> None:
         if not transaction.changes and not transaction.notes:
             return
+        if self._reserve is not None:
+            self._reserve.maintain(self._database)
         try:
             with self._database:
                 for (kind, id), record in transaction.changes.items():

@@ -6,15 +6,18 @@ import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.unit.operator_api.test_database_view import store as store_with_a_database
+from zonal.control import disk_monitor
 from zonal.control.deployment_records import DeploymentSpec, DeploymentStatus
 from zonal.control.disk_monitor import FULL_BYTES, REGION, ROOM_BYTES, DiskMonitor, DiskSpace, disk_space, is_full
 from zonal.control.owners import Owners
 from zonal.foundation.clock import RegionClock
+from zonal.foundation.journal_sentences import sentence
 from zonal.operator_api.database_view import DatabaseView
 from zonal.records.store import Store, StoreUnavailable
 from zonal.services.rds.deployment_owner import KIND, DbInstanceOwner
@@ -34,6 +37,24 @@ class Disks:
 
     def measure(self, directory: Path) -> DiskSpace | None:
         return self.spaces.get(directory)
+
+
+class SteppedClock(RegionClock):
+    """A clock that goes on only when the test lets it."""
+
+    def __init__(self) -> None:
+        self._seconds = 1000.0
+        super().__init__()
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._seconds)
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    def step(self, seconds: float) -> datetime:
+        self._seconds += seconds
+        return self.now()
 
 
 def monitor(store: Store, disks: Disks) -> DiskMonitor:
@@ -96,6 +117,81 @@ async def test_what_the_full_disk_itself_keeps_from_being_written_is_written_lat
         assert watching.warnings() == ()
     await watching.check()
     assert told(store) == [("disk.full", REGION), ("disk.recovered", REGION)]
+
+
+async def test_what_is_written_later_has_the_time_of_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
+    watching = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    await watching.check()
+    with without_room(store, monkeypatch):
+        became_full = clock.step(100)
+        disks.spaces[STATE] = FULL
+        await watching.check()
+        clock.step(60)
+        disks.spaces[STATE] = ROOMY
+        await watching.check()
+    clock.step(1000)
+    await watching.check()
+    full, recovered = store.journal()
+    assert (full.event, full.fields["since"], full.happened_at) == ("disk.full", became_full.isoformat(), became_full)
+    assert recovered.happened_at == became_full + timedelta(seconds=60) and recovered.fields["full_seconds"] == 60
+    for shown in (full, recovered):
+        assert f"since {shown.fields['since']}" in sentence(shown)
+
+
+async def test_what_is_written_at_once_happened_at_the_time_of_its_entry() -> None:
+    store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
+    watching = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    await watching.check()
+    disks.spaces[STATE] = FULL
+    await watching.check()
+    [full] = store.journal()
+    assert "since" not in full.fields and "how" not in full.fields and full.happened_at == full.at
+
+
+async def test_a_duration_counts_from_the_change_also_across_a_restart() -> None:
+    store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
+    before = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    await before.check()
+    disks.spaces[STATE] = FULL
+    await before.check()
+    clock.step(500)
+    after = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    await after.check()
+    clock.step(5)
+    disks.spaces[STATE] = ROOMY
+    await after.check()
+    [_, recovered] = store.journal()
+    assert recovered.fields["full_seconds"] == 505 and "how" not in recovered.fields
+
+
+@pytest.mark.parametrize("change", ["killed-before-it-is-written", "another-boot", "room-while-stopped"])
+async def test_a_time_that_is_not_known_is_not_given(change: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
+    before = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    await before.check()
+    disks.spaces[STATE] = FULL
+    if change == "killed-before-it-is-written":
+        with without_room(store, monkeypatch):
+            await before.check()
+    else:
+        await before.check()
+    clock.step(500)
+    if change == "another-boot":
+        (tmp_path / "boot_id").write_text("another\n")
+        monkeypatch.setattr(disk_monitor, "BOOT_ID", tmp_path / "boot_id")
+    after = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    if change == "room-while-stopped":
+        disks.spaces[STATE] = ROOMY
+    await after.check()
+    clock.step(5)
+    disks.spaces[STATE] = ROOMY
+    await after.check()
+    full, recovered = store.journal()
+    assert (full.event, recovered.event) == ("disk.full", "disk.recovered")
+    assert full.fields.get("how") == ("found at the first check" if change == "killed-before-it-is-written" else None)
+    assert recovered.fields.get("how") == ("found at the first check" if change == "room-while-stopped" else None)
+    assert "full_seconds" not in recovered.fields and "has room again" in sentence(recovered)
 
 
 @pytest.mark.parametrize("full", [HOST_A, HOST_B], ids=["primary", "standby"])

@@ -32,6 +32,95 @@ def test_an_invalid_setting_is_rejected_by_name(tmp_path: Path, text: str, envir
         load(tmp_path, environment=environment)
 
 
+@pytest.mark.parametrize(
+    ("text", "environment", "given", "message"),
+    [
+        ("port = 'x'", {}, {}, "{file}: 'x' is not valid for the setting 'port'; allowed: whole numbers from 1 to 65,535"),
+        (
+            "port = 1",
+            {"ZONAL_PORT": "0"},
+            {},
+            "ZONAL_PORT: '0' is not valid for the setting 'port'; allowed: whole numbers from 1 to 65,535",
+        ),
+        ("", {"ZONAL_PORT": "1"}, {"port": 0}, "--port: 0 is not valid for the setting 'port'; allowed: whole numbers from 1 to 65,535"),
+        ("port = [1]", {}, {}, "{file}: a list is not valid for the setting 'port'; allowed: whole numbers from 1 to 65,535"),
+        ("bind = true", {}, {}, "{file}: true is not valid for the setting 'bind'; allowed: text"),
+        ("clock_speed = 0", {}, {}, "{file}: 0 is not valid for the setting 'clock_speed'; allowed: numbers above 0 to 3,600"),
+        ("s3_new_buckets = 'old'", {}, {}, "{file}: 'old' is not valid for the setting 's3_new_buckets'; allowed: current, before-2023"),
+        ("allowed_hosts = 5", {}, {}, "{file}: 5 is not valid for the setting 'allowed_hosts'; allowed: a list of strings"),
+        (
+            "",
+            {"ZONAL_DYNAMODB_THROTTLING": "maybe"},
+            {},
+            "ZONAL_DYNAMODB_THROTTLING: 'maybe' is not valid for the setting 'dynamodb_throttling'; allowed: true, false",
+        ),
+        ("secret_key = 31337", {}, {}, "{file}: its value is not valid for the setting 'secret_key'; allowed: text"),
+        ("colour = 'red'", {}, {}, "{file}: there is no setting 'colour'"),
+        ("", {"ZONAL_CREDENTIALS": "[{}]"}, {}, "ZONAL_CREDENTIALS: credentials, table 1: 'access_key' is missing"),
+        (
+            "",
+            {"ZONAL_CREDENTIALS": '[{"access_key": "A", "secret_key": "31337", "account": "1"}]'},
+            {},
+            "ZONAL_CREDENTIALS: credentials, table 1: the value of 'account' is not valid; allowed: text of 12 digits",
+        ),
+        (
+            "",
+            {"ZONAL_CREDENTIALS": '[{"access_key": "", "secret_key": "31337"}]'},
+            {},
+            "ZONAL_CREDENTIALS: credentials, table 1: the value of 'access_key' is not valid; allowed: text of 1 to 128 characters",
+        ),
+        (
+            "credentials = '31337'",
+            {},
+            {},
+            "{file}: the value is not valid for the setting 'credentials'; allowed: a list of tables with "
+            "access_key, secret_key, account, canonical_id, display_name, email",
+        ),
+        (
+            "credentials = '31337'",
+            {"ZONAL_CREDENTIALS": '"31337"'},
+            {},
+            "ZONAL_CREDENTIALS: the value is not valid for the setting 'credentials'; allowed: a list of tables with "
+            "access_key, secret_key, account, canonical_id, display_name, email",
+        ),
+    ],
+    ids=[
+        "text-for-a-number",
+        "environment",
+        "option",
+        "list-for-a-number",
+        "boolean-for-text",
+        "too-small",
+        "not-a-choice",
+        "number-for-a-list",
+        "not-a-boolean",
+        "secret",
+        "unknown",
+        "credentials-missing-field",
+        "credentials-pattern",
+        "credentials-empty-key",
+        "credentials-text-in-file",
+        "credentials-text-in-environment",
+    ],
+)
+def test_a_value_that_is_not_valid_is_refused_with_its_source_and_what_is_allowed(
+    tmp_path: Path, text: str, environment: dict[str, str], given: dict[str, object], message: str
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    file.chmod(0o600)
+    with pytest.raises(BadSetting) as refused:
+        load(tmp_path, environment=environment, **given)
+    assert str(refused.value) == message.format(file=file)
+    assert "31337" not in str(refused.value)
+
+
+def test_the_table_describes_lists_by_what_they_contain() -> None:
+    rows = {line.split("`")[1]: line for line in table().splitlines()[2:]}
+    assert "| a list of strings |" in rows["allowed_hosts"] and "| a list of strings |" in rows["allowed_origins"]
+    assert "| a list of tables |" in rows["credentials"]
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").mkdir()
     with pytest.raises(BadSetting, match=r"cannot read .*settings\.toml: is a directory"):

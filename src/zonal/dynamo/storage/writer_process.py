@@ -8,6 +8,9 @@ socket is closed, the writer process exits, after the commit that it has receive
 
 Only one runs at a time: it acquires a file lock before it answers that it is ready, so the writer process of a killed region has
 made its last commit before the next region reads. Imports are few, because every region waits for this process to start.
+
+Deletions work on a completely full disk. The file has `RESERVE_BYTES` of unused pages at its end, and a group that would leave fewer is
+rejected, unless it makes the store smaller: that group is committed to the reserved pages (`SpaceReserve`).
 """
 
 from __future__ import annotations
@@ -19,9 +22,15 @@ import select
 
 import lmdb
 
+from zonal.foundation.allocation import allocate
+
 READY = b""
 LENGTH = 8
 RELAXED_SYNC_SECONDS = 1.0
+RESERVE_BYTES = 4 * 1024 * 1024
+GROWTH_BYTES = 256 * 1024
+"""The file grows by so much at a time, so that most commits need no system call for the reserve."""
+NO_SPACE = b"no space left on device"
 _MAP_SIZES = (1 << 40, 1 << 36, 1 << 32)
 
 Pairs = list[tuple[bytes, bytes | None]]
@@ -38,7 +47,7 @@ def main(socket: int, directory: str, durable: bool) -> None:
         return
     try:
         _answer(socket, READY)
-        _keep(socket, environment, durable)
+        _keep(socket, environment, SpaceReserve(environment, directory), durable)
     except OSError:
         pass  # The region has exited; what it sent is committed.
     _is_synced(environment)
@@ -71,7 +80,25 @@ def framed(payload: bytes) -> bytes:
     return len(payload).to_bytes(LENGTH, "big") + payload
 
 
-def _keep(socket: int, environment: lmdb.Environment, durable: bool) -> None:
+class SpaceReserve:
+    """The unused pages at the end of the store's file."""
+
+    def __init__(self, environment: lmdb.Environment, directory: str) -> None:
+        self._environment = environment
+        self._path = f"{directory}/data.mdb"
+        self._page_bytes: int = environment.stat()["psize"]
+        self._allocated_bytes = os.stat(self._path).st_size  # noqa: PTH116 (no import of pathlib: the region waits for this process)
+        self.keeps(0)
+
+    def keeps(self, new_bytes: int) -> bool:
+        """Whether the reserve remains after a commit of so many bytes. Lets the file grow if the disk has the space."""
+        needed = (self._environment.info()["last_pgno"] + 1) * self._page_bytes + new_bytes + RESERVE_BYTES
+        if needed > self._allocated_bytes and allocate(self._path, needed + GROWTH_BYTES):
+            self._allocated_bytes = needed + GROWTH_BYTES
+        return needed <= self._allocated_bytes
+
+
+def _keep(socket: int, environment: lmdb.Environment, reserve: SpaceReserve, durable: bool) -> None:
     unsynced = False
     while True:
         if unsynced and not select.select([socket], [], [], RELAXED_SYNC_SECONDS)[0]:
@@ -81,7 +108,7 @@ def _keep(socket: int, environment: lmdb.Environment, durable: bool) -> None:
         payload = _read(socket, int.from_bytes(head, "big"))
         if not payload:
             return
-        problem = _commit(environment, marshal.loads(payload))
+        problem = _commit(environment, reserve, marshal.loads(payload))
         _answer(socket, problem)
         unsynced = not durable
         if problem and _is_broken(environment):
@@ -108,11 +135,14 @@ def _is_broken(environment: lmdb.Environment) -> bool:
         return False
 
 
-def _commit(environment: lmdb.Environment, pairs: Pairs) -> bytes:
+def _commit(environment: lmdb.Environment, reserve: SpaceReserve, pairs: Pairs) -> bytes:
     """Commit a group of changes as one transaction. Returns the error message, empty for success."""
     pairs.sort(key=_key)  # Adjacent keys are on the same pages.
     try:
+        keeps_reserve = reserve.keeps(sum(len(key) + len(value) for key, value in pairs if value is not None))
         with environment.begin(write=True) as transaction:
+            if not keeps_reserve and _growth_bytes(transaction, pairs) >= 0:
+                return NO_SPACE
             for key, value in pairs:
                 if value is None:
                     transaction.delete(key)
@@ -121,6 +151,16 @@ def _commit(environment: lmdb.Environment, pairs: Pairs) -> bytes:
     except (lmdb.Error, OSError, MemoryError) as error:
         return str(error).encode() or b"unknown"
     return READY
+
+
+def _growth_bytes(transaction: lmdb.Transaction[bytes], pairs: Pairs) -> int:
+    """By how much a group makes the store larger; negative if smaller."""
+    growth = 0
+    for key, value in pairs:
+        before = transaction.get(key)
+        growth -= 0 if before is None else len(key) + len(before)
+        growth += 0 if value is None else len(key) + len(value)
+    return growth
 
 
 def _key(pair: tuple[bytes, bytes | None]) -> bytes:

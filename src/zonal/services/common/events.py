@@ -96,5 +96,5 @@ class EventLog(Generic[K]):
                 (each for subject in subjects for each in self._store.journal(event=name, subject=subject)), key=lambda each: each.sequence
             ):
                 kind = self._kind_of(entry)
-                if kind is not None and query.begin <= entry.at <= query.end:
+                if kind is not None and query.begin <= entry.happened_at <= query.end:
                     yield entry, kind

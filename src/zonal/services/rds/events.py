@@ -157,6 +157,6 @@ def _answer(entry: JournalEntry, kind: Kind) -> EventTypeDef:
         "SourceType": "db-instance",
         "Message": kind.message,
         "EventCategories": [kind.category],
-        "Date": entry.at,
+        "Date": entry.happened_at,
         "SourceArn": instance_arn(identifier),
     }

@@ -1,7 +1,7 @@
 """The error for a full disk: 507 `InsufficientStorage`, which AWS does not have.
 
 SDKs retry a 503, in vain until somebody deletes something. A rejected write has no effect; deletions still work, because content
-leaves room for them on the disk (`buckets.file_writer`).
+leaves room for them on the disk (`buckets.file_writer`) and the catalog has a reserve (`foundation.disk_reserve`).
 """
 
 from __future__ import annotations

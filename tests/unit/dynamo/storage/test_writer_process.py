@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import lmdb
@@ -32,6 +33,12 @@ class Environment:
     def put(self, key: bytes, value: bytes) -> None:
         pass
 
+    def stat(self) -> dict[str, int]:
+        return {"psize": 4096}
+
+    def info(self) -> dict[str, int]:
+        return {"last_pgno": 1}
+
     def sync(self, force: bool) -> None:
         self.syncs += 1
         self._refuse("sync")
@@ -45,6 +52,7 @@ class Region:
 
     def __init__(self, environment: Environment, directory: str, *, durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(writer_process, "open_environment", lambda directory, *, durable: environment)
+        Path(directory, "data.mdb").touch()
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(60)
         self._theirs = theirs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from tests.unit.services.rds.region import Account
 from zonal.services.rds import events
@@ -109,3 +109,13 @@ def test_events_that_were_journalled_under_the_bare_identifier_are_still_answere
         tx.note("rds.event", ORDERS, number=5, message="DB instance created")
     found = account.call("DescribeEvents", SourceIdentifier="orders", SourceType="db-instance")["Events"]
     assert [(each["SourceIdentifier"], each["SourceArn"]) for each in found] == [("orders", ORDERS)] * 2
+
+
+def test_an_event_that_was_recorded_late_has_the_time_at_which_it_happened() -> None:
+    account = Account()
+    since = datetime.now(UTC) - timedelta(minutes=30)
+    with account.store.transaction() as tx:
+        tx.note("database.disk_full", ORDERS, directory="d", available_bytes=0, since=since.isoformat())
+    [event] = account.call("DescribeEvents")["Events"]
+    assert event["Date"] == since
+    assert account.call("DescribeEvents", Duration=10)["Events"] == []
