@@ -121,7 +121,7 @@ async def test_what_the_full_disk_itself_keeps_from_being_written_is_written_lat
 
 async def test_what_is_written_later_has_the_time_of_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
     store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
-    watching = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    watching = DiskMonitor(store, Owners({KIND: DbInstanceOwner(store)}), clock, state=STATE, measure=disks.measure)
     await watching.check()
     with without_room(store, monkeypatch):
         became_full = clock.step(100)
@@ -141,7 +141,7 @@ async def test_what_is_written_later_has_the_time_of_the_change(monkeypatch: pyt
 
 async def test_what_is_written_at_once_happened_at_the_time_of_its_entry() -> None:
     store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
-    watching = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    watching = DiskMonitor(store, Owners({KIND: DbInstanceOwner(store)}), clock, state=STATE, measure=disks.measure)
     await watching.check()
     disks.spaces[STATE] = FULL
     await watching.check()
@@ -151,12 +151,12 @@ async def test_what_is_written_at_once_happened_at_the_time_of_its_entry() -> No
 
 async def test_a_duration_counts_from_the_change_also_across_a_restart() -> None:
     store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
-    before = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    before = DiskMonitor(store, Owners({KIND: DbInstanceOwner(store)}), clock, state=STATE, measure=disks.measure)
     await before.check()
     disks.spaces[STATE] = FULL
     await before.check()
     clock.step(500)
-    after = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    after = DiskMonitor(store, Owners({KIND: DbInstanceOwner(store)}), clock, state=STATE, measure=disks.measure)
     await after.check()
     clock.step(5)
     disks.spaces[STATE] = ROOMY
@@ -168,7 +168,7 @@ async def test_a_duration_counts_from_the_change_also_across_a_restart() -> None
 @pytest.mark.parametrize("change", ["killed-before-it-is-written", "another-boot", "room-while-stopped"])
 async def test_a_time_that_is_not_known_is_not_given(change: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store, disks, clock = Store(":memory:"), Disks(), SteppedClock()
-    before = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    before = DiskMonitor(store, Owners({KIND: DbInstanceOwner(store)}), clock, state=STATE, measure=disks.measure)
     await before.check()
     disks.spaces[STATE] = FULL
     if change == "killed-before-it-is-written":
@@ -180,7 +180,7 @@ async def test_a_time_that_is_not_known_is_not_given(change: str, monkeypatch: p
     if change == "another-boot":
         (tmp_path / "boot_id").write_text("another\n")
         monkeypatch.setattr(disk_monitor, "BOOT_ID", tmp_path / "boot_id")
-    after = DiskMonitor(store, clock, state=STATE, measure=disks.measure)
+    after = DiskMonitor(store, Owners({KIND: DbInstanceOwner(store)}), clock, state=STATE, measure=disks.measure)
     if change == "room-while-stopped":
         disks.spaces[STATE] = ROOMY
     await after.check()
