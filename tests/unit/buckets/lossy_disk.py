@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,21 @@ class LosingDisk:
                     there.write_bytes(
                         file.certain if source.random() < 0.5 else file.now[: source.randint(len(file.certain), len(file.now))]
                     )
-            for path in self.root.rglob("catalog.db*"):
-                shutil.copy(path, directory / path.relative_to(self.root))
+            with self._without_restart_of_the_wal():
+                for path in sorted(self.root.rglob("catalog.db*")):  # The database before its WAL.
+                    shutil.copy(path, directory / path.relative_to(self.root))
+
+    @contextmanager
+    def _without_restart_of_the_wal(self) -> Iterator[None]:
+        """Hold a read transaction: a checkpoint may go on, but the WAL keeps every frame, so that a copy of both is consistent."""
+        database = next(self.root.rglob("catalog.db"), None)
+        if database is None:
+            yield
+            return
+        with closing(sqlite3.connect(database)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            yield
 
     def _watched(self, name: str, real: Callable[..., Any], note: Callable[..., Any]) -> Callable[..., Any]:
         def call(target: Any, *arguments: Any, **more: Any) -> Any:
