@@ -82,10 +82,17 @@ test("a stream of unknown length goes up in parts, and a range of it comes back"
 
 test("a stream of known length is signed in chunks with a trailing checksum", async () => {
   const content = randomBytes(300_000);
-  const Body = Readable.from([content.subarray(0, 1), content.subarray(1)]);
+  const Body = Readable.from([content.subarray(0, 8192), content.subarray(8192)]);
   await byPath.send(new PutObjectCommand({ Bucket, Key: "streamed", Body, ContentLength: content.length, ChecksumAlgorithm: "SHA256" }));
   const head = await byPath.send(new HeadObjectCommand({ Bucket, Key: "streamed", ChecksumMode: "ENABLED" }));
   assert.equal(head.ChecksumSHA256, createHash("sha256").update(content).digest("base64"));
+});
+
+test("a chunk under 8 KiB before the last is rejected as by S3", async () => {
+  const content = randomBytes(300_000);
+  const Body = Readable.from([content.subarray(0, 1), content.subarray(1)]);
+  const put = new PutObjectCommand({ Bucket, Key: "torn", Body, ContentLength: content.length, ChecksumAlgorithm: "SHA256" });
+  await assert.rejects(byPath.send(put), { name: "InvalidChunkSizeError" });
 });
 
 test("a copy carries what it copies", async () => {
