@@ -74,9 +74,10 @@ class EngineNodes:
 
     async def forget(self, deployment: str, name: str) -> None:
         """Remove the host and the disk of a member that is deleted."""
-        known = self._nodes.pop((deployment, name), None)
+        known = self._nodes.get((deployment, name))
         if known is not None:
             await self._hosts.remove(known[0].place.host)
+            self._nodes.pop((deployment, name), None)  # Only now: a removal that failed is repeated.
 
     def _build(self, deployment_spec: DeploymentSpec, member: Member) -> Node:
         engine = self._engines[deployment_spec.engine]

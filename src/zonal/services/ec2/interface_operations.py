@@ -7,7 +7,7 @@ There are no EC2 instances yet, so AttachNetworkInterface returns `InvalidInstan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
@@ -288,7 +288,7 @@ class NetworkInterfaces:
         reject_unsupported(request, **_NO_PREFIXES)
         tx = call.transaction
         interface = _own(call, request["NetworkInterfaceId"])
-        wanted, count = strings(request, "PrivateIpAddresses"), request.get("SecondaryPrivateIpAddressCount")
+        wanted, count = strings(request, "PrivateIpAddresses"), _secondary_count(request)
         if bool(wanted) == bool(count):
             raise AwsError(
                 "InvalidParameterCombination", "Exactly one of privateIpAddresses and secondaryPrivateIpAddressCount must be given"
@@ -296,7 +296,7 @@ class NetworkInterfaces:
         subnet = tx.require(model.Subnet, interface.subnet_id)
         if request.get("AllowReassignment"):
             _remove_from_others(call, interface, wanted)
-        chosen = network_interfaces.chosen_addresses(tx, subnet, wanted, count=len(wanted) or int(count or 0))
+        chosen = network_interfaces.chosen_addresses(tx, subnet, wanted, count=len(wanted) or count)
         _check_address_count(len(interface.addresses) + len(chosen))
         tx.put(replace(tx.require(NetworkInterface, interface.id), addresses=(*interface.addresses, *chosen)))
         return {"NetworkInterfaceId": interface.id, "AssignedPrivateIpAddresses": [{"PrivateIpAddress": each} for each in chosen]}
@@ -311,9 +311,17 @@ class NetworkInterfaces:
             raise AwsError("MissingParameter", "The request must contain the parameter privateIpAddress")
         for address in removed:
             if address not in interface.addresses[1:]:
-                raise AwsError("InvalidParameterValue", f"Some of {removed} are not assigned to interface {interface.id}")
+                raise AwsError("InvalidParameterValue", f"Some of [{', '.join(removed)}] are not assigned to interface {interface.id}")
         _remove_addresses(call, interface, removed)
         return {}
+
+
+def _secondary_count(request: Mapping[str, Any]) -> int:
+    """The number of secondary addresses to assign, 0 if none is given. Raises `InvalidParameterValue` for a negative number."""
+    count = int(request.get("SecondaryPrivateIpAddressCount") or 0)
+    if count < 0:
+        raise AwsError("InvalidParameterValue", f"Value ({count}) for parameter secondaryPrivateIpAddressCount is invalid.")
+    return count
 
 
 def _create(call: ControlCall, request: CreateNetworkInterfaceRequestTypeDef) -> NetworkInterface:
@@ -321,7 +329,7 @@ def _create(call: ControlCall, request: CreateNetworkInterfaceRequestTypeDef) ->
     subnet = find(tx, model.Subnet, request["SubnetId"])
     groups = strings(request, "Groups") or [default_security_group(tx, subnet.vpc_id).id]
     wanted = _wanted_addresses(request)
-    further = request.get("SecondaryPrivateIpAddressCount") or 0
+    further = _secondary_count(request)
     if further and len(wanted) > 1:
         raise AwsError("InvalidParameterCombination", "secondaryPrivateIpAddressCount cannot be used with secondary privateIpAddresses")
     count = max(len(wanted), 1) + further

@@ -59,7 +59,10 @@ def _without_count(checksum: Checksum) -> Checksum:
 def _parts(entry: ObjectVersion, request: Mapping[str, Any]) -> dict[str, Any]:
     """A page of parts. As on S3, the parts are listed only if they have checksums (COMPOSITE)."""
     after, limit = request.get("PartNumberMarker", 0), min(request.get("MaxParts", LIMIT), LIMIT)
-    if after < 0 or limit < 0:
+    if after < 0:
+        message = "Argument x-amz-part-number-marker must be an integer between 0 and 2147483647"
+        raise invalid_argument(message, "x-amz-part-number-marker", after)
+    if limit < 0:
         raise invalid_argument("Argument x-amz-max-parts must be an integer between 0 and 2147483647", "x-amz-max-parts", limit)
     left = [part for part in entry.parts if part.number > after]
     shown = left[:limit]

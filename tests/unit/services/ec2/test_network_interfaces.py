@@ -68,6 +68,7 @@ def test_addresses_may_be_chosen(ec2: Ec2, subnet: model.Subnet) -> None:
             "InvalidParameterCombination",
         ),
         ({"SecondaryPrivateIpAddressCount": 50}, "PrivateIpAddressLimitExceeded"),
+        ({"SecondaryPrivateIpAddressCount": -1}, "InvalidParameterValue"),
         ({"Ipv6AddressCount": 1}, "InvalidParameterValue"),
         ({"Ipv4PrefixCount": 1}, "InvalidParameterValue"),
         ({"InterfaceType": "efa"}, "InvalidParameterValue"),
