@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 from zonal.control.disk_monitor import HOSTS, DiskMonitor
 from zonal.control.host_records import adopt_engine_hosts, power_all_off
 from zonal.control.log_retention import LogRetention
+from zonal.control.new_sandbox import record_sandbox
 from zonal.control.owners import Owners
-from zonal.control.sandbox_run import record_sandbox
 from zonal.engines.engine_store import EngineStore
 from zonal.fabric import sandbox
 from zonal.fabric.init import CANNOT_START

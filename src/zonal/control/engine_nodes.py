@@ -18,7 +18,7 @@ from zonal.control.host_records import HostRecord, engine_host_record
 from zonal.engines.node import Node, NodeSpec
 from zonal.engines.options import EngineSecrets
 from zonal.engines.registry import EngineDefinition
-from zonal.fabric.host_protocol import Host
+from zonal.fabric.host_interface import Host
 from zonal.fabric.plan import ManagementGroup, PortRange
 from zonal.foundation.errors import ZonalError
 from zonal.records.store import Store

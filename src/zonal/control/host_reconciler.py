@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from msgspec.structs import replace
 
 from zonal.control.host_records import HostPower, HostRecord, host_spec
-from zonal.fabric.host_protocol import Host
+from zonal.fabric.host_interface import Host
 from zonal.fabric.plan import Completed, HostSpec, ProcessSpec
 from zonal.foundation.errors import ZonalError
 from zonal.records.record_view import RecordView
@@ -183,7 +183,7 @@ class HostReconciler:
 
 
 class RecordedHost:
-    """A host of the fabric whose power is changed through its record (the `Host` of `fabric.host_protocol`)."""
+    """A host of the fabric whose power is changed through its record (the `Host` of `fabric.host_interface`)."""
 
     def __init__(self, reconciler: HostReconciler, host: Host) -> None:
         self._reconciler = reconciler

@@ -18,9 +18,9 @@ import msgspec
 
 from zonal.drills.database import Database
 from zonal.drills.faults import Fault, Victim
+from zonal.drills.milestones import DETECTED, Outline, milestones
 from zonal.drills.progress import Progress, ProgressWatch, last_sequence
 from zonal.drills.region_operator import DrillFailed, Pair, RegionOperator
-from zonal.drills.timeline import DETECTED, Outline, milestones
 from zonal.drills.verdict import DrillVerdict, Witnesses, judge
 from zonal.drills.workload import Client, Workload
 from zonal.foundation.journal import JournalEntry

@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from zonal.engines.options import EngineOptions, EngineSecrets
-from zonal.fabric.host_protocol import Host as Host
-from zonal.fabric.host_protocol import HostUnreachable as HostUnreachable
-from zonal.fabric.host_protocol import Monitors as Monitors
+from zonal.fabric.host_interface import Host as Host
+from zonal.fabric.host_interface import HostUnreachable as HostUnreachable
+from zonal.fabric.host_interface import Monitors as Monitors
 from zonal.foundation.errors import ZonalError
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import msgspec
 
 from zonal.fabric import rootfs
-from zonal.fabric.host_protocol import HostUnreachable as HostUnreachable
+from zonal.fabric.host_interface import HostUnreachable as HostUnreachable
 from zonal.fabric.linux import syscalls
 from zonal.fabric.linux.namespaces import set_kernel_variable
 from zonal.fabric.linux.netlink import Netlink, NetlinkBatch, set_up
@@ -80,7 +80,7 @@ class _Progress:
 
 
 class LinuxHost:
-    """One host (the `Host` of `fabric.host_protocol`)."""
+    """One host (the `Host` of `fabric.host_interface`)."""
 
     def __init__(
         self, spec: HostSpec, zones: Zones, host_networking: HostNetworking, progress: _Progress, *, records: Path, state: Path

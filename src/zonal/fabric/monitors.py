@@ -25,7 +25,7 @@ THREADS = 24
 
 
 class MonitorHosts:
-    """One monitoring host in each zone (the `Monitors` of `fabric.host_protocol`)."""
+    """One monitoring host in each zone (the `Monitors` of `fabric.host_interface`)."""
 
     def __init__(self) -> None:
         self._posts: dict[str, _WorkerPool] = {}

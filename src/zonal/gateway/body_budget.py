@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zonal.foundation.errors import AwsError
-from zonal.foundation.memory import release_free_memory
+from zonal.foundation.malloc_trim import release_free_memory
 
 ALL = 1.0
 """The share of small bodies, which arrive with their request."""

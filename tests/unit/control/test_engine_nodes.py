@@ -14,7 +14,7 @@ from zonal.control.owners import Owner
 from zonal.engines.node import NodeSpec
 from zonal.engines.options import EngineSecrets
 from zonal.engines.registry import POSTGRES
-from zonal.fabric.host_protocol import Host
+from zonal.fabric.host_interface import Host
 from zonal.fabric.plan import PortRange
 from zonal.records.store import Store
 

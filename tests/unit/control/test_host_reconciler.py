@@ -13,7 +13,7 @@ from tests.repeated_steps import fails_once, runs_twice
 from zonal.control.host_reconciler import HostOwnerKind, HostReconciler
 from zonal.control.host_records import HostPower, HostRecord, RootFileSystem
 from zonal.control.reconciler import Driver
-from zonal.fabric.host_protocol import HostUnreachable
+from zonal.fabric.host_interface import HostUnreachable
 from zonal.fabric.plan import HostSpec
 from zonal.foundation.clock import RegionClock
 from zonal.records.store import Record, Store

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from zonal.drills.faults import FAULTS, Victim
+from zonal.drills.milestones import Outline, milestones
 from zonal.drills.region_operator import ClientPlace, DrillFailed, Pair
 from zonal.drills.scenario import Options, carry_out
-from zonal.drills.timeline import Outline, milestones
 from zonal.drills.workload import Client
 from zonal.foundation.journal import JournalEntry
 from zonal.services.rds.model import instance_arn

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zonal.dynamo.expressions import ast
-from zonal.dynamo.expressions.syntax import AttributeNames, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
+from zonal.dynamo.expressions.operands import AttributeNames, RawFunction, RawOperand, RawPath, RawValue, continue_path, read_path
 from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
 from zonal.dynamo.items import TYPES, Value, kind_and_body, order
 from zonal.dynamo.recursion import Steps, run

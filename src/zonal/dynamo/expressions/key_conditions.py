@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zonal.dynamo.expressions.conditions import ConditionNode, Joined, Simple
-from zonal.dynamo.expressions.syntax import AttributeNames, RawFunction, RawPath, RawValue
+from zonal.dynamo.expressions.operands import AttributeNames, RawFunction, RawPath, RawValue
 from zonal.dynamo.items import Value, validation
 
 _OPERATORS = {"=": "EQ", "<": "LT", "<=": "LE", ">": "GT", ">=": "GE", "BETWEEN": "BETWEEN", "begins_with": "BEGINS_WITH"}

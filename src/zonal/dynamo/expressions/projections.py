@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zonal.dynamo.expressions.ast import Path, PathStep
-from zonal.dynamo.expressions.syntax import AttributeNames, RawPath, overlap, read_path
+from zonal.dynamo.expressions.operands import AttributeNames, RawPath, overlap, read_path
 from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
 from zonal.dynamo.items import Item, Value
 from zonal.dynamo.token_reader import END

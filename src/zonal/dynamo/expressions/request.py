@@ -18,7 +18,7 @@ from zonal.dynamo.expressions import conditions, projections, updates
 from zonal.dynamo.expressions import key_conditions as key_conditions_module
 from zonal.dynamo.expressions.ast import Condition, Path
 from zonal.dynamo.expressions.key_conditions import KeyCondition
-from zonal.dynamo.expressions.syntax import AttributeNames
+from zonal.dynamo.expressions.operands import AttributeNames
 from zonal.dynamo.expressions.tokens import ExpressionError, TooLong
 from zonal.dynamo.expressions.updates import Update
 from zonal.dynamo.items import Value, kind_and_body, settle, validation

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from zonal.dynamo import numbers
 from zonal.dynamo.expressions import ast
 from zonal.dynamo.expressions.ast import AttributeValues, Path, PathStep
-from zonal.dynamo.expressions.syntax import AttributeNames, RawFunction, RawOperand, RawPath, RawValue, overlap, read_path
+from zonal.dynamo.expressions.operands import AttributeNames, RawFunction, RawOperand, RawPath, RawValue, overlap, read_path
 from zonal.dynamo.expressions.tokens import ExpressionError, ExpressionTokens
 from zonal.dynamo.items import Item, Value, kind_and_body, set_difference, set_union, validation
 from zonal.dynamo.recursion import Steps, run

@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 from zonal.dynamo.expressions import ast
 from zonal.dynamo.expressions.ast import Condition, Operand, Path
 from zonal.dynamo.expressions.conditions import MAX_OPERATORS
-from zonal.dynamo.expressions.syntax import overlap
+from zonal.dynamo.expressions.operands import overlap
 from zonal.dynamo.expressions.updates import Sum, Update, UpdateAction
 from zonal.dynamo.items import Item, Value, kind_and_body, validation
 from zonal.dynamo.partiql.conditions import ConditionReader

@@ -15,8 +15,8 @@ from tests.unit.control.simulation import A, B, connections, place, until, want
 from tests.unit.control.simulation import spec as deployment_spec
 from tests.unit.services.rds.region import Account
 from zonal.control.deployment_records import DeploymentSecrets, DeploymentSpec, DeploymentStatus, Phase
+from zonal.control.new_sandbox import record_sandbox
 from zonal.control.owners import Owner
-from zonal.control.sandbox_run import record_sandbox
 from zonal.foundation.settings import Settings
 from zonal.operator_api.journal_history import subject_journal
 from zonal.services.ec2.model import NetworkInterface
