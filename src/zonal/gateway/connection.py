@@ -198,9 +198,11 @@ class HttpConnection(asyncio.Protocol):
             self._deadline = self._loop.time() + self._shared.timeout_seconds
 
     def _discard(self, size: int) -> None:
-        """Drop data that a client sends after its last request, and extend its time to send the rest."""
+        """Drop data that a client sends after its last request, and extend its time to send the rest; beyond `LINGER_BYTES`, disconnect."""
         self._to_discard -= size
-        if self._deadline is not None and self._to_discard > 0:
+        if self._to_discard <= 0:
+            self.abort()
+        elif self._deadline is not None:
             self._deadline = min(self._loop.time() + LINGER_SECONDS, self._linger_until)
 
     def _parse(self, data: bytes, position: int) -> None:

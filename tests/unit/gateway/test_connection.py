@@ -359,3 +359,21 @@ async def test_a_document_in_tiny_chunks_takes_no_more_memory_than_in_one_piece(
         tracemalloc.stop()
     assert b"InvalidSignatureException" in answer
     assert peak < 20 * size, "a list of its pieces takes 41 bytes for each"
+
+
+async def test_a_client_that_sends_without_end_after_a_rejected_request_is_disconnected(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zonal.gateway.connection.LINGER_BYTES", 1024 * 1024)
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    writer.write(b"this is not HTTP\r\n\r\n")
+    sent = 0
+    async with asyncio.timeout(120):
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(bytes(65536))
+                await writer.drain()
+                sent += 65536
+                assert sent < 64 * 1024 * 1024
+    assert reader is not None
+    writer.close()
