@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +126,16 @@ def eventually(look: Callable[[], Any], *, within: float = 30.0, every: float = 
         assert time.monotonic() < deadline, f"still {value!r} after {within:g} s"
         time.sleep(every)
     return value
+
+
+@contextmanager
+def temporary_region(prefix: str) -> Iterator[RunningRegion]:
+    """A running region in a new state directory, which is stopped and removed afterwards."""
+    state = Path(tempfile.mkdtemp(prefix=prefix))
+    running = RunningRegion(state)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.zonal("stop", check=False)
+        shutil.rmtree(state)

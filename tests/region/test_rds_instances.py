@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.contract.engines.engine_hosts import share_engines
-from tests.running_region import RunningRegion, eventually
+from tests.running_region import RunningRegion, eventually, temporary_region
 from zonal.engines.engine_store import EngineStore
 
 PASSWORD = "password-of-master"
@@ -48,14 +46,10 @@ def own_region_with_a_broken_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator
     broken.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then {says}; else {fails}; fi\n')
     broken.chmod(0o755)
     monkeypatch.setenv("ZONAL_ENGINES", str(engines))
-    state = Path(tempfile.mkdtemp(prefix="zonal-test-"))
-    running = RunningRegion(state)
     try:
-        running.start()
-        yield running
+        with temporary_region("zonal-test-") as running:
+            yield running
     finally:
-        running.zonal("stop", check=False)
-        shutil.rmtree(state)
         shutil.rmtree(engines)
 
 

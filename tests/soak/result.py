@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from tests.running_region import RunningRegion
+from tests.running_region import RunningRegion, temporary_region
 
 OVERTIME_SECONDS = 600.0
 
@@ -67,11 +64,5 @@ class SoakFailed(Exception):
 @contextmanager
 def soak_region() -> Iterator[RunningRegion]:
     """A running region that is removed afterwards."""
-    state = Path(tempfile.mkdtemp(prefix="zonal-soak-"))
-    running = RunningRegion(state)
-    try:
-        running.start()
+    with temporary_region("zonal-soak-") as running:
         yield running
-    finally:
-        running.zonal("stop", check=False)
-        shutil.rmtree(state)
